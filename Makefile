@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: quickstart test test-slow clean
+
+quickstart: .venv/installed  ## train, tabulate and report Table 7 on the data that ships
+	$(BIN)/sklab sweep sweeps/kernels.yaml
+
+test: .venv/installed-dev  ## lint, types, import contracts, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+test-slow: .venv/installed-dev  ## fault storms and other long suites
+	$(BIN)/pytest -m slow
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv
