@@ -1,0 +1,68 @@
+"""The errors that a user can mend, and how they are worded.
+
+Everything sklab raises on purpose is a `SklabError`; the command line prints its text without a
+traceback and leaves with its `exit_code`. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SklabError(Exception):
+    """Base of all intended errors. `exit_code` is what the command line leaves with."""
+
+    exit_code = 2
+
+
+class StudyLockedError(SklabError):
+    """Another runner works on this study at this moment."""
+
+
+class DamagedRecordError(SklabError):
+    """A record on disk can't be read as one; the text names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake in an input file.
+
+    `file` and `line` (counted from 1; 0 when the value does not stand in the file, for example a missing
+    key of the whole document) say where, `place` is the dotted path of keys, `found` the value as written
+    ("" when it is missing), `allowed` what may stand there, `hint` a "did you mean".
+    """
+
+    file: str
+    place: str
+    message: str
+    line: int = 0
+    found: str = ""
+    allowed: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        parts = [f"{where}: {self.place or '(document)'}: {self.message}"]
+        if self.found:
+            parts.append(f"found {self.found}")
+        if self.allowed:
+            parts.append(f"allowed: {self.allowed}")
+        return "; ".join(parts) + (f" - did you mean {self.hint!r}?" if self.hint else "")
+
+
+class FaultyInputError(SklabError):
+    """Every fault of the given input at once, in the order of the file."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
+        noun = "fault" if len(self.faults) == 1 else "faults"
+        lines = "\n".join(f"  {fault}" for fault in self.faults)
+        super().__init__(f"{len(self.faults)} {noun}, nothing was started:\n{lines}")
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """The option that `word` most likely stands for, or "" when none is near."""
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return near[0] if near else ""

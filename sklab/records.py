@@ -1,0 +1,252 @@
+"""What lies on disk: the folders of a study and of its runs, and the records in them.
+
+`record.json` is the truth about a run. It appears whole (written aside, flushed, put in place) or not at all,
+so a run without one has not ended and a run with one is never repeated unless it failed.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from sklab.errors import DamagedRecordError
+from sklab.spec.run import RunSpec
+from sklab.spec.sweep import Metric, Sweep
+from sklab.spec.values import Value
+
+Status = Literal["complete", "diverged", "failed"]
+FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
+
+
+class Code(Value):
+    """Which sklab made a run: its version, git commit ("" outside a checkout) and whether the tree was dirty."""
+
+    version: str
+    commit: str = ""
+    dirty: bool = False
+
+
+class Tracking(Value):
+    """Where a run's live metrics go. `group` is the study, `job_type` the cell."""
+
+    mode: Literal["online", "offline", "disabled"] = "disabled"
+    project: str = "sklab"
+
+
+class RunOrder(Value):
+    """`run.json`: what control asks of compute."""
+
+    key: str
+    study: str
+    cell: str
+    factors: dict[str, str] = {}
+    spec: RunSpec
+    code: Code
+    tracking: Tracking = Tracking()
+
+
+class Hardware(Value):
+    """Where a run ran. `threads` are torch's intra-op threads; they decide the last bits of a CPU run."""
+
+    host: str
+    device: str
+    device_name: str
+    threads: int
+
+
+class RunRecord(Value):
+    """`record.json`: how a run ended.
+
+    status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `failed` (repeated by
+                        the next `sklab sweep`)
+    last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
+    best_epoch          counted from 1; 0 when no epoch was finished
+    params, macs        parameters; multiply-accumulates of one forward pass of one image
+    wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only
+    samples_per_second  training images per second of `train_seconds`
+    peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes
+    started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
+    """
+
+    key: str
+    study: str
+    cell: str
+    factors: dict[str, str] = {}
+    spec: RunSpec
+    code: Code
+    status: Status
+    failure: FailureClass | None = None
+    reason: str = ""
+    traceback: str = ""
+    last: dict[str, float] = {}
+    best: dict[str, float] = {}
+    best_epoch: int = 0
+    epochs: int = 0
+    params: int = Field(default=0, ge=0)
+    macs: int = Field(default=0, ge=0)
+    wall_seconds: float = 0.0
+    train_seconds: float = 0.0
+    samples_per_second: float = 0.0
+    peak_memory_mb: float = 0.0
+    hardware: Hardware | None = None
+    versions: dict[str, str] = {}
+    started: str = ""
+    ended: str = ""
+    first_step: str = ""
+    attempt: int = Field(default=1, ge=1)
+
+    @property
+    def final(self) -> bool:
+        """Whether the run is over for good: a failed one is tried again, a diverged one is a result."""
+        return self.status != "failed"
+
+    def value(self, metric: Metric) -> float:
+        """The number a study is about, at the epoch its rule names. Only a complete run has one."""
+        return (self.last if metric.epoch == "last" else self.best)[metric.name]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`."""
+
+    path: Path
+
+    @property
+    def order_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "record.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def attempts(self) -> Path:
+        return self.path / "attempts"
+
+    def read_order(self) -> RunOrder:
+        """What control asked for. Raises DamagedRecordError when `run.json` is no order."""
+        try:
+            return RunOrder.model_validate_json(self.order_file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DamagedRecordError(f"{self.order_file}: not a run order ({error}); delete the folder") from error
+
+    def read_record(self) -> RunRecord | None:
+        """The record, or None when the run has not ended. A file that is no record is set aside with a warning."""
+        try:
+            return RunRecord.model_validate_json(self.record_file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            aside = self.record_file.with_suffix(".damaged")
+            self.record_file.replace(aside)
+            warnings.warn(f"{self.record_file} was no record; set aside as {aside.name}", stacklevel=2)
+            return None
+
+    def write_order(self, order: RunOrder) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.order_file, order.model_dump_json(indent=1))
+
+    def write_record(self, record: RunRecord) -> None:
+        write_whole(self.record_file, record.model_dump_json(indent=1))
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current attempt, from 1."""
+        return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
+
+    def begin_attempt(self) -> None:
+        """Move what an earlier attempt left into `attempts/<its number>/`."""
+        left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
+        if not left:
+            return
+        past = self.attempts / f"{self.attempt:03d}"
+        past.mkdir(parents=True)
+        for file in left:
+            file.rename(past / file.name)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """`results/<study>`."""
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        return self.path / "sweep.yaml"
+
+    @property
+    def index_file(self) -> Path:
+        return self.path / "study.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / ".lock"
+
+    def run(self, key: str) -> RunFolder:
+        return RunFolder(self.path / "runs" / key)
+
+    def write_sweep(self, sweep: Sweep) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.sweep_file, yaml.dump(sweep.model_dump(mode="json"), Dumper=_dumper, sort_keys=False))
+
+    def read_sweep(self) -> Sweep:
+        """The study's sweep as resolved. Raises DamagedRecordError when there is none to read."""
+        try:
+            return Sweep.model_validate(yaml.load(self.sweep_file.read_bytes(), Loader=_loader))  # noqa: S506
+        except FileNotFoundError as error:
+            raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml") from error
+        except (yaml.YAMLError, ValidationError) as error:
+            raise DamagedRecordError(f"{self.sweep_file} can't be read: {error}") from error
+
+    def records(self, keys: Iterable[str] | None = None) -> dict[str, RunRecord]:
+        """Every ended run by key, in the order of the keys; only those of `keys` when given."""
+        runs = self.path / "runs"
+        wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
+        found = ((key, self.run(key).read_record()) for key in wanted)
+        return {key: record for key, record in found if record is not None}
+
+
+# The C versions are ten times faster on a study of thousands of cells and just as safe.
+_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(file)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,43 @@
+"""What the numerics check is asked and answers, as values that cross the process border in files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sklab.spec.model import ModelSpec
+from sklab.spec.values import Seq, Value
+
+
+class Checked(Value):
+    """A network at an input size, in the number format it is to be trained in."""
+
+    model: ModelSpec
+    image_size: int
+    precision: Literal["fp32", "bf16"]
+    memory_format: Literal["contiguous", "channels_last"]
+
+
+class CheckOrder(Value):
+    """`check.json`: check every distinct convolution of these networks."""
+
+    networks: Seq[Checked]
+
+
+class Finding(Value):
+    """One convolution in one number format. Errors are relative to float64 (Euclidean norms); NaN is told as -1."""
+
+    convolution: str
+    precision: str
+    memory_format: str
+    ok: bool
+    forward_error: float
+    weight_error: float
+    input_error: float
+
+
+class CheckResult(Value):
+    """`result.json`: what was found, on which device, with which torch."""
+
+    device: str
+    torch: str
+    findings: Seq[Finding]

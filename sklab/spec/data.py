@@ -1,0 +1,60 @@
+"""What a data set says about itself. The sets are the modules of `sklab.data.sets`, one file each."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic_core import PydanticCustomError
+
+import sklab.data.sets
+from sklab.errors import did_you_mean
+from sklab.spec.values import Value
+
+
+class DataSpec(Value):
+    """Base of every data set's `Spec`. `name` is the module in `sklab.data.sets`.
+
+    mean, std  what pixels (of 0 to 1) are normalised by, per channel
+    places     fields that say where the data lie, not what they are: no part of a run's identity
+    """
+
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+    places: ClassVar[frozenset[str]] = frozenset()
+
+    name: str
+    num_classes: int = Field(ge=2)
+    channels: int = Field(ge=1)
+    image_size: int = Field(ge=8)
+
+
+@cache  # asked for every record read
+def data_sets() -> tuple[str, ...]:
+    """Names of the data sets at hand."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(sklab.data.sets.__path__)))
+
+
+def data_spec(name: str) -> type[DataSpec]:
+    """The `Spec` of the data set called `name`. Raises ModuleNotFoundError when there is none."""
+    spec: type[DataSpec] = importlib.import_module(f"sklab.data.sets.{name}").Spec
+    return spec
+
+
+def _find(raw: Any) -> Any:
+    if not isinstance(raw, Mapping):
+        return raw
+    name = raw.get("name")
+    if name not in data_sets():
+        allowed = ", ".join(data_sets())
+        context = {"expected": allowed, "found": repr(name), "hint": did_you_mean(str(name), data_sets())}
+        raise PydanticCustomError("unknown_data", "unknown data set {found}; known: {expected}", context)
+    return data_spec(str(name)).model_validate(raw)
+
+
+# A mapping with a `name` becomes the `Spec` of that data set.
+AnyData = Annotated[SerializeAsAny[DataSpec], BeforeValidator(_find)]

@@ -1,0 +1,57 @@
+"""A training recipe as a value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sklab.spec.values import Seq, Value, broken_rule
+
+
+class Augment(Value):
+    """Random changes of a training image, drawn per image from (seed, epoch, position).
+
+    pad_crop             pad by this many pixels and cut the old size at a random place (0: off)
+    flip                 mirror left-right with probability 1/2
+    random_resized_crop  [smallest, largest] share of the area to cut and resize, aspect 3/4 to 4/3 (null: off)
+    """
+
+    pad_crop: int = Field(default=0, ge=0)
+    flip: bool = False
+    random_resized_crop: Seq[float] | None = None
+
+    @model_validator(mode="after")
+    def _shares(self) -> Augment:
+        shares = self.random_resized_crop
+        if shares is not None and not (len(shares) == 2 and 0 < shares[0] <= shares[1] <= 1):
+            raise ValueError("random_resized_crop is [smallest, largest] with 0 < smallest <= largest <= 1")
+        return self
+
+
+class TrainSpec(Value):
+    """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    optimizer: Literal["sgd"] = "sgd"
+    lr: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["step", "cosine"] = "cosine"
+    step_every: int = Field(default=30, ge=1)  # epochs between two steps
+    step_factor: float = Field(default=0.1, gt=0, lt=1)
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _possible(self) -> TrainSpec:
+        if self.nesterov and self.momentum == 0:
+            raise broken_rule("nesterov needs a momentum above 0")
+        if self.warmup_epochs >= self.epochs:
+            raise broken_rule(f"warmup_epochs = {self.warmup_epochs} leaves nothing of epochs = {self.epochs}")
+        return self

@@ -1,0 +1,28 @@
+"""What all values share: frozen, nothing unknown, nothing converted silently."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Strict
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
+
+# A YAML list becomes a tuple; its elements stay strict.
+Seq = Annotated[tuple[T, ...], Strict(False)]
+
+# The type of a broken rule between well-formed values ("G divides C"). Such a cell is listed as invalid;
+# every other validation error is a fault of the file.
+RULE = "rule"
+
+
+class Value(BaseModel):
+    """Base of every value: immutable, strict about types (no "3" for 3), closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def broken_rule(text: str) -> PydanticCustomError:
+    """The error to raise when well-formed values can't go together; `text` says which and why."""
+    return PydanticCustomError(RULE, "{text}", {"text": text})

@@ -1,0 +1,65 @@
+"""What every test stands on: a cache of its own, no tracking, and toy runs that take a fraction of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sklab.records import Code, RunOrder
+from sklab.spec.networks import SETTINGS
+from sklab.spec.run import RunSpec
+
+TOY_MODEL = {"base": "sknet_small", "stem_width": 4, "width": 8, "out_width": 8, "cardinality": 2, "depths": [1, 1]}
+TOY_DATA = {"name": "scaled_digits", "train_size": 64, "val_size": 32}
+TOY_TRAIN = {"epochs": 2, "batch_size": 16, "lr": 0.05}
+
+TOY_EXPERIMENT = """\
+data: {name: scaled_digits, train_size: 64, val_size: 32}
+model: {base: sknet_small, stem_width: 4, width: 8, out_width: 8, cardinality: 2, depths: [1, 1]}
+train: {epochs: 2, batch_size: 16, lr: 0.05}
+"""
+
+TOY_SWEEP = """\
+question: Does attention help?
+experiment: toy.yaml
+design: list
+seeds: 2
+baseline: K3
+columns: [kernels, SK]
+cells:
+  - {name: K3, factors: {kernels: "3"}, set: {model.branches: [{kernel: 3}], model.attention: none}}
+  - {name: K3+K5 SK, factors: {kernels: "3, 5", SK: x}}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep the tests away from the user's cache and from the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WANDB_MODE", "disabled")
+        yield
+
+
+@pytest.fixture
+def toy_order() -> Callable[..., RunOrder]:
+    """Makes the order of a toy run; `train` and `model` replace parts of its experiment."""
+
+    def make(*, seed: int = 0, train: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> RunOrder:
+        settings = {**SETTINGS["sknet_small"], **{k: v for k, v in TOY_MODEL.items() if k != "base"}, **(model or {})}
+        experiment = {"data": TOY_DATA, "model": settings, "train": {**TOY_TRAIN, **(train or {})}}
+        spec = RunSpec.model_validate({"experiment": experiment, "seed": seed})
+        return RunOrder(key=spec.key, study="toy", cell="cell", spec=spec, code=Code(version="0"))
+
+    return make
+
+
+@pytest.fixture
+def toy_files(tmp_path: Path) -> Path:
+    """A folder with `toy.yaml`, an experiment, and `sweep.yaml`, a sweep of two cells x two seeds over it."""
+    (tmp_path / "toy.yaml").write_text(TOY_EXPERIMENT)
+    (tmp_path / "sweep.yaml").write_text(TOY_SWEEP)
+    return tmp_path
