@@ -1,0 +1,43 @@
+"""The seam between the runner and where runs execute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+Task = Literal["train", "check"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task over a folder: `train` reads its `run.json`, `check` its `check.json`. Nothing else crosses over."""
+
+    task: Task
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it."""
+
+    job: Job
+    exitcode: int
+
+
+class Launcher(Protocol):
+    """Executes jobs, at most `capacity` at a time, on devices of one `kind`; knows nothing of studies or metrics.
+
+    submit  start a job; only while fewer than `capacity` run
+    wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
+    stop    end every running job with its whole process group, and release everything; `wait` then has no more
+    """
+
+    capacity: int
+    kind: str
+
+    def submit(self, job: Job) -> None: ...
+
+    def wait(self, timeout: float) -> list[Ended]: ...
+
+    def stop(self) -> None: ...

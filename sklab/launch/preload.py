@@ -1,0 +1,12 @@
+"""What the server process loads once so that every run forked from it starts with it. Must not touch CUDA."""
+
+import contextlib
+
+import lightning.pytorch  # noqa: F401
+import torch  # noqa: F401
+
+import sklab.training.check
+import sklab.training.run
+
+with contextlib.suppress(ImportError):  # without wandb runs are not tracked
+    import sklab.tracking.preload  # noqa: F401

@@ -1,0 +1,99 @@
+"""The process entry of a run: make the process a good citizen of the machine, then do the job."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from sklab.errors import SklabError
+from sklab.launch.base import Job
+from sklab.launch.slots import Slot
+from sklab.records import RunFolder
+
+
+def work(job: Job, slot: Slot) -> None:
+    """Do `job` in a child process of the runner: own process group, output to the log, dead when the runner is."""
+    os.setsid()
+    _end_with_parent()
+    os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
+    with _alone_in(job.folder):
+        if begin(job):
+            _redirect_output(job.folder / "log.txt")
+            perform(job, slot)
+
+
+def begin(job: Job) -> bool:
+    """Clear the folder for a new attempt. False when the run has meanwhile been finished by somebody else."""
+    if job.task == "train":
+        folder = RunFolder(job.folder)
+        record = folder.read_record()
+        if record is not None and record.final:
+            return False
+        folder.begin_attempt()
+    return True
+
+
+def perform(job: Job, slot: Slot) -> None:
+    """Do `job` in this process, on the slot's device with the slot's threads."""
+    import torch
+
+    torch.set_num_threads(slot.threads)
+    device = torch.device("cuda" if slot.gpu is not None else "cpu")
+    if job.task == "train":
+        from sklab.training.run import train
+
+        folder = RunFolder(job.folder)
+        train(folder.read_order(), folder, device)
+    else:
+        from sklab.training.check import check
+
+        check(job.folder, device, slot.name)
+
+
+def _end_with_parent() -> None:
+    """End this process group as soon as the runner's process is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="sklab-parent-watch").start()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the run of a runner that was just killed may need a moment to let go of it."""
+    with (folder / ".lock").open("a") as lock:
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(_PATIENCE)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        signal.alarm(0)
+        yield
+
+
+_PATIENCE = 20  # seconds; a killed runner's runs end within milliseconds
+
+
+def _give_up(*_: object) -> None:
+    raise SklabError(f"another process has been working in this run's folder for {_PATIENCE} s")
+
+
+def _redirect_output(log: Path) -> None:
+    """Send everything this process and its children print, from C as well, to `log`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)

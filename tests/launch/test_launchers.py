@@ -1,0 +1,193 @@
+"""One contract for every launcher, and what the local one promises beyond it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sklab.errors import SklabError
+from sklab.launch import slots
+from sklab.launch.base import Ended, Job, Launcher
+from sklab.launch.inline import InlineLauncher
+from sklab.launch.local import LocalLauncher
+from sklab.launch.slots import Slot, find_slots
+from sklab.records import RunFolder, RunOrder
+
+CPU = Slot(None, "cpu", 1)
+LONG = {"epochs": 100_000}
+Made = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
+    """Writes the order of a toy run into a folder of its own."""
+
+    def make(**changes: object) -> RunFolder:
+        order = toy_order(**changes)
+        run = RunFolder(tmp_path / order.key)
+        run.write_order(order)
+        return run
+
+    return make
+
+
+@pytest.fixture(params=[InlineLauncher, lambda slot: LocalLauncher((slot, slot))], ids=["inline", "local"])
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    launcher = request.param(CPU)
+    yield launcher
+    launcher.stop()
+
+
+@pytest.fixture
+def local() -> Iterator[LocalLauncher]:
+    launcher = LocalLauncher((CPU, CPU))
+    yield launcher
+    launcher.stop()
+
+
+def collect(launcher: Launcher, count: int) -> list[Ended]:
+    ended: list[Ended] = []
+    deadline = time.monotonic() + 60
+    while len(ended) < count:
+        assert time.monotonic() < deadline, "the launcher lost a job"
+        ended += launcher.wait(5.0)
+    return ended
+
+
+class TestEveryLauncher:
+    def test_runs_a_job_to_its_record(self, launcher: Launcher, made: Made) -> None:
+        run = made()
+        launcher.submit(Job("train", run.path))
+        assert collect(launcher, 1) == [Ended(Job("train", run.path), 0)]
+        record = run.read_record()
+        assert record is not None
+        assert (record.status, record.hardware.threads) == ("complete", 1)
+
+    def test_tells_of_each_job_once(self, launcher: Launcher, made: Made) -> None:
+        runs = [made(seed=seed) for seed in range(3)]
+        ended = []
+        for run in runs:
+            launcher.submit(Job("train", run.path))
+            ended += collect(launcher, 1)
+        assert [each.job.folder for each in ended] == [run.path for run in runs]
+        assert launcher.wait(0.0) == []
+
+    def test_a_run_that_fails_is_a_job_that_ended(self, launcher: Launcher, made: Made) -> None:
+        run = made(train={"batch_size": 5000})
+        launcher.submit(Job("train", run.path))
+        assert collect(launcher, 1)[0].exitcode == 0
+        record = run.read_record()
+        assert record is not None
+        assert (record.status, record.failure) == ("failed", "data")
+
+    def test_never_repeats_a_finished_run(self, launcher: Launcher, made: Made) -> None:
+        run = made()
+        for _ in range(2):
+            launcher.submit(Job("train", run.path))
+            collect(launcher, 1)
+        assert run.attempt == 1
+
+    def test_a_new_attempt_keeps_what_the_failed_one_left(self, launcher: Launcher, made: Made) -> None:
+        run = made(train={"batch_size": 5000})
+        for _ in range(2):
+            launcher.submit(Job("train", run.path))
+            collect(launcher, 1)
+        assert (run.attempts / "001/record.json").exists()
+        record = run.read_record()
+        assert record is not None
+        assert record.attempt == 2
+
+
+def test_both_slots_work_at_the_same_time(local: LocalLauncher, made: Made) -> None:
+    for seed in range(2):
+        local.submit(Job("train", made(seed=seed, train=LONG).path))
+    assert len({process.pid for process in local._running}) == 2
+    assert local.wait(0.0) == []
+
+
+def test_a_killed_run_is_told_with_its_signal_and_frees_its_slot(local: LocalLauncher, made: Made) -> None:
+    run = made(train=LONG)
+    local.submit(Job("train", run.path))
+    [process] = local._running
+    _until(run.metrics_file.exists)
+    os.kill(process.pid, signal.SIGKILL)
+    assert collect(local, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
+    assert run.read_record() is None
+    local.submit(Job("train", made(seed=9).path))
+    assert collect(local, 1)[0].exitcode == 0
+
+
+def test_stop_ends_whole_process_groups(local: LocalLauncher, made: Made) -> None:
+    run = made(train=LONG)
+    local.submit(Job("train", run.path))
+    [process] = local._running
+    _until(run.metrics_file.exists)
+    local.stop()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_what_a_run_prints_stands_in_its_log(local: LocalLauncher, made: Made) -> None:
+    run = made(train={"batch_size": 5000})
+    local.submit(Job("train", run.path))
+    collect(local, 1)
+    assert "batch_size = 5000" in run.log_file.read_text()
+
+
+def test_runs_die_with_their_runner(made: Made) -> None:
+    run = made(train=LONG)
+    runner = subprocess.Popen([sys.executable, "-c", _RUNNER, str(run.path)], stdout=subprocess.PIPE, text=True)
+    assert runner.stdout is not None
+    pid = int(runner.stdout.readline())
+    _until(run.metrics_file.exists)
+    runner.kill()
+    runner.wait()
+    runner.stdout.close()
+    _until(lambda: not Path(f"/proc/{pid}").exists())
+    assert run.read_record() is None
+
+
+_RUNNER = """
+import sys
+from pathlib import Path
+from sklab.launch.base import Job
+from sklab.launch.local import LocalLauncher
+from sklab.launch.slots import Slot
+if __name__ == "__main__":
+    launcher = LocalLauncher((Slot(None, "cpu", 1),))
+    launcher.submit(Job("train", Path(sys.argv[1])))
+    print(next(iter(launcher._running)).pid, flush=True)
+    launcher.wait(600)
+"""
+
+
+def test_the_cpu_is_cut_in_even_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", list)
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert [slot.threads for slot in find_slots(4)] == [4, 4, 4, 4]
+    assert [slot.threads for slot in find_slots()] == [2] * 8
+    with pytest.raises(SklabError, match="allowed: 1 to 16"):
+        find_slots(17)
+
+
+def test_every_gpu_is_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", lambda: [("0", "H200"), ("3", "H200")])
+    assert [slot.gpu for slot in find_slots()] == ["0", "3"]
+    assert [slot.gpu for slot in find_slots(1)] == ["0"]
+    with pytest.raises(SklabError, match="one per GPU"):
+        find_slots(3)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
