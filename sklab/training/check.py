@@ -1,0 +1,42 @@
+"""The numerics check as a job: `check.json` in, `result.json` out, on the device that the runs will get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from sklab.models import numerics
+from sklab.records import write_whole
+from sklab.spec.check import CheckOrder, CheckResult, Finding
+
+
+def check(folder: Path, device: torch.device, device_name: str) -> None:
+    """Check every distinct convolution that the order in `folder` asks about, and write what was found."""
+    order = CheckOrder.model_validate_json((folder / "check.json").read_bytes())
+    result = CheckResult(device=device_name, torch=torch.__version__, findings=tuple(_findings(order, device)))
+    write_whole(folder / "result.json", result.model_dump_json(indent=1))
+
+
+def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
+    by_format = sorted(order.networks, key=lambda network: (network.precision, network.memory_format))
+    for (precision, memory_format), networks in groupby(by_format, lambda each: (each.precision, each.memory_format)):
+        sizes = [(network.model, network.image_size) for network in networks]
+        for verdict in numerics.check(sizes, precision, memory_format, device.type):
+            yield Finding(
+                convolution=str(verdict.signature),
+                precision=precision,
+                memory_format=memory_format,
+                ok=verdict.ok,
+                forward_error=_finite(verdict.forward_error),
+                weight_error=_finite(verdict.weight_grad_error),
+                input_error=_finite(verdict.input_grad_error),
+            )
+
+
+def _finite(error: float) -> float:
+    """`error`, or -1 for one that is no number: JSON has none for it."""
+    return error if math.isfinite(error) else -1.0

@@ -1,0 +1,76 @@
+"""What a run measures about itself: metrics per epoch in `metrics.csv`, time, speed and memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sklab.records import now
+
+METRICS = ("train_loss", "val_loss", "val_error", "lr")
+
+
+class Meter(Callback):
+    """Appends a row to `file` after each epoch and keeps the epochs' metrics and the time spent in training steps.
+
+    epochs         metrics by name, one mapping per finished epoch
+    train_seconds  spent between the first and the last training step of the epochs, without validation
+    first_step     UTC time of the first training step ("" before it)
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.folder = file.parent
+        self._file = file
+        self._began = 0.0
+        self._samples_per_epoch = 0
+        self.epochs: list[dict[str, float]] = []
+        self.train_seconds = 0.0
+        self.first_step = ""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        loader: Any = trainer.train_dataloader
+        self._samples_per_epoch = len(loader) * loader.batch_size
+        self._file.write_text(",".join(("epoch", *METRICS, "seconds")) + "\n", encoding="utf-8")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self._began = time.perf_counter()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.first_step = self.first_step or now()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)
+        self.train_seconds += time.perf_counter() - self._began
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
+        self.epochs.append(row)
+        values = [str(len(self.epochs)), *(repr(row[name]) for name in METRICS), f"{self.train_seconds:.3f}"]
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(",".join(values) + "\n")
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training images per second of `train_seconds`."""
+        return len(self.epochs) * self._samples_per_epoch / self.train_seconds if self.train_seconds else 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch, from 1, with the lowest val_error; 0 before any."""
+        errors = [epoch["val_error"] for epoch in self.epochs]
+        return 1 + errors.index(min(errors)) if errors else 0
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory held so far, in 10^6 bytes: by torch on a GPU, by this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

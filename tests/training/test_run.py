@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from sklab.errors import SklabError
+from sklab.records import RunFolder, RunRecord
+from sklab.spec.train import TrainSpec
+from sklab.training import run as training
+from sklab.training.module import learning_rate
+from sklab.training.run import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def numbers(record: RunRecord) -> dict:
+    times = {"wall_seconds", "train_seconds", "started", "ended", "first_step"}
+    measured = times | {"samples_per_second", "peak_memory_mb"}
+    return record.model_dump(exclude=measured)
+
+
+def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
+    record = train(toy_order(seed=3), folder, CPU)
+    assert folder.read_record() == record
+    assert record.status == "complete"
+    assert record.spec.seed == 3
+    assert record.epochs == 2
+    assert 0 <= record.last["val_error"] <= 100
+    assert record.params > 0
+    assert record.macs > 0
+    assert 0 < record.train_seconds <= record.wall_seconds
+    assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
+    assert record.peak_memory_mb > 10
+    assert record.hardware is not None
+    assert (record.hardware.device, record.hardware.threads) == ("cpu", 1)
+    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
+    assert record.started <= record.first_step <= record.ended
+
+
+def test_metrics_of_every_epoch_are_on_disk_and_agree_with_the_record(toy_order, folder):
+    record = train(toy_order(), folder, CPU)
+    with folder.metrics_file.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {name: float(rows[-1][name]) for name in record.last} == record.last
+    errors = [float(row["val_error"]) for row in rows]
+    assert record.best["val_error"] == min(errors)
+    assert record.best_epoch == 1 + errors.index(min(errors))
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(toy_order, tmp_path, memory_format):
+    order = toy_order(seed=1, train={"memory_format": memory_format, "augment": {"pad_crop": 2}})
+    first, second = (train(order, _made(tmp_path / name), CPU) for name in "ab")
+    assert numbers(first) == numbers(second)
+    assert (tmp_path / "a/metrics.csv").read_text().splitlines()[0] == "epoch,train_loss,val_loss,val_error,lr,seconds"
+
+
+def test_another_seed_gives_other_numbers(toy_order, tmp_path):
+    first, second = (train(toy_order(seed=seed), _made(tmp_path / str(seed)), CPU) for seed in (0, 1))
+    assert first.last != second.last
+
+
+def test_a_non_finite_loss_is_a_result_called_diverged(toy_order, folder):
+    record = train(toy_order(train={"lr": 1e30, "epochs": 3}), folder, CPU)
+    assert (record.status, record.failure) == ("diverged", "diverged")
+    assert "non-finite" in record.reason
+    assert record.final
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (RuntimeError("boom\nmore"), "code"),
+        (torch.OutOfMemoryError("no memory"), "oom"),
+        (SklabError("cat.jpg is no image"), "data"),
+    ],
+)
+def test_a_failure_is_recorded_with_class_reason_and_traceback(toy_order, folder, monkeypatch, error, failure):
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "open_loaders", broken)
+    record = train(toy_order(), folder, CPU)
+    assert (record.status, record.failure, record.final) == ("failed", failure, False)
+    assert record.reason == str(error).splitlines()[0]
+    assert ("broken" in record.traceback) == (failure != "data")
+    assert folder.read_record() == record
+
+
+def test_steps_divide_the_learning_rate():
+    recipe = TrainSpec(epochs=100, batch_size=2, lr=0.1, schedule="step", step_every=30)
+    rates = [learning_rate(recipe, epoch) for epoch in (0, 29.9, 30, 60, 99)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.0001])
+
+
+def test_the_cosine_follows_a_linear_warm_up_and_ends_at_zero():
+    recipe = TrainSpec(epochs=10, batch_size=2, lr=0.4, warmup_epochs=2)
+    rates = [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 6, 10)]
+    assert rates == pytest.approx([0.0, 0.2, 0.4, 0.2, 0.0])
+    assert not any(math.isnan(rate) for rate in rates)
+
+
+def _made(path: Path) -> RunFolder:
+    path.mkdir()
+    return RunFolder(path)
