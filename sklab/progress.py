@@ -1,0 +1,105 @@
+"""Shows how a study goes: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sklab.records import RunRecord
+from sklab.spec.sweep import Sweep
+from sklab.sweep.plan import last_metrics
+from sklab.sweep.runner import State
+
+_PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
+
+
+@contextmanager
+def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LiveProgress]:
+    """The progress display that suits standard error, opened with what is about to happen."""
+    print(heading(sweep), file=sys.stderr)
+    if notice:
+        print(notice, file=sys.stderr)
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainProgress()
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield LiveProgress(live)
+
+
+def heading(sweep: Sweep) -> str:
+    """The study in one line."""
+    cells = f"{len(sweep.cells)} cells" if sweep.search is None else f"search for {sweep.search.trials} cells"
+    invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
+    return f"{sweep.study}: {cells}{invalid} x {len(sweep.seeds)} seeds on {sweep.experiment_name}"
+
+
+class PlainProgress:
+    """A line when a run ends, and one now and then while none does."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def ended(self, record: RunRecord, state: State) -> None:
+        self._say(f"{_counts(state)}  {_result(record)}")
+
+    def look(self, state: State) -> None:
+        if state.running and time.monotonic() - self._last >= _PLAIN_EVERY:
+            self._say(f"{_counts(state)}  running: " + "; ".join(_running_line(state)))
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
+
+
+class LiveProgress:
+    """Ended runs scroll by; below them the counts and a row per running run."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
+        self._live.console.print(Text(_result(record)))
+
+    def look(self, state: State) -> None:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for line in _running_line(state):
+            table.add_row(Text("  " + line))
+        self._live.update(Group(Text(_counts(state), style="bold"), table))
+
+
+def _counts(state: State) -> str:
+    eta = "" if state.eta_seconds is None else f", about {duration(state.eta_seconds)} left"
+    failed = f", {state.failed} failed" if state.failed else ""
+    return f"[{state.done}/{state.total} done{failed}, {len(state.running)} running{eta}]"
+
+
+def _result(record: RunRecord) -> str:
+    run = f"{record.cell}, seed {record.spec.seed}"
+    if record.status != "complete":
+        return f"{run}: {record.status} ({record.failure}): {record.reason}"
+    return f"{run}: val_error {record.last['val_error']:.2f} % in {duration(record.wall_seconds)}"
+
+
+def _running_line(state: State) -> Iterator[str]:
+    for order, run, seconds in state.running:
+        epoch, metrics = last_metrics(run)
+        error = f", val_error {metrics['val_error']:.2f} %" if metrics else ""
+        epochs = order.spec.experiment.train.epochs
+        yield f"{order.cell}, seed {order.spec.seed}: epoch {epoch}/{epochs}{error}, {duration(seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest fitting units: 42s, 3m 05s, 2h 07m, 3d 04h."""
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // part:02d}{smaller}"
+    return f"{whole}s"

@@ -1,0 +1,195 @@
+"""The loop of a study: next -> submit -> wait -> tell, and every slot refilled at once."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sklab.errors import StudyLockedError
+from sklab.launch.base import Ended, Job, Launcher
+from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
+from sklab.spec.sweep import Cell, Sweep
+from sklab.sweep.check import ensure_sound
+from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.study import StudyIndex, Todo
+
+_LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
+
+
+@dataclass(frozen=True)
+class State:
+    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `durations` are those
+    of the runs that ended since the runner began; `remaining` counts runs not yet submitted."""
+
+    done: int
+    failed: int
+    remaining: int
+    capacity: int
+    running: tuple[tuple[RunOrder, RunFolder, float], ...]
+    durations: tuple[float, ...]
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed + self.remaining + len(self.running)
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Expected seconds to the end, from the mean duration so far; None before the first run has ended."""
+        if not self.durations:
+            return None
+        mean = sum(self.durations) / len(self.durations)
+        begun = sum(max(mean - age, 0.0) for _, _, age in self.running)
+        return (begun + self.remaining * mean) / self.capacity
+
+
+class Progress(Protocol):
+    """Who shows how a study goes: `ended` once per run that ended, `look` about once a second."""
+
+    def ended(self, record: RunRecord, state: State) -> None: ...
+
+    def look(self, state: State) -> None: ...
+
+
+def run_study(
+    sweep: Sweep, folder: StudyFolder, launcher: Launcher, code: Code, tracking: Tracking, progress: Progress
+) -> bool:
+    """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete now.
+
+    The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
+    study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        sweep = _with_found_cells(sweep, folder)
+        folder.write_sweep(sweep)
+        records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
+        index = StudyIndex(folder.index_file, sweep, records)
+        if index.remaining:
+            ensure_sound(sweep, launcher, folder.path.parent)
+        return _Runner(index, folder, launcher, code, tracking, progress, records).run()
+
+
+class _Runner:
+    def __init__(
+        self,
+        index: StudyIndex,
+        folder: StudyFolder,
+        launcher: Launcher,
+        code: Code,
+        tracking: Tracking,
+        progress: Progress,
+        records: dict[str, RunRecord],
+    ) -> None:
+        self._index, self._folder, self._launcher = index, folder, launcher
+        self._code, self._tracking, self._progress = code, tracking, progress
+        self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
+        self._done = sum(record.status == "complete" for record in records.values())
+        self._failed = sum(record.status == "diverged" for record in records.values())
+        self._durations: list[float] = []
+        self._written = index.sweep
+
+    def run(self) -> bool:
+        self._fill()
+        while self._running:
+            for ended in self._launcher.wait(_LOOK_EVERY):
+                self._end(ended)
+            self._fill()
+            self._progress.look(self._state())
+        self._keep_sweep()
+        return not self._failed
+
+    def _fill(self) -> None:
+        while len(self._running) < self._launcher.capacity and (todo := self._index.next()):
+            self._keep_sweep()
+            self._start(todo)
+
+    def _keep_sweep(self) -> None:
+        """Write down the cells that a search has found before the first run of one of them starts."""
+        if self._index.sweep is not self._written:
+            self._written = self._index.sweep
+            self._folder.write_sweep(self._written)
+
+    def _start(self, todo: Todo) -> None:
+        sweep = self._index.sweep
+        order = RunOrder(
+            key=todo.key,
+            study=sweep.study,
+            cell=todo.cell.name,
+            factors=todo.cell.factors,
+            spec=run_spec(sweep, todo.cell, todo.seed),
+            code=self._code,
+            tracking=self._tracking,
+        )
+        run = self._folder.run(todo.key)
+        run.write_order(order)
+        self._launcher.submit(Job("train", run.path))
+        self._running[run] = (order, time.monotonic())
+
+    def _end(self, ended: Ended) -> None:
+        run = RunFolder(ended.job.folder)
+        order, since = self._running.pop(run)
+        record = run.read_record() or _died(order, run, ended.exitcode)
+        self._index.tell(record)
+        self._done += record.status == "complete"
+        self._failed += record.status != "complete"
+        self._durations.append(time.monotonic() - since)
+        self._progress.ended(record, self._state())
+
+    def _state(self) -> State:
+        moment = time.monotonic()
+        running = tuple((order, run, moment - since) for run, (order, since) in self._running.items())
+        return State(
+            self._done, self._failed, self._index.remaining, self._launcher.capacity, running, tuple(self._durations)
+        )
+
+
+def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
+    """The record of a run whose process ended without writing one."""
+    how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
+    record = RunRecord(
+        key=order.key,
+        study=order.study,
+        cell=order.cell,
+        factors=order.factors,
+        spec=order.spec,
+        code=order.code,
+        status="failed",
+        failure="killed" if exitcode < 0 else "code",
+        reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",
+        ended=now(),
+        attempt=run.attempt,
+    )
+    run.write_record(record)
+    return record
+
+
+def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:
+    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space."""
+    if sweep.search is None or not folder.sweep_file.exists():
+        return sweep
+    known = {cell.name for cell in sweep.cells}
+    before = (cell for cell in folder.read_sweep().cells if cell.name not in known)
+    again = (searched_cell(sweep, cell.factors) for cell in before if _in_space(sweep, cell))
+    return sweep.model_copy(update={"cells": (*sweep.cells, *(cell for cell in again if isinstance(cell, Cell)))})
+
+
+def _in_space(sweep: Sweep, cell: Cell) -> bool:
+    return all(cell.factors.get(name) in factor.levels for name, factor in sweep.factors.items())
+
+
+@contextmanager
+def _alone(folder: StudyFolder) -> Iterator[None]:
+    """Hold the study's lock; it falls with the process, however that ends."""
+    with folder.lock_file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StudyLockedError(
+                f"another runner is working on {folder.path}; wait for it or stop it first"
+            ) from error
+        yield

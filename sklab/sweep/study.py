@@ -1,0 +1,209 @@
+"""The study as Optuna sees it: the only module that knows Optuna.
+
+Designed cells are enqueued, searched cells are asked for; whoever calls `next` can't tell the difference. The
+journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
+set of levels. One run is one trial, and one process (this one) owns the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from sklab.records import RunRecord
+from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.sweep.design import searched_cell
+
+logging.getLogger("optuna").setLevel(logging.WARNING)
+
+_RUN = "run"  # the user attribute that ties a trial to the key of its run
+_MOST_REPEATS = 50  # cells known already that a sampler may propose in a row before its space counts as exhausted
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A run to be started: the cell, the seed and the key of the run."""
+
+    cell: Cell
+    seed: int
+    key: str
+
+
+class StudyIndex:
+    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row.
+
+    `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
+    the cells that a search has found so far.
+    """
+
+    def __init__(self, file: Path, sweep: Sweep, records: Mapping[str, RunRecord]) -> None:
+        self.sweep = sweep
+        self._records = dict(records)
+        self._distributions = _distributions(sweep)
+        self._study = _open(file, sweep, self._distributions)
+        self._running: dict[str, optuna.Trial] = {}
+        self._reconcile()
+        self._queue = deque(
+            Todo(cell, seed, cell.runs[seed])
+            for seed in sweep.seeds
+            for cell in sweep.cells
+            if not self._is_final(cell.runs[seed])
+        )
+        self._asked: dict[str, optuna.Trial] = {}
+        self._exhausted = False
+
+    def next(self) -> Todo | None:
+        """The next run, or None when there is nothing left to start."""
+        if not self._queue and self._searching:
+            self._ask()
+        if not self._queue:
+            return None
+        todo = self._queue.popleft()
+        asked = todo.key in self._asked
+        self._running[todo.key] = self._asked.pop(todo.key) if asked else self._enqueue(todo.cell, todo.key)
+        return todo
+
+    def tell(self, record: RunRecord) -> None:
+        """Enter how a run ended."""
+        self._records[record.key] = record
+        self._finish(self._running.pop(record.key), record)
+
+    @property
+    def remaining(self) -> int:
+        """Runs that `next` will still hand out; for a search, at least."""
+        unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
+        return len(self._queue) + unasked * len(self.sweep.seeds)
+
+    @property
+    def _found(self) -> int:
+        return sum(cell.name != self.sweep.baseline for cell in self.sweep.cells)
+
+    @property
+    def _searching(self) -> bool:
+        search = self.sweep.search
+        return search is not None and self._found < search.trials and not self._exhausted
+
+    def _is_final(self, key: str) -> bool:
+        record = self._records.get(key)
+        return record is not None and record.final
+
+    def _ask(self) -> None:
+        """Ask the sampler for a new, valid cell and queue its runs; the queue stays empty if it has none."""
+        for _ in range(_MOST_REPEATS):
+            trial = self._study.ask(self._distributions)
+            cell = searched_cell(self.sweep, trial.params)
+            if isinstance(cell, InvalidCell):
+                self._note_invalid(cell)
+            elif cell.name not in {known.name for known in self.sweep.cells}:
+                self._take(cell, trial)
+                return
+            self._study.tell(trial, state=TrialState.FAIL)
+        self._exhausted = True
+
+    def _take(self, cell: Cell, trial: optuna.Trial) -> None:
+        self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
+        todos = [Todo(cell, seed, key) for seed, key in cell.runs.items()]
+        trial.set_user_attr(_RUN, todos[0].key)
+        self._asked[todos[0].key] = trial
+        self._queue.extend(todos)
+
+    def _note_invalid(self, cell: InvalidCell) -> None:
+        if cell not in self.sweep.invalid:
+            self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, cell)})
+
+    def _enqueue(self, cell: Cell, key: str) -> optuna.Trial:
+        """A trial of the cell's own levels. The queue never holds another, so `ask` can't answer with one."""
+        self._study.enqueue_trial(_levels(self.sweep, cell), user_attrs={_RUN: key})
+        return self._study.ask(self._distributions)
+
+    def _finish(self, trial: optuna.Trial | int, record: RunRecord | None) -> None:
+        if record is None or record.status != "complete":
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, record.value(self.sweep.metric))
+
+    def _reconcile(self) -> None:
+        """Bring the journal up to the records: end what no longer runs, add what it has not heard of."""
+        trials = self._study.get_trials(deepcopy=False)
+        told = {trial.user_attrs.get(_RUN) for trial in trials if trial.state == TrialState.COMPLETE}
+        for trial in trials:
+            if trial.state == TrialState.WAITING or trial.state == TrialState.RUNNING:
+                self._drop(trial)
+        for cell in self.sweep.cells:
+            for key in cell.runs.values():
+                if self._is_final(key) and key not in told and self._records[key].status == "complete":
+                    self._add(cell, key)
+
+    def _drop(self, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
+            self._study.ask(self._distributions)
+        self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _add(self, cell: Cell, key: str) -> None:
+        value = self._records[key].value(self.sweep.metric)
+        levels = _levels(self.sweep, cell)
+        trial = optuna.create_trial(
+            params=levels, distributions=self._distributions, value=value, user_attrs={_RUN: key}
+        )
+        self._study.add_trial(trial)
+
+
+def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+    """One categorical parameter per factor over the names of its levels; for a list of cells, the cell's name."""
+    if not sweep.factors:
+        return {"cell": CategoricalDistribution([cell.name for cell in sweep.cells])}
+    return {name: CategoricalDistribution(list(factor.levels)) for name, factor in sweep.factors.items()}
+
+
+def _levels(sweep: Sweep, cell: Cell) -> dict[str, Any]:
+    return {name: cell.factors[name] for name in sweep.factors} if sweep.factors else {"cell": cell.name}
+
+
+def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> optuna.Study:
+    """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
+    space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
+    file.with_name(file.name + ".lock").unlink(missing_ok=True)  # a killed runner's; it would block us for 30 s
+    if _is_whole(file):
+        with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
+            study = _load(file, sweep)
+            if study.user_attrs.get("space") == space:
+                return study
+    file.unlink(missing_ok=True)
+    study = _load(file, sweep)
+    study.set_user_attr("space", space)
+    return study
+
+
+def _load(file: Path, sweep: Sweep) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    study = optuna.create_study(storage=storage, study_name=sweep.study, direction="minimize", load_if_exists=True)
+    # Seeded by what is there already, so that a resumed search goes on instead of repeating its first proposals.
+    study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
+    return study
+
+
+def _sampler(sweep: Sweep, begun: int) -> optuna.samplers.BaseSampler:
+    if sweep.search is None or sweep.search.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=(sweep.search.seed if sweep.search else 0) + begun)
+    return optuna.samplers.TPESampler(seed=sweep.search.seed + begun)
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether every line of the journal is a record; an append to a torn one would destroy what follows."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return text.endswith("\n") and all(isinstance(json.loads(line), dict) for line in text.splitlines())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,115 @@
+"""Values as plain text for a terminal: aligned columns, no colour."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sklab.launch.slots import Slot
+from sklab.progress import duration
+from sklab.spec.check import CheckResult
+from sklab.sweep.plan import Plan, StudyStatus
+
+_VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns two blanks apart, the first to the left and the others to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The networks with exact parameters and 10^9 multiply-accumulates at their input size."""
+    cells = [(row["name"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}", str(row["image_size"])) for row in rows]
+    return aligned(("network", "parameters", "GMACs", "at"), cells)
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan, a row per cell, and what it adds up to."""
+    rows = [
+        (
+            cell.name,
+            f"{cell.params / 1e6:.3f}",
+            f"{cell.macs / 1e6:.1f}",
+            *map(str, (cell.done, cell.diverged, cell.failed, cell.missing)),
+        )
+        for cell in plan.cells
+    ]
+    header = ("cell", "Mparams", "MMACs", "done", "diverged", "failed", "to run")
+    invalid = [f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid]
+    asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
+    return "\n".join([aligned(header, rows), *invalid, *asked, _plan_sum(plan)])
+
+
+def _plan_sum(plan: Plan) -> str:
+    time = "no estimate before the first finished run" if plan.seconds is None else f"about {duration(plan.seconds)}"
+    seeds = ", ".join(map(str, plan.seeds))
+    return f"{plan.study}: seeds {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time: {time}"
+
+
+def status_text(status: StudyStatus) -> str:
+    """Counts, the running runs and the failures with their reasons."""
+    live = "a runner is at work" if status.live else "no runner is at work"
+    head = (
+        f"{status.study}: {status.done} of {status.total} done, {len(status.running)} running, "
+        f"{len(status.failures)} failed, {status.missing} to run; {live}"
+    )
+    running = [
+        f"running: {run.cell}, seed {run.seed}: epoch {run.epoch}/{run.epochs}"
+        + (f", val_error {run.metrics['val_error']:.2f} %" if run.metrics else "")
+        for run in status.running
+    ]
+    failures = [
+        f"{run.status}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"
+        for run in status.failures
+    ]
+    return "\n".join([head, *running, *failures])
+
+
+def machine_text(slots: Sequence[Slot]) -> str:
+    """Versions of what matters, and the slots of this machine."""
+    versions = [f"{name} {_version(name)}" for name in _VERSIONED]
+    device = f"{slots[0].name}{'' if slots[0].gpu is None else ' (GPU)'}"
+    return "\n".join(
+        [
+            f"python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores",
+            ", ".join(versions),
+            f"slots: {len(slots)} x {device}, {slots[0].threads} threads each",
+        ]
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def findings_text(result: CheckResult) -> str:
+    """Each convolution with its errors against float64."""
+    rows = [
+        (
+            "ok" if finding.ok else "WRONG",
+            finding.precision,
+            finding.memory_format,
+            f"{finding.forward_error:.1e}",
+            f"{finding.weight_error:.1e}",
+            f"{finding.input_error:.1e}",
+            finding.convolution,
+        )
+        for finding in result.findings
+    ]
+    header = ("", "dtype", "format", "output", "weight grad", "input grad", "convolution")
+    return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sklab.errors import SklabError, StudyLockedError
+from sklab.launch.base import Ended, Job
+from sklab.records import Code, RunFolder, RunRecord, StudyFolder, Tracking
+from sklab.spec.check import CheckResult, Finding
+from sklab.sweep import runner
+from sklab.sweep.load import load_sweep
+from sklab.sweep.runner import State, run_study
+
+SEARCH = """\
+experiment: toy.yaml
+design: search
+seeds: 1
+baseline: {r: 4, L: 8}
+search: {sampler: random, trials: 2}
+factors:
+  r: {path: model.reduction, levels: [2, 4, 8]}
+  L: {path: model.min_dim, levels: [4, 8]}
+"""
+
+
+class FakeLauncher:
+    """Ends every job as `script` says: an exit code, a record's status, or an exception to raise at submission."""
+
+    kind = "fake"
+
+    def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
+        self.capacity, self._script = capacity, script
+        self.submitted: list[Job] = []
+        self.most_at_once = 0
+        self._running: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.submitted.append(job)
+        self._running.append(job)
+        self.most_at_once = max(self.most_at_once, len(self._running))
+
+    def wait(self, timeout: float) -> list[Ended]:
+        job = self._running.pop(0)
+        outcome = self._script(job, self.submitted.index(job))
+        if isinstance(outcome, int):
+            return [Ended(job, outcome)]
+        run = RunFolder(job.folder)
+        order = run.read_order()
+        metrics = {"val_error": 10.0, "val_loss": 1.0}
+        shared = order.model_dump(exclude={"tracking", "spec"})
+        run.write_record(RunRecord(**shared, spec=order.spec, status=outcome, last=metrics, best=metrics))
+        return [Ended(job, 0)]
+
+    def stop(self) -> None:
+        self._running = []
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.records: list[RunRecord] = []
+        self.states: list[State] = []
+
+    def ended(self, record: RunRecord, state: State) -> None:
+        self.records.append(record)
+        self.states.append(state)
+
+    def look(self, state: State) -> None:
+        self.states.append(state)
+
+
+@pytest.fixture(autouse=True)
+def _sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+
+
+@pytest.fixture
+def study(toy_files: Path) -> StudyFolder:
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def start(study: StudyFolder, launcher: FakeLauncher, text: str | None = None, seen: Seen | None = None) -> bool:
+    files = study.path.parent.parent
+    if text is not None:
+        (files / "sweep.yaml").write_text(text)
+    sweep = load_sweep(files / "sweep.yaml")
+    return run_study(sweep, study, launcher, Code(version="1", commit="abc"), Tracking(), seen or Seen())
+
+
+def test_all_runs_are_made_and_slots_are_filled(study):
+    launcher, seen = FakeLauncher(), Seen()
+    assert start(study, launcher, seen=seen)
+    assert len(launcher.submitted) == 4
+    assert launcher.most_at_once == 2
+    assert [state.done for state in seen.states if state.done][-1] == 4
+    assert all(state.total == 4 for state in seen.states)
+    order = RunFolder(launcher.submitted[0].folder).read_order()
+    assert (order.study, order.code.commit, order.key) == ("sweep", "abc", launcher.submitted[0].folder.name)
+    assert order.spec.key == order.key
+
+
+def test_the_same_again_starts_nothing(study):
+    assert start(study, FakeLauncher())
+    launcher = FakeLauncher()
+    assert start(study, launcher)
+    assert launcher.submitted == []
+
+
+def test_a_killed_run_becomes_a_record_and_the_others_go_on(study):
+    launcher, seen = FakeLauncher(lambda _, number: -9 if number == 1 else "complete"), Seen()
+    assert not start(study, launcher, seen=seen)
+    [failed] = [record for record in seen.records if record.status == "failed"]
+    assert (failed.failure, failed.reason) == ("killed", "the process of the run was killed by SIGKILL")
+    assert study.run(failed.key).read_record() == failed
+    assert len(seen.records) == 4
+    again = FakeLauncher()
+    assert start(study, again)
+    assert [job.folder.name for job in again.submitted] == [failed.key]
+
+
+def test_a_process_that_leaves_without_a_record_is_a_failure(study):
+    seen = Seen()
+    start(study, FakeLauncher(lambda _, number: 3 if number == 0 else "complete"), seen=seen)
+    assert seen.records[0].reason == "the process of the run ended with exit code 3"
+
+
+def test_a_diverged_run_is_a_result_that_is_not_repeated(study):
+    assert not start(study, FakeLauncher(lambda _, number: "diverged" if number == 0 else "complete"))
+    again = FakeLauncher()
+    assert not start(study, again)
+    assert again.submitted == []
+
+
+def test_a_second_runner_is_sent_away(study):
+    study.path.mkdir(parents=True)
+    with study.lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StudyLockedError, match="another runner"):
+            start(study, FakeLauncher())
+    assert not study.sweep_file.exists()
+    assert start(study, FakeLauncher())
+
+
+def test_runners_that_die_one_after_another_still_finish_the_study(study):
+    class Dead(BaseException):
+        pass
+
+    def dies(_: Job, number: int) -> str:
+        if number == 1:
+            raise Dead
+        return "complete"
+
+    finished: list[str] = []
+    for _ in range(3):
+        launcher = FakeLauncher(dies, capacity=1)
+        with pytest.raises(Dead):
+            start(study, launcher)
+        finished.append(launcher.submitted[0].folder.name)
+    assert start(study, FakeLauncher())
+    assert len(study.records()) == 4
+    assert len(set(finished)) == 3, "no finished run was made again"
+
+
+def test_more_seeds_run_only_what_is_missing(study):
+    start(study, FakeLauncher())
+    text = (study.path.parent.parent / "sweep.yaml").read_text().replace("seeds: 2", "seeds: 3")
+    launcher = FakeLauncher()
+    assert start(study, launcher, text)
+    assert len(launcher.submitted) == 2
+    assert {RunFolder(job.folder).read_order().spec.seed for job in launcher.submitted} == {2}
+
+
+def test_a_full_disk_stops_the_study_and_loses_nothing(study, monkeypatch):
+    def full(self: RunFolder, order: object) -> None:
+        if len(study.records()) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, order)
+
+    write = RunFolder.write_order
+    monkeypatch.setattr(RunFolder, "write_order", full)
+    with pytest.raises(OSError, match="No space"):
+        start(study, FakeLauncher(capacity=1))
+    monkeypatch.setattr(RunFolder, "write_order", write)
+    launcher = FakeLauncher()
+    assert start(study, launcher)
+    assert len(launcher.submitted) == 2
+
+
+def test_a_damaged_record_is_set_aside_and_its_run_repeated(study):
+    start(study, FakeLauncher())
+    damaged = next(iter(study.records()))
+    study.run(damaged).record_file.write_text('{"key": ')
+    launcher = FakeLauncher()
+    with pytest.warns(UserWarning, match="set aside"):
+        assert start(study, launcher)
+    assert [job.folder.name for job in launcher.submitted] == [damaged]
+    assert study.run(damaged).record_file.with_suffix(".damaged").exists()
+
+
+def test_the_cells_of_a_search_stand_in_the_study_and_are_found_again(study):
+    assert start(study, FakeLauncher(), SEARCH)
+    cells = study.read_sweep().cells
+    assert len(cells) == 3
+    launcher = FakeLauncher()
+    assert start(study, launcher)
+    assert launcher.submitted == []
+    assert study.read_sweep().cells == cells
+
+
+def test_wrong_arithmetic_is_refused_before_anything_is_trained(study, monkeypatch):
+    class Checking(FakeLauncher):
+        def wait(self, timeout: float) -> list[Ended]:
+            [job] = self.submitted
+            assert job.task == "check"
+            asked = json.loads((job.folder / "check.json").read_text())
+            assert len(asked["networks"]) == 2
+            bad = Finding(
+                convolution="3x3 D2",
+                precision="bf16",
+                memory_format="channels_last",
+                ok=False,
+                forward_error=1e-3,
+                weight_error=-1.0,
+                input_error=2.0,
+            )
+            result = CheckResult(device="cpu", torch="2.13.0", findings=(bad,))
+            (job.folder / "result.json").write_text(result.model_dump_json())
+            return [Ended(job, 0)]
+
+    monkeypatch.undo()
+    launcher = Checking()
+    with pytest.raises(SklabError, match=r"remedy: use train\.memory_format: contiguous"):
+        start(study, launcher)
+    assert study.records() == {}
+    cached = Checking()
+    with pytest.raises(SklabError, match="not a number"):
+        start(study, cached)
+    assert cached.submitted == [], "the answer is kept"
+
+
+def test_the_time_left_counts_what_runs_already():
+    state = State(done=2, failed=0, remaining=2, capacity=2, running=((None, None, 4.0),), durations=(10.0, 10.0))
+    assert state.eta_seconds == pytest.approx((6 + 20) / 2)
+    assert state.total == 5
