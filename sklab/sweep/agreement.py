@@ -1,0 +1,99 @@
+"""What has to agree between the keys of a sweep file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations, product
+from math import prod
+
+from sklab.errors import Fault, did_you_mean
+from sklab.sweep.experimentfile import COMMAND_LINE
+from sklab.sweep.faults import options, steps
+from sklab.sweep.sweepfile import SweepFile
+from sklab.sweep.yamltree import Document, Place, dotted
+
+MOST_CELLS = 10_000
+_USES = {"list": ("cells",), "grid": ("factors",), "ofat": ("factors",), "search": ("factors", "search")}
+
+
+def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, str]) -> Iterator[Fault]:
+    """Every fault that a look at two keys of the file, or at a key and the command line, can show."""
+    yield from _keys_of_design(document, sweep)
+    yield from _baseline(document, sweep)
+    yield from _columns(document, sweep)
+    yield from _lost_settings(document, sweep, overrides)
+    if sweep.design == "grid" and is_too_large(sweep):
+        yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
+
+
+def is_too_large(sweep: SweepFile) -> bool:
+    """Whether the grid of all factors is more than a study can hold."""
+    return prod(len(factor.levels) for factor in sweep.factors.values()) > MOST_CELLS
+
+
+def unknown(document: Document, place: Place, what: str, found: str, known: Iterable[str]) -> Fault:
+    """A name at `place` that is none of `known`."""
+    names = list(known)
+    return document.fault(
+        place, f"unknown {what}", found=found, allowed=options(names), hint=did_you_mean(found, names)
+    )
+
+
+def _keys_of_design(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    used = _USES[sweep.design]
+    for key in ("cells", "factors", "search"):
+        if key in used and not document.tree.get(key):
+            yield document.fault((key,), f"missing, and design: {sweep.design} needs it")
+        elif key not in used and key in document.tree:
+            yield document.fault((key,), f"not used by design: {sweep.design}", allowed=options(used))
+
+
+def _baseline(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    place, baseline = ("baseline",), sweep.baseline
+    if sweep.design == "list":
+        names = [cell.name for cell in sweep.cells]
+        if baseline not in names:
+            yield unknown(document, place, "cell", str(baseline), names)
+        return
+    if not isinstance(baseline, dict):
+        yield document.fault(place, "wrong type", allowed="a mapping with the level of every factor")
+        return
+    for name in (name for name in sweep.factors if name not in baseline):
+        yield document.fault((*place, name), "missing", allowed=options(sweep.factors[name].levels))
+    for name, level in baseline.items():
+        if name not in sweep.factors:
+            yield unknown(document, (*place, name), "factor", name, sweep.factors)
+        elif not isinstance(level, str) or level not in sweep.factors[name].levels:
+            yield unknown(document, (*place, name), "level", str(level), sweep.factors[name].levels)
+
+
+def _columns(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    columns = sweep.columns or ()
+    for at, column in enumerate(columns):
+        if column not in sweep.columns_at_hand:
+            yield unknown(document, ("columns", at), "factor", column, sweep.columns_at_hand)
+        elif column in columns[:at]:
+            yield document.fault(("columns", at), "this column stands twice")
+
+
+def _lost_settings(document: Document, sweep: SweepFile, overrides: Mapping[str, str]) -> Iterator[Fault]:
+    """Settings that a later one would replace without a word."""
+    for settings in _settings(sweep):
+        for (path, _), (later, place) in combinations(settings, 2):
+            if _covers(later, path):
+                message = f"replaces what {dotted(path)} sets before it; put the wider path first"
+                yield document.fault(place, message, found=dotted(later))
+        for given, (path, place) in product(overrides, settings):
+            if _covers(path, steps(given)):
+                yield Fault(COMMAND_LINE, given, f"{document.file} sets this too, at {dotted(place)}")
+
+
+def _settings(sweep: SweepFile) -> Iterator[list[tuple[Place, Place]]]:
+    """For the factors, and for every listed cell: the paths that are set, in order, with where they are named."""
+    yield [(steps(factor.path), ("factors", name, "path")) for name, factor in sweep.factors.items()]
+    for at, cell in enumerate(sweep.cells):
+        yield [(steps(path), ("cells", at, "set", path)) for path in cell.set]
+
+
+def _covers(wide: Place, path: Place) -> bool:
+    return path[: len(wide)] == wide

@@ -1,0 +1,124 @@
+"""The cells of a design: which levels stand together, and what they make of the experiment. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from sklab.spec.run import Experiment, RunSpec
+from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
+from sklab.spec.values import RULE
+
+Tree = Mapping[str, Any]
+Choice = Mapping[str, str]  # factor -> name of its level
+
+
+class _PathError(LookupError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class NoSuchEntryError(_PathError):
+    """A setting is meant for an entry that its list does not have: a cell of such settings can't exist."""
+
+
+class NoSuchPlaceError(_PathError):
+    """A setting leads into a plain value, or names the entry of a list that has only positions."""
+
+
+def resolve(tree: Tree) -> Experiment:
+    """The experiment that `tree` describes. Raises pydantic.ValidationError."""
+    return Experiment.model_validate(tree)
+
+
+def lay(tree: Tree, settings: Tree) -> Tree:
+    """`tree` with the value at each dotted path of `settings` replaced, in their order. `tree` stays as it is.
+
+    Keys that are not there are added (whether they are known is seen when the tree is resolved). Raises
+    NoSuchEntryError or NoSuchPlaceError for a path that leads nowhere.
+    """
+    for path, value in settings.items():
+        tree = _replaced(tree, path.split("."), value, path)
+    return tree
+
+
+def _replaced(node: Any, steps: list[str], value: Any, path: str) -> Any:
+    if not steps:
+        return value
+    head, *rest = steps
+    if isinstance(node, Mapping) or node is None:
+        return {**(node or {}), head: _replaced((node or {}).get(head), rest, value, path)}
+    if not isinstance(node, (list, tuple)) or not head.isdecimal():
+        raise NoSuchPlaceError(path, f"there is nothing called {head!r} to set")
+    at = int(head) if len(head) < 9 else len(node)
+    if at >= len(node):
+        raise NoSuchEntryError(path, f"there is no entry {head} (counted from 0) in a list of {len(node)}")
+    return [*node[:at], _replaced(node[at], rest, value, path), *node[at + 1 :]]
+
+
+def grid(factors: Mapping[str, Factor]) -> Iterator[Choice]:
+    """Every combination of levels, the last factor running fastest."""
+    for levels in product(*(factor.levels for factor in factors.values())):
+        yield dict(zip(factors, levels, strict=True))
+
+
+def ofat(factors: Mapping[str, Factor], baseline: Choice) -> Iterator[Choice]:
+    """The baseline, then each other level of each factor with all else as in the baseline."""
+    yield baseline
+    for name, factor in factors.items():
+        for level in factor.levels:
+            if level != baseline[name]:
+                yield {**baseline, name: level}
+
+
+def choose(factors: Mapping[str, Factor], choice: Choice) -> Cell:
+    """The cell with these levels, named by them ("M=2, r=16"). It has no runs yet."""
+    settings = {factor.path: factor.levels[choice[name]] for name, factor in factors.items()}
+    levels = {name: choice[name] for name in factors}
+    name = ", ".join(f"{factor}={level}" for factor, level in levels.items())
+    return Cell(name=name, factors=levels, settings=settings)
+
+
+def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell:
+    """`cell` with a run for every seed, or with the rule that it breaks.
+
+    Raises pydantic.ValidationError or NoSuchPlaceError when its settings are not well-formed.
+    """
+    try:
+        experiment = resolve(lay(tree, cell.settings))
+    except NoSuchEntryError as error:
+        return _invalid(cell, str(error))
+    except ValidationError as error:
+        broken = error.errors(include_url=False)
+        if any(detail["type"] != RULE for detail in broken):
+            raise
+        return _invalid(cell, "; ".join(detail["msg"] for detail in broken))
+    runs = {seed: RunSpec(experiment=experiment, seed=seed).key for seed in seeds}
+    return cell.model_copy(update={"runs": runs})
+
+
+def make_cell(tree: Tree, factors: Mapping[str, Factor], choice: Choice, seeds: Iterable[int]) -> Cell | InvalidCell:
+    """The cell of these levels over `tree`; raises what `complete` raises."""
+    return complete(tree, choose(factors, choice), seeds)
+
+
+def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
+    """A cell that a search asks for. Levels that make no sense together make it invalid."""
+    cell = choose(sweep.factors, choice)
+    try:
+        return complete(sweep.experiment, cell, sweep.seeds)
+    except (ValidationError, NoSuchPlaceError) as error:
+        return _invalid(cell, " ".join(str(error).split()))
+
+
+def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
+    """What `cell` trains at `seed`: the sweep's experiment with the cell's settings laid over it."""
+    return RunSpec(experiment=resolve(lay(sweep.experiment, cell.settings)), seed=seed)
+
+
+def _invalid(cell: Cell, reason: str) -> InvalidCell:
+    return InvalidCell(name=cell.name, factors=cell.factors, reason=reason)

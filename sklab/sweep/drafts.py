@@ -1,0 +1,115 @@
+"""The cells that a sweep file asks for, each with the places where its settings stand, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from sklab.errors import Fault
+from sklab.spec.run import Experiment
+from sklab.spec.sweep import Cell, InvalidCell
+from sklab.spec.values import RULE
+from sklab.sweep.agreement import is_too_large
+from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid, lay, ofat
+from sklab.sweep.experimentfile import Base
+from sklab.sweep.faults import Layer, details_of, explain, steps
+from sklab.sweep.sweepfile import ListedCell, SweepFile
+from sklab.sweep.yamltree import Document, Place
+
+Made = Cell | InvalidCell
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A cell not yet checked. It stands at `place` and its name at `name_place`; `layers` are its settings' places."""
+
+    cell: Cell
+    layers: tuple[Layer, ...]
+    place: Place
+    name_place: Place
+
+
+def drafts_of(document: Document, sweep: SweepFile) -> list[Draft]:
+    """The cells of the design; for a search its baseline and, to check each level once, all one level away from it."""
+    if sweep.design == "list":
+        return [_listed(document, at, cell) for at, cell in enumerate(sweep.cells)]
+    if not sweep.factors:
+        return []
+    is_grid = sweep.design == "grid" and not is_too_large(sweep)
+    choices = grid(sweep.factors) if is_grid else ofat(sweep.factors, start_of(sweep))
+    return [_chosen(document, sweep, choice) for choice in choices]
+
+
+def start_of(sweep: SweepFile) -> Choice:
+    """The baseline's level of every factor; the first level where the file names none."""
+    named = sweep.baseline if isinstance(sweep.baseline, dict) else {}
+    levels = {name: list(factor.levels) for name, factor in sweep.factors.items()}
+    return {name: named[name] if named.get(name) in levels[name] else levels[name][0] for name in levels}
+
+
+def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[list[Made], list[Fault]]:
+    """The drafts with their runs, or with the rule they break; and the faults in their settings."""
+    made: list[Made] = []
+    faults: list[Fault] = []
+    for draft in drafts:
+        try:
+            made.append(complete(base.tree, draft.cell, seeds))
+        except NoSuchPlaceError as error:
+            faults += _leads_nowhere(base, draft, error)
+        except ValidationError as error:
+            faults += _unfit(base, draft, error)
+    return made, faults
+
+
+def _unfit(base: Base, draft: Draft, error: ValidationError) -> list[Fault]:
+    """What is wrong with the draft's own values. A rule broken beside that is told when the values are mended."""
+    own = (detail for detail in details_of(error) if (detail["loc"], detail["type"]) not in base.known)
+    plain = (detail for detail in own if detail["type"] != RULE)
+    return explain(plain, Experiment, lay(base.tree, draft.cell.settings), (*base.layers, *draft.layers))
+
+
+def same_names(document: Document, drafts: Iterable[Draft]) -> Iterator[Fault]:
+    """Cells that have the name of one before them."""
+    names: set[str] = set()
+    for draft in drafts:
+        if draft.cell.name in names:
+            yield document.fault(draft.name_place, "two cells have this name", found=draft.cell.name)
+        names.add(draft.cell.name)
+
+
+def same_runs(document: Document, drafts: Iterable[Draft], made: Iterable[Made]) -> Iterator[Fault]:
+    """Cells that are the runs of one before them under another name."""
+    names: dict[str, str] = {}
+    for draft, cell in zip(drafts, made, strict=True):
+        for key in list(cell.runs.values())[:1] if isinstance(cell, Cell) else ():
+            if key in names:
+                yield document.fault(draft.place, f"{cell.name} and {names[key]} are the same run", found="")
+            names[key] = cell.name
+
+
+def _listed(document: Document, at: int, cell: ListedCell) -> Draft:
+    place: Place = ("cells", at)
+    named = [(steps(path), (*place, "set", path)) for path in cell.set]
+    layers = tuple(Layer(document, path, stands, stands) for path, stands in named)
+    return Draft(Cell(name=cell.name, factors=cell.factors, settings=cell.set), layers, place, (*place, "name"))
+
+
+def _chosen(document: Document, sweep: SweepFile, choice: Choice) -> Draft:
+    layers = tuple(_layer(document, sweep, name, level) for name, level in choice.items())
+    return Draft(choose(sweep.factors, choice), layers, ("factors",), ("factors",))
+
+
+def _layer(document: Document, sweep: SweepFile, name: str, level: str) -> Layer:
+    factor = sweep.factors[name]
+    is_list = isinstance(document.tree["factors"][name]["levels"], list)
+    key = list(factor.levels).index(level) if is_list else level
+    return Layer(document, steps(factor.path), ("factors", name, "levels", key), ("factors", name, "path"))
+
+
+def _leads_nowhere(base: Base, draft: Draft, error: NoSuchPlaceError) -> Iterator[Fault]:
+    """The fault of a path that leads into a plain value; none where the experiment itself has that fault."""
+    if not base.faults:
+        layer = next(layer for layer in draft.layers if layer.path == steps(error.path))
+        yield layer.document.fault(layer.named_at, error.reason)

@@ -1,0 +1,170 @@
+"""Validation errors in the words of the file they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from sklab.errors import Fault, did_you_mean
+from sklab.spec.data import DataSpec, data_sets, data_spec
+from sklab.spec.values import Value
+from sklab.sweep.yamltree import Document, Place, dotted
+
+_MOST_ALLOWED = 20  # options listed in a message
+_MOST_INDEX_DIGITS = 6
+_KINDS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+_BOUNDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "too_short": "{min_length} or more entries",
+    "string_too_short": "{min_length} or more characters",
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings laid over a tree at `path`: the value stands in `document` at `at`, the path itself at `named_at`."""
+
+    document: Document
+    path: Place = ()
+    at: Place = ()
+    named_at: Place = ()
+
+
+def steps(path: str) -> Place:
+    """A dotted path as a place; a step of digits is a position in a list."""
+    is_index = re.compile(rf"[0-9]{{1,{_MOST_INDEX_DIGITS}}}").fullmatch
+    return tuple(int(step) if is_index(step) else step for step in path.split("."))
+
+
+def details_of(error: ValidationError) -> list[ErrorDetails]:
+    """The single errors, without those that only follow from others."""
+    return [detail for detail in error.errors(include_url=False) if not _follows(detail)]
+
+
+def explain(details: Iterable[ErrorDetails], model: type[Value], tree: Any, layers: Sequence[Layer]) -> list[Fault]:
+    """One fault per error in validating `tree` as `model`; the last layer that touches a place is to blame for it."""
+    return [_fault(detail, model, tree, layers) for detail in details]
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """Whether this is a list called too short only because its entries are faulty."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
+
+
+def distinct(faults: Iterable[Fault]) -> list[Fault]:
+    """The first fault of every place: what is read wrongly is not told again as a wrong value."""
+    first: dict[tuple[str, int, str], Fault] = {}
+    for fault in faults:
+        first.setdefault((fault.file, fault.line, fault.place), fault)
+    return list(first.values())
+
+
+def options(words: Iterable[str]) -> str:
+    """What is allowed, as a list for a message, cut where it gets long."""
+    listed = list(dict.fromkeys(words))
+    return ", ".join(listed[:_MOST_ALLOWED]) + (", ..." if len(listed) > _MOST_ALLOWED else "")
+
+
+def _fault(detail: ErrorDetails, model: type[Value], tree: Any, layers: Sequence[Layer]) -> Fault:
+    place: Place = detail["loc"]
+    if detail["type"] == "unknown_data":
+        place = (*place, "name")
+    layer = _blamed(place, layers)
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(place, layer, _fields(model, tree, place[:-1]))
+    inside = layer.at + place[len(layer.path) :]
+    if detail["type"] == "unknown_data":
+        return _unknown_data(layer.document, inside, str(detail["ctx"]["hint"]))
+    if len(place) < len(layer.path) and detail["type"] in _KINDS:
+        return layer.document.fault(layer.named_at, f"there is nothing called {str(layer.path[len(place)])!r} to set")
+    message, allowed, hint = _wording(detail, _field(model, tree, place))
+    return layer.document.fault(inside, message, allowed=allowed, hint=hint)
+
+
+def _blamed(place: Place, layers: Sequence[Layer]) -> Layer:
+    """The last layer whose path leads to `place` or into it."""
+    for layer in reversed(layers):
+        shared = min(len(place), len(layer.path))
+        if layer.path[:shared] == place[:shared]:
+            return layer
+    return layers[-1]
+
+
+def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str]) -> Fault:
+    key = str(place[-1])
+    near = did_you_mean(key, allowed)
+    if len(place) > len(layer.path):
+        at = layer.at + place[len(layer.path) :]
+        return layer.document.fault(at, "unknown key", found=key, allowed=options(allowed), hint=near)
+    mended = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else ""
+    found = dotted(layer.path)
+    return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=mended)
+
+
+def _unknown_data(document: Document, place: Place, hint: str) -> Fault:
+    return document.fault(place, "unknown data set", allowed=options(data_sets()), hint=hint)
+
+
+def _wording(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str, str]:
+    """Message, what is allowed, and a "did you mean"."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    described = (field and field.description) or ""
+    if kind == "missing":
+        return "missing", described or options(_literals(field)), ""
+    if kind == "literal_error":
+        return "unknown value", options(_literals(field)), did_you_mean(str(detail["input"]), _literals(field))
+    if kind in _KINDS:
+        return "wrong type", described or _KINDS[kind], ""
+    if kind in _BOUNDS:
+        return "out of range", _BOUNDS[kind].format(**context), ""
+    return str(context["error"]) if kind == "value_error" else detail["msg"], "", ""
+
+
+def _literals(field: FieldInfo | None) -> list[str]:
+    annotation = field.annotation if field else None
+    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _field(model: type[Value], tree: Any, place: Place) -> FieldInfo | None:
+    owner = _owner(model, tree, place[:-1])
+    return owner.model_fields.get(str(place[-1])) if owner and place else None
+
+
+def _fields(model: type[Value], tree: Any, place: Place) -> tuple[str, ...]:
+    owner = _owner(model, tree, place)
+    return tuple(owner.model_fields) if owner else ()
+
+
+def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
+    """The class that states which keys `place` may hold. Positions in lists and names in mappings stay in theirs."""
+    owner: type[Value] | None = model
+    for step in place:
+        if owner and step in owner.model_fields:
+            owner = _class_in(owner.model_fields[str(step)].annotation)
+        if owner is DataSpec:
+            owner = data_spec(tree["data"]["name"])
+    return owner
+
+
+def _class_in(annotation: Any) -> type[Value] | None:
+    """The one class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Value):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _class_in(part))), None)

@@ -1,0 +1,141 @@
+"""The keys of a sweep file, read into the one form that everything after it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from sklab.errors import Fault
+from sklab.spec.run import Seed
+from sklab.spec.sweep import Design, Factor, Metric, Published, Search, StudyName
+from sklab.spec.values import Seq, Value
+from sklab.sweep.faults import Layer, details_of, explain
+from sklab.sweep.yamltree import Document, Place
+
+Plain = Callable[[Document, Place, Any], Any]
+
+MOST_SEEDS = 1000
+_SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
+# What a file may leave out: without a faulty one of these the rest can still be checked.
+_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "published"}
+
+
+class ListedCell(Value):
+    """A cell of a `list` design: what it sets, and its entries in the table's columns."""
+
+    name: str = Field(min_length=1)
+    set: dict[str, Any] = {}
+    factors: dict[str, str] = {}
+
+
+class SweepFile(Value):
+    """The keys of a sweep file, with levels as mappings, their names as text, and seeds as a list."""
+
+    study: StudyName | None = None
+    question: str = ""
+    experiment: str
+    design: Design
+    seeds: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)
+    metric: Metric = Metric()
+    baseline: Any
+    cells: Seq[ListedCell] = ()
+    factors: dict[str, Factor] = {}
+    columns: Seq[str] | None = None
+    search: Search | None = None
+    published: Published | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
+    @property
+    def columns_at_hand(self) -> tuple[str, ...]:
+        """Factor names in the order of their first appearance."""
+        return tuple(dict.fromkeys(chain(self.factors, *(cell.factors for cell in self.cells))))
+
+
+def read_sweep_file(document: Document) -> tuple[SweepFile | None, list[Fault]]:
+    """The file's keys, as far as they are sound enough to check what hangs on them, and its faults so far."""
+    changed = {
+        key: change(document, (key,), document.tree[key]) for key, change in _PLAIN.items() if key in document.tree
+    }
+    tree = {**document.tree, **changed}
+    faults = [*document.faults, *_nameless_levels(document)]
+    try:
+        return SweepFile.model_validate(tree), faults
+    except ValidationError as error:
+        return _without(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
+
+
+def _without(tree: Mapping[str, Any], error: ValidationError) -> SweepFile | None:
+    """What is left without unknown and faulty optional keys; None when something is wrong with the others."""
+    places = {detail["loc"]: detail["type"] for detail in error.errors(include_url=False)}
+    unknown = {place[0] for place, kind in places.items() if kind == "extra_forbidden" and len(place) == 1}
+    dropped = unknown | {place[0] for place in places if place[0] in _OPTIONAL}
+    if any(place[0] not in dropped for place in places):
+        return None
+    return SweepFile.model_validate({"seeds": [0], **{key: tree[key] for key in tree if key not in dropped}})
+
+
+def _names(document: Document, place: Place, value: Any) -> Any:
+    """Levels are called what is written: `16`, `1e-4` and `true` are names here."""
+    if not isinstance(value, dict):
+        return value
+    return {key: document.text((*place, key)) or entry for key, entry in value.items()}
+
+
+def _levels(document: Document, place: Place, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return {document.text((*place, at)): level for at, level in enumerate(value)}
+
+
+def _in_every(key: str, change: Plain) -> Plain:
+    """`change` for what stands under `key` in every entry of a list or mapping."""
+
+    def changed(document: Document, place: Place, entry: Any) -> Any:
+        if not isinstance(entry, dict) or key not in entry:
+            return entry
+        return {**entry, key: change(document, (*place, key), entry[key])}
+
+    def all_changed(document: Document, place: Place, value: Any) -> Any:
+        if isinstance(value, list):
+            return [changed(document, (*place, at), entry) for at, entry in enumerate(value)]
+        if isinstance(value, dict):
+            return {at: changed(document, (*place, at), entry) for at, entry in value.items()}
+        return value
+
+    return all_changed
+
+
+# How the short forms of a key are brought into the one form of `SweepFile`. What is not well-formed stays as it is.
+_PLAIN: dict[str, Plain] = {
+    "seeds": lambda _, __, value: list(range(value)) if type(value) is int and 1 <= value <= MOST_SEEDS else value,
+    "baseline": _names,
+    "cells": _in_every("factors", _names),
+    "factors": _in_every("levels", _levels),
+}
+
+
+def _nameless_levels(document: Document) -> Iterator[Fault]:
+    """Levels of a list that have no text to be called by, or the same as another."""
+    factors = document.tree.get("factors")
+    named = factors.items() if isinstance(factors, dict) else ()
+    lists = {name: factor.get("levels") for name, factor in named if isinstance(factor, dict)}
+    for name, levels in lists.items():
+        place, seen = ("factors", name, "levels"), set[str]()
+        for at, level in enumerate(levels) if isinstance(levels, list) else ():
+            text = document.text((*place, at))
+            if isinstance(level, (list, dict)):
+                yield document.fault(
+                    (*place, at), "has no name", allowed="a plain value; else name levels by a mapping"
+                )
+            elif text in seen:
+                yield document.fault((*place, at), "this level stands twice")
+            seen.add(text)

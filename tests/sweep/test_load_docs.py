@@ -1,0 +1,55 @@
+"""The examples of docs/sweeps.md are loaded as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sklab.errors import FaultyInputError
+from sklab.spec.sweep import Sweep
+from sklab.sweep.load import load_experiment, load_sweep
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"), re.S | re.M)
+YAML = [text for kind, text in BLOCKS if kind == "yaml"]
+LIST, GRID, OFAT, SEARCH, PUBLISHED, EXPERIMENT, FAULTY = YAML
+
+
+@pytest.fixture
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    (tmp_path / "sweeps").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+def load(text: str) -> Sweep:
+    file = Path("sweeps/mine.yaml")
+    file.write_text(text, encoding="utf-8")
+    return load_sweep(file)
+
+
+@pytest.mark.usefixtures("_project")
+@pytest.mark.parametrize(
+    ("text", "cells", "invalid"), [(LIST, 2, 0), (GRID, 6, 3), (OFAT, 6, 0), (SEARCH, 1, 0), (PUBLISHED, 2, 0)]
+)
+def test_every_sweep_on_the_page_loads(text: str, cells: int, invalid: int) -> None:
+    sweep = load(text)
+    assert (len(sweep.cells), len(sweep.invalid)) == (cells, invalid)
+
+
+@pytest.mark.usefixtures("_project")
+def test_the_experiment_on_the_page_loads() -> None:
+    file = Path("experiments/mine.yaml")
+    file.write_text(EXPERIMENT, encoding="utf-8")
+    assert load_experiment(file)[0] == "mine"
+
+
+@pytest.mark.usefixtures("_project")
+def test_the_faulty_file_is_answered_as_the_page_says() -> None:
+    (answer,) = [text for kind, text in BLOCKS if kind == "text"]
+    with pytest.raises(FaultyInputError) as caught:
+        load(FAULTY)
+    assert f"{caught.value}\n" == answer
