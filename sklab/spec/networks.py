@@ -10,7 +10,7 @@ _DEPTHS = {"26": [2, 2, 2, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3]}
 _PLAIN = [{"kernel": 3}]
 _SK = [{"kernel": 3}, {"kernel": 3, "dilation": 2}]  # SK[2, 32, 16]: 3x3, and 5x5 as 3x3 with D = 2
 _SMALL: dict[str, Any] = {
-    "stem": "small", "stem_width": 16, "depths": [1, 1, 1], "width": 32, "out_width": 64, "cardinality": 8,
+    "stem": "small", "stem_width": 16, "depths": [1, 1, 1], "width": 16, "out_width": 32, "cardinality": 4,
     "min_dim": 8, "in_channels": 1, "num_classes": 10,
 }  # fmt: skip
 _KINDS: dict[str, dict[str, Any]] = {

@@ -1,0 +1,111 @@
+"""Loaders of image files: worker processes decode, the device does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sklab.data.augment import Normalise, cut, pad
+from sklab.data.base import FileSplit
+from sklab.data.decode import View, centre, decode, random_resized
+from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
+from sklab.errors import SklabError
+from sklab.spec.train import TrainSpec
+
+_MOST_WORKERS = 8
+
+
+class TrainImages(Dataset[tuple[Tensor, int]]):
+    """Image uint8 [3, H, W] and label by (epoch, index): a part drawn from (seed, epoch, index), or the middle."""
+
+    def __init__(self, split: FileSplit, size: int, shares: tuple[float, ...] | None, seed: int) -> None:
+        self._split, self._size, self._shares, self._seed = split, size, shares, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+        epoch, index = key
+        view = centre(self._split.resize, self._size)
+        if self._shares is not None:
+            view = random_resized(self._shares, crop_draws(self._seed, epoch, index))
+        return _example(self._split, index, self._size, view)
+
+
+class ValImages(Dataset[tuple[Tensor, int]]):
+    """Image uint8 [3, H, W] and label by index: always the middle."""
+
+    def __init__(self, split: FileSplit, size: int) -> None:
+        self._split, self._size = split, size
+
+    def __len__(self) -> int:
+        return len(self._split.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return _example(self._split, index, self._size, centre(self._split.resize, self._size))
+
+
+class TrainFiles:
+    """Full batches of (images float32 [B, 3, H, W], labels int64 [B]) in the order of the epoch, augmented."""
+
+    def __init__(
+        self, split: FileSplit, size: int, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device
+    ) -> None:
+        self.batch_size = train.batch_size
+        self.sampler = EpochSampler(len(split.files), seed)
+        self._augment, self._normalise, self._device, self._size = train.augment, normalise, device, size
+        images = TrainImages(split, size, train.augment.random_resized_crop, seed)
+        self._loader = _loader(images, device, batch_size=train.batch_size, sampler=self.sampler, drop_last=True)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        sampler = self.sampler
+        drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
+        changes = (torch.split(torch.from_numpy(values).to(self._device), self.batch_size) for values in drawn)
+        for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
+            padded = pad(images, self._augment.pad_crop)
+            images = cut(padded, torch.arange(len(images), device=self._device), shifts, flips, self._size)
+            yield self._normalise(images), labels
+
+
+class ValFiles:
+    """Batches of (images, labels) as they stand, in the set's own order; the last one may be smaller."""
+
+    def __init__(
+        self, split: FileSplit, size: int, train: TrainSpec, normalise: Normalise, device: torch.device
+    ) -> None:
+        self.batch_size = train.batch_size
+        self._normalise, self._device = normalise, device
+        self._loader = _loader(ValImages(split, size), device, batch_size=train.batch_size)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((self._normalise(images), labels) for images, labels in _batches(self._loader, self._device))
+
+
+def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tensor, int]:
+    return torch.from_numpy(decode(split.files[index], size, view)), int(split.labels[index])
+
+
+def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:
+    """Decoding in as many processes as this one has threads. How many never changes a pixel."""
+    return DataLoader(
+        images,
+        num_workers=min(torch.get_num_threads(), _MOST_WORKERS),
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # its own: asking for batches must not move the run's random state
+        **how,
+    )
+
+
+def _batches(loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    try:
+        for images, labels in loader:
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    except SklabError as error:  # a worker wraps its error in the text of its traceback: keep the last line
+        raise SklabError(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
