@@ -5,6 +5,7 @@ import torch
 import yaml
 
 import sklab.data.sets
+import sklab.spec.data
 from sklab.data.loaders import open_loaders
 from sklab.spec.networks import network
 from sklab.spec.run import Experiment
@@ -21,6 +22,7 @@ def test_the_data_set_written_on_the_page_works(tmp_path, monkeypatch):
     (module,) = blocks("python")
     (tmp_path / "stripes.py").write_text(module)
     monkeypatch.setattr(sklab.data.sets, "__path__", [*sklab.data.sets.__path__, str(tmp_path)])
+    monkeypatch.setattr(sklab.spec.data, "data_sets", sklab.spec.data.data_sets.__wrapped__)  # without its memory
     recipe = TrainSpec(epochs=1, batch_size=50, lr=0.1)
     model = network("sknet_small", num_classes=4)
     experiment = Experiment.model_validate({"data": {"name": "stripes"}, "model": model, "train": recipe})

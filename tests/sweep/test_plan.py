@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import fcntl
+
+import pytest
+
+from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.spec.sweep import Cell
+from sklab.sweep import check
+from sklab.sweep.design import run_spec
+from sklab.sweep.load import load_sweep
+from sklab.sweep.plan import make_plan, study_status
+from sklab.text import plan_text, status_text
+
+COST = 1_000, 2_000_000
+
+
+@pytest.fixture
+def sweep(toy_files):
+    text = (toy_files / "sweep.yaml").read_text() + "  - {name: odd, set: {model.cardinality: 3}}\n"
+    (toy_files / "sweep.yaml").write_text(text)
+    return load_sweep(toy_files / "sweep.yaml")
+
+
+@pytest.fixture
+def study(toy_files):
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def order_of(sweep, study, cell: Cell, seed: int, code) -> RunOrder:
+    spec = run_spec(sweep, cell, seed)
+    order = RunOrder(key=spec.key, study=sweep.study, cell=cell.name, spec=spec, code=code)
+    study.run(order.key).write_order(order)
+    return order
+
+
+@pytest.fixture
+def finish(sweep, study, toy_order):
+    def make(cell: Cell, seed: int, **changes) -> None:
+        order = order_of(sweep, study, cell, seed, toy_order().code)
+        shared = {**order.model_dump(exclude={"tracking", "spec"}), "spec": order.spec, "status": "complete"}
+        study.run(order.key).write_record(RunRecord(**{**shared, **changes}))
+
+    return make
+
+
+def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
+    plan = make_plan(sweep, study, 2, lambda _: COST)
+    assert [cell.missing for cell in plan.cells] == [2, 2]
+    assert (plan.done, plan.missing, plan.seconds) == (0, 4, None)
+    assert "G = 3 does not divide" in plan.invalid[0].reason
+    text = plan_text(plan)
+    assert "invalid: odd" in text
+    assert "no estimate before the first finished run" in text
+
+
+def test_an_estimate_takes_each_cells_own_time(sweep, study, finish):
+    quick, slow = sweep.cells
+    finish(quick, 0, wall_seconds=10.0)
+    finish(slow, 0, wall_seconds=30.0)
+    plan = make_plan(sweep, study, 2, lambda _: COST)
+    assert plan.seconds == pytest.approx((10 + 30) / 2)
+    assert "about 20s" in plan_text(plan)
+
+
+def test_failed_runs_are_to_run_again_and_diverged_ones_are_not(sweep, study, finish):
+    first, second = sweep.cells
+    finish(first, 0, status="failed", failure="code", reason="boom")
+    finish(second, 0, status="diverged", failure="diverged", reason="non-finite")
+    plan = make_plan(sweep, study, 1, lambda _: COST)
+    assert [(cell.failed, cell.diverged, cell.missing) for cell in plan.cells] == [(1, 0, 2), (0, 1, 1)]
+    status = study_status(sweep, study)
+    assert (status.done, status.missing, len(status.failures)) == (0, 2, 2)
+    assert "failed: K3, seed 0 (code): boom" in status_text(status)
+
+
+def test_status_shows_running_runs_only_while_a_runner_is_at_work(sweep, study, toy_order):
+    order = order_of(sweep, study, sweep.cells[0], 0, toy_order().code)
+    metrics = "epoch,train_loss,val_loss,val_error,lr,seconds\n1,2.0,2.0,55.5,0.1,3\n2,1."
+    study.run(order.key).metrics_file.write_text(metrics)
+    assert study_status(sweep, study).running == ()
+    with study.lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status = study_status(sweep, study)
+    assert (status.live, status.running[0].cell, status.missing) == (True, "K3", 3)
+    assert not study_status(sweep, study).live
+
+
+SEARCH = """\
+experiment: toy.yaml
+design: search
+seeds: 1
+baseline: {r: 4, D: 1, M: two}
+search: {trials: 2}
+factors:
+  r: {path: model.reduction, levels: [2, 4, 8]}
+  M: {path: model.branches, levels: {two: [{kernel: 3}, {kernel: 3}], one: [{kernel: 3}]}}
+  D: {path: model.branches.0.dilation, levels: [1, 2, 3]}
+"""
+
+
+def test_the_check_asks_about_every_branch_of_a_search_space_with_few_networks(toy_files):
+    (toy_files / "search.yaml").write_text(SEARCH)
+    experiments = list(check._experiments(load_sweep(toy_files / "search.yaml")))
+    chosen = check._covering(experiments)
+    wanted = {(experiment.model.reduction, len(experiment.model.branches)) for experiment in experiments}
+    assert {(network.model.reduction, len(network.model.branches)) for network in chosen} == wanted
+    assert {branch.dilation for network in chosen for branch in network.model.branches} == {1, 2, 3}
+    assert len(chosen) < len(experiments) / 2

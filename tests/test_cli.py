@@ -1,0 +1,152 @@
+"""The commands as a user types them, in processes of their own where that matters."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sklab.cli import main
+from sklab.records import StudyFolder
+
+HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
+
+
+@pytest.fixture
+def here(toy_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy files' folder, as the current one."""
+    monkeypatch.chdir(toy_files)
+    return toy_files
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Names of the heavy packages that the command loads into its own process."""
+    code = (
+        f"import sys\nfrom sklab.cli import main\ntry:\n    main({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+    )
+    code += f"print('LOADED', *sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def sklab(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sklab.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def until_there_is(folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 90
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < deadline, f"{pattern} never appeared"
+        time.sleep(0.02)
+
+
+def test_help_loads_nothing_heavy():
+    assert imported_by("--help") == set()
+
+
+def test_a_sweep_runs_to_its_table_without_torch_in_the_runner(here):
+    loaded = imported_by("sweep", "sweep.yaml", "--no-wandb")
+    assert not loaded & {"torch", "lightning"}
+    study = StudyFolder(here / "results" / "sweep")
+    assert {record.status for record in study.records().values()} == {"complete"}
+    assert len(study.records()) == 4
+    for name in ("table.csv", "table.md", "table.tex", "report.md", "report.html", "sweep.yaml", "study.log"):
+        assert (study.path / name).stat().st_size > 0
+
+
+def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, capsys):
+    assert main(["sweep", "sweep.yaml", "--no-wandb"]) == 0
+    before = (here / "results/sweep/table.csv").read_bytes()
+    (here / "results/sweep/study.log").unlink()
+    assert main(["sweep", "sweep.yaml", "--no-wandb"]) == 0
+    assert (here / "results/sweep/table.csv").read_bytes() == before
+    shown = capsys.readouterr()
+    assert shown.err.count("val_error") == 4, "each run is told once, in the first start"
+    assert "report: results/sweep/report.html" in shown.out
+
+    assert main(["status", "sweep", "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["done"], status["missing"], status["live"]) == (4, 0, False)
+    assert main(["plan", "sweep.yaml", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["done"], plan["missing"], plan["seconds"]) == (4, 0, 0.0)
+    assert main(["table", "sweep"]) == 0
+    assert "K3+K5 SK" in capsys.readouterr().out
+    assert main(["report", "results/sweep"]) == 0
+    assert (here / "results/sweep/table.csv").read_bytes() == before
+
+
+def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys):
+    text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.batch_size: 65}}\n"
+    (here / "sweep.yaml").write_text(text)
+    assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1"]) == 1
+    assert "bad, seed 0: failed (data): data set scaled_digits" in capsys.readouterr().err
+    assert main(["status", "sweep"]) == 0
+    assert "failed: bad, seed 0 (data)" in capsys.readouterr().out
+
+
+def test_one_experiment_is_trained_once(here, capsys):
+    assert main(["train", "toy.yaml", "--seed", "5", "--no-wandb", "--set", "train.epochs=1"]) == 0
+    [record] = StudyFolder(here / "results" / "toy").records().values()
+    assert (record.spec.seed, record.epochs) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["sweep", "nowhere.yaml"], "nowhere.yaml"),
+        (["sweep", "sweep.yaml", "--set", "train.epoch=3"], "did you mean 'train.epochs'"),
+        (["sweep", "sweep.yaml", "--set", "train.epochs"], "allowed: path=value"),
+        (["sweep", "sweep.yaml", "--slots", "0"], "--slots"),
+        (["plan", "sweep.yaml", "--seeds", "0"], "--seeds"),
+        (["status", "nothing"], "is no study"),
+        (["table", "nothing"], "is no study"),
+        (["report", "nothing"], "is no study"),
+        (["train", "sweep.yaml"], "sweep.yaml"),
+    ],
+)
+def test_user_errors_are_told_end_with_exit_code_2_and_write_nothing(here, capsys, arguments, told):
+    before = sorted(here.rglob("*"))
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_the_networks_are_listed_with_exact_counts(capsys):
+    assert main(["models", "--json"]) == 0
+    networks = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert networks["sknet50"]["params"] == 27_479_784
+    assert round(networks["sknet50"]["macs"] / 1e9, 3) == 4.463
+    assert main(["models"]) == 0
+    assert "27,479,784" in capsys.readouterr().out
+
+
+def test_the_doctor_tells_versions_and_checks_a_sweep(here, capsys):
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out
+    assert main(["doctor", "sweep.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "dilation 2" in shown
+    assert "WRONG" not in shown
+
+
+LONG = ("sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
+
+
+def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it(here):
+    first = sklab(*LONG)
+    until_there_is(here, "results/sweep/runs/*/metrics.csv")
+    second = sklab(*LONG)
+    assert "another runner is working" in second.communicate(timeout=60)[0]
+    assert second.returncode == 2
+    assert main(["status", "sweep"]) == 0
+    first.send_signal(signal.SIGINT)
+    assert "the same command goes on" in first.communicate(timeout=60)[0]
+    assert first.returncode == 130
+    assert StudyFolder(here / "results" / "sweep").records() == {}

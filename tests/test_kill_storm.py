@@ -1,0 +1,100 @@
+"""kill -9 of anything at any moment: the same command again ends with the table of an undisturbed study."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sklab.records import StudyFolder
+
+KILLS = 10
+MEASURED = ("seconds", "samples", "memory", "commit", "host")  # columns that no two studies share
+
+SWEEP = """\
+experiment: toy.yaml
+design: list
+seeds: 3
+baseline: K3
+cells:
+  - {name: K3, set: {model.branches: [{kernel: 3}], model.attention: none}}
+  - {name: K3+K5, set: {model.attention: none}}
+  - {name: K3+K5 SK}
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=60"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below `pid`, the nearest first."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for process in found:
+        found += parents.get(process, [])
+    return found[1:]
+
+
+def strike(runner: subprocess.Popen[bytes], chance: random.Random) -> None:
+    """Kill the runner alone, everything at once, or one process below the runner."""
+    below = descendants(runner.pid)
+    victims = chance.choice([[runner.pid], [runner.pid, *below], [chance.choice(below)] if below else [runner.pid]])
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+            os.kill(victim, signal.SIGKILL)
+    if runner.pid in victims:
+        runner.wait()
+
+
+def results(folder: Path) -> tuple[list[dict[str, str]], dict[str, dict[str, float]]]:
+    """The table without its measured columns, and every run's numbers."""
+    study = StudyFolder(folder / "results" / "sweep")
+    with (study.path / "table.csv").open(newline="") as stream:
+        rows = [
+            {name: value for name, value in row.items() if not any(word in name for word in MEASURED)}
+            for row in csv.DictReader(stream)
+        ]
+    return rows, {key: {**record.last, **record.best} for key, record in study.records().items()}
+
+
+@pytest.mark.slow
+def test_a_study_killed_ten_times_ends_with_the_table_of_an_undisturbed_one(toy_files, tmp_path_factory):
+    calm = tmp_path_factory.mktemp("calm")
+    for folder in (calm, toy_files):
+        (folder / "toy.yaml").write_text((toy_files / "toy.yaml").read_text())
+        (folder / "sweep.yaml").write_text(SWEEP)
+    assert start(calm).wait(600) == 0
+
+    chance = random.Random(20)
+    finished: dict[str, str] = {}
+    for _ in range(KILLS):
+        runner = start(toy_files)
+        time.sleep(chance.uniform(2.0, 9.0))  # the moment of the kill is what is random here
+        strike(runner, chance)
+        if runner.poll() is None:
+            runner.kill()
+            runner.wait()
+        ended = StudyFolder(toy_files / "results" / "sweep").records()
+        for key, when in finished.items():
+            assert ended[key].ended == when, "a finished run was trained again"
+        finished |= {key: record.ended for key, record in ended.items() if record.status == "complete"}
+    for _ in range(3):  # the last strike may have left a run recorded as killed
+        if start(toy_files).wait(600) == 0:
+            break
+    assert results(toy_files) == results(calm)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sklab import records
+from sklab.errors import DamagedRecordError
+from sklab.records import RunFolder, RunOrder, RunRecord, StudyFolder, write_whole
+from sklab.spec.sweep import Metric
+
+
+def record_of(order: RunOrder, **changes: object) -> RunRecord:
+    return RunRecord(
+        **{**order.model_dump(exclude={"tracking", "spec"}), "spec": order.spec, "status": "complete", **changes}
+    )
+
+
+def test_orders_and_records_come_back_as_they_went(tmp_path, toy_order):
+    run, order = RunFolder(tmp_path / "run"), toy_order(seed=4)
+    run.write_order(order)
+    assert run.read_order() == order
+    assert run.read_record() is None
+    record = record_of(order, last={"val_error": 12.5}, epochs=2)
+    run.write_record(record)
+    assert run.read_record() == record
+    assert StudyFolder(tmp_path).path.joinpath("run/record.json").exists()
+
+
+def test_a_key_is_kept_through_the_file(tmp_path, toy_order):
+    run, order = RunFolder(tmp_path / "run"), toy_order()
+    run.write_order(order)
+    assert run.read_order().spec.key == order.key == order.spec.key
+
+
+def test_what_is_no_order_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DamagedRecordError, match="not a run order"):
+        RunFolder(tmp_path).read_order()
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"key": "abc', "\x00\x00"])
+def test_a_torn_record_is_set_aside(tmp_path, torn):
+    (tmp_path / "record.json").write_text(torn)
+    with pytest.warns(UserWarning, match="torn"):
+        assert RunFolder(tmp_path).read_record() is None
+    assert (tmp_path / "record.damaged").read_text() == torn
+
+
+def test_a_whole_record_of_another_version_is_never_thrown_away(tmp_path, toy_order):
+    run, order = RunFolder(tmp_path), toy_order()
+    text = record_of(order).model_dump_json().replace('"cell":', '"zell":', 1)
+    run.record_file.write_text(text)
+    with pytest.raises(DamagedRecordError, match="zell"):
+        run.read_record()
+    assert run.record_file.read_text() == text
+
+
+def test_only_torn_or_whole_files_never_half_ones(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    write_whole(file, "before")
+
+    def crash(*_: object) -> None:
+        raise OSError("the machine died")
+
+    monkeypatch.setattr(records.os, "fsync", crash)
+    with pytest.raises(OSError, match="died"):
+        write_whole(file, "after")
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_new_attempt_moves_the_old_one_out_of_the_way(tmp_path, toy_order):
+    run = RunFolder(tmp_path)
+    assert run.attempt == 1
+    run.begin_attempt()
+    assert run.attempt == 1
+    for number in (1, 2):
+        run.log_file.write_text(f"log {number}")
+        run.metrics_file.write_text("epoch\n")
+        run.write_record(record_of(toy_order(), status="failed"))
+        run.begin_attempt()
+        assert run.attempt == number + 1
+        assert run.read_record() is None
+        assert (run.attempts / f"{number:03d}" / "log.txt").read_text() == f"log {number}"
+
+
+def test_the_rule_of_the_metric_decides_the_epoch(toy_order):
+    record = record_of(toy_order(), last={"val_error": 3.0}, best={"val_error": 2.0})
+    assert record.value(Metric(epoch="last")) == 3.0
+    assert record.value(Metric(epoch="best")) == 2.0
+
+
+def test_records_are_found_by_key(tmp_path, toy_order):
+    study = StudyFolder(tmp_path)
+    for seed in (0, 1):
+        order = toy_order(seed=seed)
+        study.run(order.key).write_order(order)
+        study.run(order.key).write_record(record_of(order))
+    study.run("unfinished").path.mkdir()
+    assert sorted(study.records()) == sorted(toy_order(seed=seed).key for seed in (0, 1))
+    assert list(study.records(["nothing", toy_order(seed=1).key])) == [toy_order(seed=1).key]
+
+
+def test_what_is_no_study_is_told(tmp_path: Path):
+    with pytest.raises(DamagedRecordError, match="is no study"):
+        StudyFolder(tmp_path / "nothing").read_sweep()
+    (tmp_path / "sweep.yaml").write_text("study: [")
+    with pytest.raises(DamagedRecordError, match="can't be read"):
+        StudyFolder(tmp_path).read_sweep()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sklab.spec.model import Branch, ModelSpec
+from sklab.spec.networks import SETTINGS, network
+from sklab.spec.run import RunSpec
+from sklab.spec.values import RULE
+
+EXPERIMENT = {
+    "data": {"name": "scaled_digits"},
+    "model": SETTINGS["sknet_small"],
+    "train": {"epochs": 1, "batch_size": 8, "lr": 0.1},
+}
+
+
+def key(seed: int = 0, **parts: dict) -> str:
+    experiment = {name: {**EXPERIMENT[name], **parts.get(name, {})} for name in EXPERIMENT}
+    return RunSpec.model_validate({"experiment": experiment, "seed": seed}).key
+
+
+def broken(**fields: object) -> set[str]:
+    with pytest.raises(ValidationError) as caught:
+        network("sknet50", **fields)
+    return {error["type"] for error in caught.value.errors()}
+
+
+def test_the_key_is_of_what_is_resolved_not_of_what_is_written():
+    assert (
+        key()
+        == key(train={"momentum": 0.9})
+        == key(model={"branches": [{"kernel": 3, "groups": 4}, {"kernel": 3, "dilation": 2}]})
+    )
+    assert key() == "7ed7490861919c47", "keys of finished runs must never change"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"model": {"reduction": 8}},
+        {"train": {"precision": "bf16"}},
+        {"train": {"memory_format": "channels_last"}},
+        {"data": {"seed": 1}},
+    ],
+)
+def test_whatever_moves_the_numbers_moves_the_key(change):
+    assert key(**change) != key()
+
+
+def test_groups_are_the_cardinality_a_number_or_a_multiple():
+    branches = [{"kernel": 3}, {"kernel": 5, "groups": "2x"}, {"kernel": 7, "groups": 128}]
+    assert [branch.groups for branch in network("sknet50", branches=branches).branches] == [32, 64, 128]
+    assert [branch.groups for branch in network("sknet50", cardinality=16, branches=branches[:2]).branches] == [16, 32]
+
+
+def test_rules_between_values_are_told_from_faults():
+    assert broken(branches=[{"kernel": 3, "groups": 48}]) == {RULE}
+    assert broken(branches=[{"kernel": 3, "groups": "x2"}]) >= {"int_type"}
+    assert broken(branches=[{"kernel": 4}]) == {"value_error"}
+    assert broken(branches=[]) == {"too_short"}
+    assert broken(depths=[3, 0, 1]) == {"value_error"}
+    assert broken(reduction="16") == {"int_type"}
+    assert broken(reduktion=16) == {"extra_forbidden"}
+
+
+@given(st.integers(0, 10), st.integers(1, 8), st.integers(1, 4))
+def test_a_branch_keeps_the_size_and_sees_its_window(half, dilation, groups):
+    branch = Branch(kernel=2 * half + 1, dilation=dilation, groups=groups)
+    assert branch.resulting_kernel == 1 + 2 * branch.padding
+
+
+@given(st.integers(1, 4096), st.integers(1, 128), st.integers(1, 256))
+def test_the_fuse_vector_is_never_narrower_than_l(channels, reduction, min_dim):
+    squeezed = network("sknet50", reduction=reduction, min_dim=min_dim).squeezed(channels)
+    assert squeezed == max(channels // reduction, min_dim)
+
+
+def test_values_are_frozen():
+    with pytest.raises(ValidationError):
+        network("sknet50").reduction = 8
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_named_network_is_a_valid_one(name):
+    assert isinstance(network(name), ModelSpec)
