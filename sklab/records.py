@@ -230,15 +230,15 @@ class StudyFolder:
         """Every ended run by key, in the order of the keys; only those of `keys` when given."""
         runs = self.path / "runs"
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
-        with _collector_paused():
+        with collector_paused():
             found = ((key, self.run(key).read_record()) for key in wanted)
             return {key: record for key, record in found if record is not None}
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from going through all records read so far again and again: they have no cycles,
-    and with thousands of them it takes as long as the reading."""
+def collector_paused() -> Iterator[None]:
+    """Keep Python's cycle collector from going through thousands of records again and again: they have no cycles, and
+    it takes as long as the reading."""
     paused = gc.isenabled()
     gc.disable()
     try:

@@ -39,7 +39,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def descendants(pid: int) -> list[int]:
     """Every process below `pid`, the nearest first."""
     parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except (OSError, IndexError):

@@ -60,7 +60,7 @@ def test_groups_are_the_cardinality_a_number_or_a_multiple():
 def test_rules_between_values_are_told_from_faults():
     assert broken(branches=[{"kernel": 3, "groups": 48}]) == {RULE}
     assert broken(branches=[{"kernel": 3, "groups": "x2"}]) >= {"int_type"}
-    assert broken(branches=[{"kernel": 4}]) == {"value_error"}
+    assert "value_error" in broken(branches=[{"kernel": 4}])
     assert broken(branches=[]) == {"too_short"}
     assert broken(depths=[3, 0, 1]) == {"value_error"}
     assert broken(reduction="16") == {"int_type"}

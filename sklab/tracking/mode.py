@@ -1,0 +1,119 @@
+"""Decides, once per study and within five seconds, where the runs' metrics go: online, offline or nowhere.
+
+wandb itself blocks for 101 s in every run when the server can't be reached, so the server is asked first. Nothing
+here prompts, and wandb is not imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import importlib.util
+import json
+import os
+import queue
+import shlex
+import shutil
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sklab.records import Tracking
+from sklab.tracking import credentials
+
+DEADLINE = 4.5  # seconds for name look-up, connection and answer together
+_WHO_AM_I = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the study's metrics go, and the line that tells the user so."""
+
+    tracking: Tracking
+    notice: str
+
+
+def choose(no_wandb: bool, folder: Path, environ: Mapping[str, str] = os.environ) -> Choice:
+    """Online when a key is configured and the server takes it, offline otherwise, disabled when asked.
+
+    `folder` is the study's; the notice of an offline study tells how to upload what will lie there.
+    Returns within 5 s, whatever the network does, and never raises for it.
+    """
+    project = environ.get("WANDB_PROJECT") or Tracking().project
+    asked = credentials.mode(environ)
+    if reason := _why_disabled(no_wandb, asked):
+        return Choice(Tracking(mode="disabled", project=project), f"W&B: off ({reason})")
+    if reason := _why_offline(asked, environ):
+        notice = f"W&B: offline ({reason}); to upload the runs later: {sync_command(folder)}"
+        return Choice(Tracking(mode="offline", project=project), notice)
+    notice = f"W&B: online at {credentials.server(environ)}, project {project}"
+    return Choice(Tracking(mode="online", project=project), notice)
+
+
+def sync_command(folder: Path) -> str:
+    """The shell command that uploads every offline run of the study in `folder` that was not uploaded before."""
+    wandb = "wandb" if shutil.which("wandb") else shlex.quote(str(Path(sys.executable).with_name("wandb")))
+    return f"find {shlex.quote(str(folder))} -name 'offline-run-*' -exec {wandb} sync {{}} +"
+
+
+def _why_disabled(no_wandb: bool, asked: str) -> str:
+    if no_wandb:
+        return "--no-wandb"
+    if asked == "disabled":
+        return "mode disabled is set"
+    return "" if importlib.util.find_spec("wandb") else "wandb is not installed"
+
+
+def _why_offline(asked: str, environ: Mapping[str, str]) -> str:
+    if asked == "offline":
+        return "mode offline is set"
+    key = credentials.api_key(environ)
+    if not key:
+        return "no API key is configured, `wandb login` sets one"
+    return _within(DEADLINE, credentials.server(environ), key)
+
+
+def _within(seconds: float, server: str, key: str) -> str:
+    """`_refusal`, but never later than `seconds`: nothing else can interrupt a name look-up that hangs."""
+    answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answer.put(_refusal(server, key, seconds)), daemon=True).start()
+    try:
+        return answer.get(timeout=seconds)
+    except queue.Empty:
+        return f"{server} did not answer within {seconds:g} s"
+
+
+def _refusal(server: str, key: str, timeout: float) -> str:
+    """Why `server` can't be used with `key`; "" when it can."""
+    try:
+        viewer = _viewer(server, key, timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            return _key_refused(server) if error.code in (401, 403) else f"{server} answered HTTP {error.code}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{server} can't be reached: {getattr(error, 'reason', error)}"
+    except (ValueError, LookupError, TypeError):
+        return f"{server} does not answer like a W&B server"
+    return "" if viewer else _key_refused(server)
+
+
+def _key_refused(server: str) -> str:
+    return f"key refused by {server}"
+
+
+def _viewer(server: str, key: str, timeout: float) -> Any:
+    """Whom `server` takes the owner of `key` for; None for nobody."""
+    if urlsplit(server).scheme not in ("http", "https"):
+        raise ValueError(server)
+    request = urllib.request.Request(f"{server}/graphql", _WHO_AM_I, {"Content-Type": "application/json"})  # noqa: S310
+    basic = base64.b64encode(f"api:{key}".encode()).decode()
+    # Not an ordinary header: those are sent along when the server redirects elsewhere.
+    request.add_unredirected_header("Authorization", f"Basic {basic}")
+    with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+        return json.load(response)["data"]["viewer"]

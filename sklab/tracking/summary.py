@@ -1,0 +1,68 @@
+"""The study's ablation table as a W&B table, in a summary run of its own."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import multiprocessing
+import signal
+from pathlib import Path
+from typing import Any
+
+from sklab.records import Tracking
+from sklab.tracking.client import Client, in_short, run_id
+
+DEADLINE = 25.0  # seconds; the timeouts of a server that stops answering, one after the other, fit in it
+
+_log = logging.getLogger(__name__)
+
+
+def log_table(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> None:
+    """Track the table in `table_csv` in the summary run of the study in `folder`; nothing when the mode is disabled.
+
+    The same folder means the same W&B run: a later table replaces an earlier one. Never fails a finished sweep:
+    what goes wrong is a warning. A process of its own keeps wandb, its threads and its exit hooks out of this one.
+    """
+    if tracking.mode == "disabled":
+        return
+    arguments = (table_csv, study, tracking, folder)
+    child = multiprocessing.get_context("spawn").Process(target=_track, args=arguments, daemon=True)
+    child.start()
+    child.join(DEADLINE)
+    if child.is_alive():
+        child.kill()
+        _log.warning("W&B: the table of %s was not tracked within %g s", study, DEADLINE)
+
+
+def _track(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    try:
+        log_to_run(table_csv, study, tracking, folder)
+    except Exception as error:  # whatever wandb raises is no reason to fail a finished sweep
+        _log.warning("W&B: the table of %s was not tracked: %s", study, in_short(error))
+
+
+def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> None:
+    """What `log_table` does, in this process, as long as it takes and with every exception of wandb."""
+    columns, rows = _read(table_csv)
+    import wandb
+
+    described = {"id": run_id(f"{study}-summary", folder), "name": f"{study} summary"}
+    with Client(tracking, folder).open(group=study, job_type="summary", **described) as run:
+        run.log({"table": wandb.Table(columns=columns, data=rows)})
+        run.finish(0)
+
+
+def _read(table_csv: Path) -> tuple[list[Any], list[Any]]:
+    """Header and rows; a column of numbers as numbers, an empty place as None."""
+    with table_csv.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    columns = [_typed(column) for column in zip(*rows, strict=True)]
+    return header, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _typed(column: tuple[str, ...]) -> list[float | str | None]:
+    try:
+        return [float(text) if text else None for text in column]
+    except ValueError:
+        return [text or None for text in column]

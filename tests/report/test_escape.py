@@ -1,0 +1,63 @@
+import re
+import shutil
+import subprocess
+
+import pytest
+from example import hostile, kernels
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklab.analysis.tables import ablation_table
+from sklab.report.escape import clean, markdown, tex
+from sklab.report.plain import table_tex
+
+DOCUMENT = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n%s\n\\end{document}\n"
+
+
+@given(st.text())
+def test_clean_text_is_one_printable_line(text):
+    assert clean(text).isprintable()
+    assert clean(clean(text)) == clean(text)
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "Zs"])))
+def test_plain_words_stay_as_they_are(text):
+    assert markdown(text) == tex(text) == clean(text)
+
+
+@given(st.text())
+def test_markdown_has_no_bare_sign(text):
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*_|`#\[\]~$!<>]", markdown(text))
+
+
+@given(st.text())
+def test_tex_is_ascii_with_balanced_braces(text):
+    escaped = tex(text)
+    bare = re.sub(r"\\[\\{}$&#%_]", "", escaped)
+    assert escaped.isascii()
+    assert bare.count("{") == bare.count("}")
+    assert not re.search(r"(?<!\\)[#%&]", bare)
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("K3_a & 5%", r"K3\_a \& 5\%"), ("−1 ± 2", r"$-$1 $\pm$ 2"), ("é", r"\'{e}"), ("e\u0301", r"\'{e}"),
+    ("核", "{[}U+6838{]}"),
+    ("a---b", "a-{}-{}-b"),
+])  # fmt: skip
+def test_tex_of_known_signs(text, expected):
+    assert tex(text) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("text", [
+    pytest.param(table_tex(ablation_table(*kernels())), id="kernels"),
+    pytest.param(table_tex(ablation_table(*hostile())), id="hostile"),
+    pytest.param("\n\n".join(tex(chr(code) * 3) for code in range(32, 0x250)), id="every sign"),
+])  # fmt: skip
+def test_latex_compiles(text, tmp_path):
+    (tmp_path / "table.tex").write_text(DOCUMENT % text, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert (tmp_path / "table.pdf").stat().st_size > 5000

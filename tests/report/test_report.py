@@ -1,0 +1,181 @@
+import json
+import math
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from example import NASTY, hostile
+from pages import read
+from studies import key_of, make_records, make_sweep, write_study
+
+from sklab.analysis.tables import ablation_table
+from sklab.errors import DamagedRecordError
+from sklab.report.build import build, load, study_table
+from sklab.report.escape import clean
+from sklab.report.figures import draw
+from sklab.report.render import render
+
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "dl", "div", "dt", "dd"),
+    *("table", "thead", "tbody", "tr", "th", "td", "span", "details", "summary", "a", "code", "pre", "ul", "li", "b"),
+    *("figure", "figcaption", "svg", "defs", "g", "path", "text", "use", "clippath", "rect"),
+}
+
+
+@pytest.fixture
+def study(kernels_folder):
+    return kernels_folder
+
+
+@pytest.fixture(scope="module")
+def page(kernels_folder):
+    return read((kernels_folder / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    table = ablation_table(*hostile())
+    drawings = draw(table, {name: [{1: 2.0, 2: 1.0}] for name in NASTY[:12]})
+    return drawings, render(table, drawings)
+
+
+def test_every_mean_on_the_page_follows_from_the_runs_under_it(page, study):
+    shown = {cells[0].removesuffix("baseline"): (cells, runs) for cells, runs in zip(page.rows, page.runs, strict=True)}
+    for row in study_table(study).rows:
+        cells, runs = shown[row.name]
+        values = [float(run[1]) for run in runs[1:] if run[1] != "–"]
+        assert f"{len(values)}/{row.planned}" in cells
+        if values:
+            assert f"{math.fsum(values) / len(values):.2f}" in cells
+
+
+def test_every_mean_in_markdown_follows_from_the_runs_listed(study):
+    text = (study / "report.md").read_text(encoding="utf-8")
+    table, runs = (
+        [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("|")]
+        for part in text.split("## Runs")
+    )
+    for cells in table[2:]:
+        plain = [cell.strip("*") for cell in cells]
+        name = re.split(r" \(baseline\)| – ", plain[0])[0]
+        values = [float(run[2]) for run in runs[2:] if run[0] == name and run[2] != "–"]
+        assert plain[4] == (f"{math.fsum(values) / len(values):.2f}" if values else "–")
+
+
+def test_every_link_of_a_run_leads_to_its_files(page, study):
+    links = [link for link in page.links if link.startswith("runs/")]
+    assert len(links) == 2 * len(load(study)[1])
+    assert all((study / link).is_file() for link in links)
+    anchors = {link for link in page.links if link.startswith("#origin")}
+    assert len(anchors) == 2
+
+
+def test_every_link_is_within_the_study(page):
+    assert all(link.startswith(("runs/", "#")) for link in page.links)
+
+
+def test_the_page_needs_no_network(study):
+    text = (study / "report.html").read_text(encoding="utf-8")
+    addresses = set(re.findall(r"https?://[^\s\"'<>]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@import" not in text
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
+
+
+def test_runs_without_a_number_stand_in_words(page):
+    for said in (
+        "K5+K7 SK: seed 1 failed (oom: RuntimeError: out of memory); seed 2 missing (no record yet)",
+        "K7: seeds 0, 1, 2 diverged (the loss is nan)",
+        "K9 G7: invalid: branch 1: G = 7 does not divide C = 16",
+        "with uncommitted changes",
+        "published on ImageNet-1k; not comparable in level with scaled_digits",
+        "transcribed, not verified: check before citing",
+    ):
+        assert said in page.text
+
+
+def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
+    frame = pd.read_csv(study / "table.csv")
+    expected = study_table(study).frame()
+    assert frame["cell"].tolist() == expected["cell"].tolist()
+    pd.testing.assert_series_equal(frame["mean"], expected["mean"], check_exact=True)
+    assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"
+
+
+def test_a_study_that_has_hardly_begun_says_so(tmp_path):
+    folder = write_study(tmp_path / "made", make_sweep(), {})
+    text = build(folder).read_text(encoding="utf-8")
+    assert "No run is complete yet" in text
+    assert "no run has ended yet: K3, K5" in read(text).text
+    assert list((folder / "figures").iterdir()) == []
+
+
+def test_figures_of_runs_that_are_gone_go_too(tmp_path):
+    folder = write_study(tmp_path / "made", make_sweep(), make_records({"K3": [20.0, 21.0]}))
+    build(folder)
+    assert (folder / "figures" / "curves.svg").exists()
+    for file in folder.glob("runs/*/record.json"):
+        file.unlink()
+    build(folder)
+    assert list((folder / "figures").iterdir()) == []
+
+
+def test_records_of_runs_that_the_sweep_does_not_know_stay_unread(tmp_path):
+    folder = write_study(tmp_path / "made", make_sweep(["K3"]), make_records({"K3": [20.0], "K5": [3.0]}))
+    assert list(load(folder)[1]) == [key_of("K3", 0)]
+
+
+def test_a_folder_that_is_no_study_is_refused(tmp_path):
+    with pytest.raises(DamagedRecordError, match="no study"):
+        build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_are_whole_drawings(study):
+    for file in (study / "figures").iterdir():
+        root = ElementTree.parse(file).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert not [part.get("id") for part in root.iter() if re.search(r"_\d+$", part.get("id") or "")]
+
+
+def test_hostile_names_make_no_markup(nasty):
+    page = read(nasty[1]["report.html"])
+    assert page.tags <= TAGS
+    assert page.handlers == []
+    assert all(re.fullmatch(r"#\S*|runs/[\w%.~-]+/(record\.json|log\.txt)", link) for link in page.links)
+    assert [cells[0].removesuffix("baseline") for cells in page.rows[: len(NASTY)]] == [clean(name) for name in NASTY]
+
+
+def test_hostile_names_stay_text_in_figures(nasty):
+    for drawing in nasty[0]:
+        root = ElementTree.fromstring(drawing.svg)
+        assert {part.tag.split("}")[1].lower() for part in root.iter()} <= TAGS
+
+
+def test_hostile_names_break_no_markdown_table(nasty):
+    lines = [line for line in nasty[1]["table.md"].splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in lines}) == 1
+    assert len(lines) == 2 + 2 * len(NASTY)
+    assert not re.search(r"<[a-z/!]", nasty[1]["report.md"])
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+from sklab.report.build import build, study_table, terminal_table
+folder = Path(sys.argv[1])
+terminal_table(study_table(folder))
+by_table = sorted(sys.modules)
+build(folder)
+print(json.dumps([by_table, sorted(sys.modules)]))
+"""
+
+
+def test_reading_loads_nothing_of_the_other_planes(study):
+    ran = subprocess.run([sys.executable, "-c", LOADED, str(study)], capture_output=True, text=True, check=True)
+    by_table, by_report = (set(names) for names in json.loads(ran.stdout))
+    assert not by_report & {"torch", "lightning", "optuna", "wandb", "sklearn", "sklab.training", "sklab.sweep"}
+    assert not by_table & {"pandas", "matplotlib", "jinja2", "scipy.stats"}

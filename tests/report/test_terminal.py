@@ -1,0 +1,43 @@
+import pytest
+from example import hostile, kernels
+from studies import make_records, make_sweep
+
+from sklab.analysis.tables import ablation_table
+from sklab.report.terminal import terminal_table
+
+
+@pytest.mark.parametrize("study", [kernels, hostile])
+def test_the_table_fits_a_terminal(study):
+    lines = terminal_table(ablation_table(*study())).splitlines()
+    assert max(len(line) for line in lines if " " in line.strip()) <= 140
+    assert all(line.isprintable() for line in lines)
+
+
+def test_columns_stand_under_each_other():
+    head, rule, *rows = terminal_table(ablation_table(*kernels())).splitlines()
+    at = head.index("error %") + len("error %")
+    assert len(rule) >= len(head)
+    assert [row[:at].split()[-1] for row in rows[:2]] == ["12.12", "15.22"]
+
+
+def test_a_row_without_numbers_says_why():
+    text = terminal_table(ablation_table(*kernels()))
+    assert "0/3  no complete run: 3 diverged" in text
+    assert "0/0  invalid: branch 1: G = 7 does not divide C = 16" in text
+
+
+def test_the_end_says_what_came_out():
+    text = terminal_table(
+        ablation_table(make_sweep(), make_records({"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0]}))
+    )
+    assert "6 of 6 runs complete" in text
+    assert "Lowest mean: K5, 19.17 ± 2.59 % (n = 3)" in " ".join(text.split())
+
+
+def test_an_empty_study_has_a_table():
+    assert "No run is complete yet" in terminal_table(ablation_table(make_sweep(), {}))
+
+
+def test_a_long_name_is_cut():
+    table = ablation_table(make_sweep(["K" * 300]), make_records({"K" * 300: [20.0, 21.0]}))
+    assert "K" * 40 not in terminal_table(table).split("\n\n")[0]

@@ -1,0 +1,321 @@
+"""A run's metrics reach W&B, offline and online, and nothing of W&B can delay or fail the training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import service_processes, wait_for
+from lightning.pytorch import LightningModule, Trainer
+from loopback_wandb import LoopbackServer, ServedRun
+from offline_wandb import read_offline_run
+from torch.utils.data import DataLoader, TensorDataset
+
+from sklab.records import RunOrder, Tracking
+from sklab.tracking import client
+from sklab.tracking.mode import sync_command
+from sklab.tracking.summary import log_to_run
+from sklab.tracking.wandb_run import close, open_logger
+
+EPOCHS = 3
+
+
+class Line(LightningModule):
+    """One weight; logs once an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
+        return self.layer(batch[0]).square().mean()
+
+    def on_train_epoch_end(self) -> None:
+        self.log("val_error", 10.0 - self.current_epoch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(logger: object) -> None:
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=EPOCHS, logger=logger, log_every_n_steps=2, accelerator="cpu", **quiet)
+    trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2))
+
+
+def track(order: RunOrder, folder: Path, failed: bool = False) -> None:
+    """A whole run: opened, trained, closed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = open_logger(order, folder)
+    try:
+        fit(logger)
+    finally:
+        close(logger, failed)
+
+
+def online(order: RunOrder) -> RunOrder:
+    return order.model_copy(update={"tracking": Tracking(mode="online")})
+
+
+@pytest.fixture(autouse=True)
+def _quiet_lightning() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # Lightning 2.6 with torch 2.13
+]
+
+
+def test_offline_run_holds_everything_and_asks_nobody(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    track(order, tmp_path / "run")
+    run = read_offline_run(tmp_path / "run")
+    assert (run.group, run.job_type, run.name, run.project) == ("kernels", "K3-5", "K3-5 s3", "sklab")
+    assert run.id.startswith(f"{order.key}-1-")
+    assert run.config["experiment"] == order.spec.experiment.model_dump(mode="json")
+    assert (run.config["seed"], run.config["key"], run.config["factors"]) == (3, order.key, {"kernels": "3-5"})
+    assert [(row["epoch"], row["val_error"], row["trainer/global_step"]) for row in run.history] == [
+        (0, 10.0, 1), (1, 9.0, 3), (2, 8.0, 5),
+    ]  # fmt: skip
+    assert run.summary["val_error"] == 8.0
+    assert run.exit_code == 0
+    assert server.connections == 0
+    assert not [line for line in caplog.messages if line.startswith("W&B")]
+
+
+def test_everything_that_wandb_writes_lies_in_the_run_folder(order: RunOrder, tmp_path: Path) -> None:
+    track(order, tmp_path / "run")
+    outside = [path for path in (tmp_path / "home").rglob("*") if "wandb" in path.name]
+    assert not outside
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"wandb"}
+
+
+def test_failed_run_and_its_second_attempt(order: RunOrder, tmp_path: Path) -> None:
+    first = tmp_path / "run"
+    track(order, first, failed=True)
+    assert read_offline_run(first).exit_code == 1
+    (first / "wandb").rename(tmp_path / "earlier")
+    (first / "attempts" / "001").mkdir(parents=True)
+    track(order, first)
+    assert read_offline_run(first).id.startswith(f"{order.key}-2-")
+
+
+def test_ids_differ_between_folders(tmp_path: Path) -> None:
+    here, there = client.run_id("k-1", tmp_path / "a"), client.run_id("k-1", tmp_path / "b")
+    assert here != there
+    assert here == client.run_id("k-1", tmp_path / "a" / ".." / "a")
+
+
+def test_disabled_has_no_logger(order: RunOrder, tmp_path: Path) -> None:
+    logger = open_logger(order.model_copy(update={"tracking": Tracking()}), tmp_path)
+    assert logger is None
+    close(logger, failed=False)
+
+
+def test_opening_waits_for_nothing_and_draws_no_random_numbers(order: RunOrder, tmp_path: Path) -> None:
+    import wandb  # noqa: F401 - as in the server process that runs are forked from
+
+    before = random.getstate(), torch.get_rng_state()
+    start = time.perf_counter()
+    logger = open_logger(order, tmp_path)
+    took = time.perf_counter() - start
+    close(logger, failed=False)
+    assert took < 0.2  # wandb sleeps that long for its service process alone
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_online_run_arrives(server: LoopbackServer, order: RunOrder, tmp_path: Path) -> None:
+    track(online(order), tmp_path, failed=True)
+    ((id, run),) = server.runs.items()
+    assert id == client.run_id(f"{order.key}-1", tmp_path)
+    assert_arrived(run, order)
+    assert run.exit_code == 1
+    assert server.reports == 0
+
+
+def assert_arrived(run: ServedRun, order: RunOrder) -> None:
+    assert (run.group, run.job_type, run.name) == ("kernels", "K3-5", "K3-5 s3")
+    assert run.config["experiment"] == order.spec.experiment.model_dump(mode="json")
+    assert [row["val_error"] for row in run.history] == [10.0, 9.0, 8.0]
+    assert run.summary["val_error"] == 8.0
+
+
+def test_the_command_of_the_notice_uploads_all_offline_runs_of_a_study(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path
+) -> None:
+    there, study = tmp_path / "kernels", tmp_path / "copied to" / "kernels"
+    track(order, there / "runs" / order.key)
+    (there / "table.csv").write_text("cell,error\nK3-5,21.5\n")
+    log_to_run(there / "table.csv", "kernels", order.tracking, there)
+    study.parent.mkdir()
+    there.rename(study)
+    subprocess.run(sync_command(study), shell=True, check=True, capture_output=True)
+    run, table = sorted(server.runs.values(), key=lambda run: run.job_type)
+    assert_arrived(run, order)
+    assert (run.exit_code, table.exit_code) == (0, 0)
+    uploaded = json.loads(table.files[table.summary["table"]["path"]])
+    assert uploaded == {"columns": ["cell", "error"], "data": [["K3-5", 21.5]]}
+
+
+def test_server_that_dies_before_the_run_makes_it_an_offline_one(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(client.SETTINGS, "init_timeout", 0.3)
+    server.dead = True
+    track(online(order), tmp_path)
+    run = read_offline_run(tmp_path)
+    assert [row["val_error"] for row in run.history] == [10.0, 9.0, 8.0]
+    assert run.exit_code == 0
+    assert "tracked offline" in caplog.text
+
+
+def test_key_that_is_gone_makes_it_an_offline_one(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    track(online(order), tmp_path)
+    assert read_offline_run(tmp_path).exit_code == 0
+
+
+def test_network_that_dies_during_the_run_costs_the_deadline_at_most(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(client.SETTINGS, "finish_timeout", 0.5)
+    logger = open_logger(online(order), tmp_path)
+    fit(logger)
+    wait_for(lambda: server.runs)
+    server.dead = True
+    start = time.perf_counter()
+    close(logger, failed=False, deadline_s=5.0)
+    assert time.perf_counter() - start < 5.0
+
+
+@pytest.mark.slow
+def test_what_a_dead_network_left_can_be_uploaded(
+    server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(client.SETTINGS, "finish_timeout", 0.5)
+    logger = open_logger(online(order), tmp_path)
+    wait_for(lambda: server.runs)
+    server.dead = True
+    fit(logger)
+    close(logger, failed=False)
+    (run,) = server.runs.values()
+    assert not run.history
+    server.dead = False
+    (left,) = (tmp_path / "wandb").glob("run-*")
+    subprocess.run(
+        [Path(sys.executable).with_name("wandb"), "sync", "--include-online", left], check=True, capture_output=True
+    )
+    (run,) = server.runs.values()
+    assert_arrived(run, order)
+
+
+def test_service_process_that_dies_does_not_fail_the_training(
+    order: RunOrder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = open_logger(order, tmp_path)
+    wait_for(service_processes)
+    os.kill(service_processes()[0], signal.SIGKILL)
+    fit(logger)
+    close(logger, failed=False)
+    assert "tracking of this run stopped" in caplog.text
+
+
+def has_history(folder: Path) -> bool:
+    return any(folder.glob("wandb/*/*.wandb")) and bool(read_offline_run(folder).history)
+
+
+def test_rows_are_on_disk_a_second_after_they_were_logged(order: RunOrder, tmp_path: Path) -> None:
+    """wandb alone would lose up to fifteen seconds of a run that is killed."""
+    logger = open_logger(order, tmp_path)
+    try:
+        logger.log_metrics({"val_error": 1.0}, step=7)
+        start = time.monotonic()
+        wait_for(lambda: has_history(tmp_path))
+        assert time.monotonic() - start < 5.0
+        assert read_offline_run(tmp_path).history[0]["val_error"] == 1.0
+    finally:
+        close(logger, failed=False)
+
+
+def test_service_process_that_hangs_does_not_hang_the_run(
+    order: RunOrder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = open_logger(order, tmp_path)
+    logger.log_metrics({"val_error": 1.0})
+    wait_for(lambda: has_history(tmp_path))
+    os.kill(service_processes()[0], signal.SIGSTOP)
+    close(logger, failed=False, deadline_s=0.2)
+    assert "not finished within 0.2 s" in caplog.text
+    assert not service_processes()
+    assert read_offline_run(tmp_path).exit_code is None
+
+
+def test_without_wandb_installed_there_is_a_warning_and_no_logger(
+    order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert open_logger(order, tmp_path) is None
+    assert "wandb is not installed" in caplog.text
+
+
+def test_neither_wandb_nor_torch_is_imported_to_decide_or_to_do_nothing(order: RunOrder, tmp_path: Path) -> None:
+    disabled = order.model_copy(update={"tracking": Tracking()}).model_dump_json()
+    code = f"""
+        import sys
+        from pathlib import Path
+        from sklab.records import RunOrder
+        from sklab.tracking import mode, summary
+        from sklab.tracking.wandb_run import close, open_logger
+        assert mode.choose(False, Path("s")).tracking.mode == "offline"
+        close(open_logger(RunOrder.model_validate_json({disabled!r}), Path({str(tmp_path)!r})), failed=False)
+        sys.exit(", ".join({{"wandb", "torch", "lightning", "requests"}} & set(sys.modules)) or 0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_the_page_in_the_docs_gives_the_command_of_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    page = Path(__file__).parents[2] / "docs" / "wandb.md"
+    assert sync_command(Path("results/kernels")) in page.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.slow
+def test_uploading_again_sends_nothing(server: LoopbackServer, order: RunOrder, tmp_path: Path) -> None:
+    track(order, tmp_path / "runs" / order.key)
+    for _ in range(2):
+        subprocess.run(sync_command(tmp_path), shell=True, check=True, capture_output=True)
+        assert server.operations.count("CreateRunFiles") == 1
+
+
+@pytest.mark.slow
+def test_preload_leaves_nothing_to_import_in_a_run(tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        from pathlib import Path
+        import sklab.tracking.preload
+        from sklab.records import Tracking
+        from sklab.tracking.client import Client
+        before = set(sys.modules)
+        with Client(Tracking(mode="offline"), Path({str(tmp_path)!r})).open(id="x") as run:
+            run.log({{"a": 1}})
+            run.finish(0)
+        sys.exit(", ".join(name for name in set(sys.modules) - before if name.startswith("wandb")) or 0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
