@@ -192,17 +192,17 @@ def test_squeeze_and_excitation_scales_the_unit_before_the_shortcut():
     torch.manual_seed(0)
     model = create_model("senet_small").eval()
     unit = model.units.SK_3_1
-    x = torch.randn(2, 64, 8, 8).relu()
+    x = torch.randn(2, 32, 8, 8).relu()
     residual = unit.expand(unit.sk(unit.reduce(x)))
     pooled = residual.mean(dim=(2, 3))
     first, second = unit.se.gate[0], unit.se.gate[2]
     assert isinstance(unit.se, SqueezeExcite)
-    assert (first.out_features, first.bias is not None, second.bias is not None) == (128 // 16, True, True)
+    assert (first.out_features, first.bias is not None, second.bias is not None) == (64 // 16, True, True)
     gates = torch.sigmoid((pooled @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias)
     torch.testing.assert_close(unit(x), (residual * gates[..., None, None] + unit.shortcut(x)).relu())
 
 
 def test_a_unit_that_keeps_its_shape_has_no_projection():
-    model = create_model("sknet_small", depths=[2], stem_width=64)
+    model = create_model("sknet_small", depths=[2], stem_width=32)
     assert isinstance(model.units.SK_2_1.shortcut, nn.Identity)
     assert isinstance(model.units.SK_2_2.shortcut, nn.Identity)

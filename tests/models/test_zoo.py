@@ -35,7 +35,7 @@ def test_an_unknown_name_says_which_are_known():
         ({"branches": [{"kernel": 3, "dilaton": 2}]}, "branches.0.dilaton", "did you mean 'dilation'"),
         ({"branches": [{"kernel": 4}]}, "branches.0.kernel", "must be odd"),
         ({"width": "64"}, "width", "found '64'"),
-        ({"width": 100}, "overrides", "G = 8 does not divide C = 100"),
+        ({"width": 50}, "overrides", "G = 4 does not divide C = 50"),
         ({"attention": "cbam"}, "attention", "'none', 'se' or 'sk'"),
     ],
 )
