@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
+from sklab.models.cost import Signature
+from sklab.models.numerics import check_convolution
 from sklab.records import StudyFolder
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
@@ -150,3 +152,23 @@ def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it(h
     assert "the same command goes on" in first.communicate(timeout=60)[0]
     assert first.returncode == 130
     assert StudyFolder(here / "results" / "sweep").records() == {}
+
+
+FAULTY = """\
+data: {name: image_folder, root: nowhere, num_classes: 10, image_size: 64}
+model: {base: sknet_small, in_channels: 3}
+train: {epochs: 1, batch_size: 4, lr: 0.1, precision: bf16, memory_format: channels_last}
+"""
+
+
+def test_a_sweep_whose_gradients_this_machine_gets_wrong_is_refused(here, capsys):
+    branch = Signature(16, 16, kernel=3, stride=1, padding=2, dilation=2, groups=4, height=32, width=32)
+    if check_convolution(branch, "bf16", "channels_last", "cpu").ok:
+        pytest.skip("this machine's torch computes dilated grouped convolutions rightly")
+    (here / "toy.yaml").write_text(FAULTY)
+    assert main(["sweep", "sweep.yaml", "--no-wandb"]) == 2
+    told = capsys.readouterr().err
+    assert "nothing was trained" in told
+    assert "dilation 2" in told
+    assert "remedy: use train.memory_format: contiguous" in told
+    assert not (here / "results/sweep/runs").exists()

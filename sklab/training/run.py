@@ -27,7 +27,7 @@ from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-_VERSIONED = ("sklab", "torch", "lightning", "numpy")
+_VERSIONED = ("torch", "lightning", "numpy")
 
 
 def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord:
