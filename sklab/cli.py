@@ -101,10 +101,11 @@ def _report(options: argparse.Namespace) -> int:
 
 def _show_table(folder: StudyFolder, *, write: bool) -> Path | None:
     """Print the study's table, from the records; with `write`, rebuild its files and return the report's path."""
-    from sklab.report.build import build, study_table, terminal_table
+    from sklab.report import build
 
-    report = build(folder.path) if write else None
-    print(terminal_table(study_table(folder.path)))
+    table = build.study_table(folder.path)
+    report = build.write(folder.path, table) if write else None
+    print(build.terminal_table(table))
     return report
 
 

@@ -110,9 +110,9 @@ class RunRecord(Value):
         """Whether the run is over for good: a failed one is tried again, a diverged one is a result."""
         return self.status != "failed"
 
-    def value(self, metric: Metric) -> float:
-        """The number a study is about, at the epoch its rule names. Only a complete run has one."""
-        return (self.last if metric.epoch == "last" else self.best)[metric.name]
+    def value(self, metric: Metric) -> float | None:
+        """The number a study is about, at the epoch its rule names; None when the record lacks it."""
+        return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class StudyIndex:
     def tell(self, record: RunRecord) -> None:
         """Enter how a run ended."""
         self._records[record.key] = record
-        self._finish(self._running.pop(record.key), record)
+        trial, value = self._running.pop(record.key), self._value(record.key)
+        self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
 
     @property
     def remaining(self) -> int:
@@ -128,12 +129,6 @@ class StudyIndex:
         self._study.enqueue_trial(_levels(self.sweep, cell), user_attrs={_RUN: key})
         return self._study.ask(self._distributions)
 
-    def _finish(self, trial: optuna.Trial | int, record: RunRecord | None) -> None:
-        if record is None or record.status != "complete":
-            self._study.tell(trial, state=TrialState.FAIL)
-        else:
-            self._study.tell(trial, record.value(self.sweep.metric))
-
     def _reconcile(self) -> None:
         """Bring the journal up to the records: end what no longer runs, add what it has not heard of."""
         trials = self._study.get_trials(deepcopy=False)
@@ -143,16 +138,21 @@ class StudyIndex:
                 self._drop(trial)
         for cell in self.sweep.cells:
             for key in cell.runs.values():
-                if self._is_final(key) and key not in told and self._records[key].status == "complete":
-                    self._add(cell, key)
+                value = self._value(key)
+                if value is not None and key not in told:
+                    self._add(cell, key, value)
 
     def _drop(self, trial: optuna.trial.FrozenTrial) -> None:
         if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
             self._study.ask(self._distributions)
         self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _add(self, cell: Cell, key: str) -> None:
-        value = self._records[key].value(self.sweep.metric)
+    def _value(self, key: str) -> float | None:
+        """The run's number, if it is complete."""
+        record = self._records.get(key)
+        return record.value(self.sweep.metric) if record is not None and record.status == "complete" else None
+
+    def _add(self, cell: Cell, key: str, value: float) -> None:
         levels = _levels(self.sweep, cell)
         trial = optuna.create_trial(
             params=levels, distributions=self._distributions, value=value, user_attrs={_RUN: key}

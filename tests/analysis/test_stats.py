@@ -119,3 +119,15 @@ def test_nearly_all_intervals_hold_the_true_mean():
 def test_no_cells_are_no_numbers():
     assert stats.mean_interval(np.empty((0, 3))).mean.shape == (0,)
     assert stats.holm([]).shape == (0,)
+
+
+def test_the_worked_example_of_the_docs():
+    baseline, a, b = [20.0, 21.0, 22.5], [18.0, 19.5, 20.0], [20.5, 20.0, 22.0]
+    estimate = stats.mean_interval([baseline, a, b])
+    difference = stats.paired_difference([a, b], baseline)
+    assert estimate.mean.round(2).tolist() == [21.17, 19.17, 20.83]
+    assert estimate.half.round(2).tolist() == [3.13, 2.59, 2.59]
+    assert difference.mean.round(2).tolist() == [-2.0, -0.33]
+    assert difference.half.round(2).tolist() == [1.24, 1.9]
+    assert difference.p.round(3).tolist() == [0.02, 0.529]
+    assert stats.holm(difference.p).round(3).tolist() == [0.04, 0.529]

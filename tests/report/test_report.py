@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from example import NASTY, hostile
 from pages import read
-from studies import key_of, make_records, make_sweep, write_study
+from studies import key_of, make_record, make_records, make_sweep, write_study
 
 from sklab.analysis.tables import ablation_table
 from sklab.errors import DamagedRecordError
@@ -17,6 +17,7 @@ from sklab.report.build import build, load, study_table
 from sklab.report.escape import clean
 from sklab.report.figures import draw
 from sklab.report.render import render
+from sklab.spec.sweep import Search
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "dl", "div", "dt", "dd"),
@@ -113,6 +114,14 @@ def test_a_study_that_has_hardly_begun_says_so(tmp_path):
     assert list((folder / "figures").iterdir()) == []
 
 
+def test_a_search_that_has_not_asked_for_a_cell_has_a_report(tmp_path):
+    sweep = make_sweep(["K3"], design="search", search=Search(trials=8), cells=())
+    folder = write_study(tmp_path / "made", sweep, {})
+    page = read(build(folder).read_text(encoding="utf-8"))
+    assert "tpe search for 8 cells" in page.text
+    assert page.rows == []
+
+
 def test_figures_of_runs_that_are_gone_go_too(tmp_path):
     folder = write_study(tmp_path / "made", make_sweep(), make_records({"K3": [20.0, 21.0]}))
     build(folder)
@@ -160,6 +169,18 @@ def test_hostile_names_break_no_markdown_table(nasty):
     assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in lines}) == 1
     assert len(lines) == 2 + 2 * len(NASTY)
     assert not re.search(r"<[a-z/!]", nasty[1]["report.md"])
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_fit_a_page():
+    names = [f"cell {at}" for at in range(1000)]
+    of_seed = {seed: make_record("", seed, 20.0 + seed) for seed in range(10)}
+    runs = [(name, seed, key_of(name, seed)) for name in names for seed in of_seed]
+    records = {key: of_seed[seed].model_copy(update={"cell": name, "key": key}) for name, seed, key in runs}
+    table = ablation_table(make_sweep(names, range(10)), records)
+    text = render(table, draw(table, {}))["report.html"]
+    assert len(text.encode()) < 5_000_000
+    assert text.count("/record.json") == len(records)
 
 
 LOADED = """

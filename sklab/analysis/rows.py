@@ -1,0 +1,156 @@
+"""The ablation table as a value: rows, the runs under each of them, and the whole as a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sklab.records import RunRecord
+from sklab.spec.sweep import PublishedRow, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["complete", "diverged", "failed", "missing"]
+Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
+DIGITS = 12  # significant digits in the frame: all that a sum leaves certain, so that machines agree to the byte
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`."""
+
+    seed: int
+    key: str
+    state: State
+    value: float | None = None
+    reason: str = ""
+    record: RunRecord | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row minus a reference row over the `n` seeds they share. None: too few seeds, or no spread between them.
+
+    `p` is of the two-sided paired t test, `adjusted` the same after Holm over all rows of the table.
+    """
+
+    n: int
+    mean: float | None
+    half: float | None
+    p: float | None
+    adjusted: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell. Numbers are over its complete runs and None where there is nothing to say.
+
+    mean, half          of the sweep's metric, with the half width of its 95 % t interval
+    baseline            the comparison with the baseline; None on the baseline's own row
+    best                the comparison with the row of lowest mean; None on that row
+    standing            what the comparison with the best row allows to say
+    params, macs        of the network; macs of one forward pass of one image
+    train_seconds, samples_per_second, peak_memory_mb   means over runs
+    invalid             why the cell can't exist, else ""
+    """
+
+    name: str
+    factors: Mapping[str, str]
+    settings: Mapping[str, Any]
+    is_baseline: bool
+    runs: tuple[Run, ...]
+    n: int = 0
+    mean: float | None = None
+    half: float | None = None
+    baseline: Comparison | None = None
+    best: Comparison | None = None
+    standing: Standing = ""
+    params: int | None = None
+    macs: int | None = None
+    train_seconds: float | None = None
+    samples_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    published: PublishedRow | None = None
+    invalid: str = ""
+
+    @property
+    def planned(self) -> int:
+        return len(self.runs)
+
+    @property
+    def unfinished(self) -> tuple[Run, ...]:
+        """The runs that have no number, each with its reason."""
+        return tuple(run for run in self.runs if run.state != "complete")
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """The rows of a study, in the order of its sweep file, cells that can't exist last."""
+
+    sweep: Sweep
+    rows: tuple[Row, ...]
+
+    @property
+    def best(self) -> Row | None:
+        """The row of lowest mean, or None while no run is complete."""
+        return next((row for row in self.rows if row.standing == "best"), None)
+
+    def frame(self) -> pd.DataFrame:
+        """The table as data: one line per row, every number at 12 significant digits, with the keys of its runs."""
+        import pandas as pd  # half a second that printing a table does not need
+
+        types = {"params": "Int64", "macs": "Int64", "vs_baseline_n": "Int64", "vs_best_n": "Int64"}
+        return pd.DataFrame([_flat(self.sweep, row) for row in self.rows]).astype(types if self.rows else {})
+
+
+def _flat(sweep: Sweep, row: Row) -> dict[str, Any]:
+    return {"cell": row.name, **_factors(sweep, row), **_result(row), **_cost(row), **_published(row), **_runs(row)}
+
+
+def _factors(sweep: Sweep, row: Row) -> dict[str, str]:
+    """The factors under their own names, set apart where one is called like a column of ours."""
+    ours = {"cell", *_result(row), *_cost(row), *_published(row), *_runs(row)}
+    return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
+
+
+def _result(row: Row) -> dict[str, Any]:
+    return {
+        "is_baseline": row.is_baseline,
+        "planned": row.planned,
+        "n": row.n,
+        "mean": _rounded(row.mean),
+        "half": _rounded(row.half),
+        **_comparison("baseline", row.baseline),
+        **_comparison("best", row.best),
+        "standing": row.standing,
+    }
+
+
+def _comparison(name: str, comparison: Comparison | None) -> dict[str, float | None]:
+    parts = ("n", "mean", "half", "p", "adjusted")
+    return {f"vs_{name}_{part}": _rounded(getattr(comparison, part, None)) for part in parts}
+
+
+def _cost(row: Row) -> dict[str, Any]:
+    measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
+    return {"params": row.params, "macs": row.macs, **{name: _rounded(getattr(row, name)) for name in measured}}
+
+
+def _published(row: Row) -> dict[str, Any]:
+    parts = ("error", "params", "gmacs", "verified")
+    return {f"published_{part}": getattr(row.published, part, None) for part in parts}
+
+
+def _runs(row: Row) -> dict[str, str]:
+    return {
+        "values": " ".join(f"{run.seed}:{run.value!r}" for run in row.runs if run.value is not None),
+        "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
+        "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
+        "invalid": row.invalid,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.{DIGITS}g}")

@@ -1,0 +1,111 @@
+"""From records to the ablation table: one row per cell, and under each row the runs that it was made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sklab.analysis import stats
+from sklab.analysis.rows import AblationTable, Comparison, Row, Run, Standing
+from sklab.records import RunRecord
+from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
+
+
+def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord]) -> AblationTable:
+    """The table of `sweep` from the ended runs at hand, by key. Only complete runs enter its numbers."""
+    runs = [_runs(sweep, cell, records) for cell in sweep.cells]
+    values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
+    estimate = stats.mean_interval(values)
+    best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
+    against_baseline = _comparisons(values, _index(sweep, sweep.baseline))
+    against_best = _comparisons(values, best)
+    rows = [
+        Row(
+            **_facts(sweep, cell, runs[at]),
+            n=int(estimate.n[at]),
+            mean=_number(estimate.mean[at]),
+            half=_number(estimate.half[at]),
+            baseline=against_baseline[at],
+            best=against_best[at],
+            standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
+        )
+        for at, cell in enumerate(sweep.cells)
+    ]
+    return AblationTable(sweep, (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid)))
+
+
+def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord]) -> tuple[Run, ...]:
+    planned = [(seed, cell.runs[seed]) for seed in sweep.seeds if seed in cell.runs]
+    return tuple(_run(seed, key, records.get(key), sweep.metric) for seed, key in planned)
+
+
+def _run(seed: int, key: str, record: RunRecord | None, metric: Metric) -> Run:
+    if record is None:
+        return Run(seed, key, "missing", reason="no record yet")
+    if record.status != "complete":
+        kind = f"{record.failure}: " if record.failure not in (None, record.status) else ""
+        return Run(seed, key, record.status, reason=kind + (record.reason or "no reason recorded"), record=record)
+    value = record.value(metric)
+    if value is None:
+        return Run(seed, key, "failed", reason=f"the record has no {metric.name}", record=record)
+    return Run(seed, key, "complete", value=value, record=record)
+
+
+def _values(sweep: Sweep, runs: tuple[Run, ...]) -> list[float]:
+    by_seed = {run.seed: run.value for run in runs}
+    return [math.nan if (value := by_seed.get(seed)) is None else value for seed in sweep.seeds]
+
+
+def _index(sweep: Sweep, name: str) -> int | None:
+    return next((at for at, cell in enumerate(sweep.cells) if cell.name == name), None)
+
+
+def _comparisons(values: stats.FloatArray, reference: int | None) -> list[Comparison | None]:
+    """Every row against row `reference`, Holm-adjusted over all of them; None on the reference's own row."""
+    if reference is None:
+        return [None] * len(values)
+    difference = stats.paired_difference(values, values[reference])
+    difference.p[reference] = np.nan
+    columns = (difference.n, difference.mean, difference.half, difference.p, stats.holm(difference.p))
+    of_rows: list[Comparison | None] = [
+        Comparison(int(n), *map(_number, numbers)) for n, *numbers in zip(*columns, strict=True)
+    ]
+    of_rows[reference] = None
+    return of_rows
+
+
+def _standing(is_best: bool, n: int, against_best: Comparison | None) -> Standing:
+    if is_best:
+        return "best"
+    if n == 0 or against_best is None:
+        return ""
+    if against_best.adjusted is None:
+        return "cannot tell"
+    return "worse" if against_best.adjusted < stats.ALPHA else "not distinguishable"
+
+
+def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
+    records = [run.record for run in runs if run.state == "complete" and run.record is not None]
+    measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
+    costs = {
+        name: math.fsum(getattr(record, name) for record in records) / len(records) for name in measured if records
+    }
+    counted = {"params": records[0].params, "macs": records[0].macs} if records else {}
+    return {**_identity(sweep, cell), "settings": cell.settings, "runs": runs, **costs, **counted}
+
+
+def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:
+    published = sweep.published.rows.get(cell.name) if sweep.published else None
+    is_baseline = cell.name == sweep.baseline
+    return {"name": cell.name, "factors": cell.factors, "is_baseline": is_baseline, "published": published}
+
+
+def _invalid_row(sweep: Sweep, cell: InvalidCell) -> Row:
+    return Row(**_identity(sweep, cell), settings={}, runs=(), invalid=cell.reason)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,60 @@
+"""From a study's folder to its report, and its table for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sklab.analysis.rows import AblationTable
+from sklab.analysis.tables import ablation_table
+from sklab.records import RunRecord, StudyFolder, collector_paused, write_whole
+from sklab.report.terminal import terminal_table
+from sklab.spec.sweep import Sweep
+
+__all__ = ["build", "load", "study_table", "terminal_table", "write"]
+
+
+def build(folder: Path) -> Path:
+    """Write the report of the study in `folder` from its records; the path of `report.html`.
+
+    Raises DamagedRecordError when `folder` is no study.
+    """
+    return write(folder, study_table(folder))
+
+
+def write(folder: Path, table: AblationTable) -> Path:
+    """Write the tables, figures and reports of `table` into the study's `folder`; the path of `report.html`.
+
+    Each file appears whole or stays as it was, and the same records make the same bytes. A study without a
+    complete run gets a report that says so.
+    """
+    # Drawing and templates take half a second to import, which printing the table does without.
+    from sklab.report.curves import read_curves
+    from sklab.report.figures import NAMES, draw
+    from sklab.report.render import render
+
+    with collector_paused():
+        drawings = draw(table, read_curves(folder, table))
+        texts = render(table, drawings)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for drawing in drawings:
+        write_whole(figures / f"{drawing.name}.svg", drawing.svg)
+    for name in set(NAMES) - {drawing.name for drawing in drawings}:
+        (figures / f"{name}.svg").unlink(missing_ok=True)
+    for name, text in texts.items():
+        write_whole(folder / name, text)
+    return folder / "report.html"
+
+
+def study_table(folder: Path) -> AblationTable:
+    """The table of the study in `folder`. Raises DamagedRecordError when it is no study."""
+    with collector_paused():
+        return ablation_table(*load(folder))
+
+
+def load(folder: Path) -> tuple[Sweep, dict[str, RunRecord]]:
+    """The sweep of the study in `folder` and the records of its runs that have ended, by key."""
+    study = StudyFolder(folder)
+    sweep = study.read_sweep()
+    keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
+    return sweep, study.records(keys)

@@ -1,0 +1,51 @@
+"""Names that users gave, made harmless for Markdown and LaTeX. HTML is escaped by the templates themselves."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]|#!~$])")
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "''", "`": r"\textasciigrave{}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # else a row that starts with one is read as an option of the \\ before it
+    "×": r"$\times$", "−": "$-$", "±": r"$\pm$", "–": r"\textendash{}", "†": r"\textdagger{}", "≈": r"$\approx$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "°": r"$^\circ$", "µ": r"$\mu$", "…": r"\ldots{}", "ß": r"{\ss}",
+    "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "ł": r"{\l}",
+}  # fmt: skip
+_TEX_ACCENTS = {
+    "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\=", "\u0306": r"\u",
+    "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H", "\u030c": r"\v", "\u0327": r"\c",
+}  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """One line of `text`: control characters, line breaks and other unprintables become blanks."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())
+
+
+def markdown(text: str) -> str:
+    """`text` as itself in Markdown, also inside a table."""
+    plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(r"\\\1", plain)
+
+
+def tex(text: str) -> str:
+    """`text` as itself in LaTeX, for pdflatex without extra packages; what it can't print becomes its code point."""
+    composed = unicodedata.normalize("NFC", clean(text))
+    return re.sub("-(?=-)", "-{}", "".join(map(_tex, composed)))
+
+
+def _tex(char: str) -> str:
+    if char in _TEX:
+        return _TEX[char]
+    if char.isascii():
+        return char
+    base, accent = unicodedata.normalize("NFD", char)[0], unicodedata.normalize("NFD", char)[1:]
+    if base.isascii() and base.isalpha() and accent in _TEX_ACCENTS:
+        return f"{_TEX_ACCENTS[accent]}{{{base}}}"
+    return f"{{[}}U+{ord(char):04X}{{]}}"

@@ -1,0 +1,70 @@
+"""Names beside the points of a scatter, placed so that they do not lie on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from sklab.analysis.stats import FloatArray
+from sklab.report.style import INK, MUTED
+
+_SIZE = 7.5  # points
+_LETTER = 0.6 * _SIZE  # mean width of a letter, points
+_CLEAR = 4.0  # around a mark, points
+_LINE = _SIZE + 1.5  # height of a label, points
+_THICK = np.array([1.0, 0.0])  # half width of a bar
+
+# A box is (left, bottom, right, top), in points.
+
+
+def place_labels(panel: Axes, points: Sequence[tuple[float, float, float]], names: Sequence[str]) -> None:
+    """Write `names` ("" for none) beside `points` (x, y, half length of the bar through it), with a thin line where
+    the free place is far. A name that finds no free place is left out; the table has it.
+    """
+    xs, ys, halves = np.array(points, dtype=np.float64).T
+    at = _to_points(panel, xs, ys)
+    bars = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
+    taken = np.hstack([at - _CLEAR, at + _CLEAR])
+    for number, name in ((number, name) for number, name in enumerate(names) if name):
+        places = [(dx, dy, _box(at[number], dx, dy, name)) for dx, dy in _offsets(_LETTER * len(name))]
+        free = [place for place in places if _inside(panel, place[2]) and not _touched(place[2], taken)]
+        if free:
+            dx, dy, box = min(free, key=lambda place: _touched(place[2], bars))
+            taken = np.vstack([taken, box])
+            _write(panel, name, (float(xs[number]), float(ys[number])), dx, dy)
+
+
+def _to_points(panel: Axes, xs: FloatArray, ys: FloatArray) -> FloatArray:
+    return np.asarray(panel.transData.transform(np.column_stack([xs, ys])) * 72 / panel.figure.dpi)
+
+
+def _box(point: FloatArray, dx: float, dy: float, name: str) -> FloatArray:
+    left, middle = point[0] + dx, point[1] + dy
+    return np.array([left, middle - _LINE / 2, left + _LETTER * len(name), middle + _LINE / 2])
+
+
+def _inside(panel: Axes, box: FloatArray) -> bool:
+    left, bottom, right, top = np.asarray(panel.bbox.extents) * 72 / panel.figure.dpi
+    return bool(left <= box[0] and box[2] <= right and bottom <= box[1] and box[3] <= top)
+
+
+def _offsets(width: float) -> list[tuple[float, float]]:
+    """Places of a label's left end and middle line, from its point: right, left, then further up and down."""
+    steps = [0.0, *(sign * step * _LINE / 2 for step in range(1, 13) for sign in (1, -1))]
+    return [(dx, dy) for dy in steps for dx in (_CLEAR + 2 + abs(dy) / 3, -_CLEAR - 2 - abs(dy) / 3 - width)]
+
+
+def _touched(box: FloatArray, others: FloatArray) -> int:
+    """How many of `others` lie on `box`."""
+    return int(np.count_nonzero(np.all((box[:2] < others[:, 2:]) & (others[:, :2] < box[2:]), axis=1)))
+
+
+def _write(panel: Axes, name: str, point: tuple[float, float], dx: float, dy: float) -> None:
+    side = "left" if dx > 0 else "right"
+    end = dx if dx > 0 else dx + _LETTER * len(name)
+    line = {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 0, "shrinkB": 3} if abs(dy) > _LINE else None
+    how: Any = {"ha": side, "va": "center", "fontsize": _SIZE, "color": INK}
+    panel.annotate(name, point, (end, dy), textcoords="offset points", arrowprops=line, **how)

@@ -1,0 +1,113 @@
+"""The table in the formats that need no template: CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sklab.analysis.rows import AblationTable, Row
+from sklab.report import words
+from sklab.report.columns import Column, columns
+from sklab.report.escape import markdown, tex
+
+_NOTES = 20  # below the LaTeX table, which has to stay on its page
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading over the columns `start` to `end`, counted from 1; "" over columns that stand alone."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def span(self) -> int:
+        return self.end - self.start + 1
+
+
+def headings(shown: Sequence[Column]) -> list[Heading]:
+    """The upper line of the table's head."""
+    numbered = groupby(enumerate(shown, start=1), key=lambda column: column[1].group)
+    spans = [(group, [number for number, _ in members]) for group, members in numbered]
+    return [Heading(group, numbers[0], numbers[-1]) for group, numbers in spans]
+
+
+def gap(shown: Sequence[Column]) -> slice:
+    """The columns that a row without a complete run has nothing for: its reason stands there."""
+    measured = [at for at, column in enumerate(shown) if column.measured]
+    return slice(measured[0], measured[-1] + 1)
+
+
+def table_csv(table: AblationTable) -> str:
+    """The table as data, every number at 12 significant digits, with the keys of its runs."""
+    return str(table.frame().to_csv(index=False, lineterminator="\n"))
+
+
+def table_markdown(table: AblationTable) -> str:
+    """The table, with what is to say about single rows below it."""
+    shown = columns(table)
+    head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
+    rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
+    said = [f"{words.progress(table)}.", words.published(table.sweep)]
+    notes = [f"- {markdown(note)}" for note in words.notes(table)]
+    return "\n".join([*head, *rows, "", *map(markdown, filter(None, said)), *([""] if notes else []), *notes, ""])
+
+
+def table_tex(table: AblationTable) -> str:
+    r"""A `table` environment, no wider than the line, for a document that has \usepackage{booktabs,graphicx}."""
+    sweep = table.sweep
+    shown = [column for column in columns(table) if column.short or column.is_factor]  # a page is narrow
+    over = headings(shown)
+    said = [f"{words.progress(table)}. {words.KEY}", words.published(sweep), *words.notes(table)[:_NOTES]]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs,graphicx}",
+            r"\begin{table}",
+            r"\centering\small\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{tex(sweep.study)}{f': {tex(sweep.question)}' if sweep.question else ''}}}",
+            r"\par\smallskip",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in shown)}}}",
+            r"\toprule",
+            _ends(rf"\multicolumn{{{heading.span}}}{{c}}{{{tex(heading.text)}}}" for heading in over),
+            "".join(rf"\cmidrule(lr){{{heading.start}-{heading.end}}}" for heading in over if heading.text),
+            _ends(tex(column.head) for column in shown),
+            r"\midrule",
+            *(_tex_row(row, shown) for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\par\smallskip",
+            r"\parbox{\linewidth}{\footnotesize",
+            "\n\n".join(tex(line) for line in said if line),
+            "}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _markdown_cells(row: Row, shown: Sequence[Column]) -> list[str]:
+    name, *others = (markdown(column.text(row)) for column in shown)
+    reason = words.no_number(row)
+    tags = (" (baseline)" if row.is_baseline else "") + (f" – {markdown(reason)}" if reason else "")
+    cells = [name + tags, *others]
+    return [f"**{cell}**" if row.standing == "best" and cell else cell for cell in cells]
+
+
+def _tex_row(row: Row, shown: Sequence[Column]) -> str:
+    name, *others = (tex(column.text(row)) for column in shown)
+    cells = [name + (" (baseline)" if row.is_baseline else ""), *others]
+    reason, empty = words.no_number(row), gap(shown)
+    if reason:
+        cells[empty] = [rf"\multicolumn{{{empty.stop - empty.start}}}{{l}}{{\emph{{{tex(reason)}}}}}"]
+    return _ends(rf"\textbf{{{cell}}}" if row.standing == "best" and cell else cell for cell in cells)
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ends(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -1,0 +1,56 @@
+"""Where the numbers come from: the distinct circumstances that the runs of a table were made in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sklab.analysis.rows import AblationTable, Run
+from sklab.records import RunRecord
+from sklab.report.escape import clean
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What runs have in common that were made alike; `number` counts from 1 in the order of the table."""
+
+    code: str
+    hardware: str
+    versions: str
+    number: int = 0
+    runs: int = 0
+
+
+def origins(table: AblationTable) -> tuple[tuple[Origin, ...], dict[str, Origin]]:
+    """The distinct origins, and the origin of each ended run by its key."""
+    made = {run.key: _origin(run.record) for run in ended(table) if run.record}
+    counts = Counter(made.values())
+    numbered = {
+        origin: Origin(origin.code, origin.hardware, origin.versions, number, count)
+        for number, (origin, count) in enumerate(counts.items(), start=1)
+    }
+    return tuple(numbered.values()), {key: numbered[origin] for key, origin in made.items()}
+
+
+def ended(table: AblationTable) -> list[Run]:
+    """The runs that have a record, row by row."""
+    return [run for row in table.rows for run in row.runs if run.record is not None]
+
+
+def _origin(record: RunRecord) -> Origin:
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return Origin(_code(record), _hardware(record), clean(versions) or "not recorded")
+
+
+def _code(record: RunRecord) -> str:
+    commit = f"commit {clean(record.code.commit)[:12]}" if record.code.commit else "no commit"
+    dirty = " with uncommitted changes" if record.code.dirty else ""
+    return f"sklab {clean(record.code.version)}, {commit}{dirty}"
+
+
+def _hardware(record: RunRecord) -> str:
+    hardware = record.hardware
+    if hardware is None:
+        return "not recorded"
+    threads = f"{hardware.threads} thread{'' if hardware.threads == 1 else 's'}"
+    return clean(f"{hardware.device} ({hardware.device_name}), {threads}, host {hardware.host}")

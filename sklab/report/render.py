@@ -1,0 +1,99 @@
+"""The report as pages: `report.md` and the self-contained `report.html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import yaml
+from markupsafe import Markup, escape
+
+from sklab.analysis.rows import AblationTable, Row
+from sklab.report import words
+from sklab.report.columns import DAGGER, Column, columns, fixed, metric_digits, metric_unit
+from sklab.report.escape import clean, markdown
+from sklab.report.plain import gap, headings, table_csv, table_markdown, table_tex
+from sklab.report.provenance import origins
+from sklab.report.style import Drawing, inline
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, str]:
+    """All text files of the report by name. The same table and drawings make the same text."""
+    context = _context(table, drawings)
+    return {
+        "table.csv": table_csv(table),
+        "table.md": table_markdown(table),
+        "table.tex": table_tex(table),
+        "report.md": _environment(autoescape=False).get_template("report.md.j2").render(context),
+        "report.html": _environment(autoescape=True).get_template("report.html.j2").render(context),
+    }
+
+
+def _environment(*, autoescape: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=autoescape,  # noqa: S701  # off for Markdown only, which has its own filter
+        undefined=jinja2.StrictUndefined,
+        finalize=_one_line if autoescape else None,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(md=markdown, path=_path, settings=_settings, inline=_inline, hang=_hang, kind=_kind)
+    return environment
+
+
+def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any]:
+    shown = columns(table)
+    distinct, made = origins(table)
+    return {
+        "table": table,
+        "sweep": table.sweep,
+        "columns": shown,
+        "gap": gap(shown),
+        "headings": headings(shown),
+        "drawings": drawings,
+        "origins": distinct,
+        "made": made,
+        "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
+        "words": words,
+        "unit": metric_unit(table.sweep.metric),
+        "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
+        "table_markdown": table_markdown(table),
+        "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
+    }
+
+
+def _one_line(value: Any) -> Any:
+    """Text without control characters and signs that turn the writing direction; markup of ours as it is."""
+    return clean(value) if type(value) is str else value
+
+
+def _path(key: str) -> str:
+    """The folder of a run as a relative link, whatever its key is made of."""
+    return f"runs/{quote(key, safe='')}"
+
+
+def _settings(row: Row) -> str:
+    """What a cell changes in the experiment."""
+    return "; ".join(f"{path} = {json.dumps(value)}" for path, value in row.settings.items()) or "nothing"
+
+
+def _inline(drawing: Drawing) -> Markup:
+    return Markup(inline(drawing.svg))  # noqa: S704  # matplotlib escapes what it writes
+
+
+def _hang(text: str) -> Markup:
+    """`text` with its dagger in the margin, so that the digits of a column stay under each other."""
+    return escape(text).replace(DAGGER, Markup(f'<span class="dagger">{DAGGER}</span>'))  # noqa: S704
+
+
+def _kind(column: Column) -> str:
+    """The CSS class of a column: numbers, factors (which a narrow screen leaves out) or words."""
+    return "num" if column.numeric else "factor" if column.is_factor else "word"

@@ -1,0 +1,66 @@
+"""How figures look, and how they become SVG: the same drawing, the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's blue and vermilion, told apart by all; everything else is grey. A figure inside the report
+# takes the page's own colours of these names, so that it follows a dark page.
+INK, MUTED, GRID, PAPER = "#24292f", "#6a737d", "#d9dee3", "#fefefe"
+ACCENT, BASE = "#0072b2", "#d55e00"
+COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "accent": ACCENT, "base": BASE}
+
+_RC: Any = {
+    "font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "text.parse_math": False,
+    "figure.facecolor": PAPER, "axes.facecolor": "none", "savefig.facecolor": PAPER,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlesize": 9, "axes.linewidth": 0.7,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": GRID, "grid.linewidth": 0.6, "axes.unicode_minus": True, "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report: its file `figures/<name>.svg`, and in words what is to be seen in it."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def svg(draw: Callable[[], Figure], name: str) -> str:
+    """The figure that `draw` makes, as SVG in the style of the report. `name` seeds the ids inside."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the viewer's fonts have it
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        mpl.rcParams["svg.hashsalt"] = name
+        stream = io.StringIO()
+        draw().savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return re.sub(r' id="[\w.]+_\d+"', "", stream.getvalue())  # numbered ids would meet in one page
+
+
+def inline(text: str) -> str:
+    """An SVG as part of a page: no XML head, and the page's colours."""
+    body = text[text.index("<svg") :]
+    for name, colour in COLOURS.items():
+        body = body.replace(colour, f"var(--{name})")
+    return body.replace("<svg ", '<svg role="img" ', 1)
+
+
+def new_figure(width: float, height: float, rows: int = 1, cols: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches and its panels, row by row, with shared axes."""
+    figure = Figure(figsize=(width, height))
+    panels = figure.subplots(rows, cols, sharex=True, sharey=True, squeeze=False)
+    return figure, [panel for line in panels for panel in line]

@@ -1,0 +1,79 @@
+"""The README's words against the program: its commands run, its table is the example's, its files exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sklab.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = ["--set", "train.epochs=1", "--set", "train.warmup_epochs=0", "--no-wandb"]
+SMALL = ["--set", "data.train_size=64", "--set", "data.val_size=32"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every `sklab` line of the README, without its comment."""
+    lines = "\n".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("sklab ")]
+
+
+def test_the_table_is_the_one_that_the_quickstart_wrote():
+    table = (ROOT / "results/example/table.md").read_text(encoding="utf-8")
+    [rows] = re.findall(r"(?:^\|.*\n)+", README, re.MULTILINE)
+    assert rows in table
+
+
+def test_every_file_that_it_names_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_make_commands_are_targets():
+    makefile = (ROOT / "Makefile").read_text()
+    named = [line.split()[1] for line in "\n".join(blocks("sh")).splitlines() if line.startswith("make ")]
+    assert named == ["quickstart", "test"]
+    assert all(f"\n{name}:" in makefile for name in named)
+
+
+@pytest.mark.slow
+def test_every_command_runs_as_written(tmp_path, monkeypatch, capsys):
+    for folder in ("experiments", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for block in blocks("yaml"):
+        (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(_here(block, tmp_path))
+    _draw_birds(tmp_path / "birds")
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 9
+    for command in commands():
+        assert main(_quick(command)) == 0, f"{command}: {capsys.readouterr().err}"
+    assert (tmp_path / "results/mine/report.html").exists()
+
+
+def _quick(command: list[str]) -> list[str]:
+    """The command with less to train; what it says is not changed."""
+    added = {"sweep": QUICK + SMALL, "train": [*QUICK, "--set", "data.image_size=64", "--set", "train.batch_size=4"]}
+    return command + added.get(command[0], [])
+
+
+def _here(block: str, folder: Path) -> str:
+    return block.replace("/data/birds", str(folder / "birds"))
+
+
+def _draw_birds(root: Path) -> None:
+    for split in ("train", "val"):
+        for shade, name in enumerate(("kingfisher", "wren")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (80, 60), (90 * shade, 20 * number, 50)).save(root / split / name / f"{number}.jpg")
