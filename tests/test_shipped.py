@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from sklab.cli import main
 from sklab.models.cost import cost
 from sklab.sweep.design import resolve, run_spec
 from sklab.sweep.load import load_experiment, load_sweep
@@ -44,6 +46,17 @@ def test_a_sweep_loads_on_every_experiment(file: Path, experiment: Path | None) 
     assert len(sweep.cells) == CELLS.get(file.stem, len(sweep.cells))
     assert sweep.invalid == ()
     assert len(sweep.seeds) >= 3
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda file: file.stem)
+def test_a_sweep_is_planned_on_every_experiment(file: Path, experiment: Path, tmp_path, capsys) -> None:
+    arguments = ["plan", str(file), "--experiment", str(experiment), "--results", str(tmp_path), "--json"]
+    assert main(arguments) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["missing"] == (len(plan["cells"]) + plan["asked"]) * len(plan["seeds"])
+    assert all(cell["params"] > 0 and cell["macs"] > 0 for cell in plan["cells"])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
