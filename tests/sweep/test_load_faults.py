@@ -62,7 +62,7 @@ def with_factor(**keys: Any) -> str:
         (changed(GRID, baseline={"r": 15, "G": "1x"}), "baseline.r", "unknown level; found 15; allowed: 8, 16, 32"),
         (changed(GRID, baseline={"r": [1], "G": "1x"}), "baseline.r", "unknown level"),
         (changed(GRID, baseline={"r": 16, "G": "1x", "g": 1}), "baseline.g", "unknown factor"),
-        (changed(GRID, baseline={"r": 16, "G": "three"}), "baseline", "G = 3 does not divide C = 32"),
+        (changed(GRID, baseline={"r": 16, "G": "three"}), "baseline", "G = 3 does not divide C = 16"),
         (with_factor(path="model.reductoin"), "factors.r.path", "did you mean 'model.reduction'"),
         (with_factor(path="modle.reduction"), "factors.r.path", "did you mean 'model.reduction'"),
         (with_factor(path="model.reduction.x"), "factors.r.path", "nothing called 'x'"),

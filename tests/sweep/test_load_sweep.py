@@ -21,7 +21,7 @@ def test_a_list_of_cells(tmp_path: Path) -> None:
     assert one.factors == {"M": "1"}
     assert two.factors == {"M": "2", "D": "3"}
     branches = run_spec(sweep, two, 0).experiment.model.branches
-    assert [(branch.dilation, branch.groups) for branch in branches] == [(1, 8), (3, 8)]
+    assert [(branch.dilation, branch.groups) for branch in branches] == [(1, 4), (3, 4)]
     assert run_spec(sweep, one, 0).experiment.model.attention == "none"
 
 
@@ -29,7 +29,7 @@ def test_a_grid_lists_what_breaks_a_rule_with_its_reason(tmp_path: Path) -> None
     sweep = load(tmp_path, GRID)
     assert [cell.name for cell in sweep.cells] == ["r=8, G=1x", "r=16, G=1x", "r=32, G=1x"]
     assert [cell.name for cell in sweep.invalid] == ["r=8, G=three", "r=16, G=three", "r=32, G=three"]
-    assert "G = 3 does not divide C = 32" in sweep.invalid[0].reason
+    assert "G = 3 does not divide C = 16" in sweep.invalid[0].reason
     assert sweep.invalid[0].factors == {"r": "8", "G": "three"}
     assert sweep.baseline == "r=16, G=1x"
 
@@ -85,7 +85,7 @@ factors:
     text = f"experiment: base.yaml\ndesign: grid\nseeds: 1\nbaseline: {{M: 2, D: 1}}\n{factors}"
     sweep = load(tmp_path, text)
     second = [run_spec(sweep, cell, 0).experiment.model.branches[1] for cell in sweep.cells]
-    assert [(branch.dilation, branch.groups) for branch in second] == [(1, 16), (2, 16)]
+    assert [(branch.dilation, branch.groups) for branch in second] == [(1, 8), (2, 8)]
     assert [cell.name for cell in sweep.invalid] == ["M=1, D=1", "M=1, D=2"]
     assert "no entry 1" in sweep.invalid[0].reason
 
