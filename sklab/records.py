@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -104,6 +104,12 @@ class RunRecord(Value):
     ended: str = ""
     first_step: str = ""
     attempt: int = Field(default=1, ge=1)
+
+    @classmethod
+    def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
+        """A record of the run that `order` asks for."""
+        shared = {name: getattr(order, name) for name in ("key", "study", "cell", "factors", "spec", "code")}
+        return cls(**shared, **fields)
 
     @property
     def final(self) -> bool:

@@ -11,9 +11,7 @@ from sklab.spec.sweep import Metric
 
 
 def record_of(order: RunOrder, **changes: object) -> RunRecord:
-    return RunRecord(
-        **{**order.model_dump(exclude={"tracking", "spec"}), "spec": order.spec, "status": "complete", **changes}
-    )
+    return RunRecord.of(order, **{"status": "complete", **changes})
 
 
 def test_orders_and_records_come_back_as_they_went(tmp_path, toy_order):

@@ -151,13 +151,8 @@ class _Runner:
 def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
     """The record of a run whose process ended without writing one."""
     how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
-    record = RunRecord(
-        key=order.key,
-        study=order.study,
-        cell=order.cell,
-        factors=order.factors,
-        spec=order.spec,
-        code=order.code,
+    record = RunRecord.of(
+        order,
         status="failed",
         failure="killed" if exitcode < 0 else "code",
         reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",

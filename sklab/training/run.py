@@ -105,13 +105,8 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
     """What stands in the record however the run ended; `status` is filled in by the caller."""
     experiment = order.spec.experiment
     counted = cost(experiment.model, experiment.data.image_size)
-    return RunRecord(
-        key=order.key,
-        study=order.study,
-        cell=order.cell,
-        factors=order.factors,
-        spec=order.spec,
-        code=order.code,
+    return RunRecord.of(
+        order,
         status="failed",
         last=meter.epochs[-1] if meter.epochs else {},
         best=meter.epochs[meter.best_epoch - 1] if meter.epochs else {},

@@ -38,8 +38,7 @@ def order_of(sweep, study, cell: Cell, seed: int, code) -> RunOrder:
 def finish(sweep, study, toy_order):
     def make(cell: Cell, seed: int, **changes) -> None:
         order = order_of(sweep, study, cell, seed, toy_order().code)
-        shared = {**order.model_dump(exclude={"tracking", "spec"}), "spec": order.spec, "status": "complete"}
-        study.run(order.key).write_record(RunRecord(**{**shared, **changes}))
+        study.run(order.key).write_record(RunRecord.of(order, **{"status": "complete", **changes}))
 
     return make
 

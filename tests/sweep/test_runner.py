@@ -52,8 +52,7 @@ class FakeLauncher:
         run = RunFolder(job.folder)
         order = run.read_order()
         metrics = {"val_error": 10.0, "val_loss": 1.0}
-        shared = order.model_dump(exclude={"tracking", "spec"})
-        run.write_record(RunRecord(**shared, spec=order.spec, status=outcome, last=metrics, best=metrics))
+        run.write_record(RunRecord.of(order, status=outcome, last=metrics, best=metrics))
         return [Ended(job, 0)]
 
     def stop(self) -> None:

@@ -42,15 +42,9 @@ def sweep_of(folder: Path, text: str, **values: object) -> Sweep:
 @pytest.fixture
 def ended(toy_order: Callable) -> Callable[..., RunRecord]:
     def make(todo: Todo, *, status: str = "complete", error: float = 10.0) -> RunRecord:
-        order = toy_order(seed=todo.seed)
+        order = toy_order(seed=todo.seed).model_copy(update={"key": todo.key, "cell": todo.cell.name})
         metrics = {"val_error": error, "val_loss": 1.0} if status == "complete" else {}
-        return RunRecord(
-            **{**order.model_dump(exclude={"tracking", "spec"}), "key": todo.key, "cell": todo.cell.name},
-            spec=order.spec,
-            status=status,
-            last=metrics,
-            best=metrics,
-        )
+        return RunRecord.of(order, status=status, last=metrics, best=metrics)
 
     return make
 
