@@ -228,7 +228,9 @@ class StudyFolder:
         try:
             return Sweep.model_validate(yaml.load(self.sweep_file.read_bytes(), Loader=_loader))  # noqa: S506
         except FileNotFoundError as error:
-            raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml") from error
+            others = sorted(file.parent.name for file in self.path.parent.glob("*/sweep.yaml"))
+            known = f"; studies there: {', '.join(others)}" if others else ""
+            raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error
         except (yaml.YAMLError, ValidationError) as error:
             raise DamagedRecordError(f"{self.sweep_file} can't be read: {error}") from error
 

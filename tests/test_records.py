@@ -101,8 +101,12 @@ def test_records_are_found_by_key(tmp_path, toy_order):
 
 
 def test_what_is_no_study_is_told(tmp_path: Path):
-    with pytest.raises(DamagedRecordError, match="is no study"):
+    with pytest.raises(DamagedRecordError, match=r"is no study: it has no sweep.yaml$"):
         StudyFolder(tmp_path / "nothing").read_sweep()
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "sweep.yaml").touch()
+    with pytest.raises(DamagedRecordError, match="studies there: kernels"):
+        StudyFolder(tmp_path / "kernls").read_sweep()
     (tmp_path / "sweep.yaml").write_text("study: [")
     with pytest.raises(DamagedRecordError, match="can't be read"):
         StudyFolder(tmp_path).read_sweep()
