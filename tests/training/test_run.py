@@ -11,7 +11,7 @@ from sklab.errors import SklabError
 from sklab.records import RunFolder, RunRecord
 from sklab.spec.train import TrainSpec
 from sklab.training import run as training
-from sklab.training.module import learning_rate
+from sklab.training.optim import learning_rate
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
