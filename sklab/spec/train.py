@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sklab.spec.values import Seq, Value, broken_rule
 
@@ -33,6 +33,7 @@ class TrainSpec(Value):
     """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up.
 
     decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
+    step_at              epochs after which the rate falls by a step, instead of every step_every (empty: not instead)
     mixup                alpha of mixup: every batch is blended with itself by a share from Beta(alpha, alpha) (0: off)
     ema_decay            what is left of the averaged weights at each optimizer step; with an average, it is what is
                          evaluated and kept (0: off)
@@ -42,7 +43,7 @@ class TrainSpec(Value):
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"decay_norm_and_bias", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"}
+        {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"}
     )
 
     epochs: int = Field(ge=1)
@@ -55,6 +56,7 @@ class TrainSpec(Value):
     decay_norm_and_bias: bool = True
     schedule: Literal["step", "cosine"] = "cosine"
     step_every: int = Field(default=30, ge=1)  # epochs between two steps
+    step_at: Seq[int] = ()
     step_factor: float = Field(default=0.1, gt=0, lt=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -66,6 +68,13 @@ class TrainSpec(Value):
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     compile: bool = False
     augment: Augment = Augment()
+
+    @field_validator("step_at")
+    @classmethod
+    def _rising(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(epochs) != sorted(set(epochs)) or min(epochs, default=1) < 1:
+            raise ValueError("step_at is a list of epochs from 1 up, each later than the one before")
+        return epochs
 
     @model_validator(mode="after")
     def _possible(self) -> TrainSpec:

@@ -37,6 +37,7 @@ def learning_rate(recipe: TrainSpec, epoch: float) -> float:
     if epoch < recipe.warmup_epochs:
         return recipe.lr * epoch / recipe.warmup_epochs
     if recipe.schedule == "step":
-        return float(recipe.lr * recipe.step_factor ** (int(epoch) // recipe.step_every))
+        steps = sum(epoch >= at for at in recipe.step_at) if recipe.step_at else int(epoch) // recipe.step_every
+        return float(recipe.lr * recipe.step_factor**steps)
     done = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
     return recipe.lr * (1 + math.cos(math.pi * min(done, 1.0))) / 2

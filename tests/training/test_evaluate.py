@@ -41,7 +41,7 @@ def trained(order: RunOrder, path: Path) -> RunFolder:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> RunOrder:
-    """A run on a folder of images that are no squares."""
+    """A run on a folder of images that are no squares, with a batch in each epoch that fills no step."""
     random = np.random.Generator(np.random.PCG64(0))
     for split, count in (("train", 8), ("val", 5)):
         for name in ("grey", "noise"):
@@ -59,7 +59,7 @@ def photos(tmp_path: Path) -> RunOrder:
         "num_classes": 2,
     }
     data = {"name": "image_folder", "root": str(tmp_path / "photos"), "num_classes": 2, "image_size": 32, "resize": 40}
-    recipe = {"epochs": 1, "batch_size": 4, "lr": 0.1}
+    recipe = {"epochs": 2, "batch_size": 4, "lr": 0.1, "accumulate": 3}
     spec = RunSpec.model_validate({"experiment": {"data": data, "model": model, "train": recipe}, "seed": 0})
     return RunOrder(key=spec.key, study="photos", cell="cell", spec=spec, code=Code(version="0"))
 
@@ -81,6 +81,7 @@ def test_at_its_own_size_a_run_gives_its_last_numbers_again_to_the_last_bit(toy_
 
 def test_at_another_size_images_are_resized_and_cut_in_proportion(photos, tmp_path):
     folder = trained(photos, tmp_path / "run")
+    assert folder.read_record().epochs == 2  # type: ignore[union-attr]
     evaluation = evaluate(folder, 48, "cpu")
     assert evaluation.data == photos.spec.experiment.data.model_copy(update={"image_size": 48, "resize": 60})
     network = build(photos.spec.experiment.model).eval()

@@ -322,4 +322,4 @@ def test_a_compiled_network_trains_as_the_eager_one(run):
     ours, theirs = (weights(folder) for _, folder, _ in (eager, compiled))
     assert list(ours) == list(theirs)
     for name, tensor in ours.items():
-        assert torch.allclose(tensor, theirs[name], rtol=1e-3, atol=1e-4), name
+        assert torch.allclose(tensor, theirs[name], atol=3e-3), name

@@ -111,6 +111,15 @@ def test_steps_divide_the_learning_rate():
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.0001])
 
 
+def test_steps_may_be_taken_at_any_epochs():
+    recipe = TrainSpec(epochs=300, batch_size=2, lr=0.1, schedule="step", step_at=(150, 225))
+    rates = [learning_rate(recipe, epoch) for epoch in (0, 149.9, 150, 224.9, 225, 300)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    for wrong in ((0, 3), (3, 3), (5, 3)):
+        with pytest.raises(ValueError, match="each later than the one before"):
+            TrainSpec(epochs=9, batch_size=2, lr=0.1, step_at=wrong)
+
+
 def test_the_cosine_follows_a_linear_warm_up_and_ends_at_zero():
     recipe = TrainSpec(epochs=10, batch_size=2, lr=0.4, warmup_epochs=2)
     rates = [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 6, 10)]
