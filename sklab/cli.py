@@ -146,6 +146,18 @@ def _doctor(options: argparse.Namespace) -> int:
     return _COMPLETE
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from sklab.machine import find_gpus
+    from sklab.records import find_run
+    from sklab.text import evaluation_text
+    from sklab.training.evaluate import evaluate
+
+    run = find_run(options.run, options.results)
+    evaluation = evaluate(run, options.size, "cuda" if find_gpus() else "cpu")
+    print(evaluation.model_dump_json(indent=1) if options.json else evaluation_text(evaluation))
+    return _COMPLETE
+
+
 def _load(options: argparse.Namespace) -> Sweep:
     from sklab.sweep.load import load_sweep
 
@@ -205,6 +217,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(train)
     _add_results(train)
     _add_running(train)
+    evaluate = command("evaluate", _evaluate, "evaluate a finished run, at another image size if asked")
+    evaluate.add_argument("run", metavar="RUN", help="a run's folder, STUDY/key, or its key")
+    evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
+    _add_results(evaluate)
+    _add_json(evaluate)
     _add_json(command("models", _models, "list the networks with their parameters and multiply-accumulates"))
     doctor = command("doctor", _doctor, "print versions and devices; with a sweep, check its convolutions' arithmetic")
     _add_sweep_file(doctor, needed=False)

@@ -7,6 +7,7 @@ so a run without one has not ended and a run with one is never repeated unless i
 from __future__ import annotations
 
 import gc
+import glob
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from sklab.errors import DamagedRecordError
+from sklab.errors import DamagedRecordError, SklabError
+from sklab.spec.data import AnyData
 from sklab.spec.run import RunSpec
 from sklab.spec.sweep import Metric, Sweep
 from sklab.spec.values import Value
@@ -121,6 +123,19 @@ class RunRecord(Value):
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
 
+class Evaluation(Value):
+    """`evaluation-<size>.json`: a run's weights on its validation images at `image_size` pixels a side; errors in %."""
+
+    key: str
+    data: AnyData
+    image_size: int
+    images: int
+    val_error: float
+    val_loss: float
+    device: str
+    torch: str
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`."""
@@ -138,6 +153,14 @@ class RunFolder:
     @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def weights_file(self) -> Path:
+        """The weights that the last epoch was evaluated with, of a complete run; runs of sklab 0.1.0 have none."""
+        return self.path / "weights.pt"
+
+    def evaluation_file(self, size: int) -> Path:
+        return self.path / f"evaluation-{size}.json"
 
     @property
     def log_file(self) -> Path:
@@ -188,7 +211,8 @@ class RunFolder:
         return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
 
     def begin_attempt(self) -> None:
-        """Move what an earlier attempt left into `attempts/<its number>/`."""
+        """Move what an earlier attempt left into `attempts/<its number>/`; weights without a record are dropped."""
+        self.weights_file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:
             return
@@ -243,6 +267,22 @@ class StudyFolder:
             return {key: record for key, record in found if record is not None}
 
 
+def find_run(name: str, results: Path) -> RunFolder:
+    """The run that `name` means: its folder, `STUDY/key`, or the key of a run in any study under `results`.
+
+    Raises SklabError when there is none, or several.
+    """
+    study, _, key = name.rpartition("/")
+    named = Path(name), Path(study) / "runs" / key, results / study / "runs" / key
+    found = [path for path in dict.fromkeys(named) if (path / "run.json").is_file()]
+    if not found and not study:
+        found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(key)}/run.json"))
+    if len(found) != 1:
+        several = f"several: {', '.join(map(str, found))}" if found else f"none under {results}"
+        raise SklabError(f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key")
+    return RunFolder(found[0])
+
+
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """Keep Python's cycle collector from going through thousands of records again and again: they have no cycles, and
@@ -266,12 +306,12 @@ def _is_torn(error: ValidationError) -> bool:
     return error.errors()[0]["type"] == "json_invalid"
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, content: str | bytes) -> None:
     """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(file)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sklab.launch.slots import Slot
 from sklab.progress import duration
+from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
 from sklab.sweep.plan import Plan, StudyStatus
 
@@ -113,3 +114,11 @@ def findings_text(result: CheckResult) -> str:
     ]
     header = ("", "dtype", "format", "output", "weight grad", "input grad", "convolution")
     return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """Error and loss in one line."""
+    return (
+        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {evaluation.images} images: "
+        f"val_error {evaluation.val_error:.2f} %, val_loss {evaluation.val_loss:.4f}"
+    )

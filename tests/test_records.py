@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sklab import records
-from sklab.errors import DamagedRecordError
-from sklab.records import RunFolder, RunOrder, RunRecord, StudyFolder, write_whole
+from sklab.errors import DamagedRecordError, SklabError
+from sklab.records import RunFolder, RunOrder, RunRecord, StudyFolder, find_run, write_whole
 from sklab.spec.sweep import Metric
 
 
@@ -81,6 +81,30 @@ def test_a_new_attempt_moves_the_old_one_out_of_the_way(tmp_path, toy_order):
         assert run.attempt == number + 1
         assert run.read_record() is None
         assert (run.attempts / f"{number:03d}" / "log.txt").read_text() == f"log {number}"
+
+
+def test_weights_without_a_record_are_dropped_by_the_next_attempt(tmp_path):
+    run = RunFolder(tmp_path)
+    run.weights_file.write_bytes(b"of a run that was killed before its record")
+    run.begin_attempt()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_found_by_folder_by_study_and_key_and_by_key(tmp_path, toy_order, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results, order, other = Path("results"), toy_order(), toy_order(seed=1)
+    for study in ("a", "b"):
+        StudyFolder(results / study).run(order.key).write_order(order)
+    StudyFolder(results / "b").run(other.key).write_order(other)
+    run = results / "a" / "runs" / order.key
+    for name in (str(run), f"{run}/", str(run.resolve()), f"a/{order.key}", f"results/a/{order.key}"):
+        assert find_run(name, results).path.resolve() == run.resolve()
+    assert find_run(other.key, results).path == results / "b" / "runs" / other.key
+    with pytest.raises(SklabError, match=f"found several: results/a/runs/{order.key}, results/b/runs/{order.key}"):
+        find_run(order.key, results)
+    for name in ("*", "c/" + order.key, "a", "", "nothing"):
+        with pytest.raises(SklabError, match=r"found none.*allowed: a run's folder, STUDY/key or a key"):
+            find_run(name, results)
 
 
 def test_the_rule_of_the_metric_decides_the_epoch(toy_order):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sklab.spec.model import Branch, ModelSpec
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.run import RunSpec
+from sklab.spec.train import TrainSpec
 from sklab.spec.values import RULE
 
 EXPERIMENT = {
@@ -37,18 +38,65 @@ def test_the_key_is_of_what_is_resolved_not_of_what_is_written():
     assert key() == "7ed7490861919c47", "keys of finished runs must never change"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"model": {"reduction": 8}},
-        {"train": {"precision": "bf16"}},
-        {"train": {"memory_format": "channels_last"}},
-        {"data": {"seed": 1}},
-    ],
-)
+CHANGES = [
+    {"seed": 1},
+    {"model": {"reduction": 8}},
+    {"train": {"precision": "bf16"}},
+    {"train": {"memory_format": "channels_last"}},
+    {"train": {"decay_norm_and_bias": False}},
+    {"train": {"step_at": [150, 225]}},
+    {"train": {"mixup": 0.2}},
+    {"train": {"ema_decay": 0.99}},
+    {"train": {"accumulate": 2}},
+    {"train": {"clip_norm": 1.0}},
+    {"train": {"compile": True}},
+    {"data": {"seed": 1}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_whatever_moves_the_numbers_moves_the_key(change):
     assert key(**change) != key()
+
+
+def test_a_field_that_was_added_counts_for_nothing_at_its_default():
+    assert TrainSpec.added <= {name for change in CHANGES for name in change.get("train", {})}, "each is tried above"
+    told = {name: TrainSpec.model_fields[name].default for name in TrainSpec.added}
+    assert key(train=told) == key()
+
+
+recipes = st.fixed_dictionaries(
+    {},
+    optional={
+        "momentum": st.sampled_from([0.0, 0.9]),
+        "mixup": st.sampled_from([0, 0.0, 0.2]),
+        "compile": st.booleans(),
+        "decay_norm_and_bias": st.booleans(),
+        "accumulate": st.integers(1, 2),
+        "augment": st.fixed_dictionaries({}, optional={"flip": st.booleans(), "pad_crop": st.integers(0, 1)}),
+    },
+)
+folders = st.fixed_dictionaries({"root": st.sampled_from(["/a", "/b"])}, optional={"resize": st.integers(255, 257)})
+runs = st.fixed_dictionaries({"train": recipes, "data": folders, "seed": st.integers(0, 1)})
+
+
+def folder_run(drawn: dict) -> RunSpec:
+    data = {"name": "image_folder", "num_classes": 10, **drawn["data"]}
+    model = {**EXPERIMENT["model"], "in_channels": 3}
+    experiment = {"data": data, "model": model, "train": {**EXPERIMENT["train"], **drawn["train"]}}
+    return RunSpec.model_validate({"experiment": experiment, "seed": drawn["seed"]})
+
+
+@given(runs, runs)
+def test_keys_are_equal_where_runs_are_equal_up_to_places(one, other):
+    ours, theirs = folder_run(one), folder_run({**other, "data": {**other["data"], "root": one["data"]["root"]}})
+    assert (ours.key == folder_run(other).key) == (ours == theirs)
+
+
+@given(runs)
+def test_a_key_is_kept_through_a_file(drawn):
+    run = folder_run(drawn)
+    assert RunSpec.model_validate_json(run.model_dump_json()).key == run.key
 
 
 def test_groups_are_the_cardinality_a_number_or_a_multiple():

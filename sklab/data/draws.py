@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sklab.spec.train import Augment
 
-_ORDER, _SHIFT_FLIP, _CROP = range(3)  # independent random streams of one seed and epoch
+_ORDER, _SHIFT_FLIP, _CROP, _MIXUP = range(4)  # independent random streams of one seed and epoch
 
 
 class EpochSampler:
@@ -46,6 +46,13 @@ def shifts_and_flips(augment: Augment, size: int, seed: int, epoch: int) -> tupl
 def crop_draws(seed: int, epoch: int, index: int) -> np.random.Generator:
     """The generator that decides which part of image `index` is cut in this epoch."""
     return _random(seed, epoch, _CROP, index)
+
+
+def mixup_draw(alpha: float, size: int, seed: int, epoch: int, batch: int) -> tuple[float, NDArray[np.int64]]:
+    """For batch number `batch` of the epoch: what share the images keep, from Beta(alpha, alpha), and int64 [size],
+    each image's partner in the batch."""
+    random = _random(seed, epoch, _MIXUP, batch)
+    return float(random.beta(alpha, alpha)), np.argsort(random.random(size), kind="stable")
 
 
 def _random(*entropy: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ class Checked(Value):
 
     model: ModelSpec
     image_size: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     memory_format: Literal["contiguous", "channels_last"]
 
 

@@ -6,13 +6,13 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 
 import sklab.data.sets
-from sklab.errors import did_you_mean
+from sklab.errors import SklabError, did_you_mean
 from sklab.spec.values import Value
 
 
@@ -31,6 +31,23 @@ class DataSpec(Value):
     num_classes: int = Field(ge=2)
     channels: int = Field(ge=1)
     image_size: int = Field(ge=8)
+
+    def at_size(self, size: int) -> Self:
+        """The set seen at `size` pixels a side; where images are resized and cut, the share that is cut stays.
+
+        Raises SklabError when the set's images have one size only, or can't have this one.
+        """
+        if size == self.image_size:
+            return self
+        resize = getattr(self, "resize", None)
+        if resize is None:
+            raise SklabError(f"data set {self.name}: image size {size} is not possible; allowed: {self.image_size}")
+        wider = {"image_size": size, "resize": round(size * resize / self.image_size)}
+        try:
+            return self.model_validate({**self.model_dump(), **wider})
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise SklabError(f"data set {self.name}: image size {size} is not possible: {reason}") from error
 
 
 @cache  # asked for every record read

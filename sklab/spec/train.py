@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sklab.spec.values import Seq, Value, broken_rule
 
@@ -30,7 +30,21 @@ class Augment(Value):
 
 
 class TrainSpec(Value):
-    """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up."""
+    """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up.
+
+    decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
+    step_at              epochs after which the rate falls by a step, instead of every step_every (empty: not instead)
+    mixup                alpha of mixup: every batch is blended with itself by a share from Beta(alpha, alpha) (0: off)
+    ema_decay            what is left of the averaged weights at each optimizer step; with an average, it is what is
+                         evaluated and kept (0: off)
+    accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
+    clip_norm            largest norm of the gradient of all weights together (0: off)
+    compile              whether torch.compile makes the network faster (it moves the last bits)
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"}
+    )
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -39,14 +53,28 @@ class TrainSpec(Value):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=1e-4, ge=0)
+    decay_norm_and_bias: bool = True
     schedule: Literal["step", "cosine"] = "cosine"
     step_every: int = Field(default=30, ge=1)  # epochs between two steps
+    step_at: Seq[int] = ()
     step_factor: float = Field(default=0.1, gt=0, lt=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    mixup: float = Field(default=0.0, ge=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
+    clip_norm: float = Field(default=0.0, ge=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    compile: bool = False
     augment: Augment = Augment()
+
+    @field_validator("step_at")
+    @classmethod
+    def _rising(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(epochs) != sorted(set(epochs)) or min(epochs, default=1) < 1:
+            raise ValueError("step_at is a list of epochs from 1 up, each later than the one before")
+        return epochs
 
     @model_validator(mode="after")
     def _possible(self) -> TrainSpec:

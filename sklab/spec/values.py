@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Strict
 from pydantic_core import PydanticCustomError
@@ -18,7 +18,13 @@ RULE = "rule"
 
 
 class Value(BaseModel):
-    """Base of every value: immutable, strict about types (no "3" for 3), closed to unknown keys."""
+    """Base of every value: immutable, strict about types (no "3" for 3), closed to unknown keys.
+
+    added  fields that came after runs had been trained without them. At its default, which must never change, such
+           a field is no part of a run's key, so that finished runs keep theirs.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

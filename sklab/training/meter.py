@@ -35,7 +35,7 @@ class Meter(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         loader: Any = trainer.train_dataloader
-        self._samples_per_epoch = len(loader) * loader.batch_size
+        self._samples_per_epoch = int(trainer.num_training_batches) * loader.batch_size
         self._file.write_text(",".join(("epoch", *METRICS, "seconds")) + "\n", encoding="utf-8")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

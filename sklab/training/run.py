@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import platform
 import socket
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
+from torch import nn
 
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
@@ -21,17 +23,19 @@ from sklab.machine import cpu_name
 from sklab.models.cost import cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now
+from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
+from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+_Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+_PRECISION: dict[str, _Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _VERSIONED = ("torch", "lightning", "numpy")
 
 
 def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord:
-    """Train the run that `order` asks for, write `record.json` into `folder` and return it.
+    """Train the run that `order` asks for, write its weights and then `record.json` into `folder`; return the record.
 
     Whatever goes wrong inside becomes a record with its reason, never an exception; only a process that dies
     leaves none. The number of threads is the process's own affair and is recorded.
@@ -40,7 +44,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     meter = Meter(folder.metrics_file)
     logger = open_logger(order, folder.path)
     try:
-        _fit(order, meter, logger, device)
+        _keep_weights(_fit(order, meter, logger, device), folder)
         outcome: dict[str, Any] = {"status": "complete"}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
@@ -53,19 +57,35 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     return record
 
 
-def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device) -> None:
+def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device) -> nn.Module:
+    """Train; the network as it was evaluated last."""
     experiment, seed = order.spec.experiment, order.spec.seed
     recipe = experiment.train
+    if recipe.precision == "fp16" and device.type == "cpu":
+        raise SklabError("train.precision = fp16 needs a GPU; allowed on the CPU: fp32 or bf16")
     torch.manual_seed(seed)
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, seed, device)
-    trainer = _trainer(order, meter, logger, device)
-    trainer.fit(Classifier(model, recipe, len(loaders.train)), loaders.train, loaders.val)
+    batches = _whole_steps(len(loaders.train), recipe)
+    classifier = Classifier(model, recipe, seed, batches)
+    if recipe.compile:
+        model.compile()
+    _trainer(recipe, batches, meter, logger, device).fit(classifier, loaders.train, loaders.val)
+    return classifier.evaluated
 
 
-def _trainer(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device) -> Trainer:
-    recipe = order.spec.experiment.train
+def _whole_steps(batches: int, recipe: TrainSpec) -> int:
+    """How many of an epoch's batches are used: as a batch is always full, so is the sum of batches behind a step."""
+    if batches < recipe.accumulate:
+        raise SklabError(
+            f"train.accumulate = {recipe.accumulate} but an epoch has {batches} batches of train.batch_size = "
+            f"{recipe.batch_size}; allowed: 1 to {batches}"
+        )
+    return batches - batches % recipe.accumulate
+
+
+def _trainer(recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
     warnings.filterwarnings("ignore", module="lightning.pytorch")
@@ -74,6 +94,9 @@ def _trainer(order: RunOrder, meter: Meter, logger: Logger | None, device: torch
         devices=1,
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
+        limit_train_batches=batches,
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
         callbacks=[meter],
         enable_checkpointing=False,
@@ -83,6 +106,12 @@ def _trainer(order: RunOrder, meter: Meter, logger: Logger | None, device: torch
         use_distributed_sampler=False,
         default_root_dir=meter.folder,
     )
+
+
+def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
+    content = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, content)
+    write_whole(folder.weights_file, content.getvalue())
 
 
 def _outcome(error: Exception) -> dict[str, Any]:

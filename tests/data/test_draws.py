@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
+from sklab.data.draws import EpochSampler, crop_draws, mixup_draw, shifts_and_flips
 from sklab.spec.train import Augment
 
 seeds, epochs, sizes = st.integers(0, 2**31 - 1), st.integers(0, 1000), st.integers(0, 200)
@@ -59,3 +59,24 @@ def test_shifts_take_every_value_about_equally_often():
 def test_crops_differ_by_image_epoch_and_seed():
     drawn = {crop_draws(*key).random() for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}
     assert len(drawn) == 4
+
+
+@given(st.floats(0.01, 4), sizes, seeds, epochs, st.integers(0, 1000))
+def test_mixup_keeps_a_share_and_gives_every_image_one_partner(alpha, size, seed, epoch, batch):
+    share, partners = mixup_draw(alpha, size, seed, epoch, batch)
+    assert 0 <= share <= 1
+    assert sorted(partners) == list(range(size))
+    again = mixup_draw(alpha, size, seed, epoch, batch)
+    assert share == again[0]
+    assert np.array_equal(partners, again[1])
+
+
+def test_mixup_differs_by_batch_epoch_and_seed():
+    drawn = {mixup_draw(0.2, 4, *place)[0] for place in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}
+    assert len(drawn) == 4
+
+
+def test_the_shares_of_mixup_are_of_the_beta_distribution():
+    shares = np.array([mixup_draw(0.5, 1, 0, 0, batch)[0] for batch in range(5000)])
+    assert abs(shares.mean() - 1 / 2) < 0.02
+    assert abs(shares.var() - 1 / 8) < 0.01, "of Beta(a, a): 1 / (4 (2 a + 1))"

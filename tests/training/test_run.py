@@ -11,7 +11,7 @@ from sklab.errors import SklabError
 from sklab.records import RunFolder, RunRecord
 from sklab.spec.train import TrainSpec
 from sklab.training import run as training
-from sklab.training.module import learning_rate
+from sklab.training.optim import learning_rate
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -109,6 +109,15 @@ def test_steps_divide_the_learning_rate():
     recipe = TrainSpec(epochs=100, batch_size=2, lr=0.1, schedule="step", step_every=30)
     rates = [learning_rate(recipe, epoch) for epoch in (0, 29.9, 30, 60, 99)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.0001])
+
+
+def test_steps_may_be_taken_at_any_epochs():
+    recipe = TrainSpec(epochs=300, batch_size=2, lr=0.1, schedule="step", step_at=(150, 225))
+    rates = [learning_rate(recipe, epoch) for epoch in (0, 149.9, 150, 224.9, 225, 300)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    for wrong in ((0, 3), (3, 3), (5, 3)):
+        with pytest.raises(ValueError, match="each later than the one before"):
+            TrainSpec(epochs=9, batch_size=2, lr=0.1, step_at=wrong)
 
 
 def test_the_cosine_follows_a_linear_warm_up_and_ends_at_zero():

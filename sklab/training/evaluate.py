@@ -1,0 +1,69 @@
+"""The kept weights of a run on its validation images, at the size it was trained at or another."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import nn
+
+from sklab.data.loaders import open_loaders
+from sklab.errors import SklabError
+from sklab.models.numerics import AUTOCAST, LAYOUTS
+from sklab.models.zoo import build
+from sklab.records import Evaluation, RunFolder, RunRecord, write_whole
+from sklab.training.loss import Scores
+
+
+def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluation:
+    """Evaluate the run in `folder` at `size` pixels a side (None: as trained) and write `evaluation-<size>.json`.
+
+    On the CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and
+    val_loss come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its
+    data set can't have this size, or when the data are missing.
+    """
+    record, device = _complete(folder), torch.device(device_type)
+    experiment = record.spec.experiment
+    data = experiment.data.at_size(experiment.data.image_size if size is None else size)
+    if device_type == "cpu" and record.hardware is not None:
+        torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
+    network = _network(folder, record, device)
+    scores, half = Scores(), AUTOCAST.get(experiment.train.precision)
+    with torch.inference_mode(), torch.autocast(device_type, half, enabled=half is not None):
+        for images, labels in open_loaders(data, experiment.train, record.spec.seed, device).val:
+            scores.add(network(images), labels)
+    evaluation = Evaluation(
+        key=record.key,
+        data=data,
+        image_size=data.image_size,
+        images=scores.seen,
+        val_error=float(scores.error),
+        val_loss=float(scores.loss),
+        device=device_type,
+        torch=torch.__version__,
+    )
+    write_whole(folder.evaluation_file(data.image_size), evaluation.model_dump_json(indent=1))
+    return evaluation
+
+
+def _complete(folder: RunFolder) -> RunRecord:
+    record = folder.read_record()
+    if record is None or record.status != "complete":
+        state = "has not ended" if record is None else record.status
+        raise SklabError(f"{folder.path}: the run is not complete ({state}); only complete runs can be evaluated")
+    return record
+
+
+def _network(folder: RunFolder, record: RunRecord, device: torch.device) -> nn.Module:
+    """The run's network with its kept weights, in eval mode."""
+    network = build(record.spec.experiment.model)
+    try:
+        network.load_state_dict(torch.load(folder.weights_file, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        remedy = "runs of sklab 0.1.0 kept none; move the run's folder away to train it again"
+        raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
+    except Exception as error:  # a broken file raises almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SklabError(f"{folder.weights_file}: not the weights of this run ({reason})") from error
+    layout = LAYOUTS[record.spec.experiment.train.memory_format]
+    return network.eval().to(device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

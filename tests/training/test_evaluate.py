@@ -1,0 +1,147 @@
+"""A run's kept weights give its numbers again, and those of other image sizes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sklab.cli import main
+from sklab.data.loaders import open_loaders
+from sklab.data.sets.image_folder import Spec
+from sklab.errors import SklabError
+from sklab.models.zoo import build
+from sklab.records import Code, Evaluation, RunFolder, RunOrder, StudyFolder
+from sklab.spec.networks import SETTINGS
+from sklab.spec.run import RunSpec
+from sklab.training.evaluate import evaluate
+from sklab.training.run import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(order: RunOrder, path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    folder.write_order(order)
+    train(order, folder, CPU)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> RunOrder:
+    """A run on a folder of images that are no squares, with a batch in each epoch that fills no step."""
+    random = np.random.Generator(np.random.PCG64(0))
+    for split, count in (("train", 8), ("val", 5)):
+        for name in ("grey", "noise"):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (60, 80, 3)) // (2 if name == "grey" else 1)
+                file = tmp_path / "photos" / split / name / f"{number}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(file)
+    model = {
+        **SETTINGS["sknet_small"],
+        "width": 8,
+        "out_width": 8,
+        "depths": [1, 1],
+        "in_channels": 3,
+        "num_classes": 2,
+    }
+    data = {"name": "image_folder", "root": str(tmp_path / "photos"), "num_classes": 2, "image_size": 32, "resize": 40}
+    recipe = {"epochs": 2, "batch_size": 4, "lr": 0.1, "accumulate": 3}
+    spec = RunSpec.model_validate({"experiment": {"data": data, "model": model, "train": recipe}, "seed": 0})
+    return RunOrder(key=spec.key, study="photos", cell="cell", spec=spec, code=Code(version="0"))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [{}, {"memory_format": "channels_last", "precision": "bf16", "ema_decay": 0.5}, {"accumulate": 2, "mixup": 0.2}],
+)
+def test_at_its_own_size_a_run_gives_its_last_numbers_again_to_the_last_bit(toy_order, tmp_path, recipe):
+    folder = trained(toy_order(train=recipe), tmp_path / "run")
+    torch.manual_seed(99)  # nothing of what went before counts
+    evaluation = evaluate(folder, None, "cpu")
+    last = folder.read_record().last  # type: ignore[union-attr]
+    assert (evaluation.val_error, evaluation.val_loss) == (last["val_error"], last["val_loss"])
+    assert (evaluation.image_size, evaluation.images) == (32, 32)
+    assert evaluate(folder, 32, "cpu") == evaluation
+    assert Evaluation.model_validate_json(folder.evaluation_file(32).read_bytes()) == evaluation
+
+
+def test_at_another_size_images_are_resized_and_cut_in_proportion(photos, tmp_path):
+    folder = trained(photos, tmp_path / "run")
+    assert folder.read_record().epochs == 2  # type: ignore[union-attr]
+    evaluation = evaluate(folder, 48, "cpu")
+    assert evaluation.data == photos.spec.experiment.data.model_copy(update={"image_size": 48, "resize": 60})
+    network = build(photos.spec.experiment.model).eval()
+    network.load_state_dict(torch.load(folder.weights_file, weights_only=True))
+    wider = open_loaders(evaluation.data, photos.spec.experiment.train, 0, CPU)
+    with torch.no_grad():
+        images, labels = (torch.cat(parts) for parts in zip(*wider.val, strict=True))
+        assert images.shape == (10, 3, 48, 48)
+        wrong = (network(images).argmax(1) != labels).double().mean()
+    assert evaluation.val_error == pytest.approx(100 * float(wrong))
+    assert {file.name for file in folder.path.glob("evaluation-*")} == {"evaluation-48.json"}
+    last = folder.read_record().last  # type: ignore[union-attr]
+    assert evaluate(folder, 32, "cpu").val_loss == last["val_loss"]
+
+
+def test_the_paper_sees_320_pixels_of_366():
+    spec = Spec(root="/data/imagenet", num_classes=1000)
+    assert (spec.at_size(320).image_size, spec.at_size(320).resize) == (320, 366)
+    assert spec.at_size(224) is spec
+
+
+def test_a_size_that_can_not_be_is_refused(toy_order, photos, tmp_path):
+    digits = trained(toy_order(), tmp_path / "digits")
+    with pytest.raises(SklabError, match=r"scaled_digits: image size 48 is not possible; allowed: 32"):
+        evaluate(digits, 48, "cpu")
+    with pytest.raises(SklabError, match=r"image_folder: image size 4 is not possible: Input should be greater"):
+        photos.spec.experiment.data.at_size(4)
+    assert not list(digits.path.glob("evaluation-*"))
+
+
+def test_what_can_not_be_evaluated_is_told(toy_order, tmp_path):
+    folder = trained(toy_order(), tmp_path / "run")
+    other = trained(toy_order(model={"width": 16}), tmp_path / "other")
+    folder.weights_file.replace(tmp_path / "weights.pt")
+    with pytest.raises(SklabError, match=r"weights\.pt: no such file.*train it again"):
+        evaluate(folder, None, "cpu")
+    for wrong in (other.weights_file.read_bytes(), b"", b"torn", (tmp_path / "weights.pt").read_bytes()[:1000]):
+        folder.weights_file.write_bytes(wrong)
+        with pytest.raises(SklabError, match=r"weights\.pt: not the weights of this run"):
+            evaluate(folder, None, "cpu")
+    diverged = trained(toy_order(train={"lr": 1e30}), tmp_path / "diverged")
+    with pytest.raises(SklabError, match=r"not complete \(diverged\)"):
+        evaluate(diverged, None, "cpu")
+    folder.record_file.unlink()
+    with pytest.raises(SklabError, match=r"not complete \(has not ended\)"):
+        evaluate(folder, None, "cpu")
+
+
+def test_the_command_prints_and_keeps_the_numbers(toy_order, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sklab.machine.find_gpus", list)
+    monkeypatch.chdir(tmp_path)
+    order = toy_order()
+    run = trained(order, StudyFolder(Path("results/toy")).run(order.key).path)
+    assert main(["evaluate", order.key, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == json.loads(run.evaluation_file(32).read_text())
+    assert shown["val_error"] == run.read_record().last["val_error"]  # type: ignore[union-attr]
+    assert main(["evaluate", f"toy/{order.key}", "--size", "32"]) == 0
+    assert capsys.readouterr().out.startswith(f"{order.key} at 32x32, 32 images: val_error {shown['val_error']:.2f} %")
+    assert main(["evaluate", "nothing"]) == 2
+    assert "found none under results" in capsys.readouterr().err
+    assert main(["evaluate", str(run.path), "--size", "320"]) == 2
+    assert "allowed: 32" in capsys.readouterr().err
