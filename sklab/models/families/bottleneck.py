@@ -121,8 +121,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "sknet": {"branches": _SK, "attention": "sk"},
 }
 
-# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with 3x3
-# at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
+# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with
+# 3x3 at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
 _CIFAR: dict[str, Any] = {
     "stem": "cifar", "depths": [3, 3, 3], "width": 512, "cardinality": 16, "num_classes": 10,
 }  # fmt: skip
