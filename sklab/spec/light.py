@@ -20,7 +20,7 @@ class LightSpec(ModelSpec):
     min_dim    L
     """
 
-    branches: Seq[Window] = Field(default=(Window(kernel=3),), min_length=1)
+    branches: Seq[Window] = Field(min_length=1)
     attention: Literal["none", "se", "sk"] = "none"
     reduction: int = Field(default=16, ge=1)
     min_dim: int = Field(default=24, ge=1)
@@ -39,9 +39,9 @@ class LightSpec(ModelSpec):
 # SK convolutions with L = 24 for all depthwise ones, and SE with L = 48 on every unit's output, come within 2 % of its
 # rows with SE and SK. r = 16 is as elsewhere and decides nothing in ShuffleNetV2, where C / r is below L throughout.
 KINDS: dict[str, dict[str, Any]] = {
-    "": {},
-    "_se": {"attention": "se", "min_dim": 48},
-    "_sk": {"attention": "sk", "branches": [{"kernel": 3}, {"kernel": 3, "dilation": 2}], "min_dim": 24},
+    "": {"branches": [{"kernel": 3}]},
+    "_se": {"branches": [{"kernel": 3}], "attention": "se", "min_dim": 48},
+    "_sk": {"branches": [{"kernel": 3}, {"kernel": 3, "dilation": 2}], "attention": "sk"},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
@@ -54,7 +55,8 @@ def lay(tree: Tree, settings: Tree) -> Tree:
 
 def _with_network(tree: Tree, name: str) -> Tree:
     model = tree.get("model")
-    kept = {key: model[key] for key in KEPT if key in model} if isinstance(model, Mapping) else {}
+    ours = model if isinstance(model, Mapping) else {}
+    kept = {key: ours.get(key, ModelSpec.model_fields[key].default) for key in KEPT}
     return {**tree, "model": {**SETTINGS[name], **kept}}
 
 
