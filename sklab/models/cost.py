@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 from sklab.models.zoo import build
 from sklab.spec.model import ModelSpec
 
+_KEEPING = (F.batch_norm, F.relu, F.relu6)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -76,7 +78,7 @@ class _Counter(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], _types: Iterable[type], args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is F.batch_norm:  # keeps the shape, and takes 0.8 ms on the meta device to say so
+        if func in _KEEPING:  # the meta device takes up to 0.8 ms to find the same shape
             return args[0]
         output = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sklab.spec.model import ModelSpec
+from sklab.spec.model import AnyModel
 from sklab.spec.values import Seq, Value
 
 
 class Checked(Value):
     """A network at an input size, in the number format it is to be trained in."""
 
-    model: ModelSpec
+    model: AnyModel
     image_size: int
     precision: Literal["fp32", "bf16", "fp16"]
     memory_format: Literal["contiguous", "channels_last"]

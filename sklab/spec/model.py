@@ -1,25 +1,28 @@
-"""A network as a value: the branches of an SK convolution and the bottleneck family around it."""
+"""What a network says about itself. The families are the modules of `sklab.models.families`, one file each."""
 
 from __future__ import annotations
 
-import re
+import importlib
+import pkgutil
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic_core import PydanticCustomError
 
-from sklab.spec.values import Seq, Value, broken_rule
+import sklab.models.families
+from sklab.errors import did_you_mean
+from sklab.spec.values import Value
 
-EXPANSION = 2  # channels double from stage to stage (paper, Table 1)
-_MULTIPLE = re.compile(r"(\d+)x")
+DEFAULT_FAMILY = "bottleneck"  # of a network that states none
 
 
-class Branch(Value):
-    """One path of an SK convolution: a `kernel` x `kernel` convolution with its own dilation D and groups G."""
+class Window(Value):
+    """What a `kernel` x `kernel` convolution with dilation D sees."""
 
     kernel: int = Field(ge=1)
     dilation: int = Field(default=1, ge=1)
-    groups: int = Field(ge=1, description="a whole number, or a multiple of the cardinality such as 2x")
 
     @field_validator("kernel")
     @classmethod
@@ -40,83 +43,69 @@ class Branch(Value):
 
     def __str__(self) -> str:
         dilated = f" D{self.dilation}" if self.dilation > 1 else ""
-        return f"{self.kernel}x{self.kernel}{dilated} G{self.groups}"
+        return f"{self.kernel}x{self.kernel}{dilated}"
+
+
+class Branch(Window):
+    """One path of an SK convolution: a `kernel` x `kernel` convolution with its own dilation D and groups G."""
+
+    groups: int = Field(ge=1, description="a whole number, or a multiple of the cardinality such as 2x")
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} G{self.groups}"
 
 
 class ModelSpec(Value):
-    """A network of 1x1 - SK(branches) - 1x1 bottlenecks: ResNeXt, SENet or SKNet (paper, Table 1).
+    """Base of every family's `Spec`. `family` is the module in `sklab.models.families`."""
 
-    stem         `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution (32x32 input)
-    depths       units per stage; the first unit of every stage but the first has stride 2
-    width        inner channels C of the first stage (128 in SKNet-50); doubles per stage
-    out_width    output channels of the first stage (256 in SKNet-50); doubles per stage
-    cardinality  G of a branch that states no groups of its own
-    branches     M = len(branches). In YAML, `groups` may be left out (the cardinality), be a number, or
-                 `2x`, `4x`, ... : that multiple of the cardinality
-    attention    `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
-                 `se`: plain sum with squeeze-and-excitation on the unit's output (SENet)
-    reduction    r: d = max(C / r, L); for `se`: hidden channels = out channels / r
-    min_dim      L, unused by `se`
-    """
-
-    family: Literal["bottleneck"] = "bottleneck"
-    stem: Literal["imagenet", "small"] = "imagenet"
-    stem_width: int = Field(default=64, ge=1)
-    depths: Seq[int] = Field(min_length=1)
-    width: int = Field(default=128, ge=1)
-    out_width: int = Field(default=256, ge=1)
-    cardinality: int = Field(default=32, ge=1)
-    branches: Seq[Branch] = Field(min_length=1)
-    attention: Literal["none", "se", "sk"] = "sk"
-    reduction: int = Field(default=16, ge=1)
-    min_dim: int = Field(default=32, ge=1)
+    family: str
     in_channels: int = Field(default=3, ge=1)
     num_classes: int = Field(default=1000, ge=2)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_groups(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping) or not isinstance(raw.get("branches"), (list, tuple)):
-            return raw
-        cardinality = raw.get("cardinality", cls.model_fields["cardinality"].default)
-        return {**raw, "branches": [_with_groups(branch, cardinality) for branch in raw["branches"]]}
-
-    @field_validator("depths")
-    @classmethod
-    def _has_units(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
-        if min(depths) < 1:
-            raise ValueError("every stage needs at least one unit")
-        return depths
-
-    @model_validator(mode="after")
-    def _fits(self) -> ModelSpec:
-        for number, branch in enumerate(self.branches, start=1):
-            for channels in self.stage_widths:
-                if channels % branch.groups:
-                    raise broken_rule(f"branch {number} ({branch}): G = {branch.groups} does not divide C = {channels}")
-        if self.attention == "se" and self.out_width < self.reduction:
-            raise broken_rule(f"r = {self.reduction} leaves no channel of out_width = {self.out_width}")
-        return self
-
     @property
-    def stage_widths(self) -> tuple[int, ...]:
-        """Inner channels C per stage."""
-        return tuple(self.width * EXPANSION**stage for stage in range(len(self.depths)))
+    def image_size(self) -> int:
+        """The input size, in pixels a side, that the network is made for."""
+        return 224
 
-    @property
-    def stage_out_widths(self) -> tuple[int, ...]:
-        """Output channels per stage."""
-        return tuple(self.out_width * EXPANSION**stage for stage in range(len(self.depths)))
-
-    def squeezed(self, channels: int) -> int:
-        """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
-        return max(channels // self.reduction, self.min_dim)
+    def parts(self) -> frozenset[str]:
+        """What decides the convolutions: a network whose parts all stand in others has no convolution of its own."""
+        return frozenset({self.model_dump_json()})
 
 
-def _with_groups(branch: Any, cardinality: Any) -> Any:
-    """`branch` with groups as a number where it left them out or gave a multiple such as `2x`."""
-    if not isinstance(branch, Mapping) or not isinstance(cardinality, int):
-        return branch
-    groups = branch.get("groups", cardinality)
-    multiple = _MULTIPLE.fullmatch(groups) if isinstance(groups, str) else None
-    return {**branch, "groups": int(multiple[1]) * cardinality if multiple else groups}
+@cache  # asked for every record read
+def families() -> tuple[str, ...]:
+    """Names of the families at hand."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(sklab.models.families.__path__)))
+
+
+def family_module(name: str) -> Any:
+    """The module of the family called `name`. Raises ModuleNotFoundError when there is none."""
+    return importlib.import_module(f"sklab.models.families.{name}")
+
+
+def family_spec(name: str) -> type[ModelSpec]:
+    """The `Spec` of the family called `name`. Raises ModuleNotFoundError when there is none."""
+    spec: type[ModelSpec] = family_module(name).Spec
+    return spec
+
+
+def networks() -> tuple[str, ...]:
+    """Names of the networks at hand."""
+    return tuple(name for family in families() for name in family_module(family).SETTINGS)
+
+
+def _find(raw: Any) -> Any:
+    if not isinstance(raw, Mapping):
+        return raw
+    if "base" in raw:  # known names were replaced by their settings when the file was read
+        context = {"found": repr(raw["base"]), "hint": did_you_mean(str(raw["base"]), networks())}
+        raise PydanticCustomError("unknown_network", "unknown network {found}", context)
+    name = raw.get("family", DEFAULT_FAMILY)
+    if name not in families():
+        context = {"expected": ", ".join(families()), "found": repr(name), "hint": did_you_mean(str(name), families())}
+        raise PydanticCustomError("unknown_family", "unknown family {found}; known: {expected}", context)
+    return family_spec(str(name)).model_validate(raw)
+
+
+# A mapping becomes the `Spec` of its `family`.
+AnyModel = Annotated[SerializeAsAny[ModelSpec], BeforeValidator(_find)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from sklab.spec.data import AnyData, DataSpec
-from sklab.spec.model import ModelSpec
+from sklab.spec.model import AnyModel
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Value, broken_rule
 
@@ -23,7 +23,7 @@ class Experiment(Value):
     """Data, model and recipe, fully resolved."""
 
     data: AnyData
-    model: ModelSpec
+    model: AnyModel
     train: TrainSpec
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict
 from pydantic_core import PydanticCustomError
@@ -32,3 +32,10 @@ class Value(BaseModel):
 def broken_rule(text: str) -> PydanticCustomError:
     """The error to raise when well-formed values can't go together; `text` says which and why."""
     return PydanticCustomError(RULE, "{text}", {"text": text})
+
+
+def class_in(annotation: Any) -> type[Value] | None:
+    """The one class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Value):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := class_in(part))), None)

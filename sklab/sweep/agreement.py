@@ -7,6 +7,7 @@ from itertools import combinations, product
 from math import prod
 
 from sklab.errors import Fault, did_you_mean
+from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
 from sklab.sweep.faults import options, steps
 from sklab.sweep.sweepfile import SweepFile
@@ -96,4 +97,6 @@ def _settings(sweep: SweepFile) -> Iterator[list[tuple[Place, Place]]]:
 
 
 def _covers(wide: Place, path: Place) -> bool:
+    if dotted(wide) == NETWORK:  # takes the place of the whole network but for what the data decide
+        return path[:1] == wide[:1] and path[1:2] not in {(key,) for key in KEPT}
     return path[: len(wide)] == wide

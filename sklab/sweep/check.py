@@ -106,10 +106,6 @@ def _checked(experiment: Experiment) -> Checked:
 
 
 def _parts(experiment: Experiment) -> Iterator[str]:
-    """What decides the convolutions of a network: each branch in its surroundings, and the number of branches."""
-    checked = _checked(experiment)
-    around = checked.model_dump_json(exclude={"model": {"branches", "attention", "reduction", "min_dim"}})
-    squeeze = checked.model_dump_json(include={"model": {"attention", "reduction", "min_dim"}})
-    yield f"{around} {squeeze} {len(checked.model.branches)}"
-    for branch in checked.model.branches:
-        yield f"{around} {branch}"
+    """What decides the convolutions of a network, and how they are computed."""
+    how = _checked(experiment).model_dump_json(exclude={"model"})
+    return (f"{how} {part}" for part in experiment.model.parts())

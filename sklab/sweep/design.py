@@ -8,12 +8,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sklab.spec.model import ModelSpec
+from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.spec.values import RULE
 
 Tree = Mapping[str, Any]
 Choice = Mapping[str, str]  # factor -> name of its level
+
+NETWORK = "model.base"
+KEPT = ("in_channels", "num_classes")  # of the experiment's network when another takes its place
 
 
 class _PathError(LookupError):
@@ -38,12 +43,21 @@ def resolve(tree: Tree) -> Experiment:
 def lay(tree: Tree, settings: Tree) -> Tree:
     """`tree` with the value at each dotted path of `settings` replaced, in their order. `tree` stays as it is.
 
+    `model.base` replaces the whole network by the one of that name, all but what the data decide: `KEPT`.
     Keys that are not there are added (whether they are known is seen when the tree is resolved). Raises
     NoSuchEntryError or NoSuchPlaceError for a path that leads nowhere.
     """
     for path, value in settings.items():
-        tree = _replaced(tree, path.split("."), value, path)
+        named = path == NETWORK and isinstance(value, str) and value in SETTINGS
+        tree = _with_network(tree, value) if named else _replaced(tree, path.split("."), value, path)
     return tree
+
+
+def _with_network(tree: Tree, name: str) -> Tree:
+    model = tree.get("model")
+    ours = model if isinstance(model, Mapping) else {}
+    kept = {key: ours.get(key, ModelSpec.model_fields[key].default) for key in KEPT}
+    return {**tree, "model": {**SETTINGS[name], **kept}}
 
 
 def _replaced(node: Any, steps: list[str], value: Any, path: str) -> Any:

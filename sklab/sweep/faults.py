@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault, did_you_mean
 from sklab.spec.data import DataSpec, data_sets, data_spec
-from sklab.spec.values import Value
+from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
+from sklab.spec.values import Value, class_in
 from sklab.sweep.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
@@ -34,6 +35,12 @@ _BOUNDS = {
     "less_than": "less than {lt}",
     "too_short": "{min_length} or more entries",
     "string_too_short": "{min_length} or more characters",
+}
+# What is found by its name: the key that the name stands under, what it is a name of, and the names at hand.
+_UNKNOWN: dict[str, tuple[str, str, Callable[[], Iterable[str]]]] = {
+    "unknown_data": ("name", "data set", data_sets),
+    "unknown_family": ("family", "family of networks", families),
+    "unknown_network": ("base", "network", networks),
 }
 
 
@@ -84,14 +91,17 @@ def options(words: Iterable[str]) -> str:
 
 def _fault(detail: ErrorDetails, model: type[Value], tree: Any, layers: Sequence[Layer]) -> Fault:
     place: Place = detail["loc"]
-    if detail["type"] == "unknown_data":
-        place = (*place, "name")
+    if detail["type"] in _UNKNOWN:
+        place = (*place, _UNKNOWN[detail["type"]][0])
     layer = _blamed(place, layers)
     if detail["type"] == "extra_forbidden":
         return _unknown_key(place, layer, _fields(model, tree, place[:-1]))
     inside = layer.at + place[len(layer.path) :]
-    if detail["type"] == "unknown_data":
-        return _unknown_data(layer.document, inside, str(detail["ctx"]["hint"]))
+    if detail["type"] in _UNKNOWN:
+        _, what, known = _UNKNOWN[detail["type"]]
+        return layer.document.fault(
+            inside, f"unknown {what}", allowed=options(known()), hint=str(detail["ctx"]["hint"])
+        )
     if len(place) < len(layer.path) and detail["type"] in _KINDS:
         return layer.document.fault(layer.named_at, f"there is nothing called {str(layer.path[len(place)])!r} to set")
     message, allowed, hint = _wording(detail, _field(model, tree, place))
@@ -116,10 +126,6 @@ def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str]) -> Fault:
     mended = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else ""
     found = dotted(layer.path)
     return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=mended)
-
-
-def _unknown_data(document: Document, place: Place, hint: str) -> Fault:
-    return document.fault(place, "unknown data set", allowed=options(data_sets()), hint=hint)
 
 
 def _wording(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str, str]:
@@ -157,14 +163,9 @@ def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
     owner: type[Value] | None = model
     for step in place:
         if owner and step in owner.model_fields:
-            owner = _class_in(owner.model_fields[str(step)].annotation)
+            owner = class_in(owner.model_fields[str(step)].annotation)
         if owner is DataSpec:
             owner = data_spec(tree["data"]["name"])
+        if owner is ModelSpec:
+            owner = family_spec(tree["model"].get("family", DEFAULT_FAMILY))
     return owner
-
-
-def _class_in(annotation: Any) -> type[Value] | None:
-    """The one class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Value):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _class_in(part))), None)

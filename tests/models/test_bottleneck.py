@@ -29,6 +29,15 @@ def count_on_meta(name, **overrides):
         ("resnext50", 25_028_904),
         ("resnext101", 44_177_704),
         ("senet50", 27_559_896),
+        ("senet101", 48_955_416),
+        ("resnext29_16x32d", 25_136_970),
+        ("resnext29_8x64d", 34_426_698),
+        ("resnext29_16x64d", 68_155_210),
+        ("senet29", 34_948_506),
+        ("sknet29", 27_813_450),
+        ("resnext50_wider", 28_017_832),
+        ("resnext56", 27_281_704),
+        ("resnext50_36x4d", 27_549_352),
     ],
 )
 def test_parameter_counts_are_exact(name, params):
@@ -107,6 +116,16 @@ def described(layer):
     assert all(height == width for height, width in sides)
     square = [side[0] for side in sides]
     return ("conv", layer.in_channels, layer.out_channels, *square, layer.groups, layer.bias is not None)
+
+
+def test_the_networks_for_cifar_end_at_8_pixels():
+    with torch.device("meta"):
+        model, sizes = create_model("sknet29").eval(), []
+        for part in (model.stem, model.units):
+            part.register_forward_hook(lambda _module, _inputs, output: sizes.append(tuple(output.shape[1:])))
+        assert model(torch.empty(1, 3, 32, 32)).shape == (1, 10)
+    assert sizes == [(64, 32, 32), (1024, 8, 8)]
+    assert len(model.units) * 3 + 2 == 29
 
 
 def test_every_layer_of_sknet50():

@@ -1,0 +1,96 @@
+"""Blocks that networks of several families are made of. Shapes: N images, C channels, H x W pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sklab.models.sk import SKConv2d, global_average
+from sklab.spec.light import LightSpec
+from sklab.spec.model import Branch
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the pooled input (Hu et al., CVPR 2018): fc C -> hidden, ReLU, fc -> C, sigmoid, with biases.
+
+    Input and output [N, C, H, W].
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gates: Tensor = self.gate(global_average(x))
+        return x * gates[..., None, None]
+
+
+class GlobalAverage(nn.Module):
+    """[N, C, H, W] -> [N, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return global_average(x)
+
+
+class Residual(nn.Module):
+    """x + body(x); `body` keeps the shape."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = x + self.body(x)
+        return total
+
+
+class Shuffled(nn.Module):
+    """Two paths side by side, their channels in turn: 2 groups shuffled (Ma et al., ECCV 2018, figure 3).
+
+    Without a `left` path the left half of the channels passes as it is and the right half goes through `right`;
+    with one, each path sees all channels. `gate` acts on what is put together.
+    """
+
+    def __init__(self, left: nn.Module | None, right: nn.Module, gate: nn.Module) -> None:
+        super().__init__()
+        self.left, self.right, self.gate = left, right, gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        entering, kept = (x, self.left(x)) if self.left is not None else x.chunk(2, dim=1)[::-1]
+        joined: Tensor = self.gate(torch.cat([kept, self.right(entering)], dim=1))
+        images, channels, *pixels = joined.shape
+        return joined.view(images, 2, channels // 2, *pixels).transpose(1, 2).reshape(joined.shape)
+
+
+def conv_norm(
+    in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution without bias, batch normalisation; the size is kept at stride 1."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
+def depthwise(spec: LightSpec, channels: int, stride: int) -> SKConv2d:
+    """The SK convolution of `spec` with as many groups as channels; a ReLU ends each branch."""
+    branches = [Branch(kernel=one.kernel, dilation=one.dilation, groups=channels) for one in spec.branches]
+    attention, squeezed = spec.attention == "sk", spec.squeezed(channels)
+    return SKConv2d(channels, channels, branches, stride=stride, attention=attention, squeezed=squeezed)
+
+
+def gate(spec: LightSpec, channels: int) -> nn.Module:
+    """Squeeze-and-excitation of `channels`, where `spec` has it."""
+    return SqueezeExcite(channels, spec.squeezed(channels)) if spec.attention == "se" else nn.Identity()
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights as usual for residual networks, drawn from torch's global generator.
+
+    Convolutions by He et al.'s normal rule over fan-out; BN with scale 1 and shift 0 and linear layers
+    uniform within 1 / sqrt(fan-in), as torch makes them.
+    """
+    for module in network.modules():
+        # On the meta device there is nothing to fill, and pretending to takes most of the time to build a network.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,168 @@
+"""The bottleneck family: ResNeXt, SENet and SKNet are one network with different branches and attention."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sklab.spec.model import Branch, ModelSpec
+from sklab.spec.values import Seq, broken_rule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EXPANSION = 2  # channels double from stage to stage (paper, Table 1)
+_MULTIPLE = re.compile(r"(\d+)x")
+
+
+class Spec(ModelSpec):
+    """A network of 1x1 - SK(branches) - 1x1 bottlenecks: ResNeXt, SENet or SKNet (paper, Table 1).
+
+    stem         `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution (32x32 input);
+                 `cifar`: 3x3 convolution (32x32 input)
+    depths       units per stage; the first unit of every stage but the first has stride 2
+    width        inner channels C of the first stage (128 in SKNet-50); doubles per stage
+    out_width    output channels of the first stage (256 in SKNet-50); doubles per stage
+    cardinality  G of a branch that states no groups of its own
+    branches     M = len(branches). In YAML, `groups` may be left out (the cardinality), be a number, or
+                 `2x`, `4x`, ... : that multiple of the cardinality
+    attention    `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
+                 `se`: plain sum with squeeze-and-excitation on the unit's output (SENet)
+    reduction    r: d = max(C / r, L); for `se`: hidden channels = out channels / r
+    min_dim      L, unused by `se`
+    """
+
+    family: Literal["bottleneck"] = "bottleneck"
+    stem: Literal["imagenet", "small", "cifar"] = "imagenet"
+    stem_width: int = Field(default=64, ge=1)
+    depths: Seq[int] = Field(min_length=1)
+    width: int = Field(default=128, ge=1)
+    out_width: int = Field(default=256, ge=1)
+    cardinality: int = Field(default=32, ge=1)
+    branches: Seq[Branch] = Field(min_length=1)
+    attention: Literal["none", "se", "sk"] = "sk"
+    reduction: int = Field(default=16, ge=1)
+    min_dim: int = Field(default=32, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_groups(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("branches"), (list, tuple)):
+            return raw
+        cardinality = raw.get("cardinality", cls.model_fields["cardinality"].default)
+        return {**raw, "branches": [_with_groups(branch, cardinality) for branch in raw["branches"]]}
+
+    @field_validator("depths")
+    @classmethod
+    def _has_units(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(depths) < 1:
+            raise ValueError("every stage needs at least one unit")
+        return depths
+
+    @model_validator(mode="after")
+    def _fits(self) -> Spec:
+        for number, branch in enumerate(self.branches, start=1):
+            for channels in self.stage_widths:
+                if channels % branch.groups:
+                    raise broken_rule(f"branch {number} ({branch}): G = {branch.groups} does not divide C = {channels}")
+        if self.attention == "se" and self.out_width < self.reduction:
+            raise broken_rule(f"r = {self.reduction} leaves no channel of out_width = {self.out_width}")
+        return self
+
+    @property
+    def image_size(self) -> int:
+        """224 for the ImageNet stem, else 32."""
+        return 224 if self.stem == "imagenet" else 32
+
+    def parts(self) -> frozenset[str]:
+        """Each branch in its surroundings, and the number of branches with what fuse and select are made of."""
+        around = self.model_dump_json(exclude={"branches", "attention", "reduction", "min_dim"})
+        squeeze = self.model_dump_json(include={"attention", "reduction", "min_dim"})
+        branches = {f"{around} {branch}" for branch in self.branches}
+        return frozenset({f"{around} {squeeze} {len(self.branches)}", *branches})
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Inner channels C per stage."""
+        return tuple(self.width * EXPANSION**stage for stage in range(len(self.depths)))
+
+    @property
+    def stage_out_widths(self) -> tuple[int, ...]:
+        """Output channels per stage."""
+        return tuple(self.out_width * EXPANSION**stage for stage in range(len(self.depths)))
+
+    def squeezed(self, channels: int) -> int:
+        """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
+        return max(channels // self.reduction, self.min_dim)
+
+
+def _with_groups(branch: Any, cardinality: Any) -> Any:
+    """`branch` with groups as a number where it left them out or gave a multiple such as `2x`."""
+    if not isinstance(branch, Mapping) or not isinstance(cardinality, int):
+        return branch
+    groups = branch.get("groups", cardinality)
+    multiple = _MULTIPLE.fullmatch(groups) if isinstance(groups, str) else None
+    return {**branch, "groups": int(multiple[1]) * cardinality if multiple else groups}
+
+
+_DEPTHS = {"26": [2, 2, 2, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3]}
+_PLAIN = [{"kernel": 3}]
+_SK = [{"kernel": 3}, {"kernel": 3, "dilation": 2}]  # SK[2, 32, 16]: 3x3, and 5x5 as 3x3 with D = 2
+_SMALL: dict[str, Any] = {
+    "stem": "small", "stem_width": 16, "depths": [1, 1, 1], "width": 16, "out_width": 32, "cardinality": 4,
+    "min_dim": 8, "in_channels": 1, "num_classes": 10,
+}  # fmt: skip
+_KINDS: dict[str, dict[str, Any]] = {
+    "resnext": {"branches": _PLAIN, "attention": "none"},
+    "senet": {"branches": _PLAIN, "attention": "se"},
+    "sknet": {"branches": _SK, "attention": "sk"},
+}
+
+# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with
+# 3x3 at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
+_CIFAR: dict[str, Any] = {
+    "stem": "cifar", "depths": [3, 3, 3], "width": 512, "cardinality": 16, "num_classes": 10,
+}  # fmt: skip
+_CIFAR_NETWORKS: dict[str, dict[str, Any]] = {
+    "resnext29_16x32d": {**_KINDS["resnext"], **_CIFAR},
+    "resnext29_8x64d": {**_KINDS["resnext"], **_CIFAR, "cardinality": 8},
+    "resnext29_16x64d": {**_KINDS["resnext"], **_CIFAR, "width": 1024},
+    "senet29": {
+        **_KINDS["senet"],
+        **_CIFAR,
+        "cardinality": 8,
+    },  # a reading: SE over 8x64d, 34.95 M for the printed 35.0
+    "sknet29": {**_KINDS["sknet"], **_CIFAR, "branches": [{"kernel": 1}, {"kernel": 3}], "reduction": 32},
+}
+# ResNeXt-50 with about the parameters of SKNet-50 (paper, Table 3). "Wider" is a reading: all stages by 1/16, which is
+# 34 groups of 4 channels and counts 28.02 M for the paper's 28.1. Deeper, by two units, and 36x4d count 27.28 M and
+# 27.55 M for 27.3 and 27.6.
+_CAPACITY: dict[str, dict[str, Any]] = {
+    "resnext50_wider": {
+        **_KINDS["resnext"],
+        "depths": _DEPTHS["50"],
+        "width": 136,
+        "out_width": 272,
+        "cardinality": 34,
+    },
+    "resnext56": {**_KINDS["resnext"], "depths": [3, 4, 8, 3]},
+    "resnext50_36x4d": {**_KINDS["resnext"], "depths": _DEPTHS["50"], "width": 144, "cardinality": 36},
+}
+
+# For each name the settings that are not defaults, as they would stand in an experiment file.
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{f"{kind}{size}": {**how, "depths": depths} for kind, how in _KINDS.items() for size, depths in _DEPTHS.items()},
+    **{f"{kind}_small": {**how, **_SMALL} for kind, how in _KINDS.items()},
+    **_CIFAR_NETWORKS,
+    **_CAPACITY,
+}
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network with fresh weights from torch's global generator."""
+    from sklab.models.bottleneck import BottleneckNet
+
+    return BottleneckNet(spec)

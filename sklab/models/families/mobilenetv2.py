@@ -1,0 +1,81 @@
+"""MobileNetV2 (Sandler et al., CVPR 2018, Table 2), plain, with SE and with SK."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from sklab.spec.light import KINDS, LightSpec, scaled
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STEM, LAST = 32, 1280
+# Expansion t, output channels c, units n and stride s of the first of them, per stage.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class Spec(LightSpec):
+    """3x3/2 convolution, then inverted residuals: 1x1 to t times the channels, depthwise, 1x1 without ReLU.
+
+    width  multiplier of all channels but the last 1,280; rounded to multiples of 8
+
+    ReLU6 throughout, but for the depthwise convolutions where SK convolutions or sums of several stand for them:
+    their branches end in a ReLU.
+    """
+
+    family: Literal["mobilenetv2"] = "mobilenetv2"
+    width: float = Field(default=1.0, gt=0)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {f"mobilenetv2{kind}": how for kind, how in KINDS.items()}
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network with fresh weights from torch's global generator."""
+    from torch import nn
+
+    from sklab.models.blocks import GlobalAverage, conv_norm, initialise
+
+    stem = conv_norm(spec.in_channels, scaled(STEM, spec.width), 3, stride=2)
+    last = conv_norm(scaled(STAGES[-1][1], spec.width), LAST)
+    network = nn.Sequential(
+        OrderedDict(
+            stem=stem.append(nn.ReLU6(inplace=True)),
+            units=nn.Sequential(OrderedDict(_units(spec))),
+            last=last.append(nn.ReLU6(inplace=True)),
+            pool=GlobalAverage(),
+            head=nn.Linear(LAST, spec.num_classes),
+        )
+    )
+    initialise(network)
+    return network
+
+
+def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
+    """Every unit with its name; the stages are the rows of Table 2, the stem being stage 1."""
+    entering = scaled(STEM, spec.width)
+    for stage, (expansion, unscaled, units, first_stride) in enumerate(STAGES, start=2):
+        for number in range(1, units + 1):
+            leaving, stride = scaled(unscaled, spec.width), first_stride if number == 1 else 1
+            yield f"SK_{stage}_{number}", _unit(spec, entering, expansion, leaving, stride)
+            entering = leaving
+
+
+def _unit(spec: Spec, entering: int, expansion: int, leaving: int, stride: int) -> nn.Module:
+    """The inverted residual; the first stage, whose t is 1, has no 1x1 before its depthwise convolution."""
+    from torch import nn
+
+    from sklab.models.blocks import Residual, conv_norm, depthwise, gate
+
+    inner = expansion * entering
+    body = nn.Sequential() if expansion == 1 else conv_norm(entering, inner).append(nn.ReLU6(inplace=True))
+    if spec.is_plain:
+        body.extend([*conv_norm(inner, inner, 3, stride=stride, groups=inner), nn.ReLU6(inplace=True)])
+    else:
+        body.append(depthwise(spec, inner, stride))
+    body.extend([*conv_norm(inner, leaving), gate(spec, leaving)])
+    return Residual(body) if stride == 1 and entering == leaving else body

@@ -1,0 +1,104 @@
+"""ShuffleNetV2 (Ma, Zhang, Zheng, Sun, ECCV 2018, section 3.1 and Table 5), plain, with SE and with SK."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from sklab.spec.light import KINDS, LightSpec
+from sklab.spec.values import Seq, broken_rule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Spec(LightSpec):
+    """3x3/2 convolution, 3x3/2 max pool, stages of units that shuffle two halves of the channels, 1x1 convolution.
+
+    stem_width  channels of the first convolution
+    depths      units per stage; the first unit of every stage halves the image
+    widths      output channels per stage
+    last_width  channels of the last 1x1 convolution
+
+    The published network has no ReLU behind a depthwise convolution; the branches of an SK convolution, or of a sum
+    of several, end in one.
+    """
+
+    family: Literal["shufflenetv2"] = "shufflenetv2"
+    stem_width: int = Field(default=24, ge=1)
+    depths: Seq[int] = Field(default=(4, 8, 4), min_length=1)
+    widths: Seq[int] = Field(default=(116, 232, 464), min_length=1)
+    last_width: int = Field(default=1024, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Spec:
+        if len(self.depths) != len(self.widths):
+            raise broken_rule(f"{len(self.depths)} depths for {len(self.widths)} widths")
+        if min(self.depths) < 1 or min(self.widths) < 2 or any(width % 2 for width in self.widths):
+            raise broken_rule("every stage needs at least one unit and an even number of channels")
+        return self
+
+
+_WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
+
+# Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: the "1.4 M" of its authors.
+SETTINGS: dict[str, dict[str, Any]] = {
+    f"shufflenetv2_{size}{kind}": {"widths": widths, **how}
+    for size, widths in _WIDTHS.items()
+    for kind, how in KINDS.items()
+}
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network with fresh weights from torch's global generator."""
+    from torch import nn
+
+    from sklab.models.blocks import GlobalAverage, initialise
+    from sklab.models.sk import ConvNormAct
+    from sklab.spec.model import Branch
+
+    stem = ConvNormAct(spec.in_channels, spec.stem_width, Branch(kernel=3, groups=1), stride=2)
+    last = ConvNormAct(spec.widths[-1], spec.last_width, Branch(kernel=1, groups=1))
+    network = nn.Sequential(
+        OrderedDict(
+            stem=stem.append(nn.MaxPool2d(3, stride=2, padding=1)),
+            units=nn.Sequential(OrderedDict(_units(spec))),
+            last=last.append(GlobalAverage()),
+            head=nn.Linear(spec.last_width, spec.num_classes),
+        )
+    )
+    initialise(network)
+    return network
+
+
+def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
+    """Every unit with its name, in order; the stem is stage 1."""
+    from sklab.models.blocks import Shuffled, gate
+
+    entering = spec.stem_width
+    for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=2):
+        left, right = _path(spec, entering, width // 2, 2), _path(spec, entering, width // 2, 2, is_right=True)
+        yield f"SK_{stage}_1", Shuffled(left, right, gate(spec, width))
+        for number in range(2, depth + 1):
+            right = _path(spec, width // 2, width // 2, 1, is_right=True)
+            yield f"SK_{stage}_{number}", Shuffled(None, right, gate(spec, width))
+        entering = width
+
+
+def _path(spec: Spec, entering: int, leaving: int, stride: int, *, is_right: bool = False) -> nn.Module:
+    """1x1 (of the right path only) - depthwise - 1x1."""
+    from torch import nn
+
+    from sklab.models.blocks import conv_norm, depthwise
+    from sklab.models.sk import ConvNormAct
+    from sklab.spec.model import Branch
+
+    point, inner = Branch(kernel=1, groups=1), leaving if is_right else entering
+    spatial = (
+        conv_norm(inner, inner, 3, stride=stride, groups=inner) if spec.is_plain else depthwise(spec, inner, stride)
+    )
+    first = [ConvNormAct(entering, inner, point)] if is_right else []
+    return nn.Sequential(*first, spatial, ConvNormAct(inner, leaving, point))
