@@ -50,8 +50,8 @@ class SKAttention(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.expand(self.squeeze(pooled))
-        # Not `view(len(logits), ...)`: `len` is a plain number, to which torch.export would pin the batch.
-        return logits.unflatten(1, (self.branches, -1)).softmax(dim=1)
+        # Not `len(logits)`: that is a plain number, to which torch.export would pin the batch.
+        return logits.view(logits.shape[0], self.branches, -1).softmax(dim=1)
 
 
 class SKConv2d(nn.Module):

