@@ -50,7 +50,8 @@ class SKAttention(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.expand(self.squeeze(pooled))
-        return logits.view(len(logits), self.branches, -1).softmax(dim=1)
+        # Not `len(logits)`: that is a plain number, to which torch.export would pin the batch.
+        return logits.view(logits.shape[0], self.branches, -1).softmax(dim=1)
 
 
 class SKConv2d(nn.Module):

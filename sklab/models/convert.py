@@ -1,0 +1,202 @@
+"""SK convolutions in place of chosen convolutions of any network.
+
+What follows the convolution decides what a branch is. Where a batch, instance or group norm takes the convolution's
+output, and a torch.nn activation that norm's, every branch holds a copy of them, as in the paper, and nn.Identity
+stands where they were: nothing is applied twice. What can't move (an activation called as a function or shared with
+other layers) stays behind the mixture.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from sklab.errors import SklabError
+from sklab.models.follow import Followers, follow
+from sklab.models.sk import SKConv2d
+from sklab.spec.model import Branch
+
+Select = str | re.Pattern[str] | Callable[[str, nn.Module], bool]
+
+SK_BRANCHES: tuple[Mapping[str, Any], ...] = ({"kernel": 3}, {"kernel": 3, "dilation": 2})  # SK[2, G, r] of the paper
+
+
+def to_sk(
+    module: nn.Module,
+    select: Select = "grouped3x3",
+    branches: Sequence[Branch | Mapping[str, Any]] = SK_BRANCHES,
+    attention: bool = True,
+    reduction: int = 16,
+    min_dim: int = 32,
+) -> nn.Module:
+    """A copy of `module` with SK convolutions in place of the selected ones; `module` itself is left as it is.
+
+    select     `grouped3x3` (1 < groups < channels), `depthwise3x3` (groups = channels), any other text: a glob over the
+               dotted path of a convolution, a compiled regular expression that the whole path matches, or a
+               function of path and convolution
+    branches   as in a ModelSpec; groups left out are those of the convolution, `2x` is a multiple of them
+    attention  True: Fuse and Select; False: the plain sum of the branches
+    reduction  r, and `min_dim` L: d = max(C / r, L) for C output channels
+
+    Stride, channels, bias, device, dtype and training mode are the convolution's. A branch of its kernel, dilation
+    and groups starts from its weights and those of the norm behind it; every other one starts anew: He et al.'s
+    normal rule over fan-out, zero bias, fresh norm. Hence one such branch without attention is the network
+    unchanged, and so are M of them with attention, whose weights sum to one. Make the optimiser afterwards.
+
+    Raises SklabError, with the path and the reason of each, for convolutions that have no exact replacement.
+    """
+    chosen = {path: conv for path, conv in _convolutions(module) if _selects(select, path, conv)}
+    if not chosen:
+        raise SklabError(f"select {_shown(select)} matches no convolution of this {type(module).__name__}")
+    _refuse({path: _obstacle(conv) for path, conv in chosen.items()})
+    _refuse(_sharing(module, chosen))
+    plans = {path: _branches(path, conv, branches) for path, conv in chosen.items()}
+    followers = follow(module, chosen)
+    changed = copy.deepcopy(module)
+    for path, plan in plans.items():
+        squeezed = max(chosen[path].out_channels // reduction, min_dim)
+        sk = _replacement(changed, path, plan, followers[path], attention=attention, squeezed=squeezed)
+        if not path:
+            return sk
+        changed.set_submodule(path, sk)
+    return changed
+
+
+def _convolutions(module: nn.Module) -> list[tuple[str, Any]]:
+    named = module.named_modules(remove_duplicate=False)
+    return [(path, part) for path, part in named if isinstance(part, _ConvNd)]
+
+
+def _selects(select: Select, path: str, conv: Any) -> bool:
+    if isinstance(select, re.Pattern):
+        return select.fullmatch(path) is not None
+    if callable(select):
+        return select(path, conv)
+    if select not in ("depthwise3x3", "grouped3x3"):
+        return fnmatchcase(path, select)
+    depthwise = conv.groups == conv.in_channels
+    return bool(conv.groups > 1 and conv.kernel_size == (3, 3) and depthwise == (select == "depthwise3x3"))
+
+
+def _shown(select: Select) -> str:
+    if isinstance(select, re.Pattern):
+        return repr(select.pattern)
+    return repr(select) if isinstance(select, str) else getattr(select, "__name__", repr(select))
+
+
+def _refuse(reasons: Mapping[str, str]) -> None:
+    lines = [f"  {path or '(the module itself)'}: {reason}" for path, reason in reasons.items() if reason]
+    if lines:
+        raise SklabError("no SK convolution can stand exactly in place of\n" + "\n".join(lines))
+
+
+def _obstacle(conv: Any) -> str:
+    """Why `conv` has no exact replacement, or ""."""
+    if type(conv) is not nn.Conv2d:
+        return f"it is a {type(conv).__name__}, not a plain Conv2d"
+    for name in ("kernel_size", "stride", "dilation"):
+        if len(set(getattr(conv, name))) > 1:
+            return f"its {name} {getattr(conv, name)} is not square"
+    if conv.kernel_size[0] % 2 == 0:
+        return f"its kernel {conv.kernel_size} is even"
+    if conv.padding_mode != "zeros":
+        return f"its padding mode is {conv.padding_mode!r}, not zeros"
+    keeps = conv.dilation[0] * (conv.kernel_size[0] - 1) // 2
+    padding = {"same": (keeps, keeps), "valid": (0, 0)}.get(str(conv.padding), conv.padding)
+    if padding != (keeps, keeps):
+        return f"its padding {padding} is not {keeps}, which keeps the size at stride 1"
+    hooks = (conv._forward_hooks, conv._forward_pre_hooks, conv._backward_hooks, conv._backward_pre_hooks)
+    return "it carries hooks, which would be lost" if any(hooks) else ""
+
+
+def _sharing(module: nn.Module, chosen: Mapping[str, nn.Conv2d]) -> dict[str, str]:
+    """Why those convolutions can't be replaced whose weights have another name as well."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    reasons = {}
+    for path, conv in chosen.items():
+        shared = next((found for part in conv.parameters() if len(found := names[id(part)]) > 1), None)
+        reasons[path] = f"its weights are shared: {', '.join(shared)}" if shared else ""
+    return reasons
+
+
+def _branches(path: str, conv: nn.Conv2d, branches: Sequence[Branch | Mapping[str, Any]]) -> list[Branch]:
+    """The branches for `conv`, every one with its groups as a number that divides the channels."""
+    try:
+        plan = [Branch.model_validate(_with_groups(branch, conv.groups)) for branch in branches]
+    except ValidationError as error:
+        detail = error.errors()[0]
+        place = ".".join(map(str, ("branches", *detail["loc"])))
+        raise SklabError(f"{path}: {place}: {detail['msg'].removeprefix('Value error, ')}") from None
+    for branch in plan:
+        if conv.in_channels % branch.groups or conv.out_channels % branch.groups:
+            channels = f"{conv.in_channels} and {conv.out_channels} channels"
+            _refuse({path: f"the groups of the branch {branch} do not divide its {channels}"})
+    return plan
+
+
+def _with_groups(branch: Branch | Mapping[str, Any], groups: int) -> Any:
+    if isinstance(branch, Branch):
+        return branch
+    stated = branch.get("groups", groups)
+    multiple = re.fullmatch(r"(\d+)x", stated) if isinstance(stated, str) else None
+    return {**branch, "groups": int(multiple[1]) * groups if multiple else stated}
+
+
+def _replacement(
+    changed: nn.Module, path: str, plan: Sequence[Branch], after: Followers, *, attention: bool, squeezed: int
+) -> nn.Module:
+    """The SK convolution for the convolution at `path`; takes what follows out of `changed`."""
+    conv = changed.get_submodule(path)
+    assert isinstance(conv, nn.Conv2d)
+    sk = SKConv2d(
+        conv.in_channels, conv.out_channels, plan, stride=conv.stride[0], attention=attention, squeezed=squeezed
+    ).to(conv.weight)
+    tail = [changed.get_submodule(name) for name in (after.norm, after.activation) if name]
+    if after.relu_stays and len(plan) > 1:  # the ReLU behind then finds nothing negative, so it changes nothing
+        tail.append(nn.ReLU(inplace=True))
+    sk.branches = nn.ModuleList(_branch(conv, tail, branch) for branch in plan)
+    for name in filter(None, (after.norm, after.activation)):
+        changed.set_submodule(name, nn.Identity())
+    return sk.train(conv.training)
+
+
+def _branch(conv: nn.Conv2d, tail: Sequence[nn.Module], branch: Branch) -> nn.Sequential:
+    rest = copy.deepcopy(tail)
+    if (conv.kernel_size[0], conv.dilation[0], conv.groups) == (branch.kernel, branch.dilation, branch.groups):
+        return nn.Sequential(copy.deepcopy(conv), *rest)
+    return nn.Sequential(_fresh(conv, branch), *map(_renewed, rest))
+
+
+def _fresh(conv: nn.Conv2d, branch: Branch) -> nn.Conv2d:
+    new = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        branch.kernel,
+        conv.stride[0],
+        branch.padding,
+        branch.dilation,
+        branch.groups,
+        bias=conv.bias is not None,
+        device=conv.weight.device,
+        dtype=conv.weight.dtype,
+    )
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    return new
+
+
+def _renewed(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if callable(reset := getattr(part, "reset_parameters", None)):
+            reset()
+    return module

@@ -1,0 +1,62 @@
+"""Networks of timm and torchvision, by name and through these libraries' own create functions. Both are optional."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Literal
+
+from torch import nn
+
+from sklab.errors import SklabError, did_you_mean
+
+Library = Literal["timm", "torchvision"]
+
+INSTALL: dict[Library, str] = {
+    "timm": 'pip install "timm>=1.0,<2"',
+    "torchvision": 'pip install "torchvision>=0.26,<0.29"',
+}
+
+
+def create_foreign(library: Library, name: str, num_classes: int, in_channels: int) -> nn.Module:
+    """The classification network that `library` calls `name`, with fresh weights; nothing is downloaded.
+
+    Input [N, in_channels, H, W], output logits [N, num_classes].
+
+    Raises SklabError, with the remedy, when the library is missing or can't be imported, does not know the name, or
+    can't make this network for that many channels.
+    """
+    if library not in INSTALL:
+        raise SklabError(f"unknown library {library!r}; allowed: {', '.join(INSTALL)}")
+    create = _timm if library == "timm" else _torchvision
+    return create(_import(library), name, num_classes, in_channels)
+
+
+def _timm(timm: Any, name: str, num_classes: int, in_channels: int) -> nn.Module:
+    _check_name("timm", name, timm.list_models())  # create_model itself would also follow addresses such as hf-hub:...
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
+    return model
+
+
+def _torchvision(torchvision: Any, name: str, num_classes: int, in_channels: int) -> nn.Module:
+    _check_name("torchvision", name, torchvision.models.list_models(module=torchvision.models))
+    if in_channels != 3:
+        raise SklabError(f"torchvision makes {name} for 3 channels only, not {in_channels}")
+    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    return model
+
+
+def _import(library: Library) -> Any:
+    try:
+        return import_module(library)
+    except ModuleNotFoundError as error:
+        if error.name == library:
+            raise SklabError(f"{library} is not installed; {INSTALL[library]}") from None
+        raise SklabError(f"{library} lacks the package {error.name!r}; {INSTALL[library]}") from error
+    except (ImportError, OSError, RuntimeError) as error:  # built for another torch, or for a GPU this machine lacks
+        raise SklabError(f"{library} is installed but can't be imported ({error}); {INSTALL[library]}") from error
+
+
+def _check_name(library: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise SklabError(f"{library} has no network {name!r}" + (f" - did you mean {hint!r}?" if hint else ""))
