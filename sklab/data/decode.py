@@ -47,7 +47,7 @@ def _read(picture: Picture, part: Callable[[Image.Image], Image.Image]) -> NDArr
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _resized(image: Image.Image, size: int, view: View) -> Image.Image:
