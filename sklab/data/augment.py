@@ -22,6 +22,11 @@ def cut(padded: Tensor, index: Tensor, shifts: Tensor, flips: Tensor, size: int)
     """
     windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # [N, C, down, right, size, size]: a view, nothing copied
     images = windows[index, :, shifts[:, 0], shifts[:, 1]]
+    return mirror(images, flips)
+
+
+def mirror(images: Tensor, flips: Tensor) -> Tensor:
+    """[B, C, H, W]: those of `images` that `flips` bool [B] names, mirrored left-right; the others as they are."""
     return torch.where(flips[:, None, None, None], images.flip(3), images)
 
 

@@ -1,9 +1,10 @@
-"""What a data set gives: two splits, either as arrays in memory or as image files to decode on the way."""
+"""What a data set gives: two splits, either as arrays in memory or as encoded images to decode on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +24,43 @@ class ArraySplit:
     extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
+class Encoded(NamedTuple):
+    """An image as the bytes of its file. `name` says where it lies, for messages."""
+
+    name: str
+    data: bytes
+
+
+Picture = str | Encoded  # a str is the path of an image file
+
+
+def name_of(picture: Picture) -> str:
+    """Where a picture lies, for messages."""
+    return picture if isinstance(picture, str) else picture.name
+
+
+class Pictures(Protocol):
+    """Encoded images by number. A worker process gets a copy."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Picture: ...
+
+
 @dataclass(frozen=True)
 class FileSplit:
-    """Image files, decoded anew at every use.
+    """Encoded images, decoded anew at every use.
 
+    files   one picture per image
     labels  int64 [N], counted from 0
     resize  pixels of the shorter side before the middle is cut out, where nothing is random
+    origin  the files on disk that hold the images, where these are not `files` themselves
     """
 
-    files: tuple[str, ...]
+    files: Pictures
     labels: NDArray[np.int64]
     resize: int
+    origin: tuple[str, ...] = ()
 
 
 Split = ArraySplit | FileSplit
@@ -41,8 +68,9 @@ Split = ArraySplit | FileSplit
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set. `classes[label]` is the name of a class."""
+    """A data set. `classes[label]` is the name of a class; `skipped` names the images that could not be decoded."""
 
     train: Split
     val: Split
     classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,9 @@ from sklab.data.files import TrainFiles, ValFiles
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 from sklab.spec.train import TrainSpec
+
+_SHOWN = 5  # names in a message
+_log = logging.getLogger(__name__)
 
 
 class Loader(Protocol):
@@ -51,6 +55,7 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
     """
     splits = load_splits(spec)
     _check(spec, splits, train)
+    _tell_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
     match splits.train, splits.val:
         case ArraySplit() as ours, ArraySplit() as held_out:
@@ -70,8 +75,17 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")
 
 
+def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
+    """Into the run's log."""
+    if splits.skipped:
+        first = ", ".join(splits.skipped[:_SHOWN]) + (", …" if len(splits.skipped) > _SHOWN else "")
+        _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), first)
+
+
 def _check(spec: DataSpec, splits: Splits, train: TrainSpec) -> None:
     images = len(splits.train.labels)
+    if not len(splits.val.labels):
+        raise SklabError(f"data set {spec.name}: the val split has no images")
     if images < train.batch_size:
         raise SklabError(
             f"data set {spec.name}: train.batch_size = {train.batch_size} but the train split has {images} images; "

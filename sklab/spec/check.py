@@ -1,9 +1,10 @@
-"""What the numerics check is asked and answers, as values that cross the process border in files."""
+"""What the checks before a sweep are asked and answer, as values that cross the process border in files."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from sklab.spec.data import AnyData
 from sklab.spec.model import AnyModel
 from sklab.spec.values import Seq, Value
 
@@ -18,9 +19,10 @@ class Checked(Value):
 
 
 class CheckOrder(Value):
-    """`check.json`: check every distinct convolution of these networks."""
+    """`check.json`: check every distinct convolution of these networks, and that these data are as stated."""
 
-    networks: Seq[Checked]
+    networks: Seq[Checked] = ()
+    data: Seq[AnyData] = ()
 
 
 class Finding(Value):
@@ -36,8 +38,9 @@ class Finding(Value):
 
 
 class CheckResult(Value):
-    """`result.json`: what was found, on which device, with which torch."""
+    """`result.json`: what was found, on which device, with which torch. `data_faults`: why data can't be used."""
 
     device: str
     torch: str
     findings: Seq[Finding]
+    data_faults: Seq[str] = ()

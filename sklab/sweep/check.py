@@ -1,8 +1,9 @@
-"""Refuse to train what the machine computes wrongly.
+"""Refuse to train what the machine computes wrongly, or on data that are not there.
 
 Some combinations of torch version, device, dtype and memory format return wrong gradients without a word. Before
 the first run of a sweep every distinct convolution is compared with float64 on the very kind of device that will
-train it; the answer is kept for as long as torch, device and question stay the same.
+train it; the answer is kept for as long as torch, device and question stay the same. The data are looked at anew
+every time, for they come and go.
 """
 
 from __future__ import annotations
@@ -25,10 +26,24 @@ _LOOK_EVERY = 60.0
 
 
 def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
-    """Raise SklabError, with the remedy, when a convolution of the sweep is computed wrongly where it would train."""
+    """Raise SklabError, with the remedy, when data of the sweep are missing or not as stated, or a convolution of it is
+    computed wrongly, where it would train."""
+    ensure_data(sweep, launcher, results)
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
+
+
+def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
+    """Raise SklabError when a data set of the sweep can't be used where it would train."""
+    asked = {data.model_dump_json(): data for data in (experiment.data for experiment in _experiments(sweep))}
+    folder = results / ".checks" / f"data-{sweep.study}"
+    (folder / "result.json").unlink(missing_ok=True)
+    result = _ask(CheckOrder(data=tuple(asked.values())), folder, launcher)
+    if result.data_faults:
+        raise SklabError(
+            "\n  ".join(["the data of this sweep can't be used; nothing was trained:", *result.data_faults])
+        )
 
 
 def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
@@ -40,14 +55,19 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
     question = f"{version('torch')} {launcher.kind} {order.model_dump_json()}"
     folder = results / ".checks" / hashlib.sha256(question.encode()).hexdigest()[:16]
     answer = folder / "result.json"
+    return CheckResult.model_validate_json(answer.read_bytes()) if answer.exists() else _ask(order, folder, launcher)
+
+
+def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
+    """The answer to `order` of a job over `folder`. Raises SklabError when it can't run; its log tells why."""
+    answer = folder / "result.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "check.json", order.model_dump_json(indent=1))
+    launcher.submit(Job("check", folder))
+    while not launcher.wait(_LOOK_EVERY):
+        pass
     if not answer.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "check.json", order.model_dump_json(indent=1))
-        launcher.submit(Job("check", folder))
-        while not launcher.wait(_LOOK_EVERY):
-            pass
-    if not answer.exists():
-        raise SklabError(f"the numerics check ended without an answer; see {folder / 'log.txt'}")
+        raise SklabError(f"the check before the first run ended without an answer; see {folder / 'log.txt'}")
     return CheckResult.model_validate_json(answer.read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""The numerics check as a job: `check.json` in, `result.json` out, on the device that the runs will get."""
+"""The checks before a sweep as a job: `check.json` in, `result.json` out, on the device that the runs will get."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 
 import torch
 
+from sklab.data import preflight
+from sklab.errors import SklabError
 from sklab.models import numerics
 from sklab.records import write_whole
 from sklab.spec.check import CheckOrder, CheckResult, Finding
 
 
 def check(folder: Path, device: torch.device, device_name: str) -> None:
-    """Check every distinct convolution that the order in `folder` asks about, and write what was found."""
+    """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
     order = CheckOrder.model_validate_json((folder / "check.json").read_bytes())
-    result = CheckResult(device=device_name, torch=torch.__version__, findings=tuple(_findings(order, device)))
+    findings, faults = tuple(_findings(order, device)), tuple(_data_faults(order))
+    result = CheckResult(device=device_name, torch=torch.__version__, findings=findings, data_faults=faults)
     write_whole(folder / "result.json", result.model_dump_json(indent=1))
 
 
@@ -35,6 +38,14 @@ def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
                 weight_error=_finite(verdict.weight_grad_error),
                 input_error=_finite(verdict.input_grad_error),
             )
+
+
+def _data_faults(order: CheckOrder) -> Iterator[str]:
+    for spec in order.data:
+        try:
+            preflight.check(spec)
+        except SklabError as error:
+            yield str(error)
 
 
 def _finite(error: float) -> float:

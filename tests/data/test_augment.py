@@ -52,8 +52,9 @@ def test_mirrored_twice_is_the_image(case):
 
 def test_black_and_white_after_normalising():
     images = torch.tensor([0, 255]).byte().view(2, 1, 1, 1).expand(2, 3, 1, 1)
-    batch = Normalise(ImageFolder(root="x", num_classes=2), RECIPE, CPU)(images)
-    mean, std = torch.tensor(ImageFolder.mean), torch.tensor(ImageFolder.std)
+    spec = ImageFolder(root="x", num_classes=2)
+    batch = Normalise(spec, RECIPE, CPU)(images)
+    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
     assert torch.allclose(batch[0].flatten(), -mean / std)
     assert torch.allclose(batch[1].flatten(), (1 - mean) / std)
 

@@ -95,7 +95,7 @@ def test_without_augmentation_training_sees_what_validation_sees(root):
 def test_a_shifted_image_has_a_black_margin(root):
     shifted = RECIPE.model_copy(update={"augment": Augment(pad_crop=8), "batch_size": 10})
     images, _ = epoch(open_loaders(spec(root), shifted, 0, CPU).train)
-    black = -torch.tensor(Spec.mean) / torch.tensor(Spec.std)
+    black = -torch.tensor(spec(root).mean) / torch.tensor(spec(root).std)
     corners = images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert (corners - black[:, None]).abs().amax(1).lt(1e-5).any(1).float().mean() > 0.7
 

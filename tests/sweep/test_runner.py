@@ -213,9 +213,13 @@ def test_the_cells_of_a_search_stand_in_the_study_and_are_found_again(study):
 def test_wrong_arithmetic_is_refused_before_anything_is_trained(study, monkeypatch):
     class Checking(FakeLauncher):
         def wait(self, timeout: float) -> list[Ended]:
-            [job] = self.submitted
+            job = self.submitted[-1]
             assert job.task == "check"
             asked = json.loads((job.folder / "check.json").read_text())
+            if asked["data"]:
+                sound = CheckResult(device="cpu", torch="2.13.0", findings=())
+                (job.folder / "result.json").write_text(sound.model_dump_json())
+                return [Ended(job, 0)]
             assert len(asked["networks"]) == 2
             bad = Finding(
                 convolution="3x3 D2",
@@ -238,7 +242,29 @@ def test_wrong_arithmetic_is_refused_before_anything_is_trained(study, monkeypat
     cached = Checking()
     with pytest.raises(SklabError, match="not a number"):
         start(study, cached)
-    assert cached.submitted == [], "the answer is kept"
+    assert [job.folder.name for job in cached.submitted] == ["data-sweep"], "the answer is kept, but data come and go"
+
+
+def test_data_that_are_not_there_are_refused_before_anything_is_trained_and_looked_for_anew(study, monkeypatch):
+    class Looking(FakeLauncher):
+        faults: tuple[str, ...] = ("/data: no such folder", "the val split has no images")
+
+        def wait(self, timeout: float) -> list[Ended]:
+            job = self.submitted[-1]
+            result = CheckResult(device="cpu", torch="2.13.0", findings=(), data_faults=self.faults)
+            (job.folder / "result.json").write_text(result.model_dump_json())
+            return [Ended(job, 0)]
+
+    monkeypatch.undo()
+    for _ in range(2):
+        launcher = Looking()
+        with pytest.raises(SklabError, match=r"nothing was trained:\n  /data: no such folder\n  the val split has no"):
+            start(study, launcher)
+        [job] = launcher.submitted
+        assert [data["name"] for data in json.loads((job.folder / "check.json").read_text())["data"]] == [
+            "scaled_digits"
+        ]
+    assert study.records() == {}
 
 
 def test_the_time_left_counts_what_runs_already():

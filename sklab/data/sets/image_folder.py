@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sklab.data.base import FileSplit, Splits
+from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec
-from sklab.spec.values import broken_rule
 
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SHOWN = 5  # names in a message
 
 
-class Spec(DataSpec):
+class Spec(ImagesSpec):
     """Settings of the set. Classes are numbered in the order of their names.
 
-    root        folder that holds `train` and `val`; `~` is the home folder
-    image_size  pixels of a side, of what the network sees
-    resize      pixels of the shorter side before the middle is cut out, for evaluation
+    root  folder that holds `train` and `val`; `~` is the home folder
     """
 
-    # Of ImageNet's training pixels (RGB): what everyone normalises by, so that weights can be exchanged.
-    mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
-    std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
     name: Literal["image_folder"] = "image_folder"
     root: str = Field(min_length=1)
-    channels: Literal[3] = 3
-    image_size: int = Field(default=224, ge=8)
-    resize: int = Field(default=256, ge=8)
-
-    @model_validator(mode="after")
-    def _holds(self) -> Self:
-        if self.resize < self.image_size:
-            raise broken_rule(
-                f"resize = {self.resize} is less than image_size = {self.image_size}; allowed: {self.image_size} up"
-            )
-        return self
 
 
 def load(spec: Spec) -> Splits:

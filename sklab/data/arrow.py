@@ -1,0 +1,167 @@
+"""Images in Arrow files, as Hugging Face lays them out: a column of encoded images and one of class numbers.
+
+Arrow files are mapped into memory, so that an image at random costs one read and worker processes share the pages.
+Nothing here can run code: values are bytes, strings and integers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklab.data.base import Encoded, FileSplit, Picture
+from sklab.errors import SklabError
+
+IMAGE_NAMES = ("image", "img")  # where more than one column could be meant
+LABEL_NAMES = ("label", "fine_label", "labels")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns in use, and the names of the classes (none where the file tells none)."""
+
+    image: str
+    label: str
+    classes: tuple[str, ...]
+
+
+class ArrowPictures:
+    """The encoded images in `column` of Arrow files, one after the other. Opened by each process for itself."""
+
+    def __init__(self, files: Sequence[str], column: str) -> None:
+        self.files, self.column = tuple(files), column
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrowPictures, (self.files, self.column)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        name, place = self._where(index)
+        value = self._images[index].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if data is not None:
+            return Encoded(f"{name}, image {place}", data)
+        path = value.get("path") if isinstance(value, dict) else None
+        return str(Path(name).parent / path) if path else Encoded(f"{name}, image {place}", b"")
+
+    @cached_property
+    def _images(self) -> Any:
+        return arrow().concat_tables([open_table(file).select([self.column]) for file in self.files])[self.column]
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([open_table(file).num_rows for file in self.files])
+
+    def _where(self, index: int) -> tuple[str, int]:
+        """File and number within the file, from 0, of an image."""
+        at = int(np.searchsorted(self._ends, index, side="right"))
+        return self.files[at], index - (int(self._ends[at - 1]) if at else 0)
+
+
+def arrow() -> Any:
+    """The module pyarrow. Raises SklabError, with the remedy, where it is not installed."""
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise SklabError("Parquet and Arrow need pyarrow: pip install 'sklab[parquet]'") from error
+
+
+def open_table(file: str) -> Any:
+    """The table in an Arrow file (of either layout: file or stream), mapped, not read."""
+    ipc = importlib.import_module("pyarrow.ipc")
+    try:
+        try:
+            return ipc.open_file(arrow().memory_map(file)).read_all()
+        except arrow().ArrowInvalid:
+            return ipc.open_stream(arrow().memory_map(file)).read_all()
+    except (OSError, arrow().ArrowInvalid) as error:
+        raise SklabError(f"{file}: not a readable Arrow file ({error})") from error
+
+
+def find_columns(file: str, schema: Any, image: str | None, label: str | None) -> Columns:
+    """The columns in use: those named, else the one that fits by its type, then by its usual name.
+
+    Raises SklabError, listing what the file has, when this leaves no column or more than one.
+    """
+    types = arrow().types
+    images = [field.name for field in schema if _holds_images(field.type)]
+    labels = [field.name for field in schema if types.is_integer(field.type)]
+    found = _one(file, schema, "image", image, images, IMAGE_NAMES)
+    numbered = _one(file, schema, "label", label, labels, LABEL_NAMES)
+    return Columns(found, numbered, _class_names(schema, numbered))
+
+
+def split_of(files: Sequence[str], columns: Columns, resize: int) -> FileSplit:
+    """The images of Arrow files with their class numbers. Raises SklabError for an image without one."""
+    labels = [_labels(file, columns.label) for file in files]
+    return FileSplit(ArrowPictures(files, columns.image), np.concatenate(labels), resize, tuple(files))
+
+
+def ensure_classes(
+    where: str, labels: NDArray[np.int64], columns: Columns, num_classes: int, *, all_used: bool
+) -> None:
+    """Raise SklabError when the class numbers do not fit `num_classes`, of which `all_used` must occur."""
+    if len(labels) == 0:
+        raise SklabError(f"{where}: no images")
+    if labels.min() < 0:
+        raise SklabError(f"{where}: {columns.label} = {labels.min()}; images without a class, as test sets have them")
+    named, highest = len(columns.classes), int(labels.max()) + 1
+    if named not in (0, num_classes) or highest > num_classes:
+        most = max(named, highest)
+        raise SklabError(f"{where}: {columns.label} has {most} classes; data.num_classes = {num_classes}")
+    missing = np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0)
+    if all_used and len(missing):
+        first = ", ".join(map(str, missing[:5].tolist()))
+        raise SklabError(
+            f"{where}: {columns.label} leaves {len(missing)} of data.num_classes = {num_classes} classes without an "
+            f"image; the first of them: {first}"
+        )
+
+
+def _holds_images(kind: Any) -> bool:
+    types = arrow().types
+    if types.is_struct(kind):
+        fields = [kind.field(at) for at in range(kind.num_fields)]
+        return any(field.name == "bytes" and _holds_images(field.type) for field in fields)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _one(file: str, schema: Any, what: str, given: str | None, fitting: list[str], usual: Sequence[str]) -> str:
+    if given is not None and given not in fitting:
+        raise SklabError(f"{file}: data.{what}_column = {given!r}; {_offered(schema, what, fitting)}")
+    ranked = [given] if given else ([name for name in usual if name in fitting] or fitting)
+    if not ranked or (len(ranked) > 1 and ranked[0] not in usual):
+        raise SklabError(f"{file}: say which column is meant by data.{what}_column; {_offered(schema, what, fitting)}")
+    return ranked[0]
+
+
+def _offered(schema: Any, what: str, fitting: list[str]) -> str:
+    kind = "encoded images" if what == "image" else "integers"
+    held = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    return f"columns of {kind}: {', '.join(fitting) or 'none'}; all columns: {held}"
+
+
+def _class_names(schema: Any, label: str) -> tuple[str, ...]:
+    """What Hugging Face writes into a schema about a column of classes."""
+    try:
+        about = json.loads((schema.metadata or {})[b"huggingface"])
+        return tuple(map(str, about["info"]["features"][label]["names"]))
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _labels(file: str, column: str) -> NDArray[np.int64]:
+    values = open_table(file)[column]
+    if values.null_count:
+        raise SklabError(f"{file}: {values.null_count} images have no {column}")
+    return np.asarray(values.to_numpy(), dtype=np.int64)

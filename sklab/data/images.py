@@ -1,0 +1,53 @@
+"""What all sets of encoded images share: their settings, whatever kind of file holds them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from sklab.spec.data import DataSpec
+from sklab.spec.values import Seq, broken_rule
+
+LARGEST_IN_MEMORY = 64  # pixels of a side
+
+
+class ImagesSpec(DataSpec):
+    """Settings of a set of encoded images.
+
+    image_size    pixels of a side, of what the network sees
+    resize        pixels of the shorter side before the middle is cut out, for evaluation
+    in_memory     every image has `image_size` x `image_size` pixels (at most 64): decoded once, kept on the device
+    skip_corrupt  images that can't be decoded are left out and named, instead of ending the run
+    mean, std     what pixels (of 0 to 1) are normalised by; by default those of ImageNet's training pixels (RGB),
+                  what everyone normalises by, so that weights can be exchanged
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "mean", "std"})
+
+    channels: Literal[3] = 3
+    image_size: int = Field(default=224, ge=8)
+    resize: int = Field(default=256, ge=8)
+    in_memory: bool = False
+    skip_corrupt: bool = False
+    mean: Seq[float] = (0.485, 0.456, 0.406)  # type: ignore[misc]  # a class variable where there is no choice
+    std: Seq[float] = (0.229, 0.224, 0.225)  # type: ignore[misc]
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.resize < self.image_size:
+            raise broken_rule(
+                f"resize = {self.resize} is less than image_size = {self.image_size}; allowed: {self.image_size} up"
+            )
+        if self.in_memory and self.image_size > LARGEST_IN_MEMORY:
+            raise broken_rule(f"in_memory is for image_size <= {LARGEST_IN_MEMORY}; found {self.image_size}")
+        if not (len(self.mean) == len(self.std) == self.channels and min(self.std) > 0):
+            raise broken_rule(f"mean and std are {self.channels} numbers each, those of std above 0")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later is left out while it is at its default, so that older runs keep their keys."""
+        fields = type(self).model_fields
+        at_default = {name for name in self.later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in dump(self).items() if name not in at_default}

@@ -1,0 +1,69 @@
+"""A data set of the Hugging Face hub by its name: the library `datasets` downloads it, then it is read locally."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sklab.data.arrow import Columns, ensure_classes, find_columns, open_table, split_of
+from sklab.data.base import FileSplit, Splits
+from sklab.data.images import ImagesSpec
+from sklab.errors import SklabError
+
+_REMEDY = (
+    "where this machine can't reach the hub, copy the set's Parquet files to it and use data: "
+    "{name: parquet, root: <folder>}"
+)
+
+
+class Spec(ImagesSpec):
+    """Settings of the set.
+
+    path                        name on the hub, such as uoft-cs/cifar10
+    config                      which of its configurations (null: the only or default one)
+    revision                    commit or tag; without one the set may change under a study
+    train, val                  names of its splits
+    image_column, label_column  found by their types and usual names when null
+    """
+
+    name: Literal["hub"] = "hub"
+    path: str = Field(min_length=1)
+    config: str | None = None
+    revision: str | None = None
+    train: str = Field(default="train", pattern=r"^\w[\w.-]*$")
+    val: str = Field(default="validation", pattern=r"^\w[\w.-]*$")
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+def load(spec: Spec) -> Splits:
+    """Both splits, from the Arrow files that `datasets` keeps. Raises SklabError without them or if they don't fit."""
+    train, columns = _split(spec, "train")
+    val, _ = _split(spec, "val")
+    return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def _split(spec: Spec, split: str) -> tuple[FileSplit, Columns]:
+    files = [str(each["filename"]) for each in _fetched(spec, getattr(spec, split)).cache_files]
+    where = f"{spec.path} ({getattr(spec, split)})"
+    if not files:
+        raise SklabError(f"{where}: no images")
+    columns = find_columns(where, open_table(files[0]).schema, spec.image_column, spec.label_column)
+    found = split_of(files, columns, spec.resize)
+    ensure_classes(where, found.labels, columns, spec.num_classes, all_used=split == "train")
+    return found, columns
+
+
+def _fetched(spec: Spec, split: str) -> Any:
+    """The split as `datasets.Dataset`, downloaded if it is not there yet."""
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError as error:
+        raise SklabError("data sets of the Hugging Face hub need datasets: pip install 'sklab[hub]'") from error
+    try:
+        return datasets.load_dataset(spec.path, spec.config, split=split, revision=spec.revision)
+    except Exception as error:  # of the library, of the network, of the hub: all leave us without data
+        told = (str(error).strip().splitlines() or [""])[0]
+        raise SklabError(f"{spec.path} ({split}): not loaded ({type(error).__name__}: {told}); {_REMEDY}") from error

@@ -1,0 +1,113 @@
+"""Your own images in Parquet or Arrow files, as Hugging Face lays them out: a column of images, one of classes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sklab.data.arrow import Columns, arrow, ensure_classes, find_columns, open_table, split_of
+from sklab.data.base import FileSplit, Splits
+from sklab.data.cache import cache_folder
+from sklab.data.images import ImagesSpec
+from sklab.errors import SklabError
+
+_SUFFIXES = (".parquet", ".arrow")
+_ROWS = 256  # per batch of a copy: what is held in memory at a time
+
+
+class Spec(ImagesSpec):
+    """Settings of the set.
+
+    root                        folder of the files; `~` is the home folder
+    train, val                  which files below it, as a pattern (`*` in a name, `**/` for folders at any depth)
+    image_column, label_column  found by their types and usual names when null
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset({"root"})
+
+    name: Literal["parquet"] = "parquet"
+    root: str = Field(min_length=1)
+    train: str = Field(default="**/train*", min_length=1)
+    val: str = Field(default="**/val*", min_length=1)
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+def load(spec: Spec) -> Splits:
+    """Both splits, no image decoded. Parquet files are copied as Arrow into the cache once, to be read at random.
+
+    Raises SklabError when files, columns or classes are not as the spec says.
+    """
+    train, columns = _split(spec, "train")
+    val, _ = _split(spec, "val")
+    return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def _split(spec: Spec, split: str) -> tuple[FileSplit, Columns]:
+    files = _files(spec, split)
+    columns = find_columns(files[0], _schema(files[0]), spec.image_column, spec.label_column)
+    found = split_of([_mapped(file, columns) for file in files], columns, spec.resize)
+    ensure_classes(f"{spec.root} ({split})", found.labels, columns, spec.num_classes, all_used=split == "train")
+    return found, columns
+
+
+def _files(spec: Spec, split: str) -> list[str]:
+    root, pattern = Path(spec.root).expanduser(), getattr(spec, split)
+    if not root.is_dir():
+        raise SklabError(f"{root}: no such folder (data.root = {spec.root!r})")
+    try:
+        found = sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise SklabError(f"data.{split} = {pattern!r}: {error}; allowed: a pattern below data.root") from error
+    inside = [each for path in found for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    files = list(dict.fromkeys(str(path) for path in inside if path.suffix in _SUFFIXES))
+    if not files:
+        raise SklabError(f"{root}: no {' or '.join(_SUFFIXES)} file fits data.{split} = {pattern!r}")
+    return files
+
+
+def _schema(file: str) -> Any:
+    return open_table(file).schema if file.endswith(".arrow") else _parquet(file).schema_arrow
+
+
+def _parquet(file: str) -> Any:
+    arrow()
+    try:
+        return importlib.import_module("pyarrow.parquet").ParquetFile(file)
+    except (OSError, arrow().ArrowInvalid) as error:
+        raise SklabError(f"{file}: not a readable Parquet file ({error})") from error
+
+
+def _mapped(file: str, columns: Columns) -> str:
+    """An Arrow file with the columns in use: `file` itself, or its copy in the cache."""
+    if file.endswith(".arrow"):
+        return file
+    found = Path(file).stat()
+    what = f"{Path(file).resolve()} {found.st_size} {found.st_mtime_ns} {columns.image} {columns.label}"
+    copy = cache_folder() / f"parquet-{hashlib.sha256(what.encode()).hexdigest()[:16]}.arrow"
+    if not copy.exists():
+        try:
+            _copy(file, copy, [columns.image, columns.label])
+        except (OSError, arrow().ArrowInvalid) as error:
+            raise SklabError(f"{file}: can't be copied to {copy.parent} ($SKLAB_CACHE): {error}") from error
+    return str(copy)
+
+
+def _copy(file: str, copy: Path, columns: list[str]) -> None:
+    """Written aside and put in place: whoever reads it sees a whole file."""
+    source, ipc = _parquet(file), importlib.import_module("pyarrow.ipc")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    aside = copy.with_name(f".{copy.name}.{os.getpid()}")
+    try:
+        batches = source.iter_batches(_ROWS, columns=columns)
+        with ipc.new_file(str(aside), source.schema_arrow.empty_table().select(columns).schema) as target:
+            for batch in batches:
+                target.write_batch(batch.select(columns))
+        aside.replace(copy)
+    finally:
+        aside.unlink(missing_ok=True)

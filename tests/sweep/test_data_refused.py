@@ -1,0 +1,23 @@
+"""A sweep whose data are missing is refused before any run begins."""
+
+import pytest
+
+from sklab.cli import main
+
+
+@pytest.fixture
+def folder_sweep(toy_files, monkeypatch):
+    toy = toy_files / "toy.yaml"
+    data = "data: {name: image_folder, root: /no/such/place, num_classes: 10, image_size: 32, resize: 32}\n"
+    model, train = toy.read_text().splitlines()[1:]
+    toy.write_text(data + model.replace("base: sknet_small", "base: sknet_small, in_channels: 3") + "\n" + train + "\n")
+    monkeypatch.chdir(toy_files)
+    return toy_files
+
+
+def test_a_sweep_over_a_missing_folder_starts_nothing(folder_sweep, capsys):
+    assert main(["sweep", "sweep.yaml", "--slots", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "the data of this sweep can't be used; nothing was trained:" in told
+    assert "/no/such/place: no such folder (data.root = '/no/such/place'); it must hold train/ and val/" in told
+    assert not (folder_sweep / "results" / "sweep" / "runs").exists()
