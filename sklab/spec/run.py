@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -54,20 +54,26 @@ class RunSpec(Value):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _uncounted(value: Any) -> Any:
-    """What of `value` is no part of a key, as pydantic's `exclude`: True, a tree of what is left out, or nothing."""
-    inner: dict[int | str, Any]
-    if isinstance(value, tuple):
-        inner = {place: _uncounted(entry) for place, entry in enumerate(value)}
-    elif isinstance(value, Value):
-        inner = {name: _is_unsaid(value, name) or _uncounted(entry) for name, entry in value}
-    else:
-        return {}
-    return {place: left_out for place, left_out in inner.items() if left_out}
+def _uncounted(value: Value) -> dict[str, Any]:
+    """What of `value` is no part of a key, as pydantic's `exclude`: names with True, or with a tree of their own."""
+    places = value.places if isinstance(value, DataSpec) else frozenset()
+    unsaid = {name for name, default in _later(type(value)).items() if getattr(value, name) == default}
+    left_out: dict[str, Any] = dict.fromkeys(places | unsaid, True)
+    for name, entry in value:
+        if name not in left_out and (inner := _uncounted_in(entry)):
+            left_out[name] = inner
+    return left_out
 
 
-def _is_unsaid(value: Value, name: str) -> bool:
-    if isinstance(value, DataSpec) and name in value.places:
-        return True
-    default = type(value).model_fields[name].get_default(call_default_factory=True)
-    return name in value.added and getattr(value, name) == default
+def _uncounted_in(entry: Any) -> dict[Any, Any]:
+    if isinstance(entry, Value):
+        return _uncounted(entry)
+    if isinstance(entry, tuple):
+        return {place: inner for place, each in enumerate(entry) if (inner := _uncounted_in(each))}
+    return {}
+
+
+@cache  # asked for every run of a plan
+def _later(kind: type[Value]) -> dict[str, Any]:
+    """The fields that were added later, with their defaults."""
+    return {name: kind.model_fields[name].get_default(call_default_factory=True) for name in kind.added}
