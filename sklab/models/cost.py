@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from sklab.models.zoo import build
 from sklab.spec.model import ModelSpec
 
-_KEEPING = (F.batch_norm, F.relu, F.relu6)
+_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
 
 
 @dataclass(frozen=True)

@@ -68,3 +68,7 @@ def test_the_arithmetic_check_asks_about_what_is_new(name):
 
     one, two = experiment(), experiment(branches=[{"kernel": 5}])
     assert [checked.model for checked in _covering([one, one, two, one])] == [one.model, two.model]
+
+
+def test_no_two_families_share_a_name():
+    assert len(SETTINGS) == sum(len(family_module(family).SETTINGS) for family in families())
