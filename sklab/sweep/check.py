@@ -28,10 +28,10 @@ _LOOK_EVERY = 60.0
 def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
     """Raise SklabError, with the remedy, when data of the sweep are missing or not as stated, or a convolution of it is
     computed wrongly, where it would train."""
-    ensure_data(sweep, launcher, results)
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
+    ensure_data(sweep, launcher, results)
 
 
 def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
