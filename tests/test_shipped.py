@@ -24,8 +24,8 @@ CELLS = {
 # The branches of a light network are depthwise: they have no groups to vary.
 MISFITS = {("dilation_groups", "shufflenet_imagenet"), ("search", "shufflenet_imagenet")}
 FITTING = [(s, e) for s in SWEEPS for e in EXPERIMENTS if (s.stem, e.stem) not in MISFITS]
-# To plan costs time: each sweep on its own experiment or a smaller one, and one on every experiment.
-PLANNED = [(s, e) for s, e in FITTING if s.stem in ("kernels", "lightweight") or e.stem == "quickstart"]
+# To plan costs time: each sweep on the smallest experiment, and one on all of them.
+PLANNED = [(s, e) for s, e in FITTING if s.stem == "kernels" or e.stem == "quickstart"]
 IMAGENET = ROOT / "experiments" / "sknet50_imagenet.yaml"
 
 
