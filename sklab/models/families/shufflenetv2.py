@@ -44,7 +44,7 @@ class Spec(LightSpec):
 
 _WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
 
-# Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: the "1.4 M" of its authors.
+# Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: perhaps a rounded figure.
 SETTINGS: dict[str, dict[str, Any]] = {
     f"shufflenetv2_{size}{kind}": {"widths": widths, **how}
     for size, widths in _WIDTHS.items()
