@@ -12,7 +12,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-slow: .venv/installed-dev  ## fault storms and other long suites
 	$(BIN)/pytest -m slow
