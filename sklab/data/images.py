@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from sklab.spec.data import DataSpec
 from sklab.spec.values import Seq, broken_rule
@@ -23,7 +23,7 @@ class ImagesSpec(DataSpec):
                   what everyone normalises by, so that weights can be exchanged
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "mean", "std"})
+    added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "mean", "std"})
 
     channels: Literal[3] = 3
     image_size: int = Field(default=224, ge=8)
@@ -44,10 +44,3 @@ class ImagesSpec(DataSpec):
         if not (len(self.mean) == len(self.std) == self.channels and min(self.std) > 0):
             raise broken_rule(f"mean and std are {self.channels} numbers each, those of std above 0")
         return self
-
-    @model_serializer(mode="wrap")
-    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What came later is left out while it is at its default, so that older runs keep their keys."""
-        fields = type(self).model_fields
-        at_default = {name for name in self.later if getattr(self, name) == fields[name].default}
-        return {name: value for name, value in dump(self).items() if name not in at_default}
