@@ -115,11 +115,6 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
     return cell.model_copy(update={"runs": runs})
 
 
-def make_cell(tree: Tree, factors: Mapping[str, Factor], choice: Choice, seeds: Iterable[int]) -> Cell | InvalidCell:
-    """The cell of these levels over `tree`; raises what `complete` raises."""
-    return complete(tree, choose(factors, choice), seeds)
-
-
 def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
     """A cell that a search asks for. Levels that make no sense together make it invalid."""
     cell = choose(sweep.factors, choice)

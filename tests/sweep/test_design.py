@@ -18,10 +18,10 @@ from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.sweep.design import (
     NoSuchEntryError,
     NoSuchPlaceError,
+    choose,
     complete,
     grid,
     lay,
-    make_cell,
     ofat,
     resolve,
     run_spec,
@@ -47,7 +47,7 @@ def factor_sets(draw: st.DrawFn) -> dict[str, Factor]:
 @settings(max_examples=30, deadline=None)
 @given(factor_sets())
 def test_a_grid_holds_every_combination_once(factors: dict[str, Factor]) -> None:
-    cells = [make_cell(TREE, factors, choice, [0, 1]) for choice in grid(factors)]
+    cells = [complete(TREE, choose(factors, choice), [0, 1]) for choice in grid(factors)]
     assert len(cells) == prod(len(factor.levels) for factor in factors.values())
     assert len({cell.name for cell in cells}) == len(cells)
     for cell in cells:
