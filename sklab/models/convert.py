@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from sklab.errors import SklabError
+from sklab.models.decimated import conv_class
 from sklab.models.follow import Followers, follow
 from sklab.models.sk import SKConv2d
 from sklab.spec.model import Branch
@@ -177,7 +178,7 @@ def _branch(conv: nn.Conv2d, tail: Sequence[nn.Module], branch: Branch) -> nn.Se
 
 
 def _fresh(conv: nn.Conv2d, branch: Branch) -> nn.Conv2d:
-    new = nn.Conv2d(
+    new = conv_class(conv.stride[0], branch.dilation)(
         conv.in_channels,
         conv.out_channels,
         branch.kernel,

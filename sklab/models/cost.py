@@ -29,7 +29,10 @@ class Cost:
 
 @dataclass(frozen=True, order=True)
 class Signature:
-    """What decides which algorithm computes a (square) convolution; height and width are the input's, in pixels."""
+    """What decides which algorithm computes a (square) convolution; height and width are the input's, in pixels.
+
+    As it is computed: a `DecimatedConv2d` shows itself with stride 1, on the pixels that it reads.
+    """
 
     in_channels: int
     out_channels: int

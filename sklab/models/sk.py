@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from sklab.errors import SklabError
+from sklab.models.decimated import conv_class
 from sklab.spec.model import Branch
 
 
@@ -17,7 +18,7 @@ class ConvNormAct(nn.Sequential):
     """Convolution without bias, batch normalisation, ReLU. `branch` says kernel, dilation and groups."""
 
     def __init__(self, in_channels: int, out_channels: int, branch: Branch, stride: int = 1) -> None:
-        conv = nn.Conv2d(
+        conv = conv_class(stride, branch.dilation)(
             in_channels,
             out_channels,
             branch.kernel,
