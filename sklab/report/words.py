@@ -15,7 +15,9 @@ from sklab.spec.sweep import Sweep
 _DESIGNS = {
     "list": "explicit list of cells",
     "grid": "full grid of the factors' levels",
+    "fractional": "fractional factorial",
     "ofat": "one factor at a time, from the baseline",
+    "leave_one_out": "leave one out: each component removed from the full model",
     "search": "search",
 }
 KEY = (
@@ -30,6 +32,8 @@ def design(sweep: Sweep) -> str:
     kind = _DESIGNS[sweep.design]
     if sweep.search:
         kind = f"{sweep.search.sampler} search for {counted(sweep.search.trials, 'cell')}"
+    if sweep.fraction:
+        kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
     return f"{kind}: {counted(len(sweep.cells), 'cell')} × {counted(len(sweep.seeds), 'seed')} ({seeds})"
 

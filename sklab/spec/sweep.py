@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, Strict
 from sklab.spec.run import Seed
 from sklab.spec.values import Seq, Value
 
-Design = Literal["list", "grid", "ofat", "search"]
+Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]
+_ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII", 9: "IX"}
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -52,7 +53,7 @@ class Published(Value):
 
 
 class Factor(Value):
-    """A factor of a grid, one-factor-at-a-time or search design.
+    """A factor of any design but a list.
 
     `path` is the dotted place in the experiment that a level replaces (`model.branches.1.dilation`);
     `levels` maps each level's name to its value.
@@ -68,6 +69,27 @@ class Search(Value):
     sampler: Literal["tpe", "random"] = "tpe"
     trials: int = Field(ge=1)
     seed: Seed = 0
+
+
+class Fraction(Value):
+    """Which part of the full factorial a fractional design is, and what it can't tell apart.
+
+    share       of all combinations of levels, such as `1/2`
+    resolution  fewest factors in a product that is constant over the cells: 3, main effects are confused with two-way
+                interactions; 4, two-way interactions with each other; 5 and more, neither
+    generators  how the last factors' levels follow from the others' ("D = A × B × C")
+    aliases     groups of main effects and two-way interactions that are one and the same here ("A × B = C × D")
+    """
+
+    share: str
+    resolution: int
+    generators: Seq[str]
+    aliases: Seq[str]
+
+    def __str__(self) -> str:
+        resolution = _ROMAN.get(self.resolution, str(self.resolution))
+        confused = f"; one and the same here: {'; '.join(self.aliases)}" if self.aliases else ""
+        return f"{self.share} of all combinations, resolution {resolution} ({', '.join(self.generators)}){confused}"
 
 
 class Cell(Value):
@@ -105,4 +127,5 @@ class Sweep(Value):
     invalid: Seq[InvalidCell] = ()
     factors: dict[str, Factor] = {}
     search: Search | None = None
+    fraction: Fraction | None = None
     published: Published | None = None

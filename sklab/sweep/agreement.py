@@ -10,11 +10,19 @@ from sklab.errors import Fault, did_you_mean
 from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
 from sklab.sweep.faults import options, steps
+from sklab.sweep.fraction import MOST_FACTORS, shares_of
 from sklab.sweep.sweepfile import SweepFile
 from sklab.sweep.yamltree import Document, Place, dotted
 
 MOST_CELLS = 10_000
-_USES = {"list": ("cells",), "grid": ("factors",), "ofat": ("factors",), "search": ("factors", "search")}
+_USES = {
+    "list": ("cells",),
+    "grid": ("factors",),
+    "fractional": ("factors", "fraction"),
+    "ofat": ("factors",),
+    "leave_one_out": ("factors",),
+    "search": ("factors", "search"),
+}
 
 
 def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, str]) -> Iterator[Fault]:
@@ -23,6 +31,7 @@ def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, 
     yield from _baseline(document, sweep)
     yield from _columns(document, sweep)
     yield from _lost_settings(document, sweep, overrides)
+    yield from _two_levels(document, sweep)
     if sweep.design == "grid" and is_too_large(sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
 
@@ -30,6 +39,12 @@ def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, 
 def is_too_large(sweep: SweepFile) -> bool:
     """Whether the grid of all factors is more than a study can hold."""
     return prod(len(factor.levels) for factor in sweep.factors.values()) > MOST_CELLS
+
+
+def is_too_small(sweep: SweepFile) -> bool:
+    """Whether a fractional design has no fraction of the share that it asks for, or factors without two levels."""
+    two = all(len(factor.levels) == 2 for factor in sweep.factors.values())
+    return not two or len(sweep.factors) > MOST_FACTORS or sweep.fraction not in shares_of(len(sweep.factors))
 
 
 def unknown(document: Document, place: Place, what: str, found: str, known: Iterable[str]) -> Fault:
@@ -42,11 +57,33 @@ def unknown(document: Document, place: Place, what: str, found: str, known: Iter
 
 def _keys_of_design(document: Document, sweep: SweepFile) -> Iterator[Fault]:
     used = _USES[sweep.design]
-    for key in ("cells", "factors", "search"):
+    for key in ("cells", "factors", "search", "fraction"):
         if key in used and not document.tree.get(key):
             yield document.fault((key,), f"missing, and design: {sweep.design} needs it")
         elif key not in used and key in document.tree:
             yield document.fault((key,), f"not used by design: {sweep.design}", allowed=options(used))
+
+
+def _two_levels(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    """What the designs of factors with two levels ask for."""
+    if sweep.design not in ("fractional", "leave_one_out"):
+        return
+    for name, factor in sweep.factors.items():
+        if len(factor.levels) != 2:
+            found, place = str(len(factor.levels)), ("factors", name, "levels")
+            yield document.fault(place, f"design: {sweep.design} needs two levels", found=found, allowed="2")
+    if sweep.design == "fractional" and sweep.fraction and len(sweep.factors) > 1:
+        yield from _no_fraction(document, sweep)
+
+
+def _no_fraction(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    number = len(sweep.factors)
+    if number > MOST_FACTORS:
+        yield document.fault(("factors",), "too many factors", found=str(number), allowed=f"at most {MOST_FACTORS}")
+    elif sweep.fraction not in (possible := shares_of(number)):
+        message = f"so small a fraction of {number} factors confuses main effects with each other"
+        allowed = options(possible) if possible else "design: grid"
+        yield document.fault(("fraction",), message, found=str(sweep.fraction), allowed=allowed)
 
 
 def _baseline(document: Document, sweep: SweepFile) -> Iterator[Fault]:

@@ -97,6 +97,12 @@ def choose(factors: Mapping[str, Factor], choice: Choice) -> Cell:
     return Cell(name=name, factors=levels, settings=settings)
 
 
+def left_out(cell: Cell, full: Choice) -> Cell:
+    """`cell` called by the factors in which it differs from the full model ("without attention")."""
+    missing = [name for name, level in cell.factors.items() if level != full[name]]
+    return cell.model_copy(update={"name": f"without {', '.join(missing)}" if missing else "full model"})
+
+
 def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell:
     """`cell` with a run for every seed, or with the rule that it breaks.
 

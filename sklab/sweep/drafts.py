@@ -11,10 +11,11 @@ from sklab.errors import Fault
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, InvalidCell
 from sklab.spec.values import RULE
-from sklab.sweep.agreement import is_too_large
-from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid, lay, ofat
+from sklab.sweep.agreement import is_too_large, is_too_small
+from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat
 from sklab.sweep.experimentfile import Base
 from sklab.sweep.faults import Layer, details_of, explain, steps
+from sklab.sweep.fraction import fractional
 from sklab.sweep.sweepfile import ListedCell, SweepFile
 from sklab.sweep.yamltree import Document, Place
 
@@ -37,9 +38,21 @@ def drafts_of(document: Document, sweep: SweepFile) -> list[Draft]:
         return [_listed(document, at, cell) for at, cell in enumerate(sweep.cells)]
     if not sweep.factors:
         return []
-    is_grid = sweep.design == "grid" and not is_too_large(sweep)
-    choices = grid(sweep.factors) if is_grid else ofat(sweep.factors, start_of(sweep))
-    return [_chosen(document, sweep, choice) for choice in choices]
+    return [_chosen(document, sweep, choice) for choice in _choices(sweep)]
+
+
+def _choices(sweep: SweepFile) -> Iterator[Choice]:
+    if sweep.design == "grid" and not is_too_large(sweep):
+        return grid(sweep.factors)
+    if sweep.design == "fractional" and sweep.fraction and not is_too_small(sweep):
+        return fractional(sweep.factors, start_of(sweep), sweep.fraction)
+    return ofat(sweep.factors, start_of(sweep))
+
+
+def chosen_cell(sweep: SweepFile, choice: Choice) -> Cell:
+    """The cell with these levels, called by what the design does to the baseline. It has no runs yet."""
+    cell = choose(sweep.factors, choice)
+    return left_out(cell, start_of(sweep)) if sweep.design == "leave_one_out" else cell
 
 
 def start_of(sweep: SweepFile) -> Choice:
@@ -98,7 +111,7 @@ def _listed(document: Document, at: int, cell: ListedCell) -> Draft:
 
 def _chosen(document: Document, sweep: SweepFile, choice: Choice) -> Draft:
     layers = tuple(_layer(document, sweep, name, level) for name, level in choice.items())
-    return Draft(choose(sweep.factors, choice), layers, ("factors",), ("factors",))
+    return Draft(chosen_cell(sweep, choice), layers, ("factors",), ("factors",))
 
 
 def _layer(document: Document, sweep: SweepFile, name: str, level: str) -> Layer:

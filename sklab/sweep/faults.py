@@ -145,7 +145,8 @@ def _wording(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str, s
 
 def _literals(field: FieldInfo | None) -> list[str]:
     annotation = field.annotation if field else None
-    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
+    kinds = [annotation, *get_args(annotation)]  # the second for one that may be None
+    return [str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
 
 
 def _field(model: type[Value], tree: Any, place: Place) -> FieldInfo | None:

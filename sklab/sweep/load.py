@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from sklab.errors import Fault, FaultyInputError
 from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
-from sklab.sweep.design import choose, complete
-from sklab.sweep.drafts import Made, drafts_of, make, same_names, same_runs, start_of
+from sklab.sweep.design import complete
+from sklab.sweep.drafts import Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
 from sklab.sweep.experimentfile import Base, read_experiment
 from sklab.sweep.faults import distinct
+from sklab.sweep.fraction import describe
 from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile, read_sweep_file
 from sklab.sweep.yamltree import Document, NoSuchFileError, read_mapping
 
@@ -129,7 +130,7 @@ def _misplaced(document: Document, written: SweepFile, made: Sequence[Made]) -> 
 
 
 def _baseline_name(written: SweepFile) -> str:
-    return str(written.baseline) if written.design == "list" else choose(written.factors, start_of(written)).name
+    return str(written.baseline) if written.design == "list" else chosen_cell(written, start_of(written)).name
 
 
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
@@ -142,6 +143,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
         experiment_name=base.name,
         experiment=base.tree,
         baseline=baseline,
+        fraction=describe(list(written.factors), written.fraction) if written.fraction else None,
         columns=written.columns_at_hand if written.columns is None else written.columns,
         cells=tuple(cell for cell in kept if isinstance(cell, Cell)),
         invalid=tuple(cell for cell in kept if isinstance(cell, InvalidCell)),

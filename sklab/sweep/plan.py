@@ -9,7 +9,7 @@ from statistics import fmean
 
 from sklab.records import RunFolder, RunRecord, StudyFolder
 from sklab.spec.run import Experiment, Seed
-from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.design import run_spec
 
@@ -34,6 +34,7 @@ class Plan(Value):
 
     study: str
     seeds: Seq[Seed]
+    fraction: Fraction | None
     cells: Seq[PlannedCell]
     invalid: Seq[InvalidCell]
     asked: int
@@ -53,6 +54,7 @@ def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Exp
     return Plan(
         study=sweep.study,
         seeds=sweep.seeds,
+        fraction=sweep.fraction,
         cells=cells,
         invalid=sweep.invalid,
         asked=asked,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -20,7 +20,7 @@ Plain = Callable[[Document, Place, Any], Any]
 MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 # What a file may leave out: without a faulty one of these the rest can still be checked.
-_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "published"}
+_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "fraction", "published"}
 
 
 class ListedCell(Value):
@@ -45,6 +45,7 @@ class SweepFile(Value):
     factors: dict[str, Factor] = {}
     columns: Seq[str] | None = None
     search: Search | None = None
+    fraction: Literal["1/2", "1/4", "1/8", "1/16"] | None = None
     published: Published | None = None
 
     @field_validator("seeds")

@@ -46,7 +46,26 @@ factors:
   G: {path: model.branches.1.groups, levels: {1x: 1x, three: 3}}
 """
 SEARCH = GRID.replace("design: grid", "design: search\nsearch: {sampler: tpe, trials: 4}")
-SWEEPS = {"list": LIST, "grid": GRID, "ofat": GRID.replace("design: grid", "design: ofat"), "search": SEARCH}
+FRACTIONAL = """\
+experiment: base.yaml
+design: fractional
+fraction: 1/2
+seeds: 2
+baseline: {D: 2, r: 16, lr: 0.1}
+factors:
+  D: {path: model.branches.1.dilation, levels: [1, 2]}
+  r: {path: model.reduction, levels: [8, 16]}
+  lr: {path: train.lr, levels: [0.1, 0.2]}
+"""
+LEAVE_ONE_OUT = FRACTIONAL.replace("fractional\nfraction: 1/2", "leave_one_out")
+SWEEPS = {
+    "list": LIST,
+    "grid": GRID,
+    "fractional": FRACTIONAL,
+    "ofat": GRID.replace("design: grid", "design: ofat"),
+    "leave_one_out": LEAVE_ONE_OUT,
+    "search": SEARCH,
+}
 
 
 def write(folder: Path, sweep: str, experiment: str = EXPERIMENT) -> Path:

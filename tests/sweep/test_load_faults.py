@@ -24,6 +24,9 @@ def with_factor(**keys: Any) -> str:
     return changed(GRID, factors={**FACTORS, "r": {**FACTORS["r"], **keys}})
 
 
+DESIGNS = "list, grid, fractional, ofat, leave_one_out, search"
+
+
 @pytest.mark.parametrize(
     ("sweep", "place", "told"),
     [
@@ -31,8 +34,8 @@ def with_factor(**keys: Any) -> str:
         (changed(LIST, study=3), "study", "wrong type; found 3; allowed: text"),
         (changed(LIST, experiment=None), "experiment", "missing"),
         (changed(LIST, experiment="bose.yaml"), "experiment", "no such file; found \"bose.yaml\" - did you mean"),
-        (changed(LIST, design="gird"), "design", "allowed: list, grid, ofat, search - did you mean 'grid'"),
-        (changed(LIST, design=None), "design", "missing; allowed: list, grid, ofat, search"),
+        (changed(LIST, design="gird"), "design", f"allowed: {DESIGNS} - did you mean 'grid'"),
+        (changed(LIST, design=None), "design", f"missing; allowed: {DESIGNS}"),
         (changed(LIST, seeds=0), "seeds", "found 0; allowed: a list of seeds, or how many of them"),
         (changed(LIST, seeds=[]), "seeds", "1 or more"),
         (changed(LIST, seeds=[3, 3]), "seeds", "a seed stands twice"),

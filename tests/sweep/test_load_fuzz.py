@@ -32,7 +32,8 @@ KEYS = [
     "r",
     "G",
 ]
-WORDS = ["list", "grid", "search", "16", "one", "2x", "sk", ".", "model.branches.1.groups", "sknet50", "image_folder"]
+WORDS = ["list", "grid", "search", "fractional", "leave_one_out", "1/4", "16", "one", "2x", "sk", "."]
+WORDS += ["model.branches.1.groups", "sknet50", "image_folder"]
 known = st.sampled_from([*KEYS, *WORDS])
 numbers = st.sampled_from([0, 1, -1, 2, 3, 16, 10**17, 0.0, 0.5, -0.5, 1e-300, 1e300])
 scalars = st.none() | st.booleans() | numbers | known | st.text(max_size=5)
@@ -83,7 +84,13 @@ def full(text: str, baseline: str, column: str) -> Any:
     return {**yaml.safe_load(text), "published": {"source": "s", "data": "d", "rows": rows}, "columns": [column]}
 
 
-TREES = [full(text, "r=16, G=1x", "r") if name != "list" else full(text, "one", "M") for name, text in SWEEPS.items()]
+NAMED = {
+    "list": ("one", "M"),
+    "fractional": ("D=2, r=16, lr=0.1", "r"),
+    "leave_one_out": ("full model", "r"),
+}  # the baseline's name and a column; in the other sweeps:
+OTHERS = ("r=16, G=1x", "r")
+TREES = [full(text, *NAMED.get(name, OTHERS)) for name, text in SWEEPS.items()]
 
 
 def test_what_the_mistakes_are_made_in_is_sound(folder: Path) -> None:
