@@ -50,7 +50,8 @@ def plan_text(plan: Plan) -> str:
     header = ("cell", "Mparams", "MMACs", "done", "diverged", "failed", "to run")
     invalid = [f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid]
     asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
-    return "\n".join([aligned(header, rows), *invalid, *asked, _plan_sum(plan)])
+    lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
+    return "\n".join([aligned(header, rows), *invalid, *asked, *(lacking if plan.unevaluated else []), _plan_sum(plan)])
 
 
 def _plan_sum(plan: Plan) -> str:

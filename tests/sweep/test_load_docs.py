@@ -15,7 +15,7 @@ from sklab.sweep.load import load_experiment, load_sweep
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"), re.S | re.M)
 YAML = [text for kind, text in BLOCKS if kind == "yaml"]
-LIST, NETWORKS, GRID, OFAT, SEARCH, PUBLISHED, EXPERIMENT, FAULTY = YAML
+LIST, NETWORKS, GRID, OFAT, SEARCH, SIZES, PUBLISHED, EXPERIMENT, FAULTY = YAML
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def load(text: str) -> Sweep:
 @pytest.mark.usefixtures("_project")
 @pytest.mark.parametrize(
     ("text", "cells", "invalid"),
-    [(LIST, 2, 0), (NETWORKS, 6, 0), (GRID, 6, 3), (OFAT, 6, 0), (SEARCH, 1, 0), (PUBLISHED, 2, 0)],
+    [(LIST, 2, 0), (NETWORKS, 6, 0), (GRID, 6, 3), (OFAT, 6, 0), (SEARCH, 1, 0), (SIZES, 2, 0), (PUBLISHED, 2, 0)],
 )
 def test_every_sweep_on_the_page_loads(text: str, cells: int, invalid: int) -> None:
     sweep = load(text)
