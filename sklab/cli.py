@@ -152,10 +152,33 @@ def _evaluate(options: argparse.Namespace) -> int:
     from sklab.text import evaluation_text
     from sklab.training.evaluate import evaluate
 
-    run = find_run(options.run, options.results)
-    evaluation = evaluate(run, options.size, "cuda" if find_gpus() else "cpu")
+    device, study = "cuda" if find_gpus() else "cpu", _study(options.run, options)
+    if study.sweep_file.exists():
+        return _evaluate_study(study, options, device)
+    evaluation = evaluate(find_run(options.run, options.results), options.size, device)
     print(evaluation.model_dump_json(indent=1) if options.json else evaluation_text(evaluation))
     return _COMPLETE
+
+
+def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str) -> int:
+    """Evaluate every complete run of a study, each told as it ends; one without weights does not stop the others."""
+    import json
+
+    from sklab.text import evaluation_text
+    from sklab.training.evaluate import evaluate_study
+
+    evaluations, failed = [], False
+    for record, outcome in evaluate_study(study, options.size, device):
+        run = f"{record.cell}, seed {record.spec.seed}"
+        if isinstance(outcome, SklabError):
+            failed = True
+            print(f"sklab: {run}: {outcome}", file=sys.stderr, flush=True)
+            continue
+        evaluations.append(outcome.model_dump(mode="json"))
+        print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.json:
+        print(json.dumps(evaluations, indent=1))
+    return _SOME_FAILED if failed else _COMPLETE
 
 
 def _load(options: argparse.Namespace) -> Sweep:
@@ -217,8 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(train)
     _add_results(train)
     _add_running(train)
-    evaluate = command("evaluate", _evaluate, "evaluate a finished run, at another image size if asked")
-    evaluate.add_argument("run", metavar="RUN", help="a run's folder, STUDY/key, or its key")
+    evaluate = command("evaluate", _evaluate, "evaluate finished runs, at another image size if asked")
+    evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
     evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
     _add_results(evaluate)
     _add_json(evaluate)

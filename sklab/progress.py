@@ -50,6 +50,9 @@ class PlainProgress:
     def ended(self, record: RunRecord, state: State) -> None:
         self._say(f"{_counts(state)}  {_result(record)}")
 
+    def note(self, text: str, state: State) -> None:
+        self._say(f"{_counts(state)}  {text}")
+
     def look(self, state: State) -> None:
         if state.running and time.monotonic() - self._last >= _PLAIN_EVERY:
             self._say(f"{_counts(state)}  running: " + "; ".join(_running_line(state)))
@@ -67,6 +70,9 @@ class LiveProgress:
 
     def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
         self._live.console.print(Text(_result(record)))
+
+    def note(self, text: str, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
+        self._live.console.print(Text(text))
 
     def look(self, state: State) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)

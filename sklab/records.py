@@ -24,7 +24,7 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.data import AnyData
 from sklab.spec.run import RunSpec
 from sklab.spec.sweep import Metric, Sweep
-from sklab.spec.values import Value
+from sklab.spec.values import Seq, Value
 
 Status = Literal["complete", "diverged", "failed"]
 FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
@@ -46,7 +46,11 @@ class Tracking(Value):
 
 
 class RunOrder(Value):
-    """`run.json`: what control asks of compute."""
+    """`run.json`: what control asks of compute.
+
+    sizes  pixels a side at which the kept weights are evaluated once the run is complete. They change nothing about
+           the run and so are no part of its spec: a later order may ask for others.
+    """
 
     key: str
     study: str
@@ -55,6 +59,7 @@ class RunOrder(Value):
     spec: RunSpec
     code: Code
     tracking: Tracking = Tracking()
+    sizes: Seq[int] = ()
 
 
 class Hardware(Value):
@@ -162,6 +167,19 @@ class RunFolder:
     def evaluation_file(self, size: int) -> Path:
         return self.path / f"evaluation-{size}.json"
 
+    def read_evaluation(self, size: int) -> Evaluation | None:
+        """The evaluation at `size`; None when there is none, or none that can be read, which is then made again."""
+        try:
+            return Evaluation.model_validate_json(self.evaluation_file(size).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def lacking(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
+        """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""
+        if record is None or record.status != "complete":
+            return ()
+        return tuple(size for size in sizes if self.read_evaluation(size) is None)
+
     @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
@@ -211,8 +229,9 @@ class RunFolder:
         return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
 
     def begin_attempt(self) -> None:
-        """Move what an earlier attempt left into `attempts/<its number>/`; weights without a record are dropped."""
-        self.weights_file.unlink(missing_ok=True)
+        """Move what an earlier attempt left into `attempts/<its number>/`; its weights and evaluations are dropped."""
+        for file in (self.weights_file, *self.path.glob("evaluation-*.json")):
+            file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:
             return
@@ -265,6 +284,12 @@ class StudyFolder:
         with collector_paused():
             found = ((key, self.run(key).read_record()) for key in wanted)
             return {key: record for key, record in found if record is not None}
+
+    def evaluations(self, keys: Iterable[str], sizes: Iterable[int]) -> dict[str, dict[int, Evaluation]]:
+        """The evaluations at `sizes` that the runs of `keys` have, by key and size."""
+        wanted = tuple(sizes)
+        found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
+        return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
 
 
 def find_run(name: str, results: Path) -> RunFolder:

@@ -51,7 +51,9 @@ def plan_text(plan: Plan) -> str:
     invalid = [f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid]
     asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
     part = [f"fraction: {plan.fraction}"] if plan.fraction else []
-    return "\n".join([aligned(header, rows), *invalid, *asked, *part, _plan_sum(plan)])
+    lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
+    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else [])]
+    return "\n".join([aligned(header, rows), *more, _plan_sum(plan)])
 
 
 def _plan_sum(plan: Plan) -> str:

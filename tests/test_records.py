@@ -25,6 +25,21 @@ def test_orders_and_records_come_back_as_they_went(tmp_path, toy_order):
     assert StudyFolder(tmp_path).path.joinpath("run/record.json").exists()
 
 
+def test_an_order_from_before_there_were_sizes_is_read(tmp_path, toy_order):
+    run, order = RunFolder(tmp_path), toy_order()
+    run.order_file.write_text(order.model_dump_json(exclude={"sizes"}))
+    assert run.read_order() == order
+    assert order.model_copy(update={"sizes": (320,)}).spec.key == order.key
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"key": "abc"}'])
+def test_an_evaluation_that_can_not_be_read_is_lacking(tmp_path, toy_order, torn):
+    run, complete = RunFolder(tmp_path), record_of(toy_order())
+    run.evaluation_file(320).write_text(torn)
+    assert run.lacking(complete, (224, 320)) == (224, 320)
+    assert run.lacking(record_of(toy_order(), status="diverged"), (320,)) == run.lacking(None, (320,)) == ()
+
+
 def test_a_key_is_kept_through_the_file(tmp_path, toy_order):
     run, order = RunFolder(tmp_path / "run"), toy_order()
     run.write_order(order)
@@ -86,6 +101,7 @@ def test_a_new_attempt_moves_the_old_one_out_of_the_way(tmp_path, toy_order):
 def test_weights_without_a_record_are_dropped_by_the_next_attempt(tmp_path):
     run = RunFolder(tmp_path)
     run.weights_file.write_bytes(b"of a run that was killed before its record")
+    run.evaluation_file(320).write_text("of weights that are no more")
     run.begin_attempt()
     assert list(tmp_path.iterdir()) == []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sklab.records import RunRecord
@@ -19,7 +19,10 @@ DIGITS = 12  # significant digits in the frame: all that a sum leaves certain, s
 
 @dataclass(frozen=True)
 class Run:
-    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`."""
+    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`.
+
+    errors  in % at the sweep's further sizes, by pixels a side, as far as the run has been evaluated there
+    """
 
     seed: int
     key: str
@@ -27,6 +30,16 @@ class Run:
     value: float | None = None
     reason: str = ""
     record: RunRecord | None = None
+    errors: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AtSize:
+    """The error in % at a further size, over the `n` runs evaluated there: mean, half width of its 95 % interval."""
+
+    n: int
+    mean: float | None
+    half: float | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Row:
     baseline            the comparison with the baseline; None on the baseline's own row
     best                the comparison with the row of lowest mean; None on that row
     standing            what the comparison with the best row allows to say
+    at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
     params, macs        of the network; macs of one forward pass of one image
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     invalid             why the cell can't exist, else ""
@@ -67,6 +81,7 @@ class Row:
     baseline: Comparison | None = None
     best: Comparison | None = None
     standing: Standing = ""
+    at_size: Mapping[int, AtSize] = field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
     train_seconds: float | None = None
@@ -106,12 +121,12 @@ class AblationTable:
 
 
 def _flat(sweep: Sweep, row: Row) -> dict[str, Any]:
-    return {"cell": row.name, **_factors(sweep, row), **_result(row), **_cost(row), **_published(row), **_runs(row)}
+    ours = {**_result(row), **_sizes(sweep, row), **_cost(row), **_published(sweep, row), **_runs(sweep, row)}
+    return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
 
 
-def _factors(sweep: Sweep, row: Row) -> dict[str, str]:
+def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:
     """The factors under their own names, set apart where one is called like a column of ours."""
-    ours = {"cell", *_result(row), *_cost(row), *_published(row), *_runs(row)}
     return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
 
 
@@ -133,23 +148,47 @@ def _comparison(name: str, comparison: Comparison | None) -> dict[str, float | N
     return {f"vs_{name}_{part}": _rounded(getattr(comparison, part, None)) for part in parts}
 
 
+def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for size in sweep.sizes:
+        there = row.at_size.get(size, AtSize(0, None, None))
+        numbers = {"n": there.n, "mean": _rounded(there.mean), "half": _rounded(there.half)}
+        said |= {f"error_{size}_{part}": number for part, number in numbers.items()}
+    return said
+
+
 def _cost(row: Row) -> dict[str, Any]:
     measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
     return {"params": row.params, "macs": row.macs, **{name: _rounded(getattr(row, name)) for name in measured}}
 
 
-def _published(row: Row) -> dict[str, Any]:
+def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
     parts = ("error", "params", "gmacs", "verified")
-    return {f"published_{part}": getattr(row.published, part, None) for part in parts}
+    errors = row.published.errors if row.published else {}
+    return {
+        **{f"published_{part}": getattr(row.published, part, None) for part in parts},
+        **{f"published_error_{size}": errors.get(size) for size in published_sizes(sweep)},
+    }
 
 
-def _runs(row: Row) -> dict[str, str]:
+def published_sizes(sweep: Sweep) -> tuple[int, ...]:
+    """The further sizes that any published error of the sweep is for."""
+    rows = sweep.published.rows.values() if sweep.published else ()
+    return tuple(sorted({size for row in rows for size in row.errors}))
+
+
+def _runs(sweep: Sweep, row: Row) -> dict[str, str]:
     return {
         "values": " ".join(f"{run.seed}:{run.value!r}" for run in row.runs if run.value is not None),
+        **{f"values_{size}": _errors(row, size) for size in sweep.sizes},
         "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
         "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
         "invalid": row.invalid,
     }
+
+
+def _errors(row: Row, size: int) -> str:
+    return " ".join(f"{run.seed}:{run.errors[size]!r}" for run in row.runs if size in run.errors)
 
 
 def _rounded(number: float | None) -> float | None:

@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 
 from sklab.analysis import stats
-from sklab.analysis.rows import AblationTable, Comparison, Row, Run, Standing
-from sklab.records import RunRecord
+from sklab.analysis.rows import AblationTable, AtSize, Comparison, Row, Run, Standing
+from sklab.records import Evaluation, RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
 
+Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
+_NONE: Evaluations = {}
 
-def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord]) -> AblationTable:
-    """The table of `sweep` from the ended runs at hand, by key. Only complete runs enter its numbers."""
-    runs = [_runs(sweep, cell, records) for cell in sweep.cells]
+
+def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: Evaluations = _NONE) -> AblationTable:
+    """The table of `sweep` from the ended runs at hand, by key, and their evaluations at its further sizes.
+
+    Only complete runs enter its numbers.
+    """
+    runs = [_runs(sweep, cell, records, evaluations) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
@@ -30,6 +36,7 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord]) -> AblationTa
             half=_number(estimate.half[at]),
             baseline=against_baseline[at],
             best=against_best[at],
+            at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
         )
         for at, cell in enumerate(sweep.cells)
@@ -37,12 +44,13 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord]) -> AblationTa
     return AblationTable(sweep, (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid)))
 
 
-def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord]) -> tuple[Run, ...]:
+def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations) -> tuple[Run, ...]:
     planned = [(seed, cell.runs[seed]) for seed in sweep.seeds if seed in cell.runs]
-    return tuple(_run(seed, key, records.get(key), sweep.metric) for seed, key in planned)
+    errors = {key: {size: one.val_error for size, one in evaluations.get(key, {}).items()} for _, key in planned}
+    return tuple(_run(seed, key, records.get(key), sweep.metric, errors[key]) for seed, key in planned)
 
 
-def _run(seed: int, key: str, record: RunRecord | None, metric: Metric) -> Run:
+def _run(seed: int, key: str, record: RunRecord | None, metric: Metric, errors: Mapping[int, float]) -> Run:
     if record is None:
         return Run(seed, key, "missing", reason="no record yet")
     if record.status != "complete":
@@ -51,7 +59,12 @@ def _run(seed: int, key: str, record: RunRecord | None, metric: Metric) -> Run:
     value = record.value(metric)
     if value is None:
         return Run(seed, key, "failed", reason=f"the record has no {metric.name}", record=record)
-    return Run(seed, key, "complete", value=value, record=record)
+    return Run(seed, key, "complete", value=value, record=record, errors=errors)
+
+
+def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
+    estimate = stats.mean_interval([run.errors.get(size, math.nan) for run in runs])
+    return AtSize(int(estimate.n), _number(float(estimate.mean)), _number(float(estimate.half)))
 
 
 def _values(sweep: Sweep, runs: tuple[Run, ...]) -> list[float]:

@@ -31,12 +31,15 @@ def work(job: Job, slot: Slot) -> None:
 
 
 def begin(job: Job) -> bool:
-    """Clear the folder for a new attempt. False when the run has meanwhile been finished by somebody else."""
+    """Clear the folder for a new attempt, or leave a finished run to be evaluated.
+
+    False when nothing is left to do: the run has meanwhile been finished by somebody else.
+    """
     if job.task == "train":
         folder = RunFolder(job.folder)
         record = folder.read_record()
         if record is not None and record.final:
-            return False
+            return bool(folder.lacking(record, folder.read_order().sizes))
         folder.begin_attempt()
     return True
 
@@ -48,10 +51,13 @@ def perform(job: Job, slot: Slot) -> None:
     torch.set_num_threads(slot.threads)
     device = torch.device("cuda" if slot.gpu is not None else "cpu")
     if job.task == "train":
+        from sklab.training.evaluate import evaluate_lacking
         from sklab.training.run import train
 
         folder = RunFolder(job.folder)
-        train(folder.read_order(), folder, device)
+        order = folder.read_order()
+        record = folder.read_record() or train(order, folder, device)
+        evaluate_lacking(folder, record, order.sizes, device.type)
     else:
         from sklab.training.check import check
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.tables import Evaluations, ablation_table
 from sklab.records import RunRecord, StudyFolder, collector_paused, write_whole
 from sklab.report.terminal import terminal_table
 from sklab.spec.sweep import Sweep
@@ -52,9 +52,10 @@ def study_table(folder: Path) -> AblationTable:
         return ablation_table(*load(folder))
 
 
-def load(folder: Path) -> tuple[Sweep, dict[str, RunRecord]]:
-    """The sweep of the study in `folder` and the records of its runs that have ended, by key."""
+def load(folder: Path) -> tuple[Sweep, dict[str, RunRecord], Evaluations]:
+    """The sweep of the study in `folder`, the records of its runs that have ended, by key, and their evaluations at the
+    sweep's further sizes."""
     study = StudyFolder(folder)
     sweep = study.read_sweep()
     keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
-    return sweep, study.records(keys)
+    return sweep, study.records(keys), study.evaluations(keys, sweep.sizes)

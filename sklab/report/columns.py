@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sklab.analysis.rows import AblationTable, Comparison, Row, Standing
+from sklab.analysis.rows import AblationTable, AtSize, Comparison, Row, Standing, published_sizes
 from sklab.report.escape import clean
-from sklab.spec.sweep import Metric, Published
+from sklab.spec.sweep import Metric, Published, Sweep
 
 NOTHING = "–"
 DAGGER = "†"
@@ -56,11 +56,12 @@ class Column:
 
 def columns(table: AblationTable) -> tuple[Column, ...]:
     """The columns of this study, from left to right."""
-    published = _published(table.sweep.published) if table.sweep.published else ()
+    published = _published(table.sweep, table.sweep.published) if table.sweep.published else ()
     return (
         *_identity(table),
         *_result(table.sweep.metric),
         *_comparison(table.sweep.metric),
+        *(column for size in table.sweep.sizes for column in _at_size(size)),
         *_cost(table),
         *published,
     )
@@ -170,6 +171,25 @@ def _adjusted(against: Comparison) -> str:
     return NO_TEST if against.adjusted is None else p_text(against.adjusted)
 
 
+def _at_size(size: int) -> tuple[Column, ...]:
+    group = f"error at {size} px (%)"
+    mean = (
+        f"mean error of the kept weights, those of the last epoch, on validation images of {size} pixels a side, over "
+        "the runs that were evaluated there; lower is better"
+    )
+    n = f"complete runs evaluated at {size} pixels, of those planned"
+    half = "half width of the 95 % t interval of that mean"
+
+    def there(row: Row) -> AtSize:
+        return row.at_size.get(size, AtSize(0, None, None))
+
+    return (
+        Column(group, group, "mean", mean, lambda row: fixed(there(row).mean, 2), f"{size} px %"),
+        Column("±95%", group, "±95%", half, lambda row: fixed(there(row).half, 2), "±95%"),
+        Column(f"n at {size} px", group, "n", n, lambda row: f"{there(row).n}/{row.planned}", "n"),
+    )
+
+
 def _cost(table: AblationTable) -> tuple[Column, ...]:
     def column(name: str, field: str, scales: tuple[Scale, ...], legend: str, short: str) -> Column:
         _, divisor, unit, digits = scale((getattr(row, field) for row in table.rows), scales)
@@ -190,17 +210,24 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
     )
 
 
-def _published(published: Published) -> tuple[Column, ...]:
+def _published(sweep: Sweep, published: Published) -> tuple[Column, ...]:
     group = f"published, {clean(published.data)}"
-
-    def error(row: Row) -> str:
-        figure = row.published
-        return NOTHING if figure is None else f"{figure.error:.2f}{'' if figure.verified else DAGGER}"
-
     legend = f"the figure of {clean(published.source)}, on {clean(published.data)}"
     params, gmacs = "parameters as published, 10^6", "multiply-accumulates as published, 10^9"
     return (
-        Column("published error (%)", group, "error (%)", legend, error, "publ. %", measured=False),
+        Column("published error (%)", group, "error (%)", legend, _published_error(None), "publ. %", measured=False),
+        *(
+            Column(
+                f"published error at {size} px (%)",
+                group,
+                f"at {size} px (%)",
+                f"the same at {size} pixels a side",
+                _published_error(size),
+                f"publ. {size} %",
+                measured=False,
+            )
+            for size in published_sizes(sweep)
+        ),
         Column(
             "published params (M)",
             group,
@@ -212,6 +239,18 @@ def _published(published: Published) -> tuple[Column, ...]:
         ),
         Column("published GMACs", group, "GMACs", gmacs, lambda row: _figure(row, "gmacs", 2), "", measured=False),
     )
+
+
+def _published_error(size: int | None) -> Text:
+    """The published error at `size`, or the main one, with a dagger where it was not verified."""
+
+    def text(row: Row) -> str:
+        figure = row.published
+        error = None if figure is None else figure.error if size is None else figure.errors.get(size)
+        dagger = DAGGER if figure and error is not None and not figure.verified else ""
+        return fixed(error, 2) + dagger
+
+    return text
 
 
 def _figure(row: Row, field: str, digits: int) -> str:

@@ -65,6 +65,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "words": words,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
+        "error": lambda run, size: fixed(run.errors[size], 4),
         "table_markdown": table_markdown(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
     }

@@ -110,7 +110,7 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *invalid)
+    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid)
 
 
 def run_texts(row: Row) -> list[str]:
@@ -171,6 +171,22 @@ def _against_baseline(table: AblationTable) -> str:
 
 def _unfinished(row: Row) -> str:
     return f"{clean(row.name)}: {'; '.join(run_texts(row))}"
+
+
+def _unevaluated(table: AblationTable) -> tuple[str, ...]:
+    """For each further size, the complete runs that were not evaluated there, and the remedy."""
+    lacking = {size: [said for row in table.rows if (said := _lacking(row, size))] for size in table.sweep.sizes}
+    return tuple(
+        f"complete but not evaluated at {size} px: {listed(names)}; the same sweep again does only that, and so does "
+        f"`sklab evaluate {clean(table.sweep.study)} --size {size}`"
+        for size, names in lacking.items()
+        if names
+    )
+
+
+def _lacking(row: Row, size: int) -> str:
+    seeds = [str(run.seed) for run in row.runs if run.state == "complete" and size not in run.errors]
+    return f"{row.name} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})" if seeds else ""
 
 
 def _fewer_seeds(row: Row) -> str:

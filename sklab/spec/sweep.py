@@ -36,11 +36,16 @@ class Metric(Value):
 
 
 class PublishedRow(Value):
-    """A figure from the literature. `error` in %, `params` in millions, `gmacs` in 10^9 multiply-accumulates."""
+    """A figure from the literature. `error` in %, `params` in millions, `gmacs` in 10^9 multiply-accumulates.
+
+    errors  the error in % at further evaluation sizes, by pixels a side
+    """
 
     error: float = Field(gt=0)
     params: float | None = Field(default=None, gt=0)
     gmacs: float | None = Field(default=None, gt=0)
+    # the keys of a YAML or JSON mapping are text
+    errors: dict[Annotated[int, Strict(False)], Annotated[float, Field(gt=0)]] = {}
     verified: bool = False
 
 
@@ -112,7 +117,10 @@ class InvalidCell(Value):
 
 
 class Sweep(Value):
-    """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings are laid over it."""
+    """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings are laid over it.
+
+    sizes  pixels a side at which the kept weights of every run are evaluated besides; no part of a run's key
+    """
 
     study: StudyName
     question: str = ""
@@ -121,6 +129,7 @@ class Sweep(Value):
     design: Design
     seeds: Seq[Seed] = Field(min_length=1)
     metric: Metric = Metric()
+    sizes: Seq[int] = ()
     baseline: str
     columns: Seq[str]
     cells: Seq[Cell]

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sklab.errors import Fault, FaultyInputError
+from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
-from sklab.sweep.design import complete
+from sklab.sweep.design import complete, lay, resolve
 from sklab.sweep.drafts import Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
 from sklab.sweep.experimentfile import Base, read_experiment
 from sklab.sweep.faults import distinct
@@ -112,6 +112,7 @@ def _built(document: Document, written: SweepFile, base: Base, faults: Sequence[
     made, wrong = make(base, drafts, written.seeds)
     if drafts and not base.faults and not wrong:
         wrong = [*same_runs(document, drafts, made), *_misplaced(document, written, made)]
+        wrong += _out_of_sight(document, written, base, made)
     if told := [*faults, *wrong, *same_names(document, drafts)]:
         raise FaultyInputError(distinct(told))
     return _sweep(written, base, made)
@@ -129,6 +130,18 @@ def _misplaced(document: Document, written: SweepFile, made: Sequence[Made]) -> 
             yield unknown(document, ("published", "rows", row), "cell", row, names)
 
 
+def _out_of_sight(document: Document, written: SweepFile, base: Base, made: Sequence[Made]) -> Iterator[Fault]:
+    """Evaluation sizes that the data of a cell can't be seen at."""
+    cells = [cell for cell in made if isinstance(cell, Cell)] if written.sizes else []
+    distinct_data = dict.fromkeys(resolve(lay(base.tree, cell.settings)).data for cell in cells)
+    for at, size in enumerate(written.sizes):
+        for data in distinct_data:
+            try:
+                data.at_size(size)
+            except SklabError as error:
+                yield document.fault(("sizes", at), str(error))
+
+
 def _baseline_name(written: SweepFile) -> str:
     return str(written.baseline) if written.design == "list" else chosen_cell(written, start_of(written)).name
 
@@ -136,7 +149,7 @@ def _baseline_name(written: SweepFile) -> str:
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
-    shared = {"study", "design", "seeds", "metric", "factors", "search", "published"}
+    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "published"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),

@@ -29,7 +29,8 @@ class PlannedCell(Value):
 class Plan(Value):
     """`missing` counts runs to train, failed ones included; for a search, `asked` more cells will be asked for.
 
-    `seconds` is the estimated wall time for `slots` runs at a time, None before any run of the study is finished.
+    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `seconds` is the estimated wall
+    time of `missing` for `slots` runs at a time, None before any run of the study is finished.
     """
 
     study: str
@@ -40,6 +41,7 @@ class Plan(Value):
     asked: int
     done: int
     missing: int
+    unevaluated: int
     slots: int
     seconds: float | None
 
@@ -60,6 +62,7 @@ def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Exp
         asked=asked,
         done=sum(cell.done for cell in cells),
         missing=missing,
+        unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
         slots=slots,
         seconds=_estimate(sweep, records, asked, slots),
     )

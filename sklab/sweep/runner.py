@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,9 +49,12 @@ class State:
 
 
 class Progress(Protocol):
-    """Who shows how a study goes: `ended` once per run that ended, `look` about once a second."""
+    """Who shows how a study goes: `ended` once per run trained, `note` what else there is to say, `look` about once a
+    second."""
 
     def ended(self, record: RunRecord, state: State) -> None: ...
+
+    def note(self, text: str, state: State) -> None: ...
 
     def look(self, state: State) -> None: ...
 
@@ -58,7 +62,8 @@ class Progress(Protocol):
 def run_study(
     sweep: Sweep, folder: StudyFolder, launcher: Launcher, code: Code, tracking: Tracking, progress: Progress
 ) -> bool:
-    """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete now.
+    """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
+    evaluated at the sweep's sizes now.
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
@@ -69,9 +74,10 @@ def run_study(
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
         index = StudyIndex(folder.index_file, sweep, records)
-        if index.remaining:
+        unevaluated = _unevaluated(sweep, folder, records)
+        if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
-        return _Runner(index, folder, launcher, code, tracking, progress, records).run()
+        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated).run()
 
 
 class _Runner:
@@ -84,11 +90,14 @@ class _Runner:
         tracking: Tracking,
         progress: Progress,
         records: dict[str, RunRecord],
+        unevaluated: list[Todo],
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
-        self._done = sum(record.status == "complete" for record in records.values())
+        self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
+        self._lacking = False
+        self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._durations: list[float] = []
         self._written = index.sweep
@@ -101,12 +110,16 @@ class _Runner:
             self._fill()
             self._progress.look(self._state())
         self._keep_sweep()
-        return not self._failed
+        return not (self._failed or self._lacking)
 
     def _fill(self) -> None:
-        while len(self._running) < self._launcher.capacity and (todo := self._index.next()):
+        while len(self._running) < self._launcher.capacity and (todo := self._next()):
             self._keep_sweep()
             self._start(todo)
+
+    def _next(self) -> Todo | None:
+        """What is to be trained and then what only lacks an evaluation, so that estimates are made from trainings."""
+        return self._index.next() or (self._late.popleft() if self._late else None)
 
     def _keep_sweep(self) -> None:
         """Write down the cells that a search has found before the first run of one of them starts."""
@@ -124,6 +137,7 @@ class _Runner:
             spec=run_spec(sweep, todo.cell, todo.seed),
             code=self._code,
             tracking=self._tracking,
+            sizes=sweep.sizes,
         )
         run = self._folder.run(todo.key)
         run.write_order(order)
@@ -134,18 +148,40 @@ class _Runner:
         run = RunFolder(ended.job.folder)
         order, since = self._running.pop(run)
         record = run.read_record() or _died(order, run, ended.exitcode)
-        self._index.tell(record)
+        if record.key not in self._late_keys:
+            self._index.tell(record)
         self._done += record.status == "complete"
         self._failed += record.status != "complete"
         self._durations.append(time.monotonic() - since)
-        self._progress.ended(record, self._state())
+        if record.key not in self._late_keys:
+            self._progress.ended(record, self._state())
+        self._tell_evaluations(order, run, record)
+
+    def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
+        lacking = run.lacking(record, order.sizes)
+        self._lacking = self._lacking or bool(lacking)
+        for size in order.sizes if record.status == "complete" else ():
+            evaluation = run.read_evaluation(size)
+            said = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
+            self._progress.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {said}", self._state())
 
     def _state(self) -> State:
         moment = time.monotonic()
         running = tuple((order, run, moment - since) for run, (order, since) in self._running.items())
         return State(
-            self._done, self._failed, self._index.remaining, self._launcher.capacity, running, tuple(self._durations)
+            self._done,
+            self._failed,
+            self._index.remaining + len(self._late),
+            self._launcher.capacity,
+            running,
+            tuple(self._durations),
         )
+
+
+def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
+    """The complete runs that lack an evaluation: its size was added later, or something went wrong after the record."""
+    planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in sweep.cells)
+    return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 
 
 def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:

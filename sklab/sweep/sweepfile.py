@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -20,7 +20,7 @@ Plain = Callable[[Document, Place, Any], Any]
 MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 # What a file may leave out: without a faulty one of these the rest can still be checked.
-_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "fraction", "published"}
+_OPTIONAL = {"study", "question", "seeds", "metric", "sizes", "columns", "search", "fraction", "published"}
 
 
 class ListedCell(Value):
@@ -40,6 +40,7 @@ class SweepFile(Value):
     design: Design
     seeds: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)
     metric: Metric = Metric()
+    sizes: Seq[Annotated[int, Field(ge=1)]] = Field(default=(), description="a list of image sizes, in pixels a side")
     baseline: Any
     cells: Seq[ListedCell] = ()
     factors: dict[str, Factor] = {}
@@ -54,6 +55,13 @@ class SweepFile(Value):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands twice")
         return seeds
+
+    @field_validator("sizes")
+    @classmethod
+    def _distinct_sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(sizes)) < len(sizes):
+            raise ValueError("a size stands twice")
+        return sizes
 
     @property
     def columns_at_hand(self) -> tuple[str, ...]:

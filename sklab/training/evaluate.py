@@ -1,8 +1,10 @@
-"""The kept weights of a run on its validation images, at the size it was trained at or another."""
+"""The kept weights of runs on their validation images, at the size they were trained at or another."""
 
 from __future__ import annotations
 
 import os
+import traceback
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -11,20 +13,22 @@ from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import Evaluation, RunFolder, RunRecord, write_whole
+from sklab.records import Evaluation, RunFolder, RunRecord, StudyFolder, write_whole
 from sklab.training.loss import Scores
 
 
 def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluation:
     """Evaluate the run in `folder` at `size` pixels a side (None: as trained) and write `evaluation-<size>.json`.
 
-    On the CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and
-    val_loss come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its
-    data set can't have this size, or when the data are missing.
+    The data are looked for where the run's last order says, for they may have been moved since it was trained. On the
+    CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and val_loss
+    come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its data set
+    can't have this size, or when the data are missing.
     """
     record, device = _complete(folder), torch.device(device_type)
     experiment = record.spec.experiment
-    data = experiment.data.at_size(experiment.data.image_size if size is None else size)
+    data = folder.read_order().spec.experiment.data
+    data = data.at_size(data.image_size if size is None else size)
     if device_type == "cpu" and record.hardware is not None:
         torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
     network = _network(folder, record, device)
@@ -44,6 +48,43 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     )
     write_whole(folder.evaluation_file(data.image_size), evaluation.model_dump_json(indent=1))
     return evaluation
+
+
+def evaluate_lacking(folder: RunFolder, record: RunRecord, sizes: Iterable[int], device_type: str) -> None:
+    """Evaluate the run at those of `sizes` that it lacks; nothing for one that is not complete.
+
+    Never raises: the record stands on disk before this begins, and nothing that goes wrong here (larger images may well
+    not fit into memory) may take the finished training with it. The log has the traceback; who ordered the evaluation
+    sees that its file is not there, and the next `sklab sweep` tries again.
+    """
+    for size in folder.lacking(record, sizes):
+        try:
+            evaluate(folder, size, device_type)
+        except Exception:  # told by the file that is not there
+            traceback.print_exc()
+
+
+def evaluate_study(
+    study: StudyFolder, size: int | None, device_type: str
+) -> Iterator[tuple[RunRecord, Evaluation | SklabError]]:
+    """Every complete run of the study with its evaluation at `size` (None: as trained), or why there is none.
+
+    An evaluation that is there already is read, not made again. Raises SklabError, before the first, when no run is
+    complete or a data set can't have this size.
+    """
+    keys = [key for cell in study.read_sweep().cells for key in cell.runs.values()]
+    complete = [record for record in study.records(keys).values() if record.status == "complete"]
+    if not complete:
+        raise SklabError(f"{study.path}: no run is complete yet; only complete runs can be evaluated")
+    sizes = [record.spec.experiment.data.image_size if size is None else size for record in complete]
+    for record, wanted in zip(complete, sizes, strict=True):
+        record.spec.experiment.data.at_size(wanted)
+    for record, wanted in zip(complete, sizes, strict=True):
+        try:
+            run = study.run(record.key)
+            yield record, run.read_evaluation(wanted) or evaluate(run, wanted, device_type)
+        except SklabError as error:
+            yield record, error
 
 
 def _complete(folder: RunFolder) -> RunRecord:

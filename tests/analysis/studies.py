@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklab.records import Code, Hardware, RunRecord, StudyFolder
+from sklab.records import Code, Evaluation, Hardware, RunRecord, StudyFolder
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep
 
@@ -69,7 +69,23 @@ def make_records(errors: Mapping[str, Sequence[float | None]], **changes: Any) -
     return {record.key: record for record in made}
 
 
-def write_study(path: Path, sweep: Sweep, records: Mapping[str, RunRecord]) -> Path:
+def make_evaluations(size: int, errors: Mapping[str, Sequence[float | None]]) -> dict[str, dict[int, Evaluation]]:
+    """An evaluation at `size` for each error, as `make_records` makes runs."""
+    numbers = {"image_size": size, "images": 100, "val_loss": 1.0, "device": "cpu", "torch": "2.13.0"}
+    return {
+        key_of(cell, seed): {size: Evaluation(key=key_of(cell, seed), data=_BASE.data, val_error=error, **numbers)}
+        for cell, of_cell in errors.items()
+        for seed, error in enumerate(of_cell)
+        if error is not None
+    }
+
+
+def write_study(
+    path: Path,
+    sweep: Sweep,
+    records: Mapping[str, RunRecord],
+    evaluations: Mapping[str, Mapping[int, Evaluation]] | None = None,
+) -> Path:
     """The study on disk, as control and compute leave it; each run has learning curves that end at its errors."""
     folder = StudyFolder(path)
     folder.write_sweep(sweep)
@@ -79,6 +95,8 @@ def write_study(path: Path, sweep: Sweep, records: Mapping[str, RunRecord]) -> P
         run.write_record(record)
         run.log_file.write_text("epoch 1\n")
         run.metrics_file.write_text(metrics(record))
+        for size, evaluation in (evaluations or {}).get(key, {}).items():
+            run.evaluation_file(size).write_text(evaluation.model_dump_json())
     return path
 
 

@@ -94,6 +94,40 @@ class TestEveryLauncher:
             collect(launcher, 1)
         assert run.attempt == 1
 
+    def test_evaluates_a_run_at_the_sizes_of_its_order_once_it_is_trained(self, launcher: Launcher, made: Made) -> None:
+        run = made()
+        run.write_order(run.read_order().model_copy(update={"sizes": (32,)}))
+        launcher.submit(Job("train", run.path))
+        collect(launcher, 1)
+        record, evaluation = run.read_record(), run.read_evaluation(32)
+        assert record is not None
+        assert evaluation is not None
+        assert (evaluation.val_error, evaluation.val_loss) == (record.last["val_error"], record.last["val_loss"])
+
+    def test_evaluates_a_finished_run_without_training_it_again(self, launcher: Launcher, made: Made) -> None:
+        run = made()
+        launcher.submit(Job("train", run.path))
+        collect(launcher, 1)
+        kept = {file: file.read_bytes() for file in (run.record_file, run.weights_file, run.metrics_file)}
+        run.write_order(run.read_order().model_copy(update={"sizes": (32,)}))
+        launcher.submit(Job("train", run.path))
+        collect(launcher, 1)
+        assert run.read_evaluation(32) is not None
+        assert {file: file.read_bytes() for file in kept} == kept
+        assert run.attempt == 1
+
+    def test_a_failing_evaluation_leaves_the_run_complete(self, launcher: Launcher, made: Made, capfd) -> None:
+        run = made()
+        run.write_order(run.read_order().model_copy(update={"sizes": (48, 32)}))
+        launcher.submit(Job("train", run.path))
+        assert collect(launcher, 1)[0].exitcode == 0
+        record = run.read_record()
+        assert record is not None
+        assert record.status == "complete"
+        assert run.lacking(record, (48, 32)) == (48,), "the other size is evaluated all the same"
+        log = run.log_file.read_text() if run.log_file.exists() else capfd.readouterr().err
+        assert "image size 48 is not possible; allowed: 32" in log
+
     def test_a_new_attempt_keeps_what_the_failed_one_left(self, launcher: Launcher, made: Made) -> None:
         run = made(train={"batch_size": 5000})
         for _ in range(2):

@@ -13,9 +13,33 @@ from sklab.spec.sweep import Sweep
 from sklab.sweep.load import load_experiment, load_sweep
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"), re.S | re.M)
-YAML = [text for kind, text in BLOCKS if kind == "yaml"]
-LIST, NETWORKS, GRID, FRACTIONAL, LEAVE_ONE_OUT, OFAT, SEARCH, PUBLISHED, EXPERIMENT, FAULTY = YAML
+PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
+def _yaml_by_heading() -> dict[str, str]:
+    """The YAML under each heading of the page, which has one block at most."""
+    found, heading = {}, ""
+    for part in re.findall(r"^```\w+\n.*?^```$|^#+ [^\n]*$", PAGE, re.S | re.M):
+        if part.startswith("#"):
+            heading = part.lstrip("# ")
+        elif part.startswith("```yaml"):
+            found[heading] = part.removeprefix("```yaml\n").removesuffix("```")
+    return found
+
+
+YAML = _yaml_by_heading()
+EXPERIMENT, FAULTY = "Another experiment, other settings", "When something is wrong"
+CELLS = {  # and cells that can't exist
+    "Writing a sweep": (2, 0),
+    "Paths": (6, 0),
+    "`grid`: every combination": (6, 3),
+    "`fractional`: a balanced part of the grid": (8, 0),
+    "`leave_one_out`: what each component is worth": (4, 0),
+    "`ofat`: one factor at a time": (6, 0),
+    "`search`: an optimiser asks": (1, 0),
+    "Further image sizes": (2, 0),
+    "Published figures": (2, 0),
+}
 
 
 @pytest.fixture
@@ -31,35 +55,28 @@ def load(text: str) -> Sweep:
     return load_sweep(file)
 
 
+def test_every_block_on_the_page_is_tried() -> None:
+    assert len(YAML) == PAGE.count("```yaml")
+    assert set(YAML) == {*CELLS, EXPERIMENT, FAULTY}
+
+
 @pytest.mark.usefixtures("_project")
-@pytest.mark.parametrize(
-    ("text", "cells", "invalid"),
-    [
-        (LIST, 2, 0),
-        (NETWORKS, 6, 0),
-        (GRID, 6, 3),
-        (FRACTIONAL, 8, 0),
-        (LEAVE_ONE_OUT, 4, 0),
-        (OFAT, 6, 0),
-        (SEARCH, 1, 0),
-        (PUBLISHED, 2, 0),
-    ],
-)
-def test_every_sweep_on_the_page_loads(text: str, cells: int, invalid: int) -> None:
-    sweep = load(text)
-    assert (len(sweep.cells), len(sweep.invalid)) == (cells, invalid)
+@pytest.mark.parametrize("heading", CELLS)
+def test_every_sweep_on_the_page_loads(heading: str) -> None:
+    sweep = load(YAML[heading])
+    assert (len(sweep.cells), len(sweep.invalid)) == CELLS[heading]
 
 
 @pytest.mark.usefixtures("_project")
 def test_the_experiment_on_the_page_loads() -> None:
     file = Path("experiments/mine.yaml")
-    file.write_text(EXPERIMENT, encoding="utf-8")
+    file.write_text(YAML[EXPERIMENT], encoding="utf-8")
     assert load_experiment(file)[0] == "mine"
 
 
 @pytest.mark.usefixtures("_project")
 def test_the_faulty_file_is_answered_as_the_page_says() -> None:
-    (answer,) = [text for kind, text in BLOCKS if kind == "text"]
+    answer = re.findall(r"^```text\n(\d+ faults.*?)^```$", PAGE, re.S | re.M)
     with pytest.raises(FaultyInputError) as caught:
-        load(FAULTY)
-    assert f"{caught.value}\n" == answer
+        load(YAML[FAULTY])
+    assert [f"{caught.value}\n"] == answer

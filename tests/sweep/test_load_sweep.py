@@ -100,6 +100,20 @@ def test_a_rule_of_the_data_set_makes_a_cell_invalid_too(tmp_path: Path) -> None
     assert "resize = 256" in sweep.invalid[0].reason
 
 
+def test_sizes_and_errors_published_at_them_are_taken_over_and_change_no_key(tmp_path: Path) -> None:
+    row = {"error": 20.0, "errors": {320: 19.5}}
+    published = {"source": "a table", "data": "ImageNet-1k", "rows": {"two": row}}
+    images = EXPERIMENT.replace("scaled_digits", "image_folder\n  root: r\n  num_classes: 1000").replace("_small", "50")
+    sweep = load(tmp_path, changed(LIST, sizes=[320, 64], published=published), images)
+    assert sweep.sizes == (320, 64)
+    assert sweep.published is not None
+    assert sweep.published.rows["two"].errors == {320: 19.5}
+    assert sweep.cells == load(tmp_path, LIST, images).cells
+    folder = StudyFolder(tmp_path / "results")
+    folder.write_sweep(sweep)
+    assert folder.read_sweep() == sweep
+
+
 def test_published_rows_and_columns_are_taken_over(tmp_path: Path) -> None:
     published = {"source": "a table", "data": "ImageNet-1k", "rows": {"two": {"error": 20, "verified": True}}}
     sweep = load(tmp_path, changed(LIST, published=published, columns=["D"], question="why?\n", study="named"))

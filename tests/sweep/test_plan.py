@@ -53,6 +53,15 @@ def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
     assert "no estimate before the first finished run" in text
 
 
+def test_complete_runs_that_lack_an_evaluation_are_counted(sweep, study, finish):
+    finish(sweep.cells[0], 0)
+    finish(sweep.cells[1], 0, status="diverged")
+    assert "evaluated" not in plan_text(make_plan(sweep, study, 2, lambda _: COST))
+    plan = make_plan(sweep.model_copy(update={"sizes": (32,)}), study, 2, lambda _: COST)
+    assert (plan.missing, plan.unevaluated) == (2, 1)
+    assert "only to be evaluated at a further size: 1" in plan_text(plan)
+
+
 def test_an_estimate_takes_each_cells_own_time(sweep, study, finish):
     quick, slow = sweep.cells
     finish(quick, 0, wall_seconds=10.0)

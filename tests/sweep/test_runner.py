@@ -10,7 +10,7 @@ import pytest
 
 from sklab.errors import SklabError, StudyLockedError
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, RunFolder, RunRecord, StudyFolder, Tracking
+from sklab.records import Code, Evaluation, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking
 from sklab.spec.check import CheckResult, Finding
 from sklab.sweep import runner
 from sklab.sweep.load import load_sweep
@@ -28,10 +28,18 @@ factors:
 """
 
 
+def write_evaluation(run: RunFolder, order: RunOrder, size: int) -> None:
+    numbers = {"image_size": size, "images": 32, "val_error": 9.5, "val_loss": 0.9}
+    data = order.spec.experiment.data
+    evaluation = Evaluation(key=order.key, data=data, device="cpu", torch="2", **numbers)
+    run.evaluation_file(size).write_text(evaluation.model_dump_json())
+
+
 class FakeLauncher:
     """Ends every job as `script` says: an exit code, a record's status, or an exception to raise at submission."""
 
     kind = "fake"
+    evaluates = True
 
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
         self.capacity, self._script = capacity, script
@@ -52,7 +60,11 @@ class FakeLauncher:
         run = RunFolder(job.folder)
         order = run.read_order()
         metrics = {"val_error": 10.0, "val_loss": 1.0}
-        run.write_record(RunRecord.of(order, status=outcome, last=metrics, best=metrics))
+        ended = run.read_record()
+        if ended is None or not ended.final:
+            run.write_record(RunRecord.of(order, status=outcome, last=metrics, best=metrics))
+        for size in order.sizes if self.evaluates else ():
+            write_evaluation(run, order, size)
         return [Ended(job, 0)]
 
     def stop(self) -> None:
@@ -63,6 +75,11 @@ class Seen:
     def __init__(self) -> None:
         self.records: list[RunRecord] = []
         self.states: list[State] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str, state: State) -> None:
+        self.notes.append(text)
+        self.states.append(state)
 
     def ended(self, record: RunRecord, state: State) -> None:
         self.records.append(record)
@@ -171,6 +188,60 @@ def test_more_seeds_run_only_what_is_missing(study):
     assert start(study, launcher, text)
     assert len(launcher.submitted) == 2
     assert {RunFolder(job.folder).read_order().spec.seed for job in launcher.submitted} == {2}
+
+
+def with_sizes(study: StudyFolder, sizes: str = "[32]") -> str:
+    text = (study.path.parent.parent / "sweep.yaml").read_text()
+    return f"{text.split('sizes:')[0]}sizes: {sizes}\n"
+
+
+def test_a_size_added_later_is_evaluated_and_nothing_is_trained_again(study):
+    start(study, FakeLauncher())
+    before = {key: study.run(key).record_file.read_bytes() for key in study.records()}
+    launcher, seen = FakeLauncher(), Seen()
+    assert start(study, launcher, with_sizes(study), seen)
+    assert len(launcher.submitted) == 4
+    assert RunFolder(launcher.submitted[0].folder).read_order().sizes == (32,)
+    assert {key: study.run(key).record_file.read_bytes() for key in study.records()} == before
+    assert (seen.records, len(seen.notes)) == ([], 4)
+    assert seen.notes[0] == "K3, seed 0, at 32 px: val_error 9.50 %"
+    assert all(state.total == 4 for state in seen.states)
+    assert (seen.states[-1].done, seen.states[-1].remaining) == (4, 0)
+    again = FakeLauncher()
+    assert start(study, again)
+    assert again.submitted == []
+
+
+def test_a_run_killed_between_record_and_evaluation_stays_complete_and_is_only_evaluated(study):
+    class Dying(FakeLauncher):
+        evaluates = False
+
+    seen = Seen()
+    assert not start(study, Dying(), with_sizes(study), seen), "what lacks an evaluation is not finished"
+    assert [record.status for record in seen.records] == ["complete"] * 4
+    assert all("not evaluated, see" in note and note.endswith("log.txt") for note in seen.notes)
+    missing = FakeLauncher(lambda _, number: -9 if number == 0 else "complete")
+    assert not start(study, missing), "killed again: nothing but the evaluation is lost"
+    assert [record.status for record in study.records().values()] == ["complete"] * 4
+    last = FakeLauncher()
+    assert start(study, last)
+    assert [job.folder for job in last.submitted] == [missing.submitted[0].folder]
+
+
+def test_what_is_to_be_trained_goes_before_what_lacks_an_evaluation(study):
+    start(study, FakeLauncher(lambda _, number: "failed" if number == 3 else "complete"))
+    [failed] = [key for key, record in study.records().items() if record.status == "failed"]
+    launcher = FakeLauncher()
+    study.run(failed).record_file.unlink()
+    assert start(study, launcher, with_sizes(study))
+    assert launcher.submitted[0].folder.name == failed
+    assert len(launcher.submitted) == 4
+
+
+def test_the_index_hears_of_an_evaluated_run_once(study):
+    start(study, FakeLauncher())
+    start(study, FakeLauncher(), with_sizes(study))
+    assert [study.index_file.read_text().count(key) for key in study.records()] == [1] * 4
 
 
 def test_a_full_disk_stops_the_study_and_loses_nothing(study, monkeypatch):

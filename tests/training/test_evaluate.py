@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from sklab.models.zoo import build
 from sklab.records import Code, Evaluation, RunFolder, RunOrder, StudyFolder
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+from sklab.sweep.design import run_spec
+from sklab.sweep.load import load_sweep
 from sklab.training.evaluate import evaluate
 from sklab.training.run import train
 
@@ -128,6 +131,69 @@ def test_what_can_not_be_evaluated_is_told(toy_order, tmp_path):
     folder.record_file.unlink()
     with pytest.raises(SklabError, match=r"not complete \(has not ended\)"):
         evaluate(folder, None, "cpu")
+
+
+@pytest.fixture
+def study(toy_files, monkeypatch) -> StudyFolder:
+    """The toy sweep, trained, as the current folder's `results/sweep`."""
+    monkeypatch.setattr("sklab.machine.find_gpus", list)
+    monkeypatch.chdir(toy_files)
+    sweep, study = load_sweep(Path("sweep.yaml")), StudyFolder(Path("results/sweep"))
+    study.write_sweep(sweep)
+    for cell in sweep.cells:
+        for seed, key in cell.runs.items():
+            spec = run_spec(sweep, cell, seed)
+            order = RunOrder(key=key, study="sweep", cell=cell.name, spec=spec, code=Code(version="0"))
+            trained(order, study.run(key).path)
+    return study
+
+
+def test_a_study_is_evaluated_run_by_run_and_again_from_what_is_there(study, monkeypatch, capsys):
+    assert main(["evaluate", "sweep", "--size", "32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"{name}, seed {seed}" for name in ("K3", "K3+K5 SK") for seed in (0, 1)
+    ]
+    for key, record in study.records().items():
+        assert study.run(key).read_evaluation(32).val_error == record.last["val_error"]  # type: ignore[union-attr]
+    key = next(iter(study.records()))
+    study.run(key).evaluation_file(32).unlink()
+    made: list[str] = []
+    monkeypatch.setattr("sklab.training.evaluate.build", lambda model: made.append("network") or build(model))
+    assert main(["evaluate", "results/sweep", "--json"]) == 0
+    assert len(made) == 1, "only what is missing is made again"
+    shown = capsys.readouterr()
+    assert [each["image_size"] for each in json.loads(shown.out)] == [32] * 4
+    assert "K3, seed 0: " in shown.err
+
+
+def test_a_run_of_a_study_without_weights_is_named_and_the_others_go_on(study, capsys):
+    key = next(iter(study.records()))
+    study.run(key).weights_file.unlink()
+    assert main(["evaluate", "sweep", "--size", "32"]) == 1
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 3
+    assert re.fullmatch(rf"sklab: .*, seed .: .*{key}/weights\.pt: no such file; .* train it again\n", shown.err)
+
+
+def test_a_size_that_no_run_of_a_study_can_have_is_told_once(study, capsys):
+    assert main(["evaluate", "sweep", "--size", "320"]) == 2
+    assert capsys.readouterr().err.count("image size 320 is not possible; allowed: 32") == 1
+    for key in study.records():
+        study.run(key).record_file.unlink()
+    assert main(["evaluate", "sweep", "--size", "32"]) == 2
+    assert "no run is complete yet" in capsys.readouterr().err
+
+
+def test_data_that_were_moved_are_found_where_the_last_order_says(photos, tmp_path):
+    folder = trained(photos, tmp_path / "run")
+    before = evaluate(folder, 48, "cpu")
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    order = photos.model_dump(mode="json")
+    order["spec"]["experiment"]["data"]["root"] = str(tmp_path / "elsewhere")
+    folder.write_order(RunOrder.model_validate(order))
+    assert folder.read_order().spec.key == photos.key
+    assert evaluate(folder, 48, "cpu").val_error == before.val_error
 
 
 def test_the_command_prints_and_keeps_the_numbers(toy_order, tmp_path, monkeypatch, capsys):
