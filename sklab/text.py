@@ -50,7 +50,8 @@ def plan_text(plan: Plan) -> str:
     header = ("cell", "Mparams", "MMACs", "done", "diverged", "failed", "to run")
     invalid = [f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid]
     asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
-    return "\n".join([aligned(header, rows), *invalid, *asked, _plan_sum(plan)])
+    warnings = [f"warning: {off}" for off in plan.off_budget]
+    return "\n".join([aligned(header, rows), *invalid, *asked, *warnings, _plan_sum(plan)])
 
 
 def _plan_sum(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
+from sklab.spec.budget import EqualBudget
 from sklab.spec.run import Seed
 from sklab.spec.values import Seq, Value
 
@@ -44,11 +45,15 @@ class PublishedRow(Value):
 
 
 class Published(Value):
-    """Published figures by cell name, with where they stand and the data they were measured on."""
+    """Published figures with where they stand and the data they were measured on.
+
+    `rows` are those of cells, by name; `others` those of networks that are not trained here.
+    """
 
     source: str
     data: str
     rows: dict[str, PublishedRow]
+    others: dict[str, PublishedRow] = {}
 
 
 class Factor(Value):
@@ -106,3 +111,4 @@ class Sweep(Value):
     factors: dict[str, Factor] = {}
     search: Search | None = None
     published: Published | None = None
+    equal_budget: EqualBudget | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from sklab.errors import Fault
+from sklab.spec.budget import EqualBudget
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Design, Factor, Metric, Published, Search, StudyName
 from sklab.spec.values import Seq, Value
@@ -20,7 +21,7 @@ Plain = Callable[[Document, Place, Any], Any]
 MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 # What a file may leave out: without a faulty one of these the rest can still be checked.
-_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "published"}
+_OPTIONAL = {"study", "question", "seeds", "metric", "columns", "search", "published", "equal_budget"}
 
 
 class ListedCell(Value):
@@ -46,6 +47,7 @@ class SweepFile(Value):
     columns: Seq[str] | None = None
     search: Search | None = None
     published: Published | None = None
+    equal_budget: EqualBudget | None = Field(default=None, description="a mapping with params, macs or both")
 
     @field_validator("seeds")
     @classmethod
