@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from sklab.cli import _cost
 from sklab.errors import FaultyInputError
+from sklab.records import StudyFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep.load import load_experiment, load_sweep
+from sklab.sweep.plan import make_plan
+from sklab.text import plan_text
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"), re.S | re.M)
 YAML = [text for kind, text in BLOCKS if kind == "yaml"]
-LIST, NETWORKS, GRID, OFAT, SEARCH, PUBLISHED, EXPERIMENT, FAULTY = YAML
+LIST, NETWORKS, GRID, OFAT, SEARCH, PUBLISHED, BUDGET, EXPERIMENT, FAULTY = YAML
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def load(text: str) -> Sweep:
 @pytest.mark.usefixtures("_project")
 @pytest.mark.parametrize(
     ("text", "cells", "invalid"),
-    [(LIST, 2, 0), (NETWORKS, 6, 0), (GRID, 6, 3), (OFAT, 6, 0), (SEARCH, 1, 0), (PUBLISHED, 2, 0)],
+    [(LIST, 2, 0), (NETWORKS, 6, 0), (GRID, 6, 3), (OFAT, 6, 0), (SEARCH, 1, 0), (PUBLISHED, 2, 0), (BUDGET, 2, 0)],
 )
 def test_every_sweep_on_the_page_loads(text: str, cells: int, invalid: int) -> None:
     sweep = load(text)
@@ -50,7 +54,14 @@ def test_the_experiment_on_the_page_loads() -> None:
 
 @pytest.mark.usefixtures("_project")
 def test_the_faulty_file_is_answered_as_the_page_says() -> None:
-    (answer,) = [text for kind, text in BLOCKS if kind == "text"]
+    answer = next(text for kind, text in BLOCKS if kind == "text" and "faults" in text)
     with pytest.raises(FaultyInputError) as caught:
         load(FAULTY)
     assert f"{caught.value}\n" == answer
+
+
+@pytest.mark.usefixtures("_project")
+def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
+    sweep = load(BUDGET)
+    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, _cost)
+    assert plan_text(plan).splitlines()[-2] in [line for _, text in BLOCKS for line in text.splitlines()]
