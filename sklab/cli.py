@@ -35,7 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    return _plan(options) if options.plan else _run(_load(options), options)
+    if options.plan:
+        return _plan(options)
+    sweep = _load(options)
+    _warn_of_budget(sweep)
+    return _run(sweep, options)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -66,6 +70,20 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
     print(f"\nreport: {report}")
     return _COMPLETE if complete else _SOME_FAILED
+
+
+def _warn_of_budget(sweep: Sweep) -> None:
+    """Say on standard error which cells the sweep's claim of equal budget does not hold for."""
+    if sweep.equal_budget is None:
+        return
+    from sklab.spec.budget import Cost, off_budget
+    from sklab.sweep.design import run_spec
+
+    experiments = [run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells]
+    counted = zip(sweep.cells, _costs_elsewhere(experiments), strict=True)
+    costs = {cell.name: Cost(params=params, macs=macs) for cell, (params, macs) in counted}
+    for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
+        print(f"warning: {off}", file=sys.stderr)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -209,6 +227,15 @@ def _cost(experiment: Experiment) -> tuple[int, int]:
 
     counted = cost(experiment.model, experiment.data.image_size)
     return counted.params, counted.macs
+
+
+def _costs_elsewhere(experiments: list[Experiment]) -> list[tuple[int, int]]:
+    """The costs, counted in a process of its own: the runner stays without torch."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_cost, experiments))
 
 
 def _parser() -> argparse.ArgumentParser:

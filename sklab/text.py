@@ -52,7 +52,8 @@ def plan_text(plan: Plan) -> str:
     asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
     part = [f"fraction: {plan.fraction}"] if plan.fraction else []
     lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
-    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else [])]
+    warnings = [f"warning: {off}" for off in plan.off_budget]
+    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else []), *warnings]
     return "\n".join([aligned(header, rows), *more, _plan_sum(plan)])
 
 

@@ -94,6 +94,13 @@ def test_keys_are_equal_where_runs_are_equal_up_to_places(one, other):
 
 
 @given(runs)
+def test_what_the_data_are_called_is_no_part_of_a_key(drawn):
+    titled = folder_run({**drawn, "data": {**drawn["data"], "title": "ImageNet-1k"}})
+    assert titled.experiment.data.title == "ImageNet-1k"
+    assert titled.key == folder_run(drawn).key
+
+
+@given(runs)
 def test_a_key_is_kept_through_a_file(drawn):
     run = folder_run(drawn)
     assert RunSpec.model_validate_json(run.model_dump_json()).key == run.key

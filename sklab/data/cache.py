@@ -72,7 +72,7 @@ def _readable(train: FileSplit, val: FileSplit) -> Arrays:
 
 def _kept(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
     """What `compute` gives for this spec and this `state` of its files, from the cache if it is there."""
-    digest = hashlib.sha256((spec.model_dump_json() + state).encode()).hexdigest()[:16]
+    digest = hashlib.sha256((spec.model_dump_json(exclude={"title"}) + state).encode()).hexdigest()[:16]
     file = cache_folder() / f"{spec.name}-{digest}.npz"
     kept = _read(file)
     if kept is None:

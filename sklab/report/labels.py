@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from sklab.analysis.stats import FloatArray
-from sklab.report.style import INK, MUTED
+from sklab.report.style import MUTED
 
 _SIZE = 7.5  # points
-_LETTER = 0.6 * _SIZE  # mean width of a letter, points
 _CLEAR = 4.0  # around a mark, points
 _LINE = _SIZE + 1.5  # height of a label, points
 _THICK = np.array([1.0, 0.0])  # half width of a bar
@@ -20,30 +22,46 @@ _THICK = np.array([1.0, 0.0])  # half width of a bar
 # A box is (left, bottom, right, top), in points.
 
 
-def place_labels(panel: Axes, points: Sequence[tuple[float, float, float]], names: Sequence[str]) -> None:
-    """Write `names` ("" for none) beside `points` (x, y, half length of the bar through it), with a thin line where
-    the free place is far. A name that finds no free place is left out; the table has it.
+@dataclass(frozen=True)
+class Label:
+    """`name` ("" for none) of the mark at (x, y); `half` is half the length of the bar through it."""
+
+    name: str
+    x: float
+    y: float
+    half: float
+    colour: str
+
+
+def place_labels(panel: Axes, labels: Sequence[Label]) -> None:
+    """Write the names beside their marks, with a thin line where the free place is far. The first choose first; a
+    name that finds no free place is left out; the table has it.
     """
-    xs, ys, halves = np.array(points, dtype=np.float64).T
+    xs, ys, halves = np.array([(label.x, label.y, label.half) for label in labels], dtype=np.float64).T
     at = _to_points(panel, xs, ys)
     bars = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
     taken = np.hstack([at - _CLEAR, at + _CLEAR])
-    for number, name in ((number, name) for number, name in enumerate(names) if name):
-        places = [(dx, dy, _box(at[number], dx, dy, name)) for dx, dy in _offsets(_LETTER * len(name))]
+    for number, label in ((number, label) for number, label in enumerate(labels) if label.name):
+        places = [(dx, dy, _box(at[number], dx, dy, label.name)) for dx, dy in _offsets(_width(label.name))]
         free = [place for place in places if _inside(panel, place[2]) and not _touched(place[2], taken)]
         if free:
             dx, dy, box = min(free, key=lambda place: _touched(place[2], bars))
             taken = np.vstack([taken, box])
-            _write(panel, name, (float(xs[number]), float(ys[number])), dx, dy)
+            _write(panel, label, dx, dy)
 
 
 def _to_points(panel: Axes, xs: FloatArray, ys: FloatArray) -> FloatArray:
     return np.asarray(panel.transData.transform(np.column_stack([xs, ys])) * 72 / panel.figure.dpi)
 
 
+def _width(name: str) -> float:
+    """Of a label, in points."""
+    return float(text_to_path.get_text_width_height_descent(name, FontProperties(size=_SIZE), False)[0])
+
+
 def _box(point: FloatArray, dx: float, dy: float, name: str) -> FloatArray:
     left, middle = point[0] + dx, point[1] + dy
-    return np.array([left, middle - _LINE / 2, left + _LETTER * len(name), middle + _LINE / 2])
+    return np.array([left, middle - _LINE / 2, left + _width(name), middle + _LINE / 2])
 
 
 def _inside(panel: Axes, box: FloatArray) -> bool:
@@ -62,9 +80,9 @@ def _touched(box: FloatArray, others: FloatArray) -> int:
     return int(np.count_nonzero(np.all((box[:2] < others[:, 2:]) & (others[:, :2] < box[2:]), axis=1)))
 
 
-def _write(panel: Axes, name: str, point: tuple[float, float], dx: float, dy: float) -> None:
+def _write(panel: Axes, label: Label, dx: float, dy: float) -> None:
     side = "left" if dx > 0 else "right"
-    end = dx if dx > 0 else dx + _LETTER * len(name)
+    end = dx if dx > 0 else dx + _width(label.name)
     line = {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 0, "shrinkB": 3} if abs(dy) > _LINE else None
-    how: Any = {"ha": side, "va": "center", "fontsize": _SIZE, "color": INK}
-    panel.annotate(name, point, (end, dy), textcoords="offset points", arrowprops=line, **how)
+    how: Any = {"ha": side, "va": "center", "fontsize": _SIZE, "color": label.colour}
+    panel.annotate(label.name, (label.x, label.y), (end, dy), textcoords="offset points", arrowprops=line, **how)

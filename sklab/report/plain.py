@@ -51,8 +51,12 @@ def table_markdown(table: AblationTable) -> str:
     head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
     rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
     said = [f"{words.progress(table)}.", words.published(table.sweep)]
+    only = words.published_only(table.sweep)
+    block = ["", markdown(only)] if only else []
     notes = [f"- {markdown(note)}" for note in words.notes(table)]
-    return "\n".join([*head, *rows, "", *map(markdown, filter(None, said)), *([""] if notes else []), *notes, ""])
+    return "\n".join(
+        [*head, *rows, "", *map(markdown, filter(None, said)), *block, *([""] if notes else []), *notes, ""]
+    )
 
 
 def table_tex(table: AblationTable) -> str:
@@ -60,7 +64,12 @@ def table_tex(table: AblationTable) -> str:
     sweep = table.sweep
     shown = [column for column in columns(table) if column.short or column.is_factor]  # a page is narrow
     over = headings(shown)
-    said = [f"{words.progress(table)}. {words.KEY}", words.published(sweep), *words.notes(table)[:_NOTES]]
+    said = [
+        f"{words.progress(table)}. {words.KEY}",
+        words.published(sweep),
+        words.published_only(sweep),
+        *words.notes(table)[:_NOTES],
+    ]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",

@@ -59,8 +59,10 @@ def inline(text: str) -> str:
     return body.replace("<svg ", '<svg role="img" ', 1)
 
 
-def new_figure(width: float, height: float, rows: int = 1, cols: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches and its panels, row by row, with shared axes."""
+def new_figure(
+    width: float, height: float, rows: int = 1, cols: int = 1, *, shared: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches and its panels, row by row, with `shared` axes or axes of their own."""
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(rows, cols, sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(rows, cols, sharex=shared, sharey=shared, squeeze=False)
     return figure, [panel for line in panels for panel in line]

@@ -10,7 +10,8 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.analysis.stats import ALPHA
 from sklab.report.columns import DAGGER, fixed, metric_digits, metric_name, metric_unit
 from sklab.report.escape import clean
-from sklab.spec.sweep import Sweep
+from sklab.spec.budget import Cost, off_budget
+from sklab.spec.sweep import PublishedRow, Sweep
 
 _DESIGNS = {
     "list": "explicit list of cells",
@@ -94,23 +95,34 @@ def published(sweep: Sweep) -> str:
     """What the published figures are, and whether they can be held against ours; "" when there are none."""
     if sweep.published is None:
         return ""
-    data, ours = clean(sweep.published.data), _data(sweep)
-    level = "" if _letters(ours) in _letters(data) else f"; not comparable in level with {ours}"
+    level = "" if on_published_data(sweep) else f"; not comparable in level with {_data(sweep)}"
     figures = [sweep.published.rows[cell.name] for cell in sweep.cells if cell.name in sweep.published.rows]
-    dagger = (
-        "" if all(row.verified for row in figures) else f" {DAGGER} transcribed, not verified: check before citing."
-    )
-    return f"Published figures: {clean(sweep.published.source)}; published on {data}{level}.{dagger}"
+    source, data = clean(sweep.published.source), clean(sweep.published.data)
+    return f"Published figures: {source}; published on {data}{level}.{_dagger(figures)}"
+
+
+def published_only(sweep: Sweep) -> str:
+    """The published figures of networks that are not trained here; "" when there are none."""
+    others = sweep.published.others if sweep.published else {}
+    if not others:
+        return ""
+    figures = "; ".join(f"{clean(name)} {_figure(row)}" for name, row in others.items())
+    return f"Published only, not trained here: {figures}.{_dagger(others.values())}"
+
+
+def on_published_data(sweep: Sweep) -> bool:
+    """Whether the study is on the data that the published figures were measured on."""
+    return sweep.published is not None and _letters(_data(sweep)) in _letters(sweep.published.data)
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: runs without a number, comparisons over fewer seeds, invalid cells."""
+    """What to know about single rows: no number, comparison over fewer seeds, cell that can't exist, unequal budget."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid)
+    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table))
 
 
 def run_texts(row: Row) -> list[str]:
@@ -194,8 +206,32 @@ def _fewer_seeds(row: Row) -> str:
     return f"{clean(row.name)}: compared with the baseline over {counted(shared, 'shared seed')}, not all {row.n}"
 
 
+def _unequal(table: AblationTable) -> list[str]:
+    """The cells that the claim of equal budget does not hold for, by what their records count."""
+    costs = {
+        row.name: Cost(params=row.params, macs=row.macs)
+        for row in table.rows
+        if row.params is not None and row.macs is not None
+    }
+    return [clean(str(off)) for off in off_budget(table.sweep.equal_budget, costs, table.sweep.baseline)]
+
+
+def _figure(row: PublishedRow) -> str:
+    """Error with its dagger, and what the network costs as far as that is published."""
+    costs = [f"{row.params:g} M" if row.params else "", f"{row.gmacs:g} GMACs" if row.gmacs else ""]
+    known = ", ".join(filter(None, costs))
+    return f"{row.error:.2f}{'' if row.verified else DAGGER} %{known and f' ({known})'}"
+
+
+def _dagger(figures: Iterable[PublishedRow]) -> str:
+    every = all(row.verified for row in figures)
+    return "" if every else f" {DAGGER} transcribed, not verified: check before citing."
+
+
 def _data(sweep: Sweep) -> str:
-    return clean(str(sweep.experiment.get("data", {}).get("name", "data of its own")))
+    """What the data are called: by their title, or else by the name of the kind they are of."""
+    data = sweep.experiment.get("data", {})
+    return clean(str(data.get("title") or data.get("name", "data of its own")))
 
 
 def _letters(text: str) -> str:

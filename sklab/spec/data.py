@@ -21,6 +21,7 @@ class DataSpec(Value):
 
     mean, std  what pixels (of 0 to 1) are normalised by, per channel
     places     fields that say where the data lie, not what they are: no part of a run's identity
+    title      what tables call the data (ImageNet-1k), where `name` says only how they are kept; nor is it a part
     """
 
     mean: ClassVar[tuple[float, ...]]
@@ -31,6 +32,7 @@ class DataSpec(Value):
     num_classes: int = Field(ge=2)
     channels: int = Field(ge=1)
     image_size: int = Field(ge=8)
+    title: str = ""
 
     def at_size(self, size: int) -> Self:
         """The set seen at `size` pixels a side; where images are resized and cut, the share that is cut stays.

@@ -47,7 +47,8 @@ class RunSpec(Value):
     def key(self) -> str:
         """16 hex digits: SHA-256 of the canonical JSON of the resolved spec and the schema number.
 
-        Places do not count, nor do fields that were added later (`Value.added`) where they are at their default.
+        Places and titles do not count, nor do fields that were added later (`Value.added`) where they are at their
+        default.
         """
         resolved = {"schema": SCHEMA, **self.model_dump(mode="json", exclude=_uncounted(self))}
         text = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -56,7 +57,7 @@ class RunSpec(Value):
 
 def _uncounted(value: Value) -> dict[str, Any]:
     """What of `value` is no part of a key, as pydantic's `exclude`: names with True, or with a tree of their own."""
-    places = value.places if isinstance(value, DataSpec) else frozenset()
+    places = value.places | {"title"} if isinstance(value, DataSpec) else frozenset()
     unsaid = {name for name, default in _later(type(value)).items() if getattr(value, name) == default}
     left_out: dict[str, Any] = dict.fromkeys(places | unsaid, True)
     for name, entry in value:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
+from sklab.spec.budget import EqualBudget
 from sklab.spec.run import Seed
 from sklab.spec.values import Seq, Value
 
@@ -50,11 +51,15 @@ class PublishedRow(Value):
 
 
 class Published(Value):
-    """Published figures by cell name, with where they stand and the data they were measured on."""
+    """Published figures with where they stand and the data they were measured on.
+
+    `rows` are those of cells, by name; `others` those of networks that are not trained here.
+    """
 
     source: str
     data: str
     rows: dict[str, PublishedRow]
+    others: dict[str, PublishedRow] = {}
 
 
 class Factor(Value):
@@ -138,3 +143,4 @@ class Sweep(Value):
     search: Search | None = None
     fraction: Fraction | None = None
     published: Published | None = None
+    equal_budget: EqualBudget | None = None

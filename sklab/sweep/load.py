@@ -119,7 +119,7 @@ def _built(document: Document, written: SweepFile, base: Base, faults: Sequence[
 
 
 def _misplaced(document: Document, written: SweepFile, made: Sequence[Made]) -> Iterator[Fault]:
-    """A baseline that can't exist, and published figures for a cell that the sweep does not have."""
+    """A baseline that can't exist, and published figures that do not stand where their cell is, or is not."""
     baseline = _baseline_name(written)
     for cell in made:
         if isinstance(cell, InvalidCell) and cell.name == baseline:
@@ -128,6 +128,9 @@ def _misplaced(document: Document, written: SweepFile, made: Sequence[Made]) -> 
     for row in written.published.rows if written.published else ():
         if row not in names:
             yield unknown(document, ("published", "rows", row), "cell", row, names)
+    for other in written.published.others if written.published else ():
+        if other in names:
+            yield document.fault(("published", "others", other), "is a cell of this sweep; its figure stands in rows")
 
 
 def _out_of_sight(document: Document, written: SweepFile, base: Base, made: Sequence[Made]) -> Iterator[Fault]:
@@ -149,7 +152,7 @@ def _baseline_name(written: SweepFile) -> str:
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
-    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "published"}
+    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "published", "equal_budget"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),

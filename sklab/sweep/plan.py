@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from sklab.records import RunFolder, RunRecord, StudyFolder
+from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
@@ -30,7 +31,8 @@ class Plan(Value):
     """`missing` counts runs to train, failed ones included; for a search, `asked` more cells will be asked for.
 
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `seconds` is the estimated wall
-    time of `missing` for `slots` runs at a time, None before any run of the study is finished.
+    time of `missing` for `slots` runs at a time, None before any run of the study is finished. `off_budget` are the
+    cells that the sweep's claim of equal budget does not hold for.
     """
 
     study: str
@@ -44,6 +46,7 @@ class Plan(Value):
     unevaluated: int
     slots: int
     seconds: float | None
+    off_budget: Seq[OffBudget] = ()
 
 
 def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Experiment], tuple[int, int]]) -> Plan:
@@ -65,6 +68,11 @@ def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Exp
         unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
         slots=slots,
         seconds=_estimate(sweep, records, asked, slots),
+        off_budget=off_budget(
+            sweep.equal_budget,
+            {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells},
+            sweep.baseline,
+        ),
     )
 
 

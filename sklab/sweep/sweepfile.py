@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from sklab.errors import Fault
+from sklab.spec.budget import EqualBudget
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Design, Factor, Metric, Published, Search, StudyName
 from sklab.spec.values import Seq, Value
@@ -21,6 +22,7 @@ MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 # What a file may leave out: without a faulty one of these the rest can still be checked.
 _OPTIONAL = {"study", "question", "seeds", "metric", "sizes", "columns", "search", "fraction", "published"}
+_OPTIONAL |= {"equal_budget"}
 
 
 class ListedCell(Value):
@@ -48,6 +50,7 @@ class SweepFile(Value):
     search: Search | None = None
     fraction: Literal["1/2", "1/4", "1/8", "1/16"] | None = None
     published: Published | None = None
+    equal_budget: EqualBudget | None = Field(default=None, description="a mapping with params, macs or both")
 
     @field_validator("seeds")
     @classmethod

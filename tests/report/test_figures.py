@@ -1,12 +1,15 @@
+from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
-from studies import make_record, make_records, make_sweep, write_study
+from studies import EXPERIMENT, make_record, make_records, make_sweep, write_study
 
 from sklab.analysis.tables import ablation_table
 from sklab.report.curves import chosen, read_curves
 from sklab.report.figures import draw
-from sklab.report.style import COLOURS, inline
+from sklab.report.labels import Label, place_labels
+from sklab.report.style import COLOURS, inline, new_figure
+from sklab.spec.sweep import Published, PublishedRow
 
 
 def texts(svg):
@@ -16,7 +19,10 @@ def texts(svg):
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     errors = {f"c{at:02d}": [60.0 - at, 61.0 - 1.01 * at] for at in range(44)}
-    sweep, records = make_sweep(list(errors), [0, 1]), make_records(errors)
+    sweep = make_sweep(list(errors), [0, 1])
+    runs = [(at, seed, error) for at, of_cell in enumerate(errors.values()) for seed, error in enumerate(of_cell)]
+    made = [make_record(f"c{at:02d}", seed, error, params=1000 + at) for at, seed, error in runs]
+    records = {record.key: record for record in made}
     folder = write_study(tmp_path_factory.mktemp("many") / "made", sweep, records)
     table = ablation_table(sweep, records)
     return {drawing.name: drawing for drawing in draw(table, read_curves(folder, table))}
@@ -40,6 +46,59 @@ def test_all_cells_are_named_while_there_is_room():
     table = ablation_table(make_sweep(names, [0]), {record.key: record for record in records})
     for drawing in draw(table, {}):
         assert set(names) <= texts(drawing.svg)
+
+
+def priced(data_title="", **published):
+    """Two cells of unequal cost, with published figures on ImageNet-1k."""
+    figures = {"source": "a paper", "data": "ImageNet-1k", "rows": {"K5": PublishedRow(error=20.5, params=1.1)}}
+    experiment = {**EXPERIMENT, "data": {"name": "scaled_digits", "title": data_title}}
+    sweep = make_sweep(["K3", "K5"], [0], published=Published(**{**figures, **published}), experiment=experiment)
+    records = [make_record("K3", 0, 22.0, params=1_000_000), make_record("K5", 0, 20.0, params=1_200_000)]
+    table = ablation_table(sweep, {record.key: record for record in records})
+    return next(drawing for drawing in draw(table, {}) if drawing.name == "error_params")
+
+
+OTHERS = {"DPN-92": PublishedRow(error=20.7, params=1.7), "SENet": PublishedRow(error=21.1, params=1.3, verified=True)}
+
+
+def test_published_points_on_the_same_data_stand_beside_ours():
+    drawing = priced("ImageNet-1k", others=OTHERS)
+    assert {"K3", "K5", "†", "DPN-92†", "SENet", "grey: published"} <= texts(drawing.svg)
+    assert "published error, %" not in texts(drawing.svg)
+    assert "† transcribed, not verified" in drawing.caption
+
+
+def test_published_points_on_other_data_get_axes_of_their_own():
+    drawing = priced(others=OTHERS)
+    assert {"K3", "K5", "K5†", "DPN-92†", "published, on ImageNet-1k", "published error, %"} <= texts(drawing.svg)
+    assert "axes of their own" in drawing.caption
+
+
+def test_published_figures_without_a_cost_or_a_doubt_are_not_drawn_or_marked():
+    drawing = priced("ImageNet-1k", rows={}, others={"a": PublishedRow(error=9.0), "SENet": OTHERS["SENet"]})
+    assert "SENet" in texts(drawing.svg)
+    assert "a†" not in texts(drawing.svg)
+    assert "†" not in drawing.caption
+
+
+@pytest.mark.parametrize("params", [(1000, 1000), (1000, None)])
+def test_cells_of_one_cost_are_not_drawn_against_it(params):
+    costs = [(f"c{at}", count) for at, count in enumerate(params) if count]
+    records = [make_record(name, 0, 10.0, params=count) for name, count in costs]
+    table = ablation_table(make_sweep(["c0", "c1"], [0]), {record.key: record for record in records})
+    assert [drawing.name for drawing in draw(table, {})] == ["error"]
+
+
+def test_labels_lie_on_no_other_and_on_no_mark():
+    figure, (panel,) = new_figure(5.4, 3.9)
+    labels = [Label(f"cell number {at}", at % 4, at // 4 * 0.2, 0.0, "#000000") for at in range(12)]
+    panel.plot([label.x for label in labels], [label.y for label in labels], "o")
+    figure.draw_without_rendering()
+    place_labels(panel, labels)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in panel.texts]
+    assert len(boxes) > 6
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def test_the_chosen_keep_their_order():

@@ -17,7 +17,7 @@ from sklab.report.build import build, load, study_table
 from sklab.report.escape import clean
 from sklab.report.figures import draw
 from sklab.report.render import render
-from sklab.spec.sweep import Search
+from sklab.spec.sweep import Published, PublishedRow, Search
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "dl", "div", "dt", "dd"),
@@ -200,3 +200,13 @@ def test_reading_loads_nothing_of_the_other_planes(study):
     by_table, by_report = (set(names) for names in json.loads(ran.stdout))
     assert not by_report & {"torch", "lightning", "optuna", "wandb", "sklearn", "sklab.training", "sklab.sweep"}
     assert not by_table & {"pandas", "matplotlib", "jinja2", "scipy.stats"}
+
+
+def test_published_figures_of_networks_not_trained_here_stand_below_every_table():
+    others = {"DPN-92 | x": PublishedRow(error=20.7, params=37.7, gmacs=6.5, verified=True)}
+    figures = Published(source="a paper", data="ImageNet-1k", rows={}, others=others)
+    texts = render(ablation_table(make_sweep(published=figures), {}), [])
+    for name in ("table.tex", "report.html"):
+        assert "Published only, not trained here: DPN-92" in texts[name]
+    for name in ("table.md", "report.md"):
+        assert "Published only, not trained here: DPN-92 \\| x 20.70 % (37.7 M, 6.5 GMACs)." in texts[name]

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sklab.cli import _cost
 from sklab.errors import FaultyInputError
+from sklab.records import StudyFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep.load import load_experiment, load_sweep
+from sklab.sweep.plan import make_plan
+from sklab.text import plan_text
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
@@ -39,6 +43,7 @@ CELLS = {  # and cells that can't exist
     "`search`: an optimiser asks": (1, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
+    "Equal budget": (2, 0),
 }
 
 
@@ -80,3 +85,10 @@ def test_the_faulty_file_is_answered_as_the_page_says() -> None:
     with pytest.raises(FaultyInputError) as caught:
         load(YAML[FAULTY])
     assert [f"{caught.value}\n"] == answer
+
+
+@pytest.mark.usefixtures("_project")
+def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
+    sweep = load(YAML["Equal budget"])
+    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, _cost)
+    assert plan_text(plan).splitlines()[-2] in PAGE.splitlines()

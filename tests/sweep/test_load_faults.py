@@ -20,6 +20,10 @@ def with_setting(path: str, value: Any) -> str:
     return changed(LIST, cells=[*CELLS, {"name": "three", "set": {path: value}}])
 
 
+def with_published(**keys: Any) -> str:
+    return changed(LIST, published={"source": "a table", "data": "ImageNet-1k", "rows": {}, **keys})
+
+
 def with_factor(**keys: Any) -> str:
     return changed(GRID, factors={**FACTORS, "r": {**FACTORS["r"], **keys}})
 
@@ -48,6 +52,16 @@ DESIGNS = "list, grid, fractional, ofat, leave_one_out, search"
         (changed(LIST, metric={"name": "val_eror"}), "metric.name", "did you mean 'val_error'"),
         (changed(LIST, metrics={"name": "val_error"}), "metrics", "unknown key; found metrics"),
         (changed(LIST, metrics={"name": "val_error"}), "metrics", "did you mean 'metric'"),
+        (changed(LIST, equal_budget=0.05), "equal_budget", "found 0.05; allowed: a mapping with params, macs or both"),
+        (changed(LIST, equal_budget={}), "equal_budget", "states params, macs or both"),
+        (changed(LIST, equal_budget={"parms": 0.1}), "equal_budget.parms", "did you mean 'params'"),
+        (changed(LIST, equal_budget={"params": "5%"}), "equal_budget.params", 'found "5%"; allowed: a share of'),
+        (changed(LIST, equal_budget={"macs": 5}), "equal_budget.macs", "less than 1: 0.05 for 5 %"),
+        (changed(LIST, equal_budget={"macs": -0.1}), "equal_budget.macs", "from 0 to less than 1"),
+        (changed(LIST, equal_budgt={"macs": 0.1}), "equal_budgt", "did you mean 'equal_budget'"),
+        (with_published(others={"two": {"error": 3.0}}), "published.others.two", "its figure stands in rows"),
+        (with_published(others={"DPN": {"eror": 3.0}}), "published.others.DPN.eror", "did you mean 'error'"),
+        (with_published(other={}), "published.other", "did you mean 'others'"),
         (changed(LIST, baseline=None), "baseline", "missing"),
         (changed(LIST, baseline="tow"), "baseline", "allowed: one, two - did you mean 'two'"),
         (changed(LIST, baseline={"M": 1}), "baseline", "unknown cell"),

@@ -1,0 +1,183 @@
+"""The figures of error against cost, with the published figures of the literature in grey."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sklab.analysis.rows import AblationTable, Row
+from sklab.report.columns import DAGGER
+from sklab.report.escape import clean
+from sklab.report.labels import Label, place_labels
+from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
+from sklab.report.style import INK, MUTED, PAPER, Drawing, new_figure, svg
+from sklab.report.words import on_published_data
+from sklab.spec.sweep import Published
+
+_LABELLED = 16  # cells with a name in a panel
+_WIDTH, _HEIGHT = 5.4, 3.9  # of a panel, inches
+_THOUSANDS = ("", ", thousands", ", millions", ", billions", ", trillions")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A cost: our field of it; the published field, in units of `unit`; and what it is called."""
+
+    field: str
+    published: str
+    unit: float
+    label: str
+
+
+PARAMS = Axis("params", "params", 1e6, "parameters")
+MACS = Axis("macs", "gmacs", 1e9, "multiply-accumulates")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A published figure at its cost. `name` ends in a dagger where it is not verified."""
+
+    cell: str
+    name: str
+    cost: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What shares two axes: cells, published figures or both."""
+
+    rows: Sequence[Row]
+    points: Sequence[Point]
+    title: str
+    label: str
+
+
+def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
+    """Error against a cost; None where it says nothing: fewer than two cells with a result, or all of one cost."""
+    rows = [row for row in table.rows if row.mean is not None and getattr(row, axis.field)]
+    if len({getattr(row, axis.field) for row in rows}) < 2:
+        return None
+    points = _points(table.sweep.published, axis)
+    panels = _panels(table, rows, points)
+    caption = _caption(rows) + _published_caption(table.sweep.published, points, together=len(panels) == 1)
+    name = f"error_{axis.field}"
+    drawn = svg(partial(_draw, panels, axis), name)
+    return Drawing(name, f"{metric_title(table)} against {axis.label}", caption, drawn)
+
+
+def _points(published: Published | None, axis: Axis) -> list[Point]:
+    """The published figures whose cost is published too: those of cells first, then those of other networks."""
+    figures = {**published.rows, **published.others} if published else {}
+    costs = {name: getattr(figure, axis.published) for name, figure in figures.items()}
+    return [
+        Point(name, _published_name(name, verified=figure.verified), costs[name] * axis.unit, figure.error)
+        for name, figure in figures.items()
+        if costs[name] is not None
+    ]
+
+
+def _published_name(name: str, *, verified: bool) -> str:
+    return short_name(name) + ("" if verified else DAGGER)
+
+
+def _panels(table: AblationTable, rows: Sequence[Row], points: Sequence[Point]) -> list[Panel]:
+    """One panel where published figures measure what ours do, an error on the same data; else they get their own."""
+    published, label = table.sweep.published, metric_axis(table)
+    if published is None or not points:
+        return [Panel(rows, (), "", label)]
+    if table.sweep.metric.name == "val_error" and on_published_data(table.sweep):
+        return [Panel(rows, points, "grey: published", label)]
+    title = f"published, on {clean(published.data)}"
+    return [Panel(rows, (), "trained here", label), Panel((), points, title, "published error, %")]
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    named = "" if len(rows) <= _LABELLED else " Of so many cells only the baseline and the best are named."
+    return (
+        "Lower and further left is better. Bars are 95 % t intervals; the large blue mark is the lowest mean, "
+        f"the square the baseline.{named}"
+    )
+
+
+def _published_caption(published: Published | None, points: Sequence[Point], *, together: bool) -> str:
+    if published is None or not points:
+        return ""
+    source, data = clean(published.source), clean(published.data)
+    where = (
+        f" Grey rings are published figures ({source}); a thin line leads to the cell of the same name."
+        if together
+        else f" The lower panel shows published figures ({source}; on {data}) on axes of their own: their level is not "
+        "that of the panel above."
+    )
+    every = all(point.name == short_name(point.cell) for point in points)
+    return where + ("" if every else f" {DAGGER} transcribed, not verified: check before citing.")
+
+
+def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
+    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared=False)
+    labels = [_draw_panel(ours, panel, axis) for ours, panel in zip(axes, panels, strict=True)]
+    figure.draw_without_rendering()  # settles the axes, which the labels are placed by
+    for ours, of_panel in zip(axes, labels, strict=True):
+        place_labels(ours, of_panel)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
+    """Draw the marks; the labels that are to be placed beside them."""
+    costs = [getattr(row, axis.field) for row in panel.rows]
+    thousands = min(int(math.log10(max([*costs, *(point.cost for point in panel.points)]))) // 3, len(_THOUSANDS) - 1)
+    scale = 1000**thousands
+    _draw_points(axes, panel, axis, scale)
+    for kind, members in kinds(panel.rows).items():
+        middles, halves = means(panel.rows, members)
+        axes.errorbar([costs[at] / scale for at in members], middles, yerr=halves, **mark(kind))
+    axes.set_xlabel(f"{axis.label}{_THOUSANDS[thousands]}")
+    axes.set_ylabel(panel.label)
+    axes.set_title(panel.title, loc="left", color=MUTED)
+    axes.margins(x=0.16, y=0.08)
+    return [*_row_labels(panel.rows, axis, scale), *_point_labels(panel, scale)]
+
+
+def _draw_points(axes: Axes, panel: Panel, axis: Axis, scale: float) -> None:
+    ours = {row.name: row for row in panel.rows}
+    for point in panel.points:
+        if point.cell in ours:
+            costs = [point.cost / scale, getattr(ours[point.cell], axis.field) / scale]
+            axes.plot(costs, [point.error, ours[point.cell].mean or 0.0], color=MUTED, lw=0.5, zorder=1)
+    costs = [point.cost / scale for point in panel.points]
+    axes.plot(costs, [point.error for point in panel.points], "o", ms=4.2, mfc=PAPER, mec=MUTED, mew=0.9, zorder=1.5)
+
+
+def _row_labels(rows: Sequence[Row], axis: Axis, scale: float) -> list[Label]:
+    every = len(rows) <= _LABELLED
+    return [
+        Label(
+            short_name(row.name) if every or row.is_baseline or row.standing == "best" else "",
+            getattr(row, axis.field) / scale,
+            row.mean or 0.0,
+            row.half or 0.0,
+            INK,
+        )
+        for row in rows
+    ]
+
+
+def _point_labels(panel: Panel, scale: float) -> list[Label]:
+    """Published figures by their name; beside the cell that bears it, by their dagger alone."""
+    ours = {row.name for row in panel.rows}
+    return [
+        Label(
+            point.name.removeprefix(short_name(point.cell)) if point.cell in ours else point.name,
+            point.cost / scale,
+            point.error,
+            0.0,
+            MUTED,
+        )
+        for point in panel.points
+    ]
