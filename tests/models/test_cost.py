@@ -56,8 +56,8 @@ def test_counts_are_those_of_a_network_with_weights(branches, attention, stem, i
     assert cost(spec, image_size) == Cost(params, sum(macs_by_hand(layer, output) for layer, _, output in calls))
     signatures = {
         Signature(
-            layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], layer.padding[0],
-            layer.dilation[0], layer.groups, *image.shape[2:],
+            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+            layer.dilation, layer.groups, *image.shape[2:],
         )
         for layer, image, _ in calls
         if isinstance(layer, nn.Conv2d)
