@@ -24,7 +24,8 @@ Pair = tuple[int, int]
 @dataclass(frozen=True)
 class Cost:
     """`params`: learnable parameters, BN's scale and shift included.
-    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs").
+    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs"); of a
+    transformer's self-attention its projections, not the products of its queries, keys and values.
     """
 
     params: int
@@ -79,10 +80,9 @@ def _look(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
     except Exception as error:  # whatever that library raises
         if not spec.libraries:
             raise
+        what = f"{type(model).__name__} of {spec.libraries[0]}"
         size = "x".join(map(str, image.shape[2:]))
-        raise SklabError(
-            f"{type(model).__name__} of {spec.libraries[0]} can't take images of {size}: {error}"
-        ) from error
+        raise SklabError(f"{what} can't take images of {size} pixels: {error}") from error
 
 
 class _Counter(TorchFunctionMode):
@@ -101,6 +101,8 @@ class _Counter(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
             self.macs += output.numel() * _weight(*args, **(kwargs or {}))[0].numel()
+        if func is F.multi_head_attention_forward:  # what it calls itself is out of sight
+            self.macs += _projections(*args, **(kwargs or {}))
         if func is F.conv2d:
             self.signatures.add(_signature(*args, **(kwargs or {})))
         return output
@@ -108,6 +110,11 @@ class _Counter(TorchFunctionMode):
 
 def _weight(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ARG001 - named as torch names it
     return weight
+
+
+def _projections(query: Tensor, *_: Any, **__: Any) -> int:
+    """Those of query, key, value and output, of the same width and number of places as in an image classifier."""
+    return 4 * query.numel() * query.shape[-1]
 
 
 def _signature(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from sklab.errors import SklabError
 from sklab.spec.model import ModelSpec, Window
 from sklab.spec.values import Seq, Value
 
@@ -76,17 +77,23 @@ def build(spec: Spec) -> nn.Module:
     Raises SklabError, with the remedy, when the library can't be imported or does not know the name, and with the
     reason when what `spec.sk` selects can't be replaced.
     """
-    from sklab.models.convert import to_sk
     from sklab.models.foreign import create_foreign
 
     network = create_foreign(spec.library, spec.name, spec.num_classes, spec.in_channels)
-    if spec.sk is None:
-        return network
+    try:
+        return _converted(network, spec.sk) if spec.sk else network
+    except SklabError as error:
+        raise SklabError(f"{spec.library}'s {spec.name}: {error}") from error
+
+
+def _converted(network: nn.Module, sk: SK) -> nn.Module:
+    from sklab.models.convert import to_sk
+
     return to_sk(
         network,
-        spec.sk.select,
-        [branch.model_dump() for branch in spec.sk.branches],
-        attention=spec.sk.attention == "sk",
-        reduction=spec.sk.reduction,
-        min_dim=spec.sk.min_dim,
+        sk.select,
+        [branch.model_dump() for branch in sk.branches],
+        attention=sk.attention == "sk",
+        reduction=sk.reduction,
+        min_dim=sk.min_dim,
     )
