@@ -24,11 +24,8 @@ def add_peers() -> None:
 def with_peers() -> dict[str, str]:
     """The environment of a process that can import them, or skip where they are not installed."""
     _ask()
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SHIM), str(PEERS), *_own()])}
-
-
-def _own() -> list[str]:
-    return list(filter(None, [os.environ.get("PYTHONPATH")]))
+    places = [str(SHIM), str(PEERS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def _ask() -> None:

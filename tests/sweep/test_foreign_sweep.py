@@ -16,13 +16,18 @@ from sklab.errors import FaultyInputError, SklabError
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
-from sklab.records import RunFolder
+from sklab.records import Code, RunFolder, RunOrder
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 
 PAGE = (Path(__file__).parents[2] / "docs" / "convert.md").read_text(encoding="utf-8")
 EXPERIMENT, SWEEP = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+FEW = {
+    "data": "{name: scaled_digits, train_size: 32, val_size: 16}",
+    "train.epochs": "1",
+    "train.batch_size": "16",
+}
 HERE = Slot(None, "cpu", 1)
 
 
@@ -38,12 +43,7 @@ def page(tmp_path, monkeypatch):
 
 
 def sweep(page):
-    small = {
-        "data": "{name: scaled_digits, train_size: 32, val_size: 16}",
-        "train.epochs": "1",
-        "train.batch_size": "16",
-    }
-    return load_sweep(page, seeds=1, overrides=small)
+    return load_sweep(page, seeds=1, overrides=FEW)
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def test_a_missing_library_stops_the_sweep_with_the_install_line_and_can_be_mend
     ("setting", "told"),
     [
         ("name: mobilenetv2_10 ", "timm has no network 'mobilenetv2_10' - did you mean 'mobilenetv2_100'?"),
-        ("select: depthwise ", "select 'depthwise' matches no convolution of this Sequential"),
-        ('select: "0" ', "0: its padding (0, 0) is not (1, 1), which keeps the size at stride 1"),
+        ("select: depthwise ", "timm's mobilenetv2_100: select 'depthwise' matches no convolution of this Sequential"),
+        ('select: "0" ', "0: its padding (0, 0) is not 1, which keeps the size at stride 1"),
     ],
 )
 def test_what_can_not_be_made_stops_the_sweep_with_the_reason(page, timm, tmp_path, setting, told):
@@ -112,8 +112,6 @@ def test_the_plan_counts_it_or_says_in_one_line_why_not(page, timm, monkeypatch,
 
 def record(page, folder):
     """What the run of the first SK cell leaves behind."""
-    from sklab.records import Code, RunOrder
-
     asked = sweep(page)
     spec = run_spec(asked, asked.cells[1], 0)
     run = RunFolder(folder)
@@ -137,20 +135,13 @@ def test_a_library_that_is_gone_when_the_run_begins_leaves_a_record(page, tmp_pa
 
 @pytest.mark.slow
 def test_the_page_is_trained_from_the_command_to_the_table(page):
-    few = [
-        "--set",
-        "data={name: scaled_digits, train_size: 32, val_size: 16}",
-        "--set",
-        "train.epochs=1",
-        "--set",
-        "train.batch_size=16",
-    ]
+    few = [word for path, text in FEW.items() for word in ("--set", f"{path}={text}")]
     command = [sys.executable, "-m", "sklab.cli", "sweep", str(page), "--seeds", "1", "--no-wandb", *few]
     answer = subprocess.run(command, env=with_peers(), capture_output=True, text=True, timeout=1800, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "4 of 4 runs complete" in answer.stdout
     table = Path("results/mobilenet/table.csv").read_text()
-    assert all(f"{name}" in table for name in ("plain", "D2", "D3", "D3, sum"))
+    assert all(name in table for name in ("plain", "D2", "D3", "D3, sum"))
     run = next(Path("results/mobilenet/runs").iterdir())
     assert "timm" in RunFolder(run).read_record().versions
     assert "timm 1." in Path("results/mobilenet/report.md").read_text()
