@@ -14,7 +14,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-test-slow: .venv/installed-dev  ## fault storms and other long suites
+test-slow: .venv/installed-peers  ## fault storms and other long suites
 	$(BIN)/pytest -m slow
 
 .venv/installed: pyproject.toml constraints.txt
@@ -24,6 +24,12 @@ test-slow: .venv/installed-dev  ## fault storms and other long suites
 
 .venv/installed-dev: .venv/installed
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+# Networks of other libraries, out of the way of all tests but those that ask for them; without their dependencies,
+# which would bring another torch.
+.venv/installed-peers: .venv/installed-dev
+	$(PIP) --no-deps --upgrade --target .venv/peers timm torchvision safetensors
 	touch $@
 
 clean:

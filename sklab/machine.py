@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sklab.records import Code
@@ -40,6 +41,18 @@ def this_code() -> Code:
     commit = _output([*here, "rev-parse", "HEAD"]).strip()
     dirty = bool(commit and _output([*here, "status", "--porcelain", "--untracked-files=no"]).strip())
     return Code(version=version("sklab"), commit=commit, dirty=dirty)
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """The version of each of these packages, or "not installed"."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _output(command: list[str]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sklab.launch.slots import Slot
+from sklab.machine import installed
 from sklab.progress import duration
 from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
@@ -84,7 +84,7 @@ def status_text(status: StudyStatus) -> str:
 
 def machine_text(slots: Sequence[Slot]) -> str:
     """Versions of what matters, and the slots of this machine."""
-    versions = [f"{name} {_version(name)}" for name in _VERSIONED]
+    versions = [f"{name} {version}" for name, version in installed(_VERSIONED).items()]
     device = f"{slots[0].name}{'' if slots[0].gpu is None else ' (GPU)'}"
     return "\n".join(
         [
@@ -93,13 +93,6 @@ def machine_text(slots: Sequence[Slot]) -> str:
             f"slots: {len(slots)} x {device}, {slots[0].threads} threads each",
         ]
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def findings_text(result: CheckResult) -> str:

@@ -162,7 +162,9 @@ train: {epochs: 1, batch_size: 4, lr: 0.1, precision: bf16, memory_format: chann
 
 
 def test_a_sweep_whose_gradients_this_machine_gets_wrong_is_refused(here, capsys):
-    branch = Signature(16, 16, kernel=3, stride=1, padding=2, dilation=2, groups=4, height=32, width=32)
+    branch = Signature(
+        16, 16, kernel=(3, 3), stride=(1, 1), padding=(2, 2), dilation=(2, 2), groups=4, height=32, width=32
+    )
     if check_convolution(branch, "bf16", "channels_last", "cpu").ok:
         pytest.skip("this machine's torch computes dilated grouped convolutions rightly")
     (here / "toy.yaml").write_text(FAULTY)

@@ -8,19 +8,24 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sklab.errors import SklabError
 from sklab.models.zoo import build
 from sklab.spec.model import ModelSpec
 
 _KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
 
 
+Pair = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Cost:
     """`params`: learnable parameters, BN's scale and shift included.
-    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs").
+    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs"); of a
+    transformer's self-attention its projections, not the products of its queries, keys and values.
     """
 
     params: int
@@ -29,24 +34,25 @@ class Cost:
 
 @dataclass(frozen=True, order=True)
 class Signature:
-    """What decides which algorithm computes a (square) convolution; height and width are the input's, in pixels.
+    """What decides which algorithm computes a convolution; pairs are of rows and columns, height and width are the
+    input's, in pixels.
 
     As it is computed: a `DecimatedConv2d` shows itself with stride 1, on the pixels that it reads.
     """
 
     in_channels: int
     out_channels: int
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
     groups: int
     height: int
     width: int
 
     def __str__(self) -> str:
-        kind = f"{self.kernel}x{self.kernel} convolution of {self.in_channels} to {self.out_channels} channels"
-        settings = f"stride {self.stride}, dilation {self.dilation}, groups {self.groups}"
+        kind = f"{_by(self.kernel)} convolution of {self.in_channels} to {self.out_channels} channels"
+        settings = f"stride {_short(self.stride)}, dilation {_short(self.dilation)}, groups {self.groups}"
         return f"{kind}, {settings}, on {self.height}x{self.width} pixels"
 
 
@@ -65,9 +71,21 @@ def _trace(spec: ModelSpec, image_size: int) -> tuple[Cost, set[Signature]]:
         model = build(spec).eval()
         image = torch.empty(1, spec.in_channels, image_size, image_size)
     with torch.no_grad(), _Counter() as counter:
-        model(image)
+        _look(model, image, spec)
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params, counter.macs), counter.signatures
+
+
+def _look(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
+    """Raises SklabError when another library's network can't take such an image; an error in one of ours is a bug."""
+    try:
+        model(image)
+    except Exception as error:  # whatever that library raises
+        if not spec.libraries:
+            raise
+        what = f"{type(model).__name__} of {spec.libraries[0]}"
+        size = "x".join(map(str, image.shape[2:]))
+        raise SklabError(f"{what} can't take images of {size} pixels: {error}") from error
 
 
 class _Counter(TorchFunctionMode):
@@ -85,16 +103,48 @@ class _Counter(TorchFunctionMode):
             return args[0]
         output = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
-            weight = args[1]
-            self.macs += output.numel() * weight[0].numel()
+            self.macs += output.numel() * _weight(*args, **(kwargs or {}))[0].numel()
+        if func is F.multi_head_attention_forward:  # what it calls itself is out of sight
+            self.macs += _projections(*args, **(kwargs or {}))
         if func is F.conv2d:
-            self.signatures.add(_signature(*args))
+            self.signatures.add(_signature(*args, **(kwargs or {})))
         return output
 
 
+def _weight(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ARG001 - named as torch names it
+    return weight
+
+
+def _projections(query: Tensor, *_: Any, **__: Any) -> int:
+    """Those of query, key, value and output, of the same width and number of places as in an image classifier."""
+    return 4 * query.numel() * query.shape[-1]
+
+
 def _signature(
-    image: Tensor, weight: Tensor, _bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,  # noqa: ARG001
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Signature:
-    (_, channels, height, width), (out_channels, _, kernel, _) = image.shape, weight.shape
-    square = (kernel, stride[0], padding[0], dilation[0])
-    return Signature(channels, out_channels, *square, groups, height, width)
+    channels, height, width = input.shape[-3:]
+    out_channels, _, *kernel = weight.shape
+    apart = _pair(dilation)
+    keeping = tuple(d * (k - 1) // 2 for k, d in zip(kernel, apart, strict=True))
+    pads = _pair({"same": keeping, "valid": 0}.get(padding, padding) if isinstance(padding, str) else padding)
+    return Signature(channels, out_channels, _pair(kernel), _pair(stride), pads, apart, groups, height, width)
+
+
+def _pair(setting: Any) -> Pair:
+    rows, columns = (setting, setting) if isinstance(setting, int) else setting
+    return rows, columns
+
+
+def _by(pair: Pair) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _short(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else _by(pair)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from sklab.errors import SklabError, did_you_mean
@@ -12,8 +14,8 @@ from sklab.errors import SklabError, did_you_mean
 Library = Literal["timm", "torchvision"]
 
 INSTALL: dict[Library, str] = {
-    "timm": 'pip install "timm>=1.0,<2"',
-    "torchvision": 'pip install "torchvision>=0.26,<0.29"',
+    "timm": "pip install 'sklab[timm]'",
+    "torchvision": "pip install 'sklab[torchvision]'",
 }
 
 
@@ -28,7 +30,25 @@ def create_foreign(library: Library, name: str, num_classes: int, in_channels: i
     if library not in INSTALL:
         raise SklabError(f"unknown library {library!r}; allowed: {', '.join(INSTALL)}")
     create = _timm if library == "timm" else _torchvision
-    return create(_import(library), name, num_classes, in_channels)
+    origin = _import(library)
+    try:
+        return _on_this_device(lambda: create(origin, name, num_classes, in_channels))
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise SklabError(
+            f"{library} can't make {name} for {num_classes} classes and {in_channels} channels: {error}"
+        ) from error
+
+
+def _on_this_device(create: Callable[[], nn.Module]) -> nn.Module:
+    """The network on torch's default device; one that computes its own shape with tensors, which the meta device can't,
+    is made in memory and then stripped of its weights."""
+    try:
+        return create()
+    except NotImplementedError:
+        if torch.get_default_device().type != "meta":
+            raise
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        return create().to("meta")
 
 
 def _timm(timm: Any, name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -42,6 +62,8 @@ def _torchvision(torchvision: Any, name: str, num_classes: int, in_channels: int
     if in_channels != 3:
         raise SklabError(f"torchvision makes {name} for 3 channels only, not {in_channels}")
     model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    if getattr(model, "aux_logits", False):
+        raise SklabError(f"torchvision's {name} has further outputs in training, which sklab has no loss for")
     return model
 
 

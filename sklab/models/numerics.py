@@ -92,7 +92,7 @@ def _pass(signature: Signature, dtype: torch.dtype, layout: torch.memory_format,
 
     kernel, groups = signature.kernel, signature.groups
     image = draw(0, _BATCH, signature.in_channels, signature.height, signature.width).requires_grad_()
-    weight = draw(1, signature.out_channels, signature.in_channels // groups, kernel, kernel).requires_grad_()
+    weight = draw(1, signature.out_channels, signature.in_channels // groups, *kernel).requires_grad_()
     output = F.conv2d(image, weight, None, signature.stride, signature.padding, signature.dilation, groups)
     gradients = torch.autograd.grad(output, (weight, image), draw(2, *output.shape).to(output.dtype))
     return [tensor.detach().to("cpu", torch.float64) for tensor in (output, *gradients)]

@@ -38,9 +38,14 @@ class Finding(Value):
 
 
 class CheckResult(Value):
-    """`result.json`: what was found, on which device, with which torch. `data_faults`: why data can't be used."""
+    """`result.json`: what was found, on which device, with which torch.
+
+    network_faults  why networks can't be made; then there are no findings
+    data_faults     why data can't be used
+    """
 
     device: str
     torch: str
     findings: Seq[Finding]
+    network_faults: Seq[str] = ()
     data_faults: Seq[str] = ()

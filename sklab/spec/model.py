@@ -67,6 +67,11 @@ class ModelSpec(Value):
         """The input size, in pixels a side, that the network is made for."""
         return 224
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The packages that the network comes from, beyond those that every run needs."""
+        return ()
+
     def parts(self) -> frozenset[str]:
         """What decides the convolutions: a network whose parts all stand in others has no convolution of its own."""
         return frozenset({self.model_dump_json()})

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
+from sklab.machine import installed
 from sklab.records import write_whole
 from sklab.spec.check import Checked, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
@@ -26,8 +26,8 @@ _LOOK_EVERY = 60.0
 
 
 def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
-    """Raise SklabError, with the remedy, when data of the sweep are missing or not as stated, or a convolution of it is
-    computed wrongly, where it would train."""
+    """Raise SklabError, with the remedy, when a network of the sweep can't be made, data are missing or not as stated,
+    or a convolution is computed wrongly, where it would train."""
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
@@ -38,7 +38,6 @@ def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
     """Raise SklabError when a data set of the sweep can't be used where it would train."""
     asked = {data.model_dump_json(): data for data in (experiment.data for experiment in _experiments(sweep))}
     folder = results / ".checks" / f"data-{sweep.study}"
-    (folder / "result.json").unlink(missing_ok=True)
     result = _ask(CheckOrder(data=tuple(asked.values())), folder, launcher)
     if result.data_faults:
         raise SklabError(
@@ -49,19 +48,33 @@ def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
 def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
     """The findings for every distinct convolution of the sweep, from the cache under `results` or computed now.
 
-    Raises SklabError when the check itself can't run; its log tells why.
+    Raises SklabError when a network can't be made, or when the check itself can't run; its log tells why.
     """
     order = CheckOrder(networks=_covering(_experiments(sweep)))
-    question = f"{version('torch')} {launcher.kind} {order.model_dump_json()}"
+    libraries = {name for network in order.networks for name in network.model.libraries}
+    versions = " ".join(installed(("torch", *sorted(libraries))).values())
+    question = f"{versions} {launcher.kind} {order.model_dump_json()}"
     folder = results / ".checks" / hashlib.sha256(question.encode()).hexdigest()[:16]
+    result = _kept(folder) or _ask(order, folder, launcher)
+    if result.network_faults:
+        raise SklabError(
+            "\n  ".join(["networks of this sweep can't be made; nothing was trained:", *result.network_faults])
+        )
+    return result
+
+
+def _kept(folder: Path) -> CheckResult | None:
+    """The answer of an earlier time, unless the remedy may have been found since."""
     answer = folder / "result.json"
-    return CheckResult.model_validate_json(answer.read_bytes()) if answer.exists() else _ask(order, folder, launcher)
+    result = CheckResult.model_validate_json(answer.read_bytes()) if answer.exists() else None
+    return result if result and not result.network_faults else None
 
 
 def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
     """The answer to `order` of a job over `folder`. Raises SklabError when it can't run; its log tells why."""
     answer = folder / "result.json"
     folder.mkdir(parents=True, exist_ok=True)
+    answer.unlink(missing_ok=True)
     write_whole(folder / "check.json", order.model_dump_json(indent=1))
     launcher.submit(Job("check", folder))
     while not launcher.wait(_LOOK_EVERY):

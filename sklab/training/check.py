@@ -12,6 +12,7 @@ import torch
 from sklab.data import preflight
 from sklab.errors import SklabError
 from sklab.models import numerics
+from sklab.models.cost import cost
 from sklab.records import write_whole
 from sklab.spec.check import CheckOrder, CheckResult, Finding
 
@@ -19,8 +20,14 @@ from sklab.spec.check import CheckOrder, CheckResult, Finding
 def check(folder: Path, device: torch.device, device_name: str) -> None:
     """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
     order = CheckOrder.model_validate_json((folder / "check.json").read_bytes())
-    findings, faults = tuple(_findings(order, device)), tuple(_data_faults(order))
-    result = CheckResult(device=device_name, torch=torch.__version__, findings=findings, data_faults=faults)
+    unmade = tuple(dict.fromkeys(_network_faults(order)))
+    result = CheckResult(
+        device=device_name,
+        torch=torch.__version__,
+        findings=() if unmade else tuple(_findings(order, device)),
+        network_faults=unmade,
+        data_faults=tuple(_data_faults(order)),
+    )
     write_whole(folder / "result.json", result.model_dump_json(indent=1))
 
 
@@ -38,6 +45,14 @@ def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
                 weight_error=_finite(verdict.weight_grad_error),
                 input_error=_finite(verdict.input_grad_error),
             )
+
+
+def _network_faults(order: CheckOrder) -> Iterator[str]:
+    for network in order.networks:
+        try:
+            cost(network.model, network.image_size)
+        except SklabError as error:
+            yield str(error)
 
 
 def _data_faults(order: CheckOrder) -> Iterator[str]:

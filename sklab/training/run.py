@@ -9,7 +9,6 @@ import socket
 import time
 import traceback
 import warnings
-from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -19,11 +18,12 @@ from torch import nn
 
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
-from sklab.machine import cpu_name
-from sklab.models.cost import cost
+from sklab.machine import cpu_name, installed
+from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
+from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.meter import Meter, peak_memory_mb
@@ -133,7 +133,7 @@ def _failure_class(error: Exception) -> FailureClass:
 def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
     """What stands in the record however the run ended; `status` is filled in by the caller."""
     experiment = order.spec.experiment
-    counted = cost(experiment.model, experiment.data.image_size)
+    counted = _cost(experiment)
     return RunRecord.of(
         order,
         status="failed",
@@ -147,10 +147,18 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
         samples_per_second=meter.samples_per_second,
         peak_memory_mb=peak_memory_mb(device),
         hardware=_hardware(device),
-        versions={"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
+        versions={"python": platform.python_version(), **installed((*_VERSIONED, *experiment.model.libraries))},
         first_step=meter.first_step,
         attempt=folder.attempt,
     )
+
+
+def _cost(experiment: Experiment) -> Cost:
+    """What the network costs; nothing where it can't be made, which is why its run has failed."""
+    try:
+        return cost(experiment.model, experiment.data.image_size)
+    except SklabError:
+        return Cost(0, 0)
 
 
 def _hardware(device: torch.device) -> Hardware:

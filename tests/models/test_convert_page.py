@@ -1,8 +1,8 @@
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from peers import add_peers
 from torch import nn
 
 from sklab.models.sk import SKConv2d
@@ -26,8 +26,8 @@ def test_the_example_on_the_page_does_what_the_page_says():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
 def test_the_example_with_timm_runs():
+    add_peers()
     names = {}
     exec(TIMM, names)
     assert any(isinstance(part, SKConv2d) for part in names["selective"].modules())

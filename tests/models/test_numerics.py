@@ -12,7 +12,9 @@ from sklab.models.numerics import Verdict, check, check_convolution
 from sklab.spec.networks import network
 
 # Wrong on torch 2.13 on CPU in bf16 with channels_last, right in each of the other three ways.
-DILATED = Signature(32, 32, kernel=3, stride=1, padding=2, dilation=2, groups=8, height=32, width=32)
+DILATED = Signature(
+    32, 32, kernel=(3, 3), stride=(1, 1), padding=(2, 2), dilation=(2, 2), groups=8, height=32, width=32
+)
 WAYS = [(dtype, layout) for dtype in ("fp32", "bf16") for layout in ("contiguous", "channels_last")]
 
 
@@ -78,7 +80,7 @@ def test_a_wrong_result_is_never_right(monkeypatch, result, spoil, way):
         return _Broken.apply(image, weight, settings, wrong)
 
     monkeypatch.setattr(F, "conv2d", convolution)
-    small = Signature(4, 4, kernel=3, stride=1, padding=1, dilation=1, groups=2, height=8, width=8)
+    small = Signature(4, 4, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=2, height=8, width=8)
     verdict = check_convolution(small, *way, "cpu")
     assert not verdict.ok
     errors = {"output": verdict.forward_error, "weight": verdict.weight_grad_error, "input": verdict.input_grad_error}

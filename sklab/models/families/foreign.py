@@ -1,0 +1,99 @@
+"""Networks of timm and torchvision by their names there, as they are or with SK convolutions in them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from sklab.errors import SklabError
+from sklab.spec.model import ModelSpec, Window
+from sklab.spec.values import Seq, Value
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_GROUPS = "a whole number of at least 1, or a multiple of the convolution's own such as 2x"
+
+
+class SKBranch(Window):
+    """One path of an SK convolution; left out, its groups are those of the convolution that it stands for."""
+
+    groups: int | str = Field(default="1x", description=_GROUPS)
+
+    @field_validator("groups", mode="plain")
+    @classmethod
+    def _known(cls, groups: Any) -> int | str:
+        whole = type(groups) is int and groups >= 1
+        if not whole and not (isinstance(groups, str) and re.fullmatch(r"[1-9]\d*x", groups)):
+            raise ValueError(f"groups must be {_GROUPS}")
+        return groups  # type: ignore[no-any-return]
+
+
+class SK(Value):
+    """What `sklab.models.convert.to_sk` is asked.
+
+    select     `grouped3x3`, `depthwise3x3`, or a glob over the dotted path of a convolution
+    branches   M = len(branches)
+    attention  `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters
+    reduction  r: d = max(C / r, L), with `min_dim` L, for C output channels
+    """
+
+    select: str = Field(min_length=1)
+    branches: Seq[SKBranch] = Field(min_length=1)
+    attention: Literal["none", "sk"] = "sk"
+    reduction: int = Field(default=16, ge=1)
+    min_dim: int = Field(default=32, ge=1)
+
+
+class Spec(ModelSpec):
+    """The network that `library` calls `name`, with fresh weights; `sk` null: as it is there."""
+
+    family: Literal["foreign"] = "foreign"
+    library: Literal["timm", "torchvision"]
+    name: str = Field(min_length=1)
+    sk: SK | None = None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The one it comes from."""
+        return (self.library,)
+
+    def parts(self) -> frozenset[str]:
+        """The network with what is selected in it, and each branch in there."""
+        if self.sk is None:
+            return super().parts()
+        around = self.model_dump_json(exclude={"sk": {"branches", "attention", "reduction", "min_dim"}})
+        return frozenset({f"{around} {branch.model_dump_json()}" for branch in self.sk.branches})
+
+
+SETTINGS: dict[str, dict[str, Any]] = {}  # its networks have their names elsewhere
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network with fresh weights from torch's global generator.
+
+    Raises SklabError, with the remedy, when the library can't be imported or does not know the name, and with the
+    reason when what `spec.sk` selects can't be replaced.
+    """
+    from sklab.models.foreign import create_foreign
+
+    network = create_foreign(spec.library, spec.name, spec.num_classes, spec.in_channels)
+    try:
+        return _converted(network, spec.sk) if spec.sk else network
+    except SklabError as error:
+        raise SklabError(f"{spec.library}'s {spec.name}: {error}") from error
+
+
+def _converted(network: nn.Module, sk: SK) -> nn.Module:
+    from sklab.models.convert import to_sk
+
+    return to_sk(
+        network,
+        sk.select,
+        [branch.model_dump() for branch in sk.branches],
+        attention=sk.attention == "sk",
+        reduction=sk.reduction,
+        min_dim=sk.min_dim,
+    )
