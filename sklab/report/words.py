@@ -100,13 +100,14 @@ def published(sweep: Sweep) -> str:
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: runs without a number, comparisons over fewer seeds, invalid cells."""
+    """What to know about single rows: runs without a number, comparisons over fewer seeds, invalid cells; and images
+    that were left out."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *invalid)
+    return (*waiting, *partial, *fewer, *invalid, *_skipped(table))
 
 
 def run_texts(row: Row) -> list[str]:
@@ -172,6 +173,16 @@ def _unfinished(row: Row) -> str:
 def _fewer_seeds(row: Row) -> str:
     shared = row.baseline.n if row.baseline else 0
     return f"{clean(row.name)}: compared with the baseline over {counted(shared, 'shared seed')}, not all {row.n}"
+
+
+def _skipped(table: AblationTable) -> list[str]:
+    """Usually one line: the runs of a study see the same images."""
+    records = [run.record for row in table.rows for run in row.runs if run.record is not None]
+    runs = Counter(record.skipped_images for record in records if record.skipped_images)
+    return [
+        f"{counted(number, 'image')} that can't be decoded left out of {counted(of, 'run')}; each run's log names them"
+        for number, of in sorted(runs.items())
+    ]
 
 
 def _data(sweep: Sweep) -> str:
