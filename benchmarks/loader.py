@@ -2,8 +2,9 @@
 
     python benchmarks/loader.py [--images 512] [--workers 2] [--width 500] [--height 375] [--repeats 5]
 
-Makes a folder of JPEGs (quality 90, 4:2:0; parts of the two photographs that come with scikit-learn) in a temporary folder and lets both give the same output: batches of
-normalised float32 [B, 3, 224, 224] with labels on the device. Training: a random part of the image, mirrored at random.
+Makes JPEGs (quality 90, 4:2:0; parts of the two photographs that come with scikit-learn) in a temporary folder and lets
+both give the same output: batches of normalised float32 [B, 3, 224, 224] with labels on the device. Training: a random
+part of the image, mirrored at random.
 Evaluation: the shorter side to 256, the middle 224. They take turns, an epoch each; the first is not counted, the best
 of the others is, by the clock and by processor time, which a busy machine spoils less. The plain pipeline, written out
 below, is what one writes with PIL alone: every step per image, in as many worker processes.
@@ -114,7 +115,7 @@ def processor() -> float:
 
 
 def write_images(root: Path, images: int, width: int, height: int) -> int:
-    """Pictures with coarse and fine structure in two classes and both splits; the mean number of their bytes."""
+    """Parts of two photographs in two classes and both splits; the mean number of their bytes."""
     random = np.random.default_rng(0)
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]  # 640 x 427
     size = 0
