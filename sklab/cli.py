@@ -145,7 +145,7 @@ def _models(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from sklab.launch.local import LocalLauncher
     from sklab.launch.slots import find_slots
-    from sklab.sweep.check import check, refusal
+    from sklab.sweep.check import check, data_faults, data_refusal, refusal
     from sklab.text import findings_text, machine_text
 
     slots = find_slots()
@@ -154,13 +154,16 @@ def _doctor(options: argparse.Namespace) -> int:
         return _COMPLETE
     launcher = LocalLauncher(slots[:1])
     try:
-        result = check(_load(options), launcher, options.results)
+        sweep = _load(options)
+        result = check(sweep, launcher, options.results)
+        faults = data_faults(sweep, launcher, options.results)
     finally:
         launcher.stop()
     print(findings_text(result))
     bad = [finding for finding in result.findings if not finding.ok]
-    if bad:
-        raise SklabError(refusal(bad))
+    told = [*([refusal(bad)] if bad else []), *([data_refusal(faults)] if faults else [])]
+    if told:
+        raise SklabError("\n".join(told))
     return _COMPLETE
 
 
@@ -273,7 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_results(evaluate)
     _add_json(evaluate)
     _add_json(command("models", _models, "list the networks with their parameters and multiply-accumulates"))
-    doctor = command("doctor", _doctor, "print versions and devices; with a sweep, check its convolutions' arithmetic")
+    doctor = command("doctor", _doctor, "print versions and devices; with a sweep, check its arithmetic and data")
     _add_sweep_file(doctor, needed=False)
     return parser
 

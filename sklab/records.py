@@ -82,6 +82,7 @@ class RunRecord(Value):
     wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only
     samples_per_second  training images per second of `train_seconds`
     peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes
+    skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     """
 
@@ -105,6 +106,7 @@ class RunRecord(Value):
     train_seconds: float = 0.0
     samples_per_second: float = 0.0
     peak_memory_mb: float = 0.0
+    skipped_images: int = Field(default=0, ge=0)
     hardware: Hardware | None = None
     versions: dict[str, str] = {}
     started: str = ""

@@ -29,13 +29,18 @@ class TrainArrays:
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
 
+    def skip(self, batches: int) -> None:
+        """The next iteration, and only that, leaves out the first `batches` of its epoch."""
+        self.sampler.skipped = batches * self.batch_size
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         sampler = self.sampler
+        first, sampler.skipped = sampler.skipped, 0
         drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
         order, shifts, flips = (
             torch.from_numpy(values).to(self._labels.device) for values in (sampler.permutation(), *drawn)
         )
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        for start in range(first, len(self) * self.batch_size, self.batch_size):
             batch = slice(start, start + self.batch_size)
             images = cut(self._padded, order[batch], shifts[batch], flips[batch], self._size)
             yield self._normalise(images), self._labels[order[batch]]

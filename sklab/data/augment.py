@@ -26,8 +26,10 @@ def cut(padded: Tensor, index: Tensor, shifts: Tensor, flips: Tensor, size: int)
 
 
 def mirror(images: Tensor, flips: Tensor) -> Tensor:
-    """[B, C, H, W]: those of `images` that `flips` bool [B] names, mirrored left-right; the others as they are."""
-    return torch.where(flips[:, None, None, None], images.flip(3), images)
+    """uint8 [B, C, H, W]: those of `images` that `flips` bool [B] names are mirrored left-right, the others not."""
+    chosen = flips.to(torch.uint8).neg()[:, None, None, None]  # all bits or none
+    # The bits that differ, where chosen: over bytes torch.where takes four times as long on the CPU.
+    return images.flip(3).bitwise_xor_(images).bitwise_and_(chosen).bitwise_xor_(images)
 
 
 class Normalise:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sklab.data.base import ArraySplit, FileSplit, Splits
+from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.data.once import fingerprint, in_arrays, only, readable
 from sklab.spec.data import DataSpec
@@ -36,11 +37,6 @@ def load_splits(spec: DataSpec) -> Splits:
     if spec.places:  # read where they lie, which takes no longer than the cache would
         return load()
     return _splits(_kept(spec, "", lambda: _arrays(load())))
-
-
-def cache_folder() -> Path:
-    """Where computed data are kept; safe to delete at any time."""
-    return Path(os.environ.get("SKLAB_CACHE") or "~/.cache/sklab").expanduser()
 
 
 def _passed_over(spec: ImagesSpec, splits: Splits) -> Splits:

@@ -16,10 +16,12 @@ class EpochSampler:
     """The order of `size` images: another permutation in each epoch, decided by (seed, epoch).
 
     Iterating gives pairs (epoch, index), so that a worker process needs no other word of the epoch.
+
+    skipped  images at the start of the epoch that the next iteration, and only that, leaves out
     """
 
     def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
+        self.size, self.seed, self.epoch, self.skipped = size, seed, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -30,7 +32,8 @@ class EpochSampler:
         return np.argsort(_random(self.seed, self.epoch, _ORDER).random(self.size), kind="stable")
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, index) for index in self.permutation().tolist())
+        start, self.skipped = self.skipped, 0
+        return ((self.epoch, index) for index in self.permutation()[start:].tolist())
 
     def __len__(self) -> int:
         return self.size

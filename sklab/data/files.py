@@ -20,7 +20,7 @@ _MOST_WORKERS = 8
 
 
 class TrainImages(Dataset[tuple[Tensor, int]]):
-    """Image uint8 [H, W, 3] and label by (epoch, index): a part drawn from (seed, epoch, index), or the middle."""
+    """Image uint8 [3, H, W] and label by (epoch, index): a part drawn from (seed, epoch, index), or the middle."""
 
     def __init__(self, split: FileSplit, size: int, shares: tuple[float, ...] | None, seed: int) -> None:
         self._split, self._size, self._shares, self._seed = split, size, shares, seed
@@ -34,7 +34,7 @@ class TrainImages(Dataset[tuple[Tensor, int]]):
 
 
 class ValImages(Dataset[tuple[Tensor, int]]):
-    """Image uint8 [H, W, 3] and label by index: always the middle."""
+    """Image uint8 [3, H, W] and label by index: always the middle."""
 
     def __init__(self, split: FileSplit, size: int) -> None:
         self._split, self._size = split, size
@@ -61,10 +61,15 @@ class TrainFiles:
     def __len__(self) -> int:
         return len(self._loader)
 
+    def skip(self, batches: int) -> None:
+        """The next iteration, and only that, leaves out the first `batches` of its epoch."""
+        self.sampler.skipped = batches * self.batch_size
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         sampler = self.sampler
+        first = sampler.skipped  # the sampler forgets it when the workers start
         drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
-        changes = (torch.split(torch.from_numpy(values).to(self._device), self.batch_size) for values in drawn)
+        changes = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
         for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
             yield self._normalise(self._changed(images, shifts, flips)), labels
 
@@ -94,8 +99,7 @@ class ValFiles:
 
 
 def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tensor, int]:
-    # As decoded, the colours of a pixel side by side: batches are then put together by plain copies.
-    return torch.from_numpy(decode(split.files[index], size, view).transpose(1, 2, 0)), int(split.labels[index])
+    return torch.from_numpy(decode(split.files[index], size, view)), int(split.labels[index])
 
 
 def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:
@@ -112,6 +116,6 @@ def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: An
 def _batches(loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     try:
         for images, labels in loader:
-            yield images.to(device, non_blocking=True).permute(0, 3, 1, 2), labels.to(device, non_blocking=True)
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
     except SklabError as error:  # a worker wraps its error in the text of its traceback: keep the last line
         raise SklabError(str(error).strip().splitlines()[-1].partition(": ")[2]) from None

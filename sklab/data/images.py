@@ -19,12 +19,14 @@ class ImagesSpec(DataSpec):
     resize        pixels of the shorter side before the middle is cut out, for evaluation
     in_memory     every image has `image_size` x `image_size` pixels (at most 64): decoded once, kept on the device
     skip_corrupt  images that can't be decoded are left out and named, instead of ending the run
+    version       raised when the pixels that a file becomes change: no old run is taken for a new one
     mean, std     what pixels (of 0 to 1) are normalised by; by default those of ImageNet's training pixels (RGB),
                   what everyone normalises by, so that weights can be exchanged
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "mean", "std"})
 
+    version: Literal[2] = 2
     channels: Literal[3] = 3
     image_size: int = Field(default=224, ge=8)
     resize: int = Field(default=256, ge=8)

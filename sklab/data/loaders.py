@@ -17,18 +17,20 @@ from sklab.data.augment import Normalise
 from sklab.data.base import ArraySplit, FileSplit, Splits
 from sklab.data.cache import load_splits
 from sklab.data.files import TrainFiles, ValFiles
+from sklab.data.preflight import ensure_enough
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 from sklab.spec.train import TrainSpec
 
-_SHOWN = 5  # names in a message
 _log = logging.getLogger(__name__)
 
 
 class Loader(Protocol):
     """Gives batches (images float32 [B, C, H, W], normalised; labels int64 [B]) on the device.
 
-    A training loader has a `sampler` too, whose `set_epoch` chooses the epoch that the next iteration gives.
+    A training loader has a `sampler` too, whose `set_epoch` chooses the epoch that the next iteration gives, and
+    `skip(k)`, after which the next iteration, and only that, gives the epoch's batches from number k (from 0) on: the
+    very batches of a whole epoch. `len` stays that of a whole epoch.
     """
 
     batch_size: int
@@ -40,12 +42,16 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Loaders:
-    """The loaders of a run. `val_extras[name][i]` belongs to the i-th image that `val` gives."""
+    """The loaders of a run. `val_extras[name][i]` belongs to the i-th image that `val` gives.
+
+    skipped_images  how many images of both splits were left out because they can't be decoded
+    """
 
     train: Loader
     val: Loader
     classes: tuple[str, ...]
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    skipped_images: int = 0
 
 
 def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.device) -> Loaders:
@@ -64,12 +70,14 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
                 ValArrays(held_out, train, normalise, device),
                 splits.classes,
                 held_out.extras,
+                len(splits.skipped),
             )
         case FileSplit() as ours, FileSplit() as held_out:
             return Loaders(
                 TrainFiles(ours, spec.image_size, train, seed, normalise, device),
                 ValFiles(held_out, spec.image_size, train, normalise, device),
                 splits.classes,
+                skipped_images=len(splits.skipped),
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")
@@ -78,19 +86,12 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
 def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
     """Into the run's log."""
     if splits.skipped:
-        first = ", ".join(splits.skipped[:_SHOWN]) + (", …" if len(splits.skipped) > _SHOWN else "")
-        _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), first)
+        names = ", ".join(splits.skipped)
+        _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), names)
 
 
 def _check(spec: DataSpec, splits: Splits, train: TrainSpec) -> None:
-    images = len(splits.train.labels)
-    if not len(splits.val.labels):
-        raise SklabError(f"data set {spec.name}: the val split has no images")
-    if images < train.batch_size:
-        raise SklabError(
-            f"data set {spec.name}: train.batch_size = {train.batch_size} but the train split has {images} images; "
-            f"allowed: 2 to {images}"
-        )
+    ensure_enough(spec, splits, train.batch_size)
     if isinstance(splits.train, ArraySplit) and train.augment.random_resized_crop is not None:
         raise SklabError(
             f"data set {spec.name}: train.augment.random_resized_crop = {list(train.augment.random_resized_crop)} "

@@ -116,13 +116,14 @@ def on_published_data(sweep: Sweep) -> bool:
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: no number, comparison over fewer seeds, cell that can't exist, unequal budget."""
+    """What to know about single rows: no number, comparison over fewer seeds, cell that can't exist, unequal budget; and
+    about images that were left out."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table))
+    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
 
 
 def run_texts(row: Row) -> list[str]:
@@ -226,6 +227,16 @@ def _figure(row: PublishedRow) -> str:
 def _dagger(figures: Iterable[PublishedRow]) -> str:
     every = all(row.verified for row in figures)
     return "" if every else f" {DAGGER} transcribed, not verified: check before citing."
+
+
+def _skipped(table: AblationTable) -> list[str]:
+    """Usually one line: the runs of a study see the same images."""
+    records = [run.record for row in table.rows for run in row.runs if run.record is not None]
+    runs = Counter(record.skipped_images for record in records if record.skipped_images)
+    return [
+        f"{counted(number, 'image')} that can't be decoded left out of {counted(of, 'run')}; each run's log names them"
+        for number, of in sorted(runs.items())
+    ]
 
 
 def _data(sweep: Sweep) -> str:

@@ -18,11 +18,18 @@ class Checked(Value):
     memory_format: Literal["contiguous", "channels_last"]
 
 
+class CheckedData(Value):
+    """A data set, and the largest batch that is to be made of it."""
+
+    data: AnyData
+    batch_size: int
+
+
 class CheckOrder(Value):
     """`check.json`: check every distinct convolution of these networks, and that these data are as stated."""
 
     networks: Seq[Checked] = ()
-    data: Seq[AnyData] = ()
+    data: Seq[CheckedData] = ()
 
 
 class Finding(Value):

@@ -9,7 +9,7 @@ every time, for they come and go.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.records import write_whole
-from sklab.spec.check import Checked, CheckOrder, CheckResult, Finding
+from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import run_spec, searched_cell
@@ -36,13 +36,33 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
 
 def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
     """Raise SklabError when a data set of the sweep can't be used where it would train."""
-    asked = {data.model_dump_json(): data for data in (experiment.data for experiment in _experiments(sweep))}
+    faults = data_faults(sweep, launcher, results)
+    if faults:
+        raise SklabError(data_refusal(faults))
+
+
+def data_faults(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[str, ...]:
+    """Why data sets of the sweep can't be used where it would train, looked at now.
+
+    Raises SklabError when the check itself can't run; its log tells why.
+    """
     folder = results / ".checks" / f"data-{sweep.study}"
-    result = _ask(CheckOrder(data=tuple(asked.values())), folder, launcher)
-    if result.data_faults:
-        raise SklabError(
-            "\n  ".join(["the data of this sweep can't be used; nothing was trained:", *result.data_faults])
-        )
+    return _ask(CheckOrder(data=_data(_experiments(sweep))), folder, launcher).data_faults
+
+
+def data_refusal(faults: Sequence[str]) -> str:
+    """What to tell the user about data that can't be used."""
+    return "\n  ".join(["the data of this sweep can't be used; nothing was trained:", *faults])
+
+
+def _data(experiments: Iterable[Experiment]) -> tuple[CheckedData, ...]:
+    """Every distinct data set with the largest batch of it."""
+    found: dict[str, CheckedData] = {}
+    for experiment in experiments:
+        name, asked = experiment.data.model_dump_json(), experiment.train.batch_size
+        largest = max(asked, found[name].batch_size if name in found else 0)
+        found[name] = CheckedData(data=experiment.data, batch_size=largest)
+    return tuple(found.values())
 
 
 def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:

@@ -56,9 +56,9 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
 
 
 def _data_faults(order: CheckOrder) -> Iterator[str]:
-    for spec in order.data:
+    for asked in order.data:
         try:
-            preflight.check(spec)
+            preflight.check(asked.data, asked.batch_size)
         except SklabError as error:
             yield str(error)
 

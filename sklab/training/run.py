@@ -67,6 +67,7 @@ def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.dev
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, seed, device)
+    meter.skipped_images = loaders.skipped_images
     batches = _whole_steps(len(loaders.train), recipe)
     classifier = Classifier(model, recipe, seed, batches)
     if recipe.compile:
@@ -146,6 +147,7 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
         train_seconds=meter.train_seconds,
         samples_per_second=meter.samples_per_second,
         peak_memory_mb=peak_memory_mb(device),
+        skipped_images=meter.skipped_images,
         hardware=_hardware(device),
         versions={"python": platform.python_version(), **installed((*_VERSIONED, *experiment.model.libraries))},
         first_step=meter.first_step,

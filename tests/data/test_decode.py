@@ -1,10 +1,14 @@
+import io
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from simplejpeg import decode_jpeg
 
-from sklab.data.decode import centre, decode, random_resized
+from sklab.data.base import Encoded
+from sklab.data.decode import centre, decode, random_resized, whole
 from sklab.data.draws import crop_draws
 from sklab.errors import SklabError
 
@@ -62,6 +66,46 @@ def test_all_that_is_not_rgb_becomes_rgb(tmp_path, mode, suffix):
     assert pixels.shape == (3, 40, 40)
     expected = np.asarray(image.convert(mode).convert("RGB"), dtype=int).transpose(2, 0, 1)
     assert np.abs(pixels - expected).mean() < 6
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(8, 40), st.booleans(), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_a_jpeg_gives_the_pixels_that_pillow_gives(width, height, size, grey, index):
+    image = picture(width, height).convert("L" if grey else "RGB")
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90)
+    name, data = "image", stream.getvalue()
+    assert np.array_equal(whole(Encoded(name, data)), np.asarray(Image.open(stream).convert("RGB")).transpose(2, 0, 1))
+    view = random_resized((0.08, 1.0), crop_draws(0, 0, index))
+    left, upper, right, lower = view(width, height)
+    if min(right - left, lower - upper) < 2 * size:  # not decoded at a fraction of its size
+        png = io.BytesIO()
+        Image.open(stream).convert("RGB").save(png, "PNG")
+        again = random_resized((0.08, 1.0), crop_draws(0, 0, index))
+        ours = random_resized((0.08, 1.0), crop_draws(0, 0, index))
+        assert np.array_equal(
+            decode(Encoded(name, data), size, ours), decode(Encoded(name, png.getvalue()), size, again)
+        )
+
+
+def test_the_resize_is_that_of_pillow_within_a_level():
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 256, (90, 70, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    ours = decode(Encoded("image", stream.getvalue()), 32, lambda _width, _height: (4.2, 7.9, 60.3, 70.0)).astype(int)
+    theirs = np.asarray(image.crop((4, 8, 60, 70)).resize((32, 32), Image.Resampling.BILINEAR), dtype=int)
+    assert np.abs(ours - theirs.transpose(2, 0, 1)).max() <= 1
+
+
+def test_a_jpeg_that_only_pillow_forgives_is_read():
+    stream = io.BytesIO()
+    picture(64, 64).save(stream, "JPEG")
+    data = stream.getvalue()
+    odd = data[:-2] + bytes(50) + data[-2:]  # stray bytes behind the pixels
+    with pytest.raises(ValueError, match="xtraneous"):
+        decode_jpeg(odd)
+    assert np.array_equal(*(decode(Encoded("image", each), 64, centre(64, 64)) for each in (odd, data)))
 
 
 def test_a_torn_image_is_named(tmp_path):

@@ -74,6 +74,19 @@ def test_how_many_workers_changes_no_bit(root):
     assert all(map(torch.equal, *seen))
 
 
+@pytest.mark.parametrize("augment", [PHOTO, Augment(pad_crop=4, flip=True)])
+def test_an_epoch_can_go_on_at_any_batch(root, augment):
+    train = open_loaders(spec(root), RECIPE.model_copy(update={"augment": augment, "batch_size": 2}), 0, CPU).train
+    train.sampler.set_epoch(1)
+    whole = list(train)
+    for skipped in range(len(train) + 1):
+        train.skip(skipped)
+        tail = list(train)
+        assert len(tail) == len(whole) - skipped
+        assert all(all(map(torch.equal, one, other)) for one, other in zip(whole[skipped:], tail, strict=True))
+    assert len(list(train)) == len(whole), "the next epoch is whole again"
+
+
 def test_epochs_differ_and_come_back(root):
     state = torch.get_rng_state()
     train = open_loaders(spec(root), RECIPE, 0, CPU).train

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from sklab.data.loaders import open_loaders
@@ -49,6 +51,19 @@ def test_the_seed_of_a_run_never_moves_the_data():
         torch.equal(*pair) for pair in zip(*[torch.cat([x for x, _ in one.val]) for one in (ours, theirs)], strict=True)
     )
     assert np.array_equal(ours.val_extras["scale"], theirs.val_extras["scale"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 3), st.integers(0, 5))
+def test_an_epoch_can_go_on_at_any_batch(skipped, number):
+    train = open_loaders(SPEC, RECIPE, 0, CPU).train
+    train.sampler.set_epoch(number)
+    whole = list(train)
+    train.skip(skipped)
+    tail = list(train)
+    assert len(tail) == len(whole) - skipped
+    assert all(all(map(torch.equal, one, other)) for one, other in zip(whole[skipped:], tail, strict=True))
+    assert all(map(torch.equal, epoch(train, number), (torch.cat(parts) for parts in zip(*whole, strict=True))))
 
 
 def test_networks_see_the_same_batches_and_batches_leave_their_dropout_alone():

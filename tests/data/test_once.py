@@ -77,8 +77,8 @@ def test_corrupt_images_are_left_out_counted_and_named_where_allowed(root, caplo
     (root / "val" / "dog" / "5.png").write_bytes(b"no image")
     strict, tolerant = (spec(root, in_memory=in_memory, skip_corrupt=skip) for skip in (False, True))
     with pytest.raises(SklabError, match=r"cat/2\.png: not a readable image .*skip_corrupt: true"):
-        preflight.check(strict)
-    preflight.check(tolerant)
+        preflight.check(strict, 2)
+    preflight.check(tolerant, 2)
     for _ in range(2):  # the second time from the cache
         caplog.clear()
         loaders = open_loaders(tolerant, RECIPE.model_copy(update={"batch_size": 11}), 0, CPU)
@@ -108,7 +108,7 @@ def test_nothing_left_is_an_error(root):
     for file in (root / "val").rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(SklabError, match="the val split has no images"):
-        preflight.check(small(root, skip_corrupt=True))
+        preflight.check(small(root, skip_corrupt=True), 2)
     with pytest.raises(SklabError, match="the val split has no images"):
         open_loaders(small(root, skip_corrupt=True), RECIPE, 0, CPU)
 
@@ -117,7 +117,7 @@ def test_the_preflight_opens_images_of_every_part_of_a_large_set(root, monkeypat
     monkeypatch.setattr(preflight, "SAMPLE", 4)
     (root / "train" / "dog" / "5.png").write_bytes(b"")
     with pytest.raises(SklabError, match=r"dog/5\.png: not a readable image"):
-        preflight.check(spec(root))
+        preflight.check(spec(root), 2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_settings_that_came_later_change_a_key_only_when_used():
         experiment = {"data": described, "model": network("sknet26", num_classes=10), "train": RECIPE}
         return RunSpec(experiment=Experiment.model_validate(experiment), seed=0)
 
-    assert run().key == "a7473b1ccfc7327a"
+    assert run().key == "aeea48c5785d4d38"
     assert run(in_memory=False, skip_corrupt=False).key == run().key
     later = [{"in_memory": True}, {"skip_corrupt": True}, {"mean": [0.5, 0.5, 0.5]}, {"std": [0.5, 0.5, 0.5]}]
     assert len({run(**data).key for data in [{}, *later]}) == 5

@@ -180,7 +180,7 @@ def test_a_corrupt_image_is_named_by_file_and_number_or_left_out(root):
     torn[1]["image"]["bytes"] = b"no image"
     one(root, pa.Table.from_pylist(torn))
     with pytest.raises(SklabError, match=r"\.arrow, image 1: not a readable image"):
-        preflight.check(spec(root))
+        preflight.check(spec(root), 2)
     splits = cache.load_splits(spec(root, skip_corrupt=True))
     assert splits.train.labels.tolist() == [0, 1]
     assert [name.rpartition(", ")[2] for name in splits.skipped] == ["image 1"]

@@ -34,6 +34,14 @@ def test_the_end_says_what_came_out():
     assert "Lowest mean: K5, 19.17 ± 2.59 % (n = 3)" in " ".join(text.split())
 
 
+def test_images_that_were_left_out_are_told():
+    records = make_records({"K3": [20.0, 21.0], "K5": [18.0, 19.5]})
+    skipping = {key: record.model_copy(update={"skipped_images": 3}) for key, record in records.items()}
+    told = "3 images that can't be decoded left out of 4 runs"
+    assert told in " ".join(terminal_table(ablation_table(make_sweep(), skipping)).split())
+    assert "decoded" not in terminal_table(ablation_table(make_sweep(), records))
+
+
 def test_an_empty_study_has_a_table():
     assert "No run is complete yet" in terminal_table(ablation_table(make_sweep(), {}))
 

@@ -21,3 +21,17 @@ def test_a_sweep_over_a_missing_folder_starts_nothing(folder_sweep, capsys):
     assert "the data of this sweep can't be used; nothing was trained:" in told
     assert "/no/such/place: no such folder (data.root = '/no/such/place'); it must hold train/ and val/" in told
     assert not (folder_sweep / "results" / "sweep" / "runs").exists()
+
+
+def test_the_doctor_tells_it_too(folder_sweep, capsys):
+    assert main(["doctor", "sweep.yaml"]) == 2
+    told = capsys.readouterr()
+    assert "dilation 2" in told.out
+    assert "/no/such/place: no such folder" in told.err
+
+
+def test_a_batch_that_the_data_can_not_fill_is_told_before_the_first_run(toy_files, capsys, monkeypatch):
+    monkeypatch.chdir(toy_files)
+    assert main(["sweep", "sweep.yaml", "--slots", "1", "--set", "train.batch_size=65"]) == 2
+    assert "train.batch_size = 65 but the train split has 64 images; allowed: 2 to 64" in capsys.readouterr().err
+    assert not (toy_files / "results" / "sweep" / "runs").exists()

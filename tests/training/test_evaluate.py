@@ -67,6 +67,18 @@ def photos(tmp_path: Path) -> RunOrder:
     return RunOrder(key=spec.key, study="photos", cell="cell", spec=spec, code=Code(version="0"))
 
 
+def test_images_that_were_left_out_are_counted_in_the_record(photos, tmp_path):
+    for file in ("train/grey/0.png", "val/noise/1.png", "val/noise/2.png"):
+        (tmp_path / "photos" / file).write_bytes(b"no image")
+    experiment = photos.spec.experiment
+    data = experiment.data.model_copy(update={"skip_corrupt": True})
+    recipe = experiment.train.model_copy(update={"epochs": 1})
+    spec = photos.spec.model_copy(update={"experiment": experiment.model_copy(update={"data": data, "train": recipe})})
+    record = trained(photos.model_copy(update={"spec": spec}), tmp_path / "run").read_record()
+    assert record is not None
+    assert record.skipped_images == 3
+
+
 @pytest.mark.parametrize(
     "recipe",
     [{}, {"memory_format": "channels_last", "precision": "bf16", "ema_decay": 0.5}, {"accumulate": 2, "mixup": 0.2}],

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sklab.data.arrow import Columns, arrow, ensure_classes, find_columns, open_table, split_of
 from sklab.data.base import FileSplit, Splits
-from sklab.data.cache import cache_folder
+from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
 
