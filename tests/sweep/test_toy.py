@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sweepfiles import SWEEPS, load, write
 
 from sklab.cli import main
+from sklab.launch import local
+from sklab.launch.inline import InlineLauncher
 from sklab.records import StudyFolder
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import resolve, run_spec, searched_cell
@@ -86,11 +88,7 @@ def test_a_longer_experiment_is_another_toy(tmp_path: Path) -> None:
 
 
 def test_a_search_asks_for_few_cells_of_its_own_space(tmp_path: Path) -> None:
-    text = (
-        SWEEPS["search"]
-        .replace("{path: model.reduction,", "{path: train.batch_size,")
-        .replace("levels: [8,", "levels: [8,")
-    )
+    text = SWEEPS["search"].replace("{path: model.reduction,", "{path: train.batch_size,")
     small = toy(load(tmp_path, text))
     assert small.search is not None
     assert small.search.trials == 3
@@ -132,8 +130,9 @@ def run(tmp_path: Path, *arguments: str) -> int:
 
 
 def test_a_sweep_without_its_data_is_planned_run_and_reported_as_a_toy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(local, "LocalLauncher", lambda slots: InlineLauncher(slots[0]))  # no process to start
     file = str(write(tmp_path, CELLS[: CELLS.index("  - {name: longer")] + CELLS[CELLS.index("published") :], FOLDER))
     assert run(tmp_path, "plan", file, "--toy", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
