@@ -164,5 +164,5 @@ def test_every_sweep_that_ships_runs_at_toy_size(
     sweep = folder.read_sweep()
     table = (folder.path / "table.csv").read_text().splitlines()
     assert len(table) == 1 + len(sweep.cells) + len(sweep.invalid)
-    assert ("published" in table[0]) == (sweep.published is not None)
+    assert ("Published figures: " in (folder.path / "table.md").read_text()) == (sweep.published is not None)
     shutil.rmtree(folder.path)  # weights by the gigabyte
