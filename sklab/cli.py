@@ -204,8 +204,11 @@ def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str
 
 def _load(options: argparse.Namespace) -> Sweep:
     from sklab.sweep.load import load_sweep
+    from sklab.sweep.toy import toy
 
-    return load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=_overrides(options))
+    overrides = _overrides(options)
+    sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
+    return toy(sweep) if options.toy else sweep
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, str]:
@@ -285,6 +288,8 @@ def _add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> 
     parser.add_argument("file", type=Path, metavar="SWEEP", nargs=None if needed else "?", help="a sweep file")
     parser.add_argument("--experiment", type=Path, metavar="FILE", help="run the sweep on this experiment instead")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the sweep's")
+    text = "at toy size, on noise, as study STUDY-toy: shows that the sweep works; its numbers mean nothing"
+    parser.add_argument("--toy", action="store_true", help=text)
     _add_set(parser)
     _add_results(parser)
 

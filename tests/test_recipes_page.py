@@ -45,8 +45,11 @@ def test_every_recipe_on_the_page_is_one(block):
     assert yaml.safe_load(block).keys() == given.keys()
 
 
-def test_the_light_recipe_is_the_papers_but_for_two_places():
-    root = Path(__file__).parents[1]
-    large = parse((root / "experiments/sknet50_imagenet.yaml").read_text(), "", ()).tree["train"]
-    light = parse(BLOCKS[0], "", ()).tree["train"]
-    assert light == {**large, "weight_decay": 4e-5, "augment": {"random_resized_crop": [0.25, 1.0], "flip": True}}
+@pytest.mark.parametrize(
+    ("block", "experiment"),
+    [(0, "sknet50_imagenet"), (2, "shufflenet_imagenet"), (3, "sknet29_cifar10"), (3, "sknet29_cifar100")],
+)
+def test_the_recipes_that_ship_stand_on_the_page_as_they_are(block, experiment):
+    file = Path(__file__).parents[1] / "experiments" / f"{experiment}.yaml"
+    assert f"`experiments/{file.name}`" in PAGE
+    assert parse(BLOCKS[block], "", ()).tree["train"] == parse(file.read_text(), "", ()).tree["train"]

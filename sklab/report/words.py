@@ -53,11 +53,12 @@ def experiment(sweep: Sweep) -> str:
 
 
 def progress(table: AblationTable) -> str:
-    """How many runs there are, by how they ended."""
+    """How many runs there are, by how they ended; of a toy run, first of all that it is one."""
     states = Counter(run.state for row in table.rows for run in row.runs)
     planned = sum(states.values())
     others = [f"{states[state]} {state}" for state in ("diverged", "failed", "missing") if states[state]]
-    return ", ".join([f"{states['complete']} of {planned} runs complete", *others])
+    caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
+    return caution + ", ".join([f"{states['complete']} of {planned} runs complete", *others])
 
 
 def result(table: AblationTable) -> str:
@@ -116,8 +117,8 @@ def on_published_data(sweep: Sweep) -> bool:
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: no number, comparison over fewer seeds, cell that can't exist, unequal budget; and
-    about images that were left out."""
+    """What to know about single rows: no number, fewer seeds, cell that can't exist, unequal budget; and what images
+    were left out."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]

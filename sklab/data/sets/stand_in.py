@@ -1,0 +1,47 @@
+"""Noise in the shape of another data set, drawn on the spot: what a toy run trains on where the real images are not.
+
+Nothing can be learnt from it. It shows that a sweep works from its file to its table.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from sklab.data.base import ArraySplit, Splits
+from sklab.spec.data import DataSpec
+
+TRAIN, VAL = 8, 4  # images
+
+
+class Spec(DataSpec):
+    """Settings of the set. Classes, channels and image size are those that the network is to meet.
+
+    stands_for  the settings in whose place this set and a toy's recipe stand: runs that differ in them stay different
+    """
+
+    mean: ClassVar[tuple[float, ...]] = (0.5,)  # of even noise, for any number of channels
+    std: ClassVar[tuple[float, ...]] = (0.289,)
+
+    name: Literal["stand_in"] = "stand_in"
+    channels: int = Field(default=3, ge=1)
+    image_size: int = Field(default=32, ge=8)
+    version: Literal[1] = 1
+    stands_for: dict[str, Any] = {}
+
+    def at_size(self, size: int) -> Self:
+        """Noise of any size."""
+        return self.model_copy(update={"image_size": size})
+
+
+def load(spec: Spec) -> Splits:
+    """Even noise with random labels; most of many classes have no image."""
+    return Splits(_draw(spec, TRAIN, 0), _draw(spec, VAL, 1), tuple(str(label) for label in range(spec.num_classes)))
+
+
+def _draw(spec: Spec, size: int, stream: int) -> ArraySplit:
+    random = np.random.Generator(np.random.PCG64(stream))
+    images = random.integers(0, 256, (size, spec.channels, spec.image_size, spec.image_size), dtype=np.uint8)
+    return ArraySplit(images, random.integers(0, spec.num_classes, size))

@@ -1,0 +1,86 @@
+"""Any sweep at toy size: to see its whole way, from the file to the table, in minutes and without its data.
+
+Data and length of training are exchanged; networks, cells, baseline and published figures are those of the sweep. What
+was exchanged is kept in `data.stands_for`. A setting of the sweep that reaches into it is laid there, so that
+cells that differ in nothing else stay different runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklab.spec.data import DataSpec
+from sklab.spec.run import Experiment
+from sklab.spec.sweep import Cell, Factor, Sweep
+from sklab.sweep.design import complete, lay, resolve
+
+_SEEDS, _TRIALS = 2, 3
+_NAME = 76  # letters of a study's name that leave room for what marks a toy
+_EXCHANGED = (
+    "data",
+    "train.epochs",
+    "train.batch_size",
+    "train.accumulate",
+    "train.warmup_epochs",
+    "train.augment.random_resized_crop",
+    "train.devices",
+)
+
+
+def toy(sweep: Sweep) -> Sweep:
+    """`sweep` on a stand-in data set, for one epoch of two steps, with at most two seeds, as a study of its own.
+
+    Images have a quarter of their side. A search asks for at most three cells.
+    """
+    full = resolve(sweep.experiment)
+    small = sweep.model_copy(
+        update={
+            "study": f"{sweep.study[:_NAME]}-toy",
+            "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
+            "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
+            "seeds": sweep.seeds[:_SEEDS],
+            "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
+            "factors": {name: Factor(path=_moved(one.path), levels=one.levels) for name, one in sweep.factors.items()},
+            "search": sweep.search and sweep.search.model_copy(update={"trials": min(sweep.search.trials, _TRIALS)}),
+        }
+    )
+    return small.model_copy(update={"cells": tuple(_cell(sweep, small, cell, full.data) for cell in sweep.cells)})
+
+
+def _exchange(tree: dict[str, Any], full: Experiment) -> dict[str, Any]:
+    """What takes the place of the experiment's own, by path."""
+    stands_for = {"data": tree["data"], "train": tree["train"]}
+    return {
+        "data": {"name": "stand_in", **_shape(full.data), "stands_for": stands_for},
+        "data.image_size": _quarter(full.data.image_size),
+        "train.epochs": 1,
+        "train.batch_size": 4,
+        "train.accumulate": 1,
+        "train.warmup_epochs": min(0.5, full.train.warmup_epochs),
+        "train.augment.random_resized_crop": None,  # is for image files
+        "train.devices": 1,
+    }
+
+
+def _quarter(size: int) -> int:
+    return max(8, size // 4)
+
+
+def _shape(data: DataSpec) -> dict[str, int]:
+    return {"num_classes": data.num_classes, "channels": data.channels}
+
+
+def _moved(path: str) -> str:
+    """`path`, or where it is kept if what it sets was exchanged."""
+    touches = (f"{path}.".startswith(f"{each}.") or f"{each}.".startswith(f"{path}.") for each in _EXCHANGED)
+    return f"data.stands_for.{path}" if any(touches) else path
+
+
+def _cell(sweep: Sweep, small: Sweep, cell: Cell, usual: DataSpec) -> Cell:
+    """`cell` as a cell of `small`, with classes and channels of its own where its data have others."""
+    data = resolve(lay(sweep.experiment, cell.settings)).data
+    other = {f"data.{name}": value for name, value in _shape(data).items() if value != getattr(usual, name)}
+    settings = {**{_moved(path): value for path, value in cell.settings.items()}, **other}
+    made = complete(small.experiment, cell.model_copy(update={"settings": settings}), small.seeds)
+    assert isinstance(made, Cell), "a toy breaks no rule that the sweep does not"
+    return made
