@@ -22,6 +22,7 @@ class Meter(Callback):
     epochs         metrics by name, one mapping per finished epoch
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
+    peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have told)
     """
 
     def __init__(self, file: Path) -> None:
@@ -32,6 +33,7 @@ class Meter(Callback):
         self.epochs: list[dict[str, float]] = []
         self.train_seconds = 0.0
         self.first_step = ""
+        self.peak_memory = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         loader: Any = trainer.train_dataloader
