@@ -118,11 +118,10 @@ def test_rules_between_values_are_told_from_faults():
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(16, 3), (4, 4), (2, 3)])
 def test_a_batch_that_devices_cant_share_breaks_a_rule(batch_size, devices):
-    with pytest.raises(
-        ValidationError, match=f"batch_size = {batch_size} can't be shared by devices = {devices}"
-    ) as told:
+    told = f"batch_size = {batch_size} can't be shared by devices = {devices}"
+    with pytest.raises(ValidationError, match=told) as caught:
         TrainSpec(epochs=1, batch_size=batch_size, lr=0.1, devices=devices)
-    assert [detail["type"] for detail in told.value.errors()] == [RULE]
+    assert [detail["type"] for detail in caught.value.errors()] == [RULE]
 
 
 @given(st.integers(0, 10), st.integers(1, 8), st.integers(1, 4))

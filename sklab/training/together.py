@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
@@ -17,6 +18,7 @@ from typing import cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.share import Share
 from sklab.processes import on_parent_end
@@ -46,7 +48,7 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep) -> Ru
     On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name.
     Raises LostProcessError when a process ends without a word.
     """
-    meeting = dist.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    meeting = _meeting()
     threads = max(1, torch.get_num_threads() // devices)
     with ExitStack() as stack:
         running = {}
@@ -59,6 +61,13 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep) -> Ru
         if rank == 0:
             next(process for its, process in running.values() if its == 0).join(_LAST_WORDS)
         return kept
+
+
+def _meeting() -> TCPStore:
+    """Where the processes find each other: open to this machine only, at a port that nobody else had."""
+    place = socket.create_server((HOST, 0))
+    port = place.getsockname()[1]
+    return TCPStore(HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=place.detach())
 
 
 def _start(
