@@ -54,12 +54,13 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     from sklab.launch.slots import find_slots
     from sklab.machine import this_code
     from sklab.progress import show_progress
+    from sklab.sweep.check import most_devices
     from sklab.sweep.runner import run_study
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
     folder = _study(sweep.study, options)
-    launcher = LocalLauncher(find_slots(options.slots))
+    launcher = LocalLauncher(find_slots(options.slots, most_devices(sweep)))
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
@@ -88,11 +89,13 @@ def _warn_of_budget(sweep: Sweep) -> None:
 
 def _plan(options: argparse.Namespace) -> int:
     from sklab.launch.slots import find_slots
+    from sklab.sweep.check import most_devices
     from sklab.sweep.plan import make_plan
     from sklab.text import plan_text
 
     sweep = _load(options)
-    plan = make_plan(sweep, _study(sweep.study, options), len(find_slots(options.slots)), _cost)
+    slots = len(find_slots(options.slots, most_devices(sweep)))
+    plan = make_plan(sweep, _study(sweep.study, options), slots, _cost)
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     return _COMPLETE
 

@@ -63,12 +63,13 @@ class RunOrder(Value):
 
 
 class Hardware(Value):
-    """Where a run ran. `threads` are torch's intra-op threads; they decide the last bits of a CPU run."""
+    """Where a run ran. `threads` are torch's intra-op threads, per device; they decide the last bits on the CPU."""
 
     host: str
     device: str
     device_name: str
     threads: int
+    devices: int = Field(default=1, ge=1)
 
 
 class RunRecord(Value):
@@ -81,7 +82,7 @@ class RunRecord(Value):
     params, macs        parameters; multiply-accumulates of one forward pass of one image
     wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only
     samples_per_second  training images per second of `train_seconds`
-    peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes
+    peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes; the largest of several
     skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     """

@@ -50,6 +50,7 @@ CHANGES = [
     {"train": {"accumulate": 2}},
     {"train": {"clip_norm": 1.0}},
     {"train": {"compile": True}},
+    {"train": {"devices": 2}},
     {"data": {"seed": 1}},
 ]
 
@@ -120,6 +121,14 @@ def test_rules_between_values_are_told_from_faults():
     assert broken(depths=[3, 0, 1]) == {"value_error"}
     assert broken(reduction="16") == {"int_type"}
     assert broken(reduktion=16) == {"extra_forbidden"}
+
+
+@pytest.mark.parametrize(("batch_size", "devices"), [(16, 3), (4, 4), (2, 3)])
+def test_a_batch_that_devices_cant_share_breaks_a_rule(batch_size, devices):
+    told = f"batch_size = {batch_size} can't be shared by devices = {devices}"
+    with pytest.raises(ValidationError, match=told) as caught:
+        TrainSpec(epochs=1, batch_size=batch_size, lr=0.1, devices=devices)
+    assert [detail["type"] for detail in caught.value.errors()] == [RULE]
 
 
 @given(st.integers(0, 10), st.integers(1, 8), st.integers(1, 4))

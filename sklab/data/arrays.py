@@ -10,16 +10,17 @@ from torch import Tensor
 from sklab.data.augment import Normalise, cut, pad
 from sklab.data.base import ArraySplit
 from sklab.data.draws import EpochSampler, shifts_and_flips
+from sklab.data.share import Share
 from sklab.spec.train import TrainSpec
 
 
 class TrainArrays:
-    """Full batches of (images float32 [B, C, H, W], labels int64 [B]) in the order of the epoch, augmented."""
+    """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), in the epoch's order, augmented."""
 
     def __init__(
-        self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device
+        self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device, share: Share
     ) -> None:
-        self.batch_size = train.batch_size
+        self.batch_size, self._ours = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.labels), seed)
         self._augment, self._normalise = train.augment, normalise
         self._size = split.images.shape[-1]
@@ -41,7 +42,7 @@ class TrainArrays:
             torch.from_numpy(values).to(self._labels.device) for values in (sampler.permutation(), *drawn)
         )
         for start in range(first, len(self) * self.batch_size, self.batch_size):
-            batch = slice(start, start + self.batch_size)
+            batch = slice(start + self._ours.start, start + self._ours.stop)
             images = cut(self._padded, order[batch], shifts[batch], flips[batch], self._size)
             yield self._normalise(images), self._labels[order[batch]]
 

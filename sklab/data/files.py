@@ -13,6 +13,7 @@ from sklab.data.augment import Normalise, cut, mirror, pad
 from sklab.data.base import FileSplit
 from sklab.data.decode import View, centre, decode, random_resized
 from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
+from sklab.data.share import BatchKeys, Share
 from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
 
@@ -47,16 +48,24 @@ class ValImages(Dataset[tuple[Tensor, int]]):
 
 
 class TrainFiles:
-    """Full batches of (images float32 [B, 3, H, W], labels int64 [B]) in the order of the epoch, augmented."""
+    """Our share of full batches of (images float32 [B, 3, H, W], labels int64 [B]), in the epoch's order, augmented."""
 
     def __init__(
-        self, split: FileSplit, size: int, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device
+        self,
+        split: FileSplit,
+        size: int,
+        train: TrainSpec,
+        seed: int,
+        normalise: Normalise,
+        device: torch.device,
+        share: Share,
     ) -> None:
-        self.batch_size = train.batch_size
+        self.batch_size, self._ours = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.files), seed)
         self._augment, self._normalise, self._device, self._size = train.augment, normalise, device, size
         images = TrainImages(split, size, train.augment.random_resized_crop, seed)
-        self._loader = _loader(images, device, batch_size=train.batch_size, sampler=self.sampler, drop_last=True)
+        keys = BatchKeys(self.sampler, train.batch_size, self._ours)
+        self._loader = _loader(images, device, batch_sampler=keys)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -71,7 +80,7 @@ class TrainFiles:
         drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
         changes = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
         for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
-            yield self._normalise(self._changed(images, shifts, flips)), labels
+            yield self._normalise(self._changed(images, shifts[self._ours], flips[self._ours])), labels
 
     def _changed(self, images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
         margin = self._augment.pad_crop

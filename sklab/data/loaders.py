@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,9 @@ from sklab.data.augment import Normalise
 from sklab.data.base import ArraySplit, FileSplit, Splits
 from sklab.data.cache import load_splits
 from sklab.data.files import TrainFiles, ValFiles
+from sklab.data.once import only
 from sklab.data.preflight import ensure_enough
+from sklab.data.share import Share
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 from sklab.spec.train import TrainSpec
@@ -28,9 +30,10 @@ _log = logging.getLogger(__name__)
 class Loader(Protocol):
     """Gives batches (images float32 [B, C, H, W], normalised; labels int64 [B]) on the device.
 
-    A training loader has a `sampler` too, whose `set_epoch` chooses the epoch that the next iteration gives, and
-    `skip(k)`, after which the next iteration, and only that, gives the epoch's batches from number k (from 0) on: the
-    very batches of a whole epoch. `len` stays that of a whole epoch.
+    A training loader gives its device's share of every batch; its `batch_size` is that of all devices together. It
+    has a `sampler` too, whose `set_epoch` chooses the epoch that the next iteration gives, and `skip(k)`, after which
+    the next iteration, and only that, gives the epoch's batches from number k (from 0) on: the very batches of a
+    whole epoch. `len` stays that of a whole epoch.
     """
 
     batch_size: int
@@ -42,7 +45,7 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Loaders:
-    """The loaders of a run. `val_extras[name][i]` belongs to the i-th image that `val` gives.
+    """The loaders of a run on one device. `val_extras[name][i]` belongs to the i-th image that `val` gives.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
     """
@@ -54,33 +57,53 @@ class Loaders:
     skipped_images: int = 0
 
 
-def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.device) -> Loaders:
-    """Loaders of the data set `spec`. `seed` moves order and augmentation only; both are the same on every device.
+def open_loaders(
+    spec: DataSpec,
+    train: TrainSpec,
+    seed: int,
+    device: torch.device,
+    share: Share = Share(),  # noqa: B008 - frozen
+) -> Loaders:
+    """Loaders of `share` of the data set `spec`: of every training batch, and of the validation images.
 
+    `seed` moves order and augmentation only; both are the same on every device.
     Raises SklabError when the data are missing or not as the spec says, or do not go with the recipe.
     """
     splits = load_splits(spec)
     _check(spec, splits, train)
     _tell_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
+    each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
-        case ArraySplit() as ours, ArraySplit() as held_out:
+        case ArraySplit() as ours, ArraySplit() as all_held_out:
+            held_out = _part_of_arrays(all_held_out, share)
             return Loaders(
-                TrainArrays(ours, train, seed, normalise, device),
-                ValArrays(held_out, train, normalise, device),
+                TrainArrays(ours, train, seed, normalise, device, share),
+                ValArrays(held_out, each, normalise, device),
                 splits.classes,
                 held_out.extras,
                 len(splits.skipped),
             )
-        case FileSplit() as ours, FileSplit() as held_out:
+        case FileSplit() as ours, FileSplit() as held_out_files:
             return Loaders(
-                TrainFiles(ours, spec.image_size, train, seed, normalise, device),
-                ValFiles(held_out, spec.image_size, train, normalise, device),
+                TrainFiles(ours, spec.image_size, train, seed, normalise, device, share),
+                ValFiles(_part_of_files(held_out_files, share), spec.image_size, each, normalise, device),
                 splits.classes,
                 skipped_images=len(splits.skipped),
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")
+
+
+def _part_of_arrays(split: ArraySplit, share: Share) -> ArraySplit:
+    ours = share.of(len(split.labels))
+    extras = {name: values[ours] for name, values in split.extras.items()}
+    return replace(split, images=split.images[ours], labels=split.labels[ours], extras=extras)
+
+
+def _part_of_files(split: FileSplit, share: Share) -> FileSplit:
+    count = len(split.labels)
+    return only(split, np.arange(count)[share.of(count)])
 
 
 def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
@@ -92,6 +115,11 @@ def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
 
 def _check(spec: DataSpec, splits: Splits, train: TrainSpec) -> None:
     ensure_enough(spec, splits, train.batch_size)
+    if len(splits.val.labels) < train.devices:
+        raise SklabError(
+            f"data set {spec.name}: train.devices = {train.devices} but the val split has {len(splits.val.labels)} "
+            f"images; allowed: 1 to {len(splits.val.labels)}"
+        )
     if isinstance(splits.train, ArraySplit) and train.augment.random_resized_crop is not None:
         raise SklabError(
             f"data set {spec.name}: train.augment.random_resized_crop = {list(train.augment.random_resized_crop)} "

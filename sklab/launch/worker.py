@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
+from sklab.processes import on_parent_end
 from sklab.records import RunFolder
 
 
 def work(job: Job, slot: Slot) -> None:
     """Do `job` in a child process of the runner: own process group, output to the log, dead when the runner is."""
     os.setsid()
-    _end_with_parent()
+    on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
     with _alone_in(job.folder):
         if begin(job):
@@ -62,19 +60,6 @@ def perform(job: Job, slot: Slot) -> None:
         from sklab.training.check import check
 
         check(job.folder, device, slot.name)
-
-
-def _end_with_parent() -> None:
-    """End this process group as soon as the runner's process is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="sklab-parent-watch").start()
 
 
 @contextmanager

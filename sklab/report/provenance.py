@@ -53,4 +53,5 @@ def _hardware(record: RunRecord) -> str:
     if hardware is None:
         return "not recorded"
     threads = f"{hardware.threads} thread{'' if hardware.threads == 1 else 's'}"
-    return clean(f"{hardware.device} ({hardware.device_name}), {threads}, host {hardware.host}")
+    count = f"{hardware.devices} x " if hardware.devices > 1 else ""
+    return clean(f"{count}{hardware.device} ({hardware.device_name}), {threads}, host {hardware.host}")

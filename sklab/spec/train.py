@@ -40,10 +40,11 @@ class TrainSpec(Value):
     accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
     clip_norm            largest norm of the gradient of all weights together (0: off)
     compile              whether torch.compile makes the network faster (it moves the last bits)
+    devices              devices of one machine that share every batch between them; batch_size is that of all together
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"}
+        {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile", "devices"}
     )
 
     epochs: int = Field(ge=1)
@@ -67,6 +68,7 @@ class TrainSpec(Value):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     compile: bool = False
+    devices: int = Field(default=1, ge=1)
     augment: Augment = Augment()
 
     @field_validator("step_at")
@@ -82,4 +84,9 @@ class TrainSpec(Value):
             raise broken_rule("nesterov needs a momentum above 0")
         if self.warmup_epochs >= self.epochs:
             raise broken_rule(f"warmup_epochs = {self.warmup_epochs} leaves nothing of epochs = {self.epochs}")
+        if self.batch_size % self.devices or self.batch_size < 2 * self.devices:
+            raise broken_rule(
+                f"batch_size = {self.batch_size} can't be shared by devices = {self.devices}; allowed: a multiple of "
+                f"devices, with at least 2 images each"
+            )
         return self

@@ -121,6 +121,11 @@ def _shown(error: float) -> str:
     return "not a number" if error < 0 else f"{error:.1e}"
 
 
+def most_devices(sweep: Sweep) -> int:
+    """On how many devices the runs of the sweep train that take the most."""
+    return max((experiment.train.devices for experiment in _experiments(sweep)), default=1)
+
+
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:
     """The experiment of every cell that the sweep has or, for a search, may come to have."""
     for cell in (*sweep.cells, *_searchable(sweep)):

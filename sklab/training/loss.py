@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sklab.data.draws import mixup_draw
 from sklab.spec.train import TrainSpec
+from sklab.training.group import total
 
 
 def batch_loss(
@@ -16,7 +17,8 @@ def batch_loss(
     """Mean cross-entropy of (images [B, C, H, W], labels [B]), with the recipe's label smoothing and mixup.
 
     `place` is (seed, epoch, number of the batch), which decides what is mixed with what. Mixup (Zhang et al., 2018,
-    equation 2): images and one-hot labels are both share * own + (1 - share) * partner's.
+    equation 2): images and one-hot labels are both share * own + (1 - share) * partner's. Where several devices share a
+    batch, `share` is that of the whole batch, and partners are found within each device's part.
     """
     images, labels = batch
     if not recipe.mixup:
@@ -49,6 +51,11 @@ class Scores:
         self._loss = self._loss + F.cross_entropy(logits, labels, reduction="sum")
         self._wrong = self._wrong + (logits.argmax(1) != labels).sum()
         self.seen += len(labels)
+
+    def over_devices(self) -> None:
+        """Make these the sums over all devices of the run. Every device must call it."""
+        self.seen = int(total(torch.full_like(torch.as_tensor(self._wrong), self.seen)))
+        self._loss, self._wrong = total(self._loss), total(self._wrong)
 
     @property
     def loss(self) -> Tensor | float:

@@ -23,6 +23,7 @@ class Meter(Callback):
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
     skipped_images  left out of the data because they can't be decoded; told by whoever opened the data
+    peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have told)
     """
 
     def __init__(self, file: Path) -> None:
@@ -34,6 +35,7 @@ class Meter(Callback):
         self.train_seconds = 0.0
         self.first_step = ""
         self.skipped_images = 0
+        self.peak_memory = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         loader: Any = trainer.train_dataloader

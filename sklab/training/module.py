@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklab.spec.train import TrainSpec
 from sklab.training.ema import Average
+from sklab.training.group import copy_buffers, total
 from sklab.training.loss import Scores, batch_loss
 from sklab.training.optim import learning_rate, make_optimizer
 
@@ -26,7 +27,8 @@ class Classifier(LightningModule):
     """Trains `model` (images [N, C, H, W] to logits [N, classes]) by the recipe, `batches` of them an epoch.
 
     Logs, per epoch: train_loss, val_loss (mean cross-entropy; with label smoothing and mixup in training only) and
-    val_error (top-1 error in %). Sums stay on the device until the epoch ends, so that no step waits for them.
+    val_error (top-1 error in %). Sums stay on the device until the epoch ends, so that no step waits for them. All are
+    those of the whole run, on each of its devices.
     """
 
     def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, batches: int) -> None:
@@ -47,7 +49,7 @@ class Classifier(LightningModule):
         loss = batch_loss(self.model, batch, self.recipe, (self._seed, self.current_epoch, batch_idx))
         self._train_loss = self._train_loss + loss.detach()
         if batch_idx % _CHECK_EVERY == 0:
-            self._stop_unless_finite(self._train_loss, "training loss")
+            self._stop_unless_finite(total(self._train_loss), "training loss")
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -63,12 +65,15 @@ class Classifier(LightningModule):
         self._train_loss = 0.0
 
     def on_validation_epoch_start(self) -> None:
+        self._train_loss = total(self._train_loss)
         self._stop_unless_finite(self._train_loss, "training loss")
+        copy_buffers(self.evaluated)
         self._scores = Scores()
 
     def on_validation_epoch_end(self) -> None:
+        self._scores.over_devices()
         self._stop_unless_finite(self._scores.loss, "validation loss")
-        self.log("train_loss", self._train_loss / self._batches)
+        self.log("train_loss", self._train_loss / (self._batches * self.recipe.devices))
         self.log("val_loss", self._scores.loss)
         self.log("val_error", self._scores.error)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 import warnings
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from sklab.data.loaders import open_loaders
+from sklab.data.share import Share
 from sklab.errors import SklabError
 from sklab.machine import cpu_name, installed
 from sklab.models.cost import Cost, cost
@@ -26,8 +28,10 @@ from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
+from sklab.training.group import largest, strategy
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
+from sklab.training.together import LostProcessError, Tell, train_together
 
 _Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _PRECISION: dict[str, _Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -38,26 +42,50 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     """Train the run that `order` asks for, write its weights and then `record.json` into `folder`; return the record.
 
     Whatever goes wrong inside becomes a record with its reason, never an exception; only a process that dies
-    leaves none. The number of threads is the process's own affair and is recorded.
+    leaves none. The number of threads is the process's own affair and is recorded. For a run on several devices this
+    process starts one for each and waits for them.
     """
+    devices = order.spec.experiment.train.devices
+    if devices == 1:
+        return _train(order, folder, device, Share(), folder.write_record)
+    started, clock = now(), time.perf_counter()
+
+    def keep(record: RunRecord) -> RunRecord:
+        timed = record.model_copy(update=_times(started, clock))
+        folder.write_record(timed)
+        return timed
+
+    try:
+        return train_together(partial(_train, order, folder), devices, device.type, keep)
+    except Exception as error:  # a process that died, or could not be started
+        traceback.print_exc()
+        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error)))
+
+
+def _train(order: RunOrder, folder: RunFolder, device: torch.device, share: Share, tell: Tell) -> RunRecord:
+    """Train on one device, our `share` of the run, and `tell` the record; the first device writes all else."""
     started, clock = now(), time.perf_counter()
     meter = Meter(folder.metrics_file)
-    logger = open_logger(order, folder.path)
+    logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
-        _keep_weights(_fit(order, meter, logger, device), folder)
+        network = _fit(order, meter, logger, device, share)
+        if share.rank == 0:
+            _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete"}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
         outcome = _outcome(error)
-    record = _record(order, folder, meter, device).model_copy(
-        update={**outcome, "started": started, "ended": now(), "wall_seconds": time.perf_counter() - clock}
-    )
-    folder.write_record(record)
+    record = _record(order, folder, meter, device).model_copy(update={**outcome, **_times(started, clock)})
+    tell(record)
     close(logger, failed=record.status != "complete")
     return record
 
 
-def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device) -> nn.Module:
+def _times(started: str, clock: float) -> dict[str, Any]:
+    return {"started": started, "ended": now(), "wall_seconds": time.perf_counter() - clock}
+
+
+def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device, share: Share) -> nn.Module:
     """Train; the network as it was evaluated last."""
     experiment, seed = order.spec.experiment, order.spec.seed
     recipe = experiment.train
@@ -66,13 +94,16 @@ def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.dev
     torch.manual_seed(seed)
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
-    loaders = open_loaders(experiment.data, recipe, seed, device)
+    loaders = open_loaders(experiment.data, recipe, seed, device, share)
     meter.skipped_images = loaders.skipped_images
     batches = _whole_steps(len(loaders.train), recipe)
     classifier = Classifier(model, recipe, seed, batches)
     if recipe.compile:
         model.compile()
-    _trainer(recipe, batches, meter, logger, device).fit(classifier, loaders.train, loaders.val)
+    if share.rank:  # else the devices would drop the same units of different images
+        torch.manual_seed(seed + (share.rank << 31))
+    _trainer(recipe, batches, meter, logger, device, share).fit(classifier, loaders.train, loaders.val)
+    meter.peak_memory = largest(peak_memory_mb(device), device)
     return classifier.evaluated
 
 
@@ -86,20 +117,23 @@ def _whole_steps(batches: int, recipe: TrainSpec) -> int:
     return batches - batches % recipe.accumulate
 
 
-def _trainer(recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device) -> Trainer:
+def _trainer(
+    recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device, share: Share
+) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
     warnings.filterwarnings("ignore", module="lightning.pytorch")
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=share.world,
+        strategy=strategy(share),
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
-        callbacks=[meter],
+        callbacks=[meter] if share.rank == 0 else [],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -119,13 +153,15 @@ def _outcome(error: Exception) -> dict[str, Any]:
     """Status, failure class, reason in one line and traceback of a run that `error` ended."""
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    shown = "" if isinstance(error, DivergedError | SklabError) else traceback.format_exc()
+    shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()
     return {"status": status, "failure": _failure_class(error), "reason": reason, "traceback": shown}
 
 
 def _failure_class(error: Exception) -> FailureClass:
     if isinstance(error, DivergedError):
         return "diverged"
+    if isinstance(error, LostProcessError) and error.killed:
+        return "killed"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "oom"
     return "data" if isinstance(error, SklabError) else "code"
@@ -146,9 +182,9 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
         macs=counted.macs,
         train_seconds=meter.train_seconds,
         samples_per_second=meter.samples_per_second,
-        peak_memory_mb=peak_memory_mb(device),
+        peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
         skipped_images=meter.skipped_images,
-        hardware=_hardware(device),
+        hardware=_hardware(device, experiment.train.devices),
         versions={"python": platform.python_version(), **installed((*_VERSIONED, *experiment.model.libraries))},
         first_step=meter.first_step,
         attempt=folder.attempt,
@@ -163,6 +199,7 @@ def _cost(experiment: Experiment) -> Cost:
         return Cost(0, 0)
 
 
-def _hardware(device: torch.device) -> Hardware:
+def _hardware(device: torch.device, devices: int) -> Hardware:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    return Hardware(host=socket.gethostname(), device=device.type, device_name=name, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    return Hardware(host=socket.gethostname(), device=device.type, device_name=name, threads=threads, devices=devices)

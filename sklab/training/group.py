@@ -1,0 +1,77 @@
+"""What the devices of a run tell each other. On one device nothing is told: every function gives back what it got."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch import Tensor, nn
+
+from sklab.data.share import Share
+
+HOST = "127.0.0.1"
+_PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
+
+
+def join(share: Share, device: torch.device, port: int) -> None:
+    """Meet the other devices at the store that listens on `port`. Every device must call it."""
+    store = dist.TCPStore(HOST, port, is_master=False)  # type: ignore[attr-defined]  # not in its __all__
+    backend, its = ("nccl", device) if device.type == "cuda" else ("gloo", None)
+    dist.init_process_group(
+        backend, store=store, rank=share.rank, world_size=share.world, timeout=_PATIENCE, device_id=its
+    )
+
+
+def strategy(share: Share) -> Strategy | str:
+    """How Lightning trains our share of every batch: gradients are averaged over the devices.
+
+    Batch norm's running statistics are not exchanged at every step: the first device's are what is evaluated.
+    """
+    if share.world == 1:
+        return "auto"
+    return DDPStrategy(cluster_environment=_Started(share.rank), broadcast_buffers=False)
+
+
+class _Started(LightningEnvironment):
+    """Processes that are there already, and have met, on one machine."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self._rank = rank
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    def local_rank(self) -> int:
+        return self._rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+def total(value: Tensor | float) -> Tensor | float:
+    """The sum of `value` over all devices, the same on each to the last bit. Every device must call it."""
+    if not dist.is_initialized() or not isinstance(value, Tensor):
+        return value
+    summed = value.clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def largest(value: float, device: torch.device) -> float:
+    """The largest over all devices. Every device must call it."""
+    held = torch.tensor(value, dtype=torch.float64, device=device)
+    if dist.is_initialized():
+        dist.all_reduce(held, dist.ReduceOp.MAX)
+    return float(held)
+
+
+def copy_buffers(network: nn.Module) -> None:
+    """Give every device the first one's buffers: running statistics. Every device must call it."""
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)

@@ -1,0 +1,135 @@
+"""One run on several devices: a process for each, and this one, which computes nothing and watches over them.
+
+The processes are started afresh, not forked: torch may have been at work in this one already. They stay in its process
+group, so that whoever ends that ends them all; and they end by themselves when this process is gone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
+
+from sklab.data.share import Share
+from sklab.processes import on_parent_end
+from sklab.records import RunRecord
+from sklab.training.group import HOST, join
+
+Tell = Callable[[RunRecord], object]
+Keep = Callable[[RunRecord], RunRecord]
+Work = Callable[[torch.device, Share, Tell], object]
+
+_LAST_WORDS = 30.0  # seconds that the first device's process has, after its record, to close what it opened
+
+
+class LostProcessError(Exception):
+    """A process of the run ended without a word. `killed`: by a signal."""
+
+    def __init__(self, rank: int, exitcode: int) -> None:
+        self.killed = exitcode < 0
+        how = f"was killed by {signal.Signals(-exitcode).name}" if self.killed else f"ended with exit code {exitcode}"
+        super().__init__(f"the process of device {rank} {how}")
+
+
+def train_together(work: Work, devices: int, device_type: str, keep: Keep) -> RunRecord:
+    """Do `work` on `devices` devices at once and `keep` the record of the run: that of device 0, or of the first that
+    failed. What `keep` returns; no process is left then.
+
+    On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name.
+    Raises LostProcessError when a process ends without a word.
+    """
+    meeting = _meeting()
+    threads = max(1, torch.get_num_threads() // devices)
+    with ExitStack() as stack:
+        running = {}
+        for rank in range(devices):
+            words, process = _start(work, device_type, Share(rank, devices), meeting.port, threads)
+            stack.callback(_end, process)
+            running[words] = (rank, process)
+        rank, record = _decisive(running)
+        kept = keep(record)
+        if rank == 0:
+            next(process for its, process in running.values() if its == 0).join(_LAST_WORDS)
+        return kept
+
+
+def _meeting() -> TCPStore:
+    """Where the processes find each other: open to this machine only, at a port that nobody else had."""
+    place = socket.create_server((HOST, 0))
+    port = place.getsockname()[1]
+    return TCPStore(HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=place.detach())
+
+
+def _start(
+    work: Work, device_type: str, share: Share, port: int, threads: int
+) -> tuple[Connection[object, RunRecord], SpawnProcess]:
+    context = multiprocessing.get_context("spawn")
+    words, mouth = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_device, args=(work, device_type, share, port, threads, mouth), name=f"sklab-device-{share.rank}"
+    )
+    process.start()
+    mouth.close()  # so that its end, there, is the end of the words
+    return words, process
+
+
+def _end(process: SpawnProcess) -> None:
+    process.kill()
+    process.join()
+
+
+def _decisive(running: dict[Connection[object, RunRecord], tuple[int, SpawnProcess]]) -> tuple[int, RunRecord]:
+    """The device and the record that decide how the run ended. A failed one, wherever, is the end of all."""
+    waiting = set(running)
+    while True:
+        ready = [cast("Connection[object, RunRecord]", one) for one in wait(list(waiting))]
+        heard = [(running[words], _word(words)) for words in ready]
+        for (rank, process), record in heard:  # first: what others say then is that they lost it
+            if record is None:
+                process.join()
+                raise LostProcessError(rank, process.exitcode or 0)
+        for (rank, _), record in heard:
+            if record is not None and (rank == 0 or record.status == "failed"):
+                return rank, record
+        waiting -= set(ready)
+
+
+def _word(words: Connection[object, RunRecord]) -> RunRecord | None:
+    try:
+        return words.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def _device(
+    work: Work, device_type: str, share: Share, port: int, threads: int, mouth: Connection[RunRecord, object]
+) -> None:
+    """The process of one device."""
+    on_parent_end(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning chooses
+    torch.set_num_threads(threads)
+    device = torch.device(device_type, share.rank) if device_type == "cuda" else torch.device(device_type)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    join(share, device, port)
+    told: list[RunRecord] = []
+
+    def tell(record: RunRecord) -> None:
+        told.append(record)
+        mouth.send(record)
+
+    work(device, share, tell)
+    if share.rank and told[-1].status == "failed":
+        signal.pause()  # while this process lives, the others fail of nothing that could hide the reason
+    if told[-1].status != "failed":
+        dist.destroy_process_group()

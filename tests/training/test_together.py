@@ -1,0 +1,183 @@
+"""One run on two devices (here: two processes with one thread each), through the launcher that trains everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sklab.launch.base import Ended, Job
+from sklab.launch.local import LocalLauncher
+from sklab.launch.slots import Slot
+from sklab.records import RunFolder, RunRecord
+from sklab.training.evaluate import evaluate
+
+TWO = {"devices": 2}
+LONG = {"devices": 2, "epochs": 100_000}
+
+pytestmark = pytest.mark.slow  # processes that begin with nothing: each imports torch
+
+
+@pytest.fixture
+def launcher() -> Iterator[LocalLauncher]:
+    launcher = LocalLauncher((Slot(None, "cpu", 2),))
+    yield launcher
+    launcher.stop()
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_order: Callable[..., Any]) -> Callable[..., RunFolder]:
+    """Writes the order of a toy run into a folder of its own."""
+
+    def make(data: dict[str, Any] | None = None, folder: str = "run", **changes: Any) -> RunFolder:
+        order = toy_order(**changes)
+        if data is not None:
+            tree = order.spec.model_dump()
+            tree["experiment"]["data"] = data
+            tree["experiment"]["model"] |= {"in_channels": 3, "num_classes": 2}
+            order = order.model_copy(update={"spec": type(order.spec).model_validate(tree)})
+        run = RunFolder(tmp_path / folder)
+        run.write_order(order)
+        return run
+
+    return make
+
+
+def ended(launcher: LocalLauncher, seconds: float = 180.0) -> Ended:
+    deadline = time.monotonic() + seconds
+    while not (found := launcher.wait(5.0)):
+        assert time.monotonic() < deadline, "the run never ended"
+    return found[0]
+
+
+def done(launcher: LocalLauncher, run: RunFolder) -> RunRecord:
+    launcher.submit(Job("train", run.path))
+    assert ended(launcher).exitcode == 0
+    record = run.read_record()
+    assert record is not None
+    return record
+
+
+def weights(run: RunFolder) -> dict[str, Tensor]:
+    return torch.load(run.weights_file, weights_only=True)
+
+
+def learned(state: dict[str, Tensor]) -> Tensor:
+    """All weights, without the running statistics of batch norm."""
+    return torch.cat([tensor.flatten() for name, tensor in state.items() if "running" not in name and tensor.ndim])
+
+
+def test_a_run_on_two_devices_is_one_run(launcher, made):
+    first, second = (made(folder=name, train={**TWO, "mixup": 0.2}) for name in "ab")
+    record, again = (done(launcher, run) for run in (first, second))
+    assert record.status == "complete"
+    assert record.hardware is not None
+    assert (record.hardware.devices, record.hardware.threads) == (2, 1)
+    assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
+    assert record.wall_seconds > record.train_seconds
+    assert len(first.metrics_file.read_text().splitlines()) == 3
+    assert (record.last, record.best) == (again.last, again.best)
+    assert all(torch.equal(*pair) for pair in zip(weights(first).values(), weights(second).values(), strict=True))
+
+    alone = evaluate(first, None, "cpu")
+    assert alone.val_error == record.last["val_error"]
+    assert alone.val_loss == pytest.approx(record.last["val_loss"], rel=1e-5)
+
+
+def test_two_devices_learn_what_one_learns_from_their_parts_one_after_the_other(launcher, made):
+    """Batch norm sees each device's part by itself, just as it sees each of several accumulated batches."""
+    shared = {"ema_decay": 0.5, "clip_norm": 1.0, "augment": {"pad_crop": 2, "flip": True}, "epochs": 2}
+    both = made(folder="both", train={"batch_size": 16, "accumulate": 2, **TWO, **shared})
+    alone = made(folder="alone", train={"batch_size": 8, "accumulate": 4, **shared})
+    ours, theirs = done(launcher, both), done(launcher, alone)
+    assert ours.last["train_loss"] == pytest.approx(theirs.last["train_loss"], rel=1e-4)
+    assert ours.last["lr"] == theirs.last["lr"]
+    assert (learned(weights(both)) - learned(weights(alone))).abs().max() < 1e-4
+    begin = made(folder="begin", train={"batch_size": 8, "accumulate": 4, **shared, "lr": 1e-12})
+    done(launcher, begin)
+    assert (learned(weights(begin)) - learned(weights(alone))).abs().max() > 1e-3, "nothing was learnt"
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_device_ends_the_run_with_the_reason(launcher, made, victim):
+    run = made(train=LONG)
+    launcher.submit(Job("train", run.path))
+    [worker] = launcher._running
+    _until(run.metrics_file.exists)
+    os.kill(devices(worker.pid)[victim], signal.SIGKILL)
+    assert ended(launcher, 60.0).exitcode == 0
+    record = run.read_record()
+    assert record is not None
+    assert (record.status, record.failure) == ("failed", "killed")
+    assert record.reason == f"the process of device {victim} was killed by SIGKILL"
+    _nothing_left(worker.pid)
+
+
+def test_the_devices_die_with_their_worker(launcher, made):
+    run = made(train=LONG)
+    launcher.submit(Job("train", run.path))
+    [worker] = launcher._running
+    _until(run.metrics_file.exists)
+    below = devices(worker.pid)
+    os.kill(worker.pid, signal.SIGKILL)
+    assert ended(launcher, 60.0).exitcode == -signal.SIGKILL
+    assert run.read_record() is None
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+
+
+def test_what_one_device_alone_finds_wrong_is_the_reason(launcher, made, tmp_path):
+    random = np.random.Generator(np.random.PCG64(0))
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(8):
+                pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / name / f"{number}.png")
+    (tmp_path / "train/b/3.png").write_bytes(b"no image")
+    data = {"name": "image_folder", "root": str(tmp_path), "num_classes": 2, "image_size": 32, "resize": 32}
+    record = done(launcher, made(data=data, train=TWO))
+    assert (record.status, record.failure) == ("failed", "data")
+    assert "3.png: not a readable image" in record.reason
+
+
+def test_divergence_stops_all_devices_and_is_a_result(launcher, made):
+    record = done(launcher, made(train={**TWO, "lr": 1e30, "epochs": 3}))
+    assert (record.status, record.failure) == ("diverged", "diverged")
+    assert "non-finite" in record.reason
+
+
+def devices(worker: int) -> list[int]:
+    """The processes of the devices, in order."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_text()
+        except (OSError, IndexError):
+            continue
+        if parent == worker and "spawn_main" in command:
+            found.append(int(entry.name))
+    assert len(found) == 2
+    return sorted(found)
+
+
+def _nothing_left(group: int) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
