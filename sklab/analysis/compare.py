@@ -100,6 +100,31 @@ def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
     return Comparisons(choice, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
 
 
+def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Every row of `values` (cells, seeds) minus every other: mean differences and two-sided p, both (cells, cells).
+
+    By the method that `compare` would choose, p not adjusted; NaN where there is no test.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
+    tested = table[np.ix_(rows, seeds)]
+    found, _ = stats.mean_difference(tested[:, None], tested[None])
+    p = _pooled_pairs(tested) if choose(tested).method == "pooled" else found.p
+    np.fill_diagonal(p, np.nan)
+    mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
+    all_p = mean.copy()
+    mean[everywhere], all_p[everywhere] = found.mean, p
+    return mean, all_p
+
+
+def _pooled_pairs(values: FloatArray) -> FloatArray:
+    means = values.mean(1)
+    p = np.array(
+        [blocks.p_values(means - means[at], blocks.standard_errors(values, at), 1) for at in range(len(values))]
+    )
+    return np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+
+
 def choose(values: FloatArray) -> Choice:
     """The method for `values` (cells, seeds), of which no row and no column is all NaN."""
     missing = int(np.isnan(values).sum())
