@@ -34,7 +34,7 @@ class Effect:
     squares, df     sum of squares and degrees of freedom
     share           of the squares that remain after the seeds (eta squared)
     size, low, high this term's share against the error alone, in the population, and its 95 % interval
-                    (partial omega squared, at least 0; interval from the noncentral F, 0 to 0 where f is small beyond chance)
+                    (partial omega squared, at least 0; the interval from the noncentral F can be 0 to 0)
     """
 
     factors: tuple[str, ...]
@@ -91,7 +91,7 @@ def analyse(values: npt.ArrayLike, factors: Mapping[str, Sequence[str]], seeds: 
 
 
 def _codes(labels: npt.NDArray[np.generic]) -> IntArray:
-    return np.unique(labels, return_inverse=True)[1]
+    return np.asarray(np.unique(labels, return_inverse=True)[1])
 
 
 def _joint(codes: Sequence[IntArray], runs: int) -> IntArray:

@@ -1,4 +1,9 @@
-"""Thousands of simulated studies at once, judged by the parts that `compare` is made of."""
+"""Thousands of simulated studies at once, judged by the parts that `compare` is made of.
+
+Run as a program it prints the table of docs/statistics.md.
+"""
+
+import sys
 
 import numpy as np
 
@@ -40,6 +45,13 @@ def studies(noise, count, cells, seeds, rng):
     return values
 
 
+def with_effects(noise, count, cells, seeds, rng):
+    """Studies in which a third of the cells differ from the rest; the second answer is how many, from row 1 on."""
+    values, differing = studies(noise, count, cells, seeds, rng), cells // 3
+    values[:, 1 : 1 + differing] += {3: 3.5, 5: 2.2, 10: 1.4}[seeds]
+    return values, differing
+
+
 def pooled_rejects(values, reckonings=blocks.RECKONINGS):
     """(studies, cells - 1): told apart from row 0 by the widest of these reckonings."""
     halves = blocks.half_widths(blocks.standard_errors(values, 0))
@@ -65,3 +77,38 @@ def rejects(values):
         decided[whole] = pooled_rejects(complete)
         decided[np.flatnonzero(whole)[fails]] = paired_rejects(complete[fails]) if fails.any() else False
     return decided
+
+
+METHODS = {
+    "whole": rejects,
+    "equal only": lambda values: pooled_rejects(values, ("equal",)),
+    "equal, baseline": lambda values: pooled_rejects(values, ("equal", "baseline")),
+    "all three": pooled_rejects,
+    "paired t + Holm": paired_rejects,
+}
+
+
+def wrong(noise, cells, seeds, decide, count=10_000):
+    """Per cent of studies without a true difference in which at least one is claimed."""
+    rng = np.random.default_rng([cells, seeds, NOISES.index(noise)])
+    return 100 * decide(studies(noise, count, cells, seeds, rng)).any(1).mean()
+
+
+def power(noise, cells, seeds, decide, count=10_000):
+    """Per cent of true differences that are told apart."""
+    values, differing = with_effects(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
+    return 100 * decide(values)[:, :differing].mean()
+
+
+def print_tables(cells):
+    rows = [(noise, seeds, wrong) for noise in NOISES for seeds in (3, 5, 10)]
+    rows += [(noise, seeds, power) for noise in ("normal", "baseline x4") for seeds in (3, 5, 10)]
+    for noise, seeds, measure in rows:
+        methods = ("whole", "paired t + Holm") if "missing" in noise else METHODS
+        found = " | ".join(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
+        sys.stdout.write(f"| {measure.__name__} | {noise} | {seeds} | {found} |\n")
+
+
+if __name__ == "__main__":
+    sys.stdout.write("| | noise | seeds | " + " | ".join(METHODS) + " |\n")
+    print_tables(int(sys.argv[1]))
