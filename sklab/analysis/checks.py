@@ -1,9 +1,9 @@
 """What the pooled comparison assumes, tested on the data: equal variances and additivity.
 
-Both tests work on complete tables (..., cells, seeds), with the seeds' own effects taken out, and are exact for normal
-errors at any number of seeds. Sources: W. G. Cochran, The distribution of the largest of a set of estimated
-variances as a fraction of their total, Annals of Eugenics 11 (1941), 47-52; J. W. Tukey, One degree of freedom for
-non-additivity, Biometrics 5 (1949), 232-242.
+Both tests work on complete tables (..., cells, seeds), with the seeds' own effects taken out, and hold their level for
+normal errors at any number of seeds; Levene's and Bartlett's do not at three. Sources: W. G. Cochran, The distribution
+of the largest of a set of estimated variances as a fraction of their total, Annals of Eugenics 11 (1941), 47-52; J. W.
+Tukey, One degree of freedom for non-additivity, Biometrics 5 (1949), 232-242.
 """
 
 from __future__ import annotations

@@ -179,13 +179,13 @@ def _pair(found: Difference, row: int, adjusted: float, shared: bool, level: flo
     half, p, df = float(found.half[row]), float(found.p[row]), float(found.df[row])
     if math.isnan(half):
         return Versus(n, difference, p=p, adjusted=adjusted, reason=FEW if n < 2 else EQUAL)
-    error = half / critical_t(df, level)
+    error = half / _critical_t(df, level)
     effect = planning.hedges(difference, error * math.sqrt(n), df)
-    planned = _planned(difference, error, n, df, partial(critical_t, level=level))
+    planned = _planned(difference, error, n, df, partial(_critical_t, level=level))
     return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", "", effect, *planned)
 
 
-def critical_t(df: float, level: float = stats.LEVEL) -> float:
+def _critical_t(df: float, level: float = stats.LEVEL) -> float:
     """The |t| of one two-sided comparison that is exceeded by chance with probability 1 - `level`."""
     return float(stdtrit(df, 0.5 + level / 2))
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from sklab.analysis import blocks, checks, stats
+from sklab.analysis.compare import compare
 
 NOISES = (
     "normal",
@@ -20,6 +21,14 @@ NOISES = (
     "t, 3 df",
     "a tenth missing",
 )
+BEYOND = ("one cell x16", "baseline x16")
+ROWS = {
+    "one cell": lambda cells: 1,
+    "half the cells": lambda cells: slice(cells // 2, None),
+    "half with the baseline": lambda cells: slice(cells // 2 + 1),
+    "baseline": lambda cells: 0,
+}
+FACTORS = {"x4": 2, "/4": 0.5, "x16": 4}
 
 
 def studies(noise, count, cells, seeds, rng):
@@ -29,16 +38,7 @@ def studies(noise, count, cells, seeds, rng):
         df = int(noise[3])
         values = rng.standard_t(df, values.shape) / np.sqrt(df / (df - 2))
     scale = np.ones(cells)
-    if noise == "one cell x4":
-        scale[1] = 2
-    elif noise == "half the cells x4":
-        scale[cells // 2 :] = 2
-    elif noise == "half with the baseline x4":
-        scale[: cells // 2 + 1] = 2
-    elif noise == "baseline x4":
-        scale[0] = 2
-    elif noise == "baseline /4":
-        scale[0] = 0.5
+    scale[ROWS.get(noise.rpartition(" ")[0], lambda cells: slice(0))(cells)] = FACTORS.get(noise.rpartition(" ")[2], 1)
     values = values * scale[:, None] + 3 * rng.standard_normal((count, 1, seeds))
     if noise == "a tenth missing":
         values[rng.random(values.shape) < 0.1] = np.nan
@@ -79,18 +79,27 @@ def rejects(values):
     return decided
 
 
+def switching(values):
+    """Pooled under equal variances alone, but pairs where a check has p below 0.05."""
+    doubted = (checks.equal_variances(values).p < 0.05) | (checks.additivity(values).p < 0.05)
+    return np.where(doubted[:, None], paired_rejects(values), pooled_rejects(values, ("equal",)))
+
+
 METHODS = {
     "whole": rejects,
     "equal only": lambda values: pooled_rejects(values, ("equal",)),
+    "equal only, switching": switching,
+    "baseline only": lambda values: pooled_rejects(values, ("baseline",)),
     "equal, baseline": lambda values: pooled_rejects(values, ("equal", "baseline")),
     "all three": pooled_rejects,
     "paired t + Holm": paired_rejects,
 }
+OF_MISSING = ("whole", "paired t + Holm")
 
 
 def wrong(noise, cells, seeds, decide, count=10_000):
     """Per cent of studies without a true difference in which at least one is claimed."""
-    rng = np.random.default_rng([cells, seeds, NOISES.index(noise)])
+    rng = np.random.default_rng([cells, seeds, (*NOISES, *BEYOND).index(noise)])
     return 100 * decide(studies(noise, count, cells, seeds, rng)).any(1).mean()
 
 
@@ -100,15 +109,39 @@ def power(noise, cells, seeds, decide, count=10_000):
     return 100 * decide(values)[:, :differing].mean()
 
 
-def print_tables(cells):
-    rows = [(noise, seeds, wrong) for noise in NOISES for seeds in (3, 5, 10)]
+def noticed(noise, cells, seeds, count=10_000):
+    """Per cent of studies in which the check of equal variances has p below 0.05."""
+    values = studies(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
+    return 100 * np.mean(checks.equal_variances(values).p < 0.05)
+
+
+def found_at_the_detectable(cells, seeds, count=10_000):
+    """Per cent of differences found that are as large as `compare` calls detectable, in the mean over 150 tables."""
+    rng = np.random.default_rng([cells, seeds])
+    tables = [compare(table, 0).rows[1:] for table in studies("normal", 150, cells, seeds, rng)]
+    values = studies("normal", count, cells, seeds, rng)
+    values[:, 1:3] += np.mean([row.detectable for rows in tables for row in rows if row.test == "block"])
+    return 100 * rejects(values)[:, :2].mean()
+
+
+def write(*cells_of_row):
+    sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
+
+
+def write_tables(cells):
+    rows = [(noise, seeds, wrong) for noise in (*NOISES, *BEYOND) for seeds in (3, 5, 10)]
     rows += [(noise, seeds, power) for noise in ("normal", "baseline x4") for seeds in (3, 5, 10)]
+    write("", "noise", "seeds", *METHODS)
     for noise, seeds, measure in rows:
-        methods = ("whole", "paired t + Holm") if "missing" in noise else METHODS
-        found = " | ".join(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
-        sys.stdout.write(f"| {measure.__name__} | {noise} | {seeds} | {found} |\n")
+        methods = OF_MISSING if "missing" in noise else METHODS
+        write(
+            measure.__name__, noise, seeds, *(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
+        )
+    for seeds in (3, 5, 10):
+        for noise in ("normal", "one cell x4", "baseline x4"):
+            write("noticed", noise, seeds, f"{noticed(noise, cells, seeds):.1f}")
+        write("found at the detectable", "normal", seeds, f"{found_at_the_detectable(cells, seeds):.1f}")
 
 
 if __name__ == "__main__":
-    sys.stdout.write("| | noise | seeds | " + " | ".join(METHODS) + " |\n")
-    print_tables(int(sys.argv[1]))
+    write_tables(int(sys.argv[1]))

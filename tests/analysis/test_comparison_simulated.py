@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated import METHODS, NOISES, power, studies, wrong
+from simulated import METHODS, NOISES, found_at_the_detectable, power, studies, wrong
 
 from sklab.analysis import stats
 
@@ -39,3 +39,8 @@ def test_pooling_finds_what_pairs_do_not():
     for seeds, at_least in ((3, 5.0), (5, 2.0), (10, 1.2)):
         assert power("normal", 11, seeds, whole) > at_least * power("normal", 11, seeds, pairs)
         assert power("baseline x4", 11, seeds, whole) > power("baseline x4", 11, seeds, pairs)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_the_detectable_difference_is_found_four_times_in_five(seeds):
+    assert found_at_the_detectable(11, seeds) == pytest.approx(80, abs=5)
