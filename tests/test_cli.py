@@ -85,10 +85,10 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
 
 
 def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys):
-    text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.batch_size: 65}}\n"
+    text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.accumulate: 65}}\n"
     (here / "sweep.yaml").write_text(text)
     assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1"]) == 1
-    assert "bad, seed 0: failed (data): data set scaled_digits" in capsys.readouterr().err
+    assert "bad, seed 0: failed (data): train.accumulate = 65" in capsys.readouterr().err
     assert main(["status", "sweep"]) == 0
     assert "failed: bad, seed 0 (data)" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ test procedure, Scandinavian Journal of Statistics 6 (1979), 65-70.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,14 @@ import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 LEVEL = 0.95  # of every interval
 ALPHA = 0.05  # of every test
 
 # A spread below this share of the values is what rounding leaves of equal numbers.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean differences over the seeds that both sides share: `n`, `mean` and `half` as in Estimate, two-sided `p`."""
+    """Mean differences: `n`, `mean` and `half` as in Estimate, two-sided `p`, and the `df` of the t that both rest on.
+
+    `n` counts the seeds that both sides share; where none are paired, the runs of the side that has fewer.
+    """
 
     n: IntArray
     mean: FloatArray
     half: FloatArray
     p: FloatArray
+    df: FloatArray
 
 
 def mean_interval(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
@@ -66,8 +72,33 @@ def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: fl
     n, mean, error = _moments(ours - theirs, scale)
     with np.errstate(invalid="ignore"):
         p = 2 * stdtr(np.maximum(n - 1, 1), -np.abs(mean / error))
-    same = (n >= 2) & np.isnan(error) & (np.abs(mean) <= _ROUNDING * scale)
-    return Difference(n, mean, _quantile(n, level) * error, np.where(same, 1.0, p))
+    same = (n >= 2) & np.isnan(error) & (np.abs(mean) <= ROUNDING * scale)
+    df = np.where(n >= 2, n - 1, np.nan).astype(np.float64)
+    return Difference(n, mean, _quantile(n, level) * error, np.where(same, 1.0, p), df)
+
+
+def welch_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL) -> Difference:
+    """`values` (..., seeds) minus `reference` (seeds) as independent samples of unequal variance, whatever their seeds.
+
+    Degrees of freedom after Satterthwaite. NaN where either side has fewer than two values or no spread.
+    """
+    ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    n, mean, error = _moments(ours, _largest(ours))
+    other_n, other_mean, other_error = _moments(theirs, _largest(theirs))
+    both = error**2 + other_error**2
+    df = both**2 / (error**4 / np.maximum(n - 1, 1) + other_error**4 / np.maximum(other_n - 1, 1))
+    p = 2 * stdtr(df, -np.abs(mean - other_mean) / np.sqrt(both))
+    half = np.asarray(stdtrit(df, 0.5 + level / 2) * np.sqrt(both), dtype=np.float64)
+    return Difference(np.minimum(n, other_n), mean - other_mean, half, p, df)
+
+
+def mean_difference(
+    values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL
+) -> tuple[Difference, BoolArray]:
+    """Paired where at least two seeds are shared (True in the second answer), else Welch's."""
+    paired, welch = paired_difference(values, reference, level), welch_difference(values, reference, level)
+    shared = np.asarray(paired.n >= 2)
+    return Difference(*(np.where(shared, *of) for of in zip(_arrays(paired), _arrays(welch), strict=True))), shared
 
 
 def holm(p: npt.ArrayLike) -> FloatArray:
@@ -81,6 +112,10 @@ def holm(p: npt.ArrayLike) -> FloatArray:
     return adjusted
 
 
+def _arrays(difference: Difference) -> tuple[Any, ...]:
+    return difference.n, difference.mean, difference.half, difference.p, difference.df
+
+
 def _moments(values: FloatArray, scale: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """n, mean and standard error of the mean along the last axis; NaN where they are not defined."""
     n = np.count_nonzero(~np.isnan(values), axis=-1)
@@ -88,7 +123,7 @@ def _moments(values: FloatArray, scale: FloatArray) -> tuple[IntArray, FloatArra
         mean = np.asarray(np.nansum(values, axis=-1) / n)
         squares = np.nansum((values - mean[..., None]) ** 2, axis=-1)
         spread = np.asarray(np.sqrt(squares / (n - 1)))
-        spread = np.where((n < 2) | (spread <= _ROUNDING * scale), np.nan, spread)
+        spread = np.where((n < 2) | (spread <= ROUNDING * scale), np.nan, spread)
         return np.asarray(n), mean, spread / np.sqrt(n)
 
 

@@ -328,9 +328,8 @@ def test_data_that_are_not_there_are_refused_before_anything_is_trained_and_look
         with pytest.raises(SklabError, match=r"nothing was trained:\n  /data: no such folder\n  the val split has no"):
             start(study, launcher)
         job = launcher.submitted[-1]
-        assert [data["name"] for data in json.loads((job.folder / "check.json").read_text())["data"]] == [
-            "scaled_digits"
-        ]
+        (asked,) = json.loads((job.folder / "check.json").read_text())["data"]
+        assert asked["data"]["name"] == "scaled_digits"
     assert study.records() == {}
 
 

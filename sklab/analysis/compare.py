@@ -1,0 +1,197 @@
+"""Every cell against the baseline: which method the data allow, and what it says.
+
+`pooled`: the table is a complete randomised block design and its checks do not fail. Simultaneous intervals and
+adjusted p of Dunnett's type, with the variance reckoned in three ways and the widest stated (`blocks`).
+
+`paired`: otherwise. Paired t for each cell on the seeds it shares with the baseline, Welch's t where fewer than two
+are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects a little more than Bonferroni, so an adjusted p
+just below 0.05 can stand beside an interval that just holds zero: the p decides.
+
+Two-sided throughout: whether more is better is not known here. Family-wise errors, coverages and power of the whole
+procedure, checks included, are in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from sklab.analysis import blocks, checks, dunnett, planning, stats
+from sklab.analysis.blocks import Reckoning
+from sklab.analysis.checks import Check
+from sklab.analysis.stats import Difference, FloatArray
+
+Method = Literal["pooled", "paired"]
+Test = Literal["block", "paired t", "Welch", ""]
+
+BASELINE = "the baseline"
+NO_BASELINE = "the baseline has no complete run"
+NO_RUN = "no complete run"
+FEW = "fewer than two seeds to compare"
+EQUAL = "no spread to test with: the same number with every seed"
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One row minus the baseline. Numbers are NaN where there is nothing to say, and `reason` tells why.
+
+    n             seeds behind the difference
+    difference    mean difference, in the unit of the values
+    half          half width of its simultaneous 95 % interval: those of all rows hold together
+    p, adjusted   two-sided; `adjusted` for all rows of the table, below 0.05 means told apart
+    df            degrees of freedom of the t behind `half`
+    test          "block" (pooled), "paired t", "Welch", or "" where there is none
+    reckoning     of `half` in a block test: "equal", "baseline" or "own" (see `blocks`); else ""
+    effect        difference in standard deviations of one seed's difference, with Hedges' correction
+    detectable    the true difference that these seeds find with 80 % probability
+    needed        seeds in all that find the observed difference with 80 % probability; None: none up to 1000
+    """
+
+    n: int = 0
+    difference: float = math.nan
+    half: float = math.nan
+    p: float = math.nan
+    adjusted: float = math.nan
+    df: float = math.nan
+    test: Test = ""
+    reckoning: str = ""
+    effect: float = math.nan
+    detectable: float = math.nan
+    needed: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made."""
+
+    method: Method
+    why: str
+    variances: Check | None = None
+    additivity: Check | None = None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """The table's method, and one `Versus` for each of its rows, in their order."""
+
+    choice: Choice
+    rows: tuple[Versus, ...]
+
+
+def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
+    """Compare the rows of `values` (cells, seeds), NaN for a missing run, with row `baseline`.
+
+    Rows and seeds without any run are left aside; whatever else is missing makes the table incomplete.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
+    tested = table[np.ix_(rows, seeds)]
+    choice = choose(tested)
+    if not rows[baseline]:
+        return Comparisons(choice, tuple(Versus(reason=NO_BASELINE if row else NO_RUN) for row in rows))
+    compared = iter((_pooled if choice.method == "pooled" else _paired)(tested, int(rows[:baseline].sum())))
+    return Comparisons(choice, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
+
+
+def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Every row of `values` (cells, seeds) minus every other: mean differences and two-sided p, both (cells, cells).
+
+    By the method that `compare` would choose, p not adjusted; NaN where there is no test.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
+    tested = table[np.ix_(rows, seeds)]
+    found, _ = stats.mean_difference(tested[:, None], tested[None])
+    p = _pooled_pairs(tested) if choose(tested).method == "pooled" else found.p
+    np.fill_diagonal(p, np.nan)
+    mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
+    all_p = mean.copy()
+    mean[everywhere], all_p[everywhere] = found.mean, p
+    return mean, all_p
+
+
+def _pooled_pairs(values: FloatArray) -> FloatArray:
+    means = values.mean(1)
+    p = np.array(
+        [blocks.p_values(means - means[at], blocks.standard_errors(values, at), 1) for at in range(len(values))]
+    )
+    return np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+
+
+def choose(values: FloatArray) -> Choice:
+    """The method for `values` (cells, seeds), of which no row and no column is all NaN."""
+    missing = int(np.isnan(values).sum())
+    if missing:
+        return Choice("paired", f"{missing} of {values.size} runs are missing")
+    if min(values.shape) < 2:
+        return Choice("paired", "a spread takes at least two cells and two seeds")
+    if blocks.residuals(values).variance <= (stats.ROUNDING * np.abs(values).max()) ** 2:
+        return Choice("paired", "the cells differ by the same with every seed")
+    variances, additivity = checks.equal_variances(values), checks.additivity(values)
+    tests = {"equal variances": variances, "additivity": additivity}
+    failed = [f"{name} (p = {float(check.p):.2g})" for name, check in tests.items() if check.fails]
+    if failed:
+        return Choice("paired", f"the data speak against {' and '.join(failed)}", variances, additivity)
+    return Choice("pooled", "complete, and neither check of the assumptions fails", variances, additivity)
+
+
+def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
+    cells, n = values.shape
+    errors, difference = blocks.standard_errors(values, baseline), values.mean(1) - values[baseline].mean()
+    p, adjusted = (blocks.p_values(difference, errors, family) for family in (1, cells - 1))
+    halves, critical = blocks.half_widths(errors), partial(dunnett.critical, cells - 1)
+    rows = [Versus(n, reason=BASELINE)] * cells
+    for row in np.flatnonzero(np.arange(cells) != baseline):
+        name = _widest(halves, int(row))
+        df, error, d = float(errors.df[name]), float(errors.error[name][row]), float(difference[row])
+        sd = float(errors.error["equal"][row]) * math.sqrt(n)
+        effect = planning.hedges(d, sd, float(errors.df["equal"]))
+        planned = _planned(d, error, n, df, critical)
+        half = float(halves[name][row])
+        rows[row] = Versus(n, d, half, float(p[row]), float(adjusted[row]), df, "block", name, effect, *planned)
+    return rows
+
+
+def _widest(halves: dict[Reckoning, FloatArray], row: int) -> Reckoning:
+    return max(blocks.RECKONINGS, key=lambda name: float(halves[name][row]))
+
+
+def _paired(values: FloatArray, baseline: int) -> list[Versus]:
+    first, _ = stats.mean_difference(values, values[baseline])
+    first.p[baseline] = np.nan
+    tests = max(int(np.count_nonzero(~np.isnan(first.p))), 1)
+    level, adjusted = 1 - (1 - stats.LEVEL) / tests, stats.holm(first.p)
+    found, shared = stats.mean_difference(values, values[baseline], level)
+    rows = [_pair(found, row, float(adjusted[row]), bool(shared[row]), level) for row in range(len(values))]
+    rows[baseline] = Versus(int(found.n[baseline]), reason=BASELINE)
+    return rows
+
+
+def _pair(found: Difference, row: int, adjusted: float, shared: bool, level: float) -> Versus:
+    n, difference = int(found.n[row]), float(found.mean[row])
+    half, p, df = float(found.half[row]), float(found.p[row]), float(found.df[row])
+    if math.isnan(half):
+        return Versus(n, difference, p=p, adjusted=adjusted, reason=FEW if n < 2 else EQUAL)
+    error = half / _critical_t(df, level)
+    effect = planning.hedges(difference, error * math.sqrt(n), df)
+    planned = _planned(difference, error, n, df, partial(_critical_t, level=level))
+    return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", "", effect, *planned)
+
+
+def _critical_t(df: float, level: float = stats.LEVEL) -> float:
+    """The |t| of one two-sided comparison that is exceeded by chance with probability 1 - `level`."""
+    return float(stdtrit(df, 0.5 + level / 2))
+
+
+def _planned(
+    difference: float, error: float, n: int, df: float, critical: planning.Critical
+) -> tuple[float, int | None]:
+    sd = error * math.sqrt(n)
+    return planning.detectable(sd, n, df, critical), planning.seeds_needed(difference, sd, n, df, critical)

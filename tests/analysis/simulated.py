@@ -1,0 +1,147 @@
+"""Thousands of simulated studies at once, judged by the parts that `compare` is made of.
+
+Run as a program it prints the table of docs/statistics.md.
+"""
+
+import sys
+
+import numpy as np
+
+from sklab.analysis import blocks, checks, stats
+from sklab.analysis.compare import compare
+
+NOISES = (
+    "normal",
+    "one cell x4",
+    "half the cells x4",
+    "half with the baseline x4",
+    "baseline x4",
+    "baseline /4",
+    "t, 4 df",
+    "t, 3 df",
+    "a tenth missing",
+)
+BEYOND = ("one cell x16", "baseline x16")
+ROWS = {
+    "one cell": lambda cells: 1,
+    "half the cells": lambda cells: slice(cells // 2, None),
+    "half with the baseline": lambda cells: slice(cells // 2 + 1),
+    "baseline": lambda cells: 0,
+}
+FACTORS = {"x4": 2, "/4": 0.5, "x16": 4}
+
+
+def studies(noise, count, cells, seeds, rng):
+    """Tables (count, cells, seeds) without any true difference; row 0 is the baseline. x4 is of the variance."""
+    values = rng.standard_normal((count, cells, seeds))
+    if noise.startswith("t, "):
+        df = int(noise[3])
+        values = rng.standard_t(df, values.shape) / np.sqrt(df / (df - 2))
+    scale = np.ones(cells)
+    scale[ROWS.get(noise.rpartition(" ")[0], lambda cells: slice(0))(cells)] = FACTORS.get(noise.rpartition(" ")[2], 1)
+    values = values * scale[:, None] + 3 * rng.standard_normal((count, 1, seeds))
+    if noise == "a tenth missing":
+        values[rng.random(values.shape) < 0.1] = np.nan
+    return values
+
+
+def with_effects(noise, count, cells, seeds, rng):
+    """Studies in which a third of the cells differ from the rest; the second answer is how many, from row 1 on."""
+    values, differing = studies(noise, count, cells, seeds, rng), cells // 3
+    values[:, 1 : 1 + differing] += {3: 3.5, 5: 2.2, 10: 1.4}[seeds]
+    return values, differing
+
+
+def pooled_rejects(values, reckonings=blocks.RECKONINGS):
+    """(studies, cells - 1): told apart from row 0 by the widest of these reckonings."""
+    halves = blocks.half_widths(blocks.standard_errors(values, 0))
+    half = np.max([halves[name] for name in reckonings], axis=0)
+    return (np.abs(values.mean(-1) - values[:, :1].mean(-1)) > half)[:, 1:]
+
+
+def paired_rejects(values):
+    """(studies, cells - 1): told apart from row 0 by paired t (Welch where seeds are not shared) and Holm."""
+    found, _ = stats.mean_difference(values, values[:, :1])
+    return np.array([stats.holm(p) for p in found.p[:, 1:]]) < stats.ALPHA
+
+
+def rejects(values):
+    """What the whole procedure decides, checks included."""
+    whole = ~np.isnan(values).any((1, 2))
+    decided = np.zeros((len(values), values.shape[1] - 1), dtype=bool)
+    complete = values[whole]
+    fails = checks.equal_variances(complete).fails | checks.additivity(complete).fails
+    if not whole.all():
+        decided[~whole] = paired_rejects(values[~whole])
+    if whole.any():
+        decided[whole] = pooled_rejects(complete)
+        decided[np.flatnonzero(whole)[fails]] = paired_rejects(complete[fails]) if fails.any() else False
+    return decided
+
+
+def switching(values):
+    """Pooled under equal variances alone, but pairs where a check has p below 0.05."""
+    doubted = (checks.equal_variances(values).p < 0.05) | (checks.additivity(values).p < 0.05)
+    return np.where(doubted[:, None], paired_rejects(values), pooled_rejects(values, ("equal",)))
+
+
+METHODS = {
+    "whole": rejects,
+    "equal only": lambda values: pooled_rejects(values, ("equal",)),
+    "equal only, switching": switching,
+    "baseline only": lambda values: pooled_rejects(values, ("baseline",)),
+    "equal, baseline": lambda values: pooled_rejects(values, ("equal", "baseline")),
+    "all three": pooled_rejects,
+    "paired t + Holm": paired_rejects,
+}
+OF_MISSING = ("whole", "paired t + Holm")
+
+
+def wrong(noise, cells, seeds, decide, count=10_000):
+    """Per cent of studies without a true difference in which at least one is claimed."""
+    rng = np.random.default_rng([cells, seeds, (*NOISES, *BEYOND).index(noise)])
+    return 100 * decide(studies(noise, count, cells, seeds, rng)).any(1).mean()
+
+
+def power(noise, cells, seeds, decide, count=10_000):
+    """Per cent of true differences that are told apart."""
+    values, differing = with_effects(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
+    return 100 * decide(values)[:, :differing].mean()
+
+
+def noticed(noise, cells, seeds, count=10_000):
+    """Per cent of studies in which the check of equal variances has p below 0.05."""
+    values = studies(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
+    return 100 * np.mean(checks.equal_variances(values).p < 0.05)
+
+
+def found_at_the_detectable(cells, seeds, count=10_000):
+    """Per cent of differences found that are as large as `compare` calls detectable, in the mean over 150 tables."""
+    rng = np.random.default_rng([cells, seeds])
+    tables = [compare(table, 0).rows[1:] for table in studies("normal", 150, cells, seeds, rng)]
+    values = studies("normal", count, cells, seeds, rng)
+    values[:, 1:3] += np.mean([row.detectable for rows in tables for row in rows if row.test == "block"])
+    return 100 * rejects(values)[:, :2].mean()
+
+
+def write(*cells_of_row):
+    sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
+
+
+def write_tables(cells):
+    rows = [(noise, seeds, wrong) for noise in (*NOISES, *BEYOND) for seeds in (3, 5, 10)]
+    rows += [(noise, seeds, power) for noise in ("normal", "baseline x4") for seeds in (3, 5, 10)]
+    write("", "noise", "seeds", *METHODS)
+    for noise, seeds, measure in rows:
+        methods = OF_MISSING if "missing" in noise else METHODS
+        write(
+            measure.__name__, noise, seeds, *(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
+        )
+    for seeds in (3, 5, 10):
+        for noise in ("normal", "one cell x4", "baseline x4"):
+            write("noticed", noise, seeds, f"{noticed(noise, cells, seeds):.1f}")
+        write("found at the detectable", "normal", seeds, f"{found_at_the_detectable(cells, seeds):.1f}")
+
+
+if __name__ == "__main__":
+    write_tables(int(sys.argv[1]))

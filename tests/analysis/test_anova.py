@@ -1,0 +1,97 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from sklab.analysis.anova import analyse
+
+
+def design(rng, levels=(3, 2), seeds=4):
+    """Runs of a full factorial: values, labels of factors a, b, c, and seeds."""
+    runs = np.array(list(product(*map(range, levels), range(seeds))))
+    factors = {name: [f"{name}{level}" for level in runs[:, at]] for at, name in enumerate("abc"[: len(levels)])}
+    return rng.normal(size=len(runs)) + runs[:, 0] + rng.normal(0, 3, seeds)[runs[:, -1]], factors, list(runs[:, -1])
+
+
+def numbers(analysis):
+    return {effect.name: (effect.squares, effect.df, effect.f, effect.p) for effect in analysis.effects}
+
+
+@pytest.mark.parametrize("missing", [[], [3, 7, 12]])
+def test_the_table_is_that_of_statsmodels(missing):
+    pd = pytest.importorskip("pandas")
+    smf = pytest.importorskip("statsmodels.formula.api")
+    from statsmodels.stats.anova import anova_lm
+
+    values, factors, seeds = design(np.random.default_rng(0))
+    values[missing] = np.nan
+    frame = pd.DataFrame({"y": values, "seed": seeds, **factors}).dropna()
+    expected = anova_lm(smf.ols("y ~ C(seed) + C(a) * C(b)", frame).fit(), typ=2)
+    ours = analyse(values, factors, seeds)
+    for name, row in (("a", "C(a)"), ("b", "C(b)"), ("a × b", "C(a):C(b)")):
+        assert numbers(ours)[name] == pytest.approx(tuple(expected.loc[row]), rel=1e-6, abs=1e-9)
+    assert (ours.squares, ours.df) == pytest.approx(tuple(expected.loc["Residual"][:2]))
+
+
+def test_balanced_shares_add_up_and_the_design_needs_no_word():
+    ours = analyse(*design(np.random.default_rng(1), (2, 3, 2)))
+    assert [effect.name for effect in ours.effects] == ["a", "b", "c", "a × b", "a × c", "b × c", "higher order"]
+    assert sum(effect.df for effect in ours.effects) == 11
+    total = ours.squares / (1 - sum(effect.share for effect in ours.effects))
+    assert ours.squares + sum(effect.squares for effect in ours.effects) == pytest.approx(total)
+    assert ours.note == ""
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_seeds_level_unit_and_order_do_not_matter(draw):
+    rng = np.random.default_rng(draw)
+    values, factors, seeds = design(rng)
+    moved = 7 * (values + rng.normal(0, 9, 4)[seeds]) + 100
+    order = rng.permutation(len(values))
+    shuffled = {name: [labels[at] for at in order] for name, labels in factors.items()}
+    again = analyse(moved[order], shuffled, [seeds[at] for at in order])
+    for effect, other in zip(analyse(values, factors, seeds).effects, again.effects, strict=True):
+        pair = [(one.f, one.p, one.share, one.size, one.low, one.high) for one in (effect, other)]
+        assert pair[0] == pytest.approx(pair[1], rel=1e-4, abs=1e-6)
+
+
+def test_a_missing_cell_leaves_less_to_the_interaction_and_is_announced():
+    values, factors, seeds = design(np.random.default_rng(2))
+    gone = [at for at, (a, b) in enumerate(zip(factors["a"], factors["b"], strict=True)) if (a, b) == ("a0", "b1")]
+    values[gone] = np.nan
+    ours = analyse(values, factors, seeds)
+    assert [effect.df for effect in ours.effects] == [2, 1, 1]
+    assert ours.note.startswith("unbalanced: 20 of 24 combinations")
+
+
+def test_one_seed_is_no_test_and_says_so():
+    values, factors, seeds = design(np.random.default_rng(3), seeds=1)
+    ours = analyse(values, factors, seeds)
+    assert np.isnan([(effect.f, effect.p, effect.size, effect.high) for effect in ours.effects]).all()
+    assert ours.note.startswith("no test: one run per combination")
+
+
+def test_a_factor_of_one_level_has_no_line():
+    values, factors, seeds = design(np.random.default_rng(4), (3, 1))
+    assert [effect.name for effect in analyse(values, factors, seeds).effects] == ["a"]
+
+
+def test_intervals_hold_the_true_share_nearly_always():
+    rng, levels = np.random.default_rng(5), np.array([0.0, 0.5, 1.0])
+    runs = np.array(list(product(range(3), range(5))))
+    noncentrality = 5 * ((levels - levels.mean()) ** 2).sum()
+    truth, held = noncentrality / (noncentrality + 15), 0
+    for _ in range(500):
+        effect = analyse(levels[runs[:, 0]] + rng.normal(size=15), {"a": list(runs[:, 0])}, list(runs[:, 1])).effects[0]
+        held += effect.low <= truth <= effect.high
+    assert held / 500 == pytest.approx(0.95, abs=0.025)
+
+
+def test_one_factor_of_two_levels_is_the_paired_t_test():
+    values = np.array([1.0, 2.0, 4.0, 2.0, 2.5, 5.5])
+    effect = analyse(values, {"a": ["x"] * 3 + ["y"] * 3}, [0, 1, 2] * 2).effects[0]
+    assert effect.p == pytest.approx(reference.ttest_rel(values[3:], values[:3]).pvalue)

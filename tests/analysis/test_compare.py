@@ -1,0 +1,163 @@
+import time
+
+import numpy as np
+import pytest
+import simulated
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklab.analysis import compare as module
+from sklab.analysis import stats
+from sklab.analysis.compare import all_pairs, compare
+
+draws = st.integers(0, 10_000)
+shapes = st.tuples(st.integers(2, 6), st.integers(2, 6))
+NUMBERS = ("difference", "half", "p", "adjusted", "df", "effect", "detectable")
+
+
+def table(rng, shape):
+    return rng.normal(20, 1, size=shape) + rng.normal(0, 3, size=shape[1])
+
+
+def columns(comparisons, names=NUMBERS):
+    return np.array([[getattr(row, name) for name in names] for row in comparisons.rows])
+
+
+@given(draws, shapes)
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_cells_and_of_seeds_does_not_matter(draw, shape):
+    rng = np.random.default_rng(draw)
+    values = table(rng, shape)
+    cells, seeds = rng.permutation(shape[0]), rng.permutation(shape[1])
+    shuffled = compare(values[np.ix_(cells, seeds)], int(np.flatnonzero(cells == 0)[0]))
+    np.testing.assert_allclose(columns(shuffled), columns(compare(values, 0))[cells], rtol=1e-6, atol=1e-9)
+
+
+@given(draws, shapes, st.sampled_from([-3.0, 0.01, 40.0]))
+@settings(max_examples=15, deadline=None)
+def test_unit_and_level_and_what_a_seed_does_to_all_do_not_matter(draw, shape, unit):
+    rng = np.random.default_rng(draw)
+    values = table(rng, shape)
+    moved = compare(unit * (values + rng.normal(0, 5, size=shape[1])), 0)
+    if moved.choice.method == compare(values, 0).choice.method:  # additivity is of the level, too
+        scale = np.array([unit, abs(unit), 1, 1, 1, np.sign(unit), abs(unit)])
+        np.testing.assert_allclose(columns(moved), columns(compare(values, 0)) * scale, rtol=1e-5, atol=1e-8)
+
+
+@given(draws, shapes)
+@settings(max_examples=15, deadline=None)
+def test_a_block_test_tells_apart_exactly_where_the_interval_does_not_hold_zero(draw, shape):
+    rng = np.random.default_rng(draw)
+    values = table(rng, shape)
+    values[1] += rng.normal(0, 4)
+    for row in compare(values, 0).rows:
+        if row.test == "block":
+            assert (abs(row.difference) > row.half) == (row.adjusted < stats.ALPHA)
+
+
+@pytest.mark.parametrize("noise", simulated.NOISES)
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_simulated_procedure_is_this_one(noise, seeds):
+    rng = np.random.default_rng(seeds)
+    values = simulated.studies(noise, 6, 5, seeds, rng)
+    values[:, 1] += 4
+    at_once = simulated.rejects(values)
+    for study, decided in zip(values, at_once, strict=True):
+        found = [row.adjusted < stats.ALPHA for row in compare(study, 0).rows[1:]]
+        assert found == decided.tolist()
+
+
+def test_two_cells_are_a_paired_t_test():
+    values = np.array([[20.0, 21.0, 22.5], [18.0, 19.5, 20.0]])
+    ours, pair = compare(values, 0).rows[1], stats.paired_difference(values[1], values[0])
+    assert (ours.test, ours.df) == ("block", 2)
+    assert (ours.difference, ours.half, ours.adjusted) == pytest.approx(
+        (float(pair.mean), float(pair.half), float(pair.p))
+    )
+
+
+def test_pooling_makes_three_seeds_tell_what_pairs_cannot():
+    values = table(np.random.default_rng(5), (11, 3))
+    values[1] += 4
+    pooled = compare(values, 0)
+    values[5, 1] = np.nan
+    paired = compare(values, 0)
+    assert pooled.rows[1].df > paired.rows[1].df == 2
+    assert pooled.rows[1].adjusted < 0.01 < 0.1 < paired.rows[1].adjusted
+
+
+def test_one_missing_run_makes_pairs_of_the_table_and_says_why():
+    values = table(np.random.default_rng(1), (4, 5))
+    values[2, 0] = np.nan
+    found = compare(values, 0)
+    assert (found.choice.method, found.choice.why) == ("paired", "1 of 20 runs are missing")
+    assert [(row.test, row.n) for row in found.rows] == [("", 5), ("paired t", 5), ("paired t", 4), ("paired t", 5)]
+    p = stats.paired_difference(values, values[0]).p
+    assert columns(found, ("adjusted",))[1:, 0] == pytest.approx(stats.holm(p[1:]))
+
+
+def test_seeds_that_are_not_shared_are_compared_by_welch():
+    values = np.full((3, 6), np.nan)
+    values[0, :3], values[1, 3:], values[2, :2] = [1.0, 2.0, 4.0], [7.0, 8.0, 8.5], [2.0, 2.5]
+    rows = compare(values, 0).rows
+    assert [row.test for row in rows] == ["", "Welch", "paired t"]
+    assert rows[1].n == 3
+
+
+def test_a_plainly_noisy_cell_switches_to_pairs():
+    values = table(np.random.default_rng(2), (6, 8))
+    values[3] *= np.linspace(-2, 2, 8)
+    found = compare(values, 0)
+    assert found.choice.method == "paired"
+    assert "equal variances (p = " in found.choice.why
+
+
+@pytest.mark.parametrize(
+    ("values", "reasons"),
+    [
+        ([[1.0], [2.0]], (module.BASELINE, module.FEW)),
+        ([[1.0, 2.0, 3.0]], (module.BASELINE,)),
+        ([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]], (module.BASELINE, module.EQUAL)),
+        ([[1.0, 2.0], [np.nan, 3.0], [1.5, 2.6], [np.nan] * 2], (module.BASELINE, module.FEW, "", module.NO_RUN)),
+        ([[np.nan] * 2, [1.0, 2.0]], (module.NO_RUN, module.NO_BASELINE)),
+        ([[np.nan] * 2] * 2, (module.NO_RUN, module.NO_RUN)),
+    ],
+)
+def test_too_little_for_a_test_is_said_and_not_starred(values, reasons):
+    rows = compare(values, 0).rows
+    assert tuple(row.reason for row in rows) == reasons
+    for row in rows:
+        if row.reason:
+            assert np.isnan([row.half, row.p, row.adjusted, row.effect, row.detectable]).all()
+            assert (row.test, row.needed) == ("", None)
+
+
+def test_the_very_same_numbers_are_no_difference():
+    row = compare([[1.0, 2.0, 3.0]] * 2, 0).rows[1]
+    assert (row.difference, row.p, row.adjusted, row.needed) == (0.0, 1.0, 1.0, None)
+
+
+def test_a_cell_without_runs_does_not_spoil_the_table():
+    values = table(np.random.default_rng(3), (5, 3))
+    holed = np.insert(values, 2, np.nan, axis=0)
+    found = compare(holed, 0)
+    assert found.choice.method == "pooled"
+    np.testing.assert_array_equal(np.delete(columns(found), 2, 0), columns(compare(values, 0)))
+
+
+def test_all_pairs_hold_the_comparisons_with_each_row():
+    values = table(np.random.default_rng(5), (4, 4))
+    mean, p = all_pairs(values)
+    np.testing.assert_allclose(mean, -mean.T)
+    np.testing.assert_array_equal(p, p.T)
+    assert np.isnan(np.diag(p)).all()
+    for row, versus in enumerate(compare(values, 0).rows[1:], 1):
+        assert mean[row, 0] == pytest.approx(versus.difference)
+        assert p[row, 0] >= versus.p - 1e-12
+
+
+def test_a_table_is_quick():
+    values = table(np.random.default_rng(6), (11, 3))
+    start = time.process_time()
+    compare(values, 0)
+    assert time.process_time() - start < 0.5  # 0.05 on the machine it was written on

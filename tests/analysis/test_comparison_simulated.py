@@ -1,0 +1,46 @@
+"""The family-wise error, coverage and power that docs/statistics.md states, over 10,000 simulated studies each."""
+
+import numpy as np
+import pytest
+from simulated import METHODS, NOISES, found_at_the_detectable, power, studies, wrong
+
+from sklab.analysis import stats
+
+pytestmark = pytest.mark.slow
+SEEDS = (3, 5, 10)
+
+
+@pytest.mark.parametrize("cells", [4, 11])
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("noise", NOISES)
+def test_false_alarms_of_the_whole_procedure_stay_below_five_and_a_half_per_cent(noise, seeds, cells):
+    assert wrong(noise, cells, seeds, METHODS["whole"]) <= 5.5
+
+
+@pytest.mark.parametrize("cells", [4, 11])
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_simultaneous_intervals_hold_as_often_as_they_say_where_their_assumptions_do(seeds, cells):
+    for method in ("equal only", "paired t + Holm"):
+        assert 100 - wrong("normal", cells, seeds, METHODS[method]) == pytest.approx(95, abs=1)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("noise", ["normal", "one cell x4", "baseline x4", "a tenth missing"])
+def test_intervals_of_single_means_hold_as_often_as_they_say(noise, seeds):
+    rng = np.random.default_rng(seeds)
+    values = studies(noise, 10_000, 4, seeds, rng)
+    estimate = stats.mean_interval(values)
+    told = ~np.isnan(estimate.half)
+    assert 100 * np.mean(np.abs(estimate.mean[told]) <= estimate.half[told]) == pytest.approx(95, abs=1)
+
+
+def test_pooling_finds_what_pairs_do_not():
+    whole, pairs = METHODS["whole"], METHODS["paired t + Holm"]
+    for seeds, at_least in ((3, 5.0), (5, 2.0), (10, 1.2)):
+        assert power("normal", 11, seeds, whole) > at_least * power("normal", 11, seeds, pairs)
+        assert power("baseline x4", 11, seeds, whole) > power("baseline x4", 11, seeds, pairs)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_the_detectable_difference_is_found_four_times_in_five(seeds):
+    assert found_at_the_detectable(11, seeds) == pytest.approx(80, abs=5)

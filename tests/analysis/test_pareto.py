@@ -1,0 +1,32 @@
+import numpy as np
+
+from sklab.analysis.pareto import dominated_by
+
+
+def errors(*means, noise=0.05):
+    return np.array(means)[:, None] + noise * np.random.default_rng(0).normal(size=(len(means), 4))
+
+
+def test_a_dearer_and_worse_cell_is_dominated_and_a_cheaper_one_is_not():
+    assert dominated_by(errors(10, 8, 9), [1, 2, 3]) == ((), (), (1,))
+    assert dominated_by(errors(10, 8, 9), [3, 3, 3]) == ((1, 2), (), (1,))
+
+
+def test_a_difference_that_chance_explains_dominates_nobody():
+    assert dominated_by(errors(9, 9.01, 9.02), [1, 2, 3]) == ((), (), ())
+    assert dominated_by(errors(9, 10, 11, noise=3.0), [1, 2, 3]) == ((), (), ())
+
+
+def test_a_cell_without_runs_or_cost_takes_no_part():
+    values = errors(10, 8, 9)
+    values[1] = np.nan
+    assert dominated_by(values, [1, 2, 3]) == ((), (), ())
+    assert dominated_by(errors(10, 8, 9), [1, np.nan, 3]) == ((), (), ())
+
+
+def test_the_order_of_cells_does_not_matter():
+    values, costs = errors(10, 8, 9, 12), np.array([2, 2, 3, 1])
+    order = np.array([2, 0, 3, 1])
+    found = dominated_by(values[order], costs[order])
+    back = {int(order[row]): {int(order[by]) for by in of} for row, of in enumerate(found)}
+    assert back == {row: set(of) for row, of in enumerate(dominated_by(values, costs))}
