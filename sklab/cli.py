@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sklab.errors import SklabError
+from sklab.errors import FaultyInputError, SklabError
 
 if TYPE_CHECKING:
-    from sklab.records import StudyFolder
+    from sklab.records import RunFolder, StudyFolder
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
 
 _COMPLETE, _SOME_FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
+_LARGEST_SCALE = 8.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,6 +159,64 @@ def _evaluate(options: argparse.Namespace) -> int:
     return _COMPLETE
 
 
+def _analyze(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from sklab.analysis.attention import findings, read_analyses
+    from sklab.machine import find_gpus
+    from sklab.text import attention_text
+    from sklab.training.analyze import analyze
+
+    data, scales, runs = _data(options.data), _scales(options.scales), _runs_of(options)
+    planned = [(cell, run) for cell, of_cell in runs.items() for run in of_cell]
+    failed = 0
+    for number, (cell, run) in enumerate(planned, start=1):
+        try:
+            state = "analysed" if analyze(run, data, scales, "cuda" if find_gpus() else "cpu") else "was there"
+        except FaultyInputError:
+            raise
+        except SklabError as error:
+            failed, state = failed + 1, str(error)
+        print(f"[{number}/{len(planned)}] {cell or run.path}: {state}", file=sys.stderr, flush=True)
+    if failed == len(planned):
+        raise SklabError("no run could be analysed")
+    found = findings(read_analyses(runs))
+    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else attention_text(found))
+    return _SOME_FAILED if failed else _COMPLETE
+
+
+def _runs_of(options: argparse.Namespace) -> dict[str, list[RunFolder]]:
+    """The runs of the study that is named, by cell, or the one run under its own cell."""
+    from sklab.analysis.attention import runs_by_cell
+    from sklab.records import find_run
+
+    study = _study(options.target, options)
+    if study.sweep_file.exists():
+        return runs_by_cell(study, study.read_sweep())
+    run = find_run(options.target, options.results)
+    return {run.read_order().cell: [run]}
+
+
+def _data(texts: list[str]) -> dict[str, object]:
+    """The `--data key=value` options, values read as YAML."""
+    from sklab.sweep.yamltree import parse
+
+    pairs = _pairs(texts, "--data", "val_size=4000")
+    return {key: parse(value, "--data", (key,)).tree for key, value in pairs.items()}
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        scales = ()
+    if scales[:1] != (1.0,) or list(scales) != sorted(set(scales)) or scales[-1] > _LARGEST_SCALE:
+        allowed = f"rising numbers from 1.0 up to {_LARGEST_SCALE:g}, for example 1.0,1.5,2.0"
+        raise SklabError(f"--scales: found {text!r}; allowed: {allowed}")
+    return scales
+
+
 def _load(options: argparse.Namespace) -> Sweep:
     from sklab.sweep.load import load_sweep
 
@@ -166,10 +225,14 @@ def _load(options: argparse.Namespace) -> Sweep:
 
 def _overrides(options: argparse.Namespace) -> dict[str, str]:
     """The `--set path=value` options as a mapping. Raises SklabError for one without a value."""
-    pairs = {text: text.partition("=") for text in options.set}
+    return _pairs(options.set, "--set", "train.epochs=2")
+
+
+def _pairs(texts: list[str], option: str, example: str) -> dict[str, str]:
+    pairs = {text: text.partition("=") for text in texts}
     for text, (path, equals, _) in pairs.items():
         if not (path and equals):
-            raise SklabError(f"--set: found {text!r}; allowed: path=value, for example train.epochs=2")
+            raise SklabError(f"{option}: found {text!r}; allowed: path=value, for example {example}")
     return {path: value for path, _, value in pairs.values()}
 
 
@@ -222,6 +285,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
     _add_results(evaluate)
     _add_json(evaluate)
+    analyze = command("analyze", _analyze, "say what the SK units of finished runs do, and what their stages see")
+    analyze.add_argument("target", metavar="STUDY|RUN", help="a study or its folder; or a run as for evaluate")
+    text = "settings of the data set instead of the runs', for example val_size=4000; with a name, of another set"
+    analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
+    text = "how much objects are enlarged (default: %(default)s)"
+    analyze.add_argument("--scales", default="1.0,1.25,1.5,1.75,2.0", metavar="A,B,...", help=text)
+    _add_results(analyze)
+    _add_json(analyze)
     _add_json(command("models", _models, "list the networks with their parameters and multiply-accumulates"))
     doctor = command("doctor", _doctor, "print versions and devices; with a sweep, check its convolutions' arithmetic")
     _add_sweep_file(doctor, needed=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sklab.analysis.attention import CellFindings, Trend
 from sklab.launch.slots import Slot
 from sklab.progress import duration
 from sklab.records import Evaluation
@@ -114,6 +115,33 @@ def findings_text(result: CheckResult) -> str:
     ]
     header = ("", "dtype", "format", "output", "weight grad", "input grad", "convolution")
     return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"
+
+
+def attention_text(findings: Iterable[CellFindings]) -> str:
+    """How each unit's attention follows scale, and what each stage sees, per cell."""
+    trends = [
+        (f"{each.cell}: {trend.unit}", against, str(trend.n), *_trend_numbers(trend), trend.role, trend.verdict)
+        for each in findings
+        for against, of_cell in (("object", each.by_object), ("enlargement", each.by_enlargement))
+        for trend in of_cell
+    ]
+    fields = [
+        (f"{each.cell}: {field.stage}", str(field.n), _plus_minus(field.side, field.half, 1), str(field.theoretical))
+        for each in findings
+        for field in each.fields
+    ]
+    slopes = ("unit", "slope against", "n", "large - small", "expected kernel", "", "verdict")
+    sides = ("stage", "n", "receptive field, px", "theoretical")
+    return "\n\n".join([*([aligned(slopes, trends)] if trends else []), aligned(sides, fields)])
+
+
+def _trend_numbers(trend: Trend) -> tuple[str, str]:
+    difference = "" if trend.difference is None else _plus_minus(trend.difference, trend.difference_half, 4)
+    return difference, _plus_minus(trend.kernel, trend.kernel_half, 4)
+
+
+def _plus_minus(value: float, half: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

@@ -40,11 +40,12 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Loaders:
-    """The loaders of a run. `val_extras[name][i]` belongs to the i-th image that `val` gives."""
+    """The loaders of a run. `val_labels[i]` and `val_extras[name][i]` belong to the i-th image that `val` gives."""
 
     train: Loader
     val: Loader
     classes: tuple[str, ...]
+    val_labels: NDArray[np.int64]
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
@@ -63,6 +64,7 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
                 TrainArrays(ours, train, seed, normalise, device),
                 ValArrays(held_out, train, normalise, device),
                 splits.classes,
+                held_out.labels,
                 held_out.extras,
             )
         case FileSplit() as ours, FileSplit() as held_out:
@@ -70,6 +72,7 @@ def open_loaders(spec: DataSpec, train: TrainSpec, seed: int, device: torch.devi
                 TrainFiles(ours, spec.image_size, train, seed, normalise, device),
                 ValFiles(held_out, spec.image_size, train, normalise, device),
                 splits.classes,
+                held_out.labels,
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")

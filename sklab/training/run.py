@@ -26,6 +26,7 @@ from sklab.models.zoo import build
 from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
+from sklab.training.attention import AttentionMeter
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 
@@ -44,7 +45,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     meter = Meter(folder.metrics_file)
     logger = open_logger(order, folder.path)
     try:
-        _keep_weights(_fit(order, meter, logger, device), folder)
+        _keep_weights(_fit(order, folder, meter, logger, device), folder)
         outcome: dict[str, Any] = {"status": "complete"}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
@@ -57,8 +58,8 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     return record
 
 
-def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device) -> nn.Module:
-    """Train; the network as it was evaluated last."""
+def _fit(order: RunOrder, folder: RunFolder, meter: Meter, logger: Logger | None, device: torch.device) -> nn.Module:
+    """Train; the network as it was evaluated last, with its attention written down."""
     experiment, seed = order.spec.experiment, order.spec.seed
     recipe = experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":
@@ -71,7 +72,8 @@ def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.dev
     classifier = Classifier(model, recipe, seed, batches)
     if recipe.compile:
         model.compile()
-    _trainer(recipe, batches, meter, logger, device).fit(classifier, loaders.train, loaders.val)
+    attention = AttentionMeter(folder.attention_file, order.key, loaders)
+    _trainer(recipe, batches, meter, attention, logger, device).fit(classifier, loaders.train, loaders.val)
     return classifier.evaluated
 
 
@@ -85,7 +87,14 @@ def _whole_steps(batches: int, recipe: TrainSpec) -> int:
     return batches - batches % recipe.accumulate
 
 
-def _trainer(recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device) -> Trainer:
+def _trainer(
+    recipe: TrainSpec,
+    batches: int,
+    meter: Meter,
+    attention: AttentionMeter,
+    logger: Logger | None,
+    device: torch.device,
+) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
     warnings.filterwarnings("ignore", module="lightning.pytorch")
@@ -98,7 +107,7 @@ def _trainer(recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | Non
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
-        callbacks=[meter],
+        callbacks=[meter, attention],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
