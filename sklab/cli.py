@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sklab.errors import FaultyInputError, SklabError
+from sklab.errors import SklabError
 
 if TYPE_CHECKING:
     from sklab.records import RunFolder, StudyFolder
@@ -163,39 +164,33 @@ def _analyze(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    from sklab.analysis.attention import findings, read_analyses
+    from sklab.analysis.findings import findings
     from sklab.machine import find_gpus
-    from sklab.text import attention_text
-    from sklab.training.analyze import analyze
+    from sklab.text import behaviour_text
+    from sklab.training.analyze import analyze_all
 
-    data, scales, runs = _data(options.data), _scales(options.scales), _runs_of(options)
-    planned = [(cell, run) for cell, of_cell in runs.items() for run in of_cell]
-    failed = 0
-    for number, (cell, run) in enumerate(planned, start=1):
-        try:
-            state = "analysed" if analyze(run, data, scales, "cuda" if find_gpus() else "cpu") else "was there"
-        except FaultyInputError:
-            raise
-        except SklabError as error:
-            failed, state = failed + 1, str(error)
-        print(f"[{number}/{len(planned)}] {cell or run.path}: {state}", file=sys.stderr, flush=True)
-    if failed == len(planned):
-        raise SklabError("no run could be analysed")
-    found = findings(read_analyses(runs))
-    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else attention_text(found))
-    return _SOME_FAILED if failed else _COMPLETE
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    runs, baseline = _runs_of(options)
+    device = "cuda" if find_gpus() else "cpu"
+    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, say)
+    found = findings(analyses, baseline)
+    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else behaviour_text(found))
+    return _COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else _SOME_FAILED
 
 
-def _runs_of(options: argparse.Namespace) -> dict[str, list[RunFolder]]:
-    """The runs of the study that is named, by cell, or the one run under its own cell."""
-    from sklab.analysis.attention import runs_by_cell
+def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
+    """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
+    from sklab.analysis.findings import runs_by_cell
     from sklab.records import find_run
 
     study = _study(options.target, options)
     if study.sweep_file.exists():
-        return runs_by_cell(study, study.read_sweep())
+        sweep = study.read_sweep()
+        return runs_by_cell(study, sweep), sweep.baseline
     run = find_run(options.target, options.results)
-    return {run.read_order().cell: [run]}
+    return {run.read_order().cell: [run]}, ""
 
 
 def _data(texts: list[str]) -> dict[str, object]:
@@ -211,7 +206,8 @@ def _scales(text: str) -> tuple[float, ...]:
         scales = tuple(map(float, text.split(",")))
     except ValueError:
         scales = ()
-    if scales[:1] != (1.0,) or list(scales) != sorted(set(scales)) or scales[-1] > _LARGEST_SCALE:
+    rising = all(smaller < larger for smaller, larger in pairwise((*scales, _LARGEST_SCALE + 1)))  # a NaN is not
+    if scales[:1] != (1.0,) or not rising or scales[-1] > _LARGEST_SCALE:
         allowed = f"rising numbers from 1.0 up to {_LARGEST_SCALE:g}, for example 1.0,1.5,2.0"
         raise SklabError(f"--scales: found {text!r}; allowed: {allowed}")
     return scales

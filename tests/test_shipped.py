@@ -19,7 +19,7 @@ EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 CELLS = {
     "kernels": 11, "dilation_groups": 5, "reduction": 12, "paths": 4, "search": 1,
-    "imagenet_models": 6, "capacity": 5, "lightweight": 6, "cifar": 5,
+    "imagenet_models": 6, "capacity": 5, "lightweight": 6, "cifar": 5, "scale": 3,
 }  # fmt: skip
 # The branches of a light network are depthwise: they have no groups to vary.
 MISFITS = {("dilation_groups", "shufflenet_imagenet"), ("search", "shufflenet_imagenet")}

@@ -8,20 +8,18 @@ their shares as weights. With two branches, one follows from the other by a stra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sklab.analysis.stats import FloatArray, mean_interval
-from sklab.errors import SklabError
-from sklab.records import RunFolder, StudyFolder
+from sklab.analysis.stats import Estimate, FloatArray, mean_interval
 from sklab.spec.analysis import Analysis, Unit, UnitAnalysis, UnitSummary
-from sklab.spec.sweep import Sweep
 
 Against = Literal["object", "enlargement"]
+Measure = Literal["difference", "kernel"]
 Verdict = Literal["rises", "flat", "falls", "cannot tell"]
 
 # The largest trend that counts as none: when the scale grows by 1 (the object doubles, from 1 to 2), at most a
@@ -51,71 +49,6 @@ class Trend:
     difference_half: float | None
     margin: float
     verdict: Verdict
-
-
-@dataclass(frozen=True)
-class FieldSize:
-    """The effective receptive field of a stage over `n` runs of one cell.
-
-    side, half   root of the area, pixels: mean and half width of its 95 % t interval (None for n < 2)
-    share        mean of side / theoretical
-    theoretical  side of the theoretical field, pixels; may exceed the image
-    roundness    mean of the minor over the major axis: 1 for a circle
-    """
-
-    stage: str
-    n: int
-    side: float
-    half: float | None
-    share: float
-    theoretical: int
-    roundness: float
-
-
-@dataclass(frozen=True)
-class CellFindings:
-    """What the analyses of one cell's runs say: trends against the objects' true scale (none where no data set tells
-    it) and against the enlargement, and the receptive fields."""
-
-    cell: str
-    by_object: tuple[Trend, ...]
-    by_enlargement: tuple[Trend, ...]
-    fields: tuple[FieldSize, ...]
-
-
-def findings(analyses: Mapping[str, Sequence[Analysis]]) -> tuple[CellFindings, ...]:
-    """Per cell, of the analyses of its runs. Raises SklabError where these were not made with equal settings."""
-    _ensure_alike([analysis for of_cell in analyses.values() for analysis in of_cell])
-    return tuple(
-        CellFindings(cell, trends(runs, "object"), trends(runs, "enlargement"), field_sizes(runs))
-        for cell, runs in analyses.items()
-        if runs
-    )
-
-
-def runs_by_cell(study: StudyFolder, sweep: Sweep) -> dict[str, list[RunFolder]]:
-    """The runs that are planned, in the order of the sweep and of its seeds."""
-    keys = {cell.name: [cell.runs[seed] for seed in sweep.seeds if seed in cell.runs] for cell in sweep.cells}
-    return {cell: [study.run(key) for key in of_cell] for cell, of_cell in keys.items()}
-
-
-def read_analyses(runs: Mapping[str, Sequence[RunFolder]]) -> dict[str, list[Analysis]]:
-    """The analyses at hand by cell."""
-    return {
-        cell: [analysis for run in of_cell if (analysis := run.read_analysis()) is not None]
-        for cell, of_cell in runs.items()
-    }
-
-
-def _ensure_alike(analyses: Sequence[Analysis]) -> None:
-    settings = {
-        (each.enlargements, each.data.model_dump_json(exclude=set(each.data.places))): each.key for each in analyses
-    }
-    if len(settings) > 1:
-        runs = " and ".join(settings.values())
-        raise SklabError(
-            f"runs {runs} were analysed with different data or scales; `sklab analyze STUDY` makes them one"
-        )
 
 
 def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
@@ -195,6 +128,21 @@ def expected_kernel(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArray
     return np.asarray(np.asarray(shares, dtype=np.float64) @ np.asarray(kernels, dtype=np.float64))
 
 
+def measured(shares: npt.ArrayLike, kernels: Sequence[int], measure: Measure) -> FloatArray | None:
+    """[...]: `large_minus_small` or `expected_kernel` of `shares` [..., branch]."""
+    return (large_minus_small if measure == "difference" else expected_kernel)(shares, kernels)
+
+
+def levels(runs: Sequence[Analysis], measure: Measure) -> dict[str, Estimate]:
+    """By unit, the measure at each enlargement: mean and interval over the runs of one cell, arrays [enlargement].
+
+    Units that have no such measure are left out.
+    """
+    shares = {unit.name: np.array([run.units[at].mean for run in runs]) for at, unit in enumerate(runs[0].units)}
+    found = {unit.name: measured(shares[unit.name], unit.kernels, measure) for unit in runs[0].units}
+    return {name: mean_interval(values.T) for name, values in found.items() if values is not None}
+
+
 def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin", "nothing"]) -> FloatArray:
     """[branch, class or bin], or [branch] with `nothing`: the means of `unit` over all other images.
 
@@ -207,32 +155,12 @@ def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin
         return np.asarray(np.einsum(kept, sums) / np.einsum(kept, np.broadcast_to(weight, sums.shape)))
 
 
-def by_class(unit: UnitAnalysis, enlargement: int, measure: Literal["difference", "kernel"]) -> FloatArray | None:
+def by_class(unit: UnitAnalysis, enlargement: int, measure: Measure) -> FloatArray | None:
     """[class]: the measure of each class at the enlargement of this number; None where the unit has no such measure."""
     if not unit.by_class:
         return None
     shares = np.array(unit.by_class[enlargement], dtype=np.float64).T
-    return large_minus_small(shares, unit.kernels) if measure == "difference" else expected_kernel(shares, unit.kernels)
-
-
-def field_sizes(runs: Sequence[Analysis]) -> tuple[FieldSize, ...]:
-    """One per stage. `runs` are the runs of one cell, one per seed."""
-    return tuple(_field_size(runs, at) for at in range(len(runs[0].fields)))
-
-
-def _field_size(runs: Sequence[Analysis], at: int) -> FieldSize:
-    fields = [run.fields[at] for run in runs]
-    side = mean_interval(np.sqrt([field.area for field in fields]))
-    round_ = [field.minor / field.major if field.major else 1.0 for field in fields]
-    return FieldSize(
-        stage=fields[0].stage,
-        n=int(side.n),
-        side=float(side.mean),
-        half=_number(side.half),
-        share=float(side.mean) / fields[0].theoretical,
-        theoretical=fields[0].theoretical,
-        roundness=math.fsum(round_) / len(round_),
-    )
+    return measured(shares, unit.kernels, measure)
 
 
 def _number(value: npt.ArrayLike) -> float | None:

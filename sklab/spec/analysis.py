@@ -130,6 +130,7 @@ class Analysis(Value):
     """
 
     key: str
+    seed: int
     data: AnyData
     images: int
     enlargements: Seq[float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from torch import Tensor, nn
 
 from sklab.data.loaders import Loaders, open_loaders
-from sklab.errors import Fault, FaultyInputError, did_you_mean
+from sklab.errors import Fault, FaultyInputError, SklabError, did_you_mean
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
@@ -34,8 +34,8 @@ _SAMPLES = 2
 _AT_ONCE = 8  # images that gradients are kept of at a time
 
 
-def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float], device_type: str) -> Analysis | None:
-    """Analyse the run in `folder` and write `analysis.json`; None where that stands there already.
+def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float], device_type: str) -> Analysis:
+    """Analyse the run in `folder` and write `analysis.json`; one of the same settings that stands there is returned.
 
     data    settings of the data set that replace the run's own; with a `name`, all settings of another set
     scales  rising enlargements from 1.0
@@ -47,13 +47,14 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     experiment = on_data(record.spec.experiment, data)
     found = folder.read_analysis()
     if found and _same(found.data, experiment.data) and found.enlargements == tuple(scales):
-        return None
+        return found
     device = torch.device(device_type)
     use_threads_of(record, device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
     analysis = Analysis(
         key=record.key,
+        seed=record.spec.seed,
         data=experiment.data,
         images=len(loaders.val_labels),
         enlargements=tuple(scales),
@@ -66,6 +67,34 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     )
     write_whole(folder.analysis_file, analysis.model_dump_json())
     return analysis
+
+
+def analyze_all(
+    runs: Mapping[str, Sequence[RunFolder]],
+    data: Mapping[str, Any],
+    scales: Sequence[float],
+    device_type: str,
+    say: Callable[[str], None],
+) -> dict[str, list[Analysis]]:
+    """The analyses of the runs of each cell, saying how it goes; those that can't be made are told and left out.
+
+    What is finished stays finished, whatever happens to the rest. Raises FaultyInputError for `data` that do not fit,
+    and SklabError where no run can be analysed.
+    """
+    planned = [(cell, run) for cell, of_cell in runs.items() for run in of_cell]
+    found: dict[str, list[Analysis]] = {cell: [] for cell in runs}
+    for number, (cell, run) in enumerate(planned, start=1):
+        state = "ok"
+        try:
+            found[cell].append(analyze(run, data, scales, device_type))
+        except FaultyInputError:
+            raise
+        except SklabError as error:
+            state = str(error)
+        say(f"[{number}/{len(planned)}] {cell}: {state}")
+    if not any(found.values()):
+        raise SklabError("no run could be analysed")
+    return found
 
 
 def on_data(experiment: Experiment, data: Mapping[str, Any]) -> Experiment:
@@ -86,7 +115,8 @@ def _fault(detail: ErrorDetails, name: str) -> Fault:
         hint = did_you_mean(str(detail["loc"][-1]), options)
         return Fault("--data", place, "unknown setting", allowed=", ".join(options), hint=hint)
     found = repr(detail["input"]) if detail["loc"][1:] else ""
-    return Fault("--data", place, detail["msg"].removeprefix("Value error, "), found=found)
+    hint = detail.get("ctx", {}).get("hint", "")
+    return Fault("--data", place, detail["msg"].removeprefix("Value error, "), found=found, hint=hint)
 
 
 def _same(found: DataSpec, wanted: DataSpec) -> bool:
