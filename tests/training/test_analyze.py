@@ -48,6 +48,17 @@ def study(toy_files, monkeypatch) -> StudyFolder:
     return study
 
 
+@pytest.fixture
+def run(toy_order, tmp_path, monkeypatch) -> RunFolder:
+    """One trained run of the study `sweep`; the folder of its results is the current one."""
+    monkeypatch.chdir(tmp_path)
+    order = toy_order()
+    folder = StudyFolder(Path("results/sweep")).run(order.key)
+    folder.write_order(order)
+    InlineLauncher(Slot(None, "cpu", 1)).submit(Job("train", folder.path))
+    return folder
+
+
 def runs_with_attention(study: StudyFolder) -> list[RunFolder]:
     return [run for key in study.records() if (run := study.run(key)).attention_file.exists()]
 
@@ -82,8 +93,7 @@ def test_a_study_is_analysed_from_its_weights_once_and_the_same_again(study, cap
     assert "weights.pt: no such file" in capsys.readouterr().err
 
 
-def test_the_record_holds_means_over_images_classes_and_channels(study):
-    run = runs_with_attention(study)[0]
+def test_the_record_holds_means_over_images_classes_and_channels(run):
     record, summary = run.read_record(), run.read_attention()
     analysis = analyze(run, {}, (1.0, 1.5, 2.0), "cpu")
     assert record is not None
@@ -117,8 +127,7 @@ def test_the_record_holds_means_over_images_classes_and_channels(study):
     assert [unit.slope for unit in analysis.units] == [unit.slope for unit in summary.units]
 
 
-def test_other_data_and_scales_replace_the_record(study, capsys):
-    run = runs_with_attention(study)[0]
+def test_other_data_and_scales_replace_the_record(run, capsys):
     key = run.path.name
     assert main(["analyze", key, "--scales", "1.0,2.0"]) == 0
     assert main(["analyze", f"sweep/{key}", "--scales", "1.0,2.0", "--data", "val_size=48"]) == 0
