@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import service_processes, wait_for
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from loopback_wandb import LoopbackServer, ServedRun
 from offline_wandb import read_offline_run
@@ -49,12 +48,7 @@ class Line(LightningModule):
 
 
 def fit(logger: object) -> None:
-    quiet = {
-        "plugins": [LightningEnvironment()],
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(max_epochs=EPOCHS, logger=logger, log_every_n_steps=2, accelerator="cpu", **quiet)
     trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2))
 
