@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Place:
-    """Where in W&B a study goes: its summary run's id, and `entity`, which is "" when that run stays on this machine."""
+    """Where in W&B a study goes. `summary`: its summary run's id; `entity`: "" when that run stays on this machine."""
 
     entity: str
     project: str

@@ -20,6 +20,10 @@ from sklab.tracking.mode import no_connection, require_connection
 
 _BATCH = 200  # runs in one call: a command line has a limit
 _LOOK = 0.1  # seconds between two looks at what was uploaded
+_HEADER = 7  # bytes of a `.wandb` file that holds nothing
+_LISTED = 5  # files in an error
+# All that a run has written before it was killed is on the server then; wandb waits for more, which never comes.
+_CUT_OFF = "ends with an incomplete record"
 STALL = 30.0  # seconds without an uploaded run until the server is asked whether it is still there
 
 
@@ -33,9 +37,9 @@ def pending(study: StudyFolder) -> list[Path]:
 
 
 def offline(study: StudyFolder) -> list[Path]:
-    """The `.wandb` files of all offline runs of the study, by path."""
-    places = ("wandb", "runs/*/wandb")
-    return sorted(file for place in places for file in study.path.glob(f"{place}/offline-run-*/*.wandb"))
+    """The `.wandb` files of all offline runs of the study, by path; those of runs killed at their start are empty."""
+    files = (file for place in ("wandb", "runs/*/wandb") for file in study.path.glob(f"{place}/offline-run-*/*.wandb"))
+    return sorted(file for file in files if file.stat().st_size > _HEADER)
 
 
 def sync(study: StudyFolder, files: Sequence[Path]) -> Iterator[Path]:
@@ -47,14 +51,30 @@ def sync(study: StudyFolder, files: Sequence[Path]) -> Iterator[Path]:
     """
     if files:
         require_connection("an upload")
-    refused: list[str] = []
-    for batch in (files[at : at + _BATCH] for at in range(0, len(files), _BATCH)):
-        with tempfile.TemporaryFile() as output, _wandb_sync(study, batch, output) as process:
-            yield from _as_uploaded(process, batch)
-            output.seek(0)
-            refused += [f"{file}\n{_last_words(output)}" for file in batch if not _uploaded(file)]
+    refused: dict[Path, str] = {}
+    for at in range(0, len(files), _BATCH):
+        yield from _upload(study, files[at : at + _BATCH], refused)
+    # A file that can't be read keeps wandb from uploading any of those that it was started with.
+    for file in list(refused):
+        yield from _upload(study, [file], refused)
     if refused:
-        raise SklabError(f"W&B: {len(refused)} of {len(files)} runs could not be uploaded, among them {refused[0]}")
+        told = "".join(f"\n{file}: {reason}" for file, reason in list(refused.items())[:_LISTED])
+        raise SklabError(f"W&B: {len(refused)} of {len(files)} runs could not be uploaded:{told}")
+
+
+def _upload(study: StudyFolder, files: Sequence[Path], refused: dict[Path, str]) -> Iterator[Path]:
+    """Each of `files` that was uploaded; the others enter `refused` with what wandb said last."""
+    with tempfile.TemporaryFile() as output, _wandb_sync(study, files, output) as process:
+        yield from _as_uploaded(process, files)
+        output.seek(0)
+        lines = output.read().decode(errors="replace").strip().splitlines()
+    for file in files:
+        refused.pop(file, None)
+        if not _uploaded(file) and any(_CUT_OFF in line and file.parent.name in line for line in lines):
+            _mark(file).touch()
+            yield file
+        elif not _uploaded(file):
+            refused[file] = lines[-1] if lines else "wandb said nothing"
 
 
 def _as_uploaded(process: subprocess.Popen[bytes], files: Sequence[Path]) -> Iterator[Path]:
@@ -103,15 +123,15 @@ def _environment(study: StudyFolder) -> Mapping[str, str]:
 
 
 def _uploaded(file: Path) -> bool:
-    return file.with_suffix(".wandb.synced").exists()
+    return _mark(file).exists()
+
+
+def _mark(file: Path) -> Path:
+    """What wandb puts beside a file that it has uploaded."""
+    return file.with_suffix(".wandb.synced")
 
 
 def _unfinished(file: Path) -> bool:
     """Whether the file is of a run, not of the study, and that run has no record."""
     owner = file.parents[2]
     return (owner / "run.json").exists() and not (owner / "record.json").exists()
-
-
-def _last_words(output: IO[bytes]) -> str:
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return "\n".join(lines[-5:])

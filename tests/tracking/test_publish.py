@@ -75,7 +75,7 @@ def filtered(runs: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def test_what_would_be_sent_is_written_without_any_network(server: LoopbackServer, study: StudyFolder) -> None:
-    workspace, report = specs(study)
+    workspace, _ = specs(study)
     assert server.connections == 0
     assert not service_processes()
     section = workspace["section"]
@@ -186,7 +186,7 @@ def test_server_that_goes_away_meanwhile_is_an_error_within_seconds(
 ) -> None:
     monkeypatch.setattr(server, "_FindView", lambda _: vars(server).update(dead=True) or {})
     start = time.perf_counter()
-    with pytest.raises(SklabError, match="the dashboard was not saved: .*the same command tries again"):
+    with pytest.raises(SklabError, match=r"the dashboard was not saved: .*the same command tries again"):
         publish(study)
     assert time.perf_counter() - start < 20
     assert not service_processes()
