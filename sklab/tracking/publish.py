@@ -23,6 +23,7 @@ from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short
 from sklab.tracking.mode import project_name, require_connection
 from sklab.tracking.summary import Place, log_to_run, summary_id
+from sklab.tracking.sync import replace_summaries
 
 if TYPE_CHECKING:
     import wandb
@@ -72,6 +73,7 @@ def publish(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> list
     place = log_to_run(study.path / "table.csv", sweep.study, tracking, study.path)
     if not place.entity:
         raise SklabError("W&B: the server did not take the study's summary run; the same command tries again")
+    replace_summaries(study)
     with _told(), Client(tracking, study.path).api() as api:
         return [_save(api, place, view) for view in _views(study, place, names)]
 

@@ -42,6 +42,13 @@ def offline(study: StudyFolder) -> list[Path]:
     return sorted(file for file in files if file.stat().st_size > _HEADER)
 
 
+def replace_summaries(study: StudyFolder) -> None:
+    """Leave the study's own offline runs out of every later upload: the server has a newer summary of it."""
+    for file in offline(study):
+        if file.is_relative_to(study.path / "wandb"):
+            _mark(file).touch()
+
+
 def sync(study: StudyFolder, files: Sequence[Path]) -> Iterator[Path]:
     """Upload `files` of the study, giving each one as soon as the server has it.
 

@@ -27,6 +27,7 @@ from sklab.tracking import publish as module
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import run_id
 from sklab.tracking.publish import publish, write_specs
+from sklab.tracking.sync import pending
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # of wandb-workspaces 0.4.13
@@ -136,7 +137,11 @@ def test_hostile_names_and_a_study_without_any_result(tmp_path: Path) -> None:
 
 
 def test_again_updates_and_never_duplicates(server: LoopbackServer, study: StudyFolder, tmp_path: Path) -> None:
+    earlier = study.path / "wandb" / "offline-run-1-summary" / "run-summary.wandb"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b":W&B, an older table")
     first = publish(study)
+    assert pending(study) == []
     assert [(view.kind, view.created) for view in first] == [("workspace", True), ("report", True)]
     moved = tmp_path / "copied to" / "kernels"
     moved.parent.mkdir()
@@ -214,7 +219,7 @@ def test_without_the_library_the_error_says_how_to_install_it(
     for more in ([], ["--dry-run"]):
         assert main(["wandb", "publish", str(study.path), *more]) == 2
         assert "pip install 'wandb-workspaces>=0.4.13,<0.5'" in capsys.readouterr().err
-    assert f'"{module.INSTALL.split(chr(39))[1]}"' in (ROOT / "pyproject.toml").read_text()
+    assert '"wandb-workspaces>=0.4.13,<0.5"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"workspace": "x"}'])
