@@ -32,9 +32,15 @@ from sklab.tracking.sync import pending
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # of wandb-workspaces 0.4.13
 
+
+def unit(name: str, kernels: list[int], mean: list[Any]) -> dict[str, Any]:
+    """An SK unit in `attention.json`."""
+    return {"name": name, "kernels": kernels, "channels": 4, "mean": mean, "spread": mean}
+
+
 UNITS = [
-    {"name": "SK_1_1", "kernels": [3, 5], "channels": 4, "mean": [[[0.75, None]], [[0.25, None]]]},
-    {"name": "SK_2_1", "kernels": [3, 5], "channels": 4, "mean": [[[0.25, None]], [[0.75, None]]]},
+    unit("SK_1_1", [3, 5], [[[0.75, None]], [[0.25, None]]]),
+    unit("SK_2_1", [3, 5], [[[0.25, None]], [[0.75, None]]]),
 ]
 
 
@@ -239,8 +245,8 @@ def test_expected_kernel_lies_between_the_windows(tmp_path_factory: pytest.TempP
     record = studies.make_record("K3", 0, 10.0)
     leave_attention(folder, "K3", [record])
     file = folder / "runs" / record.key / "attention.json"
-    unit = {"name": "SK_1_1", "kernels": [3, 7], "channels": 2, "mean": mean}
-    file.write_text(json.dumps({**json.loads(file.read_text()), "counts": [counts], "units": [unit]}))
+    units = [unit("SK_1_1", [3, 7], mean)]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "counts": [counts], "units": units}))
     [row] = unit_rows(folder)
     wanted = sum(n * (3 * share + 7 * (1 - share)) for share, n in bins) / sum(counts)
     assert row["kernel"] == pytest.approx(wanted)
