@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,7 @@ class FakeLauncher:
 
     kind = "fake"
     evaluates = True
+    left_running: tuple[str, ...] = ()
 
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
         self.capacity, self._script = capacity, script
@@ -66,6 +67,10 @@ class FakeLauncher:
         for size in order.sizes if self.evaluates else ():
             write_evaluation(run, order, size)
         return [Ended(job, 0)]
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
+        self._running = [job for job in jobs if job.folder.name in self.left_running]
+        return list(self._running)
 
     def stop(self) -> None:
         self._running = []
