@@ -7,11 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slurm_commands import end_all_jobs, said, until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 
@@ -73,23 +73,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         until(lambda: "idle" in said("sinfo", "-h", "-o", "%T"))
         yield folder
         end_all_jobs()
-
-
-def end_all_jobs() -> None:
-    subprocess.run(["scancel", "--me"], check=True)
-    until(lambda: said("squeue", "-h") == "")
-
-
-def said(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
 
 
 def _ask() -> None:

@@ -54,7 +54,9 @@ def _slurm(request: pytest.FixtureRequest) -> Launcher:
     return SlurmLauncher(spec, request.getfixturevalue("tmp_path"), "toy")
 
 
-@pytest.fixture(params=[_inline, _local, pytest.param(_slurm, marks=pytest.mark.slow)], ids=["inline", "local", "slurm"])
+@pytest.fixture(
+    params=[_inline, _local, pytest.param(_slurm, marks=pytest.mark.slow)], ids=["inline", "local", "slurm"]
+)
 def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     launcher = request.param(request)
     yield launcher

@@ -1,0 +1,133 @@
+"""What the Slurm launcher promises beyond the contract, on a real Slurm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from slurm_commands import said, until
+
+from sklab.launch import slurm as launching
+from sklab.launch.base import Ended, Job
+from sklab.launch.slurm import SlurmLauncher
+from sklab.launch.slurm_task import read_job
+from sklab.records import RunFolder, RunOrder, StudyFolder
+from sklab.spec.slurm import SlurmSpec
+
+pytestmark = pytest.mark.slow
+
+LAUNCHER = "launcher: slurm\npartition: low\ntime: 10\nparallel: 2\n"
+
+
+Made = Callable[[int], RunFolder]
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
+    """Writes the order of a toy run of so many epochs."""
+
+    def make(epochs: int) -> RunFolder:
+        order = toy_order(train={"epochs": epochs})
+        run = RunFolder(tmp_path / order.key)
+        run.write_order(order)
+        return run
+
+    return make
+
+
+def submitted(run: RunFolder, folder: Path, minutes: int) -> tuple[SlurmLauncher, str]:
+    launcher = SlurmLauncher(SlurmSpec(launcher="slurm", partition="low", time=minutes, parallel=1), folder, "toy")
+    launcher.submit(Job("train", run.path))
+    assert launcher.wait(0.0) == []
+    number = read_job(run.path)
+    assert number is not None
+    return launcher, number
+
+
+def ended(launcher: SlurmLauncher, seconds: float) -> list[Ended]:
+    found: list[Ended] = []
+    until(lambda: bool(found.extend(launcher.wait(1.0)) or found), seconds)
+    return found
+
+
+def restarts(number: str) -> str:
+    [told] = [word for word in said("scontrol", "show", "job", number).split() if word.startswith("Restarts=")]
+    return told.removeprefix("Restarts=")
+
+
+def holders(file: Path) -> list[int]:
+    """The processes that have `file` open."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == file:
+                found.append(int(link.parts[2]))
+    return found
+
+
+def test_a_preempted_run_goes_back_to_the_queue_and_is_completed(slurm, made, tmp_path):
+    run = made(300)
+    launcher, number = submitted(run, tmp_path, minutes=10)
+    until(run.metrics_file.exists)
+    said("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
+    until(lambda: restarts(number) == "1")
+    assert ended(launcher, 120) == [Ended(Job("train", run.path), 0)]
+    record = run.read_record()
+    assert record is not None
+    assert (record.status, record.attempt) == ("complete", 2)
+
+
+def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, "_WARNING", 20)
+    run = made(2)
+    launcher, number = submitted(run, tmp_path, minutes=1)
+    until(lambda: bool(holders(run.path / ".lock")))
+    [hung] = holders(run.path / ".lock")
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: restarts(number) == "1", 120)
+    assert not Path(f"/proc/{hung}").exists()
+    assert ended(launcher, 180) == [Ended(Job("train", run.path), 0)]
+    record = run.read_record()
+    assert record is not None
+    assert record.status == "complete"
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--set", "train.epochs=300"]
+    command = [sys.executable, "-m", "sklab.cli", "sweep", *given]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_jobs_outlive_their_runner_and_a_cancelled_one_is_repeated_by_the_next_sweep(slurm, toy_files):
+    (toy_files / "slurm.yaml").write_text(LAUNCHER)
+    study = StudyFolder(toy_files / "results" / "sweep")
+
+    first = start(toy_files)
+    until(lambda: len(list(study.path.glob("runs/*/job.json"))) == 2, 180)
+    first.kill()
+    first.communicate()
+    left = {file.parent.name: read_job(file.parent) for file in study.path.glob("runs/*/job.json")}
+    assert set(left.values()) <= set(said("squeue", "-h", "-r", "-o", "%i").split()), "they go on without a runner"
+
+    second = start(toy_files)
+    until(lambda: len(list(study.path.glob("runs/*/job.json"))) >= 3, 180)
+    [cancelled, *_] = [file.parent for file in study.path.glob("runs/*/job.json") if file.parent.name not in left]
+    said("scancel", str(read_job(cancelled)))
+    told, _ = second.communicate(timeout=300)
+    assert second.returncode == 1, told
+    assert "failed (killed)" in told
+    assert {study.run(key).read_record().attempt for key in left} == {1}
+
+    third = start(toy_files)
+    told, _ = third.communicate(timeout=300)
+    assert third.returncode == 0, told
+    assert {record.status for record in study.records().values()} == {"complete"}
+    assert {key: read_job(study.run(key).path) for key in left} == left, "no job was submitted for them again"
+    jobs = list(study.path.glob(".slurm/*_submitted.pkl"))
+    assert len(jobs) - len(list(toy_files.glob("results/.checks/*/check.json"))) == 5
