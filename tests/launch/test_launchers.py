@@ -72,7 +72,7 @@ def local() -> Iterator[LocalLauncher]:
 
 def collect(launcher: Launcher, count: int) -> list[Ended]:
     ended: list[Ended] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(ended) < count:
         assert time.monotonic() < deadline, "the launcher lost a job"
         ended += launcher.wait(5.0)
