@@ -31,8 +31,8 @@ class Launcher(Protocol):
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
-    adopt   those of `jobs` that an earlier runner submitted and that still run; they now count as submitted here.
-            None where jobs die with their runner
+    adopt   those of `jobs` that an earlier runner submitted, and that still run or whose end nobody was told; they now
+            count as submitted here. None where jobs die with their runner
     stop    end every running job with its whole process group, and release everything; `wait` then has no more.
             Jobs of a cluster go on, to be adopted
     """

@@ -62,9 +62,13 @@ class SlurmLauncher:
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:
         self._running |= {number: job for job in jobs if (number := read_job(job.folder)) is not None}
-        self._ended()
-        while any(self._silences.values()):
-            self.wait(_LOOK_EVERY)
+        self._asked = float("-inf")
+        self._ask()
+        while any(0 < times < _ASKS for times in self._silences.values()):
+            time.sleep(_LOOK_EVERY)
+            self._ask()
+        for number in self._gone():
+            self._forget(number)
         return list(self._running.values())
 
     def stop(self) -> None:
@@ -87,11 +91,22 @@ class SlurmLauncher:
         """The jobs that ended, and from now on are none of ours."""
         ended = {number: self._exitcode(number) for number in self._running if self._result(number).exists()}
         self._ask()
-        gone = [number for number, times in self._silences.items() if times >= _ASKS and number not in ended]
-        ended |= {number: -signal.SIGKILL for number in gone if not _is_held(self._running[number].folder)}
-        for number in ended:
-            self._silences.pop(number, None)
-        return [Ended(self._running.pop(number), exitcode) for number, exitcode in ended.items()]
+        ended |= dict.fromkeys(self._gone(), -signal.SIGKILL)
+        return [Ended(self._forget(number), exitcode) for number, exitcode in ended.items()]
+
+    def _gone(self) -> list[str]:
+        """The jobs that were killed, as far as can be told."""
+        silent = (number for number, times in self._silences.items() if times >= _ASKS)
+        return [
+            number for number in silent if not (self._result(number).exists() or _is_held(self._running[number].folder))
+        ]
+
+    def _forget(self, number: str) -> Job:
+        """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
+        self._silences.pop(number, None)
+        job = self._running.pop(number)
+        job_file(job.folder).unlink(missing_ok=True)
+        return job
 
     def _ask(self) -> None:
         """Count, for every job, the answers of Slurm in a row that did not hold it; no answer says nothing."""

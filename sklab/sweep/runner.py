@@ -115,13 +115,8 @@ class _Runner:
 
     def _adopt(self) -> None:
         """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
-        mine = (*self._index.queued, *self._late_keys)
-        adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in mine)
-        keys = {job.folder.name for job in adopted}
-        late = [todo for todo in self._late if todo.key in keys]
-        for todo in late:
-            self._late.remove(todo)
-        for todo in (*self._index.take(keys), *late):
+        adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
+        for todo in self._index.take({job.folder.name for job in adopted}):
             self._running[self._folder.run(todo.key)] = (self._order(todo), time.monotonic())
 
     def _fill(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,10 @@ SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
 ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}
 
 
+def load(file: Path) -> Any:
+    return pickle.loads(file.read_bytes())
+
+
 class FakePaths:
     def __init__(self, folder: Path, job_id: str) -> None:
         self.result_pickle = folder / f"{job_id}_0_result.pkl"
@@ -35,7 +40,7 @@ Make = Callable[[], SlurmLauncher]
 
 def without_cluster(folder: Path, patch: pytest.MonkeyPatch) -> Make:
     """Makes launchers that have no cluster to talk to."""
-    fake = SimpleNamespace(core=SimpleNamespace(utils=SimpleNamespace(JobPaths=FakePaths)))
+    fake = SimpleNamespace(core=SimpleNamespace(utils=SimpleNamespace(JobPaths=FakePaths, pickle_load=load)))
     patch.setattr(slurm, "_submitit", lambda: fake)
     patch.setattr(slurm, "_executor", lambda *_: None)
     patch.setattr(slurm, "_ASK_EVERY", 0.0)
@@ -91,9 +96,27 @@ def test_a_job_that_slurm_lost_is_alive_while_its_folder_is_locked(launcher, job
     assert asked(watching, ["unknown"], monkeypatch) == [Ended(job, -signal.SIGKILL)]
 
 
-def test_a_job_that_ended_long_ago_is_not_adopted(launcher, job, monkeypatch):
+def test_a_job_that_was_killed_without_a_runner_is_not_adopted(launcher, job, monkeypatch):
     monkeypatch.setattr(slurm, "_queue", lambda _: set())
     assert launcher().adopt([job, Job("train", job.folder.parent)]) == []
+    assert read_job(job.folder) is None
+
+
+def test_jobs_are_adopted_by_a_new_answer_and_not_for_want_of_one(launcher, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_ASK_EVERY", 0.05)
+    watching = adopting(launcher(), job, monkeypatch)
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    assert watching.adopt([job]) == []
+
+
+def test_a_job_that_ended_without_a_runner_is_told_to_the_next_one_and_only_to_that(launcher, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    (job.folder.parent / ".slurm").mkdir()
+    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", 3)))
+    watching = launcher()
+    assert watching.adopt([job]) == [job]
+    assert watching.wait(0.0) == [Ended(job, 3)]
+    assert launcher().adopt([job]) == []
 
 
 def test_a_job_that_its_run_does_not_know_gives_way(job, monkeypatch):
