@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test test-slow clean
+.PHONY: quickstart test test-slow slurm clean
 
 quickstart: .venv/installed  ## train, tabulate and report Table 7 on the data that ships
 	$(BIN)/sklab sweep sweeps/kernels.yaml
@@ -14,7 +14,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-test-slow: .venv/installed-peers  ## fault storms and other long suites
+test-slow: .venv/installed-peers slurm  ## fault storms and other long suites
 	$(BIN)/pytest -m slow
 
 .venv/installed: pyproject.toml constraints.txt
@@ -31,6 +31,12 @@ test-slow: .venv/installed-peers  ## fault storms and other long suites
 .venv/installed-peers: .venv/installed-dev
 	$(PIP) --no-deps --upgrade --target .venv/peers timm torchvision safetensors
 	touch $@
+
+# A real Slurm for the tests of its launcher; where it can't be installed they are skipped.
+slurm:
+	@command -v slurmctld >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	slurm-wlm munge; } >/dev/null 2>&1 || echo "no Slurm: its tests will be skipped"
 
 clean:
 	rm -rf .venv

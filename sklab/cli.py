@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
+    from sklab.launch.base import Launcher
     from sklab.records import RunFolder, StudyFolder
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
@@ -52,17 +53,14 @@ def _train(options: argparse.Namespace) -> int:
 
 def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     """Run a study to its end, then write and show its table and report."""
-    from sklab.launch.local import LocalLauncher
-    from sklab.launch.slots import find_slots
     from sklab.machine import this_code
     from sklab.progress import show_progress
-    from sklab.sweep.check import most_devices
     from sklab.sweep.runner import run_study
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
     folder = _study(sweep.study, options)
-    launcher = LocalLauncher(find_slots(options.slots, most_devices(sweep)))
+    launcher = _launcher(sweep, folder, options)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
@@ -73,6 +71,24 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
     print(f"\nreport: {report}")
     return _COMPLETE if complete else _SOME_FAILED
+
+
+def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) -> Launcher:
+    """This machine, or the engine that `--launcher` names."""
+    from sklab.sweep.check import most_devices
+
+    if options.launcher is None:
+        from sklab.launch.local import LocalLauncher
+        from sklab.launch.slots import find_slots
+
+        return LocalLauncher(find_slots(options.slots, most_devices(sweep)))
+    from sklab.launch.slurm import SlurmLauncher
+    from sklab.sweep.launcherfile import read_launcher
+
+    launcher = SlurmLauncher(read_launcher(options.launcher), folder.path, sweep.study, most_devices(sweep))
+    told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
+    print(told, file=sys.stderr)
+    return launcher
 
 
 def _warn_of_budget(sweep: Sweep) -> None:
@@ -408,7 +424,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
+    where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
 
 

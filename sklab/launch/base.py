@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -30,7 +31,10 @@ class Launcher(Protocol):
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
-    stop    end every running job with its whole process group, and release everything; `wait` then has no more
+    adopt   those of `jobs` that an earlier runner submitted, and that still run or whose end nobody was told; they now
+            count as submitted here. None where jobs die with their runner
+    stop    end every running job with its whole process group, and release everything; `wait` then has no more.
+            Jobs of a cluster go on, to be adopted
     """
 
     capacity: int
@@ -39,5 +43,7 @@ class Launcher(Protocol):
     def submit(self, job: Job) -> None: ...
 
     def wait(self, timeout: float) -> list[Ended]: ...
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]: ...
 
     def stop(self) -> None: ...

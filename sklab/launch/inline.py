@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sklab.launch.base import Ended, Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import begin, perform
@@ -25,6 +27,9 @@ class InlineLauncher:
     def wait(self, timeout: float) -> list[Ended]:  # noqa: ARG002 - the run has ended before anyone waits
         ended, self._ended = self._ended, []
         return ended
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their process
+        return []
 
     def stop(self) -> None:
         self._ended = []

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterable
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerProcess
 from typing import cast
@@ -42,6 +43,9 @@ class LocalLauncher:
         sentinels = {process.sentinel: process for process in self._running}
         ready = wait_for(list(sentinels), timeout)
         return [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their runner
+        return []
 
     def stop(self) -> None:
         for process in list(self._running):

@@ -103,6 +103,7 @@ class _Runner:
         self._written = index.sweep
 
     def run(self) -> bool:
+        self._adopt()
         self._fill()
         while self._running:
             for ended in self._launcher.wait(_LOOK_EVERY):
@@ -111,6 +112,12 @@ class _Runner:
             self._progress.look(self._state())
         self._keep_sweep()
         return not (self._failed or self._lacking)
+
+    def _adopt(self) -> None:
+        """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
+        adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
+        for todo in self._index.take({job.folder.name for job in adopted}):
+            self._running[self._folder.run(todo.key)] = (self._order(todo), time.monotonic())
 
     def _fill(self) -> None:
         while len(self._running) < self._launcher.capacity and (todo := self._next()):
@@ -127,9 +134,9 @@ class _Runner:
             self._written = self._index.sweep
             self._folder.write_sweep(self._written)
 
-    def _start(self, todo: Todo) -> None:
+    def _order(self, todo: Todo) -> RunOrder:
         sweep = self._index.sweep
-        order = RunOrder(
+        return RunOrder(
             key=todo.key,
             study=sweep.study,
             cell=todo.cell.name,
@@ -139,7 +146,9 @@ class _Runner:
             tracking=self._tracking,
             sizes=sweep.sizes,
         )
-        run = self._folder.run(todo.key)
+
+    def _start(self, todo: Todo) -> None:
+        order, run = self._order(todo), self._folder.run(todo.key)
         run.write_order(order)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())

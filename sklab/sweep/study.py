@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,20 @@ class StudyIndex:
             self._ask()
         if not self._queue:
             return None
-        todo = self._queue.popleft()
+        return self._hand_out(self._queue.popleft())
+
+    def take(self, keys: Container[str]) -> list[Todo]:
+        """Those runs of `keys` that `next` would still hand out: they run already."""
+        taken = [todo for todo in self._queue if todo.key in keys]
+        self._queue = deque(todo for todo in self._queue if todo.key not in keys)
+        return [self._hand_out(todo) for todo in taken]
+
+    @property
+    def queued(self) -> tuple[str, ...]:
+        """The keys of the runs that `next` will hand out before it asks for others."""
+        return tuple(todo.key for todo in self._queue)
+
+    def _hand_out(self, todo: Todo) -> Todo:
         asked = todo.key in self._asked
         self._running[todo.key] = self._asked.pop(todo.key) if asked else self._enqueue(todo.cell, todo.key)
         return todo

@@ -18,7 +18,9 @@ from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, find_slots
+from sklab.launch.slurm import SlurmLauncher
 from sklab.records import RunFolder, RunOrder
+from sklab.spec.slurm import SlurmSpec
 
 CPU = Slot(None, "cpu", 1)
 LONG = {"epochs": 100_000}
@@ -38,9 +40,25 @@ def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
     return make
 
 
-@pytest.fixture(params=[InlineLauncher, lambda slot: LocalLauncher((slot, slot))], ids=["inline", "local"])
+def _inline(request: pytest.FixtureRequest) -> Launcher:
+    return InlineLauncher(CPU)
+
+
+def _local(request: pytest.FixtureRequest) -> Launcher:
+    return LocalLauncher((CPU, CPU))
+
+
+def _slurm(request: pytest.FixtureRequest) -> Launcher:
+    request.getfixturevalue("slurm")
+    spec = SlurmSpec(launcher="slurm", time=5, parallel=2)
+    return SlurmLauncher(spec, request.getfixturevalue("tmp_path"), "toy")
+
+
+@pytest.fixture(
+    params=[_inline, _local, pytest.param(_slurm, marks=pytest.mark.slow)], ids=["inline", "local", "slurm"]
+)
 def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
-    launcher = request.param(CPU)
+    launcher = request.param(request)
     yield launcher
     launcher.stop()
 
@@ -54,7 +72,7 @@ def local() -> Iterator[LocalLauncher]:
 
 def collect(launcher: Launcher, count: int) -> list[Ended]:
     ended: list[Ended] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(ended) < count:
         assert time.monotonic() < deadline, "the launcher lost a job"
         ended += launcher.wait(5.0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,7 @@ class FakeLauncher:
 
     kind = "fake"
     evaluates = True
+    left_running: tuple[str, ...] = ()
 
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
         self.capacity, self._script = capacity, script
@@ -54,7 +55,7 @@ class FakeLauncher:
 
     def wait(self, timeout: float) -> list[Ended]:
         job = self._running.pop(0)
-        outcome = self._script(job, self.submitted.index(job))
+        outcome = self._script(job, self.submitted.index(job) if job in self.submitted else 0)
         if isinstance(outcome, int):
             return [Ended(job, outcome)]
         run = RunFolder(job.folder)
@@ -66,6 +67,10 @@ class FakeLauncher:
         for size in order.sizes if self.evaluates else ():
             write_evaluation(run, order, size)
         return [Ended(job, 0)]
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
+        self._running = [job for job in jobs if job.folder.name in self.left_running]
+        return list(self._running)
 
     def stop(self) -> None:
         self._running = []
@@ -337,3 +342,28 @@ def test_the_time_left_counts_what_runs_already():
     state = State(done=2, failed=0, remaining=2, capacity=2, running=((None, None, 4.0),), durations=(10.0, 10.0))
     assert state.eta_seconds == pytest.approx((6 + 20) / 2)
     assert state.total == 5
+
+
+def test_runs_that_outlived_their_runner_are_taken_over_and_not_started_again(study):
+    first = FakeLauncher()
+    start(study, first)
+    left, lost = (job.folder.name for job in first.submitted[2:])
+    for key in (left, lost):
+        study.run(key).record_file.unlink()
+    launcher, seen = FakeLauncher(capacity=1), Seen()
+    launcher.left_running = (left,)
+    assert start(study, launcher, seen=seen)
+    assert [job.folder.name for job in launcher.submitted] == [lost]
+    assert {record.key for record in seen.records} == {left, lost}
+    assert all(state.total == 4 for state in seen.states)
+
+
+def test_more_runs_may_be_taken_over_than_are_started_at_a_time(study):
+    first = FakeLauncher()
+    start(study, first)
+    for job in first.submitted:
+        RunFolder(job.folder).record_file.unlink()
+    launcher = FakeLauncher(capacity=1)
+    launcher.left_running = tuple(job.folder.name for job in first.submitted)
+    assert start(study, launcher)
+    assert launcher.submitted == []

@@ -1,0 +1,138 @@
+"""What the Slurm launcher promises beyond the contract, on a real Slurm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from slurm_commands import said, until
+
+from sklab.launch import slurm as launching
+from sklab.launch.base import Ended, Job
+from sklab.launch.slurm import SlurmLauncher
+from sklab.launch.slurm_task import read_job
+from sklab.records import RunFolder, RunOrder, StudyFolder
+from sklab.spec.slurm import SlurmSpec
+
+pytestmark = pytest.mark.slow
+
+LAUNCHER = "launcher: slurm\npartition: low\ntime: 10\nparallel: 1\n"
+
+
+Made = Callable[[int], RunFolder]
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
+    """Writes the order of a toy run of so many epochs."""
+
+    def make(epochs: int) -> RunFolder:
+        order = toy_order(train={"epochs": epochs})
+        run = RunFolder(tmp_path / order.key)
+        run.write_order(order)
+        return run
+
+    return make
+
+
+def submitted(run: RunFolder, folder: Path, minutes: int) -> tuple[SlurmLauncher, str]:
+    launcher = SlurmLauncher(SlurmSpec(launcher="slurm", partition="low", time=minutes, parallel=1), folder, "toy")
+    launcher.submit(Job("train", run.path))
+    assert launcher.wait(0.0) == []
+    number = read_job(run.path)
+    assert number is not None
+    return launcher, number
+
+
+def ended(launcher: SlurmLauncher, seconds: float) -> list[Ended]:
+    found: list[Ended] = []
+    until(lambda: bool(found.extend(launcher.wait(1.0)) or found), seconds)
+    return found
+
+
+def restarts(number: str) -> str:
+    [told] = [word for word in said("scontrol", "show", "job", number).split() if word.startswith("Restarts=")]
+    return told.removeprefix("Restarts=")
+
+
+def holders(file: Path) -> list[int]:
+    """The processes that have `file` open."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == file:
+                found.append(int(link.parts[2]))
+    return found
+
+
+def test_a_preempted_run_goes_back_to_the_queue_and_is_completed(slurm, made, tmp_path):
+    run = made(300)
+    launcher, number = submitted(run, tmp_path, minutes=10)
+    until(run.metrics_file.exists)
+    said("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true")
+    until(lambda: restarts(number) == "1")
+    assert ended(launcher, 120) == [Ended(Job("train", run.path), 0)]
+    record = run.read_record()
+    assert record is not None
+    assert (record.status, record.attempt) == ("complete", 2)
+
+
+def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, "_WARNING", 20)
+    run = made(2)
+    launcher, number = submitted(run, tmp_path, minutes=1)
+    until(lambda: bool(holders(run.path / ".lock")))
+    [hung] = holders(run.path / ".lock")
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: restarts(number) == "1", 120)
+    assert not Path(f"/proc/{hung}").exists()
+    assert ended(launcher, 180) == [Ended(Job("train", run.path), 0)]
+    record = run.read_record()
+    assert record is not None
+    assert record.status == "complete"
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--seeds", "1", "--set", "train.epochs=300"]
+    command = [sys.executable, "-m", "sklab.cli", "sweep", *given]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_jobs_outlive_their_runner_and_a_cancelled_one_is_repeated_by_the_next_sweep(slurm, toy_files):
+    (toy_files / "slurm.yaml").write_text(LAUNCHER)
+    study = StudyFolder(toy_files / "results" / "sweep")
+
+    first = start(toy_files)
+    until(lambda: bool(jobs(study)))
+    [(left, number)] = jobs(study).items()
+    first.kill()
+    first.communicate()
+    assert number in said("squeue", "-h", "-o", "%i").split(), "it goes on without a runner"
+
+    second = start(toy_files)
+    until(lambda: bool(jobs(study)) and left not in jobs(study))
+    [number] = jobs(study).values()
+    said("scancel", number)
+    told, _ = second.communicate(timeout=300)
+    assert second.returncode == 1, told
+    assert told.count(": failed (") == 1, told
+
+    third = start(toy_files)
+    told, _ = third.communicate(timeout=300)
+    assert third.returncode == 0, told
+    assert {record.status for record in study.records().values()} == {"complete"}
+    trainings = [file for file in study.path.glob(".slurm/*_submitted.pkl") if b"train" in file.read_bytes()]
+    assert len(trainings) == 3, "one of the first run, two of the cancelled one"
+    assert study.run(left).attempt == 1
+
+
+def jobs(study: StudyFolder) -> dict[str, str]:
+    """The runs that a job was submitted for, with its number."""
+    numbers = {file.parent.name: read_job(file.parent) for file in study.path.glob("runs/*/job.json")}
+    return {key: number for key, number in numbers.items() if number is not None}

@@ -1,0 +1,149 @@
+"""When the Slurm launcher takes a job for gone, and what it refuses, without a Slurm."""
+
+from __future__ import annotations
+
+import fcntl
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklab.errors import SklabError
+from sklab.launch import slurm, slurm_task
+from sklab.launch.base import Ended, Job
+from sklab.launch.slurm import SlurmLauncher
+from sklab.launch.slurm_task import own_slot, read_job, write_job
+from sklab.spec.slurm import SlurmSpec
+
+SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
+ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}
+
+
+def load(file: Path) -> Any:
+    return pickle.loads(file.read_bytes())
+
+
+class FakePaths:
+    def __init__(self, folder: Path, job_id: str) -> None:
+        self.result_pickle = folder / f"{job_id}_0_result.pkl"
+
+
+Make = Callable[[], SlurmLauncher]
+
+
+def without_cluster(folder: Path, patch: pytest.MonkeyPatch) -> Make:
+    """Makes launchers that have no cluster to talk to."""
+    fake = SimpleNamespace(core=SimpleNamespace(utils=SimpleNamespace(JobPaths=FakePaths, pickle_load=load)))
+    patch.setattr(slurm, "_submitit", lambda: fake)
+    patch.setattr(slurm, "_executor", lambda *_: None)
+    patch.setattr(slurm, "_ASK_EVERY", 0.0)
+    patch.setattr(slurm, "_LOOK_EVERY", 0.0)
+    return lambda: SlurmLauncher(SPEC, folder, "toy")
+
+
+def left_job(folder: Path) -> Job:
+    (folder / "run").mkdir()
+    write_job(folder / "run", "7")
+    return Job("train", folder / "run")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    return without_cluster(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return left_job(tmp_path)
+
+
+def asked(launcher: SlurmLauncher, answers: list[str], patch: pytest.MonkeyPatch) -> list[Ended]:
+    """What the launcher tells while Slurm answers so, one answer after the other."""
+    given: Iterator[Any] = (ANSWERS[answer] for answer in answers)
+    patch.setattr(slurm, "_queue", lambda _: next(given))
+    return [ended for _ in answers for ended in launcher.wait(0.0)]
+
+
+def adopting(launcher: SlurmLauncher, job: Job, patch: pytest.MonkeyPatch) -> SlurmLauncher:
+    patch.setattr(slurm, "_queue", lambda _: {"7"})
+    assert launcher.adopt([job]) == [job]
+    return launcher
+
+
+@given(answers=st.lists(st.sampled_from(sorted(ANSWERS)), max_size=12))
+def test_a_job_is_gone_once_three_answers_in_a_row_do_not_know_it(answers, tmp_path_factory):
+    heard = [answer for answer in answers if answer != "no answer"]
+    is_gone = any(heard[at : at + 3] == ["unknown"] * 3 for at in range(len(heard)))
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        waiting = left_job(folder)
+        told = asked(adopting(without_cluster(folder, patch)(), waiting, patch), answers, patch)
+    assert told == ([Ended(waiting, -signal.SIGKILL)] if is_gone else [])
+
+
+def test_a_job_that_slurm_lost_is_alive_while_its_folder_is_locked(launcher, job, monkeypatch):
+    watching = adopting(launcher(), job, monkeypatch)
+    with (job.folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert asked(watching, ["unknown"] * 9, monkeypatch) == []
+    assert asked(watching, ["unknown"], monkeypatch) == [Ended(job, -signal.SIGKILL)]
+
+
+def test_a_job_that_was_killed_without_a_runner_is_not_adopted(launcher, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    assert launcher().adopt([job, Job("train", job.folder.parent)]) == []
+    assert read_job(job.folder) is None
+
+
+def test_jobs_are_adopted_by_a_new_answer_and_not_for_want_of_one(launcher, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_ASK_EVERY", 0.05)
+    watching = adopting(launcher(), job, monkeypatch)
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    assert watching.adopt([job]) == []
+
+
+def test_a_job_that_ended_without_a_runner_is_told_to_the_next_one_and_only_to_that(launcher, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    (job.folder.parent / ".slurm").mkdir()
+    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", 3)))
+    watching = launcher()
+    assert watching.adopt([job]) == [job]
+    assert watching.wait(0.0) == [Ended(job, 3)]
+    assert launcher().adopt([job]) == []
+
+
+def test_a_job_that_its_run_does_not_know_gives_way(job, monkeypatch):
+    environment = SimpleNamespace(JobEnvironment=lambda: SimpleNamespace(job_id="8"))
+    monkeypatch.setitem(sys.modules, "submitit", environment)
+    assert not slurm_task._is_for_us(job.folder)
+    (job.folder / "job.json").write_text("{")
+    assert slurm_task._is_for_us(job.folder)
+    assert read_job(job.folder) == "8"
+
+
+def test_a_missing_submitit_is_told_with_the_line_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(SklabError, match=r"pip install 'sklab\[slurm\]'"):
+        SlurmLauncher(SPEC, tmp_path, "toy")
+
+
+def test_a_run_on_more_devices_than_it_is_given_is_refused(launcher, tmp_path):
+    with pytest.raises(SklabError, match=r"cpus: found 1; a run of this study trains on 2 devices"):
+        SlurmLauncher(SPEC, tmp_path, "toy", devices=2)
+
+
+def test_threads_and_gpus_are_what_slurm_gave(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    monkeypatch.setattr(slurm_task, "find_gpus", lambda: [("4", "H200"), ("6", "H200")])
+    assert (own_slot(2).gpu, own_slot(2).name, own_slot(2).threads) == ("4,6", "H200", 3)
+    assert own_slot(0).gpu is None
+    monkeypatch.setattr(slurm_task, "find_gpus", list)
+    with pytest.raises(SklabError, match="nvidia-smi shows none"):
+        own_slot(1)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sklab.errors import FaultyInputError
+from sklab.sweep.launcherfile import read_launcher
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "slurm.yaml").write_text(text)
+    return folder / "slurm.yaml"
+
+
+def test_options_of_sbatch_are_passed_on(tmp_path):
+    spec = read_launcher(
+        written(tmp_path, "launcher: slurm\ntime: 60\nparallel: 8\nsbatch: {account: vision, nice: 5}\n")
+    )
+    assert (spec.time, spec.parallel, spec.gpus, spec.cpus) == (60, 8, 0, 1)
+    assert spec.sbatch == {"account": "vision", "nice": 5}
+
+
+def test_every_fault_is_told_at_once_with_its_line(tmp_path):
+    with pytest.raises(FaultyInputError) as caught:
+        read_launcher(written(tmp_path, "launcher: slrum\ntime: 0\npartitoin: gpu\n"))
+    told = str(caught.value)
+    assert "slurm.yaml:1: launcher: unknown value" in told
+    assert "did you mean 'slurm'?" in told
+    assert "slurm.yaml:2: time: out of range" in told
+    assert "did you mean 'partition'?" in told
+    assert "parallel: missing" in told
