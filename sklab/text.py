@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.machine import installed
-from sklab.progress import duration
 from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
-from sklab.sweep.plan import Plan, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.attention import Trend
@@ -39,52 +37,6 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """The networks with exact parameters and 10^9 multiply-accumulates at their input size."""
     cells = [(row["name"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}", str(row["image_size"])) for row in rows]
     return aligned(("network", "parameters", "GMACs", "at"), cells)
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan, a row per cell, and what it adds up to."""
-    rows = [
-        (
-            cell.name,
-            f"{cell.params / 1e6:.3f}",
-            f"{cell.macs / 1e6:.1f}",
-            *map(str, (cell.done, cell.diverged, cell.failed, cell.missing)),
-        )
-        for cell in plan.cells
-    ]
-    header = ("cell", "Mparams", "MMACs", "done", "diverged", "failed", "to run")
-    invalid = [f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid]
-    asked = [f"and {plan.asked} more cells to be asked for by the search"] if plan.asked else []
-    part = [f"fraction: {plan.fraction}"] if plan.fraction else []
-    lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
-    warnings = [f"warning: {off}" for off in plan.off_budget]
-    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else []), *warnings]
-    return "\n".join([aligned(header, rows), *more, _plan_sum(plan)])
-
-
-def _plan_sum(plan: Plan) -> str:
-    time = "no estimate before the first finished run" if plan.seconds is None else f"about {duration(plan.seconds)}"
-    seeds = ", ".join(map(str, plan.seeds))
-    return f"{plan.study}: seeds {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time: {time}"
-
-
-def status_text(status: StudyStatus) -> str:
-    """Counts, the running runs and the failures with their reasons."""
-    live = "a runner is at work" if status.live else "no runner is at work"
-    head = (
-        f"{status.study}: {status.done} of {status.total} done, {len(status.running)} running, "
-        f"{len(status.failures)} failed, {status.missing} to run; {live}"
-    )
-    running = [
-        f"running: {run.cell}, seed {run.seed}: epoch {run.epoch}/{run.epochs}"
-        + (f", val_error {run.metrics['val_error']:.2f} %" if run.metrics else "")
-        for run in status.running
-    ]
-    failures = [
-        f"{run.status}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"
-        for run in status.failures
-    ]
-    return "\n".join([head, *running, *failures])
 
 
 def machine_text(slots: Sequence[Slot]) -> str:
