@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sklab.errors import SklabError
 
@@ -130,6 +130,35 @@ def _show_table(folder: StudyFolder, *, write: bool) -> Path | None:
     report = build.write(folder.path, table) if write else None
     print(build.terminal_table(table))
     return report
+
+
+def _wandb_publish(options: argparse.Namespace) -> int:
+    from sklab.tracking.mode import sync_command
+    from sklab.tracking.publish import publish, write_specs
+    from sklab.tracking.sync import pending
+
+    study = _study(options.study, options)
+    if options.dry_run:
+        print("\n".join(str(file) for file in write_specs(study)))
+        return _COMPLETE
+    for view in publish(study):
+        print(f"{view.kind} {'created' if view.created else 'updated'}: {view.url}")
+    if left := len(pending(study)):
+        print(f"{left} offline runs are not on the server yet: {sync_command(study.path)}")
+    return _COMPLETE
+
+
+def _wandb_sync(options: argparse.Namespace) -> int:
+    from sklab.tracking.sync import pending, sync
+
+    study = _study(options.study, options)
+    study.read_sweep()
+    files = pending(study)
+    for number, file in enumerate(sync(study, files), start=1):
+        print(f"{number} of {len(files)} uploaded: {file.parent.name}", flush=True)
+    if not files:
+        print("every offline run that has ended was uploaded before")
+    return _COMPLETE
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -310,8 +339,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sklab", description="The ablation-study lab for Selective Kernel networks.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, call: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    def command(
+        name: str, call: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = among.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         added.set_defaults(command=call)
         return added
 
@@ -329,6 +360,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(status)
     _add_study(command("table", _table, "print a study's table"))
     _add_study(command("report", _report, "rebuild a study's table files, figures and report from its records"))
+    wandb = commands.add_parser("wandb", help="bring a study to Weights & Biases")
+    actions = wandb.add_subparsers(title="actions", metavar="ACTION", required=True)
+    sync = command("sync", _wandb_sync, "upload the offline runs that were not uploaded before", actions)
+    _add_study(sync)
+    publish = command("publish", _wandb_publish, "make or update a study's workspace and W&B report", actions)
+    _add_study(publish)
+    publish.add_argument("--dry-run", action="store_true", help="only write the two as JSON, without any network")
     train = command("train", _train, "train one experiment once")
     train.add_argument("file", type=Path, metavar="EXPERIMENT", help="an experiment file")
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")

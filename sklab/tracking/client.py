@@ -37,6 +37,8 @@ SETTINGS: dict[str, Any] = {
     "init_timeout": 5.0,  # seconds until a run that the server does not take is an offline one; 90 by default
     "finish_timeout": 8.0,  # seconds for the last upload; without end by default
 }
+_API_TIMEOUT = 20  # seconds for one answer
+_IMPATIENT: dict[str, Any] = {"x_graphql_retry_max": 2, "x_graphql_retry_wait_max_seconds": 1.0}
 
 
 def run_id(name: str, folder: Path) -> str:
@@ -85,16 +87,32 @@ class Client:
             self._service.wait()
 
     @contextmanager
+    def api(self) -> Iterator[wandb.Api]:
+        """What asks the server for anything but runs; a server that goes away is an exception within seconds."""
+        import wandb
+
+        with self._started({**SETTINGS, **_IMPATIENT}):
+            yield wandb.Api(timeout=_API_TIMEOUT)
+
+    @contextmanager
     def _opened(self, mode: str, **described: Any) -> Iterator[wandb.Run]:
         import wandb
 
         settings = {**SETTINGS, "mode": mode, "project": self._tracking.project}
+        with self._started(settings):
+            yield wandb.init(dir=self._folder, settings=wandb.Settings(**settings), **described)
+
+    @contextmanager
+    def _started(self, settings: dict[str, Any]) -> Iterator[None]:
+        """The service process, for as long as the context is open."""
+        import wandb
+
         _report_nothing_else()
         self._keep_files_below_the_folder()
         try:
             started = wandb.setup(wandb.Settings(**settings)).assert_service()._proc
             self._service = started._process if started else None
-            yield wandb.init(dir=self._folder, settings=wandb.Settings(**settings), **described)
+            yield
         finally:
             # It raises, SystemExit among others, when the service process is gone already.
             with suppress(Exception, SystemExit):

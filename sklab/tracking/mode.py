@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sklab.errors import SklabError
 from sklab.records import Tracking
 from sklab.tracking import credentials
 
@@ -45,7 +46,7 @@ def choose(no_wandb: bool, folder: Path, environ: Mapping[str, str] = os.environ
     `folder` is the study's; the notice of an offline study tells how to upload what will lie there.
     Returns within 5 s, whatever the network does, and never raises for it.
     """
-    project = environ.get("WANDB_PROJECT") or Tracking().project
+    project = project_name(environ)
     asked = credentials.mode(environ)
     if reason := _why_disabled(no_wandb, asked):
         return Choice(Tracking(mode="disabled", project=project), f"W&B: off ({reason})")
@@ -56,10 +57,30 @@ def choose(no_wandb: bool, folder: Path, environ: Mapping[str, str] = os.environ
     return Choice(Tracking(mode="online", project=project), notice)
 
 
+def project_name(environ: Mapping[str, str]) -> str:
+    """The W&B project that studies go to."""
+    return environ.get("WANDB_PROJECT") or Tracking().project
+
+
 def sync_command(folder: Path) -> str:
     """The shell command that uploads every offline run of the study in `folder` that was not uploaded before."""
-    wandb = "wandb" if shutil.which("wandb") else shlex.quote(str(Path(sys.executable).with_name("wandb")))
-    return f"find {shlex.quote(str(folder))} -name 'offline-run-*' -exec {wandb} sync {{}} +"
+    sklab = "sklab" if shutil.which("sklab") else shlex.quote(str(Path(sys.executable).with_name("sklab")))
+    return f"{sklab} wandb sync {shlex.quote(str(folder))}"
+
+
+def no_connection(environ: Mapping[str, str] = os.environ) -> str:
+    """Why nothing can be sent to the server at this moment, known within 5 s; "" when it can."""
+    key = credentials.api_key(environ)
+    if not key:
+        return "no API key is configured, `wandb login` sets one"
+    return _within(DEADLINE, credentials.server(environ), key)
+
+
+def require_connection(purpose: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise SklabError, within 5 s and with the remedy, when nothing can be sent to the server for `purpose`."""
+    if reason := no_connection(environ):
+        remedy = "WANDB_BASE_URL names another server and WANDB_API_KEY another key; the same command tries again"
+        raise SklabError(f"W&B: {purpose} needs the server: {reason}; {remedy}")
 
 
 def _why_disabled(no_wandb: bool, asked: str) -> str:
@@ -71,12 +92,7 @@ def _why_disabled(no_wandb: bool, asked: str) -> str:
 
 
 def _why_offline(asked: str, environ: Mapping[str, str]) -> str:
-    if asked == "offline":
-        return "mode offline is set"
-    key = credentials.api_key(environ)
-    if not key:
-        return "no API key is configured, `wandb login` sets one"
-    return _within(DEADLINE, credentials.server(environ), key)
+    return "mode offline is set" if asked == "offline" else no_connection(environ)
 
 
 def _within(seconds: float, server: str, key: str) -> str:

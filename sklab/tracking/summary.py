@@ -1,4 +1,4 @@
-"""The study's ablation table as a W&B table, in a summary run of its own."""
+"""The study's ablation table, figures and attention in W&B, in a summary run of its own."""
 
 from __future__ import annotations
 
@@ -6,19 +6,38 @@ import csv
 import logging
 import multiprocessing
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sklab.records import Tracking
+from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short, run_id
 
 DEADLINE = 25.0  # seconds; the timeouts of a server that stops answering, one after the other, fit in it
 
+FIGURES, ATTENTION = "figures", "attention"  # what they are logged as, beside "table"
+
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in W&B a study goes. `summary`: its summary run's id; `entity`: "" when that run stays on this machine."""
+
+    entity: str
+    project: str
+    summary: str
+
+
+def summary_id(study: str, folder: Path) -> str:
+    """Id of the summary run of `study` in `folder`."""
+    return run_id(f"{study}-summary", folder)
+
+
 def log_table(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> None:
-    """Track the table in `table_csv` in the summary run of the study in `folder`; nothing when the mode is disabled.
+    """Track the table in `table_csv`, with the figures that the study in `folder` has, in its summary run; nothing when
+    the mode is disabled.
 
     The same folder means the same W&B run: a later table replaces an earlier one. Never fails a finished sweep:
     what goes wrong is a warning. A process of its own keeps wandb, its threads and its exit hooks out of this one.
@@ -42,15 +61,24 @@ def _track(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> Non
         _log.warning("W&B: the table of %s was not tracked: %s", study, in_short(error))
 
 
-def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> None:
+def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> Place:
     """What `log_table` does, in this process, as long as it takes and with every exception of wandb."""
     columns, rows = _read(table_csv)
+    attention = unit_rows(folder)
     import wandb
 
-    described = {"id": run_id(f"{study}-summary", folder), "name": f"{study} summary"}
+    described = {"id": summary_id(study, folder), "name": f"{study} summary"}
     with Client(tracking, folder).open(group=study, job_type="summary", **described) as run:
-        run.log({"table": wandb.Table(columns=columns, data=rows)})
+        logged: dict[str, Any] = {"table": wandb.Table(columns=columns, data=rows)}
+        for file in sorted((folder / "figures").glob("*.svg")):
+            svg = file.read_text(encoding="utf-8")
+            logged[f"{FIGURES}/{file.stem}"] = wandb.Html(svg, inject=False, data_is_not_path=True)
+        if attention:
+            logged[ATTENTION] = wandb.Table(columns=list(attention[0]), data=[[*row.values()] for row in attention])
+        run.log(logged)
+        place = Place("" if run.offline else run.entity, run.project, run.id)
         run.finish(0)
+    return place
 
 
 def _read(table_csv: Path) -> tuple[list[Any], list[Any]]:

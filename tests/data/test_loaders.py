@@ -121,7 +121,6 @@ def test_a_batch_larger_than_the_set_is_refused():
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # lightning 2.6 with torch 2.13
 def test_lightning_moves_the_epochs_on():
-    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch import LightningModule, Trainer
 
     class Watch(LightningModule):
@@ -141,7 +140,6 @@ def test_lightning_moves_the_epochs_on():
 
     loaders, watch = open_loaders(SPEC, RECIPE, 0, CPU), Watch()
     quiet = {
-        "plugins": [LightningEnvironment()],
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,

@@ -13,6 +13,9 @@ from loopback_wandb import KEY, LoopbackServer
 from sklab.records import Code, RunOrder, Tracking
 from sklab.spec.run import RunSpec
 
+# The hand-made studies of the reading plane's tests.
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("analysis", "report")]
+
 EXPERIMENT: dict[str, Any] = {
     "data": {"name": "scaled_digits"},
     "model": {

@@ -35,6 +35,7 @@ class LoopbackServer:
     def __init__(self, key: str = KEY) -> None:
         self.key, self.dead, self.connections = key, False, 0
         self.runs: dict[str, ServedRun] = defaultdict(ServedRun)
+        self.views: dict[str, dict[str, Any]] = {}  # by id, as they were saved last
         self.operations: list[str] = []
         self.reports = 0  # what wandb sends about itself
         self._http = _Http(self)
@@ -80,6 +81,20 @@ class LoopbackServer:
     def _CreateArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:
         sequence = {"id": "6", "latestArtifact": None}
         return {"createArtifact": {"artifact": {"id": "5", "state": "COMMITTED", "artifactSequence": sequence}}}
+
+    def _ProjectInternalId(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"id": "2", "internalId": "internal-2"}}
+
+    def _FindView(self, variables: dict[str, Any]) -> dict[str, Any]:
+        wanted = (variables["viewType"], variables["viewName"])
+        found = [view for view in self.views.values() if (view["type"], view["name"]) == wanted]
+        return {"project": {"allViews": {"edges": [{"node": view} for view in found]}}}
+
+    def _upsertView(self, variables: dict[str, Any]) -> dict[str, Any]:
+        view = {**variables, "id": variables["id"] or _id(f"View:{variables['name']}")}
+        inserted = view["id"] not in self.views
+        self.views[view["id"]] = view
+        return {"upsertView": {"view": {"id": view["id"], "name": view["name"]}, "inserted": inserted}}
 
     def stream(self, run_id: str, told: dict[str, Any]) -> None:
         run = self.runs[run_id]
@@ -155,6 +170,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _id(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _basic(key: str) -> str:

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import service_processes, wait_for
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from loopback_wandb import LoopbackServer, ServedRun
 from offline_wandb import read_offline_run
+from studies import make_sweep
 from torch.utils.data import DataLoader, TensorDataset
 
-from sklab.records import RunOrder, Tracking
+from sklab.records import RunOrder, StudyFolder, Tracking
 from sklab.tracking import client
 from sklab.tracking.mode import sync_command
 from sklab.tracking.summary import log_to_run
@@ -49,12 +49,7 @@ class Line(LightningModule):
 
 
 def fit(logger: object) -> None:
-    quiet = {
-        "plugins": [LightningEnvironment()],
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(max_epochs=EPOCHS, logger=logger, log_every_n_steps=2, accelerator="cpu", **quiet)
     trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2))
 
@@ -167,6 +162,7 @@ def test_the_command_of_the_notice_uploads_all_offline_runs_of_a_study(
     track(order, there / "runs" / order.key)
     (there / "table.csv").write_text("cell,error\nK3-5,21.5\n")
     log_to_run(there / "table.csv", "kernels", order.tracking, there)
+    StudyFolder(there).write_sweep(make_sweep())
     study.parent.mkdir()
     there.rename(study)
     subprocess.run(sync_command(study), shell=True, check=True, capture_output=True)
@@ -305,6 +301,7 @@ def test_the_page_in_the_docs_gives_the_command_of_the_notice(monkeypatch: pytes
 @pytest.mark.slow
 def test_uploading_again_sends_nothing(server: LoopbackServer, order: RunOrder, tmp_path: Path) -> None:
     track(order, tmp_path / "runs" / order.key)
+    StudyFolder(tmp_path).write_sweep(make_sweep())
     for _ in range(2):
         subprocess.run(sync_command(tmp_path), shell=True, check=True, capture_output=True)
         assert server.operations.count("CreateRunFiles") == 1
