@@ -25,7 +25,9 @@ def open_dashboard(folder: StudyFolder, say: Callable[[str], None]) -> None:
     command = _command()
     with tempfile.TemporaryDirectory(prefix="sklab-dashboard-") as place:
         journal, port = copy_journal(folder, Path(place)), free_port()
-        say(f"{folder.path.name} as it is now: http://{_HOST}:{port}/dashboard (Ctrl-C ends it; again for a newer look)")
+        say(
+            f"{folder.path.name} as it is now: http://{_HOST}:{port}/dashboard (Ctrl-C ends it; again for a newer look)"
+        )
         options = ["--storage-class", "JournalFileStorage", "--host", _HOST, "--port", str(port)]
         done = subprocess.run([command, str(journal), *options], check=False)
     if done.returncode:

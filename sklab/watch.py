@@ -13,7 +13,7 @@ from rich.text import Text
 from sklab.errors import SklabError
 from sklab.records import RunFolder, StudyFolder
 from sklab.sweep.status import StudyStatus, Watcher, is_held
-from sklab.plantext import status_text
+from sklab.text import status_text
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
 

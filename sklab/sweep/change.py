@@ -15,13 +15,13 @@ _HOW = ("baseline", "design", "metric", "sizes", "search", "factors")
 class Change(Value):
     """What a start of the sweep would do that the last one did not; all empty when nothing has changed.
 
-    changed   cells of the same name that are other runs now
-    settings  of the base experiment and of the design: "train.epochs: 10 -> 20"
+    cells_changed  cells of the same name that are other runs now
+    settings       of the base experiment and of the design: "train.epochs: 10 -> 20"
     """
 
-    added: Seq[str] = ()
-    removed: Seq[str] = ()
-    changed: Seq[str] = ()
+    cells_added: Seq[str] = ()
+    cells_removed: Seq[str] = ()
+    cells_changed: Seq[str] = ()
     seeds_added: Seq[int] = ()
     seeds_removed: Seq[int] = ()
     settings: Seq[str] = ()
@@ -34,9 +34,9 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
     before = folder.read_sweep()
     ours, theirs = _names(sweep), _names(before)
     return Change(
-        added=tuple(name for name in ours if name not in theirs),
-        removed=tuple(name for name in theirs if name not in ours) if sweep.search is None else (),
-        changed=tuple(_changed(sweep, before)),
+        cells_added=tuple(name for name in ours if name not in theirs),
+        cells_removed=tuple(name for name in theirs if name not in ours) if sweep.search is None else (),
+        cells_changed=tuple(_changed(sweep, before)),
         seeds_added=tuple(seed for seed in sweep.seeds if seed not in before.seeds),
         seeds_removed=tuple(seed for seed in before.seeds if seed not in sweep.seeds),
         settings=tuple(_settings(sweep, before)),

@@ -13,7 +13,7 @@ from sklab.spec.values import Seq, Value
 from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
-from sklab.sweep.prices import Price, bill, prices, probed_prices
+from sklab.sweep.prices import Bill, Price, bill, prices, probed_prices, unfinished
 
 _NO_PROBES: Mapping[str, Probe] = {}
 
@@ -110,8 +110,8 @@ def make_plan(
         unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
         slots=slots,
         gpu=gpu,
-        seconds=left and left.seconds,
-        device_hours=left and left.device_hours,
+        seconds=left.seconds if left else None,
+        device_hours=left.device_hours if left else None,
         confounds=confounds(sweep, experiments, found),
         change=change(sweep, folder),
         off_budget=off_budget(
@@ -142,8 +142,15 @@ def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
     """The experiments, by cell, that have runs left and no finished one to tell what these cost."""
     records = study_records(sweep, folder)
     known = prices(sweep, folder, records)
-    left = (cell for cell in sweep.cells if cell.name not in known)
-    return {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in left}
+    left = {cell.name: cell for cell in unfinished(sweep, records) if cell.name not in known}
+    return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in left.items()}
+
+
+def price_left(sweep: Sweep, folder: StudyFolder, slots: int, probes: Mapping[str, Probe]) -> Bill | None:
+    """What the sweep would cost from here on; None while nothing is known of any cell."""
+    records = study_records(sweep, folder)
+    priced = {**probed_prices(probes), **prices(sweep, folder, records)}
+    return bill(sweep, cell_experiments(sweep), records, priced, asked_for(sweep), slots)
 
 
 def _planned(cell: Cell, records: Mapping[str, RunRecord], counted: tuple[int, int]) -> PlannedCell:

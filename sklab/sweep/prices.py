@@ -27,7 +27,7 @@ class Price(Value):
 
 
 class Bill(Value):
-    """What the runs that are left cost: hours of all their devices together, and seconds of wall time.
+    """What the runs that are left cost: hours of all their devices together, and seconds of wall time in the slots.
 
     A run without a price is taken to cost what the others cost on average.
     """
@@ -80,8 +80,8 @@ def unfinished(sweep: Sweep, records: Mapping[str, RunRecord]) -> Iterator[Cell]
     """The cell of every run that is left, in the order in which they are started: seed by seed."""
     for seed in sweep.seeds:
         for cell in sweep.cells:
-            record = records.get(cell.runs[seed])
-            if record is None or not record.final:
+            record = records.get(cell.runs.get(seed, ""))
+            if seed in cell.runs and (record is None or not record.final):
                 yield cell
 
 

@@ -76,7 +76,7 @@ class StudyStatus(Value):
 
 def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], moment: float) -> StudyStatus:
     """The state of every run of the study. `moment` is now, in seconds as `time.time` tells them."""
-    live = is_held(folder.lock_file)
+    live = is_live(folder)
     usual = _usual(sweep, records)
     runs = tuple(
         _ended(cell, records[key], folder.run(key), sweep.metric)
@@ -84,6 +84,7 @@ def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRec
         else _unended(cell, seed, folder.run(key), sweep.metric, moment if live else None, usual)
         for seed in sweep.seeds
         for cell in sweep.cells
+        if seed in cell.runs
     )
     states = [run.state for run in runs]
     return StudyStatus(
@@ -135,6 +136,11 @@ def is_held(lock_file: Path) -> bool:
     return False
 
 
+def is_live(folder: StudyFolder) -> bool:
+    """Whether a runner works on the study at this moment."""
+    return is_held(folder.lock_file)
+
+
 def last_metrics(run: RunFolder) -> tuple[int, dict[str, float]]:
     """The newest finished epoch of a run, from 1, with its metrics; (0, {}) before any."""
     try:
@@ -169,7 +175,7 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
 def _unended(
     cell: Cell, seed: int, run: RunFolder, metric: Metric, moment: float | None, usual: Mapping[str, float]
 ) -> RunStatus:
-    """A run without a record: it runs if a runner is at work (`moment` is None where there is none) and has begun it."""
+    """A run without a record: it runs if a runner is at work (`moment` is None where none is) and has begun it."""
     key = run.path.name
     if moment is None or not run.order_file.exists():
         return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
@@ -202,7 +208,9 @@ def _pulse(run: RunFolder) -> Pulse | None:
     return None
 
 
-def _remaining(usual: float | None, epoch: int, epochs: int, pulse: Pulse | None, trained: float | None) -> float | None:
+def _remaining(
+    usual: float | None, epoch: int, epochs: int, pulse: Pulse | None, trained: float | None
+) -> float | None:
     """By the share of the epochs that is left, of what such a run takes or, unknown, of its own pace so far."""
     begun = pulse.epoch - 1 + pulse.step / pulse.steps if pulse else 0.0
     left = max(0.0, epochs - max(begun, epoch))
