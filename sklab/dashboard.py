@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def open_dashboard(folder: StudyFolder, say: Callable[[str], None]) -> None:
     Raises SklabError when optuna-dashboard is not installed, the study has no journal, or the server ends by itself.
     """
     command = _command()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that server and copy go with us
     with tempfile.TemporaryDirectory(prefix="sklab-dashboard-") as place:
         journal, port = copy_journal(folder, Path(place)), free_port()
         say(
