@@ -79,19 +79,20 @@ def test_a_faulty_budget_is_told_before_anything_is_probed(here, capsys):
 def test_a_probe_prices_a_plan_and_finished_runs_take_its_place(here, capsys):
     assert main(["plan", "sweep.yaml", "--probe", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
+    assert [cell["fault"] for cell in plan["cells"]] == ["", ""]
     assert [cell["price"]["source"] for cell in plan["cells"]] == ["probe", "probe"]
     assert 0 < plan["seconds"] < 600
-    assert main(["sweep", "sweep.yaml", "--no-wandb", "--budget", "10h"]) == 0
+    assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1", "--budget", "10h"]) == 0
     capsys.readouterr()
     assert main(["plan", "sweep.yaml", "--seeds", "3", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert [cell["price"]["source"] for cell in plan["cells"]] == ["runs", "runs"]
-    assert plan["change"]["seeds_added"] == [2]
+    assert plan["change"]["seeds_added"] == [1, 2]
     assert plan["confounds"] == []
 
     (key, *_) = StudyFolder(here / "results" / "sweep").records()
     assert main(["logs", key]) == 0
     assert main(["logs", f"sweep/{key}", "--follow"]) == 0
     assert main(["status", "sweep", "--watch"]) == 0
-    assert "4 of 4 done" in capsys.readouterr().out
+    assert "2 of 2 done" in capsys.readouterr().out
     assert main(["logs", "nothing"]) == 2

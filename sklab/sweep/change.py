@@ -44,7 +44,7 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
 
 
 def _names(sweep: Sweep) -> list[str]:
-    return [cell.name for cell in (*sweep.cells, *sweep.invalid)]
+    return [*(cell.name for cell in sweep.cells), *(cell.name for cell in sweep.invalid)]
 
 
 def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
