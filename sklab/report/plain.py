@@ -41,7 +41,7 @@ def gap(shown: Sequence[Column]) -> slice:
 
 
 def table_csv(table: AblationTable) -> str:
-    """The table as data, every number at 12 significant digits, with the keys of its runs."""
+    """The table as data with the keys of its runs, means at 12 significant digits, tests at 6."""
     return str(table.frame().to_csv(index=False, lineterminator="\n"))
 
 
@@ -50,13 +50,27 @@ def table_markdown(table: AblationTable) -> str:
     shown = columns(table)
     head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
     rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
-    said = [f"{words.progress(table)}.", words.published(table.sweep)]
-    only = words.published_only(table.sweep)
-    block = ["", markdown(only)] if only else []
+    said = [f"{words.progress(table)}.", *words.below(table)]
     notes = [f"- {markdown(note)}" for note in words.notes(table)]
-    return "\n".join(
-        [*head, *rows, "", *map(markdown, filter(None, said)), *block, *([""] if notes else []), *notes, ""]
-    )
+    paragraphs = [line for text in said for line in ("", markdown(text))]
+    return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes, *_effects_markdown(table), ""])
+
+
+def _effects_markdown(table: AblationTable) -> list[str]:
+    """Effects of the factors and means per level, with what is to say about them."""
+    said = [line for text in words.effects_said(table) for line in ("", markdown(text))]
+    effects, means = words.effect_rows(table), words.means_rows(table)
+    if not effects:
+        return said
+    tables = (_rows_markdown(words.EFFECT_HEAD, effects), _rows_markdown(words.MEANS_HEAD, means))
+    legends = (["", markdown(text)] for text in (f"{words.EFFECT_LEGEND}.", f"{words.MEANS_LEGEND}."))
+    return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
+
+
+def _rows_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    sides = (":--" if at == 0 else "--:" for at in range(len(head)))
+    lines = (_pipes(map(markdown, row)) for row in rows)
+    return ["", _pipes(map(markdown, head)), _pipes(sides), *lines]
 
 
 def table_tex(table: AblationTable) -> str:
@@ -66,8 +80,7 @@ def table_tex(table: AblationTable) -> str:
     over = headings(shown)
     said = [
         f"{words.progress(table)}. {words.KEY}",
-        words.published(sweep),
-        words.published_only(sweep),
+        *words.below(table),
         *words.notes(table)[:_NOTES],
     ]
     return "\n".join(

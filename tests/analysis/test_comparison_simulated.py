@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated import METHODS, NOISES, found_at_the_detectable, power, studies, wrong
+from simulated import METHODS, NOISES, best_wronged, found_at_the_detectable, power, studies, wrong
 
 from sklab.analysis import stats
 
@@ -44,3 +44,9 @@ def test_pooling_finds_what_pairs_do_not():
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_the_detectable_difference_is_found_four_times_in_five(seeds):
     assert found_at_the_detectable(11, seeds) == pytest.approx(80, abs=5)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_the_truly_best_cell_is_seldom_called_worse_though_the_lowest_mean_was_chosen(noise, seeds):
+    assert best_wronged(noise, 11, seeds)[0] <= 5.5
