@@ -13,7 +13,9 @@ from sklab.errors import SklabError
 
 if TYPE_CHECKING:
     from sklab.launch.base import Launcher
+    from sklab.launch.slots import Slot
     from sklab.records import RunFolder, StudyFolder
+    from sklab.spec.probe import Probe
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
 
@@ -42,6 +44,8 @@ def _sweep(options: argparse.Namespace) -> int:
         return _plan(options)
     sweep = _load(options)
     _warn_of_budget(sweep)
+    if options.budget and not _within(options.budget, sweep, options):
+        return _USER_ERROR
     return _run(sweep, options)
 
 
@@ -109,22 +113,109 @@ def _plan(options: argparse.Namespace) -> int:
     from sklab.launch.slots import find_slots
     from sklab.sweep.check import most_devices
     from sklab.sweep.plan import make_plan
-    from sklab.text import plan_text
+    from sklab.text import differences_text, plan_text
 
     sweep = _load(options)
-    slots = len(find_slots(options.slots, most_devices(sweep)))
-    plan = make_plan(sweep, _study(sweep.study, options), slots, _cost)
+    folder, slots = _study(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    probes = _probes(sweep, folder, slots) if options.probe else {}
+    plan = make_plan(sweep, folder, len(slots), _cost, probes, gpu=slots[0].gpu is not None)
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
-    return _COMPLETE
+    if options.differences:
+        print(differences_text(plan))
+    return _kept_to(options.budget, plan.device_hours, gpu=plan.gpu) if options.budget else _COMPLETE
+
+
+def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
+    """A probe of each cell that no finished run tells the price of."""
+    from sklab.launch.local import LocalLauncher
+    from sklab.sweep.plan import unpriced
+    from sklab.sweep.probe import probe
+
+    unknown = unpriced(sweep, folder)
+    if unknown:
+        print(f"probing {len(unknown)} cells, a few steps of each", file=sys.stderr, flush=True)
+    launcher = LocalLauncher(slots)
+    try:
+        return probe(unknown, launcher, folder.path.parent)
+    finally:
+        launcher.stop()
+
+
+def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
+    """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
+    from sklab.sweep.prices import hours
+    from sklab.text import budget_text
+
+    over = device_hours is None or device_hours > hours(budget)
+    print(budget_text(device_hours, budget, over=over, gpu=gpu), file=sys.stderr)
+    return _USER_ERROR if over else _COMPLETE
+
+
+def _within(budget: str, sweep: Sweep, options: argparse.Namespace) -> bool:
+    """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
+    from sklab.launch.slots import find_slots
+    from sklab.sweep.check import most_devices
+    from sklab.sweep.plan import price_left
+    from sklab.sweep.prices import hours
+
+    hours(budget)  # a fault in it is told before anything is probed
+    folder, slots = _study(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots))
+    if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == _COMPLETE:
+        return True
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        print("start it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    print("sklab: nothing was started; fewer seeds or epochs, or a larger --budget", file=sys.stderr)
+    return False
 
 
 def _status(options: argparse.Namespace) -> int:
-    from sklab.sweep.plan import study_status
+    import time
+
+    from sklab.sweep.status import Watcher
     from sklab.text import status_text
 
     folder = _study(options.study, options)
-    status = study_status(folder.read_sweep(), folder)
+    if options.watch:
+        return _watch(folder)
+    status = Watcher(folder).look(time.time())
     print(status.model_dump_json(indent=1) if options.json else status_text(status))
+    return _COMPLETE
+
+
+def _watch(folder: StudyFolder) -> int:
+    from contextlib import suppress
+
+    from rich.console import Console
+
+    from sklab.watch import watch
+
+    with suppress(KeyboardInterrupt):  # who watches ends nothing but the watching
+        watch(folder, Console())
+    return _COMPLETE
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from contextlib import suppress
+
+    from sklab.records import find_run
+    from sklab.watch import follow, log_of
+
+    run = find_run(options.run, options.results)
+    with suppress(KeyboardInterrupt):
+        for text in follow(run) if options.follow else [log_of(run)]:
+            print(text, end="", flush=True)
+    return _COMPLETE
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from contextlib import suppress
+
+    from sklab.dashboard import open_dashboard
+
+    with suppress(KeyboardInterrupt):
+        open_dashboard(_study(options.study, options), lambda line: print(line, flush=True))
     return _COMPLETE
 
 
@@ -366,14 +457,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweep_file(sweep)
     _add_running(sweep)
     sweep.add_argument("--plan", action="store_true", help="only say what would be done")
-    sweep.set_defaults(json=False)
+    _add_budget(sweep, "ask before it starts what takes more device-hours than this (90m, 40h, 2d), or refuse")
+    sweep.set_defaults(json=False, probe=False, differences=False)
     plan = command("plan", _plan, "say what a sweep would do, what is done and how long the rest may take")
     _add_sweep_file(plan)
     plan.add_argument("--slots", type=int, metavar="N", help="runs at a time, for the time estimate")
+    plan.add_argument("--probe", action="store_true", help="train a few steps of cells that no finished run prices")
+    text = "list in which resolved settings each cell differs from the baseline"
+    plan.add_argument("--differences", action="store_true", help=text)
+    _add_budget(plan, "say whether it takes more device-hours than this (90m, 40h, 2d)")
     _add_json(plan)
     status = command("status", _status, "say how a study stands")
     _add_study(status)
+    status.add_argument("--watch", action="store_true", help="show it anew every two seconds while a runner is at work")
     _add_json(status)
+    logs = command("logs", _logs, "print what a run has printed")
+    logs.add_argument("run", metavar="RUN", help="its folder, STUDY/key, or its key")
+    logs.add_argument("--follow", action="store_true", help="go on until the run's process ends")
+    _add_results(logs)
+    _add_study(command("dashboard", _dashboard, "show a study in optuna-dashboard, from a read-only copy"))
     _add_study(command("table", _table, "print a study's table"))
     _add_study(command("report", _report, "rebuild a study's table files, figures and report from its records"))
     wandb = commands.add_parser("wandb", help="bring a study to Weights & Biases")
@@ -428,6 +530,10 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+
+
+def _add_budget(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--budget", metavar="TIME", help=text)
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-Task = Literal["train", "check"]
+Task = Literal["train", "check", "probe"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task over a folder: `train` reads its `run.json`, `check` its `check.json`. Nothing else crosses over."""
+    """A task over a folder: `train` reads its `run.json`, `check` its `check.json`, `probe` its `probe.json`; nothing
+    else crosses over."""
 
     task: Task
     folder: Path

@@ -56,6 +56,10 @@ def perform(job: Job, slot: Slot) -> None:
         order = folder.read_order()
         record = folder.read_record() or train(order, folder, device)
         evaluate_lacking(folder, record, order.sizes, device.type)
+    elif job.task == "probe":
+        from sklab.training.probe import probe
+
+        probe(job.folder, device)
     else:
         from sklab.training.check import check
 

@@ -88,6 +88,9 @@ class _Tracer(TorchFunctionMode):
             window = _grown(window, max(args[1].shape[2:]), args[3], args[5])
         elif func in _POOLS:
             window = _grown(window, args[1], given.get("stride", args[2] if len(args) > 2 else None) or args[1], 1)
+        elif func is Tensor.__getitem__:  # every so manyth pixel, as of a `DecimatedConv2d`
+            steps = args[1] if isinstance(args[1], tuple) else (args[1],)
+            window = _grown(window, 1, max(each.step or 1 if isinstance(each, slice) else 1 for each in steps), 1)
         for tensor in _tensors(output):
             self._windows[id(tensor)] = (tensor, window)
         return output

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from sklab.errors import SklabError
 from sklab.records import StudyFolder
-from sklab.sweep.plan import is_live
+from sklab.sweep.status import is_live
 from sklab.tracking.mode import no_connection, require_connection
 
 _BATCH = 200  # runs in one call: a command line has a limit

@@ -34,6 +34,7 @@ from sklab.training.attention import AttentionMeter
 from sklab.training.group import largest, strategy
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
+from sklab.training.pulse import PulseWriter
 from sklab.training.together import LostProcessError, Tell, train_together
 
 _Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -107,7 +108,7 @@ def _fit(
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    watching: list[Callback] = [meter] if share.rank == 0 else []
+    watching: list[Callback] = [meter, PulseWriter(folder.path)] if share.rank == 0 else []
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
     _trainer(recipe, batches, watching, logger, device, share, folder.path).fit(classifier, loaders.train, loaders.val)

@@ -9,7 +9,8 @@ from sklab.spec.sweep import Cell
 from sklab.sweep import check
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan, study_status
+from sklab.sweep.plan import make_plan
+from sklab.sweep.status import study_status
 from sklab.text import plan_text, status_text
 
 COST = 1_000, 2_000_000
@@ -43,6 +44,10 @@ def finish(sweep, study, toy_order):
     return make
 
 
+def status_of(sweep, study, moment: float = 0.0):
+    return study_status(sweep, study, study.records(), moment)
+
+
 def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
     plan = make_plan(sweep, study, 2, lambda _: COST)
     assert [cell.missing for cell in plan.cells] == [2, 2]
@@ -51,6 +56,7 @@ def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
     text = plan_text(plan)
     assert "invalid: odd" in text
     assert "no estimate before the first finished run" in text
+    assert "every cell differs from K3 in what it declares and in nothing else" in text
 
 
 def test_complete_runs_that_lack_an_evaluation_are_counted(sweep, study, finish):
@@ -67,8 +73,9 @@ def test_an_estimate_takes_each_cells_own_time(sweep, study, finish):
     finish(quick, 0, wall_seconds=10.0)
     finish(slow, 0, wall_seconds=30.0)
     plan = make_plan(sweep, study, 2, lambda _: COST)
-    assert plan.seconds == pytest.approx((10 + 30) / 2)
-    assert "about 20s" in plan_text(plan)
+    assert plan.seconds == pytest.approx(30), "in two slots the slow one decides"
+    assert plan.device_hours == pytest.approx(40 / 3600)
+    assert "about 30s, 0.01 CPU-slot-hours" in plan_text(plan)
 
 
 def test_failed_runs_are_to_run_again_and_diverged_ones_are_not(sweep, study, finish):
@@ -76,8 +83,8 @@ def test_failed_runs_are_to_run_again_and_diverged_ones_are_not(sweep, study, fi
     finish(first, 0, status="failed", failure="code", reason="boom")
     finish(second, 0, status="diverged", failure="diverged", reason="non-finite")
     plan = make_plan(sweep, study, 1, lambda _: COST)
-    assert [(cell.failed, cell.diverged, cell.missing) for cell in plan.cells] == [(1, 0, 2), (0, 1, 1)]
-    status = study_status(sweep, study)
+    assert [(cell.failed, cell.diverged, cell.new, cell.missing) for cell in plan.cells] == [(1, 0, 1, 2), (0, 1, 1, 1)]
+    status = status_of(sweep, study)
     assert (status.done, status.missing, len(status.failures)) == (0, 2, 2)
     assert "failed: K3, seed 0 (code): boom" in status_text(status)
 
@@ -86,12 +93,12 @@ def test_status_shows_running_runs_only_while_a_runner_is_at_work(sweep, study, 
     order = order_of(sweep, study, sweep.cells[0], 0, toy_order().code)
     metrics = "epoch,train_loss,val_loss,val_error,lr,seconds\n1,2.0,2.0,55.5,0.1,3\n2,1."
     study.run(order.key).metrics_file.write_text(metrics)
-    assert study_status(sweep, study).running == ()
+    assert status_of(sweep, study).running == []
     with study.lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        status = study_status(sweep, study)
+        status = status_of(sweep, study)
     assert (status.live, status.running[0].cell, status.missing) == (True, "K3", 3)
-    assert not study_status(sweep, study).live
+    assert not status_of(sweep, study).live
 
 
 SEARCH = """\

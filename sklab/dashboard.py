@@ -1,0 +1,69 @@
+"""optuna-dashboard over a copy of a study's journal: whoever looks never holds a lock that a runner waits for."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sklab.errors import SklabError
+from sklab.records import StudyFolder
+
+_HOST, _PORT = "127.0.0.1", 8080
+_READ_ONLY = 0o444
+
+
+def open_dashboard(folder: StudyFolder, say: Callable[[str], None]) -> None:
+    """Serve the study as it is now to this machine's browsers until interrupted; `say` gets the address.
+
+    Raises SklabError when optuna-dashboard is not installed, the study has no journal, or the server ends by itself.
+    """
+    command = _command()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that server and copy go with us
+    with tempfile.TemporaryDirectory(prefix="sklab-dashboard-") as place:
+        journal, port = copy_journal(folder, Path(place)), free_port()
+        say(
+            f"{folder.path.name} as it is now: http://{_HOST}:{port}/dashboard (Ctrl-C ends it; again for a newer look)"
+        )
+        options = ["--storage-class", "JournalFileStorage", "--host", _HOST, "--port", str(port)]
+        done = subprocess.run([command, str(journal), *options], check=False)
+    if done.returncode:
+        raise SklabError(f"optuna-dashboard ended with exit code {done.returncode}; what it says stands above")
+
+
+def copy_journal(folder: StudyFolder, place: Path) -> Path:
+    """A read-only copy of the study's journal in `place`, without a last line that is being written."""
+    try:
+        content = folder.index_file.read_bytes()
+    except FileNotFoundError as error:
+        raise SklabError(f"{folder.path} has no journal yet: `sklab sweep` makes it with the first run") from error
+    copy = place / folder.index_file.name
+    copy.write_bytes(content[: content.rfind(b"\n") + 1])
+    copy.chmod(_READ_ONLY)
+    return copy
+
+
+def free_port() -> int:
+    """8080 or, where that is taken, any other port of this machine."""
+    for port in (_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SklabError(f"no port of {_HOST} is free")
+
+
+def _command() -> str:
+    beside = shutil.which("optuna-dashboard", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("optuna-dashboard")
+    if found is None:
+        raise SklabError("optuna-dashboard is not installed: pip install 'sklab[dashboard]'")
+    return found

@@ -1,0 +1,158 @@
+"""Does every cell differ from the baseline in what it declares, and in nothing else? Told from the resolved settings.
+
+A cell of factors declares the paths of those factors whose levels are not the baseline's; a listed one the paths
+that it or the baseline sets. `model.base` and `data.name` replace all of the model and of the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from sklab.spec.run import Experiment
+from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.values import Seq, Value
+
+_REPLACING = {"model.base": "model", "data.name": "data"}
+
+Leaves = Mapping[str, Any]
+
+
+class Difference(Value):
+    """A place where a cell's resolved experiment is not the baseline's; None stands for nothing there.
+
+    declared  whether one of the cell's factors, or of the settings of its list, is meant for the place
+    """
+
+    path: str
+    baseline: Any
+    here: Any
+    declared: bool
+
+
+def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str, Seq[Difference]]:
+    """By cell, in the order of the paths, where it differs from the baseline."""
+    usual = leaves(experiments[sweep.baseline])
+    return {cell.name: tuple(_differences(sweep, cell, usual, leaves(experiments[cell.name]))) for cell in sweep.cells}
+
+
+def confounds(sweep: Sweep, experiments: Mapping[str, Experiment], found: Mapping[str, Seq[Difference]]) -> Seq[str]:
+    """What stands in the way of reading a cell's difference as the effect of its factors, one line each."""
+    told = chain(_undeclared(found), _same_levels(sweep, experiments), _without_effect(sweep, found))
+    return tuple(chain(told, _mixed(sweep, experiments)))
+
+
+def leaves(experiment: Experiment) -> dict[str, Any]:
+    """The plain values of a resolved experiment by their dotted paths."""
+    return dict(_leaves(experiment.model_dump(mode="json"), ""))
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, (dict, list)):
+        for key, entry in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(entry, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _differences(sweep: Sweep, cell: Cell, usual: Leaves, ours: Leaves) -> Iterator[Difference]:
+    declared = _declared(sweep, cell)
+    for path in sorted({*usual, *ours}):
+        before, here = usual.get(path), ours.get(path)
+        if before != here:
+            yield Difference(path=path, baseline=before, here=here, declared=_covering(path, declared) is not None)
+
+
+def _declared(sweep: Sweep, cell: Cell) -> set[str]:
+    baseline = _baseline(sweep)
+    if not sweep.factors:
+        return {*cell.settings, *baseline.settings}
+    return {sweep.factors[name].path for name in _other_levels(cell, baseline) if name in sweep.factors}
+
+
+def _other_levels(cell: Cell, baseline: Cell) -> list[str]:
+    names = dict.fromkeys((*cell.factors, *baseline.factors))
+    return [name for name in names if cell.factors.get(name) != baseline.factors.get(name)]
+
+
+def _covering(path: str, declared: Iterable[str]) -> str | None:
+    """The declared path that `path` lies under."""
+    return next((each for each in declared if f"{path}.".startswith(f"{_REPLACING.get(each, each)}.")), None)
+
+
+def _baseline(sweep: Sweep) -> Cell:
+    return next(cell for cell in sweep.cells if cell.name == sweep.baseline)
+
+
+def _undeclared(found: Mapping[str, Seq[Difference]]) -> Iterator[str]:
+    for name, differing in found.items():
+        if odd := [each for each in differing if not each.declared]:
+            yield f"{name} differs from the baseline in {_some(each.path for each in odd)}, which it does not declare"
+
+
+def _same_levels(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """Cells that the table's columns can't tell apart."""
+    if not any(cell.factors for cell in sweep.cells):
+        return
+    first: dict[str, Cell] = {}
+    for cell in sweep.cells:
+        other = first.setdefault(json.dumps(cell.factors, sort_keys=True), cell)
+        if other is not cell:
+            ours, theirs = leaves(experiments[cell.name]), leaves(experiments[other.name])
+            odd = (path for path in sorted({*ours, *theirs}) if ours.get(path) != theirs.get(path))
+            yield f"{other.name} and {cell.name} have the same factors but differ in {_some(odd)}"
+
+
+def _without_effect(sweep: Sweep, found: Mapping[str, Seq[Difference]]) -> Iterator[str]:
+    """Levels of factors with another name than the baseline's and the same settings."""
+    baseline = _baseline(sweep)
+    for cell in sweep.cells if sweep.factors else ():
+        for name in _other_levels(cell, baseline):
+            path = [sweep.factors[name].path]
+            if not any(_covering(each.path, path) for each in found[cell.name]):
+                yield f"{cell.name}: {name} = {cell.factors[name]} changes nothing of the baseline"
+
+
+def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """Settings of listed cells for which the columns do not account: a level stands for several of their values.
+
+    A column accounts for what it decides alone. Columns that decide nothing alone may do so together, such as one for
+    each kernel that a network may have.
+    """
+    names = list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
+    if sweep.factors or not names:
+        return
+    values = {cell.name: leaves(experiments[cell.name]) for cell in sweep.cells}
+    declared = dict.fromkeys(path for cell in sweep.cells for path in cell.settings)
+    deciding = {path: [name for name in names if _decide(sweep, [name], path, values)] for path in _varying(values)}
+    together = [name for name in names if not any(name in alone for alone in deciding.values())]
+    mixed = (path for path, alone in deciding.items() if not alone and not _decide(sweep, together, path, values))
+    for path in dict.fromkeys(_covering(path, declared) or path for path in mixed):
+        yield f"{path}: a level of a factor ({', '.join(names)}) stands for different settings in different cells"
+
+
+def _varying(values: Mapping[str, Leaves]) -> list[str]:
+    found: dict[str, set[str]] = defaultdict(set)
+    paths = sorted(set(chain(*values.values())))
+    for each in values.values():
+        for path in paths:
+            found[path].add(json.dumps(each.get(path)))
+    return [path for path in paths if len(found[path]) > 1]
+
+
+def _decide(sweep: Sweep, names: Sequence[str], path: str, values: Mapping[str, Leaves]) -> bool:
+    """Whether the value at `path` is the same wherever these factors have the same levels."""
+    seen: dict[tuple[str, ...], Any] = {}
+    for cell in sweep.cells:
+        here = values[cell.name].get(path)
+        if seen.setdefault(tuple(cell.factors.get(name, "") for name in names), here) != here:
+            return False
+    return True
+
+
+def _some(paths: Iterable[str]) -> str:
+    listed = list(paths)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more places" if len(listed) > 3 else "")

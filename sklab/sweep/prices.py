@@ -1,0 +1,134 @@
+"""What a cell's run costs, and what all that is left of a sweep costs on the slots at hand."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from statistics import fmean
+
+from sklab.errors import SklabError
+from sklab.records import RunRecord, StudyFolder
+from sklab.spec.probe import Probe
+from sklab.spec.run import Experiment
+from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.values import Value
+
+_HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+
+
+class Price(Value):
+    """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`."""
+
+    seconds: float
+    peak_memory_mb: float
+    source: str
+
+
+class Bill(Value):
+    """What the runs that are left cost: hours of all their devices together, and seconds of wall time in the slots.
+
+    A run without a price is taken to cost what the others cost on average.
+    """
+
+    device_hours: float
+    seconds: float
+
+
+def prices(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, Price]:
+    """The price of each cell that has finished runs here or, else, in another study beside this one."""
+    found = {cell.name: _mean(_complete(cell, records), "runs") for cell in sweep.cells}
+    for study in _others(folder):
+        unknown = [cell for cell in sweep.cells if found[cell.name] is None]
+        there = _records(study, unknown)
+        found |= {cell.name: _mean(_complete(cell, there), f"study {study.path.name}") for cell in unknown}
+    return {name: price for name, price in found.items() if price is not None}
+
+
+def probed_prices(probes: Mapping[str, Probe]) -> dict[str, Price]:
+    """The prices that probes found, by cell."""
+    return {
+        name: Price(seconds=probe.run_seconds, peak_memory_mb=probe.peak_memory_mb, source="probe")
+        for name, probe in probes.items()
+        if not probe.fault
+    }
+
+
+def bill(
+    sweep: Sweep,
+    experiments: Mapping[str, Experiment],
+    records: Mapping[str, RunRecord],
+    priced: Mapping[str, Price],
+    asked: int,
+    slots: int,
+) -> Bill | None:
+    """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price."""
+    left = list(unfinished(sweep, records))
+    if not priced:
+        return None if left or asked else Bill(device_hours=0.0, seconds=0.0)
+    average = fmean(price.seconds for price in priced.values())
+    names = [cell.name for cell in left] + [sweep.baseline] * (asked * len(sweep.seeds))
+    seconds = [priced[cell.name].seconds if cell.name in priced else average for cell in left]
+    seconds += [average] * (len(names) - len(left))
+    devices = {name: experiment.train.devices for name, experiment in experiments.items()}
+    hours = sum(each * devices[name] for name, each in zip(names, seconds, strict=True)) / 3600
+    return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * slots))
+
+
+def unfinished(sweep: Sweep, records: Mapping[str, RunRecord]) -> Iterator[Cell]:
+    """The cell of every run that is left, in the order in which they are started: seed by seed."""
+    for seed in sweep.seeds:
+        for cell in sweep.cells:
+            record = records.get(cell.runs.get(seed, ""))
+            if seed in cell.runs and (record is None or not record.final):
+                yield cell
+
+
+def packed(durations: Iterable[float], busy: Sequence[float]) -> float:
+    """When all ends if each of `durations` starts, in this order, in the slot that is free first; `busy` says for how
+    long each slot is taken still."""
+    slots, end = list(busy), max(busy, default=0.0)
+    heapq.heapify(slots)
+    for seconds in durations:
+        free = heapq.heappop(slots) + seconds
+        end = max(end, free)
+        heapq.heappush(slots, free)
+    return end
+
+
+def hours(text: str) -> float:
+    """`90m`, `40h` or `2d` in hours. Raises SklabError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
+    if match is None:
+        raise SklabError(f"--budget: found {text!r}; allowed: a number with m, h or d, for example 90m, 40h or 2d")
+    return float(match[1]) * _HOURS[match[2]]
+
+
+def _complete(cell: Cell, records: Mapping[str, RunRecord]) -> list[RunRecord]:
+    found = (records.get(key) for key in cell.runs.values())
+    return [record for record in found if record is not None and record.status == "complete"]
+
+
+def _mean(records: Sequence[RunRecord], source: str) -> Price | None:
+    if not records:
+        return None
+    seconds = fmean(record.wall_seconds for record in records)
+    return Price(seconds=seconds, peak_memory_mb=max(record.peak_memory_mb for record in records), source=source)
+
+
+def _others(folder: StudyFolder) -> Iterator[StudyFolder]:
+    """The studies beside this one."""
+    for file in sorted(folder.path.parent.glob("*/sweep.yaml")):
+        if file.parent.resolve() != folder.path.resolve():
+            yield StudyFolder(file.parent)
+
+
+def _records(study: StudyFolder, cells: Iterable[Cell]) -> dict[str, RunRecord]:
+    """The records of these cells' runs in another study; what can't be read there is no concern of this one."""
+    found: dict[str, RunRecord] = {}
+    for key in (key for cell in cells for key in cell.runs.values()):
+        file = study.run(key).record_file
+        with suppress(OSError, ValueError):
+            found[key] = RunRecord.model_validate_json(file.read_bytes())
+    return found

@@ -1,0 +1,61 @@
+"""Ask for the price of runs that nothing is known of: a few steps of each, on the devices that will train them.
+
+Every slot works at once, as in the sweep: what runs take from each other is in the price. An answer is kept for as
+long as torch, devices, slots and experiment stay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from sklab.launch.base import Job, Launcher
+from sklab.machine import installed
+from sklab.records import write_whole
+from sklab.spec.probe import Probe, ProbeOrder
+from sklab.spec.run import Experiment
+
+_LOOK_EVERY = 60.0
+
+
+def probe(experiments: Mapping[str, Experiment], launcher: Launcher, results: Path) -> dict[str, Probe]:
+    """A probe of each experiment, by its name; one that could not be made has its `fault`."""
+    folders = {name: _folder(experiment, launcher, results) for name, experiment in experiments.items()}
+    waiting = deque(name for name, folder in folders.items() if _kept(folder) is None)
+    running = 0
+    while waiting or running:
+        while waiting and running < launcher.capacity:
+            name = waiting.popleft()
+            launcher.submit(_job(experiments[name], folders[name]))
+            running += 1
+        running -= len(launcher.wait(_LOOK_EVERY))
+    return {name: _answer(folder) for name, folder in folders.items()}
+
+
+def _folder(experiment: Experiment, launcher: Launcher, results: Path) -> Path:
+    versions = " ".join(installed(("sklab", "torch")).values())
+    question = f"{versions} {launcher.kind} {launcher.capacity} {experiment.model_dump_json()}"
+    return results / ".probes" / hashlib.sha256(question.encode()).hexdigest()[:16]
+
+
+def _job(experiment: Experiment, folder: Path) -> Job:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    write_whole(folder / "probe.json", ProbeOrder(experiment=experiment).model_dump_json(indent=1))
+    return Job("probe", folder)
+
+
+def _kept(folder: Path) -> Probe | None:
+    """The answer of an earlier time, unless its fault may have been mended since."""
+    answer = folder / "result.json"
+    probe = Probe.model_validate_json(answer.read_bytes()) if answer.exists() else None
+    return probe if probe and not probe.fault else None
+
+
+def _answer(folder: Path) -> Probe:
+    answer = folder / "result.json"
+    if not answer.exists():
+        return Probe(fault=f"ended without an answer; see {folder / 'log.txt'}")
+    return Probe.model_validate_json(answer.read_bytes())

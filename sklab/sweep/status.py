@@ -1,0 +1,242 @@
+"""How a study stands while and after it runs, from its files alone: looking locks nothing."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from pydantic import ValidationError
+
+from sklab.records import RunFolder, RunRecord, StudyFolder
+from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.spec.run import Seed
+from sklab.spec.sweep import Cell, Metric, Sweep
+from sklab.spec.values import Seq, Value
+from sklab.sweep.prices import packed
+
+State = Literal["missing", "running", "complete", "diverged", "failed"]
+
+
+class RunStatus(Value):
+    """One run. What is not known of it is None or "".
+
+    metric             the study's, in its newest finished epoch or, once ended, by the study's rule
+    seconds            since the current attempt was ordered or, once ended, its wall time
+    remaining_seconds  expected until a running one ends
+    failure, reason    class and one line, of a run that ended without a result; `log` is its log file
+    """
+
+    cell: str
+    seed: Seed
+    key: str
+    state: State
+    attempt: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    metric: float | None = None
+    samples_per_second: float | None = None
+    device_name: str = ""
+    peak_memory_mb: float | None = None
+    seconds: float | None = None
+    remaining_seconds: float | None = None
+    failure: str = ""
+    reason: str = ""
+    log: str = ""
+
+
+class StudyStatus(Value):
+    """How a study stands. `live`: a runner is working on it; `missing` counts runs not begun.
+
+    eta_seconds  until all is done, from what cells took so far and from what runs now, in as many slots as are taken
+                 now; None without a runner, or before anything is known
+    """
+
+    study: str
+    metric: str
+    live: bool
+    total: int
+    done: int
+    missing: int
+    eta_seconds: float | None
+    runs: Seq[RunStatus]
+
+    @property
+    def running(self) -> list[RunStatus]:
+        return [run for run in self.runs if run.state == "running"]
+
+    @property
+    def failures(self) -> list[RunStatus]:
+        return [run for run in self.runs if run.state in ("failed", "diverged")]
+
+
+def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], moment: float) -> StudyStatus:
+    """The state of every run of the study. `moment` is now, in seconds as `time.time` tells them."""
+    live = is_live(folder)
+    usual = _usual(sweep, records)
+    runs = tuple(
+        _ended(cell, records[key], folder.run(key), sweep.metric)
+        if (key := cell.runs[seed]) in records
+        else _unended(cell, seed, folder.run(key), sweep.metric, moment if live else None, usual)
+        for seed in sweep.seeds
+        for cell in sweep.cells
+        if seed in cell.runs
+    )
+    states = [run.state for run in runs]
+    return StudyStatus(
+        study=sweep.study,
+        metric=sweep.metric.name,
+        live=live,
+        total=len(runs),
+        done=states.count("complete"),
+        missing=states.count("missing"),
+        eta_seconds=_eta(runs, usual) if live else None,
+        runs=runs,
+    )
+
+
+class Watcher:
+    """Looks at a study again and again; runs that are over for good are read once."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._final: dict[str, RunRecord] = {}
+        self._written = -1.0
+
+    def look(self, moment: float) -> StudyStatus:
+        """The study at `moment`, which is now. Raises DamagedRecordError when there is no study."""
+        sweep = self._sweep_now()
+        keys = [key for cell in sweep.cells for key in cell.runs.values() if key not in self._final]
+        fresh = self._folder.records(keys)
+        self._final |= {key: record for key, record in fresh.items() if record.final}
+        return study_status(sweep, self._folder, {**self._final, **fresh}, moment)
+
+    def _sweep_now(self) -> Sweep:
+        """A search adds cells to its sweep as it goes."""
+        file = self._folder.sweep_file
+        written = file.stat().st_mtime if file.exists() else 0.0
+        if written != self._written:
+            self._sweep, self._written = self._folder.read_sweep(), written
+        return self._sweep
+
+
+def is_held(lock_file: Path) -> bool:
+    """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
+    try:
+        with lock_file.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def is_live(folder: StudyFolder) -> bool:
+    """Whether a runner works on the study at this moment."""
+    return is_held(folder.lock_file)
+
+
+def last_metrics(run: RunFolder) -> tuple[int, dict[str, float]]:
+    """The newest finished epoch of a run, from 1, with its metrics; (0, {}) before any."""
+    try:
+        rows = list(csv.DictReader(run.metrics_file.read_text(encoding="utf-8").splitlines()))
+        newest = {name: float(value) for name, value in rows[-1].items()}
+    except (OSError, ValueError, TypeError, IndexError):  # not there yet, or its last line is being written
+        return 0, {}
+    return int(newest.pop("epoch")), newest
+
+
+def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> RunStatus:
+    failed = record.status != "complete"
+    return RunStatus(
+        cell=cell.name,
+        seed=record.spec.seed,
+        key=record.key,
+        state=record.status,
+        attempt=record.attempt,
+        epoch=record.epochs,
+        epochs=record.spec.experiment.train.epochs,
+        metric=record.value(metric),
+        samples_per_second=record.samples_per_second or None,
+        device_name=record.hardware.device_name if record.hardware else "",
+        peak_memory_mb=record.peak_memory_mb or None,
+        seconds=record.wall_seconds,
+        failure=record.failure or "",
+        reason=record.reason,
+        log=str(run.log_file) if failed else "",
+    )
+
+
+def _unended(
+    cell: Cell, seed: int, run: RunFolder, metric: Metric, moment: float | None, usual: Mapping[str, float]
+) -> RunStatus:
+    """A run without a record: it runs if a runner is at work (`moment` is None where none is) and has begun it."""
+    key = run.path.name
+    if moment is None or not run.order_file.exists():
+        return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
+    ordered, pulse = run.order_file.stat().st_mtime, _pulse(run)
+    epochs = run.read_order().spec.experiment.train.epochs
+    epoch, metrics = last_metrics(run)
+    return RunStatus(
+        cell=cell.name,
+        seed=seed,
+        key=key,
+        state="running",
+        attempt=run.attempt,
+        epoch=epoch,
+        epochs=epochs,
+        metric=metrics.get(metric.name),
+        samples_per_second=(pulse and pulse.samples_per_second) or None,
+        device_name=pulse.device_name if pulse else "",
+        peak_memory_mb=pulse.peak_memory_mb if pulse else None,
+        seconds=max(0.0, moment - ordered),
+        remaining_seconds=_remaining(usual.get(cell.name), epoch, epochs, pulse, metrics.get("seconds")),
+    )
+
+
+def _pulse(run: RunFolder) -> Pulse | None:
+    """What the run said last, unless an earlier attempt did."""
+    file = run.path / PULSE_FILE
+    with suppress(OSError, ValidationError):
+        if file.stat().st_mtime >= run.order_file.stat().st_mtime:
+            return Pulse.model_validate_json(file.read_bytes())
+    return None
+
+
+def _remaining(
+    usual: float | None, epoch: int, epochs: int, pulse: Pulse | None, trained: float | None
+) -> float | None:
+    """By the share of the epochs that is left, of what such a run takes or, unknown, of its own pace so far."""
+    begun = pulse.epoch - 1 + pulse.step / pulse.steps if pulse else 0.0
+    left = max(0.0, epochs - max(begun, epoch))
+    if usual is not None:
+        return usual * left / epochs
+    return trained / epoch * left if trained is not None and epoch else None
+
+
+def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
+    """What a run of each cell takes, as far as one has finished."""
+    complete = {key: record.wall_seconds for key, record in records.items() if record.status == "complete"}
+    took = {cell.name: [complete[key] for key in cell.runs.values() if key in complete] for cell in sweep.cells}
+    return {name: fmean(seconds) for name, seconds in took.items() if seconds}
+
+
+def _eta(runs: Seq[RunStatus], usual: Mapping[str, float]) -> float | None:
+    """Until all is done, if the runs that are not begun start in their order wherever one ends."""
+    running = [run for run in runs if run.state == "running"]
+    paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
+    known = [*usual.values()] or paces
+    if not running or not known:
+        return None
+    average = fmean(known)
+    busy = [_left(run, average) for run in running]
+    return packed((usual.get(run.cell, average) for run in runs if run.state == "missing"), busy)
+
+
+def _left(run: RunStatus, average: float) -> float:
+    return max(0.0, average - (run.seconds or 0.0)) if run.remaining_seconds is None else run.remaining_seconds

@@ -1,0 +1,132 @@
+"""A few steps of a run, for its price: `probe.json` in, `result.json` out, on the device that the run will get."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sklab.data.loaders import open_loaders
+from sklab.models.numerics import LAYOUTS
+from sklab.models.zoo import build
+from sklab.records import write_whole
+from sklab.spec.probe import Probe, ProbeOrder
+from sklab.spec.run import Experiment
+from sklab.spec.train import TrainSpec
+from sklab.training.meter import peak_memory_mb
+from sklab.training.module import Classifier
+
+_WARM, _TIMED, _VAL = 2, 6, 3  # optimizer steps before the clock starts, and under it; batches of validation
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+def probe(folder: Path, device: torch.device) -> None:
+    """Train a few steps of the experiment that the order in `folder` names, and write what they took."""
+    order = ProbeOrder.model_validate_json((folder / "probe.json").read_bytes())
+    try:
+        result = _probed(order.experiment, folder, device)
+    except Exception as error:  # whatever is wrong would be wrong with the run as well
+        traceback.print_exc()
+        result = Probe(fault=(str(error).strip() or type(error).__name__).splitlines()[0])
+    write_whole(folder / "result.json", result.model_dump_json(indent=1))
+
+
+def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe:
+    """A run on several devices is probed on one, with that device's part of each batch."""
+    began = time.perf_counter()
+    asked = experiment.train
+    recipe = asked.model_copy(update={"batch_size": asked.batch_size // asked.devices, "devices": 1})
+    torch.manual_seed(0)
+    model = build(experiment.model).to(device)
+    model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
+    loaders = open_loaders(experiment.data, recipe, 0, device)
+    if recipe.compile:
+        model.compile()
+    batches, val_batches = len(loaders.train) // asked.devices, -(-len(loaders.val) // asked.devices)
+    clock = _Clock(min(batches - 1, _WARM * recipe.accumulate))
+    trainer = _trainer(recipe, len(loaders.train), clock, device, folder)
+    trainer.fit(Classifier(model, recipe, 0, len(loaders.train)), loaders.train, loaders.val)
+    return Probe(
+        epochs=recipe.epochs,
+        steps=batches,
+        val_steps=val_batches,
+        step_seconds=clock.step_seconds,
+        val_step_seconds=clock.val_step_seconds,
+        setup_seconds=clock.warm - began,
+        peak_memory_mb=peak_memory_mb(device),
+    )
+
+
+def _trainer(recipe: TrainSpec, batches: int, clock: _Clock, device: torch.device, folder: Path) -> Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.pytorch")
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        plugins=[LightningEnvironment()],
+        precision=_PRECISION[recipe.precision],
+        max_epochs=1,
+        limit_train_batches=min(batches, (_WARM + _TIMED) * recipe.accumulate),
+        limit_val_batches=_VAL,
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip_norm or None,
+        logger=False,
+        callbacks=[clock],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+class _Clock(Callback):
+    """Times the training batches after the first `unclocked`, and validation. `warm` is when these had passed."""
+
+    def __init__(self, unclocked: int) -> None:
+        self._unclocked, self._batches = unclocked, 0
+        self.warm = self._last = self._val_began = time.perf_counter()
+        self._val_last, self._val_batches = self._val_began, 0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        if batch_idx == 0 and self._unclocked == 0:
+            self.warm = self._now(pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
+        self._batches += 1
+        if self._batches == self._unclocked:
+            self.warm = self._now(pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self._last = self._val_began = self._now(pl_module)
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._val_batches += 1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self._val_last = self._now(pl_module)
+
+    @property
+    def step_seconds(self) -> float:
+        return (self._last - self.warm) / (self._batches - self._unclocked)
+
+    @property
+    def val_step_seconds(self) -> float:
+        return (self._val_last - self._val_began) / self._val_batches
+
+    def _now(self, module: LightningModule) -> float:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        return time.perf_counter()

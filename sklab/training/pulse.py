@@ -1,0 +1,67 @@
+"""Tells those who watch a run where it is, how fast and in how much memory."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sklab.machine import cpu_name
+from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.training.meter import peak_memory_mb
+
+_EVERY = 2.0  # seconds
+
+
+class PulseWriter(Callback):
+    """Writes `pulse.json` into `folder` when training starts and then every two seconds or, where steps are longer,
+    after each. Watching is no part of a run: a file that can't be written costs nothing but the sight of it."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._clock = folder / PULSE_FILE, clock
+        self._told, self._batches, self._batch_size = clock(), 0, 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loader: Any = trainer.train_dataloader
+        self._batch_size = loader.batch_size
+        self._tell(trainer, pl_module, 0, 0.0)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        self._batches += 1
+        passed = self._clock() - self._told
+        if passed >= _EVERY:
+            self._tell(trainer, pl_module, batch_idx + 1, self._batches * self._batch_size / passed)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _tell(self, trainer: Trainer, module: LightningModule, step: int, speed: float) -> None:
+        self._told, self._batches = self._clock(), 0
+        on_gpu = module.device.type == "cuda"
+        pulse = Pulse(
+            host=socket.gethostname(),
+            device_name=torch.cuda.get_device_name(module.device) if on_gpu else cpu_name(),
+            epoch=trainer.current_epoch + 1,
+            step=step,
+            steps=int(trainer.num_training_batches),
+            samples_per_second=speed,
+            peak_memory_mb=peak_memory_mb(module.device),
+        )
+        with suppress(OSError):  # not `write_whole`: no watcher is worth a flush of the disk
+            aside = self._file.with_suffix(".new")
+            aside.write_text(pulse.model_dump_json(), encoding="utf-8")
+            aside.replace(self._file)

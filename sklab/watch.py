@@ -1,0 +1,54 @@
+"""Watch a study, or the log of a run, for as long as they go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from sklab.errors import SklabError
+from sklab.records import RunFolder, StudyFolder
+from sklab.sweep.status import StudyStatus, Watcher, is_held
+from sklab.text import status_text
+
+_STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
+
+Pause = Callable[[float], None]
+
+
+def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> StudyStatus:
+    """Show how the study stands, anew every two seconds, until no runner works on it; the last that was shown."""
+    watcher = Watcher(folder)
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            status = watcher.look(time.time())
+            live.update(Text(status_text(status)), refresh=True)
+            if not status.live:
+                return status
+            pause(_STUDY_EVERY)
+
+
+def log_of(run: RunFolder) -> str:
+    """What the current attempt of a run has printed so far. Raises SklabError before it has begun."""
+    try:
+        return run.log_file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise SklabError(f"{run.path} has no log yet: the run has not begun") from error
+
+
+def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:
+    """What the run has printed and prints, piece by piece, until its process has ended."""
+    seen = ""
+    while True:
+        over = not is_held(run.path / ".lock")  # asked first, so that its last words are read
+        with suppress(SklabError):  # between two attempts there is none
+            text = log_of(run)
+            yield text.removeprefix(seen)
+            seen = text
+        if over:
+            return
+        pause(_LOG_EVERY)

@@ -1,0 +1,117 @@
+"""What runs cost: where a price comes from, how runs pack, what a budget is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklab.errors import SklabError
+from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.spec.probe import Probe
+from sklab.sweep.design import run_spec
+from sklab.sweep.load import load_sweep
+from sklab.sweep.plan import make_plan, price_left, unpriced
+from sklab.sweep.prices import hours, packed
+from sklab.text import budget_text, plan_text
+
+DURATIONS = st.lists(st.floats(0.1, 1e4), max_size=30)
+PROBE = Probe(epochs=2, steps=10, val_steps=5, step_seconds=1.0, val_step_seconds=0.2, setup_seconds=3.0)
+
+
+@pytest.fixture
+def sweep(toy_files):
+    return load_sweep(toy_files / "sweep.yaml")
+
+
+@pytest.fixture
+def study(toy_files):
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def finish(sweep, folder: StudyFolder, at: int, code, seed: int = 0, **changes) -> None:
+    folder.write_sweep(sweep)
+    cell = sweep.cells[at]
+    spec = run_spec(sweep, cell, seed)
+    order = RunOrder(key=spec.key, study=folder.path.name, cell=cell.name, spec=spec, code=code)
+    folder.run(order.key).write_order(order)
+    folder.run(order.key).write_record(RunRecord.of(order, **{"status": "complete", **changes}))
+
+
+@pytest.fixture
+def code(toy_order):
+    return toy_order().code
+
+
+def prices_of(plan) -> list:
+    return [cell.price and (cell.price.source, cell.price.seconds) for cell in plan.cells]
+
+
+def test_a_price_is_known_from_own_runs_else_from_another_study_else_from_a_probe(sweep, study, code):
+    third = sweep.cells[1].model_copy(
+        update={"name": "third", "settings": {"train.lr": 0.01}, "runs": {0: "a", 1: "b"}}
+    )
+    sweep = sweep.model_copy(update={"cells": (*sweep.cells, third)})
+    other = StudyFolder(study.path.parent / "other")
+    finish(sweep, other, 0, code, wall_seconds=99.0)
+    finish(sweep, other, 1, code, wall_seconds=30.0, peak_memory_mb=7.0)
+    finish(sweep, study, 0, code, wall_seconds=10.0)
+    assert set(unpriced(sweep, study)) == {"third"}
+    plan = make_plan(sweep, study, 1, lambda _: (1, 1), {"third": PROBE, "K3": PROBE})
+    assert prices_of(plan) == [("runs", 10.0), ("study other", 30.0), ("probe", 3 + 2 * (10 + 1))]
+    assert plan.seconds == pytest.approx(10 + 30 * 2 + 25 * 2)
+    assert "study other" in plan_text(plan)
+    assert price_left(sweep, study, 1, {"third": PROBE}).seconds == plan.seconds
+
+
+def test_a_damaged_record_elsewhere_is_no_concern_of_this_study(sweep, study, code):
+    other = StudyFolder(study.path.parent / "other")
+    finish(sweep, other, 0, code, wall_seconds=99.0)
+    other.run(sweep.cells[0].runs[0]).record_file.write_text('{"key": 1}')
+    assert prices_of(make_plan(sweep, study, 1, lambda _: (1, 1))) == [None, None]
+    assert other.run(sweep.cells[0].runs[0]).record_file.exists()
+
+
+def test_a_run_on_two_devices_takes_the_hours_of_both(sweep, study, code):
+    finish(sweep, study, 0, code, wall_seconds=3600.0)
+    tree = {**sweep.experiment, "train": {**sweep.experiment["train"], "devices": 2}}
+    doubled = sweep.model_copy(update={"experiment": tree})
+    plan = make_plan(doubled, study, 1, lambda _: (1, 1), gpu=True)
+    assert plan.device_hours == pytest.approx(2 * plan.missing)
+    assert "6.00 GPU-hours" in plan_text(plan)
+
+
+def test_a_cell_that_could_not_be_probed_says_why_and_costs_the_average_of_the_others(sweep, study):
+    plan = make_plan(sweep, study, 1, lambda _: (1, 1), {"K3": PROBE, "K3+K5 SK": Probe(fault="out of memory")})
+    assert plan.seconds == pytest.approx(4 * 25)
+    assert "no price: K3+K5 SK: out of memory" in plan_text(plan)
+
+
+@given(DURATIONS, st.lists(st.floats(0, 1e4), min_size=1, max_size=8))
+def test_packing_never_beats_its_bounds(durations, busy):
+    end = packed(durations, busy)
+    total = sum(durations) + sum(busy)
+    assert end >= max([*durations, *busy, total / len(busy)]) * (1 - 1e-9)
+    assert end <= total * (1 + 1e-9)
+
+
+@given(DURATIONS)
+def test_one_slot_takes_the_sum(durations):
+    assert packed(durations, [0.0]) == pytest.approx(sum(durations))
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90m", 1.5), ("40h", 40.0), ("2d", 48.0), ("0.5h", 0.5)])
+def test_a_budget_is_a_time(text, expected):
+    assert hours(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "40", "h", "-1h", "1 h", "40 GPU-hours", "1e3h"])
+def test_anything_else_is_refused_with_what_is_allowed(text):
+    with pytest.raises(SklabError, match="allowed: a number with m, h or d, for example 90m, 40h or 2d"):
+        hours(text)
+
+
+def test_the_verdict_names_cost_and_budget():
+    assert budget_text(52.04, "40h", over=True, gpu=True) == (
+        "what is left takes about 52.0 GPU-hours, more than the budget of 40h"
+    )

@@ -1,0 +1,125 @@
+"""A study as it is watched: running runs, what is left of them, and how the rest packs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import pytest
+
+from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.sweep.design import run_spec
+from sklab.sweep.load import load_sweep
+from sklab.sweep.status import Watcher
+from sklab.text import status_text
+
+NOW = 1_000_000.0
+HEADER = "epoch,train_loss,val_loss,val_error,lr,seconds\n"
+
+
+@pytest.fixture
+def sweep(toy_files):
+    return load_sweep(toy_files / "sweep.yaml")
+
+
+@pytest.fixture
+def study(toy_files, sweep):
+    folder = StudyFolder(toy_files / "results" / "sweep")
+    folder.write_sweep(sweep)
+    with folder.lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@pytest.fixture
+def begin(sweep, study, toy_order):
+    """Orders the run of a cell at a seed, `age` seconds ago."""
+
+    def make(at: int, seed: int, age: float = 0.0) -> RunOrder:
+        spec = run_spec(sweep, sweep.cells[at], seed)
+        order = RunOrder(key=spec.key, study="sweep", cell=sweep.cells[at].name, spec=spec, code=toy_order().code)
+        study.run(order.key).write_order(order)
+        os.utime(study.run(order.key).order_file, (NOW - age, NOW - age))
+        return order
+
+    return make
+
+
+def say(study, order, **changes) -> None:
+    """The run's pulse, at this moment."""
+    pulse = {"host": "h", "device_name": "H200", "epoch": 1, "step": 2, "steps": 4, "samples_per_second": 640.0}
+    file = study.run(order.key).path / PULSE_FILE
+    file.write_text(Pulse.model_validate({**pulse, "peak_memory_mb": 512.0, **changes}).model_dump_json())
+    os.utime(file, (NOW, NOW))
+
+
+def finish(study, order, **fields) -> None:
+    study.run(order.key).write_record(RunRecord.of(order, **{"status": "complete", **fields}))
+
+
+def test_a_running_run_is_told_with_all_that_it_says(study, begin):
+    order = begin(0, 0, age=90.0)
+    say(study, order, epoch=2, step=2)
+    study.run(order.key).metrics_file.write_text(HEADER + "1,2.0,2.0,55.5,0.1,40\n")
+    status = Watcher(study).look(NOW)
+    (run,) = status.running
+    assert (run.epoch, run.epochs, run.metric, run.attempt, run.seconds) == (1, 2, 55.5, 1, 90.0)
+    assert (run.device_name, run.samples_per_second, run.peak_memory_mb) == ("H200", 640.0, 512.0)
+    assert run.remaining_seconds == pytest.approx(20.0), "half an epoch at 40 s each"
+    shown = status_text(status)
+    assert "1/2      55.50    640  512  1m 30s   20s    H200" in shown
+    assert "0 of 4 done, 1 running, 0 failed, 3 to run; a runner is at work" in shown
+
+
+def test_what_an_earlier_attempt_said_does_not_count(study, begin):
+    order = begin(0, 0, age=-10.0)
+    say(study, order)
+    assert Watcher(study).look(NOW).running[0].device_name == ""
+
+
+def test_the_time_left_counts_what_runs_and_packs_what_does_not(study, begin):
+    finish(study, begin(0, 0), wall_seconds=100.0)
+    finish(study, begin(1, 0), wall_seconds=10.0)
+    say(study, begin(0, 1, age=50.0), epoch=2, step=0)
+    status = Watcher(study).look(NOW)
+    assert status.running[0].remaining_seconds == pytest.approx(50.0)
+    assert status.eta_seconds == pytest.approx(50.0 + 10.0), "one slot is taken, so one there is"
+    say(study, begin(1, 1, age=5.0), epoch=2, step=0)
+    assert Watcher(study).look(NOW).eta_seconds == pytest.approx(50.0), "both run: the longer decides"
+
+
+def test_a_run_that_has_said_nothing_takes_what_the_others_took(study, begin):
+    finish(study, begin(0, 0), wall_seconds=100.0)
+    begin(1, 0, age=30.0)
+    assert Watcher(study).look(NOW).eta_seconds == pytest.approx(70.0 + 2 * 100.0)
+
+
+def test_nothing_is_expected_before_anything_is_known_or_without_a_runner(study, begin, sweep):
+    begin(0, 0)
+    assert Watcher(study).look(NOW).eta_seconds is None
+    finish(study, begin(0, 0), wall_seconds=100.0)
+    study.lock_file.unlink()
+    study.lock_file.touch()
+    assert Watcher(study).look(NOW).eta_seconds is None
+
+
+def test_ended_runs_are_told_to_machines_and_failures_to_all(study, begin):
+    finish(study, begin(0, 0), last={"val_error": 12.5}, epochs=2)
+    finish(study, begin(1, 0), status="failed", failure="oom", reason="CUDA out of memory")
+    status = Watcher(study).look(NOW)
+    by_state = {run.state: run for run in status.runs}
+    assert (by_state["complete"].metric, by_state["complete"].log) == (12.5, "")
+    assert len(status.runs) == 4
+    assert "failed: K3+K5 SK, seed 0 (oom): CUDA out of memory; log: " in status_text(status)
+
+
+def test_a_watcher_reads_what_is_over_for_good_once_and_sees_what_is_new(study, begin):
+    watcher = Watcher(study)
+    first, second = begin(0, 0), begin(1, 0)
+    finish(study, first)
+    finish(study, second, status="failed", failure="code", reason="boom")
+    assert watcher.look(NOW).done == 1
+    study.run(first.key).record_file.unlink()
+    finish(study, second)
+    assert watcher.look(NOW).done == 2

@@ -1,0 +1,98 @@
+"""`--budget`, `--probe` and the commands for watching, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from sklab import cli
+from sklab.cli import main
+from sklab.records import StudyFolder
+from sklab.spec.probe import Probe
+
+
+@pytest.fixture
+def here(toy_files, monkeypatch):
+    monkeypatch.chdir(toy_files)
+    return toy_files
+
+
+@pytest.fixture
+def dear(monkeypatch):
+    """Every run takes an hour; four of them are to be trained."""
+    hour = Probe(epochs=1, setup_seconds=3600.0, peak_memory_mb=100.0)
+    monkeypatch.setattr(cli, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+
+
+@pytest.mark.usefixtures("dear")
+def test_what_is_too_dear_is_refused_and_nothing_is_started(here, capsys):
+    assert main(["sweep", "sweep.yaml", "--no-wandb", "--budget", "210m"]) == 2
+    told = capsys.readouterr().err
+    assert "what is left takes about 4.00 " in told
+    assert "more than the budget of 210m" in told
+    assert "nothing was started" in told
+    assert not (here / "results" / "sweep" / "runs").exists()
+
+
+@pytest.mark.usefixtures("dear")
+@pytest.mark.parametrize(("answer", "started"), [("y\n", True), ("\n", False), ("", False)])
+def test_at_a_terminal_the_user_decides(here, monkeypatch, answer, started):
+    asked = []
+    monkeypatch.setattr(cli, "_run", lambda *_: asked.append(1) or 0)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: answer, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["sweep", "sweep.yaml", "--budget", "1h"]) == (0 if started else 2)
+    assert bool(asked) == started
+
+
+@pytest.mark.usefixtures("dear")
+def test_what_is_within_the_budget_starts(here, monkeypatch):
+    monkeypatch.setattr(cli, "_run", lambda *_: 0)
+    assert main(["sweep", "sweep.yaml", "--budget", "4h"]) == 0
+
+
+@pytest.mark.usefixtures("dear")
+def test_a_plan_says_how_it_stands_to_the_budget(here, capsys):
+    assert main(["plan", "sweep.yaml", "--probe", "--budget", "1d"]) == 0
+    assert main(["plan", "sweep.yaml", "--probe", "--budget", "1h", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert "within the budget of 1d" in shown.err
+    assert '"source": "probe"' in shown.out
+
+
+def test_a_plan_without_any_price_keeps_to_no_budget(here, capsys):
+    assert main(["plan", "sweep.yaml", "--budget", "1h", "--differences"]) == 2
+    shown = capsys.readouterr()
+    assert "has no price" in shown.err
+    assert 'K3+K5 SK: model.attention: "none" -> "sk"' in shown.out
+
+
+def test_a_faulty_budget_is_told_before_anything_is_probed(here, capsys):
+    assert main(["sweep", "sweep.yaml", "--budget", "cheap"]) == 2
+    assert "--budget: found 'cheap'" in capsys.readouterr().err
+    assert not (here / "results").exists()
+
+
+def test_a_probe_prices_a_plan_and_finished_runs_take_its_place(here, capsys):
+    assert main(["plan", "sweep.yaml", "--probe", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [cell["fault"] for cell in plan["cells"]] == ["", ""]
+    assert [cell["price"]["source"] for cell in plan["cells"]] == ["probe", "probe"]
+    assert 0 < plan["seconds"] < 600
+    assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1", "--budget", "10h"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "sweep.yaml", "--seeds", "3", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [cell["price"]["source"] for cell in plan["cells"]] == ["runs", "runs"]
+    assert plan["change"]["seeds_added"] == [1, 2]
+    assert plan["confounds"] == []
+
+    (key, *_) = StudyFolder(here / "results" / "sweep").records()
+    assert main(["logs", key]) == 0
+    assert main(["logs", f"sweep/{key}", "--follow"]) == 0
+    assert main(["status", "sweep", "--watch"]) == 0
+    assert "2 of 2 done" in capsys.readouterr().out
+    assert main(["logs", "nothing"]) == 2
