@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,22 +15,44 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
+from sklab.report.bibliography import bibtex
+from sklab.report.changes import changes
 from sklab.report.columns import DAGGER, Column, columns, fixed, metric_digits, metric_unit
-from sklab.report.escape import clean, markdown
+from sklab.report.escape import clean, markdown, tex
 from sklab.report.plain import gap, headings, table_csv, table_markdown, table_tex
 from sklab.report.provenance import origins
 from sklab.report.style import Drawing, inline
+from sklab.report.tail import Tails
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, str]:
-    """All text files of the report by name. The same table and drawings make the same text."""
-    context = _context(table, drawings)
+@dataclass(frozen=True)
+class Section:
+    """Figures under one heading, by their names."""
+
+    title: str
+    names: tuple[str, ...]
+
+
+# The headings of the figures, in their order; what no study has numbers for is left out.
+_SECTIONS = (
+    Section("Cost against error", ("error_params", "error_macs")),
+    Section("Learning curves", ("curves",)),
+)
+_FAILURES = 100  # listed one by one
+_NO_TAILS: Tails = {}
+
+
+def render(table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS) -> dict[str, str]:
+    """All text files of the report by name. The same table, drawings and ends of logs make the same text."""
+    context = _context(table, drawings, tails)
     return {
         "table.csv": table_csv(table),
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
+        "references.bib": bibtex(table),
+        "report.tex": _environment(autoescape=False).get_template("report.tex.j2").render(context),
         "report.md": _environment(autoescape=False).get_template("report.md.j2").render(context),
         "report.html": _environment(autoescape=True).get_template("report.html.j2").render(context),
     }
@@ -38,18 +61,19 @@ def render(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, str]:
 def _environment(*, autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=autoescape,  # noqa: S701  # off for Markdown only, which has its own filter
+        autoescape=autoescape,  # noqa: S701  # off for Markdown and LaTeX, which have filters of their own
         undefined=jinja2.StrictUndefined,
         finalize=_one_line if autoescape else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(md=markdown, path=_path, settings=_settings, inline=_inline, hang=_hang, kind=_kind)
+    environment.filters.update(md=markdown, tex=tex, path=_path, settings=_settings, inline=_inline, hang=_hang)
+    environment.filters.update(kind=_kind, lines=_lines)
     return environment
 
 
-def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any]:
+def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) -> dict[str, Any]:
     shown = columns(table)
     distinct, made = origins(table)
     return {
@@ -58,7 +82,14 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "columns": shown,
         "gap": gap(shown),
         "headings": headings(shown),
-        "drawings": drawings,
+        "drawings": {drawing.name: drawing for drawing in drawings},
+        "sections": _SECTIONS,
+        "tails": tails,
+        "changes": changes(table),
+        "numbers": {row.name: number for number, row in enumerate(table.rows, start=1)},
+        "failures": [(row, run) for row in table.rows for run in row.runs if run.state in ("failed", "diverged")],
+        "shown_failures": _FAILURES,
+        "bibtex": escape(bibtex(table)),
         "origins": distinct,
         "made": made,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
@@ -67,6 +98,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),
         "table_markdown": table_markdown(table),
+        "table_tex": table_tex(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
     }
 
@@ -84,6 +116,11 @@ def _path(key: str) -> str:
 def _settings(row: Row) -> str:
     """What a cell changes in the experiment."""
     return "; ".join(f"{path} = {json.dumps(value)}" for path, value in row.settings.items()) or "nothing"
+
+
+def _lines(lines: Sequence[str]) -> Markup:
+    """Lines as they are, indentation and all."""
+    return Markup("\n").join(lines)
 
 
 def _inline(drawing: Drawing) -> Markup:
