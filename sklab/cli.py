@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
-    from sklab.records import StudyFolder
+    from sklab.records import RunFolder, StudyFolder
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
 
 _COMPLETE, _SOME_FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
+_LARGEST_SCALE = 8.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -205,6 +207,59 @@ def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str
     return _SOME_FAILED if failed else _COMPLETE
 
 
+def _analyze(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from sklab.analysis.findings import findings
+    from sklab.machine import find_gpus
+    from sklab.text import behaviour_text
+    from sklab.training.analyze import analyze_all
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    runs, baseline = _runs_of(options)
+    device = "cuda" if find_gpus() else "cpu"
+    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, say)
+    found = findings(analyses, baseline)
+    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else behaviour_text(found))
+    return _COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else _SOME_FAILED
+
+
+def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
+    """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
+    from sklab.analysis.findings import runs_by_cell
+    from sklab.records import find_run
+
+    study = _study(options.target, options)
+    if study.sweep_file.exists():
+        sweep = study.read_sweep()
+        return runs_by_cell(study, sweep), sweep.baseline
+    run = find_run(options.target, options.results)
+    return {run.read_order().cell: [run]}, ""
+
+
+def _data(texts: list[str]) -> dict[str, object]:
+    """The `--data key=value` options, values read as YAML."""
+    from sklab.sweep.yamltree import parse
+
+    pairs = _pairs(texts, "--data", "val_size=4000")
+    return {key: parse(value, "--data", (key,)).tree for key, value in pairs.items()}
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        scales = ()
+    rising = all(smaller < larger for smaller, larger in pairwise((*scales, _LARGEST_SCALE + 1)))  # a NaN is not
+    if scales[:1] != (1.0,) or not rising or scales[-1] > _LARGEST_SCALE:
+        allowed = f"rising numbers from 1.0 up to {_LARGEST_SCALE:g}, for example 1.0,1.5,2.0"
+        raise SklabError(f"--scales: found {text!r}; allowed: {allowed}")
+    return scales
+
+
 def _load(options: argparse.Namespace) -> Sweep:
     from sklab.sweep.load import load_sweep
     from sklab.sweep.toy import toy
@@ -216,10 +271,14 @@ def _load(options: argparse.Namespace) -> Sweep:
 
 def _overrides(options: argparse.Namespace) -> dict[str, str]:
     """The `--set path=value` options as a mapping. Raises SklabError for one without a value."""
-    pairs = {text: text.partition("=") for text in options.set}
+    return _pairs(options.set, "--set", "train.epochs=2")
+
+
+def _pairs(texts: list[str], option: str, example: str) -> dict[str, str]:
+    pairs = {text: text.partition("=") for text in texts}
     for text, (path, equals, _) in pairs.items():
         if not (path and equals):
-            raise SklabError(f"--set: found {text!r}; allowed: path=value, for example train.epochs=2")
+            raise SklabError(f"{option}: found {text!r}; allowed: path=value, for example {example}")
     return {path: value for path, _, value in pairs.values()}
 
 
@@ -281,6 +340,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
     _add_results(evaluate)
     _add_json(evaluate)
+    analyze = command("analyze", _analyze, "say what the SK units of finished runs do, and what their stages see")
+    analyze.add_argument("target", metavar="STUDY|RUN", help="a study or its folder; or a run as for evaluate")
+    text = "settings of the data set instead of the runs', for example val_size=4000; with a name, of another set"
+    analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
+    text = "how much objects are enlarged (default: %(default)s)"
+    analyze.add_argument("--scales", default="1.0,1.25,1.5,1.75,2.0", metavar="A,B,...", help=text)
+    _add_results(analyze)
+    _add_json(analyze)
     _add_json(command("models", _models, "list the networks with their parameters and multiply-accumulates"))
     doctor = command("doctor", _doctor, "print versions and devices; with a sweep, check its arithmetic and data")
     _add_sweep_file(doctor, needed=False)

@@ -15,16 +15,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
 
 from sklab.errors import DamagedRecordError, SklabError
+from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.data import AnyData
 from sklab.spec.run import RunSpec
 from sklab.spec.sweep import Metric, Sweep
 from sklab.spec.values import Seq, Value
+
+V = TypeVar("V", bound=Value)
 
 Status = Literal["complete", "diverged", "failed"]
 FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
@@ -167,6 +170,16 @@ class RunFolder:
         """The weights that the last epoch was evaluated with, of a complete run; runs of sklab 0.1.0 have none."""
         return self.path / "weights.pt"
 
+    @property
+    def attention_file(self) -> Path:
+        """The attention of the SK units in the last epoch's evaluation; a network without any leaves none."""
+        return self.path / "attention.json"
+
+    @property
+    def analysis_file(self) -> Path:
+        """What `sklab analyze` found."""
+        return self.path / "analysis.json"
+
     def evaluation_file(self, size: int) -> Path:
         return self.path / f"evaluation-{size}.json"
 
@@ -214,6 +227,14 @@ class RunFolder:
             self._set_record_aside()
             return None
 
+    def read_attention(self) -> AttentionSummary | None:
+        """The attention of the final evaluation, or None where there is no file. Raises DamagedRecordError."""
+        return _read_optional(self.attention_file, AttentionSummary)
+
+    def read_analysis(self) -> Analysis | None:
+        """What `sklab analyze` found, or None where there is no file. Raises DamagedRecordError."""
+        return _read_optional(self.analysis_file, Analysis)
+
     def _set_record_aside(self) -> None:
         aside = self.record_file.with_suffix(".damaged")
         self.record_file.replace(aside)
@@ -232,8 +253,10 @@ class RunFolder:
         return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
 
     def begin_attempt(self) -> None:
-        """Move what an earlier attempt left into `attempts/<its number>/`; its weights and evaluations are dropped."""
-        for file in (self.weights_file, *self.path.glob("evaluation-*.json")):
+        """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
+        read off them."""
+        read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file)
+        for file in (self.weights_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:
@@ -327,6 +350,16 @@ def collector_paused() -> Iterator[None]:
 # The C versions are ten times faster on a study of thousands of cells and just as safe.
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def _read_optional(file: Path, kind: type[V]) -> V | None:
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        remedy = "delete it; `sklab analyze` tells of kept weights anew"
+        raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {error}\n{remedy}") from error
 
 
 def _is_torn(error: ValidationError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.machine import installed
@@ -13,6 +13,11 @@ from sklab.progress import duration
 from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
 from sklab.sweep.plan import Plan, StudyStatus
+
+if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
+    from sklab.analysis.attention import Trend
+    from sklab.analysis.fields import FieldSize
+    from sklab.analysis.findings import CellFindings
 
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
 
@@ -111,6 +116,38 @@ def findings_text(result: CheckResult) -> str:
     ]
     header = ("", "dtype", "format", "output", "weight grad", "input grad", "convolution")
     return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"
+
+
+def behaviour_text(findings: Iterable[CellFindings]) -> str:
+    """How each unit's attention follows scale, and what each stage sees, per cell."""
+    trends = [
+        (f"{each.cell}: {trend.unit}", against, str(trend.n), *_trend_numbers(trend), trend.role, trend.verdict)
+        for each in findings
+        for against, of_cell in (("object", each.by_object), ("enlargement", each.by_enlargement))
+        for trend in of_cell
+    ]
+    fields = [
+        (f"{each.cell}: {field.stage}", str(field.n), *_field_numbers(field))
+        for each in findings
+        for field in each.fields
+    ]
+    slopes = ("unit", "slope against", "n", "large - small", "expected kernel", "", "verdict")
+    sides = ("stage", "n", "effective field, px", "theoretical", "minus baseline's")
+    return "\n\n".join([*([aligned(slopes, trends)] if trends else []), aligned(sides, fields)])
+
+
+def _trend_numbers(trend: Trend) -> tuple[str, str]:
+    difference = "" if trend.difference is None else _plus_minus(trend.difference, trend.difference_half, 4)
+    return difference, _plus_minus(trend.kernel, trend.kernel_half, 4)
+
+
+def _field_numbers(field: FieldSize) -> tuple[str, str, str]:
+    difference = "" if field.difference is None else _plus_minus(field.difference, field.difference_half, 1)
+    return _plus_minus(field.side, field.half, 1), str(field.theoretical), difference
+
+
+def _plus_minus(value: float, half: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

@@ -19,7 +19,7 @@ EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 CELLS = {
     "kernels": 11, "dilation_groups": 5, "reduction": 12, "paths": 4, "search": 1,
-    "imagenet_models": 6, "capacity": 5, "lightweight": 6, "cifar": 5, "cifar100": 5,
+    "imagenet_models": 6, "capacity": 5, "lightweight": 6, "cifar": 5, "cifar100": 5, "scale": 3,
 }  # fmt: skip
 # The branches of a light network are depthwise: they have no groups to vary.
 # Images of one size only can't be evaluated at 320 pixels.
@@ -28,7 +28,7 @@ MISFITS = {
     ("search", "shufflenet_imagenet"): "groups",
     **{
         ("imagenet_models", small): "image size 320 is not possible; allowed: 32"
-        for small in ("quickstart", "sknet29_cifar10", "sknet29_cifar100")
+        for small in ("quickstart", "scale", "sknet29_cifar10", "sknet29_cifar100")
     },
 }
 FITTING = [(s, e) for s in SWEEPS for e in EXPERIMENTS if (s.stem, e.stem) not in MISFITS]

@@ -45,7 +45,7 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Loaders:
-    """The loaders of a run on one device. `val_extras[name][i]` belongs to the i-th image that `val` gives.
+    """The loaders of a run on one device. `val_labels[i]` and `val_extras[name][i]` belong to the i-th image of `val`.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
     """
@@ -53,6 +53,7 @@ class Loaders:
     train: Loader
     val: Loader
     classes: tuple[str, ...]
+    val_labels: NDArray[np.int64]
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     skipped_images: int = 0
 
@@ -75,20 +76,23 @@ def open_loaders(
     normalise = Normalise(spec, train, device)
     each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
-        case ArraySplit() as ours, ArraySplit() as all_held_out:
-            held_out = _part_of_arrays(all_held_out, share)
+        case ArraySplit() as ours, ArraySplit() as held_out:
+            part = _part_of_arrays(held_out, share)
             return Loaders(
                 TrainArrays(ours, train, seed, normalise, device, share),
-                ValArrays(held_out, each, normalise, device),
+                ValArrays(part, each, normalise, device),
                 splits.classes,
-                held_out.extras,
+                part.labels,
+                part.extras,
                 len(splits.skipped),
             )
         case FileSplit() as ours, FileSplit() as held_out_files:
+            part_of_files = _part_of_files(held_out_files, share)
             return Loaders(
                 TrainFiles(ours, spec.image_size, train, seed, normalise, device, share),
-                ValFiles(_part_of_files(held_out_files, share), spec.image_size, each, normalise, device),
+                ValFiles(part_of_files, spec.image_size, each, normalise, device),
                 splits.classes,
+                part_of_files.labels,
                 skipped_images=len(splits.skipped),
             )
         case _:

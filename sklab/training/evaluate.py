@@ -25,13 +25,12 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its data set
     can't have this size, or when the data are missing.
     """
-    record, device = _complete(folder), torch.device(device_type)
+    record, device = complete_record(folder), torch.device(device_type)
     experiment = record.spec.experiment
     data = folder.read_order().spec.experiment.data
     data = data.at_size(data.image_size if size is None else size)
-    if device_type == "cpu" and record.hardware is not None:
-        torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
-    network = _network(folder, record, device)
+    use_threads_of(record, device)
+    network = kept_network(folder, record, device)
     scores, half = Scores(), AUTOCAST.get(experiment.train.precision)
     with torch.inference_mode(), torch.autocast(device_type, half, enabled=half is not None):
         for images, labels in open_loaders(data, experiment.train, record.spec.seed, device).val:
@@ -87,16 +86,25 @@ def evaluate_study(
             yield record, error
 
 
-def _complete(folder: RunFolder) -> RunRecord:
+def complete_record(folder: RunFolder) -> RunRecord:
+    """The record of a complete run. Raises SklabError for any other."""
     record = folder.read_record()
     if record is None or record.status != "complete":
         state = "has not ended" if record is None else record.status
-        raise SklabError(f"{folder.path}: the run is not complete ({state}); only complete runs can be evaluated")
+        raise SklabError(
+            f"{folder.path}: the run is not complete ({state}); only complete runs can be evaluated or analysed"
+        )
     return record
 
 
-def _network(folder: RunFolder, record: RunRecord, device: torch.device) -> nn.Module:
-    """The run's network with its kept weights, in eval mode."""
+def use_threads_of(record: RunRecord, device: torch.device) -> None:
+    """Compute with as many threads as the run did, where they decide the last bits."""
+    if device.type == "cpu" and record.hardware is not None:
+        torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
+
+
+def kept_network(folder: RunFolder, record: RunRecord, device: torch.device) -> nn.Module:
+    """The run's network with its kept weights, in eval mode. Raises SklabError where they can't be had."""
     network = build(record.spec.experiment.model)
     try:
         network.load_state_dict(torch.load(folder.weights_file, map_location="cpu", weights_only=True))

@@ -27,7 +27,6 @@ class Meter(Callback):
     """
 
     def __init__(self, file: Path) -> None:
-        self.folder = file.parent
         self._file = file
         self._began = 0.0
         self._samples_per_epoch = 0

@@ -10,10 +10,12 @@ import time
 import traceback
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
@@ -28,6 +30,7 @@ from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
+from sklab.training.attention import AttentionMeter
 from sklab.training.group import largest, strategy
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
@@ -68,7 +71,7 @@ def _train(order: RunOrder, folder: RunFolder, device: torch.device, share: Shar
     meter = Meter(folder.metrics_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
-        network = _fit(order, meter, logger, device, share)
+        network = _fit(order, folder, meter, logger, device, share)
         if share.rank == 0:
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete"}
@@ -85,8 +88,10 @@ def _times(started: str, clock: float) -> dict[str, Any]:
     return {"started": started, "ended": now(), "wall_seconds": time.perf_counter() - clock}
 
 
-def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device, share: Share) -> nn.Module:
-    """Train; the network as it was evaluated last."""
+def _fit(
+    order: RunOrder, folder: RunFolder, meter: Meter, logger: Logger | None, device: torch.device, share: Share
+) -> nn.Module:
+    """Train; the network as it was evaluated last, with its attention written down."""
     experiment, seed = order.spec.experiment, order.spec.seed
     recipe = experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":
@@ -102,7 +107,10 @@ def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.dev
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    _trainer(recipe, batches, meter, logger, device, share).fit(classifier, loaders.train, loaders.val)
+    watching: list[Callback] = [meter] if share.rank == 0 else []
+    if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
+        watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
+    _trainer(recipe, batches, watching, logger, device, share, folder.path).fit(classifier, loaders.train, loaders.val)
     meter.peak_memory = largest(peak_memory_mb(device), device)
     return classifier.evaluated
 
@@ -118,7 +126,13 @@ def _whole_steps(batches: int, recipe: TrainSpec) -> int:
 
 
 def _trainer(
-    recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device, share: Share
+    recipe: TrainSpec,
+    batches: int,
+    watching: list[Callback],
+    logger: Logger | None,
+    device: torch.device,
+    share: Share,
+    folder: Path,
 ) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
@@ -127,19 +141,20 @@ def _trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
         strategy=strategy(share),
+        plugins=[LightningEnvironment()] if share.world == 1 else [],  # a cluster's may be in sight: not its business
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
-        callbacks=[meter] if share.rank == 0 else [],
+        callbacks=watching,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        default_root_dir=meter.folder,
+        default_root_dir=folder,
     )
 
 

@@ -1,0 +1,168 @@
+"""From `attention.json` and `analysis.json` to numbers: what the branches' shares say, and whether it holds over seeds.
+
+Two measures of the same shares: the difference "large kernel minus small kernel" where a unit has two branches (paper,
+section 5), and for any number of branches the expected kernel, the mean of the branches' windows D (k - 1) + 1 with
+their shares as weights. With two branches, one follows from the other by a straight line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sklab.analysis.stats import Estimate, FloatArray, mean_interval
+from sklab.spec.analysis import Analysis, Unit, UnitAnalysis, UnitSummary
+
+Against = Literal["object", "enlargement"]
+Measure = Literal["difference", "kernel"]
+Verdict = Literal["rises", "flat", "falls", "cannot tell"]
+
+# The largest trend that counts as none: when the scale grows by 1 (the object doubles, from 1 to 2), at most a
+# hundredth of the attention moves from the smallest kernel to the largest. The difference then moves by 0.02.
+MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a unit's attention follows the scale of objects, over `n` runs of one cell (its seeds).
+
+    kernel, kernel_half          slope of the expected kernel, pixels per 1.0 of scale: mean over seeds and half width
+                                 of its 95 % t interval (None for n < 2)
+    difference, difference_half  the same of large minus small; None unless there are two branches
+    margin                       what counts as no slope of the expected kernel: MARGIN * (largest - smallest window)
+    verdict                      `flat` where the whole interval lies within +- margin, else `rises` or `falls` where
+                                 it excludes 0, else `cannot tell`
+    role                         `low`, `middle`, `high` or ""
+    """
+
+    unit: str
+    role: str
+    n: int
+    kernel: float
+    kernel_half: float | None
+    difference: float | None
+    difference_half: float | None
+    margin: float
+    verdict: Verdict
+
+
+def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
+    """One trend per unit with different kernels. `runs` are the runs of one cell, one per seed."""
+    slopes = {unit.name: [_slopes(run, at, against) for run in runs] for at, unit in enumerate(runs[0].units)}
+    roles = _roles(runs[0].chosen)
+    return tuple(
+        _trend(unit, roles.get(unit.name, ""), np.array(slopes[unit.name]))
+        for unit in runs[0].units
+        if len(set(unit.kernels)) > 1 and slopes[unit.name][0]
+    )
+
+
+def _roles(chosen: Sequence[str]) -> dict[str, str]:
+    names = ("low", "middle", "high") if len(chosen) == 3 else ("low", "high")
+    return dict(zip(chosen, names, strict=False))
+
+
+def _slopes(run: Analysis, at: int, against: Against) -> Sequence[float]:
+    """[branch]: slopes of the shares, nothing where they are not known."""
+    unit = run.units[at]
+    if against == "object":
+        return unit.slope
+    if len(run.enlargements) < 2:
+        return ()
+    fitted = np.polynomial.polynomial.polyfit(run.enlargements, np.array(unit.mean), 1)
+    return [float(slope) for slope in fitted[1]]
+
+
+def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
+    """`slopes` [seed, branch]."""
+    kernel = mean_interval(expected_kernel(slopes, unit.kernels))
+    large = large_minus_small(slopes, unit.kernels)
+    difference = mean_interval(large) if large is not None else None
+    margin = MARGIN * (max(unit.kernels) - min(unit.kernels))
+    return Trend(
+        unit=unit.name,
+        role=role,
+        n=int(kernel.n),
+        kernel=float(kernel.mean),
+        kernel_half=_number(kernel.half),
+        difference=None if difference is None else float(difference.mean),
+        difference_half=None if difference is None else _number(difference.half),
+        margin=margin,
+        verdict=verdict(float(kernel.mean), float(kernel.half), margin),
+    )
+
+
+def verdict(slope: float, half: float, margin: float) -> Verdict:
+    """What an interval `slope` +- `half` says. NaN for `half` says nothing.
+
+    `flat` goes before `rises` and `falls`: a slope that is not 0 but surely smaller than the margin is called flat.
+    """
+    if math.isnan(half):
+        return "cannot tell"
+    if abs(slope) + half <= margin:
+        return "flat"
+    if abs(slope) > half:
+        return "rises" if slope > 0 else "falls"
+    return "cannot tell"
+
+
+def large_minus_small(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArray | None:
+    """[...]: the larger kernel's share (or slope) minus the smaller one's, of `shares` [..., branch].
+
+    None unless there are two branches of different windows.
+    """
+    if len(kernels) != 2 or kernels[0] == kernels[1]:
+        return None
+    both = np.asarray(shares, dtype=np.float64)
+    large = int(np.argmax(kernels))
+    return np.asarray(both[..., large] - both[..., 1 - large])
+
+
+def expected_kernel(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArray:
+    """[...]: the sum over branches of share times window, of `shares` [..., branch]; pixels a side."""
+    return np.asarray(np.asarray(shares, dtype=np.float64) @ np.asarray(kernels, dtype=np.float64))
+
+
+def measured(shares: npt.ArrayLike, kernels: Sequence[int], measure: Measure) -> FloatArray | None:
+    """[...]: `large_minus_small` or `expected_kernel` of `shares` [..., branch]."""
+    return (large_minus_small if measure == "difference" else expected_kernel)(shares, kernels)
+
+
+def levels(runs: Sequence[Analysis], measure: Measure) -> dict[str, Estimate]:
+    """By unit, the measure at each enlargement: mean and interval over the runs of one cell, arrays [enlargement].
+
+    Units that have no such measure are left out.
+    """
+    shares = {unit.name: np.array([run.units[at].mean for run in runs]) for at, unit in enumerate(runs[0].units)}
+    found = {unit.name: measured(shares[unit.name], unit.kernels, measure) for unit in runs[0].units}
+    return {name: mean_interval(values.T) for name, values in found.items() if values is not None}
+
+
+def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin", "nothing"]) -> FloatArray:
+    """[branch, class or bin], or [branch] with `nothing`: the means of `unit` over all other images.
+
+    `counts` is the summary's. NaN where there is no image.
+    """
+    weight = np.asarray(counts, dtype=np.float64)
+    sums = np.nan_to_num(np.array(unit.mean, dtype=np.float64)) * weight
+    kept = {"class": "mcb->mc", "bin": "mcb->mb", "nothing": "mcb->m"}[keep]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.einsum(kept, sums) / np.einsum(kept, np.broadcast_to(weight, sums.shape)))
+
+
+def by_class(unit: UnitAnalysis, enlargement: int, measure: Measure) -> FloatArray | None:
+    """[class]: the measure of each class at the enlargement of this number; None where the unit has no such measure."""
+    if not unit.by_class:
+        return None
+    shares = np.array(unit.by_class[enlargement], dtype=np.float64).T
+    return measured(shares, unit.kernels, measure)
+
+
+def _number(value: npt.ArrayLike) -> float | None:
+    number = float(np.asarray(value))
+    return None if math.isnan(number) else number

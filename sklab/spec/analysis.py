@@ -1,0 +1,144 @@
+"""What a network was seen to do, as values: `attention.json` and `analysis.json` of a run.
+
+The numbers are a branch's share of the attention, as it stands: what compares branches (the difference between the
+large kernel and the small one, the expected kernel) follows from them in `sklab.analysis.attention`. Shares are
+rounded to six significant digits.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sklab.spec.data import AnyData
+from sklab.spec.values import Seq, Value
+
+THRESHOLD = 1 - 0.9545  # of the largest gradient: what counts as inside an effective receptive field (Luo et al., 2016)
+FIELD_IMAGES = 64  # images that an effective receptive field is averaged over, at most
+
+
+class Unit(Value):
+    """An SK convolution with attention, in forward order.
+
+    name      `SK_2_3`; the path of the convolution where a unit holds several, or the network names none
+    kernels   per branch, the side of the window that it sees: D (k - 1) + 1 pixels of the unit's input
+    channels  C
+    """
+
+    name: str
+    kernels: Seq[int]
+    channels: int
+
+
+class UnitSummary(Unit):
+    """Attention of a unit in a run's final evaluation; a number per image is the mean over its channels.
+
+    mean    [branch][class][bin] over images; None where there is none
+    spread  [branch][class][bin]: standard deviation over images (divisor n)
+    slope   [branch]: least-squares slope against the objects' scale, over all images; empty where no scale is known
+    """
+
+    mean: Seq[Seq[Seq[float | None]]]
+    spread: Seq[Seq[Seq[float | None]]]
+    slope: Seq[float] = ()
+
+
+class Sample(Value):
+    """The attention that one validation image gets.
+
+    image        its place in the validation set, from 0
+    scale        the scale of its object, where the data set knows it
+    enlargement  what it was enlarged by around its centre (1: as it is)
+    weights      by unit, [branch][channel]
+    """
+
+    image: int = Field(ge=0)
+    label: int = Field(ge=0)
+    scale: float | None = None
+    enlargement: float = 1.0
+    weights: dict[str, Seq[Seq[float]]]
+
+
+class AttentionSummary(Value):
+    """`attention.json`: the attention of every SK unit in the final evaluation, of the weights that are kept.
+
+    scale_edges  of the bins of object scale, one more than there are bins, equally wide from the smallest object of
+                 the validation set to the largest; empty where no scale is known (then all is one bin)
+    counts       [class][bin]: images
+    samples      the images of the smallest, the median and the largest object; where no scale is known the first, the
+                 middle and the last image
+    """
+
+    key: str
+    images: int
+    classes: Seq[str]
+    scale_edges: Seq[float] = ()
+    counts: Seq[Seq[int]]
+    units: Seq[UnitSummary]
+    samples: Seq[Sample]
+
+
+class UnitAnalysis(Unit):
+    """Attention of a unit over the validation images, enlarged more and more.
+
+    mean, spread  [enlargement][branch], over images as in UnitSummary
+    by_class      [enlargement][branch][class]: means; None for a class without images. Empty for units that are not
+                  among `Analysis.chosen`
+    slope         [branch]: as in UnitSummary, of the images as they are
+    """
+
+    mean: Seq[Seq[float]]
+    spread: Seq[Seq[float]]
+    by_class: Seq[Seq[Seq[float | None]]] = ()
+    slope: Seq[float] = ()
+
+
+class ReceptiveField(Value):
+    """What a stage's centre sees: the gradient of its activation by the input, averaged (Luo et al., NeurIPS 2016).
+
+    The map is the mean over `Analysis.field_images` images of the absolute gradient of the channels' mean at the
+    centre of the stage's output, summed over the colours, at float32. Inside is what exceeds `THRESHOLD` of its
+    largest value. The attention's own path, which sees the whole image, is part of the gradient.
+
+    stage          the stage's last unit
+    theoretical    side of the window that the convolutions and poolings allow, attention's pooling left out; it may be
+                   larger than the image
+    area           pixels inside
+    height, width  of the box around them
+    major, minor   standard deviations of the map along its principal axes, in pixels
+    map            [row][column] of the largest value, averaged down to at most 32 x 32
+    """
+
+    stage: str
+    theoretical: int
+    area: int
+    height: int
+    width: int
+    major: float
+    minor: float
+    map: Seq[Seq[float]]
+
+
+class Analysis(Value):
+    """`analysis.json`: what `sklab analyze` computes from a run's kept weights.
+
+    data          as analysed, which may be more than the run was evaluated on
+    enlargements  the centre 1 / e of each side is cut out of the network's input and resized back (bilinear)
+    chosen        a low, a middle and a high unit: the last of the first, the middle and the last stage
+    samples       two images at three enlargements, in the chosen units
+
+    A network without SK attention has no units, but it has receptive fields.
+    """
+
+    key: str
+    seed: int
+    data: AnyData
+    images: int
+    enlargements: Seq[float]
+    classes: Seq[str]
+    chosen: Seq[str]
+    units: Seq[UnitAnalysis]
+    samples: Seq[Sample]
+    fields: Seq[ReceptiveField]
+    field_images: int
+    device: str
+    torch: str
