@@ -122,6 +122,15 @@ def _report(options: argparse.Namespace) -> int:
     return _COMPLETE
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from sklab.report import side_by_side
+
+    found = side_by_side.compare({name: _study(name, options).path for name in options.studies})
+    told = {"text": side_by_side.terminal, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
+    print(told[options.form](*found))
+    return _COMPLETE
+
+
 def _show_table(folder: StudyFolder, *, write: bool) -> Path | None:
     """Print the study's table, from the records; with `write`, rebuild its files and return the report's path."""
     from sklab.report import build
@@ -329,6 +338,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(status)
     _add_study(command("table", _table, "print a study's table"))
     _add_study(command("report", _report, "rebuild a study's table files, figures and report from its records"))
+    compare = command("compare", _compare, "put studies side by side, cell by cell, with the first as the reference")
+    compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study, or its folder")
+    _add_results(compare)
+    forms = compare.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="print Markdown")
+    forms.add_argument("--json", action="store_const", dest="form", const="json", help="print JSON, for machines")
+    compare.set_defaults(form="text")
     train = command("train", _train, "train one experiment once")
     train.add_argument("file", type=Path, metavar="EXPERIMENT", help="an experiment file")
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")

@@ -26,7 +26,7 @@ class Change:
 
 def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
     """For each other cell than the baseline what differs, by name; nothing for a cell none of whose runs has ended."""
-    of_row = {row.name: tree for row in table.rows if (tree := _experiment(row))}
+    of_row = {row.name: tree for row in table.rows if (tree := experiment(row))}
     baseline = of_row.pop(table.sweep.baseline, None)
     if baseline is None:
         return {}
@@ -38,13 +38,13 @@ def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Ch
     return tuple(sorted(_walk("", baseline, here), key=lambda change: change.path)[:_SHOWN])
 
 
-def _experiment(row: Row) -> Mapping[str, Any] | None:
+def experiment(row: Row) -> Mapping[str, Any] | None:
     """The resolved experiment of a cell, the same for all its runs; without where the data lie."""
     record = next((run.record for run in row.runs if run.record is not None), None)
     if record is None:
         return None
-    experiment = record.spec.experiment
-    return experiment.model_dump(mode="json", exclude={"data": dict.fromkeys(experiment.data.places, True)})
+    made = record.spec.experiment
+    return made.model_dump(mode="json", exclude={"data": dict.fromkeys(made.data.places, True)})
 
 
 def _walk(path: str, baseline: Any, here: Any) -> Iterator[Change]:
