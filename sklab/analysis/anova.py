@@ -71,16 +71,20 @@ class _Error:
     total: float
 
 
-def analyse(values: npt.ArrayLike, factors: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> Anova:
+def analyse(
+    values: npt.ArrayLike, factors: Mapping[str, Sequence[str]], seeds: Sequence[int], *, interactions: bool = True
+) -> Anova:
     """The analysis of `values` (runs), given each run's level of every factor and its seed. NaN: the run is missing.
 
+    Without `interactions` they are taken to be nil, as a design of resolution III has to; they count as higher order.
     Factors of one level and terms that cannot be told from others (no degree of freedom left) have no line.
     """
     y = np.asarray(values, dtype=np.float64)
     there = ~np.isnan(y)
     levels = {name: _codes(np.asarray(labels)[there]) for name, labels in factors.items()}
     block, y = _indicators(_codes(np.asarray(seeds)[there])), y[there]
-    terms = {term: _columns(levels, term) for size in (1, 2) for term in combinations(levels, size)}
+    sizes = (1, 2) if interactions else (1,)
+    terms = {term: _columns(levels, term) for size in sizes for term in combinations(levels, size)}
     cells = _indicators(_joint(list(levels.values()), len(y)))
     left, rank = _fit(y, [block, cells])
     error = _Error(left, len(y) - rank, len(y), _fit(y, [block])[0])

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr, stdtrit
+from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr, stdtr, stdtrit
 
 from sklab.analysis.stats import LEVEL, FloatArray
 
@@ -28,6 +28,8 @@ def exceedance(t: npt.ArrayLike, comparisons: int, df: float) -> FloatArray:
 
     With one comparison this is Student's two-sided p; with more it is the p that Dunnett's test adjusts to. NaN stays.
     """
+    if comparisons == 1:
+        return np.asarray(2 * stdtr(df, -np.abs(np.asarray(t, dtype=np.float64))))
     spread, weights = _spread(df)
     reach = np.abs(np.asarray(t, dtype=np.float64))[..., None, None] * spread[:, None]
     outside = ndtr(np.sqrt(2) * (-reach - _Z / np.sqrt(2))) + ndtr(np.sqrt(2) * (-reach + _Z / np.sqrt(2)))

@@ -7,20 +7,30 @@ import numpy.typing as npt
 
 from sklab.analysis import stats
 from sklab.analysis.compare import all_pairs
+from sklab.analysis.stats import BoolArray
+
+COSTS = ("params", "macs", "train_seconds")
 
 
-def dominated_by(values: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
-    """For each row of `values` (cells, seeds; lower is better) the rows that dominate it; none: on the Pareto set.
+def told_higher(values: npt.ArrayLike) -> BoolArray:
+    """Whether row i of `values` (cells, seeds) is told apart from row j as higher, for all i and j.
 
-    A row dominates another when its cost (cells; taken as exact) is no higher and its error is told apart as lower: the
-    two-sided p of the difference, Holm-adjusted over all pairs, is below 0.05. A row without run or cost takes no part.
+    The two-sided p of the difference, Holm-adjusted over all pairs, is below 0.05.
     """
     mean, p = all_pairs(values)
-    price = np.asarray(costs, dtype=np.float64)
-    p = np.where(np.isnan(price[:, None] + price), np.nan, p)
-    upper = np.triu_indices(len(price), 1)
+    upper = np.triu_indices(len(p), 1)
     adjusted = np.full_like(p, np.nan)
     adjusted[upper] = stats.holm(p[upper])
     adjusted = np.fmax(adjusted, adjusted.T)
-    worse = (mean > 0) & (adjusted < stats.ALPHA) & (price[:, None] >= price)
+    return np.asarray((mean > 0) & (adjusted < stats.ALPHA))
+
+
+def dominated_by(higher: BoolArray, costs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
+    """For each cell those that dominate it; none: it is on the Pareto set of error and cost.
+
+    A cell dominates another when its cost (cells; taken as exact; NaN: takes no part) is no higher and its error is
+    told apart as lower (`higher`, as from told_higher).
+    """
+    price = np.asarray(costs, dtype=np.float64)
+    worse = higher & (price[:, None] >= price)
     return tuple(tuple(map(int, np.flatnonzero(row))) for row in worse)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sklab.analysis.compare import Choice, Versus
+from sklab.analysis.effects import NO_EFFECTS, Effects
+from sklab.analysis.pareto import COSTS
+from sklab.analysis.published import Reproduced, reproduced
+from sklab.analysis.stats import ALPHA
 from sklab.records import RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
 
@@ -14,6 +20,7 @@ if TYPE_CHECKING:
 
 State = Literal["complete", "diverged", "failed", "missing"]
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
+Judged = Literal["better", "worse", "undecided", "no test"]
 DIGITS = 12  # significant digits in the frame: all that a sum leaves certain, so that machines agree to the byte
 
 
@@ -43,27 +50,14 @@ class AtSize:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A row minus a reference row over the `n` seeds they share. None: too few seeds, or no spread between them.
-
-    `p` is of the two-sided paired t test, `adjusted` the same after Holm over all rows of the table.
-    """
-
-    n: int
-    mean: float | None
-    half: float | None
-    p: float | None
-    adjusted: float | None
-
-
-@dataclass(frozen=True)
 class Row:
     """One cell. Numbers are over its complete runs and None where there is nothing to say.
 
-    mean, half          of the sweep's metric, with the half width of its 95 % t interval
+    mean, sd, half      of the sweep's metric, with its standard deviation and the half width of its 95 % t interval
     baseline            the comparison with the baseline; None on the baseline's own row
     best                the comparison with the row of lowest mean; None on that row
     standing            what the comparison with the best row allows to say
+    pareto              the costs (of pareto.COSTS) that it stands on the Pareto set of error and that cost for
     at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
     params, macs        of the network; macs of one forward pass of one image
     train_seconds, samples_per_second, peak_memory_mb   means over runs
@@ -77,10 +71,12 @@ class Row:
     runs: tuple[Run, ...]
     n: int = 0
     mean: float | None = None
+    sd: float | None = None
     half: float | None = None
-    baseline: Comparison | None = None
-    best: Comparison | None = None
+    baseline: Versus | None = None
+    best: Versus | None = None
     standing: Standing = ""
+    pareto: tuple[str, ...] = ()
     at_size: Mapping[int, AtSize] = field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
@@ -95,6 +91,24 @@ class Row:
         return len(self.runs)
 
     @property
+    def judged(self) -> Judged | None:
+        """What the comparison with the baseline allows to say; None where there is none to make."""
+        against = self.baseline
+        if against is None or not self.n:
+            return None
+        if math.isnan(against.adjusted):
+            return "no test"
+        if against.adjusted >= ALPHA:
+            return "undecided"
+        return "better" if against.difference < 0 else "worse"
+
+    @property
+    def seeds_missing(self) -> int | None:
+        """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000."""
+        needed = self.baseline.needed if self.baseline else None
+        return None if needed is None or self.baseline is None else max(needed - self.baseline.n, 0)
+
+    @property
     def unfinished(self) -> tuple[Run, ...]:
         """The runs that have no number, each with its reason."""
         return tuple(run for run in self.runs if run.state != "complete")
@@ -102,21 +116,33 @@ class Row:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """The rows of a study, in the order of its sweep file, cells that can't exist last."""
+    """The rows of a study, in the order of its sweep file, cells that can't exist last.
+
+    choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
+    effects   main effects and interactions of the factors, or why there are none
+    """
 
     sweep: Sweep
     rows: tuple[Row, ...]
+    choice: Choice | None = None
+    effects: Effects = NO_EFFECTS
 
     @property
     def best(self) -> Row | None:
         """The row of lowest mean, or None while no run is complete."""
         return next((row for row in self.rows if row.standing == "best"), None)
 
+    @property
+    def baseline(self) -> Row | None:
+        """The row that the others are compared with, if it has a complete run."""
+        return next((row for row in self.rows if row.is_baseline and row.n), None)
+
     def frame(self) -> pd.DataFrame:
         """The table as data: one line per row, every number at 12 significant digits, with the keys of its runs."""
         import pandas as pd  # half a second that printing a table does not need
 
-        types = {"params": "Int64", "macs": "Int64", "vs_baseline_n": "Int64", "vs_best_n": "Int64"}
+        whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
+        types = dict.fromkeys(whole, "Int64")
         return pd.DataFrame([_flat(self.sweep, row) for row in self.rows]).astype(types if self.rows else {})
 
 
@@ -136,16 +162,30 @@ def _result(row: Row) -> dict[str, Any]:
         "planned": row.planned,
         "n": row.n,
         "mean": _rounded(row.mean),
+        "sd": _rounded(row.sd),
         "half": _rounded(row.half),
-        **_comparison("baseline", row.baseline),
-        **_comparison("best", row.best),
+        **_numbers(
+            "baseline", row.baseline, ("n", "difference", "half", "p", "adjusted", "df", "effect", "detectable")
+        ),
+        **_told(row),
+        **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
         "standing": row.standing,
+        **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
     }
 
 
-def _comparison(name: str, comparison: Comparison | None) -> dict[str, float | None]:
-    parts = ("n", "mean", "half", "p", "adjusted")
-    return {f"vs_{name}_{part}": _rounded(getattr(comparison, part, None)) for part in parts}
+def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[str, float | None]:
+    return {f"vs_{name}_{part}": _rounded(getattr(against, part, None)) for part in parts}
+
+
+def _told(row: Row) -> dict[str, Any]:
+    """Of the comparison with the baseline, what is not measured."""
+    parts = ("needed", "test", "reckoning", "reason")
+    return {
+        **{f"vs_baseline_{part}": getattr(row.baseline, part, None) for part in parts},
+        "vs_baseline_missing": row.seeds_missing,
+        "vs_baseline_verdict": row.judged,
+    }
 
 
 def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
@@ -166,9 +206,15 @@ def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
     parts = ("error", "params", "gmacs", "verified")
     errors = row.published.errors if row.published else {}
     return {
+        "reproduced": row_reproduced(sweep, row),
         **{f"published_{part}": getattr(row.published, part, None) for part in parts},
         **{f"published_error_{size}": errors.get(size) for size in published_sizes(sweep)},
     }
+
+
+def row_reproduced(sweep: Sweep, row: Row) -> Reproduced:
+    """Whether our mean is the published one within the tolerance; "" where the sweep asks for no verdict."""
+    return reproduced(sweep, row.name, row.mean, row.half)
 
 
 def published_sizes(sweep: Sweep) -> tuple[int, ...]:
@@ -192,4 +238,4 @@ def _errors(row: Row, size: int) -> str:
 
 
 def _rounded(number: float | None) -> float | None:
-    return None if number is None else float(f"{number:.{DIGITS}g}")
+    return None if number is None or math.isnan(number) else float(f"{number:.{DIGITS}g}")

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sklab.analysis import stats
-from sklab.analysis.rows import AblationTable, AtSize, Comparison, Row, Run, Standing
+from sklab.analysis import pareto, stats
+from sklab.analysis.compare import Comparisons, Versus, compare
+from sklab.analysis.effects import effects_of
+from sklab.analysis.rows import AblationTable, AtSize, Row, Run, Standing
 from sklab.records import Evaluation, RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
 
@@ -26,22 +28,29 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: 
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
-    against_baseline = _comparisons(values, _index(sweep, sweep.baseline))
-    against_best = _comparisons(values, best)
+    against_baseline = _against(values, _index(sweep, sweep.baseline))
+    against_best = _of_rows(_against(values, best), best, len(runs))
+    facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
+    sets = _pareto_sets(values, facts)
+    of_baseline = _of_rows(against_baseline, _index(sweep, sweep.baseline), len(runs))
     rows = [
         Row(
-            **_facts(sweep, cell, runs[at]),
+            **facts[at],
             n=int(estimate.n[at]),
             mean=_number(estimate.mean[at]),
+            sd=_number(_deviation(values[at])),
             half=_number(estimate.half[at]),
-            baseline=against_baseline[at],
+            baseline=of_baseline[at],
             best=against_best[at],
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
+            pareto=sets[at],
         )
-        for at, cell in enumerate(sweep.cells)
+        for at in range(len(runs))
     ]
-    return AblationTable(sweep, (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid)))
+    every = (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
+    choice = against_baseline.choice if against_baseline else None
+    return AblationTable(sweep, every, choice, effects_of(sweep, values))
 
 
 def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations) -> tuple[Run, ...]:
@@ -76,26 +85,41 @@ def _index(sweep: Sweep, name: str) -> int | None:
     return next((at for at, cell in enumerate(sweep.cells) if cell.name == name), None)
 
 
-def _comparisons(values: stats.FloatArray, reference: int | None) -> list[Comparison | None]:
-    """Every row against row `reference`, Holm-adjusted over all of them; None on the reference's own row."""
-    if reference is None:
-        return [None] * len(values)
-    difference = stats.paired_difference(values, values[reference])
-    difference.p[reference] = np.nan
-    columns = (difference.n, difference.mean, difference.half, difference.p, stats.holm(difference.p))
-    of_rows: list[Comparison | None] = [
-        Comparison(int(n), *map(_number, numbers)) for n, *numbers in zip(*columns, strict=True)
+def _against(values: stats.FloatArray, reference: int | None) -> Comparisons | None:
+    return None if reference is None else compare(values, reference)
+
+
+def _of_rows(found: Comparisons | None, reference: int | None, rows: int) -> list[Versus | None]:
+    """One for each row; None on the reference's own."""
+    if found is None:
+        return [None] * rows
+    return [None if at == reference else versus for at, versus in enumerate(found.rows)]
+
+
+def _deviation(values: stats.FloatArray) -> float:
+    there = values[~np.isnan(values)]
+    return float(there.std(ddof=1)) if len(there) > 1 else math.nan
+
+
+def _pareto_sets(values: stats.FloatArray, facts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """For each row the costs that no other row dominates it at."""
+    if not facts:
+        return []
+    higher = pareto.told_higher(values)
+    prices = {cost: [of_row.get(cost, math.nan) for of_row in facts] for cost in pareto.COSTS}
+    dominators = {cost: pareto.dominated_by(higher, of_rows) for cost, of_rows in prices.items()}
+    return [
+        tuple(cost for cost in pareto.COSTS if prices[cost][at] > 0 and not dominators[cost][at])
+        for at in range(len(facts))
     ]
-    of_rows[reference] = None
-    return of_rows
 
 
-def _standing(is_best: bool, n: int, against_best: Comparison | None) -> Standing:
+def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
     if is_best:
         return "best"
     if n == 0 or against_best is None:
         return ""
-    if against_best.adjusted is None:
+    if math.isnan(against_best.adjusted):
         return "cannot tell"
     return "worse" if against_best.adjusted < stats.ALPHA else "not distinguishable"
 

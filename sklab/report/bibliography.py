@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sklab.analysis.rows import AblationTable
+from sklab.report.methods import methods
 
 _ENTRIES = Path(__file__).parent / "templates" / "references.bib"
 
 # What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
-# setting that is not at 0, `library NAME`, `data TITLE`, or a word of this module's.
+# setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
 _CITED: dict[str, tuple[str, ...]] = {
     "attention=sk": ("li2019selective",),
     "attention=se": ("hu2018squeeze",),
@@ -33,7 +34,13 @@ _CITED: dict[str, tuple[str, ...]] = {
     "library numpy": ("harris2020array",),
     "search": ("akiba2019optuna",),
     "tpe": ("bergstra2011algorithms",),
-    "test": ("virtanen2020scipy", "holm1979simple"),
+    "test": ("virtanen2020scipy",),
+    "Fisher 1935": ("fisher1935design",),
+    "Dunnett 1955": ("dunnett1955multiple",),
+    "Satterthwaite 1946": ("satterthwaite1946approximate",),
+    "Holm 1979": ("holm1979simple",),
+    "Yates 1934": ("yates1934analysis",),
+    "Steiger 2004": ("steiger2004beyond",),
 }
 
 
@@ -56,8 +63,8 @@ def _used(table: AblationTable) -> set[str]:
     told |= {f"library {name}" for record in records for name in record.versions}
     search = table.sweep.search
     told |= {"search", search.sampler} if search else set()
-    tested = any(row.baseline is not None and row.baseline.p is not None for row in table.rows)
-    return told | ({"test"} if tested else set())
+    named = {word for word in _CITED if word in methods(table)}  # the sources that the methods paragraph names
+    return told | named | ({"test"} if named else set())
 
 
 def _settings(experiment: Mapping[str, Any]) -> set[str]:

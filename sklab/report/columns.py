@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
-from sklab.analysis.rows import AblationTable, AtSize, Comparison, Row, Standing, published_sizes
+from sklab.analysis.published import asks_for_verdict
+from sklab.analysis.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
+from sklab.report.column import (
+    DAGGER,
+    NOTHING,
+    Column,
+    Scale,
+    Text,
+    fixed,
+    metric_digits,
+    metric_name,
+    metric_unit,
+    p_text,
+    scale,
+    signed,
+)
+from sklab.report.compared import comparison
 from sklab.report.escape import clean
 from sklab.spec.sweep import Metric, Published, Sweep
 
-NOTHING = "–"
-DAGGER = "†"
-NO_TEST = "no test"
-STANDINGS: dict[Standing, str] = {
-    "best": "best",
-    "not distinguishable": "undecided",
-    "worse": "worse",
-    "cannot tell": NO_TEST,
-}
-Text = Callable[[Row], str]
-Scale = tuple[float, float, str, int]  # from this value on: divide by, unit, decimals
+__all__ = [
+    "DAGGER",
+    "NOTHING",
+    "Column",
+    "columns",
+    "fixed",
+    "metric_digits",
+    "metric_name",
+    "metric_unit",
+    "p_text",
+    "scale",
+    "signed",
+]
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
 _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0))
@@ -28,79 +43,17 @@ _SPEED: tuple[Scale, ...] = ((100, 1, "", 0), (0, 1, "", 2))
 _MEMORY: tuple[Scale, ...] = ((1e4, 1e3, "GB", 1), (0, 1, "MB", 0))
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table.
-
-    title    its heading where a column stands alone
-    group    the heading it shares with its neighbours ("" for none), and under that `head`
-    legend   in plain words, what it says
-    text     the text of its cell in a row
-    short    its heading in a terminal; "" where it is left out there
-    measured whether it takes a complete run to say anything
-    """
-
-    title: str
-    group: str
-    head: str
-    legend: str
-    text: Text
-    short: str
-    numeric: bool = True
-    measured: bool = True
-
-    @property
-    def is_factor(self) -> bool:
-        return not (self.short or self.measured or self.numeric)
-
-
 def columns(table: AblationTable) -> tuple[Column, ...]:
     """The columns of this study, from left to right."""
     published = _published(table.sweep, table.sweep.published) if table.sweep.published else ()
     return (
         *_identity(table),
         *_result(table.sweep.metric),
-        *_comparison(table.sweep.metric),
+        *comparison(table),
         *(column for size in table.sweep.sizes for column in _at_size(size)),
         *_cost(table),
         *published,
     )
-
-
-def metric_unit(metric: Metric) -> str:
-    """`%` for errors, "" for losses."""
-    return "%" if metric.name == "val_error" else ""
-
-
-def metric_name(metric: Metric) -> str:
-    """The metric in words, as in `validation error`."""
-    return metric.name.replace("val_", "validation ")
-
-
-def metric_digits(metric: Metric) -> int:
-    """Decimals it is printed with."""
-    return 2 if metric.name == "val_error" else 4
-
-
-def fixed(value: float | None, digits: int) -> str:
-    """With `digits` decimals; a dash for None."""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
-
-
-def signed(value: float | None, digits: int) -> str:
-    """With its sign; the minus as wide as the plus."""
-    return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    """A p value with three decimals, the least in words."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
-    """The one of `scales` that fits the largest of `values`."""
-    largest = max((value for value in values if value is not None), default=0.0)
-    return next(one for one in scales if largest >= one[0])
 
 
 def _identity(table: AblationTable) -> tuple[Column, ...]:
@@ -129,46 +82,9 @@ def _result(metric: Metric) -> tuple[Column, ...]:
     half = "half width of the 95 % t interval of that mean; – where fewer than two seeds, or no spread, allow none"
     return (
         Column(group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.name[4:]} {unit}".strip()),
+        Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
         Column("±95%", group, "±95%", half, lambda row: fixed(row.half, digits), "±95%"),
     )
-
-
-def _comparison(metric: Metric) -> tuple[Column, ...]:
-    digits, group = metric_digits(metric), "minus baseline"
-    points = ", in percentage points" if metric_unit(metric) else ""
-    mean = (
-        f"mean difference from the baseline over the seeds that both have{points}; negative is better than the baseline"
-    )
-    half = "half width of the 95 % t interval of that paired difference"
-    p = "two-sided paired t test of that difference, Holm-adjusted over all rows; no test where the seeds are too few"
-    best = (
-        "best: the lowest mean; undecided: not distinguishable from it (Holm-adjusted p of the paired t test at least "
-        "0.05); worse: distinguishable; no test: fewer than two shared seeds, or no spread between them"
-    )
-    return (
-        Column(
-            "minus baseline", group, "mean", mean, _of_baseline(lambda against: signed(against.mean, digits)), "diff"
-        ),
-        Column("±95%", group, "±95%", half, _of_baseline(lambda against: fixed(against.half, digits)), "±95%"),
-        Column("p (Holm)", group, "p (Holm)", p, _of_baseline(_adjusted), "p Holm"),
-        Column(
-            "against best",
-            "",
-            "against best",
-            best,
-            lambda row: STANDINGS.get(row.standing, ""),
-            "vs best",
-            numeric=False,
-        ),
-    )
-
-
-def _of_baseline(text: Callable[[Comparison], str]) -> Text:
-    return lambda row: NOTHING if row.baseline is None or not row.n else text(row.baseline)
-
-
-def _adjusted(against: Comparison) -> str:
-    return NO_TEST if against.adjusted is None else p_text(against.adjusted)
 
 
 def _at_size(size: int) -> tuple[Column, ...]:
@@ -204,8 +120,8 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
     return (
         column("params", "params", _PARAMS, "parameters of the network", "params"),
         column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),
-        column("training", "train_seconds", _TIME, "time in training steps, mean over the n runs", "train"),
-        column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", "img/s"),
+        column("training", "train_seconds", _TIME, "time in training steps, mean over the n runs", ""),
+        column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", ""),
         column("memory", "peak_memory_mb", _MEMORY, "peak memory of the process (CPU) or device (GPU), mean", ""),
     )
 
@@ -238,7 +154,21 @@ def _published(sweep: Sweep, published: Published) -> tuple[Column, ...]:
             measured=False,
         ),
         Column("published GMACs", group, "GMACs", gmacs, lambda row: _figure(row, "gmacs", 2), "", measured=False),
+        *((_reproduced(sweep, published),) if asks_for_verdict(sweep) else ()),
     )
+
+
+def _reproduced(sweep: Sweep, published: Published) -> Column:
+    legend = (
+        f"reproduced: the whole 95 % interval of our mean lies within {published.tolerance:g} percentage points of the "
+        "published error; not reproduced: all of it lies outside; cannot tell: neither"
+    )
+    group = f"published, {clean(published.data)}"
+
+    def text(row: Row) -> str:
+        return row_reproduced(sweep, row) or NOTHING
+
+    return Column("reproduced", group, "reproduced", legend, text, "", numeric=False, measured=False)
 
 
 def _published_error(size: int | None) -> Text:

@@ -13,11 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.curves import Curve, chosen
+from sklab.report.interactions import effect_figures
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
+from sklab.report.power import power_figure
 from sklab.report.scatter import MACS, PARAMS, cost_figure
 from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
 
-NAMES = ("error", "error_params", "error_macs", "curves")
+NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power")
 _ROWS = 40  # cells in the figure of errors
 
 
@@ -26,7 +28,9 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
     if table.best is None:
         return []
     costs = [made for axis in (PARAMS, MACS) if (made := cost_figure(table, axis))]
-    return [_errors(table), *costs, *([_curves(table, curves)] if curves else [])]
+    power = power_figure(table)
+    learning = [_curves(table, curves)] if curves else []
+    return [_errors(table), *effect_figures(table), *costs, *learning, *([power] if power else [])]
 
 
 def _errors(table: AblationTable) -> Drawing:

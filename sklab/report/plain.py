@@ -10,6 +10,7 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
 from sklab.report.escape import markdown, tex
+from sklab.report.power import compared, power_columns
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 
@@ -46,17 +47,48 @@ def table_csv(table: AblationTable) -> str:
 
 
 def table_markdown(table: AblationTable) -> str:
+    """The table, what is to say about single rows below it, and the effects of the factors."""
+    return "\n".join([rows_markdown(table), *_effects_markdown(table), ""])
+
+
+def rows_markdown(table: AblationTable) -> str:
     """The table, with what is to say about single rows below it."""
     shown = columns(table)
     head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
     rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
-    said = [f"{words.progress(table)}.", words.published(table.sweep)]
-    only = words.published_only(table.sweep)
-    block = ["", markdown(only)] if only else []
+    said = [f"{words.progress(table)}.", *words.below(table)]
     notes = [f"- {markdown(note)}" for note in words.notes(table)]
-    return "\n".join(
-        [*head, *rows, "", *map(markdown, filter(None, said)), *block, *([""] if notes else []), *notes, ""]
-    )
+    paragraphs = [line for text in said for line in ("", markdown(text))]
+    return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes])
+
+
+def effects_markdown(table: AblationTable) -> str:
+    """Effects of the factors and means per level, with what is to say about them."""
+    return "\n".join(_effects_markdown(table)[1:])
+
+
+def power_markdown(table: AblationTable) -> str:
+    """What the seeds at hand could show, cell by cell."""
+    shown = power_columns(table)
+    rows = [[row.name, *(column.text(row) for column in shown)] for row in compared(table)]
+    return "\n".join(_rows_markdown(["cell", *(column.title for column in shown)], rows)[1:])
+
+
+def _effects_markdown(table: AblationTable) -> list[str]:
+    """Effects of the factors and means per level, with what is to say about them."""
+    said = [line for text in words.effects_said(table) for line in ("", markdown(text))]
+    effects, means = words.effect_rows(table), words.means_rows(table)
+    if not effects:
+        return said
+    tables = (_rows_markdown(words.EFFECT_HEAD, effects), _rows_markdown(words.MEANS_HEAD, means))
+    legends = (["", markdown(text)] for text in (f"{words.EFFECT_LEGEND}.", f"{words.MEANS_LEGEND}."))
+    return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
+
+
+def _rows_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    sides = (":--" if at == 0 else "--:" for at in range(len(head)))
+    lines = (_pipes(map(markdown, row)) for row in rows)
+    return ["", _pipes(map(markdown, head)), _pipes(sides), *lines]
 
 
 def table_tex(table: AblationTable) -> str:
@@ -66,8 +98,7 @@ def table_tex(table: AblationTable) -> str:
     over = headings(shown)
     said = [
         f"{words.progress(table)}. {words.KEY}",
-        words.published(sweep),
-        words.published_only(sweep),
+        *words.below(table),
         *words.notes(table)[:_NOTES],
     ]
     return "\n".join(

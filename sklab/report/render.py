@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,29 +16,25 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.bibliography import bibtex
 from sklab.report.changes import changes
-from sklab.report.columns import DAGGER, Column, columns, fixed, metric_digits, metric_unit
+from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
+from sklab.report.columns import columns
 from sklab.report.escape import clean, markdown, tex
-from sklab.report.plain import gap, headings, table_csv, table_markdown, table_tex
+from sklab.report.plain import (
+    effects_markdown,
+    gap,
+    headings,
+    power_markdown,
+    rows_markdown,
+    table_csv,
+    table_markdown,
+    table_tex,
+)
+from sklab.report.power import compared, power_columns
 from sklab.report.provenance import origins
 from sklab.report.style import Drawing, inline
 from sklab.report.tail import Tails
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class Section:
-    """Figures under one heading, by their names."""
-
-    title: str
-    names: tuple[str, ...]
-
-
-# The headings of the figures, in their order; what no study has numbers for is left out.
-_SECTIONS = (
-    Section("Cost against error", ("error_params", "error_macs")),
-    Section("Learning curves", ("curves",)),
-)
 _FAILURES = 100  # listed one by one
 _NO_TAILS: Tails = {}
 
@@ -83,7 +78,8 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "gap": gap(shown),
         "headings": headings(shown),
         "drawings": {drawing.name: drawing for drawing in drawings},
-        "sections": _SECTIONS,
+        "compared": compared(table),
+        "power_columns": power_columns(table),
         "tails": tails,
         "changes": changes(table),
         "numbers": {row.name: number for number, row in enumerate(table.rows, start=1)},
@@ -97,8 +93,9 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),
-        "table_markdown": table_markdown(table),
-        "table_tex": table_tex(table),
+        "rows_markdown": rows_markdown(table),
+        "effects_markdown": effects_markdown(table),
+        "power_markdown": power_markdown(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
     }
 

@@ -119,7 +119,7 @@ def _published_caption(published: Published | None, points: Sequence[Point], *, 
 
 
 def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
-    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared=False)
+    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared="none")
     labels = [_draw_panel(ours, panel, axis) for ours, panel in zip(axes, panels, strict=True)]
     figure.draw_without_rendering()  # settles the axes, which the labels are placed by
     for ours, of_panel in zip(axes, labels, strict=True):

@@ -15,7 +15,8 @@ from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
-from sklab.report.columns import NO_TEST, NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
+from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
+from sklab.report.compared import NO_TEST
 from sklab.report.escape import clean, markdown
 from sklab.report.provenance import origins
 

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -72,9 +72,9 @@ def inline(text: str) -> str:
 
 
 def new_figure(
-    width: float, height: float, rows: int = 1, cols: int = 1, *, shared: bool = True
+    width: float, height: float, rows: int = 1, cols: int = 1, *, shared: Literal["both", "y", "none"] = "both"
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` x `height` inches and its panels, row by row, with `shared` axes or axes of their own."""
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(rows, cols, sharex=shared, sharey=shared, squeeze=False)
+    panels = figure.subplots(rows, cols, sharex=shared == "both", sharey=shared != "none", squeeze=False)
     return figure, [panel for line in panels for panel in line]

@@ -46,5 +46,7 @@ def _cut(text: str, widest: int = _WIDEST) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = words.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    said = [words.progress(table), words.result(table), words.published(table.sweep), *notes[:_NOTES], *more]
+    found = [words.result(table), words.comparison(table), words.pareto(table)]
+    published = [words.published(table.sweep), words.reproduced(table)]
+    said = [words.progress(table), *found, *published, *notes[:_NOTES], *more]
     return ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in said if line)]

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable
 
+from sklab.analysis.pareto import COSTS
+from sklab.analysis.published import data_title, on_published_data
 from sklab.analysis.rows import AblationTable, Row
-from sklab.analysis.stats import ALPHA
-from sklab.report.columns import DAGGER, fixed, metric_digits, metric_name, metric_unit
+from sklab.report.column import metric_name, metric_unit
+from sklab.report.compared import COST_NAMES
 from sklab.report.escape import clean
+from sklab.report.factors import (
+    EFFECT_HEAD,
+    EFFECT_LEGEND,
+    MEANS_HEAD,
+    MEANS_LEGEND,
+    effect_rows,
+    effects_said,
+    means_rows,
+)
+from sklab.report.literature import agreement, published, published_only, reproduced
+from sklab.report.methods import comparison, methods
+from sklab.report.phrases import counted, listed
+from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
-from sklab.spec.sweep import PublishedRow, Sweep
+from sklab.spec.sweep import Sweep
 
 _DESIGNS = {
     "list": "explicit list of cells",
@@ -22,10 +35,38 @@ _DESIGNS = {
     "search": "search",
 }
 KEY = (
-    "±: half width of the 95 % t interval; p: two-sided paired t test against the baseline, Holm-adjusted; best: the "
-    "lowest mean; undecided: not distinguishable from it; no test: too few shared seeds, or no spread between them."
+    "±: half width of the 95 % t interval; minus baseline: differences with simultaneous 95 % intervals and adjusted "
+    "p; verdict: against the baseline; best: the lowest mean; undecided: not told apart; no test: the seeds allow none."
 )
-_LISTED = 20  # names in a sentence, before it says how many more there are
+__all__ = [
+    "EFFECT_HEAD",
+    "EFFECT_LEGEND",
+    "KEY",
+    "MEANS_HEAD",
+    "MEANS_LEGEND",
+    "agreement",
+    "below",
+    "comparison",
+    "counted",
+    "design",
+    "effect_rows",
+    "effects_said",
+    "experiment",
+    "listed",
+    "means_rows",
+    "methods",
+    "metric",
+    "no_number",
+    "notes",
+    "on_published_data",
+    "pareto",
+    "progress",
+    "published",
+    "published_only",
+    "reproduced",
+    "result",
+    "run_texts",
+]
 
 
 def design(sweep: Sweep) -> str:
@@ -61,59 +102,22 @@ def progress(table: AblationTable) -> str:
     return caution + ", ".join([f"{states['complete']} of {planned} runs complete", *others])
 
 
-def result(table: AblationTable) -> str:
-    """What came out, in short; says so when nothing has yet."""
-    best = table.best
-    if best is None:
-        return "No run is complete yet, so there is nothing to compare."
-    unfinished = "" if _finished(table) else "The study is not finished. "
-    alike = [row.name for row in table.rows if row.standing == "not distinguishable"]
-    unknown = sum(row.standing == "cannot tell" for row in table.rows)
-    also = f"; not distinguishable from it at these seeds: {listed(alike)}" if alike else ""
-    silent = f"; {counted(unknown, 'row')} could not be tested against it" if unknown else ""
-    return (
-        f"{unfinished}Lowest mean: {clean(best.name)}, {_value(table, best)}{also}{silent}. {_against_baseline(table)}"
-    )
+def below(table: AblationTable) -> tuple[str, ...]:
+    """What stands below the table in every format but a terminal's, a sentence or two each."""
+    said = (comparison(table), pareto(table), published(table.sweep), reproduced(table), agreement(table))
+    return tuple(line for line in (*said, published_only(table.sweep)) if line)
 
 
-def methods(table: AblationTable) -> str:
-    """The tests, named, ready to be pasted into a paper."""
-    tests = sum(row.baseline is not None and row.baseline.p is not None for row in table.rows)
-    return (
-        f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
-        "with a two-sided 95 % Student t interval. All cells share their seeds, so differences from the baseline "
-        f"{clean(table.sweep.baseline)} are taken seed by seed and tested with a two-sided paired t test; p values are "
-        f"adjusted by Holm's method over the {counted(tests, 'comparison')} made. A row is called not "
-        "distinguishable from the best one (the lowest mean) when the Holm-adjusted p of its paired t test against "
-        f"that row is at least {ALPHA}. That is no proof that the two are equal: with few seeds only large differences "
-        "can be shown. The best row was chosen by the same data, which flatters it. Where fewer than two seeds are "
-        "shared, or the differences have no spread, no test is made and the table says so. Failed, diverged and "
-        "missing runs enter no number."
-    )
-
-
-def published(sweep: Sweep) -> str:
-    """What the published figures are, and whether they can be held against ours; "" when there are none."""
-    if sweep.published is None:
-        return ""
-    level = "" if on_published_data(sweep) else f"; not comparable in level with {_data(sweep)}"
-    figures = [sweep.published.rows[cell.name] for cell in sweep.cells if cell.name in sweep.published.rows]
-    source, data = clean(sweep.published.source), clean(sweep.published.data)
-    return f"Published figures: {source}; published on {data}{level}.{_dagger(figures)}"
-
-
-def published_only(sweep: Sweep) -> str:
-    """The published figures of networks that are not trained here; "" when there are none."""
-    others = sweep.published.others if sweep.published else {}
-    if not others:
-        return ""
-    figures = "; ".join(f"{clean(name)} {_figure(row)}" for name, row in others.items())
-    return f"Published only, not trained here: {figures}.{_dagger(others.values())}"
-
-
-def on_published_data(sweep: Sweep) -> bool:
-    """Whether the study is on the data that the published figures were measured on."""
-    return sweep.published is not None and _letters(_data(sweep)) in _letters(sweep.published.data)
+def pareto(table: AblationTable) -> str:
+    """The rows that are dominated beyond chance, and at which costs; "" where there are none."""
+    by_costs: dict[str, list[str]] = {}
+    for row in table.rows:
+        off = ", ".join(COST_NAMES[cost] for cost in COSTS if cost not in row.pareto)
+        if row.n and off:
+            by_costs.setdefault(off, []).append(row.name)
+    told = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
+    why = "another row costs no more and is told apart as lower in error"
+    return f"Off the Pareto set of error and cost, where {why}: {told}." if told else ""
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
@@ -123,8 +127,9 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
-    fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
+    fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
+    untested = [_untested(row) for row in table.rows if row.judged == "no test"]
+    return (*waiting, *partial, *fewer, *untested, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
 
 
 def run_texts(row: Row) -> list[str]:
@@ -147,40 +152,6 @@ def no_number(row: Row) -> str:
     states = Counter(run.state for run in row.runs)
     ended = [f"{states[state]} {state}" for state in ("diverged", "failed") if states[state]]
     return f"no complete run: {', '.join(ended)}" if ended else "no run has ended yet"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """`names` in a row, cut short when there are many."""
-    every = [clean(name) for name in names]
-    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
-    return ", ".join(every[:_LISTED]) + more
-
-
-def _finished(table: AblationTable) -> bool:
-    return all(run.state != "missing" for row in table.rows for run in row.runs)
-
-
-def _value(table: AblationTable, row: Row) -> str:
-    digits, unit = metric_digits(table.sweep.metric), metric_unit(table.sweep.metric)
-    half = "" if row.half is None else f" ± {fixed(row.half, digits)}"
-    return f"{fixed(row.mean, digits)}{half}{unit and f' {unit}'} (n = {row.n})"
-
-
-def _against_baseline(table: AblationTable) -> str:
-    baseline = next((row for row in table.rows if row.is_baseline), None)
-    if baseline is None or not baseline.n:
-        return f"The baseline {clean(table.sweep.baseline)} has no complete run, so nothing is compared with it."
-    tested = [row.baseline for row in table.rows if row.baseline is not None and row.baseline.adjusted is not None]
-    differ = sum(against.adjusted < ALPHA for against in tested if against.adjusted is not None)
-    told = f"{differ} of {counted(len(tested), 'tested cell')} can be told apart from it (Holm-adjusted p < {ALPHA})"
-    return (
-        f"Baseline: {clean(baseline.name)}, {_value(table, baseline)}; {told if tested else 'nothing could be tested'}."
-    )
 
 
 def _unfinished(row: Row) -> str:
@@ -208,6 +179,10 @@ def _fewer_seeds(row: Row) -> str:
     return f"{clean(row.name)}: compared with the baseline over {counted(shared, 'shared seed')}, not all {row.n}"
 
 
+def _untested(row: Row) -> str:
+    return f"{clean(row.name)}: no test against the baseline: {row.baseline.reason if row.baseline else ''}"
+
+
 def _unequal(table: AblationTable) -> list[str]:
     """The cells that the claim of equal budget does not hold for, by what their records count."""
     costs = {
@@ -216,18 +191,6 @@ def _unequal(table: AblationTable) -> list[str]:
         if row.params is not None and row.macs is not None
     }
     return [clean(str(off)) for off in off_budget(table.sweep.equal_budget, costs, table.sweep.baseline)]
-
-
-def _figure(row: PublishedRow) -> str:
-    """Error with its dagger, and what the network costs as far as that is published."""
-    costs = [f"{row.params:g} M" if row.params else "", f"{row.gmacs:g} GMACs" if row.gmacs else ""]
-    known = ", ".join(filter(None, costs))
-    return f"{row.error:.2f}{'' if row.verified else DAGGER} %{known and f' ({known})'}"
-
-
-def _dagger(figures: Iterable[PublishedRow]) -> str:
-    every = all(row.verified for row in figures)
-    return "" if every else f" {DAGGER} transcribed, not verified: check before citing."
 
 
 def _skipped(table: AblationTable) -> list[str]:
@@ -241,10 +204,4 @@ def _skipped(table: AblationTable) -> list[str]:
 
 
 def _data(sweep: Sweep) -> str:
-    """What the data are called: by their title, or else by the name of the kind they are of."""
-    data = sweep.experiment.get("data", {})
-    return clean(str(data.get("title") or data.get("name", "data of its own")))
-
-
-def _letters(text: str) -> str:
-    return re.sub("[^a-z0-9]", "", text.lower())
+    return clean(data_title(sweep))

@@ -53,13 +53,15 @@ class PublishedRow(Value):
 class Published(Value):
     """Published figures with where they stand and the data they were measured on.
 
-    `rows` are those of cells, by name; `others` those of networks that are not trained here.
+    `rows` are those of cells, by name; `others` those of networks that are not trained here. `tolerance`: by how many
+    percentage points an error may differ from the published one and still count as reproduced; None: no verdict.
     """
 
     source: str
     data: str
     rows: dict[str, PublishedRow]
     others: dict[str, PublishedRow] = {}
+    tolerance: float | None = Field(default=None, gt=0)
 
 
 class Factor(Value):

@@ -1,6 +1,10 @@
 import numpy as np
 
-from sklab.analysis.pareto import dominated_by
+from sklab.analysis import pareto
+
+
+def dominated_by(values, costs):
+    return pareto.dominated_by(pareto.told_higher(values), costs)
 
 
 def errors(*means, noise=0.05):

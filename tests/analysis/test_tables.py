@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from studies import failed_record, key_of, make_record, make_records, make_sweep
 
-from sklab.analysis.stats import holm
+from sklab.analysis.compare import FEW, compare
 from sklab.analysis.tables import ablation_table
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Published, PublishedRow
 
@@ -29,12 +30,34 @@ def test_numbers_are_those_of_the_runs(table):
     assert [run.key for run in row.runs] == [key_of("K5", seed) for seed in range(3)]
 
 
-def test_rows_are_compared_with_the_baseline_by_seed(table):
-    raw = [reference.ttest_rel(ERRORS[name], ERRORS["K3"]).pvalue for name in ("K5", "K7")]
+def test_rows_are_compared_with_the_baseline_by_the_choice_that_the_table_carries(table):
+    found = compare([ERRORS[name] for name in ("K3", "K5", "K7")], 0)
     assert table.rows[0].baseline is None
-    assert [row.baseline.p for row in table.rows[1:]] == pytest.approx(raw)
-    assert [row.baseline.adjusted for row in table.rows[1:]] == pytest.approx(holm(raw))
-    assert table.rows[1].baseline.mean == pytest.approx(-2.0)
+    assert [row.baseline for row in table.rows[1:]] == list(found.rows[1:])
+    assert (table.choice.method, table.choice.why) == (found.choice.method, found.choice.why)
+    assert [row.judged for row in table.rows] == [None, "better", "worse"]
+    assert table.rows[1].baseline.difference == pytest.approx(-2.0)
+    assert table.rows[1].seeds_missing == max(table.rows[1].baseline.needed - 3, 0)
+
+
+def test_a_missing_run_shows_in_the_choice():
+    lacking = {**ERRORS, "K7": [30.0, 31.2, None]}
+    table = ablation_table(make_sweep(list(lacking)), make_records(lacking))
+    assert (table.choice.method, table.choice.why) == ("paired", "1 of 9 runs are missing")
+    assert [row.baseline.test for row in table.rows[1:]] == ["paired t", "paired t"]
+
+
+def test_rows_that_are_dominated_beyond_chance_leave_the_pareto_set():
+    runs = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [30.0, 31.2, 32.0]}
+    prices = {"K3": 300, "K5": 200, "K7": 100}
+    records = {
+        key: record.model_copy(update={"params": prices[record.cell]}) for key, record in make_records(runs).items()
+    }
+    table = ablation_table(make_sweep(list(runs)), records)
+    on_set = {row.name: "params" in row.pareto for row in table.rows}
+    assert on_set["K5"]
+    assert on_set["K7"]
+    assert ["macs" in row.pareto for row in table.rows] == [on_set["K3"], True, False]
 
 
 def test_rows_are_told_apart_from_the_best_or_not(table):
@@ -77,10 +100,12 @@ def test_runs_without_a_number_stand_with_their_reason():
     ]
 
 
-def test_one_shared_seed_is_too_few_to_tell():
-    table = ablation_table(make_sweep(["K3", "K5"]), make_records({"K3": [20.0, None, 21.0], "K5": [19.0, 18.0, None]}))
+def test_one_run_is_too_few_to_tell():
+    table = ablation_table(make_sweep(["K3", "K5"]), make_records({"K3": [20.0, 19.5, 21.0], "K5": [19.0, None, None]}))
     against = table.rows[1].baseline
-    assert (against.n, against.mean, against.half, against.p, against.adjusted) == (1, -1.0, None, None, None)
+    assert (against.n, against.difference, against.reason) == (1, pytest.approx(19.0 - 60.5 / 3), FEW)
+    assert np.isnan([against.half, against.p, against.adjusted]).all()
+    assert table.rows[1].judged == "no test"
     assert [row.standing for row in table.rows] == ["cannot tell", "best"]
 
 

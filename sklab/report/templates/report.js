@@ -56,19 +56,33 @@
 
   var hidden = new Set(), choice = document.createElement("details"), summary = document.createElement("summary");
   choice.className = "choice";
-  summary.textContent = "Columns";
   choice.append(summary);
-  heads.slice(1).forEach(function (head, before) {
+
+  function choose(column, shown) {
+    hidden[shown ? "delete" : "add"](column);
+    hide(hidden);
+    summary.textContent = "Columns: " + (heads.length - hidden.size) + " of " + heads.length + " shown";
+  }
+
+  var boxes = heads.map(function (head, column) {
     var label = document.createElement("label"), box = document.createElement("input");
     box.type = "checkbox";
     box.checked = true;
-    box.addEventListener("change", function () {
-      hidden[box.checked ? "delete" : "add"](before + 1);
-      hide(hidden);
-    });
+    box.addEventListener("change", function () { choose(column, box.checked); });
     label.append(box, " " + head.dataset.title);
-    choice.append(label);
+    if (column) choice.append(label);
+    return box;
   });
+  choose(0, true);
+
+  // A table wider than the page begins with the columns that matter most.
+  if (table.parentElement.scrollWidth > table.parentElement.clientWidth) {
+    heads.forEach(function (head, column) {
+      if (!("extra" in head.dataset)) return;
+      boxes[column].checked = false;
+      choose(column, false);
+    });
+  }
   table.parentElement.before(choice);
 
   body.addEventListener("click", function (event) {

@@ -1,0 +1,71 @@
+"""The sentences on published figures: what they are, whether ours reproduce them, whether the order is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import get_args
+
+from sklab.analysis.agreement import Verdict
+from sklab.analysis.published import asks_for_verdict, data_title, on_published_data, order_agreement
+from sklab.analysis.rows import AblationTable, row_reproduced
+from sklab.report.column import DAGGER
+from sklab.report.escape import clean
+from sklab.report.phrases import listed, p_equals
+from sklab.spec.sweep import PublishedRow, Sweep
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+def published(sweep: Sweep) -> str:
+    """What the published figures are, and whether they can be held against ours; "" when there are none."""
+    if sweep.published is None:
+        return ""
+    level = "" if on_published_data(sweep) else f"; not comparable in level with {clean(data_title(sweep))}"
+    figures = [sweep.published.rows[cell.name] for cell in sweep.cells if cell.name in sweep.published.rows]
+    source, data = clean(sweep.published.source), clean(sweep.published.data)
+    return f"Published figures: {source}; published on {data}{level}.{_dagger(figures)}"
+
+
+def published_only(sweep: Sweep) -> str:
+    """The published figures of networks that are not trained here; "" when there are none."""
+    others = sweep.published.others if sweep.published else {}
+    if not others:
+        return ""
+    figures = "; ".join(f"{clean(name)} {_figure(row)}" for name, row in others.items())
+    return f"Published only, not trained here: {figures}.{_dagger(others.values())}"
+
+
+def reproduced(table: AblationTable) -> str:
+    """The rows by verdict on their published error, and the tolerance; "" where no verdict is asked for."""
+    if not asks_for_verdict(table.sweep) or table.sweep.published is None:
+        return ""
+    found = {row.name: row_reproduced(table.sweep, row) for row in table.rows}
+    by_verdict = [(verdict, [name for name in found if found[name] == verdict]) for verdict in VERDICTS]
+    told = "; ".join(f"{verdict}: {listed(names)}" for verdict, names in by_verdict if names)
+    tolerance = table.sweep.published.tolerance
+    return f"Published errors within {tolerance:g} points, {told}." if told else ""
+
+
+def agreement(table: AblationTable) -> str:
+    """How far our order of rows is the published one, on other data than theirs; "" for fewer than two figures."""
+    if on_published_data(table.sweep):
+        return ""
+    found = order_agreement(table.sweep, {row.name: row.mean for row in table.rows})
+    if math.isnan(found.tau):
+        return ""
+    tau = f"{found.tau:.2f}".replace("-", "−")
+    told = f"Kendall's tau = {tau} over {found.n} cells ({p_equals(found.p)})"
+    return f"Agreement of our order of cells with the published one: {told}."
+
+
+def _figure(row: PublishedRow) -> str:
+    """Error with its dagger, and what the network costs as far as that is published."""
+    costs = [f"{row.params:g} M" if row.params else "", f"{row.gmacs:g} GMACs" if row.gmacs else ""]
+    known = ", ".join(filter(None, costs))
+    return f"{row.error:.2f}{'' if row.verified else DAGGER} %{known and f' ({known})'}"
+
+
+def _dagger(figures: Iterable[PublishedRow]) -> str:
+    every = all(row.verified for row in figures)
+    return "" if every else f" {DAGGER} transcribed, not verified: check before citing."

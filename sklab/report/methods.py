@@ -1,0 +1,106 @@
+"""How rows were compared, in one line below the table and as a paragraph for a paper."""
+
+from __future__ import annotations
+
+import math
+
+from sklab.analysis.checks import FAILS_BELOW, Check
+from sklab.analysis.compare import Choice
+from sklab.analysis.rows import AblationTable
+from sklab.analysis.stats import ALPHA
+from sklab.report.column import metric_name, p_text
+from sklab.report.escape import clean
+from sklab.report.phrases import counted
+
+_BLOCK = (
+    "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "
+    "1935). Differences from the baseline {baseline} have simultaneous 95 % intervals and adjusted p values of "
+    "Dunnett's two-sided many-to-one test (Dunnett 1955), with the residual variance pooled over the cells ({df} "
+    "degrees of freedom). Because few seeds cannot show unequal variances, the standard error is reckoned with one "
+    "variance for all cells, with a variance of its own for the baseline (Satterthwaite 1946), and with no less than "
+    "the spread of the cell's own differences; the widest interval and the largest p are stated. {checks} "
+)
+_PAIRS = (
+    "Differences from the baseline {baseline} are tested cell by cell, with a two-sided paired t test over the shared "
+    "seeds (Welch's t test where fewer than two are shared), p adjusted by Holm's method (Holm 1979) over the "
+    "{tests} made, simultaneous 95 % intervals by Bonferroni. The analysis as one block design with pooled variance "
+    "and Dunnett's test was not used: {why}. {checks} "
+)
+_EFFECTS = (
+    "Effects of factors are from an analysis of variance with the seed as block and sums of squares of type II (Yates "
+    "1934); the size of an effect is partial omega squared with its 95 % interval from the noncentral F (Steiger "
+    "2004). "
+)
+
+
+def comparison(table: AblationTable) -> str:
+    """The method, why it was chosen and what its checks found; "" where nothing is compared."""
+    choice, baseline = table.choice, clean(table.sweep.baseline)
+    if choice is None or not _tests(table):
+        return ""
+    checked = f"; {_checked(choice)}" if _checked(choice) else ""
+    if choice.method == "pooled":
+        return (
+            f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks), variance pooled "
+            f"over the cells, {_df(table)} degrees of freedom{checked}."
+        )
+    return (
+        f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
+        f"with pooled variance: {choice.why}{checked}."
+    )
+
+
+def methods(table: AblationTable) -> str:
+    """The tests, named, ready to be pasted into a paper."""
+    return (
+        f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
+        f"with a two-sided 95 % Student t interval. {_compared(table)}"
+        f"{_EFFECTS if table.effects.analysis else ''}"
+        "Failed, diverged and missing runs enter no number."
+    )
+
+
+def _compared(table: AblationTable) -> str:
+    choice = table.choice
+    if choice is None or not _tests(table):
+        return "No difference from the baseline could be tested. "
+    checks = f"{_checked(choice)[:1].upper()}{_checked(choice)[1:]}." if _checked(choice) else ""
+    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
+    text = _BLOCK if choice.method == "pooled" else _PAIRS
+    return (
+        text.format(**told, tests=counted(_tests(table), "comparison")).replace("  ", " ")
+        + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
+        "the spread as observed; effect sizes carry Hedges' correction. "
+        f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
+        "The same test against the row of lowest mean tells which rows are worse than it; that row was chosen by the "
+        "same data, which flatters its mean. "
+    )
+
+
+def _tests(table: AblationTable) -> int:
+    return sum(row.baseline is not None and not math.isnan(row.baseline.p) for row in table.rows)
+
+
+def _df(table: AblationTable) -> int:
+    """Of the pooled variance: (cells - 1)(seeds - 1)."""
+    seeds = [row.n for row in table.rows if row.n]
+    return (len(seeds) - 1) * (max(seeds) - 1)
+
+
+def _checked(choice: Choice) -> str:
+    """The assumptions with the p of their checks, as far as they could be made."""
+    tests = {
+        "equal variances (Cochran's test)": choice.variances,
+        "additivity of cells and seeds (Tukey's test)": choice.additivity,
+    }
+    told = [f"{name} {_p(check)}" for name, check in tests.items() if check is not None]
+    failing = any(bool(check.fails) for check in tests.values() if check is not None)
+    verdict = "fails" if failing else "none fails"
+    return f"checked: {', '.join(told)}: {verdict} (p below {FAILS_BELOW})" if told else ""
+
+
+def _p(check: Check) -> str:
+    if math.isnan(float(check.p)):
+        return "too few cells or seeds to check"
+    text = p_text(float(check.p))
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

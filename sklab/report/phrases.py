@@ -1,0 +1,49 @@
+"""Small parts of sentences: counts, lists of names, a mean and a difference with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sklab.analysis.compare import Versus
+from sklab.analysis.rows import AblationTable, Row
+from sklab.report.column import fixed, metric_digits, metric_unit, p_text, signed
+from sklab.report.escape import clean
+
+_LISTED = 20  # names in a sentence, before it says how many more there are
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`names` in a row, cut short when there are many."""
+    every = [clean(name) for name in names]
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more
+
+
+def value(table: AblationTable, row: Row) -> str:
+    """`15.87 ± 2.23 % (n = 3)`."""
+    digits, unit = metric_digits(table.sweep.metric), metric_unit(table.sweep.metric)
+    half = "" if row.half is None else f" ± {fixed(row.half, digits)}"
+    return f"{fixed(row.mean, digits)}{half}{unit and f' {unit}'} (n = {row.n})"
+
+
+def points(table: AblationTable, number: float) -> str:
+    """A difference without its sign: `3.30 points`, of a loss `0.0330`."""
+    unit = " points" if metric_unit(table.sweep.metric) else ""
+    return f"{fixed(abs(number), metric_digits(table.sweep.metric))}{unit}"
+
+
+def difference(table: AblationTable, against: Versus) -> str:
+    """`−3.30 ± 5.95, p = 0.308`."""
+    digits = metric_digits(table.sweep.metric)
+    return f"{signed(against.difference, digits)} ± {fixed(against.half, digits)}, {p_equals(against.adjusted)}"
+
+
+def p_equals(p: float) -> str:
+    """`p = 0.308`, `p < 0.001`."""
+    text = p_text(p)
+    return f"p {text if text.startswith('<') else f'= {text}'}"

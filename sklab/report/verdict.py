@@ -1,0 +1,114 @@
+"""The verdict of a study in three sentences, written from its numbers: what matters, what is open, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sklab.analysis.planning import MOST_SEEDS
+from sklab.analysis.rows import AblationTable, Judged, Row
+from sklab.report.column import fixed
+from sklab.report.escape import clean
+from sklab.report.phrases import counted, difference, p_equals, points, value
+
+_NAMED = 3  # cells in a sentence, the largest differences first
+
+
+def result(table: AblationTable) -> str:
+    """What came out, in short; says so when nothing has yet."""
+    best, baseline = table.best, table.baseline
+    if best is None:
+        return "No run is complete yet, so there is nothing to compare."
+    finished = all(run.state != "missing" for row in table.rows for run in row.runs)
+    unfinished = "" if finished else "The study is not finished. "
+    if baseline is None:
+        name = clean(table.sweep.baseline)
+        lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
+        return f"{unfinished}{lowest} The baseline {name} has no complete run, so nothing is compared with it."
+    said = (_found(table, best, baseline), _open(table), _price(best, baseline))
+    return unfinished + " ".join(sentence for sentence in said if sentence)
+
+
+def _found(table: AblationTable, best: Row, baseline: Row) -> str:
+    """What is told apart from the baseline, by how much and how sure; and the factor that matters most."""
+    compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
+    if not any(row.judged for row in table.rows):
+        return f"So far only {compared}, has a complete run."
+    parts = [_told(table, "better"), _told(table, "worse")]
+    shown = "; ".join(filter(None, parts)) or "no cell is told apart from it"
+    return f"Against {compared}: {shown}; {_lowest(table, best)}{_factor(table)}."
+
+
+def _told(table: AblationTable, judged: Judged) -> str:
+    rows = _by_size([row for row in table.rows if row.judged == judged])
+    if not rows:
+        return "none is shown to be better" if judged == "better" and _told(table, "worse") else ""
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    named = [f"{clean(row.name)} ({difference(table, row.baseline)})" for row in rows[:_NAMED] if row.baseline]
+    return f"{judged} {'is' if len(rows) == 1 else 'are'} {', '.join(named)}{more}"
+
+
+def _lowest(table: AblationTable, best: Row) -> str:
+    if best.is_baseline:
+        return "the baseline itself has the lowest mean"
+    by = "" if best.judged == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
+    return (
+        f"the lowest mean is that of {clean(best.name)}, {value(table, best)}{by if best.judged != 'no test' else ''}"
+    )
+
+
+def _factor(table: AblationTable) -> str:
+    """The factor with the largest share, where the analysis of variance tells one from chance."""
+    effects = table.effects.analysis.effects if table.effects.analysis else ()
+    main = [effect for effect in effects if len(effect.factors) == 1 and effect.p < 0.05]
+    if not main or len({name for effect in effects for name in effect.factors}) < 2:
+        return ""
+    first = max(main, key=lambda effect: effect.share)
+    share = f"{100 * first.share:.0f} % of the spread between runs, {p_equals(first.p)}"
+    return f"; of the factors, {clean(first.name)} matters most ({share})"
+
+
+def _open(table: AblationTable) -> str:
+    """What is undecided, and how many seeds it would need."""
+    rows = [row for row in table.rows if row.judged == "undecided"]
+    untested = sum(row.judged == "no test" for row in table.rows)
+    silent = f"{counted(untested, 'cell')} could not be tested" if untested else ""
+    if not rows:
+        return silent and f"{silent}."
+    found = [row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0]
+    seen = (
+        f": with these seeds a difference of {points(table, min(found))} is found four times in five" if found else ""
+    )
+    of = f"{len(rows)} of {counted(_judged(table), 'cell')}"
+    return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{_needed(rows)}{silent and f'; {silent}'}."
+
+
+def _judged(table: AblationTable) -> int:
+    return sum(row.judged is not None for row in table.rows)
+
+
+def _needed(rows: Sequence[Row]) -> str:
+    """The fewest and the most seeds to add, over the undecided rows."""
+    missing = [(row.seeds_missing, clean(row.name)) for row in rows if row.seeds_missing is not None]
+    beyond = len(rows) - len(missing)
+    never = f"{counted(beyond, 'cell')} would need more than {MOST_SEEDS}" if beyond else ""
+    if not missing:
+        return f"; {never}"
+    (fewest, first), (most, last) = min(missing), max(missing)
+    told = f"{counted(fewest, 'more seed')} would settle {first}"
+    others = f", {most} more {last}" if len(missing) > 1 else ""
+    return f"; if the differences are what they look like, {told}{others}{never and f', {never}'}"
+
+
+def _price(best: Row, baseline: Row) -> str:
+    """Parameters and multiply-accumulates of the best row against the baseline's."""
+    if best.is_baseline or not (best.params and best.macs and baseline.params and baseline.macs):
+        return ""
+    params, macs = best.params / baseline.params, best.macs / baseline.macs
+    return (
+        f"The lowest mean costs {fixed(params, 2)} times the baseline's parameters ({best.params:,} against "
+        f"{baseline.params:,}) and {fixed(macs, 2)} times its multiply-accumulates."
+    )
+
+
+def _by_size(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: -abs(row.baseline.difference) if row.baseline else 0.0)
