@@ -108,21 +108,26 @@ def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     table = np.asarray(values, dtype=np.float64)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
     tested = table[np.ix_(rows, seeds)]
-    found, _ = stats.mean_difference(tested[:, None], tested[None])
-    p = _pooled_pairs(tested) if choose(tested).method == "pooled" else found.p
+    difference, p = _pooled_pairs(tested) if choose(tested).method == "pooled" else _single_pairs(tested)
     np.fill_diagonal(p, np.nan)
     mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
     all_p = mean.copy()
-    mean[everywhere], all_p[everywhere] = found.mean, p
+    mean[everywhere], all_p[everywhere] = difference, p
     return mean, all_p
 
 
-def _pooled_pairs(values: FloatArray) -> FloatArray:
+def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    found, _ = stats.mean_difference(values[:, None], values[None])
+    return found.mean, found.p
+
+
+def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     means = values.mean(1)
     p = np.array(
         [blocks.p_values(means - means[at], blocks.standard_errors(values, at), 1) for at in range(len(values))]
     )
-    return np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+    either = np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+    return means[:, None] - means, either
 
 
 def choose(values: FloatArray) -> Choice:

@@ -42,8 +42,8 @@ class Effects:
     """`analysis` is None exactly where `reason` says why.
 
     inseparable  terms that have no line because these cells can't tell them from others
-    notes        what else to know of this analysis
-    means        for interaction plots: of each factor and each pair of factors, the means by level
+    notes        what else to know of this analysis, balance included
+    means        of each factor, and for interaction plots of each pair of factors, the means by level
     """
 
     analysis: Anova | None = None
@@ -62,15 +62,21 @@ def effects_of(sweep: Sweep, values: FloatArray) -> Effects:
     reason = _reason(sweep, values, factors)
     if reason:
         return Effects(reason=reason)
-    interactions = sweep.fraction is None or sweep.fraction.resolution > 3
+    interactions = _interact(sweep)
     seeds = np.tile(np.arange(values.shape[1]), len(values)).tolist()
     of_runs = {name: np.repeat(levels, values.shape[1]).tolist() for name, levels in factors.items()}
     analysis = analyse(values.ravel(), of_runs, seeds, interactions=interactions)
-    terms = [term for size in (1, 2) for term in combinations(factors, size)]
+    terms = [term for size in ((1, 2) if interactions else (1,)) for term in combinations(factors, size)]
     there = {effect.factors for effect in analysis.effects}
     inseparable = tuple(term for term in terms if term not in there)
     means = {term: tuple(_means(values, factors, term, analysis)) for term in terms}
-    return Effects(analysis, "", inseparable, tuple(_notes(sweep, interactions=interactions)), means)
+    return Effects(analysis, "", inseparable, tuple(_notes(sweep, analysis)), means)
+
+
+def _interact(sweep: Sweep) -> bool:
+    """Whether the design can show any interaction of two factors."""
+    one_at_a_time = sweep.design in ("ofat", "leave_one_out")
+    return not one_at_a_time and (sweep.fraction is None or sweep.fraction.resolution > 3)
 
 
 def _factors(sweep: Sweep) -> dict[str, list[str]]:
@@ -97,10 +103,13 @@ def _reason(sweep: Sweep, values: FloatArray, factors: Mapping[str, Sequence[str
     return "" if np.count_nonzero(~np.isnan(values).all(axis=1)) > 1 else "fewer than two cells have a complete run"
 
 
-def _notes(sweep: Sweep, *, interactions: bool) -> Iterator[str]:
+def _notes(sweep: Sweep, analysis: Anova) -> Iterator[str]:
+    planned = len(sweep.cells) * len(sweep.seeds)
+    if analysis.note and not (sweep.fraction and analysis.n == planned and analysis.df):  # a whole fraction is balanced
+        yield analysis.note
     if sweep.design in ("ofat", "leave_one_out"):
         yield "factors were moved one at a time, so nothing is known of their interactions"
-    if not interactions:
+    if sweep.fraction and sweep.fraction.resolution == 3:
         yield "resolution III: main effects are confused with two-way interactions, which are taken to be nil"
     if sweep.fraction and sweep.fraction.aliases:
         yield f"one and the same in this fraction: {'; '.join(sweep.fraction.aliases)}"

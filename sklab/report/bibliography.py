@@ -63,7 +63,7 @@ def _used(table: AblationTable) -> set[str]:
     told |= {f"library {name}" for record in records for name in record.versions}
     search = table.sweep.search
     told |= {"search", search.sampler} if search else set()
-    named = {word for word in _CITED if word in methods(table)}  # the sources that the methods paragraph names
+    named = set(re.findall(r"[A-Z]\w+ \d{4}", methods(table)))  # the sources that the methods paragraph names
     return told | named | ({"test"} if named else set())
 
 

@@ -28,14 +28,16 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
+    from sklab.report.attention import attention_figures, read
     from sklab.report.curves import read_curves
     from sklab.report.figures import NAMES, draw
     from sklab.report.render import render
     from sklab.report.tail import read_tails
 
     with collector_paused():
-        drawings = draw(table, read_curves(folder, table))
-        texts = render(table, drawings, read_tails(folder, table))
+        seen = read(folder, table)
+        drawings = [*draw(table, read_curves(folder, table)), *attention_figures(seen)]
+        texts = render(table, drawings, read_tails(folder, table), seen)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     for drawing in drawings:

@@ -53,7 +53,7 @@ def effects_said(table: AblationTable) -> tuple[str, ...]:
     first = f"Analysis of variance over {counted(analysis.n, 'run')}, seeds as blocks, {error}."
     unseen = ", ".join(" × ".join(map(clean, term)) for term in effects.inseparable)
     told = [f"These cells can't tell from others: {unseen}."] if unseen else []
-    notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in (analysis.note, *effects.notes) if note]
+    notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in effects.notes]
     return (first, *notes, *told)
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
+from sklab.report import attention
 from sklab.report.curves import Curve, chosen
 from sklab.report.interactions import effect_figures
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
@@ -19,7 +20,7 @@ from sklab.report.power import power_figure
 from sklab.report.scatter import MACS, PARAMS, cost_figure
 from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
 
-NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power")
+NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power", *attention.NAMES)
 _ROWS = 40  # cells in the figure of errors
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 from sklab.analysis.agreement import Verdict
 from sklab.analysis.published import asks_for_verdict, data_title, on_published_data, order_agreement
 from sklab.analysis.rows import AblationTable, row_reproduced
-from sklab.report.column import DAGGER
+from sklab.report.column import DAGGER, metric_name
 from sklab.report.escape import clean
 from sklab.report.phrases import listed, p_equals
 from sklab.spec.sweep import PublishedRow, Sweep
@@ -37,14 +37,17 @@ def published_only(sweep: Sweep) -> str:
 
 
 def reproduced(table: AblationTable) -> str:
-    """The rows by verdict on their published error, and the tolerance; "" where no verdict is asked for."""
-    if not asks_for_verdict(table.sweep) or table.sweep.published is None:
+    """The rows by verdict on their published error, or why there is none; "" where no tolerance is stated."""
+    sweep = table.sweep
+    if sweep.published is None or sweep.published.tolerance is None:
         return ""
-    found = {row.name: row_reproduced(table.sweep, row) for row in table.rows}
+    if not asks_for_verdict(sweep):
+        why = f"the metric is {metric_name(sweep.metric)}" if on_published_data(sweep) else "these are other data"
+        return f"No verdict on the published figures: {why}."
+    found = {row.name: row_reproduced(sweep, row) for row in table.rows}
     by_verdict = [(verdict, [name for name in found if found[name] == verdict]) for verdict in VERDICTS]
     told = "; ".join(f"{verdict}: {listed(names)}" for verdict, names in by_verdict if names)
-    tolerance = table.sweep.published.tolerance
-    return f"Published errors within {tolerance:g} points, {told}." if told else ""
+    return f"Published errors within {sweep.published.tolerance:g} percentage points: {told}." if told else ""
 
 
 def agreement(table: AblationTable) -> str:

@@ -18,10 +18,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """`names` in a row, cut short when there are many."""
+    """`names` in a row, cut short when there are many; by semicolons where a name has a comma."""
     every = [clean(name) for name in names]
     more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
-    return ", ".join(every[:_LISTED]) + more
+    comma = "; " if any("," in name for name in every) else ", "
+    return comma.join(every[:_LISTED]) + more
 
 
 def value(table: AblationTable, row: Row) -> str:

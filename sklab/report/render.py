@@ -12,8 +12,10 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
+from sklab.analysis.attended import Attended
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
+from sklab.report.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.bibliography import bibtex
 from sklab.report.changes import changes
 from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
@@ -37,11 +39,14 @@ from sklab.report.tail import Tails
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
 _NO_TAILS: Tails = {}
+_NOT_SEEN = Attended()
 
 
-def render(table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS) -> dict[str, str]:
-    """All text files of the report by name. The same table, drawings and ends of logs make the same text."""
-    context = _context(table, drawings, tails)
+def render(
+    table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS, seen: Attended = _NOT_SEEN
+) -> dict[str, str]:
+    """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
+    context = {**_context(table, drawings, tails), **_attention(seen)}
     return {
         "table.csv": table_csv(table),
         "table.md": table_markdown(table),
@@ -97,6 +102,17 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "effects_markdown": effects_markdown(table),
         "power_markdown": power_markdown(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
+    }
+
+
+def _attention(seen: Attended) -> dict[str, Any]:
+    return {
+        "attention_note": seen.note,
+        "trend_head": TREND_HEAD,
+        "trends": trend_rows(seen),
+        "field_head": FIELD_HEAD,
+        "fields": field_rows(seen),
+        "attention_figures": NAMES[:3],
     }
 
 

@@ -95,14 +95,16 @@ def _needed(rows: Sequence[Row]) -> str:
         return f"; {never}"
     (fewest, first), (most, last) = min(missing), max(missing)
     told = f"{counted(fewest, 'more seed')} would settle {first}"
-    others = f", {most} more {last}" if len(missing) > 1 else ""
-    return f"; if the differences are what they look like, {told}{others}{never and f', {never}'}"
+    others = f" and {most} more {last}" if len(missing) > 1 else ""
+    return f"; if the differences are what they look like, {told}{others}{never and f'; {never}'}"
 
 
 def _price(best: Row, baseline: Row) -> str:
     """Parameters and multiply-accumulates of the best row against the baseline's."""
     if best.is_baseline or not (best.params and best.macs and baseline.params and baseline.macs):
         return ""
+    if (best.params, best.macs) == (baseline.params, baseline.macs):
+        return "The lowest mean costs as many parameters and multiply-accumulates as the baseline."
     params, macs = best.params / baseline.params, best.macs / baseline.macs
     return (
         f"The lowest mean costs {fixed(params, 2)} times the baseline's parameters ({best.params:,} against "

@@ -61,7 +61,7 @@ class Published(Value):
     data: str
     rows: dict[str, PublishedRow]
     others: dict[str, PublishedRow] = {}
-    tolerance: float | None = Field(default=None, gt=0)
+    tolerance: float | None = Field(default=None, gt=0, description="a number of percentage points above 0")
 
 
 class Factor(Value):

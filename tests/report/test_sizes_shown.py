@@ -46,7 +46,7 @@ def test_the_terminal_shows_mean_interval_and_count_with_the_published_error_bes
     assert re.search(r"20\.00 +3\.29 +3/3 .* 22\.23 +21\.05$", rows[0])
     assert re.search(r"17\.75 +9\.53 +2/3 .* 20\.79† +19\.32†$", rows[1])
     assert re.search(r" – +– +0/3 .* 25\.00† +–$", rows[2])
-    assert f"not evaluated at 320 px: K5 (seed 1), K7 (seeds 0, 1, 2); {REMEDY}" in flat(text)
+    assert f"not evaluated at 320 px: K5 (seed 1); K7 (seeds 0, 1, 2); {REMEDY}" in flat(text)
 
 
 def test_the_page_shows_them_with_the_evaluations_they_were_made_of(study):
@@ -65,7 +65,7 @@ def test_markdown_shows_them_with_the_evaluations_they_were_made_of(study):
         head = next(line for line in file.splitlines() if line.startswith("| cell |"))
         assert "| error at 320 px (%) | ±95% | n at 320 px | params" in head
         assert "| published error at 320 px (%) |" in head
-    table, runs = text.split("## Runs")
+    table, runs = text.split("## Effects")[0], text.split("## Runs")[1]
     assert f"[17.0000](runs/{key_of('K5', 0)}/evaluation-320.json) |" in runs
     for part in (table, runs):
         lines = [line for line in part.splitlines() if line.startswith("|")]

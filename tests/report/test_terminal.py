@@ -13,6 +13,10 @@ def test_the_table_fits_a_terminal(study):
     assert all(line.isprintable() for line in lines)
 
 
+def test_the_table_of_a_usual_study_stays_within_120_columns():
+    assert max(map(len, terminal_table(ablation_table(*kernels())).splitlines())) <= 120
+
+
 def test_columns_stand_under_each_other():
     head, rule, *rows = terminal_table(ablation_table(*kernels())).splitlines()
     at = head.index("error %") + len("error %")

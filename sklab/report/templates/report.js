@@ -17,7 +17,7 @@
 
   function value(row, column) {
     var cell = Array.from(row.cells).find(function (one) { return spans.get(one)[0] === column; });
-    var found = cell && cell.colSpan === 1 ? cell.textContent.replace(/[,†]/g, "").replace("−", "-").trim() : "";
+    var found = cell && cell.colSpan === 1 ? cell.textContent.replace(/[,†>]/g, "").replace("−", "-").trim() : "";
     var number = found.startsWith("<") ? 0 : parseFloat(found);
     return heads[column].classList.contains("num") ? (isNaN(number) ? null : number) : found.toLowerCase() || null;
   }

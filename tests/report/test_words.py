@@ -1,0 +1,176 @@
+"""The sentences of a report against the numbers that they are written from."""
+
+import random
+
+import pytest
+from example import kernels
+from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
+
+from sklab.analysis.tables import ablation_table
+from sklab.report import words
+from sklab.report.plain import table_markdown
+from sklab.report.terminal import terminal_table
+from sklab.spec.sweep import Cell, Factor, Metric, Published, PublishedRow
+
+ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [20.5, 20.0, 22.0]}
+
+
+def table_of(errors, params=None, **changes):
+    made = make_records(errors)
+    prices = params or dict.fromkeys(errors, 1000)
+    records = {
+        key: record.model_copy(update={"params": prices[record.cell], "macs": 10 * prices[record.cell]})
+        for key, record in made.items()
+    }
+    return ablation_table(make_sweep(list(errors), **changes), records)
+
+
+def grid_table(design="grid"):
+    """D matters, G does not."""
+    rng = random.Random(0)
+    cells = [{"D": d, "G": g} for d in "12" for g in "12"]
+    made = tuple(
+        Cell(name=str(at), factors=of, runs={s: key_of(str(at), s) for s in range(3)}) for at, of in enumerate(cells)
+    )
+    levels = {name: Factor(path="model.x", levels={"1": 1, "2": 2}) for name in "DG"}
+    sweep = make_sweep(["0"], design=design, cells=made, factors=levels, columns=("D", "G"))
+    runs = [(at, s, 20 + s + 5 * (of["D"] == "2") + rng.gauss(0, 0.3)) for at, of in enumerate(cells) for s in range(3)]
+    return ablation_table(sweep, {key_of(str(at), s): make_record(str(at), s, error) for at, s, error in runs})
+
+
+def test_the_verdict_is_three_sentences_written_from_the_numbers():
+    table = table_of(ERRORS, {"K3": 1000, "K5": 1500, "K7": 1000})
+    against, other = (row.baseline for row in table.rows[1:])
+    assert words.result(table) == (
+        f"Against the baseline K3, 21.17 ± 3.13 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
+        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.59 % (n = 3). "
+        f"Undecided is 1 of 2 cells: with these seeds a difference of {other.detectable:.2f} points is found four "
+        f"times in five; if the differences are what they look like, {other.needed - 3} more seeds would settle K7. "
+        "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
+        "multiply-accumulates."
+    )
+
+
+def test_a_baseline_that_is_best_has_no_price():
+    said = words.result(table_of({"K3": [1.0, 2.0, 3.1], "K5": [9.0, 10.0, 11.0]}))
+    assert "none is shown to be better; worse is K5" in said
+    assert said.endswith("the baseline itself has the lowest mean.")
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ({"K3": [], "K5": []}, "No run is complete yet"),
+        ({"K3": [20.0, 21.0, 22.0], "K5": []}, "So far only the baseline K3"),
+        ({"K3": [], "K5": [20.0, 21.0, 22.0]}, "The baseline K3 has no complete run, so nothing is compared with it"),
+        ({"K3": [20.0, 21.0, 22.0], "K5": [19.0]}, "1 cell could not be tested"),
+        ({"K3": [20.0, 21.0, 22.0], "K5": [20.0, 22.0, 21.0]}, "no cell is told apart from it"),
+    ],
+)
+def test_little_is_said_of_little(errors, said):
+    assert said in words.result(table_of(errors))
+
+
+def test_the_factor_that_matters_most_is_named():
+    assert "of the factors, D matters most (" in words.result(grid_table())
+    assert "of the factors" not in words.result(table_of(ERRORS))
+
+
+def test_the_method_and_what_its_checks_found_stand_below_every_table():
+    table = table_of(ERRORS)
+    choice = table.choice
+    said = words.comparison(table)
+    assert "Dunnett's test" in said
+    assert f"Cochran's test) p = {choice.variances.p:.3f}" in said
+    assert f"Tukey's test) p = {choice.additivity.p:.3f}: none fails" in said
+    assert " ".join(said.split()) in " ".join(terminal_table(table).split())
+    assert "Compared with K3 by Dunnett's test" in table_markdown(table)
+    assert "Dunnett 1955" in words.methods(table)
+    assert "4 degrees of freedom" in words.methods(table)
+
+
+def test_a_switch_to_pairs_says_why():
+    table = table_of({**ERRORS, "K7": [20.5, 20.0]})
+    for said in (words.comparison(table), words.methods(table)):
+        assert "1 of 9 runs are missing" in said
+        assert "Dunnett 1955" not in said
+    assert "Holm's method (Holm 1979) over the 2 comparisons made" in words.methods(table)
+
+
+def test_a_failed_check_is_told_as_failing():
+    errors = {f"c{at}": [20 + seed + at * 0.1 * (seed % 2) for seed in range(8)] for at in range(5)}
+    errors["c4"] = [20 + 9 * (-1) ** seed for seed in range(8)]
+    table = ablation_table(make_sweep(list(errors), range(8)), make_records(errors))
+    assert table.choice.method == "paired"
+    assert ": fails (p below 0.01)" in words.comparison(table)
+
+
+def test_a_row_without_a_test_has_its_reason_below():
+    table = table_of({"K3": [20.0, 21.0, 22.0], "K5": [19.0]})
+    assert "K5: no test against the baseline: fewer than two seeds to compare" in words.notes(table)
+    assert words.comparison(table) == ""
+    assert "No difference from the baseline could be tested." in words.methods(table)
+
+
+def test_effects_are_rows_of_text_under_their_heads():
+    table = grid_table()
+    assert [row[0] for row in words.effect_rows(table)] == ["D", "G", "D × G"]
+    assert {len(row) for row in words.effect_rows(table)} == {len(words.EFFECT_HEAD)}
+    assert [row[:4] for row in words.means_rows(table)] == [
+        ("D", "1", "2", "6"),
+        ("D", "2", "2", "6"),
+        ("G", "1", "2", "6"),
+        ("G", "2", "2", "6"),
+    ]
+    assert {len(row) for row in words.means_rows(table)} == {len(words.MEANS_HEAD)}
+    text = table_markdown(table)
+    assert "| effect | df | F | p |" in text
+    assert "| factor | level | cells |" in text
+
+
+def test_a_design_without_effects_says_why():
+    table = ablation_table(*kernels())
+    assert words.effect_rows(grid_table(design="search")) == ()
+    assert words.effects_said(grid_table(design="search")) == (
+        "No analysis of the factors: a search chooses its cells by their results, which would flatter the factors it "
+        "followed.",
+    )
+    assert any("can't tell from others" in said for said in words.effects_said(table))
+
+
+def test_rows_off_the_pareto_set_are_named_with_the_costs():
+    table = table_of({"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}, {"K3": 1000, "K5": 500})
+    assert words.pareto(table).endswith(": K5 (time).")
+    assert words.pareto(table_of(ERRORS | {"K5": ERRORS["K3"]})) == ""
+
+
+def published_table(title="", tolerance=0.5, **changes):
+    rows = {name: PublishedRow(error=error) for name, error in (("K3", 21.0), ("K5", 18.0), ("K7", 25.0))}
+    published = Published(source="a paper", data="ImageNet-1k", rows=rows, tolerance=tolerance)
+    experiment = {**EXPERIMENT, "data": {"name": "scaled_digits", "title": title}}
+    return table_of(ERRORS, published=published, experiment=experiment, **changes)
+
+
+def test_the_verdicts_on_published_figures_are_told_with_their_tolerance():
+    said = words.reproduced(published_table("ImageNet-1k"))
+    assert said == "Published errors within 0.5 percentage points: not reproduced: K7; cannot tell: K3, K5."
+    assert words.agreement(published_table("ImageNet-1k")) == ""
+    assert "| reproduced |" in table_markdown(published_table("ImageNet-1k"))
+
+
+def test_on_other_data_the_order_is_compared_and_no_verdict_given():
+    table = published_table()
+    assert words.reproduced(table) == "No verdict on the published figures: these are other data."
+    assert "Kendall's tau = 0.33 over 3 cells" in words.agreement(table)
+    assert words.agreement(table) in words.below(table)
+    assert "| reproduced |" not in table_markdown(table)
+
+
+def test_no_verdict_is_given_on_a_loss_or_without_a_tolerance():
+    loss = published_table("ImageNet-1k", metric=Metric(name="val_loss"))
+    assert words.reproduced(loss) == "No verdict on the published figures: the metric is validation loss."
+    assert words.reproduced(published_table("ImageNet-1k", tolerance=None)) == ""
+
+
+def test_names_with_commas_are_listed_by_semicolons():
+    assert words.listed(["D=1, G=1", "D=2, G=1"]) == "D=1, G=1; D=2, G=1"
