@@ -120,8 +120,8 @@ def _slopes(cells: Sequence[Seen], left_out: str) -> Drawing:
     against = " and ".join(dict.fromkeys(slopes(cell)[1] for cell in cells))
     caption = (
         f"Slope against the {against} of objects, with its 95 % interval over seeds, SK units from the first to the "
-        "last. Above the band: attention rises with scale; inside it: flat, too little to matter; an interval that reaches "
-        "into the band and out of it can't tell. Filled marks: the verdict is rises or falls." + left_out
+        "last. Above the band: attention rises with scale; inside it: flat, too little to matter; an interval that "
+        "reaches into the band and out of it can't tell. Filled marks: the verdict is rises or falls." + left_out
     )
     return drawing("attention_slopes", "Attention against the scale of objects", caption, partial(_draw_slopes, cells))
 
