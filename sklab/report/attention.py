@@ -201,7 +201,7 @@ def _draw_fields(found: Sequence[CellFindings]) -> Figure:
 def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     across = min(2, number)
     down = math.ceil(number / across)
-    figure, panels = new_figure(width * across, 0.4 + height * down, down, across, shared="none")
+    figure, panels = new_figure(width * across, 0.4 + height * down, down, across, shared="y")
     for panel in panels[number:]:
         panel.remove()
     return figure, panels

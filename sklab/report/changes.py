@@ -10,8 +10,8 @@ from typing import Any
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.escape import clean
 
-_SHOWN = 20  # changes of a cell
-_LETTERS = 200  # of a value
+_SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
+_LETTERS = 120  # of a value
 _ABSENT = "(absent)"
 
 
@@ -30,7 +30,8 @@ def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
     baseline = of_row.pop(table.sweep.baseline, None)
     if baseline is None:
         return {}
-    return {name: difference(baseline, tree) for name, tree in of_row.items()}
+    shown = min(_SHOWN, max(_LEAST, _IN_ALL // max(len(of_row), 1)))
+    return {name: difference(baseline, tree)[:shown] for name, tree in of_row.items()}
 
 
 def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -29,4 +29,4 @@ def test_a_setting_of_one_side_only_is_absent_on_the_other():
 def test_a_huge_difference_stays_short():
     told = difference({}, {f"k{at}": "x" * 1000 for at in range(100)})
     assert len(told) == 20
-    assert all(len(change.here) <= 200 for change in told)
+    assert all(len(change.here) <= 120 for change in told)
