@@ -22,6 +22,7 @@ State = Literal["complete", "diverged", "failed", "missing"]
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 Judged = Literal["better", "worse", "undecided", "no test"]
 DIGITS = 12  # significant digits in the frame: all that a sum leaves certain, so that machines agree to the byte
+TEST_DIGITS = 6  # the same of what series and root finding make: p, their intervals and what is planned from them
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class AblationTable:
         return next((row for row in self.rows if row.is_baseline and row.n), None)
 
     def frame(self) -> pd.DataFrame:
-        """The table as data: one line per row, every number at 12 significant digits, with the keys of its runs."""
+        """The table as data: one line per row with the keys of its runs, means at 12 significant digits, tests at 6."""
         import pandas as pd  # half a second that printing a table does not need
 
         whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
@@ -175,7 +176,8 @@ def _result(row: Row) -> dict[str, Any]:
 
 
 def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[str, float | None]:
-    return {f"vs_{name}_{part}": _rounded(getattr(against, part, None)) for part in parts}
+    digits = {part: DIGITS if part in ("n", "difference") else TEST_DIGITS for part in parts}
+    return {f"vs_{name}_{part}": _rounded(getattr(against, part, None), digits[part]) for part in parts}
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -237,5 +239,5 @@ def _errors(row: Row, size: int) -> str:
     return " ".join(f"{run.seed}:{run.errors[size]!r}" for run in row.runs if size in run.errors)
 
 
-def _rounded(number: float | None) -> float | None:
-    return None if number is None or math.isnan(number) else float(f"{number:.{DIGITS}g}")
+def _rounded(number: float | None, digits: int = DIGITS) -> float | None:
+    return None if number is None or math.isnan(number) else float(f"{number:.{digits}g}")

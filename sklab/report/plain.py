@@ -42,7 +42,7 @@ def gap(shown: Sequence[Column]) -> slice:
 
 
 def table_csv(table: AblationTable) -> str:
-    """The table as data, every number at 12 significant digits, with the keys of its runs."""
+    """The table as data with the keys of its runs, means at 12 significant digits, tests at 6."""
     return str(table.frame().to_csv(index=False, lineterminator="\n"))
 
 

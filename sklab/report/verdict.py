@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sklab.analysis.planning import MOST_SEEDS
 from sklab.analysis.rows import AblationTable, Judged, Row
+from sklab.analysis.stats import ALPHA
 from sklab.report.column import fixed
 from sklab.report.escape import clean
 from sklab.report.phrases import counted, difference, p_equals, points, value
@@ -59,7 +60,7 @@ def _lowest(table: AblationTable, best: Row) -> str:
 def _factor(table: AblationTable) -> str:
     """The factor with the largest share, where the analysis of variance tells one from chance."""
     effects = table.effects.analysis.effects if table.effects.analysis else ()
-    main = [effect for effect in effects if len(effect.factors) == 1 and effect.p < 0.05]
+    main = [effect for effect in effects if len(effect.factors) == 1 and effect.p < ALPHA]
     if not main or len({name for effect in effects for name in effect.factors}) < 2:
         return ""
     first = max(main, key=lambda effect: effect.share)
