@@ -229,6 +229,15 @@ def _report(options: argparse.Namespace) -> int:
     return _COMPLETE
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from sklab.report import side_by_side
+
+    found = side_by_side.compare({name: _study(name, options).path for name in options.studies})
+    told = {"text": side_by_side.terminal, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
+    print(told[options.form](*found))
+    return _COMPLETE
+
+
 def _show_table(folder: StudyFolder, *, write: bool) -> Path | None:
     """Print the study's table, from the records; with `write`, rebuild its files and return the report's path."""
     from sklab.report import build
@@ -485,6 +494,13 @@ def _parser() -> argparse.ArgumentParser:
     publish = command("publish", _wandb_publish, "make or update a study's workspace and W&B report", actions)
     _add_study(publish)
     publish.add_argument("--dry-run", action="store_true", help="only write the two as JSON, without any network")
+    compare = command("compare", _compare, "put studies side by side, cell by cell, with the first as the reference")
+    compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study, or its folder")
+    _add_results(compare)
+    forms = compare.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="print Markdown")
+    forms.add_argument("--json", action="store_const", dest="form", const="json", help="print JSON, for machines")
+    compare.set_defaults(form="text")
     train = command("train", _train, "train one experiment once")
     train.add_argument("file", type=Path, metavar="EXPERIMENT", help="an experiment file")
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")

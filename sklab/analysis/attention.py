@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklab.analysis.stats import Estimate, FloatArray, mean_interval
-from sklab.spec.analysis import Analysis, Unit, UnitAnalysis, UnitSummary
+from sklab.spec.analysis import Analysis, AttentionSummary, Unit, UnitAnalysis, UnitSummary
 
 Against = Literal["object", "enlargement"]
 Measure = Literal["difference", "kernel"]
@@ -59,6 +59,15 @@ def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
         _trend(unit, roles.get(unit.name, ""), np.array(slopes[unit.name]))
         for unit in runs[0].units
         if len(set(unit.kernels)) > 1 and slopes[unit.name][0]
+    )
+
+
+def summary_trends(runs: Sequence[AttentionSummary]) -> tuple[Trend, ...]:
+    """The same against the objects' true scale, from `attention.json`; none where no scale is known."""
+    return tuple(
+        _trend(unit, "", np.array([run.units[at].slope for run in runs]))
+        for at, unit in enumerate(runs[0].units)
+        if len(set(unit.kernels)) > 1 and unit.slope
     )
 
 

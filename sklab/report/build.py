@@ -28,19 +28,24 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
+    from sklab.report.attention import attention_figures, read
     from sklab.report.curves import read_curves
     from sklab.report.figures import NAMES, draw
     from sklab.report.render import render
+    from sklab.report.tail import read_tails
 
     with collector_paused():
-        drawings = draw(table, read_curves(folder, table))
-        texts = render(table, drawings)
+        seen = read(folder, table)
+        drawings = [*draw(table, read_curves(folder, table)), *attention_figures(seen)]
+        texts = render(table, drawings, read_tails(folder, table), seen)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     for drawing in drawings:
         write_whole(figures / f"{drawing.name}.svg", drawing.svg)
+        write_whole(figures / f"{drawing.name}.pdf", drawing.pdf)
     for name in set(NAMES) - {drawing.name for drawing in drawings}:
-        (figures / f"{name}.svg").unlink(missing_ok=True)
+        for kind in ("svg", "pdf"):
+            (figures / f"{name}.{kind}").unlink(missing_ok=True)
     for name, text in texts.items():
         write_whole(folder / name, text)
     return folder / "report.html"

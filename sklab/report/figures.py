@@ -12,12 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
+from sklab.report import attention
 from sklab.report.curves import Curve, chosen
+from sklab.report.interactions import effect_figures
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
+from sklab.report.power import power_figure
 from sklab.report.scatter import MACS, PARAMS, cost_figure
-from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, new_figure, svg
+from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
 
-NAMES = ("error", "error_params", "error_macs", "curves")
+NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power", *attention.NAMES)
 _ROWS = 40  # cells in the figure of errors
 
 
@@ -25,20 +28,21 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
     """The figures that there are numbers for, in the order of NAMES."""
     if table.best is None:
         return []
-    costs = [drawing for axis in (PARAMS, MACS) if (drawing := cost_figure(table, axis))]
-    return [_errors(table), *costs, *([_curves(table, curves)] if curves else [])]
+    costs = [made for axis in (PARAMS, MACS) if (made := cost_figure(table, axis))]
+    power = power_figure(table)
+    learning = [_curves(table, curves)] if curves else []
+    return [_errors(table), *effect_figures(table), *costs, *learning, *([power] if power else [])]
 
 
 def _errors(table: AblationTable) -> Drawing:
     rows = chosen(table.rows, _ROWS)
     caption = (
-        "Marks are means over seeds, bars their 95 % t intervals (none where the seeds allow none), small rings single "
-        "runs; the dashed line stands at the baseline. These intervals leave out that cells share their seeds: whether "
-        "two cells differ is told by the paired columns of the table, not by overlap here." + _left_out(table, rows)
+        "Further left is better. Marks are means over seeds, bars their 95 % t intervals (none where the seeds allow "
+        "none), small rings single runs; the dashed line stands at the baseline. These intervals leave out that cells "
+        "share their seeds: whether two cells differ is told by the table's columns against the baseline, not by "
+        f"overlap here.{_left_out(table, rows)}"
     )
-    return Drawing(
-        NAMES[0], f"{metric_title(table)} by cell", caption, svg(partial(_draw_errors, table, rows), NAMES[0])
-    )
+    return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows))
 
 
 def _draw_errors(table: AblationTable, rows: Sequence[Row]) -> Figure:
@@ -63,10 +67,10 @@ def _curves(table: AblationTable, curves: Mapping[str, list[Curve]]) -> Drawing:
     rows = [row for row in table.rows if row.name in curves]
     caption = (
         f"{metric_title(table)} over the epochs, one panel per cell: thin lines are runs, the thick line is their "
-        f"mean, the dashed line the mean of the baseline.{_left_out(table, rows)}"
+        "mean, the dashed line the mean of the baseline. See whether a cell has stopped improving by the last epoch, "
+        f"and whether its runs agree.{_left_out(table, rows)}"
     )
-    drawn = svg(partial(_draw_curves, table, rows, curves), NAMES[3])
-    return Drawing(NAMES[3], "Learning curves", caption, drawn)
+    return drawing("curves", "Learning curves", caption, partial(_draw_curves, table, rows, curves))
 
 
 def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str, list[Curve]]) -> Figure:

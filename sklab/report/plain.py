@@ -10,6 +10,7 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
 from sklab.report.escape import markdown, tex
+from sklab.report.power import compared, power_columns
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 
@@ -46,6 +47,11 @@ def table_csv(table: AblationTable) -> str:
 
 
 def table_markdown(table: AblationTable) -> str:
+    """The table, what is to say about single rows below it, and the effects of the factors."""
+    return "\n".join([rows_markdown(table), *_effects_markdown(table), ""])
+
+
+def rows_markdown(table: AblationTable) -> str:
     """The table, with what is to say about single rows below it."""
     shown = columns(table)
     head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
@@ -53,7 +59,19 @@ def table_markdown(table: AblationTable) -> str:
     said = [f"{words.progress(table)}.", *words.below(table)]
     notes = [f"- {markdown(note)}" for note in words.notes(table)]
     paragraphs = [line for text in said for line in ("", markdown(text))]
-    return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes, *_effects_markdown(table), ""])
+    return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes])
+
+
+def effects_markdown(table: AblationTable) -> str:
+    """Effects of the factors and means per level, with what is to say about them."""
+    return "\n".join(_effects_markdown(table)[1:])
+
+
+def power_markdown(table: AblationTable) -> str:
+    """What the seeds at hand could show, cell by cell."""
+    shown = power_columns(table)
+    rows = [[row.name, *(column.text(row) for column in shown)] for row in compared(table)]
+    return "\n".join(_rows_markdown(["cell", *(column.title for column in shown)], rows)[1:])
 
 
 def _effects_markdown(table: AblationTable) -> list[str]:

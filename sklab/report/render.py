@@ -12,24 +12,47 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
+from sklab.analysis.attended import Attended
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
-from sklab.report.columns import DAGGER, Column, columns, fixed, metric_digits, metric_unit
-from sklab.report.escape import clean, markdown
-from sklab.report.plain import gap, headings, table_csv, table_markdown, table_tex
+from sklab.report.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
+from sklab.report.bibliography import bibtex
+from sklab.report.changes import changes
+from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
+from sklab.report.columns import columns
+from sklab.report.escape import clean, markdown, tex
+from sklab.report.plain import (
+    effects_markdown,
+    gap,
+    headings,
+    power_markdown,
+    rows_markdown,
+    table_csv,
+    table_markdown,
+    table_tex,
+)
+from sklab.report.power import compared, power_columns
 from sklab.report.provenance import origins
 from sklab.report.style import Drawing, inline
+from sklab.report.tail import Tails
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_FAILURES = 100  # listed one by one
+_NO_TAILS: Tails = {}
+_NOT_SEEN = Attended()
 
 
-def render(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, str]:
-    """All text files of the report by name. The same table and drawings make the same text."""
-    context = _context(table, drawings)
+def render(
+    table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS, seen: Attended = _NOT_SEEN
+) -> dict[str, str]:
+    """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
+    context = {**_context(table, drawings, tails), **_attention(seen)}
     return {
         "table.csv": table_csv(table),
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
+        "references.bib": bibtex(table),
+        "report.tex": _environment(autoescape=False).get_template("report.tex.j2").render(context),
         "report.md": _environment(autoescape=False).get_template("report.md.j2").render(context),
         "report.html": _environment(autoescape=True).get_template("report.html.j2").render(context),
     }
@@ -38,18 +61,19 @@ def render(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, str]:
 def _environment(*, autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=autoescape,  # noqa: S701  # off for Markdown only, which has its own filter
+        autoescape=autoescape,  # noqa: S701  # off for Markdown and LaTeX, which have filters of their own
         undefined=jinja2.StrictUndefined,
         finalize=_one_line if autoescape else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(md=markdown, path=_path, settings=_settings, inline=_inline, hang=_hang, kind=_kind)
+    environment.filters.update(md=markdown, tex=tex, path=_path, settings=_settings, inline=_inline, hang=_hang)
+    environment.filters.update(kind=_kind, lines=_lines)
     return environment
 
 
-def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any]:
+def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) -> dict[str, Any]:
     shown = columns(table)
     distinct, made = origins(table)
     return {
@@ -58,7 +82,15 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "columns": shown,
         "gap": gap(shown),
         "headings": headings(shown),
-        "drawings": drawings,
+        "drawings": {drawing.name: drawing for drawing in drawings},
+        "compared": compared(table),
+        "power_columns": power_columns(table),
+        "tails": tails,
+        "changes": changes(table),
+        "numbers": {row.name: number for number, row in enumerate(table.rows, start=1)},
+        "failures": [(row, run) for row in table.rows for run in row.runs if run.state in ("failed", "diverged")],
+        "shown_failures": _FAILURES,
+        "bibtex": escape(bibtex(table)),
         "origins": distinct,
         "made": made,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
@@ -66,8 +98,21 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),
-        "table_markdown": table_markdown(table),
+        "rows_markdown": rows_markdown(table),
+        "effects_markdown": effects_markdown(table),
+        "power_markdown": power_markdown(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
+    }
+
+
+def _attention(seen: Attended) -> dict[str, Any]:
+    return {
+        "attention_note": seen.note,
+        "trend_head": TREND_HEAD,
+        "trends": trend_rows(seen),
+        "field_head": FIELD_HEAD,
+        "fields": field_rows(seen),
+        "attention_figures": NAMES[:3],
     }
 
 
@@ -84,6 +129,11 @@ def _path(key: str) -> str:
 def _settings(row: Row) -> str:
     """What a cell changes in the experiment."""
     return "; ".join(f"{path} = {json.dumps(value)}" for path, value in row.settings.items()) or "nothing"
+
+
+def _lines(lines: Sequence[str]) -> Markup:
+    """Lines as they are, indentation and all."""
+    return Markup("\n").join(lines)
 
 
 def _inline(drawing: Drawing) -> Markup:

@@ -15,7 +15,7 @@ from sklab.report.columns import DAGGER
 from sklab.report.escape import clean
 from sklab.report.labels import Label, place_labels
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
-from sklab.report.style import INK, MUTED, PAPER, Drawing, new_figure, svg
+from sklab.report.style import INK, MUTED, PAPER, Drawing, drawing, new_figure
 from sklab.report.words import on_published_data
 from sklab.spec.sweep import Published
 
@@ -66,9 +66,8 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
     points = _points(table.sweep.published, axis)
     panels = _panels(table, rows, points)
     caption = _caption(rows) + _published_caption(table.sweep.published, points, together=len(panels) == 1)
-    name = f"error_{axis.field}"
-    drawn = svg(partial(_draw, panels, axis), name)
-    return Drawing(name, f"{metric_title(table)} against {axis.label}", caption, drawn)
+    title = f"{metric_title(table)} against {axis.label}"
+    return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
 
 
 def _points(published: Published | None, axis: Axis) -> list[Point]:
@@ -120,7 +119,7 @@ def _published_caption(published: Published | None, points: Sequence[Point], *, 
 
 
 def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
-    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared=False)
+    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared="none")
     labels = [_draw_panel(ours, panel, axis) for ours, panel in zip(axes, panels, strict=True)]
     figure.draw_without_rendering()  # settles the axes, which the labels are placed by
     for ours, of_panel in zip(axes, labels, strict=True):

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -31,24 +31,36 @@ _RC: Any = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the report: its file `figures/<name>.svg`, and in words what is to be seen in it."""
+    """A figure of the report: its files `figures/<name>.svg` and `.pdf`, and in words what is to be seen in it."""
 
     name: str
     title: str
     caption: str
     svg: str
+    pdf: bytes
 
 
-def svg(draw: Callable[[], Figure], name: str) -> str:
-    """The figure that `draw` makes, as SVG in the style of the report. `name` seeds the ids inside."""
+def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> Drawing:
+    """The figure that `draw` makes, in the style of the report. `name` seeds the ids inside."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the viewer's fonts have it
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         mpl.rcParams["svg.hashsalt"] = name
-        stream = io.StringIO()
-        draw().savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure = draw()
+        return Drawing(name, title, caption, _svg(figure), _pdf(figure))
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return re.sub(r' id="[\w.]+_\d+"', "", stream.getvalue())  # numbered ids would meet in one page
+
+
+def _pdf(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
+    return stream.getvalue()
 
 
 def inline(text: str) -> str:
@@ -60,9 +72,9 @@ def inline(text: str) -> str:
 
 
 def new_figure(
-    width: float, height: float, rows: int = 1, cols: int = 1, *, shared: bool = True
+    width: float, height: float, rows: int = 1, cols: int = 1, *, shared: Literal["both", "y", "none"] = "both"
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` x `height` inches and its panels, row by row, with `shared` axes or axes of their own."""
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(rows, cols, sharex=shared, sharey=shared, squeeze=False)
+    panels = figure.subplots(rows, cols, sharex=shared == "both", sharey=shared != "none", squeeze=False)
     return figure, [panel for line in panels for panel in line]

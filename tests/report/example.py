@@ -7,6 +7,7 @@ from typing import Any
 import studies
 
 from sklab.records import Code, RunRecord
+from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, InvalidCell, Published, PublishedRow, Sweep
 
 # Cell name, kernels, attention, published error with whether it is verified, errors by seed.
@@ -85,6 +86,12 @@ def _record(at: int, name: str, seed: int, error: float) -> RunRecord:
     return studies.make_record(name, seed, error, params=50_000 + 4_000 * at, macs=9_000_000 + 500_000 * at, code=code)
 
 
+def _titled(title: str) -> RunSpec:
+    """A run on data of this title."""
+    data = {**studies.EXPERIMENT["data"], "title": title}
+    return RunSpec(experiment=Experiment.model_validate({**studies.EXPERIMENT, "data": data}), seed=0)
+
+
 def hostile() -> tuple[Sweep, dict[str, RunRecord]]:
     """A study whose every text is nasty."""
     text = " ".join(NASTY[:10])
@@ -106,6 +113,9 @@ def hostile() -> tuple[Sweep, dict[str, RunRecord]]:
     )  # fmt: skip
     machine = studies.MACHINE.model_copy(update={"host": NASTY[0], "device_name": NASTY[4]})
     how = {"hardware": machine, "versions": {NASTY[0]: NASTY[4]}, "code": Code(version=NASTY[1], commit=NASTY[4])}
-    done = [studies.make_record(name, 0, 10.0 + at, key=cells[at].runs[0], **how) for at, name in enumerate(NASTY)]
+    done = [
+        studies.make_record(name, 0, 10.0 + at, key=cells[at].runs[0], spec=_titled(name), **how)
+        for at, name in enumerate(NASTY)
+    ]
     failed = [studies.failed_record(name, 1, name, key=cells[at].runs[1], **how) for at, name in enumerate(NASTY)]
     return sweep, {record.key: record for record in (*done, *failed)}

@@ -13,7 +13,7 @@ from sklab.report.build import build
 from sklab.report.figures import NAMES
 
 GOLDEN = Path(__file__).parent / "golden"
-FILES = ("table.csv", "table.md", "table.tex", "report.md", "report.html")
+FILES = ("table.csv", "table.md", "table.tex", "report.md", "report.tex", "report.html", "references.bib")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -26,7 +26,8 @@ def test_the_report_is_word_for_word_what_it_was(kernels_folder, name):
 
 
 def test_the_same_records_make_the_same_bytes(kernels_folder):
-    files = [kernels_folder / name for name in (*FILES, *(f"figures/{name}.svg" for name in NAMES))]
+    files = [kernels_folder / name for name in FILES] + sorted((kernels_folder / "figures").iterdir())
+    assert {file.stem for file in files[len(FILES) :]} <= set(NAMES)
     before = [file.read_bytes() for file in files]
     build(kernels_folder)
     assert [file.read_bytes() for file in files] == before

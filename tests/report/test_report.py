@@ -17,12 +17,13 @@ from sklab.report.build import build, load, study_table
 from sklab.report.escape import clean
 from sklab.report.figures import draw
 from sklab.report.render import render
+from sklab.report.tail import tail
 from sklab.spec.sweep import Published, PublishedRow, Search
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "dl", "div", "dt", "dd"),
     *("table", "thead", "tbody", "tr", "th", "td", "span", "details", "summary", "a", "code", "pre", "ul", "li", "b"),
-    *("figure", "figcaption", "svg", "defs", "g", "path", "text", "use", "clippath", "rect"),
+    *("script", "figure", "figcaption", "svg", "defs", "g", "path", "text", "use", "clippath", "rect"),
 }
 
 
@@ -40,7 +41,8 @@ def page(kernels_folder):
 def nasty():
     table = ablation_table(*hostile())
     drawings = draw(table, {name: [{1: 2.0, 2: 1.0}] for name in NASTY[:12]})
-    return drawings, render(table, drawings)
+    tails = {run.key: tail("\n".join(NASTY[:6])) for row in table.rows for run in row.runs}
+    return drawings, render(table, drawings, tails)
 
 
 def test_every_mean_on_the_page_follows_from_the_runs_under_it(page, study):
@@ -57,7 +59,7 @@ def test_every_mean_in_markdown_follows_from_the_runs_listed(study):
     text = (study / "report.md").read_text(encoding="utf-8")
     table, runs = (
         [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("|")]
-        for part in (text.split("## Table")[1].split("\n\n")[1], text.split("## Runs")[1])
+        for part in (text.split("## Table")[1].split("## ")[0], text.split("## Runs")[1])
     )
     for cells in table[2:]:
         plain = [cell.strip("*") for cell in cells]
@@ -67,7 +69,7 @@ def test_every_mean_in_markdown_follows_from_the_runs_listed(study):
 
 
 def test_every_link_of_a_run_leads_to_its_files(page, study):
-    links = [link for link in page.links if link.startswith("runs/")]
+    links = {link for link in page.links if link.startswith("runs/")}
     assert len(links) == 2 * len(load(study)[1])
     assert all((study / link).is_file() for link in links)
     anchors = {link for link in page.links if link.startswith("#origin")}
@@ -75,7 +77,7 @@ def test_every_link_of_a_run_leads_to_its_files(page, study):
 
 
 def test_every_link_is_within_the_study(page):
-    assert all(link.startswith(("runs/", "#")) for link in page.links)
+    assert all(link.startswith(("runs/", "#")) or link == "references.bib" for link in page.links)
 
 
 def test_the_page_needs_no_network(study):
@@ -144,7 +146,10 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
 
 
 def test_figures_are_whole_drawings(study):
-    for file in (study / "figures").iterdir():
+    files = sorted((study / "figures").iterdir())
+    assert [file.stem for file in files[::2]] == [file.stem for file in files[1::2]]
+    assert all(file.read_bytes().startswith(b"%PDF") for file in files[::2])
+    for file in files[1::2]:
         root = ElementTree.parse(file).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert not [part.get("id") for part in root.iter() if re.search(r"_\d+$", part.get("id") or "")]
@@ -154,7 +159,10 @@ def test_hostile_names_make_no_markup(nasty):
     page = read(nasty[1]["report.html"])
     assert page.tags <= TAGS
     assert page.handlers == []
-    assert all(re.fullmatch(r"#\S*|runs/[\w%.~-]+/(record\.json|log\.txt)", link) for link in page.links)
+    assert nasty[1]["report.html"].count("<script") == 1
+    assert all(
+        re.fullmatch(r"#\S*|references\.bib|runs/[\w%.~-]+/(record\.json|log\.txt)", link) for link in page.links
+    )
     assert [cells[0].removesuffix("baseline") for cells in page.rows[: len(NASTY)]] == [clean(name) for name in NASTY]
 
 
@@ -169,6 +177,12 @@ def test_hostile_names_break_no_markdown_table(nasty):
     assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in lines}) == 1
     assert len(lines) == 2 + 2 * len(NASTY)
     assert not re.search(r"<[a-z/!]", nasty[1]["report.md"])
+
+
+def test_hostile_settings_and_logs_stand_as_text(nasty):
+    page = read(nasty[1]["report.html"])
+    assert "End of the log, seed 0" in page.text
+    assert page.text.count("[z](http://example.org) `q` ~w~ !") > 2 * len(NASTY)
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_markdown_shows_them_with_the_evaluations_they_were_made_of(study):
         head = next(line for line in file.splitlines() if line.startswith("| cell |"))
         assert "| error at 320 px (%) | ±95% | n at 320 px | params" in head
         assert "| published error at 320 px (%) |" in head
-    table, runs = text.split("## Runs")
+    table, runs = text.split("## Effects")[0], text.split("## Runs")[1]
     assert f"[17.0000](runs/{key_of('K5', 0)}/evaluation-320.json) |" in runs
     for part in (table, runs):
         lines = [line for line in part.splitlines() if line.startswith("|")]

@@ -1,0 +1,150 @@
+"""Studies side by side: cells of the same name on other data, or made by other code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklab.analysis import stats
+from sklab.analysis.agreement import RankAgreement, rank_agreement
+from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.stats import FloatArray
+from sklab.errors import SklabError
+from sklab.spec.sweep import Metric
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A cell in a further study minus the same cell in the first one, over the `n` seeds that both have.
+
+    `half` is of the 95 % t interval and `p` of the two-sided paired t test; `adjusted` is p after Holm over all
+    tests of the comparison. None: fewer than two shared seeds, or no spread between them.
+    """
+
+    n: int
+    mean: float | None
+    half: float | None
+    p: float | None
+    adjusted: float | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell in one study: `n` complete runs, their mean with the half width of its 95 % t interval.
+
+    from_baseline  mean difference from that study's own baseline, over the seeds that both have; None on its own row
+    shift          against the first study; None in the first study itself
+    """
+
+    n: int
+    mean: float | None
+    half: float | None
+    from_baseline: float | None
+    shift: Shift | None
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """`cells`: for each name that two studies at least have, an entry per study, None where one has no such cell.
+
+    ranks  for each further study, how far it puts the cells in the order that the first one does
+    alone  for each study, the cells that no other has
+    """
+
+    studies: tuple[str, ...]
+    metric: Metric
+    cells: Mapping[str, tuple[Entry | None, ...]]
+    ranks: tuple[RankAgreement, ...]
+    alone: tuple[tuple[str, ...], ...]
+
+
+def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
+    """Compare studies, by the name each is called by, with the first.
+
+    Raises SklabError for fewer than two, for studies of different metrics, and for studies without a common cell.
+    """
+    studies = tuple(tables.values())
+    _check(tables)
+    rows = [{row.name: row for row in table.rows if row.runs} for table in studies]
+    names = [name for name in dict.fromkeys(name for of in rows for name in of) if sum(name in of for of in rows) > 1]
+    if not names:
+        raise SklabError(f"no cell is in two of these studies:\n{_cells(tables)}\ncells are compared by their names")
+    shifts = _shifts(rows, names)
+    halves = [_entries(of, table.sweep.baseline, names) for of, table in zip(rows, studies, strict=True)]
+    cells = {
+        name: tuple(_entry(of[at], shifts[study][at]) for study, of in enumerate(halves))
+        for at, name in enumerate(names)
+    }
+    means = [[math.nan if entry is None else entry[1] for entry in of] for of in halves]
+    alone = tuple(tuple(name for name in of if name not in names) for of in rows)
+    ranks = tuple(rank_agreement(means[0], other) for other in means[1:])
+    return SideBySide(tuple(tables), studies[0].sweep.metric, cells, ranks, alone)
+
+
+def _check(tables: Mapping[str, AblationTable]) -> None:
+    if len(tables) < 2:
+        raise SklabError(f"found one study ({', '.join(tables)}); allowed: two different ones or more")
+    metrics = {
+        name: f"{table.sweep.metric.name} at the {table.sweep.metric.epoch} epoch" for name, table in tables.items()
+    }
+    if len(set(metrics.values())) > 1:
+        told = "; ".join(f"{name}: {metric}" for name, metric in metrics.items())
+        raise SklabError(f"these studies are about different numbers ({told}); give their sweep files the same metric")
+
+
+def _cells(tables: Mapping[str, AblationTable]) -> str:
+    shown = {name: [row.name for row in table.rows] for name, table in tables.items()}
+    return "\n".join(f"  {name}: {', '.join(of[:8])}{', …' if len(of) > 8 else ''}" for name, of in shown.items())
+
+
+def _values(row: Row | None, seeds: Sequence[int]) -> list[float]:
+    by_seed = {run.seed: run.value for run in row.runs} if row else {}
+    return [math.nan if (value := by_seed.get(seed)) is None else value for seed in seeds]
+
+
+def _matrix(rows: Mapping[str, Row], names: Sequence[str], seeds: Sequence[int]) -> FloatArray:
+    return np.array([_values(rows.get(name), seeds) for name in names], dtype=np.float64).reshape(len(names), -1)
+
+
+def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[list[Shift | None]]:
+    """By study and cell; p adjusted over all of them."""
+    seeds = sorted({run.seed for of in rows for row in of.values() for run in row.runs})
+    first, *others = (_matrix(of, names, seeds) for of in rows)
+    found = [stats.paired_difference(other, first) for other in others]
+    adjusted = stats.holm(np.concatenate([one.p for one in found])).reshape(len(found), -1)
+    made: list[list[Shift | None]] = [
+        [
+            Shift(int(n), *map(_number, numbers))
+            for n, *numbers in zip(one.n, one.mean, one.half, one.p, of_study, strict=True)
+        ]
+        for one, of_study in zip(found, adjusted, strict=True)
+    ]
+    return [[None] * len(names), *made]
+
+
+_Numbers = tuple[int, float, float, float]  # n, mean, half, from the baseline
+
+
+def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> list[_Numbers | None]:
+    """Of one study, in the order of `names`; None for a cell that it has not."""
+    seeds = sorted({run.seed for row in rows.values() for run in row.runs})
+    values = _matrix(rows, names, seeds)
+    estimate = stats.mean_interval(values)
+    difference = stats.paired_difference(values, np.array(_values(rows.get(baseline), seeds)))
+    difference.mean[[name == baseline for name in names]] = np.nan
+    numbers = zip(names, estimate.n, estimate.mean, estimate.half, difference.mean, strict=True)
+    return [(int(n), *map(float, others)) if name in rows else None for name, n, *others in numbers]  # type: ignore[misc]
+
+
+def _entry(numbers: _Numbers | None, shift: Shift | None) -> Entry | None:
+    if numbers is None:
+        return None
+    n, mean, half, from_baseline = numbers
+    return Entry(n, _number(mean), _number(half), _number(from_baseline), shift)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

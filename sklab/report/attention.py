@@ -1,0 +1,226 @@
+"""The figures and tables of attention and of receptive fields, from what runs and `sklab analyze` recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sklab.analysis.attended import Attended, Seen, by_size, per_class, read_attended, slopes
+from sklab.analysis.attention import Trend
+from sklab.analysis.findings import CellFindings
+from sklab.analysis.rows import AblationTable
+from sklab.records import StudyFolder
+from sklab.report.column import fixed, p_text, signed
+from sklab.report.curves import chosen
+from sklab.report.escape import clean
+from sklab.report.marks import short_name
+from sklab.report.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure
+
+_CELLS = 6  # with a panel
+_CLASSES = 40  # with a name on the axis
+_SERIES = ((BASE, "s", "--"), (ACCENT, "o", "-"))
+TREND_HEAD = ("cell", "unit", "slope against", "n", "slope", "±95%", "verdict")
+FIELD_HEAD = ("cell", "stage", "n", "side (px)", "±95%", "theoretical (px)", "minus baseline", "±95%", "p")
+_READ = 40  # cells whose records are read
+NAMES = ("attention_sizes", "attention_slopes", "attention_classes", "receptive_fields")
+
+Rows = list[tuple[str, ...]]
+
+
+def read(folder: Path, table: AblationTable) -> Attended:
+    """What the complete runs of the study in `folder` left; of many cells only the baseline and the lowest means."""
+    study = StudyFolder(folder)
+    runs = {
+        row.name: [study.run(run.key) for run in row.runs if run.state == "complete"]
+        for row in chosen(table.rows, _READ)
+    }
+    return read_attended(runs, table.sweep.baseline)
+
+
+def attention_figures(seen: Attended) -> list[Drawing]:
+    """Those that there are records for."""
+    cells = seen.cells[:_CELLS]
+    left_out = f" Shown are {len(cells)} of {len(seen.cells)} cells." if len(cells) < len(seen.cells) else ""
+    sloped = [cell for cell in cells if slopes(cell)[0]]
+    sorted_cells = [cell for cell in cells if per_class(cell)][:1]
+    fields = [found for found in seen.findings if found.fields]
+    return [
+        *([_sizes(cells, left_out)] if cells else []),
+        *([_slopes(sloped, left_out)] if sloped else []),
+        *([_classes(sorted_cells[0])] if sorted_cells else []),
+        *([_fields(fields)] if fields else []),
+    ]
+
+
+def trend_rows(seen: Attended) -> Rows:
+    """A row of text for each SK unit of each cell, in the columns of TREND_HEAD."""
+    return [
+        (clean(cell.cell), clean(trend.unit), against, str(trend.n), signed(slope, 4), fixed(half, 4), trend.verdict)
+        for cell in seen.cells
+        for trends, against in (slopes(cell),)
+        for trend in trends
+        for slope, half in (_slope(cell, trend),)
+    ]
+
+
+def field_rows(seen: Attended) -> Rows:
+    """A row of text for each stage of each analysed cell, in the columns of FIELD_HEAD."""
+    return [
+        (
+            clean(found.cell), clean(of.stage), str(of.n), fixed(of.side, 1), fixed(of.half, 1), str(of.theoretical),
+            signed(of.difference, 1), fixed(of.difference_half, 1),
+            "–" if of.difference_p is None else p_text(of.difference_p),
+        )
+        for found in seen.findings
+        for of in found.fields
+    ]  # fmt: skip
+
+
+def _slope(cell: Seen, trend: Trend) -> tuple[float | None, float | None]:
+    of_difference = cell.measure == "difference"
+    return (trend.difference, trend.difference_half) if of_difference else (trend.kernel, trend.kernel_half)
+
+
+def _measure(cells: Sequence[Seen]) -> str:
+    differences = {cell.measure for cell in cells} == {"difference"}
+    return "attention, large minus small kernel" if differences else "expected kernel, px"
+
+
+def _sizes(cells: Sequence[Seen], left_out: str) -> Drawing:
+    caption = (
+        "One panel per cell, SK units from the first to the last: dashed for small objects, solid for large ones, with "
+        "95 % intervals over seeds. Higher means that the large kernel gets more of the attention. Where the solid "
+        "line lies above the dashed one, the unit turns to the large kernel as objects grow." + left_out
+    )
+    return drawing(
+        "attention_sizes", "Attention per SK unit, small against large objects", caption, partial(_draw_sizes, cells)
+    )
+
+
+def _draw_sizes(cells: Sequence[Seen]) -> Figure:
+    figure, panels = _panels(len(cells), 4.6, 2.5)
+    for panel, cell in zip(panels, cells, strict=False):
+        sizes = by_size(cell)
+        lines = _SERIES if len(sizes.series) > 1 else _SERIES[1:]
+        for (label, (means, halves)), (colour, shape, dashes) in zip(sizes.series.items(), lines, strict=True):
+            _line(panel, means.tolist(), halves.tolist(), label, colour, shape, dashes)
+        _units(panel, sizes.units)
+        panel.set_title(short_name(cell.cell), loc="left", color=INK)
+        panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    figure.supylabel(_measure(cells), fontsize=9)
+    return figure
+
+
+def _slopes(cells: Sequence[Seen], left_out: str) -> Drawing:
+    against = " and ".join(dict.fromkeys(slopes(cell)[1] for cell in cells))
+    caption = (
+        f"Slope against the {against} of objects, with its 95 % interval over seeds, SK units from the first to the "
+        "last. Above the band: attention rises with scale; inside it: flat, too little to matter; an interval that "
+        "reaches into the band and out of it can't tell. Filled marks: the verdict is rises or falls." + left_out
+    )
+    return drawing("attention_slopes", "Attention against the scale of objects", caption, partial(_draw_slopes, cells))
+
+
+def _draw_slopes(cells: Sequence[Seen]) -> Figure:
+    figure, panels = _panels(len(cells), 4.6, 2.5)
+    for panel, cell in zip(panels, cells, strict=False):
+        trends = slopes(cell)[0]
+        found = [_slope(cell, trend) for trend in trends]
+        margin = 0.02 if cell.measure == "difference" else max(trend.margin for trend in trends)
+        panel.axhspan(-margin, margin, color=GRID, zorder=0, lw=0)
+        for at, (trend, (slope, half)) in enumerate(zip(trends, found, strict=True)):
+            told = trend.verdict in ("rises", "falls")
+            panel.errorbar(
+                [at], [slope or 0.0], yerr=None if half is None else [half], fmt="o", ms=5.5, color=ACCENT,
+                mfc=ACCENT if told else PAPER, mec=ACCENT, elinewidth=1.1,
+            )  # fmt: skip
+        _units(panel, [trend.unit for trend in trends])
+        panel.set_title(short_name(cell.cell), loc="left", color=INK)
+    figure.supylabel(f"slope of {_measure(cells)}", fontsize=9)
+    return figure
+
+
+def _classes(cell: Seen) -> Drawing:
+    caption = (
+        f"{clean(cell.cell)}: classes from the one that gets least of the large kernel to the one that gets most, in a "
+        "low, a middle and a high unit, mean over seeds. A steep panel treats classes differently; in a level one all "
+        "classes are seen alike."
+    )
+    return drawing("attention_classes", "Attention per class", caption, partial(_draw_classes, cell))
+
+
+def _draw_classes(cell: Seen) -> Figure:
+    found = per_class(cell)
+    figure, panels = new_figure(2.6 * len(found) + 0.8, 2.8, 1, len(found), shared="y")
+    for panel, of in zip(panels, found, strict=True):
+        panel.plot(range(len(of.classes)), of.values, "o-", ms=3.5, lw=0.9, color=ACCENT)
+        if len(of.classes) <= _CLASSES:
+            names = [short_name(name)[:12] for name in of.classes]
+            panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=7)
+        else:
+            panel.set_xlabel(f"{len(of.classes)} classes, sorted")
+        panel.set_title(short_name(of.unit), loc="left", color=INK)
+    figure.supylabel(_measure([cell]), fontsize=9)
+    return figure
+
+
+def _fields(found: Sequence[CellFindings]) -> Drawing:
+    shown = found[:_CELLS]
+    caption = (
+        "Side of the effective receptive field (root of its area) of each stage with its 95 % interval over seeds, a "
+        "line per cell; grey bars are the sides that the convolutions allow, of the first cell. Higher sees more of "
+        "the image; a field far below its bar uses little of what it could."
+    ) + (f" Shown are {len(shown)} of {len(found)} cells." if len(shown) < len(found) else "")
+    return drawing("receptive_fields", "Effective receptive field of each stage", caption, partial(_draw_fields, shown))
+
+
+def _draw_fields(found: Sequence[CellFindings]) -> Figure:
+    figure, (panel,) = new_figure(6.6, 3.4)
+    stages = [of.stage for of in found[0].fields]
+    largest = max(of.side + (of.half or 0.0) for one in found for of in one.fields)
+    panel.bar(range(len(stages)), [of.theoretical for of in found[0].fields], width=0.7, color=GRID, zorder=0)
+    looks = [
+        (colour, shape, dashes) for dashes in ("-", ":") for colour, shape in ((ACCENT, "o"), (BASE, "s"), (INK, "^"))
+    ]
+    for number, (one, (colour, shape, dashes)) in enumerate(zip(found, looks, strict=False)):
+        halves = [math.nan if of.half is None else of.half for of in one.fields]
+        sides = [of.side for of in one.fields]
+        _line(panel, sides, halves, short_name(one.cell), colour, shape, dashes, aside=0.07 * number)
+    _units(panel, stages)
+    panel.set_ylim(0, 1.3 * largest)
+    panel.set_ylabel("side, px")
+    panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    return figure
+
+
+def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    across = min(2, number)
+    down = math.ceil(number / across)
+    figure, panels = new_figure(width * across, 0.4 + height * down, down, across, shared="y")
+    for panel in panels[number:]:
+        panel.remove()
+    return figure, panels
+
+
+def _line(
+    panel: Axes, means: list[float], halves: list[float], label: str, colour: str, shape: str, dashes: str,
+    aside: float = 0.0,
+) -> None:  # fmt: skip
+    places = [at + aside for at in range(len(means))]
+    panel.errorbar(
+        places, means, yerr=halves, label=label, fmt=shape, ls=dashes, lw=1.1, color=colour, ms=4.5, mec=PAPER, mew=0.6,
+        elinewidth=0.9,
+    )  # fmt: skip
+
+
+def _units(panel: Axes, names: Sequence[str]) -> None:
+    shown: Callable[[str], str] = short_name if len(names) <= 20 else lambda _: ""
+    panel.set_xticks(
+        range(len(names)), [shown(name) for name in names], rotation=45 if len(names) > 4 else 0, fontsize=7
+    )
+    panel.grid(axis="x", visible=False)

@@ -1,0 +1,143 @@
+"""Studies side by side as text: for a terminal, as Markdown, as JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sklab.analysis.rows import AblationTable
+from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
+from sklab.errors import SklabError
+from sklab.report.build import study_table
+from sklab.report.changes import Change, difference, experiment
+from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
+from sklab.report.compared import NO_TEST
+from sklab.report.escape import clean, markdown
+from sklab.report.provenance import origins
+
+_NAME, _WIDTH = 32, 120
+
+
+def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, AblationTable]]:
+    """The studies in `folders`, by the name each is called by, beside the first, and their tables.
+
+    Raises SklabError for studies that can't be compared, and DamagedRecordError for a folder that is no study.
+    """
+    if len({folder.resolve() for folder in folders.values()}) < len(folders):
+        raise SklabError(f"one study is named twice: {', '.join(folders)}")
+    tables = {name: study_table(folder) for name, folder in folders.items()}
+    return side_by_side(tables), tables
+
+
+def terminal(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+    """Aligned columns, and below them what differs between the studies."""
+    lines = [_head(found), *_rows(found)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    drawn = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    said = [textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in sentences(found, tables)]
+    return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], "", *said])
+
+
+def as_markdown(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+    """A table, and below it what differs between the studies."""
+    head, *rows = ([markdown(text) for text in line] for line in (_head(found), *_rows(found)))
+    ruler = [":--", *["--:"] * (len(head) - 1)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in (head, ruler, *rows))
+    return "\n".join([table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
+
+
+def as_json(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+    """Every number, at full precision; null where there is none."""
+    ranks = [None if rank.tau != rank.tau else asdict(rank) for rank in found.ranks]
+    differ = [{path: [change.baseline, change.here] for path, change in of.items()} for of in _differ(found, tables)]
+    numbers = {**asdict(found), "metric": found.metric.model_dump(), "ranks": ranks, "differ": differ}
+    return json.dumps(numbers, indent=1, ensure_ascii=False)
+
+
+def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[str]:
+    """What the numbers are, what differs between the studies, and whether they agree on the order of the cells."""
+    unit = metric_unit(found.metric)
+    told = f"{metric_name(found.metric)}{unit and f', {unit}'} at the {found.metric.epoch} epoch; lower is better"
+    first = clean(found.studies[0])
+    tests = sum(entry.shift.p is not None for of in found.cells.values() for entry in of if entry and entry.shift)
+    said = [
+        f"{told}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
+        f"two-sided paired t test, Holm-adjusted over {tests} tests. {NO_TEST}: too few shared seeds, or no spread."
+    ]
+    for name, rank, differ in zip(found.studies[1:], found.ranks, _differ(found, tables), strict=True):
+        order = f"Kendall's tau {rank.tau:+.2f} over {rank.n} cells" if rank.tau == rank.tau else "no order to compare"
+        said += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
+    made = {
+        name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
+    }
+    said += [f"{clean(name)}: {code or 'no run has ended'}" for name, code in made.items()]
+    return said + [f"only in {clean(name)}: {', '.join(map(clean, of[:20]))}" for name, of in _alone(found) if of]
+
+
+def _alone(found: SideBySide) -> Sequence[tuple[str, tuple[str, ...]]]:
+    return tuple(zip(found.studies, found.alone, strict=True))
+
+
+def _head(found: SideBySide) -> list[str]:
+    names = [_cut(name, 20) for name in found.studies]
+    first = [f"{names[0]} n", "mean", "±95%", "diff"]
+    return [
+        "cell",
+        *first,
+        *(text for name in names[1:] for text in (f"{name} n", "mean", "±95%", "diff", "Δ", "±95%", "p")),
+    ]
+
+
+def _rows(found: SideBySide) -> list[list[str]]:
+    digits = metric_digits(found.metric)
+    return [
+        [
+            _cut(name, _NAME),
+            *(text for at, entry in enumerate(entries) for text in _texts(entry, digits, first=at == 0)),
+        ]
+        for name, entries in found.cells.items()
+    ]
+
+
+def _texts(entry: Entry | None, digits: int, *, first: bool) -> list[str]:
+    if entry is None:
+        return [NOTHING] * (4 if first else 7)
+    own = [str(entry.n), fixed(entry.mean, digits), fixed(entry.half, digits), signed(entry.from_baseline, digits)]
+    shift = entry.shift
+    if shift is None:
+        return own
+    p = NO_TEST if shift.adjusted is None else p_text(shift.adjusted)
+    return [*own, signed(shift.mean, digits), fixed(shift.half, digits), p]
+
+
+def _differ(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:
+    """For each further study the settings that differ from the first; `path (cell)` where not in every shared cell."""
+    first, *others = ({row.name: experiment(row) for row in tables[name].rows} for name in found.studies)
+    return [_common(first, other) for other in others]
+
+
+def _common(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Change]:
+    cells = [name for name in first if first[name] is not None and other.get(name) is not None]
+    of_cell = {name: difference(first[name], other[name]) for name in cells}
+    counts = Counter(change for changes in of_cell.values() for change in changes)
+    return {
+        change.path if counts[change] == len(cells) else f"{change.path} ({clean(name)})": change
+        for name, changes in of_cell.items()
+        for change in changes
+    }
+
+
+def _settings(differ: Mapping[str, Change]) -> str:
+    told = [f"{path} {change.baseline} → {change.here}" for path, change in differ.items()]
+    more = f" and {len(told) - 10} more" if len(told) > 10 else ""
+    return f"settings: {'; '.join(told[:10])}{more}" if told else "the same settings"
+
+
+def _cut(text: str, widest: int) -> str:
+    told = clean(text)
+    return told if len(told) <= widest else f"{told[: widest - 1]}…"

@@ -1,0 +1,63 @@
+import re
+
+import attended
+import pytest
+from pages import read
+from studies import key_of, make_records, make_sweep, write_study
+
+from sklab.analysis.attended import Seen, by_size, per_class, slopes
+from sklab.records import StudyFolder
+from sklab.report.build import build
+from sklab.spec.analysis import AttentionSummary
+
+ERRORS = {"SK": [20.0, 21.0, 22.5], "SK wide": [18.0, 19.5, 20.0]}
+FIGURES = {"attention_sizes", "attention_slopes", "attention_classes"}
+
+
+def study(folder, *, analysed):
+    write_study(folder, make_sweep(list(ERRORS)), make_records(ERRORS))
+    attended.write(folder, {cell: [key_of(cell, seed) for seed in range(3)] for cell in ERRORS}, analysed=analysed)
+    return read(build(folder).read_text(encoding="utf-8"))
+
+
+def figures(folder):
+    return {file.stem for file in (folder / "figures").glob("*.svg") if re.match("attention|receptive", file.stem)}
+
+
+def test_what_every_run_records_is_drawn_by_true_scale(tmp_path):
+    page = study(tmp_path / "made", analysed=False)
+    assert figures(tmp_path / "made") == FIGURES
+    assert "smallest objects" in (tmp_path / "made/figures/attention_sizes.svg").read_text()
+    assert "SKSK_2_1true scale3+0.20200.0050rises" in re.sub(r"\s", "", page.text).replace("truescale", "true scale")
+
+
+def test_what_was_analysed_is_drawn_by_enlargement_with_receptive_fields(tmp_path):
+    page = study(tmp_path / "made", analysed=True)
+    assert figures(tmp_path / "made") == {*FIGURES, "receptive_fields"}
+    assert "enlarged 2×" in (tmp_path / "made/figures/attention_sizes.svg").read_text()
+    assert "Receptive fields stage by stage" in page.text
+    text = (tmp_path / "made/report.md").read_text(encoding="utf-8")
+    assert re.search(r"\| SK wide \| SK\\_2\\_1 \| 3 \| 11\.9 \| 0\.1 \| 21 \| \+1\.8 \|", text)
+
+
+def test_a_study_without_attention_has_no_such_section(kernels_folder):
+    assert "<h2>Attention" not in (kernels_folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"key": "<script>"}'])
+def test_a_record_that_cannot_be_read_is_told_and_costs_nothing_else(tmp_path, content):
+    study(tmp_path / "made", analysed=True)
+    StudyFolder(tmp_path / "made").run(key_of("SK", 0)).analysis_file.write_text(content)
+    page = read(build(tmp_path / "made").read_text(encoding="utf-8"))
+    assert "a record of attention can't be used" in page.text
+    assert figures(tmp_path / "made") == set()
+
+
+def test_more_branches_are_measured_by_the_expected_kernel():
+    made = [AttentionSummary.model_validate(attended.summary("k", seed, windows=(3, 5, 7))) for seed in (0, 1)]
+    seen = Seen("SK", tuple(made), ())
+    assert seen.measure == "kernel"
+    means, _ = by_size(seen).series["smallest objects"]
+    assert means[0] == pytest.approx(5 + 4 * (0.01 + 0.005))
+    assert [trend.verdict for trend in slopes(seen)[0]] == ["rises", "rises", "flat"]
+    assert [of.classes for of in per_class(seen)] == [("0", "1", "2")] * 3

@@ -1,0 +1,46 @@
+import re
+
+from studies import EXPERIMENT, make_record, make_sweep
+
+from sklab.analysis.tables import ablation_table
+from sklab.report.bibliography import bibtex, entries
+from sklab.spec.run import Experiment, RunSpec
+from sklab.spec.sweep import Search
+
+
+def cited(sweep, *records):
+    table = ablation_table(sweep, {record.key: record for record in records})
+    return set(re.findall(r"@\w+\{(\w+),", bibtex(table)))
+
+
+def test_what_the_runs_used_is_cited_and_nothing_else():
+    assert cited(make_sweep(), make_record("K3", 0, 20.0)) == {
+        "xie2017aggregated", "alpaydin1998optical", "pedregosa2011scikit", "loshchilov2017sgdr", "paszke2019pytorch",
+    }  # fmt: skip
+
+
+def test_a_recipe_a_network_and_a_search_bring_their_own():
+    given = {
+        **EXPERIMENT,
+        "data": {"name": "image_folder", "root": "/x", "num_classes": 10, "channels": 1, "title": "ImageNet-1k"},
+        "model": {**EXPERIMENT["model"], "attention": "sk"},
+        "train": {**EXPERIMENT["train"], "mixup": 0.2, "label_smoothing": 0.1, "nesterov": True, "schedule": "step"},
+    }
+    given["data"].pop("channels")
+    given["model"] = {**given["model"], "in_channels": 3}
+    record = make_record("K3", 0, 20.0, spec=RunSpec(experiment=Experiment.model_validate(given), seed=0))
+    found = cited(make_sweep(design="search", search=Search(trials=1)), record)
+    assert {"li2019selective", "zhang2018mixup", "szegedy2016rethinking", "sutskever2013importance"} <= found
+    assert {"russakovsky2015imagenet", "akiba2019optuna", "bergstra2011algorithms"} <= found
+    assert not found & {"loshchilov2017sgdr", "alpaydin1998optical"}
+
+
+def test_nothing_trained_is_nothing_cited():
+    assert cited(make_sweep()) == set()
+
+
+def test_every_entry_has_author_title_and_year_and_balanced_braces():
+    for key, entry in entries().items():
+        assert all(re.search(rf"^  {field} *= \{{", entry, re.MULTILINE) for field in ("author", "title", "year")), key
+        assert entry.count("{") == entry.count("}")
+        assert entry.isascii()
