@@ -12,7 +12,7 @@ from sklab.machine import installed
 from sklab.progress import duration
 from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
-from sklab.sweep.plan import Plan, StudyStatus
+from sklab.sweep.plan import Further, Plan, StudyStatus
 
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
 
@@ -54,13 +54,24 @@ def plan_text(plan: Plan) -> str:
     lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
     warnings = [f"warning: {off}" for off in plan.off_budget]
     more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else []), *warnings]
-    return "\n".join([aligned(header, rows), *more, _plan_sum(plan)])
+    further = [_further_text(plan.further)] if plan.further else []
+    return "\n".join([aligned(header, rows), *more, _plan_sum(plan), *further])
+
+
+def _further_text(further: Further) -> str:
+    basis = "differences are as seen so far" if further.seen else "no cell differs"
+    times = (further.expected_seconds, further.worst_seconds)
+    expected, worst = ("" if seconds is None else f", about {duration(seconds)}" for seconds in times)
+    return (
+        f"{further.rule}: {further.expected} runs to go are expected if {basis}{expected}; "
+        f"{further.worst} at worst{worst}"
+    )
 
 
 def _plan_sum(plan: Plan) -> str:
     time = "no estimate before the first finished run" if plan.seconds is None else f"about {duration(plan.seconds)}"
-    seeds = ", ".join(map(str, plan.seeds))
-    return f"{plan.study}: seeds {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time: {time}"
+    seeds = plan.further.rule if plan.further else f"seeds {', '.join(map(str, plan.seeds))}"
+    return f"{plan.study}: {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time: {time}"
 
 
 def status_text(status: StudyStatus) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sklab.analysis.sequential import Race
 from sklab.records import RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
 
@@ -102,10 +103,14 @@ class Row:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """The rows of a study, in the order of its sweep file, cells that can't exist last."""
+    """The rows of a study, in the order of its sweep file, cells that can't exist last.
+
+    race  of a study with replicates: at how many seeds each cell (in the order of `sweep.cells`) was settled, and how
+    """
 
     sweep: Sweep
     rows: tuple[Row, ...]
+    race: Race | None = None
 
     @property
     def best(self) -> Row | None:

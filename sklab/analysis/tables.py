@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sklab.analysis import stats
+from sklab.analysis.replicates import called, race_of
 from sklab.analysis.rows import AblationTable, AtSize, Comparison, Row, Run, Standing
 from sklab.records import Evaluation, RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
@@ -22,6 +23,7 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: 
 
     Only complete runs enter its numbers.
     """
+    race, sweep = race_of(sweep, records), called(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
@@ -41,7 +43,7 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: 
         )
         for at, cell in enumerate(sweep.cells)
     ]
-    return AblationTable(sweep, (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid)))
+    return AblationTable(sweep, (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid)), race)
 
 
 def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations) -> tuple[Run, ...]:

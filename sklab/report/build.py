@@ -28,6 +28,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
+    from sklab.report import looks
     from sklab.report.curves import read_curves
     from sklab.report.figures import NAMES, draw
     from sklab.report.render import render
@@ -39,7 +40,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     figures.mkdir(exist_ok=True)
     for drawing in drawings:
         write_whole(figures / f"{drawing.name}.svg", drawing.svg)
-    for name in set(NAMES) - {drawing.name for drawing in drawings}:
+    for name in {*NAMES, looks.NAME} - {drawing.name for drawing in drawings}:
         (figures / f"{name}.svg").unlink(missing_ok=True)
     for name, text in texts.items():
         write_whole(folder / name, text)

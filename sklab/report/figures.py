@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.curves import Curve, chosen
+from sklab.report.looks import looks_figure
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.scatter import MACS, PARAMS, cost_figure
 from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, new_figure, svg
@@ -22,11 +23,11 @@ _ROWS = 40  # cells in the figure of errors
 
 
 def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawing]:
-    """The figures that there are numbers for, in the order of NAMES."""
+    """The figures that there are numbers for, in the order of NAMES, and how a race closed."""
     if table.best is None:
         return []
     costs = [drawing for axis in (PARAMS, MACS) if (drawing := cost_figure(table, axis))]
-    return [_errors(table), *costs, *([_curves(table, curves)] if curves else [])]
+    return [_errors(table), *costs, *([_curves(table, curves)] if curves else []), *looks_figure(table)]
 
 
 def _errors(table: AblationTable) -> Drawing:

@@ -10,6 +10,7 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.analysis.stats import ALPHA
 from sklab.report.columns import DAGGER, fixed, metric_digits, metric_name, metric_unit
 from sklab.report.escape import clean
+from sklab.report.settled import verdicts
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.sweep import PublishedRow, Sweep
 
@@ -36,7 +37,8 @@ def design(sweep: Sweep) -> str:
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
-    return f"{kind}: {counted(len(sweep.cells), 'cell')} × {counted(len(sweep.seeds), 'seed')} ({seeds})"
+    each = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
+    return f"{kind}: {counted(len(sweep.cells), 'cell')} × {each}"
 
 
 def metric(sweep: Sweep) -> str:
@@ -124,7 +126,16 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
+    return (
+        *verdicts(table),
+        *waiting,
+        *partial,
+        *fewer,
+        *_unevaluated(table),
+        *invalid,
+        *_unequal(table),
+        *_skipped(table),
+    )
 
 
 def run_texts(row: Row) -> list[str]:

@@ -7,6 +7,7 @@ import fcntl
 from collections.abc import Callable, Mapping
 from statistics import fmean
 
+from sklab.analysis.replicates import called, expected, most
 from sklab.records import RunFolder, RunRecord, StudyFolder
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.run import Experiment, Seed
@@ -25,6 +26,24 @@ class PlannedCell(Value):
     diverged: int
     failed: int
     missing: int
+
+
+class Further(Value):
+    """What a study with replicates may come to beyond the runs that are called for now.
+
+    expected, worst  runs still to train until every comparison is settled, those missing now included; `expected` is
+                     the mean of simulated studies in which cells differ from the baseline by what they did so far,
+                     and in which none differs while nothing is `seen` yet
+
+    `expected_seconds` and `worst_seconds` are the wall times of both at the mean of the runs so far, None before any.
+    """
+
+    rule: str
+    expected: int
+    worst: int
+    seen: bool
+    expected_seconds: float | None
+    worst_seconds: float | None
 
 
 class Plan(Value):
@@ -47,11 +66,14 @@ class Plan(Value):
     slots: int
     seconds: float | None
     off_budget: Seq[OffBudget] = ()
+    further: Further | None = None
 
 
 def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Experiment], tuple[int, int]]) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates."""
-    records = study_records(sweep, folder)
+    whole, records = sweep, study_records(sweep, folder)
+    final = {key: record for key, record in records.items() if record.final}
+    sweep = called(sweep, final)
     cells = tuple(_planned(sweep, cell, records, cost) for cell in sweep.cells)
     found = sum(cell.name != sweep.baseline for cell in sweep.cells)
     asked = sweep.search.trials - found if sweep.search else 0
@@ -73,6 +95,25 @@ def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Exp
             {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells},
             sweep.baseline,
         ),
+        further=_further(whole, final, slots),
+    )
+
+
+def _further(sweep: Sweep, final: Mapping[str, RunRecord], slots: int) -> Further | None:
+    if sweep.replicates is None:
+        return None
+    needed = {key for cell in called(sweep, final).cells for key in cell.runs.values()}
+    done = len(needed & final.keys())
+    still = expected(sweep, final) - done, most(sweep) - done
+    took = [record.wall_seconds for record in final.values() if record.status == "complete"]
+    seconds = [fmean(took) * runs / slots if took else None for runs in still]
+    return Further(
+        rule=str(sweep.replicates),
+        expected=still[0],
+        worst=still[1],
+        seen=bool(took),
+        expected_seconds=seconds[0],
+        worst_seconds=seconds[1],
     )
 
 
@@ -148,6 +189,7 @@ class StudyStatus(Value):
 def study_status(sweep: Sweep, folder: StudyFolder) -> StudyStatus:
     """The state of every run of the study, from its files."""
     records = study_records(sweep, folder)
+    sweep = called(sweep, records)
     live = is_live(folder)
     keys = [key for cell in sweep.cells for key in cell.runs.values()]
     running = [run for key in keys if live and key not in records and (run := _running(folder.run(key)))]
