@@ -4,9 +4,9 @@ At each look every cell in the race is compared with the baseline on the seeds t
 
     better, worse        its p falls below what this look may spend: alpha is shared among the cells after Holm and
                          spent over the looks (`boundaries`); all claims of a study together err with 5 % at most
-    equal within width   its interval is no wider than asked for, and holds zero
-    out of reach         going on as it began, the largest number of seeds would find it with little probability; may
-                         be left out or added without harm to the claims, since it only ends
+    equal within width   its interval, which holds zero, is no wider than the stated width
+    out of reach         where no width is stated: going on as it began, the largest number of seeds would tell it apart
+                         with a probability below HOPELESS; the claims do not rest on this rule, since it only ends
     no test              it shares fewer than two seeds with the baseline
 
 and what is left when seeds or runs are spent is `undecided`. A decision depends on nothing but the values, seed by
@@ -118,10 +118,10 @@ def _looked(now: Race, values: FloatArray, seeds: int, baseline: int, rule: Repl
     after = _settle(after, racing & (found.n < 2), NO_TEST, seeds)
     if rule.width is not None:
         after = _settle(after, racing & (2 * half <= rule.width), EQUAL, seeds)
+    elif seeds < rule.max:
+        after = _settle(after, racing & (_predicted(p, after, seeds, rule) < HOPELESS), OUT_OF_REACH, seeds)
     if seeds == rule.max:
         after = _settle(after, racing, UNDECIDED, seeds)
-    else:
-        after = _settle(after, racing & (_predicted(p, after, seeds, rule) < HOPELESS), OUT_OF_REACH, seeds)
     return replace(after, looks=(*now.looks, look))
 
 
