@@ -42,7 +42,7 @@ class Differences:
     @property
     def p(self) -> FloatArray:
         """Two-sided p of the single differences, the largest of the three; NaN where there is no test."""
-        return np.asarray((2 * stdtr(self.df, -np.abs(self.mean) / self.error)).max(0))
+        return np.asarray((2 * stdtr(self.df, -np.abs(self.mean) / np.maximum(self.error, 1e-300))).max(0))
 
     def half(self, level: FloatArray) -> FloatArray:
         """Half widths of intervals that miss the truth with probability `level`, the widest of the three."""

@@ -56,6 +56,8 @@ def _draw(table: AblationTable, race: Race, cells: Sequence[int]) -> Figure:
         panel.axhline(0.0, color=BASE, lw=0.9, ls=(0, (4, 3)), zorder=0)
         panel.errorbar(seeds, differences, yerr=halves, fmt="o-", ms=3, lw=0.9, color=ACCENT if told else MUTED)
         panel.set_title(f"{short_name(table.sweep.cells[at].name)}: {race.verdict[at]}", loc="left")
+    for panel in panels[max(0, len(cells) - across) : len(cells)]:
+        panel.tick_params(labelbottom=True)
     for panel in panels[len(cells) :]:
         panel.remove()
     panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))

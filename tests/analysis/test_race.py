@@ -110,6 +110,13 @@ def test_numbers_without_any_spread_tell_nothing():
     assert list(race(values, everything(values), 0, RULE).verdict) == ["", "undecided", "undecided"]
 
 
+def test_a_cell_that_equals_the_baseline_run_by_run_is_tested_where_others_show_a_spread():
+    values = study(2, cells=3)
+    values[1] = values[0]
+    found = race(values, everything(values), 0, RULE)
+    assert (found.looks[0].p[1], found.verdict[1], found.settled[1]) == (1.0, "out of reach", 3)
+
+
 def test_an_interval_narrower_than_the_width_settles_a_cell_as_equal_only_where_nothing_is_told():
     values = study(3, effects=(30.0, 0.0, 0.0))
     wide = race(values, everything(values), 0, RULE.model_copy(update={"width": 1000.0}))
