@@ -38,7 +38,8 @@ def heading(sweep: Sweep) -> str:
     """The study in one line."""
     cells = f"{len(sweep.cells)} cells" if sweep.search is None else f"search for {sweep.search.trials} cells"
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
-    return f"{sweep.study}: {cells}{invalid} x {len(sweep.seeds)} seeds on {sweep.experiment_name}"
+    seeds = sweep.replicates or f"{len(sweep.seeds)} seeds"
+    return f"{sweep.study}: {cells}{invalid} x {seeds} on {sweep.experiment_name}"
 
 
 class PlainProgress:

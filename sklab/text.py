@@ -14,7 +14,7 @@ from sklab.progress import duration
 from sklab.records import Evaluation
 from sklab.spec.check import CheckResult
 from sklab.sweep.change import Change
-from sklab.sweep.plan import Plan, PlannedCell
+from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.sweep.status import RunStatus, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
@@ -49,7 +49,9 @@ def plan_text(plan: Plan) -> str:
     """The plan, a row per cell, and what it adds up to."""
     header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", "done", "diverged", "failed", "new")
     table = aligned(header, [_plan_row(cell) for cell in plan.cells])
-    return "\n".join([table, *_plan_lines(plan), *(f"warning: {off}" for off in plan.off_budget), _plan_sum(plan)])
+    warnings = (f"warning: {off}" for off in plan.off_budget)
+    further = [_further_text(plan.further)] if plan.further else []
+    return "\n".join([table, *_plan_lines(plan), *warnings, _plan_sum(plan), *further])
 
 
 def differences_text(plan: Plan) -> str:
@@ -104,8 +106,8 @@ def _named(what: str, names: Sequence[object]) -> Iterator[str]:
 
 
 def _plan_sum(plan: Plan) -> str:
-    seeds = ", ".join(map(str, plan.seeds))
-    counts = f"{plan.study}: seeds {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time"
+    seeds = plan.further.rule if plan.further else f"seeds {', '.join(map(str, plan.seeds))}"
+    counts = f"{plan.study}: {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time"
     if plan.seconds is None or plan.device_hours is None:
         return f"{counts}: no estimate before the first finished run or --probe"
     return f"{counts}: about {duration(plan.seconds)}, {device_hours_text(plan.device_hours, gpu=plan.gpu)}"
@@ -128,6 +130,16 @@ def budget_text(hours: float | None, budget: str, *, over: bool, gpu: bool) -> s
 
 def _value(value: Any) -> str:
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _further_text(further: Further) -> str:
+    basis = "differences are as seen so far" if further.seen else "no cell differs"
+    times = (further.expected_seconds, further.worst_seconds)
+    expected, worst = ("" if seconds is None else f", about {duration(seconds)}" for seconds in times)
+    return (
+        f"{further.rule}: {further.expected} runs to go are expected if {basis}{expected}; "
+        f"{further.worst} at worst{worst}"
+    )
 
 
 def status_text(status: StudyStatus) -> str:

@@ -11,6 +11,7 @@ from sklab.analysis.compare import Choice, Versus
 from sklab.analysis.effects import NO_EFFECTS, Effects
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import Reproduced, reproduced
+from sklab.analysis.sequential import Race
 from sklab.analysis.stats import ALPHA
 from sklab.records import RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
@@ -62,6 +63,7 @@ class Row:
     at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
     params, macs        of the network; macs of one forward pass of one image
     train_seconds, samples_per_second, peak_memory_mb   means over runs
+    raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
     """
 
@@ -85,6 +87,7 @@ class Row:
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None
     published: PublishedRow | None = None
+    raced: Judged | None = None
     invalid: str = ""
 
     @property
@@ -95,6 +98,8 @@ class Row:
     def judged(self) -> Judged | None:
         """What the comparison with the baseline allows to say; None where there is none to make."""
         against = self.baseline
+        if self.raced is not None:
+            return self.raced
         if against is None or not self.n:
             return None
         if math.isnan(against.adjusted):
@@ -121,12 +126,14 @@ class AblationTable:
 
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     effects   main effects and interactions of the factors, or why there are none
+    race      of a study with replicates: at how many seeds each cell (in the order of `sweep.cells`) was settled, how
     """
 
     sweep: Sweep
     rows: tuple[Row, ...]
     choice: Choice | None = None
     effects: Effects = NO_EFFECTS
+    race: Race | None = None
 
     @property
     def best(self) -> Row | None:

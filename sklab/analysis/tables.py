@@ -11,7 +11,9 @@ import numpy as np
 from sklab.analysis import pareto, stats
 from sklab.analysis.compare import Comparisons, Versus, compare
 from sklab.analysis.effects import effects_of
-from sklab.analysis.rows import AblationTable, AtSize, Row, Run, Standing
+from sklab.analysis.replicates import called, race_of
+from sklab.analysis.rows import AblationTable, AtSize, Judged, Row, Run, Standing
+from sklab.analysis.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.records import Evaluation, RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
 
@@ -24,6 +26,7 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: 
 
     Only complete runs enter its numbers.
     """
+    race, sweep = race_of(sweep, records), called(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
@@ -45,12 +48,21 @@ def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: 
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
+            raced=_raced(race, at) if of_baseline[at] is not None else None,
         )
         for at in range(len(runs))
     ]
     every = (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
     choice = against_baseline.choice if against_baseline else None
-    return AblationTable(sweep, every, choice, effects_of(sweep, values))
+    return AblationTable(sweep, every, choice, effects_of(sweep, values), race)
+
+
+def _raced(race: Race | None, at: int) -> Judged | None:
+    """The verdict of a race in the words of a table."""
+    if race is None:
+        return None
+    told: dict[str, Judged] = {BETTER: "better", WORSE: "worse", NO_TEST: "no test"}
+    return told.get(str(race.verdict[at]), "undecided")
 
 
 def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations) -> tuple[Run, ...]:

@@ -28,6 +28,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
+    from sklab.report import looks
     from sklab.report.attention import attention_figures, read
     from sklab.report.curves import read_curves
     from sklab.report.figures import NAMES, draw
@@ -43,7 +44,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     for drawing in drawings:
         write_whole(figures / f"{drawing.name}.svg", drawing.svg)
         write_whole(figures / f"{drawing.name}.pdf", drawing.pdf)
-    for name in set(NAMES) - {drawing.name for drawing in drawings}:
+    for name in {*NAMES, looks.NAME} - {drawing.name for drawing in drawings}:
         for kind in ("svg", "pdf"):
             (figures / f"{name}.{kind}").unlink(missing_ok=True)
     for name, text in texts.items():

@@ -15,6 +15,7 @@ from sklab.analysis.rows import AblationTable, Row
 from sklab.report import attention
 from sklab.report.curves import Curve, chosen
 from sklab.report.interactions import effect_figures
+from sklab.report.looks import looks_figure
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.power import power_figure
 from sklab.report.scatter import MACS, PARAMS, cost_figure
@@ -25,13 +26,20 @@ _ROWS = 40  # cells in the figure of errors
 
 
 def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawing]:
-    """The figures that there are numbers for, in the order of NAMES."""
+    """The figures that there are numbers for, in the order of NAMES, and how a race closed."""
     if table.best is None:
         return []
     costs = [made for axis in (PARAMS, MACS) if (made := cost_figure(table, axis))]
     power = power_figure(table)
     learning = [_curves(table, curves)] if curves else []
-    return [_errors(table), *effect_figures(table), *costs, *learning, *([power] if power else [])]
+    return [
+        _errors(table),
+        *effect_figures(table),
+        *costs,
+        *learning,
+        *([power] if power else []),
+        *looks_figure(table),
+    ]
 
 
 def _errors(table: AblationTable) -> Drawing:

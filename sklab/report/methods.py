@@ -33,12 +33,24 @@ _EFFECTS = (
 )
 
 
+# The differences and p of the table are those of all seeds at hand, without regard to the looks that chose them.
+_RACED = (
+    "Seeds were added where the data asked for them: the verdicts are those of group-sequential boundaries (Lan and "
+    "DeMets, alpha spent as by O'Brien and Fleming), valid under repeated looking; differences, intervals and p below "
+    "are not, and are for orientation. "
+)
+
+
 def comparison(table: AblationTable) -> str:
     """The method, why it was chosen and what its checks found; "" where nothing is compared."""
     choice, baseline = table.choice, clean(table.sweep.baseline)
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
+    return f"{_RACED if table.race else ''}{_how(table, choice, baseline, checked)}"
+
+
+def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
     if choice.method == "pooled":
         return (
             f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks), variance pooled "

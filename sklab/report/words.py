@@ -22,6 +22,7 @@ from sklab.report.factors import (
 from sklab.report.literature import agreement, published, published_only, reproduced
 from sklab.report.methods import comparison, methods
 from sklab.report.phrases import counted, listed
+from sklab.report.settled import verdicts
 from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.sweep import Sweep
@@ -77,7 +78,8 @@ def design(sweep: Sweep) -> str:
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
-    return f"{kind}: {counted(len(sweep.cells), 'cell')} × {counted(len(sweep.seeds), 'seed')} ({seeds})"
+    each = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
+    return f"{kind}: {counted(len(sweep.cells), 'cell')} × {each}"
 
 
 def metric(sweep: Sweep) -> str:
@@ -129,7 +131,8 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
-    return (*waiting, *partial, *fewer, *untested, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
+    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
+    return (*verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
 
 
 def run_texts(row: Row) -> list[str]:

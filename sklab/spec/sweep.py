@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Strict
 
 from sklab.spec.budget import EqualBudget
+from sklab.spec.replicates import Replicates
 from sklab.spec.run import Seed
 from sklab.spec.values import Seq, Value
 
@@ -126,7 +127,8 @@ class InvalidCell(Value):
 class Sweep(Value):
     """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings are laid over it.
 
-    sizes  pixels a side at which the kept weights of every run are evaluated besides; no part of a run's key
+    sizes       pixels a side at which the kept weights of every run are evaluated besides; no part of a run's key
+    replicates  how cells come to have further seeds; `seeds` and the cells' runs are then all that there may be
     """
 
     study: StudyName
@@ -146,3 +148,4 @@ class Sweep(Value):
     fraction: Fraction | None = None
     published: Published | None = None
     equal_budget: EqualBudget | None = None
+    replicates: Replicates | None = None

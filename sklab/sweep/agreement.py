@@ -32,6 +32,7 @@ def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, 
     yield from _columns(document, sweep)
     yield from _lost_settings(document, sweep, overrides)
     yield from _two_levels(document, sweep)
+    yield from _replicates(document, sweep)
     if sweep.design == "grid" and is_too_large(sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
 
@@ -62,6 +63,15 @@ def _keys_of_design(document: Document, sweep: SweepFile) -> Iterator[Fault]:
             yield document.fault((key,), f"missing, and design: {sweep.design} needs it")
         elif key not in used and key in document.tree:
             yield document.fault((key,), f"not used by design: {sweep.design}", allowed=options(used))
+
+
+def _replicates(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    if "replicates" not in document.tree:
+        return
+    if "seeds" in document.tree:
+        yield document.fault(("replicates",), "takes the place of seeds; leave out one of the two", found="")
+    if sweep.design == "search":
+        yield document.fault(("replicates",), "not used by design: search", allowed="seeds", found="")
 
 
 def _two_levels(document: Document, sweep: SweepFile) -> Iterator[Fault]:

@@ -61,7 +61,7 @@ def load_sweep(
     """The sweep in `file`, with its cells made and checked.
 
     experiment  another experiment than the file names; the study is then called `<study>-<experiment>`
-    seeds       the seeds 0, 1, ... of this number instead of the file's
+    seeds       the seeds 0, 1, ... of this number for every cell instead of the file's seeds or replicates
     overrides   YAML text by dotted path, laid over the experiment (`--set`)
 
     Raises FaultyInputError with the faults of all these at once. A cell that breaks a rule between well-formed
@@ -74,7 +74,9 @@ def load_sweep(
     if written is None or base is None:
         raise FaultyInputError(distinct(faults))
     study = (written.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
-    update = {"study": study, "seeds": written.seeds if seeds is None else tuple(range(min(seeds, MOST_SEEDS)))}
+    update: dict[str, Any] = {"study": study}
+    if seeds is not None:
+        update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
     faults += [*_misnamed(document.file, study), *disagreements(document, written, overrides)]
     return _built(document, written.model_copy(update=update), base, faults)
 
@@ -112,7 +114,7 @@ def _built(document: Document, written: SweepFile, base: Base, faults: Sequence[
     made, wrong = make(base, drafts, written.seeds)
     if drafts and not base.faults and not wrong:
         wrong = [*same_runs(document, drafts, made), *_misplaced(document, written, made)]
-        wrong += _out_of_sight(document, written, base, made)
+        wrong += [*_out_of_sight(document, written, base, made), *_too_few_runs(document, written, made)]
     if told := [*faults, *wrong, *same_names(document, drafts)]:
         raise FaultyInputError(distinct(told))
     return _sweep(written, base, made)
@@ -145,6 +147,14 @@ def _out_of_sight(document: Document, written: SweepFile, base: Base, made: Sequ
                 yield document.fault(("sizes", at), str(error))
 
 
+def _too_few_runs(document: Document, written: SweepFile, made: Sequence[Made]) -> Iterator[Fault]:
+    """A budget of runs that the first seeds alone go beyond."""
+    rule = written.replicates
+    first = rule.start * sum(isinstance(cell, Cell) for cell in made) if rule else 0
+    if rule and rule.runs and rule.runs < first:
+        yield document.fault(("replicates", "runs"), "the first seeds alone are more runs", allowed=f"{first} or more")
+
+
 def _baseline_name(written: SweepFile) -> str:
     return str(written.baseline) if written.design == "list" else chosen_cell(written, start_of(written)).name
 
@@ -153,6 +163,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
     shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "published", "equal_budget"}
+    shared |= {"replicates"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),

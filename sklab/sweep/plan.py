@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from statistics import fmean
 
+from sklab.analysis.replicates import called, expected, most
 from sklab.records import RunRecord, StudyFolder
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.probe import Probe
@@ -39,6 +41,24 @@ class PlannedCell(Value):
     differences: Seq[Difference] = ()
 
 
+class Further(Value):
+    """What a study with replicates may come to beyond the runs that are called for now.
+
+    expected, worst  runs still to train until every comparison is settled, those missing now included; `expected` is
+                     the mean of simulated studies in which cells differ from the baseline by what they did so far,
+                     and in which none differs while nothing is `seen` yet
+
+    `expected_seconds` and `worst_seconds` are the wall times of both at the mean of the runs so far, None before any.
+    """
+
+    rule: str
+    expected: int
+    worst: int
+    seen: bool
+    expected_seconds: float | None
+    worst_seconds: float | None
+
+
 class Plan(Value):
     """`missing` counts runs to train, failed ones included; for a search, `asked` more cells will be asked for.
 
@@ -66,6 +86,7 @@ class Plan(Value):
     confounds: Seq[str]
     change: Change | None
     off_budget: Seq[OffBudget] = ()
+    further: Further | None = None
 
 
 def make_plan(
@@ -81,7 +102,8 @@ def make_plan(
 
     `probes`, by cell, price what no finished run does.
     """
-    records = study_records(sweep, folder)
+    whole, records = sweep, study_records(sweep, folder)
+    sweep = _called_now(sweep, records)
     experiments = cell_experiments(sweep)
     priced = {**probed_prices(probes), **prices(sweep, folder, records)}
     found = differences(sweep, experiments)
@@ -113,12 +135,32 @@ def make_plan(
         seconds=left.seconds if left else None,
         device_hours=left.device_hours if left else None,
         confounds=confounds(sweep, experiments, found),
-        change=change(sweep, folder),
+        change=change(whole, folder),
         off_budget=off_budget(
             sweep.equal_budget,
             {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells},
             sweep.baseline,
         ),
+        further=_further(whole, records, slots),
+    )
+
+
+def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Further | None:
+    if sweep.replicates is None:
+        return None
+    final = {key: record for key, record in records.items() if record.final}
+    needed = {key for cell in called(sweep, final).cells for key in cell.runs.values()}
+    done = len(needed & final.keys())
+    still = expected(sweep, final) - done, most(sweep) - done
+    took = [record.wall_seconds for record in final.values() if record.status == "complete"]
+    seconds = [fmean(took) * runs / slots if took else None for runs in still]
+    return Further(
+        rule=str(sweep.replicates),
+        expected=still[0],
+        worst=still[1],
+        seen=bool(took),
+        expected_seconds=seconds[0],
+        worst_seconds=seconds[1],
     )
 
 
@@ -141,6 +183,7 @@ def asked_for(sweep: Sweep) -> int:
 def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
     """The experiments, by cell, that have runs left and no finished one to tell what these cost."""
     records = study_records(sweep, folder)
+    sweep = _called_now(sweep, records)
     known = prices(sweep, folder, records)
     left = {cell.name: cell for cell in unfinished(sweep, records) if cell.name not in known}
     return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in left.items()}
@@ -149,8 +192,14 @@ def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
 def price_left(sweep: Sweep, folder: StudyFolder, slots: int, probes: Mapping[str, Probe]) -> Bill | None:
     """What the sweep would cost from here on; None while nothing is known of any cell."""
     records = study_records(sweep, folder)
+    sweep = _called_now(sweep, records)
     priced = {**probed_prices(probes), **prices(sweep, folder, records)}
     return bill(sweep, cell_experiments(sweep), records, priced, asked_for(sweep), slots)
+
+
+def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+    """The sweep with the runs that are called for by what has ended."""
+    return called(sweep, {key: record for key, record in records.items() if record.final})
 
 
 def _planned(cell: Cell, records: Mapping[str, RunRecord], counted: tuple[int, int]) -> PlannedCell:

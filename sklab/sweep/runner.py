@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from sklab.analysis.replicates import called
 from sklab.errors import StudyLockedError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
@@ -189,7 +190,8 @@ class _Runner:
 
 def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
     """The complete runs that lack an evaluation: its size was added later, or something went wrong after the record."""
-    planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in sweep.cells)
+    needed = called(sweep, records).cells
+    planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from sklab.analysis.replicates import called
 from sklab.records import RunFolder, RunRecord, StudyFolder
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.spec.run import Seed
@@ -76,6 +77,7 @@ class StudyStatus(Value):
 
 def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], moment: float) -> StudyStatus:
     """The state of every run of the study. `moment` is now, in seconds as `time.time` tells them."""
+    sweep = called(sweep, {key: record for key, record in records.items() if record.final})
     live = is_live(folder)
     usual = _usual(sweep, records)
     runs = tuple(

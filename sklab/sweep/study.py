@@ -22,6 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from sklab.analysis.replicates import called
 from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.design import searched_cell
@@ -45,7 +46,8 @@ class StudyIndex:
     """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row.
 
     `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
-    the cells that a search has found so far.
+    the cells that a search has found so far. With replicates, runs are handed out as far as those ended call for them;
+    one that failed before is tried again first, one that fails now is a gap.
     """
 
     def __init__(self, file: Path, sweep: Sweep, records: Mapping[str, RunRecord]) -> None:
@@ -55,12 +57,8 @@ class StudyIndex:
         self._study = _open(file, sweep, self._distributions)
         self._running: dict[str, optuna.Trial] = {}
         self._reconcile()
-        self._queue = deque(
-            Todo(cell, seed, cell.runs[seed])
-            for seed in sweep.seeds
-            for cell in sweep.cells
-            if not self._is_final(cell.runs[seed])
-        )
+        self._ended = {key: record for key, record in records.items() if record.final}
+        self._queue = deque(self._called())
         self._asked: dict[str, optuna.Trial] = {}
         self._exhausted = False
 
@@ -93,10 +91,13 @@ class StudyIndex:
         self._records[record.key] = record
         trial, value = self._running.pop(record.key), self._value(record.key)
         self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
+        self._ended[record.key] = record
+        if self.sweep.replicates and not self._queue and not self._running:
+            self._queue.extend(self._called())
 
     @property
     def remaining(self) -> int:
-        """Runs that `next` will still hand out; for a search, at least."""
+        """Runs that `next` will still hand out; for a search and with replicates, at least."""
         unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
         return len(self._queue) + unasked * len(self.sweep.seeds)
 
@@ -109,9 +110,11 @@ class StudyIndex:
         search = self.sweep.search
         return search is not None and self._found < search.trials and not self._exhausted
 
-    def _is_final(self, key: str) -> bool:
-        record = self._records.get(key)
-        return record is not None and record.final
+    def _called(self) -> list[Todo]:
+        """The runs that are needed as far as is known, and have not ended."""
+        cells = called(self.sweep, self._ended).cells
+        pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
+        return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
 
     def _ask(self) -> None:
         """Ask the sampler for a new, valid cell and queue its runs; the queue stays empty if it has none."""

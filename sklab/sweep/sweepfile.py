@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from sklab.errors import Fault
 from sklab.spec.budget import EqualBudget
+from sklab.spec.replicates import MOST_REPLICATES, Replicates
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Design, Factor, Metric, Published, Search, StudyName
 from sklab.spec.values import Seq, Value
@@ -22,7 +23,7 @@ MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 # What a file may leave out: without a faulty one of these the rest can still be checked.
 _OPTIONAL = {"study", "question", "seeds", "metric", "sizes", "columns", "search", "fraction", "published"}
-_OPTIONAL |= {"equal_budget"}
+_OPTIONAL |= {"equal_budget", "replicates"}
 
 
 class ListedCell(Value):
@@ -41,6 +42,7 @@ class SweepFile(Value):
     experiment: str
     design: Design
     seeds: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)
+    replicates: Replicates | None = Field(default=None, description="a mapping with start and max")
     metric: Metric = Metric()
     sizes: Seq[Annotated[int, Field(ge=1)]] = Field(default=(), description="a list of image sizes, in pixels a side")
     baseline: Any
@@ -77,12 +79,20 @@ def read_sweep_file(document: Document) -> tuple[SweepFile | None, list[Fault]]:
     changed = {
         key: change(document, (key,), document.tree[key]) for key, change in _PLAIN.items() if key in document.tree
     }
-    tree = {**document.tree, **changed}
+    tree = {**_seeds_of_replicates(document.tree), **document.tree, **changed}
     faults = [*document.faults, *_nameless_levels(document)]
     try:
         return SweepFile.model_validate(tree), faults
     except ValidationError as error:
         return _without(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
+
+
+def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
+    """All the seeds that `replicates` may call for: they take the place of `seeds`."""
+    if "replicates" not in tree:
+        return {}
+    most = tree["replicates"].get("max") if isinstance(tree["replicates"], dict) else None
+    return {"seeds": list(range(most)) if type(most) is int and 1 <= most <= MOST_REPLICATES else [0]}
 
 
 def _without(tree: Mapping[str, Any], error: ValidationError) -> SweepFile | None:

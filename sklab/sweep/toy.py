@@ -39,6 +39,7 @@ def toy(sweep: Sweep) -> Sweep:
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
             "seeds": sweep.seeds[:_SEEDS],
+            "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
             "factors": {name: Factor(path=_moved(one.path), levels=one.levels) for name, one in sweep.factors.items()},
             "search": sweep.search and sweep.search.model_copy(update={"trials": min(sweep.search.trials, _TRIALS)}),

@@ -1,0 +1,71 @@
+"""How small p has to be at each of several looks at growing data, so that all looks together err no more than one.
+
+Alpha is spent look by look (Lan and DeMets): 4 - 4 Phi(z(1 - alpha/4) / sqrt t) of it after a share t of the seeds, the
+spending function of O'Brien and Fleming's type, which keeps most of it for the last looks. The boundary of a look is
+the normal one that spends what is due, found by the recursive integral of Armitage, McPherson and Rowe, and is stated
+as a p: a t statistic of few degrees of freedom is held to the same p, not to the same number (Jennison and Turnbull,
+section 11.4).
+
+Sources: K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983), 659-663;
+P. Armitage, C. K. McPherson, B. C. Rowe, Repeated significance tests on accumulating data, JRSS A 132 (1969), 235-244;
+C. Jennison, B. W. Turnbull, Group Sequential Methods with Applications to Clinical Trials, 2000.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from sklab.analysis.stats import FloatArray
+
+_POINTS = 401  # of the sum of all seeds so far, between its boundaries
+_HALVINGS = 60
+
+
+def spent(share: FloatArray, alpha: float) -> FloatArray:
+    """The part of `alpha` that may be spent once `share` (0 to 1) of the seeds are there."""
+    return np.asarray(4 * ndtr(ndtri(alpha / 4) / np.sqrt(share)))
+
+
+@lru_cache(maxsize=4096)
+def nominal_levels(start: int, end: int, alpha: float) -> tuple[float, ...]:
+    """The two-sided p to stay below at `start`, `start` + 1, ... `end` seeds, for `alpha` over all of these looks."""
+    seeds = np.arange(start, end + 1)
+    due = np.diff(spent(seeds / end, alpha), prepend=0.0)
+    bound = -ndtri(due[0] / 2) * np.sqrt(start)
+    levels, sums = [float(due[0])], _between(bound)
+    density = _normal(sums / np.sqrt(start)) / np.sqrt(start)
+    for n, now_due in zip(seeds[1:], due[1:], strict=True):
+        weight = density * _weights(sums)
+        bound = _bound(sums, weight, float(now_due))
+        levels.append(float(2 * ndtr(-bound / np.sqrt(n))))
+        following = _between(bound)
+        density, sums = _normal(following[:, None] - sums) @ weight, following
+    return tuple(levels)
+
+
+def _bound(sums: FloatArray, weight: FloatArray, due: float) -> float:
+    """The boundary that a sum first passes with probability `due`, one seed after `sums` with their probabilities."""
+    low, high = 0.0, float(sums[-1]) + 40.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        passed = weight @ (ndtr(sums - middle) + ndtr(-sums - middle))
+        low, high = (middle, high) if passed > due else (low, middle)
+    return (low + high) / 2
+
+
+def _between(bound: float) -> FloatArray:
+    return np.linspace(-bound, bound, _POINTS, dtype=np.float64)
+
+
+def _weights(points: FloatArray) -> FloatArray:
+    """Simpson's rule over evenly spaced points, an odd number of them."""
+    weights = np.where(np.arange(len(points)) % 2, 4.0, 2.0)
+    weights[[0, -1]] = 1.0
+    return np.asarray(weights * (points[1] - points[0]) / 3)
+
+
+def _normal(z: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))

@@ -1,0 +1,91 @@
+"""From the records of a study with `replicates` to its race, and back to the runs that are needed.
+
+Everything is a pure function of the sweep and the records it is given: whoever asks decides which of them count as
+ended. A run that ended without a number is a gap: it holds nothing up, and its cell is compared on the other seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklab.analysis import gaps
+from sklab.analysis.sequential import Race, race
+from sklab.analysis.stats import BoolArray, FloatArray
+from sklab.records import RunRecord
+from sklab.spec.sweep import Cell, Sweep
+
+_SIMULATED = 200
+
+
+def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
+    """The looks that the records allow; None for a sweep whose cells all have the same seeds."""
+    if sweep.replicates is None:
+        return None
+    values, ended = _arrays(sweep, records)
+    return race(values, ended, _baseline(sweep), sweep.replicates)
+
+
+def called(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+    """`sweep` with those runs in each cell that the records call for, ended or not."""
+    found = race_of(sweep, records)
+    return sweep if found is None else _with_runs(sweep, [int(seeds) for seeds in found.called])
+
+
+def most(sweep: Sweep) -> int:
+    """The most runs that the sweep can come to."""
+    rule, cells = sweep.replicates, len(sweep.cells)
+    whole = cells * len(sweep.seeds)
+    return min(whole, max(rule.runs, cells * rule.start)) if rule and rule.runs else whole
+
+
+def expected(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
+    """Runs in all, in the mean over simulated goings-on: each cell differs from the baseline as its runs so far do.
+
+    Before there are runs enough to see a difference or a spread, no cell differs.
+    """
+    assert sweep.replicates is not None
+    values, ended = _arrays(sweep, records)
+    drawn = _drawn(values, np.random.default_rng(0))
+    whole = np.ones(drawn.shape, dtype=bool)
+    filled = np.where(ended, values, drawn)
+    return round(float(race(filled, whole, _baseline(sweep), sweep.replicates).called.sum(-1).mean()))
+
+
+def _arrays(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:
+    """(cells, seeds): the values, NaN where there is none, and whether the run is over."""
+    runs = [[records.get(cell.runs[seed]) for seed in sweep.seeds] for cell in sweep.cells]
+    values = [[_value(sweep, record) for record in of_cell] for of_cell in runs]
+    return np.array(values), np.array([[record is not None for record in of_cell] for of_cell in runs])
+
+
+def _value(sweep: Sweep, record: RunRecord | None) -> float:
+    found = record.value(sweep.metric) if record is not None and record.status == "complete" else None
+    return math.nan if found is None else found
+
+
+def _baseline(sweep: Sweep) -> int:
+    return next(at for at, cell in enumerate(sweep.cells) if cell.name == sweep.baseline)
+
+
+def _with_runs(sweep: Sweep, called_for: list[int]) -> Sweep:
+    cells = zip(sweep.cells, called_for, strict=True)
+    return sweep.model_copy(update={"cells": tuple(_first_runs(cell, sweep, seeds) for cell, seeds in cells)})
+
+
+def _first_runs(cell: Cell, sweep: Sweep, seeds: int) -> Cell:
+    return cell.model_copy(update={"runs": {seed: cell.runs[seed] for seed in sweep.seeds[:seeds]}})
+
+
+def _drawn(values: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Studies (_SIMULATED, cells, seeds) such as `values` lets expect: its additive fit and normal errors."""
+    fitted = gaps.fit(values)
+    left = values - fitted.of_seed
+    n = (~np.isnan(left)).sum(-1)
+    usual = np.nansum(left) / max(n.sum(), 1)
+    of_cell = np.where(n, np.nansum(left, -1) / np.maximum(n, 1), usual)
+    spread = math.sqrt(fitted.squares / fitted.df) if fitted.df and fitted.squares else 1.0
+    errors = rng.standard_normal((_SIMULATED, *values.shape))
+    return np.asarray(of_cell[:, None] + fitted.of_seed + spread * errors)

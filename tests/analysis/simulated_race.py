@@ -1,0 +1,51 @@
+"""Simulated studies that add seeds where they are needed, by the very function that decides.
+
+Run as a program it prints the table of docs/statistics.md: `python tests/analysis/simulated_race.py 10000`.
+"""
+
+import sys
+
+import numpy as np
+from simulated import NOISES, rejects, studies
+
+from sklab.analysis.sequential import BETTER, WORSE, race
+from sklab.spec.replicates import Replicates
+
+RULE = Replicates(start=3, max=10)
+EFFECTS = ((3.0, 3.0, 3.0), (2.0, 2.0, 2.0), (1.4, 1.4, 1.4), (3.0, 2.0, 1.4))  # in standard deviations of a run
+CELLS = 11
+
+
+def raced(values):
+    """Which cells but the baseline are told apart, (studies, cells - 1), and the share of all runs that it took."""
+    found = race(values, np.ones(values.shape, dtype=bool), 0, RULE)
+    return np.isin(found.verdict, (BETTER, WORSE))[:, 1:], found.called.sum() / values.size
+
+
+def false_alarms(noise, cells, count):
+    """Per cent of studies without a true difference in which one is claimed, and per cent of the runs of 10 seeds."""
+    values = studies(noise, count, cells, RULE.max, np.random.default_rng([cells, NOISES.index(noise)]))
+    told, runs = raced(values)
+    return 100 * told.any(1).mean(), 100 * runs
+
+
+def beside_fixed(effects, count, noise="normal"):
+    """Per cent: runs of those of 10 seeds, cells of the same verdict, true differences found by the race and by 10."""
+    values = studies(noise, count, CELLS, RULE.max, np.random.default_rng(7))
+    values[:, 1 : 1 + len(effects)] += np.array(effects)[:, None]
+    (told, runs), fixed = raced(values), rejects(values)
+    true = slice(len(effects))
+    return tuple(100 * part for part in (runs, (told == fixed).mean(), told[:, true].mean(), fixed[:, true].mean()))
+
+
+def write(*cells_of_row):
+    sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    number = int(sys.argv[1])
+    for effects in EFFECTS:
+        write(effects, *(f"{part:.1f}" for part in beside_fixed(effects, number)))
+    for noise in NOISES:
+        write(noise, *(f"{part:.1f}" for cells in (CELLS, 4) for part in false_alarms(noise, cells, number)))

@@ -1,0 +1,235 @@
+"""More seeds for the cells that need them: from the sweep file to the report, with runs that are faked."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from test_runner import FakeLauncher, start
+
+from sklab.errors import FaultyInputError
+from sklab.launch.base import Ended
+from sklab.records import RunFolder, RunRecord, StudyFolder
+from sklab.report.build import study_table
+from sklab.report.build import write as write_report
+from sklab.report.terminal import terminal_table
+from sklab.sweep import runner
+from sklab.sweep.load import load_sweep
+from sklab.sweep.plan import make_plan
+from sklab.sweep.status import study_status
+from sklab.sweep.toy import toy
+from sklab.text import plan_text
+
+SWEEP = """\
+experiment: toy.yaml
+design: list
+replicates: {start: 3, max: 10, stop: resolved}
+baseline: usual
+cells:
+  - {name: usual}
+  - {name: same, set: {model.reduction: 8}}
+  - {name: far, set: {model.reduction: 4}}
+  - {name: near, set: {model.reduction: 2}}
+"""
+LEVEL = {"usual": 20.0, "same": 20.0, "far": 30.0, "near": 22.0}
+
+
+class Measured(FakeLauncher):
+    """Runs whose error is their cell's, plus their seed's, plus chance of its own; `dies` says which fail."""
+
+    def __init__(self, dies=lambda cell, seed: False, capacity: int = 2, stop_after: int | None = None):
+        super().__init__(capacity=capacity)
+        self.dies, self.left = dies, stop_after
+
+    def wait(self, timeout: float) -> list[Ended]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        job = self._running.pop(0)
+        order = RunFolder(job.folder).read_order()
+        seed = order.spec.seed
+        if self.dies(order.cell, seed):
+            return [Ended(job, 1)]
+        error = LEVEL[order.cell] + 3 * random.Random(seed).random() + random.Random(f"{order.cell} {seed}").gauss(0, 1)
+        numbers = {"val_error": error, "val_loss": 1.0}
+        RunFolder(job.folder).write_record(
+            RunRecord.of(order, status="complete", last=numbers, best=numbers, wall_seconds=7.0)
+        )
+        return [Ended(job, 0)]
+
+    def asked(self) -> Counter[str]:
+        return Counter(RunFolder(job.folder).read_order().cell for job in self.submitted)
+
+
+@pytest.fixture(autouse=True)
+def _sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+
+
+@pytest.fixture
+def study(toy_files) -> StudyFolder:
+    (toy_files / "sweep.yaml").write_text(SWEEP)
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def plan(study: StudyFolder):
+    sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
+    return make_plan(sweep, study, 2, lambda _: (1, 1))
+
+
+def keys(launcher: Measured) -> set[str]:
+    return {job.folder.name for job in launcher.submitted}
+
+
+def test_seeds_go_to_the_cells_that_need_them_and_the_table_tells_when_each_was_settled(study):
+    launcher = Measured()
+    assert start(study, launcher)
+    asked = launcher.asked()
+    assert asked["far"] < asked["near"] <= asked["usual"] <= 10
+    assert sum(asked.values()) < 40
+    table = study_table(study.path)
+    assert {row.name: row.planned for row in table.rows} == asked
+    assert not any(row.unfinished for row in table.rows)
+    told = dict(zip([cell.name for cell in table.sweep.cells], table.race.verdict, strict=True))
+    assert (told["usual"], told["far"]) == ("", "worse")
+    assert list(table.race.settled)[1:] == [asked[name] for name in ("same", "far", "near")]
+    assert f"far worse at {asked['far']} seeds" in terminal_table(table)
+
+
+def test_the_same_again_starts_nothing(study):
+    assert start(study, Measured())
+    again = Measured()
+    assert start(study, again)
+    assert again.submitted == []
+
+
+def test_a_study_that_is_stopped_again_and_again_makes_the_runs_of_one_that_is_not(study):
+    whole = Measured()
+    start(study, whole)
+    wanted = keys(whole)
+    for record in study.records():
+        study.run(record).record_file.unlink()
+    made: list[str] = []
+    for _ in range(10):
+        part = Measured(capacity=3, stop_after=5)
+        try:
+            finished = start(study, part)
+        except KeyboardInterrupt:
+            finished = False
+        made += [key for key in keys(part) if study.run(key).read_record()]
+        if finished:
+            break
+    assert finished
+    assert sorted(made) == sorted(wanted), "each run of the whole study was made once, and no other"
+
+
+def test_a_run_that_fails_holds_nothing_up_and_is_tried_again_by_the_next_start(study):
+    first = Measured(dies=lambda cell, seed: (cell, seed) == ("near", 1))
+    assert not start(study, first), "one run failed"
+    assert first.asked()["near"] > 3, "the cell went on with its other seeds"
+    again = Measured()
+    start(study, again)
+    seeds = [(order.cell, order.spec.seed) for job in again.submitted for order in [RunFolder(job.folder).read_order()]]
+    assert seeds[0] == ("near", 1)
+    assert len(study.records()) == len(first.submitted) + len(again.submitted) - 1
+
+
+def test_a_cell_without_numbers_and_a_baseline_without_numbers_end(study):
+    launcher = Measured(dies=lambda cell, seed: cell == "near")
+    start(study, launcher)
+    assert launcher.asked()["near"] == 3
+    table = study_table(study.path)
+    assert list(table.race.verdict)[3] == "no test"
+    for record in study.records():
+        study.run(record).record_file.unlink()
+    alone = Measured(dies=lambda cell, seed: cell == "usual")
+    start(study, alone)
+    assert set(alone.asked().values()) == {3}
+
+
+def test_the_budget_of_runs_is_kept(study):
+    text = SWEEP.replace("stop: resolved", "runs: 17")
+    launcher = Measured()
+    assert start(study, launcher, text)
+    assert 12 < len(launcher.submitted) <= 17
+    assert "undecided" in set(study_table(study.path).race.verdict)
+
+
+def test_cells_that_are_equal_within_the_stated_width_get_no_more_seeds(study):
+    without = Measured()
+    start(study, without, SWEEP.replace("stop: resolved", "width: 60.0"))
+    assert set(study_table(study.path).race.verdict) <= {"", "worse", "equal within width"}
+    assert without.asked()["same"] == 3
+
+
+def test_the_plan_tells_expected_and_worst_cost_and_shrinks_with_every_seed(study):
+    before = plan(study)
+    assert (before.missing, before.further.worst, before.further.seen) == (12, 40, False)
+    assert 12 <= before.further.expected < 40
+    expected = f"{before.further.expected} runs to go are expected if no cell differs; 40 at worst"
+    assert plan_text(before).splitlines()[-1] == f"3 to 10 seeds as needed: {expected}"
+    with pytest.raises(KeyboardInterrupt):
+        start(study, Measured(stop_after=13))
+    during = plan(study)
+    assert during.done == 13
+    assert during.further.worst == 27
+    assert during.further.expected_seconds == pytest.approx(during.further.expected * 7 / 2)
+    assert "if differences are as seen so far, about" in plan_text(during)
+    start(study, Measured())
+    after = plan(study)
+    assert (after.missing, after.further.expected) == (0, 0)
+    status = study_status(study.read_sweep(), study, study.records(), 0.0)
+    assert (status.missing, status.total) == (0, len(study.records()))
+
+
+def test_the_report_draws_how_the_intervals_closed_and_takes_it_back(study):
+    start(study, Measured())
+    page = write_report(study.path, study_table(study.path)).read_text()
+    assert "how the intervals closed" in page
+    assert "3 to 10 seeds as needed" in page
+    figure = study.path / "figures" / "looks.svg"
+    assert figure.exists()
+    start(study, Measured(), SWEEP.replace("replicates: {start: 3, max: 10, stop: resolved}", "seeds: 3"))
+    write_report(study.path, study_table(study.path))
+    assert not figure.exists()
+
+
+FAULTS = {
+    "replicates: {start: 3, max: 10}\nseeds: 3": "replicates: takes the place of seeds",
+    "replicates: {start: 1, max: 10}": "replicates.start",
+    "replicates: {start: 3, max: 3}": "replicates: max must be larger than start",
+    "replicates: {start: 3, max: 5000}": "replicates.max",
+    "replicates: {start: 3, max: 10, stop: never}": "replicates.stop",
+    "replicates: {start: 3, max: 10, width: 0}": "replicates.width",
+    "replicates: {start: 3, max: 10, runs: 11}": "the first seeds alone are more runs; found 11; allowed: 12",
+    "replicates: {start: 3, max: 10, stopp: resolved}": "did you mean 'stop'",
+    "replicates: 3": "replicates: wrong type",
+    "question: none": "seeds: missing",
+}
+
+
+@pytest.mark.parametrize("keys", FAULTS)
+def test_what_is_wrong_is_told_before_anything_starts(toy_files, keys):
+    file = toy_files / "sweep.yaml"
+    file.write_text(SWEEP.replace("replicates: {start: 3, max: 10, stop: resolved}", keys))
+    with pytest.raises(FaultyInputError) as caught:
+        load_sweep(file)
+    assert FAULTS[keys] in str(caught.value)
+    assert len(caught.value.faults) == 1
+
+
+def test_a_search_has_seeds(toy_files):
+    text = SWEEP.split("cells:")[0].replace("list", "search").replace("baseline: usual", "baseline: {r: 4}")
+    factors = "search: {trials: 2}\nfactors:\n  r: {path: model.reduction, levels: [2, 4, 8]}\n"
+    (toy_files / "sweep.yaml").write_text(text + factors)
+    with pytest.raises(FaultyInputError, match="replicates: not used by design: search"):
+        load_sweep(toy_files / "sweep.yaml")
+
+
+def test_seeds_on_the_command_line_and_a_toy_are_the_same_for_every_cell(study):
+    file = study.path.parent.parent / "sweep.yaml"
+    assert load_sweep(file, seeds=4).replicates is None
+    assert load_sweep(file, seeds=4).seeds == (0, 1, 2, 3)
+    small = toy(load_sweep(file))
+    assert (small.replicates, small.seeds) == (None, (0, 1))
