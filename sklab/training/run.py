@@ -28,7 +28,7 @@ from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
-from sklab.training.group import largest, strategy
+from sklab.training.group import environment, largest, strategy
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.together import LostProcessError, Tell, train_together
@@ -127,6 +127,7 @@ def _trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
         strategy=strategy(share),
+        plugins=environment(share),
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,
