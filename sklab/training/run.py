@@ -127,7 +127,7 @@ def _trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
         strategy=strategy(share),
-        plugins=environment(share),
+        plugins=[*environment(share)],
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,
