@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
@@ -33,6 +34,12 @@ def strategy(share: Share) -> Strategy | str:
     if share.world == 1:
         return "auto"
     return DDPStrategy(cluster_environment=_Started(share.rank), broadcast_buffers=False)
+
+
+def environment(share: Share) -> list[ClusterEnvironment]:
+    """For the Trainer, beside `strategy`: within a Slurm job Lightning would otherwise take the job's tasks for devices
+    and its signals for itself."""
+    return [LightningEnvironment()] if share.world == 1 else []
 
 
 class _Started(LightningEnvironment):

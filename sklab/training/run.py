@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
@@ -31,7 +30,7 @@ from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
-from sklab.training.group import largest, strategy
+from sklab.training.group import environment, largest, strategy
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
@@ -142,7 +141,7 @@ def _trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
         strategy=strategy(share),
-        plugins=[LightningEnvironment()] if share.world == 1 else [],  # a cluster's may be in sight: not its business
+        plugins=[*environment(share)],
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,

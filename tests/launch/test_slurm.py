@@ -99,7 +99,7 @@ def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--seeds", "1", "--set", "train.epochs=300"]
+    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--seeds", "1", "--set", "train.epochs=100"]
     command = [sys.executable, "-m", "sklab.cli", "sweep", *given]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
