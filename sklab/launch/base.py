@@ -30,6 +30,7 @@ class Launcher(Protocol):
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
+    drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` tells of each end
     stop    end every running job with its whole process group, and release everything; `wait` then has no more
     """
 
@@ -39,5 +40,7 @@ class Launcher(Protocol):
     def submit(self, job: Job) -> None: ...
 
     def wait(self, timeout: float) -> list[Ended]: ...
+
+    def drain(self) -> None: ...
 
     def stop(self) -> None: ...

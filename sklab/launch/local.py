@@ -43,6 +43,11 @@ class LocalLauncher:
         ready = wait_for(list(sentinels), timeout)
         return [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
 
+    def drain(self) -> None:
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                os.kill(cast(int, process.pid), signal.SIGTERM)
+
     def stop(self) -> None:
         for process in list(self._running):
             _end_group(process)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
 from sklab.data.share import Share
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
@@ -33,6 +37,12 @@ def strategy(share: Share) -> Strategy | str:
     if share.world == 1:
         return "auto"
     return DDPStrategy(cluster_environment=_Started(share.rank), broadcast_buffers=False)
+
+
+def environment(share: Share) -> list[ClusterEnvironment]:
+    """For the Trainer, beside `strategy`: within a Slurm job Lightning would otherwise take the job's tasks for devices
+    and its signals for itself."""
+    return [LightningEnvironment()] if share.world == 1 else []
 
 
 class _Started(LightningEnvironment):
@@ -64,10 +74,20 @@ def total(value: Tensor | float) -> Tensor | float:
 
 def largest(value: float, device: torch.device) -> float:
     """The largest over all devices. Every device must call it."""
+    if not dist.is_initialized():
+        return value
     held = torch.tensor(value, dtype=torch.float64, device=device)
-    if dist.is_initialized():
-        dist.all_reduce(held, dist.ReduceOp.MAX)
+    dist.all_reduce(held, dist.ReduceOp.MAX)
     return float(held)
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all devices, in their order. Every device must call it."""
+    if not dist.is_initialized():
+        return [value]
+    held: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, value)
+    return held
 
 
 def copy_buffers(network: nn.Module) -> None:

@@ -24,11 +24,14 @@ from sklab.machine import cpu_name, installed
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
+from sklab.processes import PreemptedError, Stop
 from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
-from sklab.training.group import largest, strategy
+from sklab.training.checkpoint import Checkpoints, Found, origin
+from sklab.training.group import environment, largest, strategy
+from sklab.training.keeper import Keeper
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.together import LostProcessError, Tell, train_together
@@ -45,47 +48,74 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     leaves none. The number of threads is the process's own affair and is recorded. For a run on several devices this
     process starts one for each and waits for them.
     """
-    devices = order.spec.experiment.train.devices
-    if devices == 1:
-        return _train(order, folder, device, Share(), folder.write_record)
-    started, clock = now(), time.perf_counter()
+    checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
+    found = checkpoints.newest()
+    if order.spec.experiment.train.devices == 1:
+        record = _train(order, folder, found, device, Share(), folder.write_record)
+    else:
+        record = _train_together(order, folder, found, device)
+    if record.final:
+        checkpoints.clear()
+    return record
+
+
+def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device) -> RunRecord:
+    started, clock, stop = now(), _clock(found), Stop()
 
     def keep(record: RunRecord) -> RunRecord:
         timed = record.model_copy(update=_times(started, clock))
         folder.write_record(timed)
         return timed
 
+    stop.listen()
     try:
-        return train_together(partial(_train, order, folder), devices, device.type, keep)
+        work = partial(_train, order, folder, found)
+        return train_together(work, order.spec.experiment.train.devices, device.type, keep, stop)
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
-        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error)))
+        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error, stop)))
+    finally:
+        stop.release()
 
 
-def _train(order: RunOrder, folder: RunFolder, device: torch.device, share: Share, tell: Tell) -> RunRecord:
-    """Train on one device, our `share` of the run, and `tell` the record; the first device writes all else."""
-    started, clock = now(), time.perf_counter()
+def _train(
+    order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device, share: Share, tell: Tell
+) -> RunRecord:
+    """Train on one device, our `share` of the run, from `found` on, and `tell` the record; the first device writes all
+    else."""
+    started, clock = now(), _clock(found)
     meter = Meter(folder.metrics_file)
+    checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
+    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
-        network = _fit(order, meter, logger, device, share)
+        network = _fit(order, meter, keeper, logger, device, share)
         if share.rank == 0:
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete"}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
-        outcome = _outcome(error)
-    record = _record(order, folder, meter, device).model_copy(update={**outcome, **_times(started, clock)})
+        outcome = _outcome(error, keeper.stop)
+    resumed = {"resumed_from": found.step if found else 0}
+    record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
+    keeper.stop.release()
     close(logger, failed=record.status != "complete")
     return record
+
+
+def _clock(found: Found | None) -> float:
+    """When the run would have started, had it been trained at once."""
+    return time.perf_counter() - (found.wall_seconds if found else 0.0)
 
 
 def _times(started: str, clock: float) -> dict[str, Any]:
     return {"started": started, "ended": now(), "wall_seconds": time.perf_counter() - clock}
 
 
-def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.device, share: Share) -> nn.Module:
+def _fit(
+    order: RunOrder, meter: Meter, keeper: Keeper, logger: Logger | None, device: torch.device, share: Share
+) -> nn.Module:
     """Train; the network as it was evaluated last."""
     experiment, seed = order.spec.experiment, order.spec.seed
     recipe = experiment.train
@@ -102,7 +132,9 @@ def _fit(order: RunOrder, meter: Meter, logger: Logger | None, device: torch.dev
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    _trainer(recipe, batches, meter, logger, device, share).fit(classifier, loaders.train, loaders.val)
+    trainer = _trainer(recipe, batches, meter, keeper, logger, device, share)
+    keeper.stop.listen()
+    trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
     meter.peak_memory = largest(peak_memory_mb(device), device)
     return classifier.evaluated
 
@@ -118,11 +150,18 @@ def _whole_steps(batches: int, recipe: TrainSpec) -> int:
 
 
 def _trainer(
-    recipe: TrainSpec, batches: int, meter: Meter, logger: Logger | None, device: torch.device, share: Share
+    recipe: TrainSpec,
+    batches: int,
+    meter: Meter,
+    keeper: Keeper,
+    logger: Logger | None,
+    device: torch.device,
+    share: Share,
 ) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
     warnings.filterwarnings("ignore", module="lightning.pytorch")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # where Slurm is, each task is one of our runs
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
@@ -133,7 +172,8 @@ def _trainer(
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
-        callbacks=[meter] if share.rank == 0 else [],
+        callbacks=[meter, keeper] if share.rank == 0 else [keeper],
+        plugins=[keeper.checkpoints, *environment(share)],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -149,8 +189,19 @@ def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
     write_whole(folder.weights_file, content.getvalue())
 
 
-def _outcome(error: Exception) -> dict[str, Any]:
-    """Status, failure class, reason in one line and traceback of a run that `error` ended."""
+def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
+    """Status, failure class, reason in one line and traceback of a run that `error` ended.
+
+    Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
+    of any other reason.
+    """
+    if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
+        reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
+        return {
+            "status": "failed",
+            "failure": "preempted",
+            "reason": f"{reason}; the next start goes on from its newest checkpoint",
+        }
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()

@@ -44,7 +44,7 @@ class FakeLauncher:
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
         self.capacity, self._script = capacity, script
         self.submitted: list[Job] = []
-        self.most_at_once = 0
+        self.most_at_once = self.drained = 0
         self._running: list[Job] = []
 
     def submit(self, job: Job) -> None:
@@ -66,6 +66,9 @@ class FakeLauncher:
         for size in order.sizes if self.evaluates else ():
             write_evaluation(run, order, size)
         return [Ended(job, 0)]
+
+    def drain(self) -> None:
+        self.drained += 1
 
     def stop(self) -> None:
         self._running = []
