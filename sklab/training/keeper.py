@@ -96,8 +96,9 @@ class Keeper(Callback):
         if pl_module.average:
             pl_module.average.load_state_dict(checkpoint["average"])
         if "epochs" in checkpoint:
-            finished: Any = trainer.fit_loop.epoch_progress.current
-            finished.processed = finished.completed = checkpoint["epochs"]
+            epochs: Any = trainer.fit_loop.epoch_progress
+            for count in (epochs.total, epochs.current):
+                count.ready = count.started = count.processed = count.completed = checkpoint["epochs"]
             steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
             steps.ready = steps.completed = checkpoint["global_step"]
 

@@ -135,6 +135,8 @@ def _fit(
     trainer = _trainer(recipe, batches, meter, keeper, logger, device, share)
     keeper.stop.listen()
     trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
+    if share.rank == 0 and len(meter.epochs) != recipe.epochs:
+        raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak_memory = largest(peak_memory_mb(device), device)
     return classifier.evaluated
 
