@@ -1,11 +1,61 @@
-"""How processes end together."""
+"""How processes end: together, or when they are asked to."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class PreemptedError(Exception):
+    """The process was asked to end before its work was done."""
+
+
+class Stop:
+    """Whether this process was asked to end soon, by a signal that from `listen` to `release` no longer ends it.
+
+    asked   name of the first such signal ("" before one came)
+    others  ids of processes that get every such signal as well
+    """
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self.others: list[int] = []
+        self._since = 0.0
+        self._before: dict[signal.Signals, object] = {}
+
+    def listen(self) -> None:
+        """Take the signals; again after somebody else took them. Outside the main thread nothing changes."""
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                before = signal.signal(number, self._ask)
+                self._before.setdefault(number, before)
+
+    def release(self) -> None:
+        """Give the signals back to whoever had them before the first `listen`."""
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]  # what signal.signal gave us
+        self._before.clear()
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the first signal."""
+        return time.monotonic() - self._since if self.asked else 0.0
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked, self._since = signal.Signals(number).name, time.monotonic()
+        for process in self.others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
 
 def on_parent_end(act: Callable[[], object]) -> None:

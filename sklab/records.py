@@ -51,8 +51,10 @@ class Tracking(Value):
 class RunOrder(Value):
     """`run.json`: what control asks of compute.
 
-    sizes  pixels a side at which the kept weights are evaluated once the run is complete. They change nothing about
-           the run and so are no part of its spec: a later order may ask for others.
+    sizes               pixels a side at which the kept weights are evaluated once the run is complete. They change
+                        nothing about the run and so are no part of its spec: a later order may ask for others
+    checkpoint_seconds  of training between two checkpoints, at least (0: one after every step); no part of the spec
+                        either
     """
 
     key: str
@@ -63,6 +65,7 @@ class RunOrder(Value):
     code: Code
     tracking: Tracking = Tracking()
     sizes: Seq[int] = ()
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
 
 
 class Hardware(Value):
@@ -83,11 +86,14 @@ class RunRecord(Value):
     last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
     best_epoch          counted from 1; 0 when no epoch was finished
     params, macs        parameters; multiply-accumulates of one forward pass of one image
-    wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only
+    wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only. Both count what
+                        earlier attempts did up to the checkpoint that the last one went on from, and nothing else
     samples_per_second  training images per second of `train_seconds`
     peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes; the largest of several
     skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
+    attempt             number of the attempt that ended so, from 1
+    resumed_from        optimizer steps of earlier attempts that it went on from (0: it began anew)
     """
 
     key: str
@@ -117,6 +123,7 @@ class RunRecord(Value):
     ended: str = ""
     first_step: str = ""
     attempt: int = Field(default=1, ge=1)
+    resumed_from: int = Field(default=0, ge=0)
 
     @classmethod
     def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
@@ -149,7 +156,10 @@ class Evaluation(Value):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`."""
+    """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`.
+
+    The checkpoints are the run's, not the attempt's: each attempt goes on from the newest.
+    """
 
     path: Path
 
@@ -199,6 +209,11 @@ class RunFolder:
     @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie until the run is over."""
+        return self.path / "checkpoints"
 
     @property
     def attempts(self) -> Path:
@@ -367,7 +382,7 @@ def _is_torn(error: ValidationError) -> bool:
     return error.errors()[0]["type"] == "json_invalid"
 
 
-def write_whole(file: Path, content: str | bytes) -> None:
+def write_whole(file: Path, content: str | bytes | memoryview) -> None:
     """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:

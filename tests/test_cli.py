@@ -141,7 +141,7 @@ def test_the_doctor_tells_versions_and_checks_a_sweep(here, capsys):
 LONG = ("sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
 
 
-def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it(here):
+def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it_politely(here):
     first = sklab(*LONG)
     until_there_is(here, "results/sweep/runs/*/metrics.csv")
     second = sklab(*LONG)
@@ -149,9 +149,14 @@ def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it(h
     assert second.returncode == 2
     assert main(["status", "sweep"]) == 0
     first.send_signal(signal.SIGINT)
-    assert "the same command goes on" in first.communicate(timeout=60)[0]
+    told = first.communicate(timeout=60)[0]
+    assert "write a checkpoint and end" in told
+    assert "the same command goes on" in told
     assert first.returncode == 130
-    assert StudyFolder(here / "results" / "sweep").records() == {}
+    study = StudyFolder(here / "results" / "sweep")
+    records = study.records()
+    assert {record.failure for record in records.values()} == {"preempted"}
+    assert any(study.run(key).checkpoints.exists() for key in records)
 
 
 FAULTY = """\

@@ -34,6 +34,8 @@ class Launcher(Protocol):
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
     adopt   those of `jobs` that an earlier runner submitted, and that still run or whose end nobody was told; they now
             count as submitted here. None where jobs die with their runner
+    drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` tells of each end. Where
+            jobs go on without their runner, it raises KeyboardInterrupt: there is nothing to wait for
     stop    end every running job with its whole process group, and release everything; `wait` then has no more.
             Jobs of a cluster go on, to be adopted
     """
@@ -46,5 +48,7 @@ class Launcher(Protocol):
     def wait(self, timeout: float) -> list[Ended]: ...
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]: ...
+
+    def drain(self) -> None: ...
 
     def stop(self) -> None: ...

@@ -31,5 +31,8 @@ class InlineLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their process
         return []
 
+    def drain(self) -> None:
+        """Nothing runs when anyone could ask."""
+
     def stop(self) -> None:
         self._ended = []

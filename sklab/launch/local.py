@@ -47,6 +47,11 @@ class LocalLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their runner
         return []
 
+    def drain(self) -> None:
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                os.kill(cast(int, process.pid), signal.SIGTERM)
+
     def stop(self) -> None:
         for process in list(self._running):
             _end_group(process)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Protocol
 
 from sklab.analysis.replicates import called
 from sklab.errors import StudyLockedError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
+from sklab.processes import STOP_SIGNALS
+from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
 from sklab.sweep.study import StudyIndex, Todo
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
+_DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class _Runner:
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
-        self._lacking = False
+        self._lacking = self._draining = False
         self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._durations: list[float] = []
@@ -105,13 +109,19 @@ class _Runner:
 
     def run(self) -> bool:
         self._adopt()
-        self._fill()
-        while self._running:
-            for ended in self._launcher.wait(_LOOK_EVERY):
-                self._end(ended)
+        with _asked_once() as asked:
             self._fill()
-            self._progress.look(self._state())
-        self._keep_sweep()
+            while self._running:
+                for ended in self._launcher.wait(_LOOK_EVERY):
+                    self._end(ended)
+                if asked:
+                    self._drain()
+                else:
+                    self._fill()
+                self._progress.look(self._state())
+            self._keep_sweep()
+            if asked:
+                raise KeyboardInterrupt
         return not (self._failed or self._lacking)
 
     def _adopt(self) -> None:
@@ -119,6 +129,13 @@ class _Runner:
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
             self._running[self._folder.run(todo.key)] = (self._order(todo), time.monotonic())
+
+    def _drain(self) -> None:
+        """Once: ask what runs to end with a checkpoint."""
+        if not self._draining:
+            self._draining = True
+            self._progress.note(_DRAINING.format(len(self._running)), self._state())
+            self._launcher.drain()
 
     def _fill(self) -> None:
         while len(self._running) < self._launcher.capacity and (todo := self._next()):
@@ -195,19 +212,50 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 
 
+@contextmanager
+def _asked_once() -> Iterator[list[int]]:
+    """What SIGINT (Ctrl-C) and SIGTERM asked for: empty until one came. A second one raises KeyboardInterrupt.
+
+    Outside the main thread, where no signal arrives, it stays empty.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
     """The record of a run whose process ended without writing one."""
     how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
     record = RunRecord.of(
         order,
         status="failed",
-        failure="killed" if exitcode < 0 else "code",
+        failure=_failure_class(exitcode),
         reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",
         ended=now(),
         attempt=run.attempt,
     )
     run.write_record(record)
     return record
+
+
+def _failure_class(exitcode: int) -> FailureClass:
+    """A run that is asked to end before its first step simply ends."""
+    if exitcode >= 0:
+        return "code"
+    return "preempted" if -exitcode in STOP_SIGNALS else "killed"
 
 
 def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,14 @@ class Average:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self._pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
         self._weight, self._begun = 1 - decay, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on from here."""
+        return {"network": self.network.state_dict(), "begun": self._begun}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self._begun = state["begun"]
 
     @torch.no_grad()
     def update(self) -> None:

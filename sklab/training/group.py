@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,8 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
 from sklab.data.share import Share
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
@@ -71,10 +74,20 @@ def total(value: Tensor | float) -> Tensor | float:
 
 def largest(value: float, device: torch.device) -> float:
     """The largest over all devices. Every device must call it."""
+    if not dist.is_initialized():
+        return value
     held = torch.tensor(value, dtype=torch.float64, device=device)
-    if dist.is_initialized():
-        dist.all_reduce(held, dist.ReduceOp.MAX)
+    dist.all_reduce(held, dist.ReduceOp.MAX)
     return float(held)
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all devices, in their order. Every device must call it."""
+    if not dist.is_initialized():
+        return [value]
+    held: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, value)
+    return held
 
 
 def copy_buffers(network: nn.Module) -> None:

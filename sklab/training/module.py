@@ -36,44 +36,44 @@ class Classifier(LightningModule):
         self.model = model
         self.recipe = recipe
         self._seed, self._batches = seed, batches
-        self._average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
-        self._train_loss: Tensor | float = 0.0
+        self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
+        self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
         self._scores = Scores()
 
     @property
     def evaluated(self) -> nn.Module:
         """The network that is evaluated and kept: the average of the weights where the recipe has one."""
-        return self._average.network if self._average is not None else self.model
+        return self.average.network if self.average is not None else self.model
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = batch_loss(self.model, batch, self.recipe, (self._seed, self.current_epoch, batch_idx))
-        self._train_loss = self._train_loss + loss.detach()
+        self.train_loss = self.train_loss + loss.detach()
         if batch_idx % _CHECK_EVERY == 0:
-            self._stop_unless_finite(total(self._train_loss), "training loss")
+            self._stop_unless_finite(total(self.train_loss), "training loss")
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        if self._average is not None:
-            self._average.update()
+        if self.average is not None:
+            self.average.update()
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch
         self._scores.add(self.evaluated(images), labels)
 
     def on_train_epoch_start(self) -> None:
-        self._train_loss = 0.0
+        self.train_loss = 0.0
 
     def on_validation_epoch_start(self) -> None:
-        self._train_loss = total(self._train_loss)
-        self._stop_unless_finite(self._train_loss, "training loss")
+        self.train_loss = total(self.train_loss)
+        self._stop_unless_finite(self.train_loss, "training loss")
         copy_buffers(self.evaluated)
         self._scores = Scores()
 
     def on_validation_epoch_end(self) -> None:
         self._scores.over_devices()
         self._stop_unless_finite(self._scores.loss, "validation loss")
-        self.log("train_loss", self._train_loss / (self._batches * self.recipe.devices))
+        self.log("train_loss", self.train_loss / (self._batches * self.recipe.devices))
         self.log("val_loss", self._scores.loss)
         self.log("val_error", self._scores.error)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -25,12 +25,15 @@ from sklab.machine import cpu_name, installed
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
+from sklab.processes import PreemptedError, Stop
 from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
+from sklab.training.checkpoint import Checkpoints, Found, origin
 from sklab.training.group import environment, largest, strategy
+from sklab.training.keeper import Keeper
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
@@ -48,40 +51,65 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     leaves none. The number of threads is the process's own affair and is recorded. For a run on several devices this
     process starts one for each and waits for them.
     """
-    devices = order.spec.experiment.train.devices
-    if devices == 1:
-        return _train(order, folder, device, Share(), folder.write_record)
-    started, clock = now(), time.perf_counter()
+    checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
+    found = checkpoints.newest()
+    if order.spec.experiment.train.devices == 1:
+        record = _train(order, folder, found, device, Share(), folder.write_record)
+    else:
+        record = _train_together(order, folder, found, device)
+    if record.final:
+        checkpoints.clear()
+    return record
+
+
+def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device) -> RunRecord:
+    started, clock, stop = now(), _clock(found), Stop()
 
     def keep(record: RunRecord) -> RunRecord:
         timed = record.model_copy(update=_times(started, clock))
         folder.write_record(timed)
         return timed
 
+    stop.listen()
     try:
-        return train_together(partial(_train, order, folder), devices, device.type, keep)
+        work = partial(_train, order, folder, found)
+        return train_together(work, order.spec.experiment.train.devices, device.type, keep, stop)
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
-        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error)))
+        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error, stop)))
+    finally:
+        stop.release()
 
 
-def _train(order: RunOrder, folder: RunFolder, device: torch.device, share: Share, tell: Tell) -> RunRecord:
-    """Train on one device, our `share` of the run, and `tell` the record; the first device writes all else."""
-    started, clock = now(), time.perf_counter()
+def _train(
+    order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device, share: Share, tell: Tell
+) -> RunRecord:
+    """Train on one device, our `share` of the run, from `found` on, and `tell` the record; the first device writes all
+    else."""
+    started, clock = now(), _clock(found)
     meter = Meter(folder.metrics_file)
+    checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
+    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
-        network = _fit(order, folder, meter, logger, device, share)
+        network = _fit(order, folder, meter, keeper, logger, device, share)
         if share.rank == 0:
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete"}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
-        outcome = _outcome(error)
-    record = _record(order, folder, meter, device).model_copy(update={**outcome, **_times(started, clock)})
+        outcome = _outcome(error, keeper.stop)
+    resumed = {"resumed_from": found.step if found else 0}
+    record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
+    keeper.stop.release()
     close(logger, failed=record.status != "complete")
     return record
+
+
+def _clock(found: Found | None) -> float:
+    """When the run would have started, had it been trained at once."""
+    return time.perf_counter() - (found.wall_seconds if found else 0.0)
 
 
 def _times(started: str, clock: float) -> dict[str, Any]:
@@ -89,7 +117,13 @@ def _times(started: str, clock: float) -> dict[str, Any]:
 
 
 def _fit(
-    order: RunOrder, folder: RunFolder, meter: Meter, logger: Logger | None, device: torch.device, share: Share
+    order: RunOrder,
+    folder: RunFolder,
+    meter: Meter,
+    keeper: Keeper,
+    logger: Logger | None,
+    device: torch.device,
+    share: Share,
 ) -> nn.Module:
     """Train; the network as it was evaluated last, with its attention written down."""
     experiment, seed = order.spec.experiment, order.spec.seed
@@ -107,10 +141,14 @@ def _fit(
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    watching: list[Callback] = [meter, PulseWriter(folder.path)] if share.rank == 0 else []
+    watching: list[Callback] = [meter, PulseWriter(folder.path), keeper] if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
-    _trainer(recipe, batches, watching, logger, device, share, folder.path).fit(classifier, loaders.train, loaders.val)
+    trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
+    keeper.stop.listen()
+    trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
+    if share.rank == 0 and len(meter.epochs) != recipe.epochs:
+        raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak_memory = largest(peak_memory_mb(device), device)
     return classifier.evaluated
 
@@ -129,6 +167,7 @@ def _trainer(
     recipe: TrainSpec,
     batches: int,
     watching: list[Callback],
+    keeper: Keeper,
     logger: Logger | None,
     device: torch.device,
     share: Share,
@@ -137,11 +176,11 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
     warnings.filterwarnings("ignore", module="lightning.pytorch")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # where Slurm is, each task is one of our runs
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=share.world,
         strategy=strategy(share),
-        plugins=[*environment(share)],
         precision=_PRECISION[recipe.precision],
         max_epochs=recipe.epochs,
         limit_train_batches=batches,
@@ -149,6 +188,7 @@ def _trainer(
         gradient_clip_val=recipe.clip_norm or None,
         logger=logger if logger is not None else False,
         callbacks=watching,
+        plugins=[keeper.checkpoints, *environment(share)],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -164,8 +204,19 @@ def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
     write_whole(folder.weights_file, content.getvalue())
 
 
-def _outcome(error: Exception) -> dict[str, Any]:
-    """Status, failure class, reason in one line and traceback of a run that `error` ended."""
+def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
+    """Status, failure class, reason in one line and traceback of a run that `error` ended.
+
+    Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
+    of any other reason.
+    """
+    if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
+        reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
+        return {
+            "status": "failed",
+            "failure": "preempted",
+            "reason": f"{reason}; the next start goes on from its newest checkpoint",
+        }
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.share import Share
-from sklab.processes import on_parent_end
+from sklab.processes import Stop, on_parent_end
 from sklab.records import RunRecord
 from sklab.training.group import HOST, join
 
@@ -41,11 +41,12 @@ class LostProcessError(Exception):
         super().__init__(f"the process of device {rank} {how}")
 
 
-def train_together(work: Work, devices: int, device_type: str, keep: Keep) -> RunRecord:
+def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop: Stop) -> RunRecord:
     """Do `work` on `devices` devices at once and `keep` the record of the run: that of device 0, or of the first that
     failed. What `keep` returns; no process is left then.
 
-    On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name.
+    On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name. A
+    signal that asks this process to stop, heard by `stop`, is passed on to all.
     Raises LostProcessError when a process ends without a word.
     """
     meeting = _meeting()
@@ -55,6 +56,7 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep) -> Ru
         for rank in range(devices):
             words, process = _start(work, device_type, Share(rank, devices), meeting.port, threads)
             stack.callback(_end, process)
+            stop.others.append(cast(int, process.pid))
             running[words] = (rank, process)
         rank, record = _decisive(running)
         kept = keep(record)
@@ -89,7 +91,8 @@ def _end(process: SpawnProcess) -> None:
 
 
 def _decisive(running: dict[Connection[object, RunRecord], tuple[int, SpawnProcess]]) -> tuple[int, RunRecord]:
-    """The device and the record that decide how the run ended. A failed one, wherever, is the end of all."""
+    """The device and the record that decide how the run ended. A failed one, wherever, is the end of all; what devices
+    were asked to end with is the first one's to tell."""
     waiting = set(running)
     while True:
         ready = [cast("Connection[object, RunRecord]", one) for one in wait(list(waiting))]
@@ -99,7 +102,7 @@ def _decisive(running: dict[Connection[object, RunRecord], tuple[int, SpawnProce
                 process.join()
                 raise LostProcessError(rank, process.exitcode or 0)
         for (rank, _), record in heard:
-            if record is not None and (rank == 0 or record.status == "failed"):
+            if record is not None and (rank == 0 or (record.status == "failed" and record.failure != "preempted")):
                 return rank, record
         waiting -= set(ready)
 

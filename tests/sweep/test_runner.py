@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -45,7 +47,7 @@ class FakeLauncher:
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
         self.capacity, self._script = capacity, script
         self.submitted: list[Job] = []
-        self.most_at_once = 0
+        self.most_at_once = self.drained = 0
         self._running: list[Job] = []
 
     def submit(self, job: Job) -> None:
@@ -71,6 +73,9 @@ class FakeLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:
         self._running = [job for job in jobs if job.folder.name in self.left_running]
         return list(self._running)
+
+    def drain(self) -> None:
+        self.drained += 1
 
     def stop(self) -> None:
         self._running = []
@@ -335,6 +340,42 @@ def test_data_that_are_not_there_are_refused_before_anything_is_trained_and_look
         job = launcher.submitted[-1]
         (asked,) = json.loads((job.folder / "check.json").read_text())["data"]
         assert asked["data"]["name"] == "scaled_digits"
+    assert study.records() == {}
+
+
+class Interrupted(FakeLauncher):
+    """Sends a signal to this process while the first run works, and ends every run as asked."""
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        super().__init__(lambda *_: -signal.SIGTERM if self.drained else "complete")
+        self._numbers = list(numbers)
+
+    def wait(self, timeout: float) -> list[Ended]:
+        for number in self._numbers:
+            os.kill(os.getpid(), number)
+        self._numbers.clear()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_once_it_starts_nothing_more_and_waits_for_what_runs(study, number):
+    launcher, seen = Interrupted(number), Seen()
+    with pytest.raises(KeyboardInterrupt):
+        start(study, launcher, seen=seen)
+    assert (launcher.drained, len(launcher.submitted)) == (1, 2)
+    assert [note.partition(":")[0] for note in seen.notes] == ["stopping"]
+    assert [(record.status, record.failure) for record in seen.records] == [("complete", None), ("failed", "preempted")]
+    again = FakeLauncher()
+    assert start(study, again)
+    assert len(again.submitted) == 3
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_asked_twice_it_waits_for_nothing(study):
+    launcher = Interrupted(signal.SIGTERM, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        start(study, launcher)
+    assert launcher.drained == 0
     assert study.records() == {}
 
 

@@ -1,0 +1,130 @@
+"""Checkpoints of a run: written whole, checked before use, the newest two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from sklab.machine import installed
+from sklab.records import RunOrder, write_whole
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1  # raise when checkpoints of before can't be gone on from
+_KEPT = 2
+_SUFFIX = ".ckpt"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from, after `step` optimizer steps and `wall_seconds` of earlier attempts."""
+
+    file: Path
+    step: int
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a checkpoint comes from. It is of use only to a run with the same `must`; `may` moves the last bits."""
+
+    must: Mapping[str, str]
+    may: Mapping[str, str]
+
+
+def origin(order: RunOrder, device: torch.device) -> Origin:
+    """The origin of the checkpoints that this process writes for `order`."""
+    made_by = {"format": str(_FORMAT), "sklab": order.code.version, **installed(("torch", "lightning", "numpy"))}
+    return Origin(
+        must={"key": order.key, "device": device.type, **made_by},
+        may={"commit": order.code.commit, "threads": str(torch.get_num_threads())},
+    )
+
+
+class Checkpoints(CheckpointIO):
+    """Those in `folder`, each under the name `<step>-<SHA-256 of its content>.ckpt`."""
+
+    def __init__(self, folder: Path, origin: Origin) -> None:
+        self._folder, self._origin = folder, origin
+
+    def newest(self) -> Found | None:
+        """The newest checkpoint that this run can go on from. All others found on the way are set aside, with a
+        warning in the log: torn ones, and those of another run, version or kind of device."""
+        for file in self._files():
+            try:
+                held = self.load_checkpoint(file)
+                self._check_origin(held["origin"])
+                return Found(file, held["global_step"], held["wall_seconds"])
+            except Exception as error:  # a broken file raises almost anything
+                _log.warning("%s can't be used, set aside: %s", file, error)
+                file.rename(file.with_suffix(".damaged"))
+        return None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write it as the one at `path`, a step's number. A disk that can't take it costs a warning, not the run."""
+        content = io.BytesIO()
+        torch.save({**checkpoint, "origin": {"must": dict(self._origin.must), "may": dict(self._origin.may)}}, content)
+        name = f"{Path(path).name}-{hashlib.sha256(content.getbuffer()).hexdigest()}{_SUFFIX}"
+        try:
+            self._folder.mkdir(exist_ok=True)
+            write_whole(self._folder / name, content.getbuffer())
+            for old in self._files()[_KEPT:]:
+                self.remove_checkpoint(old)
+        except OSError as error:
+            _log.warning("no checkpoint at step %s, training goes on: %s", Path(path).name, error)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """The checkpoint in the file `path`. Raises ValueError for one that is not what was written."""
+        content = Path(path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != Path(path).stem.partition("-")[2]:
+            raise ValueError("its content does not have the checksum in its name")
+        held: dict[str, Any] = torch.load(io.BytesIO(content), map_location=map_location, weights_only=weights_only)
+        return held
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the folder with all that an ended run needs no more."""
+        if self._folder.is_dir():
+            for file in self._folder.iterdir():
+                file.unlink()
+            self._folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        """The newest first."""
+        return sorted(self._folder.glob(f"[0-9]*-*{_SUFFIX}"), key=lambda file: file.name[:_DIGITS], reverse=True)
+
+    def _check_origin(self, theirs: Mapping[str, Mapping[str, str]]) -> None:
+        """Raises ValueError for a checkpoint of a foreign run; one that only moves the last bits is warned of."""
+        foreign = list(_differences(theirs["must"], self._origin.must))
+        if foreign:
+            raise ValueError(f"it is foreign: {', '.join(foreign)}")
+        for difference in _differences(theirs["may"], self._origin.may):
+            _log.warning("going on from a checkpoint with another origin, the last bits may differ: %s", difference)
+
+
+_DIGITS = 9
+
+
+def step_name(step: int) -> str:
+    """What Lightning is told to call the checkpoint at `step`; names sort as steps do."""
+    return f"{step:0{_DIGITS}d}"
+
+
+def _differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Iterator[str]:
+    return (
+        f"{name} {theirs.get(name)} there, {ours.get(name)} here"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    )

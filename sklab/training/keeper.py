@@ -1,0 +1,113 @@
+"""Exact resume: writes a checkpoint now and then, and puts a run back to where its checkpoint stands.
+
+Lightning restores weights, optimiser, schedule, gradient scaler and the number of the batch; random states, the place
+in the epoch's images and what the module sums up are ours.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sklab.data.share import Share
+from sklab.processes import PreemptedError, Stop
+from sklab.training.checkpoint import Checkpoints, Found, step_name
+from sklab.training.group import gathered, largest
+from sklab.training.randomness import random_state, restore_random_state
+
+_SHARE = 0.01  # of the time, at most, goes into checkpoints
+_PATIENCE = 5.0  # seconds that an evaluation under way has to end in, once the process was asked to
+_NOTHING, _DUE, _STOP = range(3)  # what a device wants; the largest wish of all devices is done by all
+
+
+class Keeper(Callback):
+    """Writes a checkpoint every `every` seconds (0: after every step), more seldom where that takes long, and a last
+    one when the process is asked to stop; then it raises PreemptedError.
+
+    Only whole optimizer steps are kept, never half of accumulated gradients. `found` is what the run goes on from.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, found: Found | None, every: float, share: Share) -> None:
+        self.checkpoints, self.found, self.stop = checkpoints, found, Stop()
+        self._every, self._share = every, share
+        self._began = time.perf_counter() - (found.wall_seconds if found else 0.0)
+        self._next = 0.0
+        self._epochs: int | None = None  # finished ones, where a checkpoint stands between two
+        self._restored: dict[str, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop.listen()  # Lightning has put its own handler before ours
+        if self._restored:
+            loader: Any = trainer.train_dataloader
+            loader.skip(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+            restore_random_state(self._restored["random"], pl_module.device)
+        self._next = time.monotonic() + self._every
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        done = batch_idx + 1
+        if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
+            self._look(trainer, pl_module)
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        if self.stop.waited > _PATIENCE:
+            raise PreemptedError(f"{self.stop.asked} during an evaluation")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epochs = trainer.current_epoch + 1
+        if self._epochs != trainer.max_epochs:
+            self._look(trainer, pl_module)
+        self._epochs = None
+
+    def _look(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write a checkpoint if any device wants one, and end if any was asked to."""
+        wish = _STOP if self.stop.asked else _DUE if time.monotonic() >= self._next else _NOTHING
+        wish = int(largest(wish, module.device))
+        if wish == _NOTHING:
+            return
+        began = time.monotonic()
+        trainer.save_checkpoint(step_name(trainer.global_step))
+        now = time.monotonic()
+        self._next = now + (max(self._every, (now - began) / _SHARE) if self._every else 0.0)
+        if wish == _STOP:
+            raise PreemptedError(f"{self.stop.asked or 'another device was stopped'} after step {trainer.global_step}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        checkpoint["wall_seconds"] = time.perf_counter() - self._began
+        checkpoint["average"] = pl_module.average.state_dict() if pl_module.average else None
+        mine = {"random": random_state(pl_module.device), "train_loss": pl_module.train_loss}
+        checkpoint["devices"] = gathered(mine)
+        if self._epochs is not None:
+            del checkpoint["loops"]  # Lightning would go through the epoch's end once more
+            checkpoint["epochs"] = self._epochs
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        self._restored = checkpoint["devices"][self._share.rank]
+        pl_module.train_loss = self._restored["train_loss"].to(pl_module.device)
+        if pl_module.average:
+            pl_module.average.load_state_dict(checkpoint["average"])
+        if "epochs" in checkpoint:
+            epochs: Any = trainer.fit_loop.epoch_progress
+            for count in (epochs.total, epochs.current):
+                count.ready = count.started = count.processed = count.completed = checkpoint["epochs"]
+            steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+            steps.ready = steps.completed = checkpoint["global_step"]
+
+    @property
+    def resume_file(self) -> Path | None:
+        """For Lightning: the checkpoint to load."""
+        return self.found.file if self.found else None
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of this attempt and, up to the checkpoint, of those before."""
+        return time.perf_counter() - self._began
