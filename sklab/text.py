@@ -58,7 +58,8 @@ def plan_text(plan: Plan) -> str:
     part = [f"fraction: {plan.fraction}"] if plan.fraction else []
     lacking = [f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"]
     warnings = [f"warning: {off}" for off in plan.off_budget]
-    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else []), *warnings]
+    reused = [f"runs to run that another study has finished: {plan.reused}, taken over"] if plan.reused else []
+    more = [*invalid, *asked, *part, *(lacking if plan.unevaluated else []), *reused, *warnings]
     return "\n".join([aligned(header, rows), *more, _plan_sum(plan)])
 
 

@@ -12,7 +12,7 @@ from sklab.analysis.effects import NO_EFFECTS, Effects
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import Reproduced, reproduced
 from sklab.analysis.stats import ALPHA
-from sklab.records import RunRecord
+from sklab.records import Reused, RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
 
 if TYPE_CHECKING:
@@ -121,12 +121,14 @@ class AblationTable:
 
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     effects   main effects and interactions of the factors, or why there are none
+    reused    where runs come from, by key, that were made in another study
     """
 
     sweep: Sweep
     rows: tuple[Row, ...]
     choice: Choice | None = None
     effects: Effects = NO_EFFECTS
+    reused: Mapping[str, Reused] = field(default_factory=dict)
 
     @property
     def best(self) -> Row | None:

@@ -18,6 +18,7 @@ from sklab.report.columns import DAGGER, Column, columns, fixed, metric_digits, 
 from sklab.report.escape import clean, markdown
 from sklab.report.plain import gap, headings, table_csv, table_markdown, table_tex
 from sklab.report.provenance import origins
+from sklab.report.reused import origin_path
 from sklab.report.style import Drawing, inline
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +62,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing]) -> dict[str, Any
         "drawings": drawings,
         "origins": distinct,
         "made": made,
+        "origin_path": origin_path,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
         "words": words,
         "unit": metric_unit(table.sweep.metric),

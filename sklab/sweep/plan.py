@@ -13,6 +13,7 @@ from sklab.spec.run import Experiment, Seed
 from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.design import run_spec
+from sklab.sweep.reuse import offers
 
 
 class PlannedCell(Value):
@@ -32,7 +33,7 @@ class Plan(Value):
 
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `seconds` is the estimated wall
     time of `missing` for `slots` runs at a time, None before any run of the study is finished. `off_budget` are the
-    cells that the sweep's claim of equal budget does not hold for.
+    cells that the sweep's claim of equal budget does not hold for. `reused` of `missing` another study has finished.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Plan(Value):
     slots: int
     seconds: float | None
     off_budget: Seq[OffBudget] = ()
+    reused: int = 0
 
 
 def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Experiment], tuple[int, int]]) -> Plan:
@@ -73,6 +75,7 @@ def make_plan(sweep: Sweep, folder: StudyFolder, slots: int, cost: Callable[[Exp
             {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells},
             sweep.baseline,
         ),
+        reused=len(offers(sweep, folder, records)),
     )
 
 
