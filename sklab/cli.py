@@ -64,7 +64,7 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse)
+            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, reuse=options.reuse)
     finally:
         launcher.stop()
     report = _show_table(folder, write=True)
