@@ -68,7 +68,7 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress)
+            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, reuse=options.reuse)
     finally:
         launcher.stop()
     report = _show_table(folder, write=True)
@@ -546,6 +546,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+    parser.set_defaults(reuse="any code")
+    from_others = parser.add_mutually_exclusive_group()
+    text = "train also what another study under DIR has finished"
+    from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
+    text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
+    from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
 
 
 def _add_budget(parser: argparse.ArgumentParser, text: str) -> None:

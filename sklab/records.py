@@ -40,6 +40,10 @@ class Code(Value):
     commit: str = ""
     dirty: bool = False
 
+    def same_as(self, other: Code) -> bool:
+        """Whether both are surely the same code: two trees with uncommitted changes may differ in them."""
+        return self == other and not self.dirty
+
 
 class Tracking(Value):
     """Where a run's live metrics go. `group` is the study, `job_type` the cell."""
@@ -154,6 +158,14 @@ class Evaluation(Value):
     torch: str
 
 
+class Reused(Value):
+    """`reused.json`: the run was copied from `study`, a folder beside the own one, by the sklab that `code` says."""
+
+    study: str
+    key: str
+    code: Code
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`.
@@ -205,6 +217,11 @@ class RunFolder:
         if record is None or record.status != "complete":
             return ()
         return tuple(size for size in sizes if self.read_evaluation(size) is None)
+
+    @property
+    def reused_file(self) -> Path:
+        """There only when the run was taken over from another study."""
+        return self.path / "reused.json"
 
     @property
     def log_file(self) -> Path:
@@ -270,7 +287,7 @@ class RunFolder:
     def begin_attempt(self) -> None:
         """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
         read off them."""
-        read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file)
+        read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file, self.reused_file)
         for file in (self.weights_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
@@ -326,6 +343,12 @@ class StudyFolder:
             found = ((key, self.run(key).read_record()) for key in wanted)
             return {key: record for key, record in found if record is not None}
 
+    def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
+        """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
+        remedy = "delete it; the run beside it stays, without the name of its origin"
+        found = ((key, _read_optional(self.run(key).reused_file, Reused, remedy)) for key in keys)
+        return {key: reused for key, reused in found if reused is not None}
+
     def evaluations(self, keys: Iterable[str], sizes: Iterable[int]) -> dict[str, dict[int, Evaluation]]:
         """The evaluations at `sizes` that the runs of `keys` have, by key and size."""
         wanted = tuple(sizes)
@@ -365,15 +388,15 @@ def collector_paused() -> Iterator[None]:
 # The C versions are ten times faster on a study of thousands of cells and just as safe.
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 
 
-def _read_optional(file: Path, kind: type[V]) -> V | None:
+def _read_optional(file: Path, kind: type[V], remedy: str = _ANALYZE) -> V | None:
     try:
         return kind.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        remedy = "delete it; `sklab analyze` tells of kept weights anew"
         raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {error}\n{remedy}") from error
 
 

@@ -78,6 +78,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield f"fraction: {plan.fraction}"
     if plan.unevaluated:
         yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
+    if plan.reused:
+        yield f"runs to run that another study has finished: {plan.reused}, taken over"
     yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
     yield from _change_lines(plan.change)
     yield from (f"warning: {confound}" for confound in plan.confounds)

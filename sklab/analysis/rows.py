@@ -13,7 +13,7 @@ from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import Reproduced, reproduced
 from sklab.analysis.sequential import Race
 from sklab.analysis.stats import ALPHA
-from sklab.records import RunRecord
+from sklab.records import Reused, RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class AblationTable:
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: at how many seeds each cell (in the order of `sweep.cells`) was settled, how
+    reused    where runs come from, by key, that were made in another study
     """
 
     sweep: Sweep
@@ -134,6 +135,7 @@ class AblationTable:
     choice: Choice | None = None
     effects: Effects = NO_EFFECTS
     race: Race | None = None
+    reused: Mapping[str, Reused] = field(default_factory=dict)
 
     @property
     def best(self) -> Row | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable
@@ -55,7 +56,9 @@ def write(folder: Path, table: AblationTable) -> Path:
 def study_table(folder: Path) -> AblationTable:
     """The table of the study in `folder`. Raises DamagedRecordError when it is no study."""
     with collector_paused():
-        return ablation_table(*load(folder))
+        sweep, records, evaluations = load(folder)
+        table = ablation_table(sweep, records, evaluations)
+        return replace(table, reused=StudyFolder(folder).reused(records))
 
 
 def load(folder: Path) -> tuple[Sweep, dict[str, RunRecord], Evaluations]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from sklab.analysis.rows import AblationTable, Run
-from sklab.records import RunRecord
+from sklab.records import Code, RunRecord
 from sklab.report.escape import clean
 
 
@@ -39,13 +39,14 @@ def ended(table: AblationTable) -> list[Run]:
 
 def _origin(record: RunRecord) -> Origin:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    return Origin(_code(record), _hardware(record), clean(versions) or "not recorded")
+    return Origin(code_text(record.code), _hardware(record), clean(versions) or "not recorded")
 
 
-def _code(record: RunRecord) -> str:
-    commit = f"commit {clean(record.code.commit)[:12]}" if record.code.commit else "no commit"
-    dirty = " with uncommitted changes" if record.code.dirty else ""
-    return f"sklab {clean(record.code.version)}, {commit}{dirty}"
+def code_text(code: Code) -> str:
+    """`sklab 0.2.0, commit 0123456789ab with uncommitted changes`."""
+    commit = f"commit {clean(code.commit)[:12]}" if code.commit else "no commit"
+    dirty = " with uncommitted changes" if code.dirty else ""
+    return f"sklab {clean(code.version)}, {commit}{dirty}"
 
 
 def _hardware(record: RunRecord) -> str:

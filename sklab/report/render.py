@@ -33,6 +33,7 @@ from sklab.report.plain import (
 )
 from sklab.report.power import compared, power_columns
 from sklab.report.provenance import origins
+from sklab.report.reused import origin_path
 from sklab.report.style import Drawing, inline
 from sklab.report.tail import Tails
 
@@ -93,6 +94,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "bibtex": escape(bibtex(table)),
         "origins": distinct,
         "made": made,
+        "origin_path": origin_path,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
         "words": words,
         "unit": metric_unit(table.sweep.metric),

@@ -16,6 +16,7 @@ from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
 from sklab.sweep.prices import Bill, Price, bill, prices, probed_prices, unfinished
+from sklab.sweep.reuse import offers
 
 _NO_PROBES: Mapping[str, Probe] = {}
 
@@ -60,7 +61,8 @@ class Further(Value):
 
 
 class Plan(Value):
-    """`missing` counts runs to train, failed ones included; for a search, `asked` more cells will be asked for.
+    """`missing` counts runs to train, failed ones included, `reused` of which another study has finished and estimates
+    leave out; for a search, `asked` more cells will be asked for.
 
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
@@ -87,6 +89,7 @@ class Plan(Value):
     change: Change | None
     off_budget: Seq[OffBudget] = ()
     further: Further | None = None
+    reused: int = 0
 
 
 def make_plan(
@@ -118,7 +121,8 @@ def make_plan(
         for cell in sweep.cells
     )
     asked = asked_for(sweep)
-    left = bill(sweep, experiments, records, priced, asked, slots)
+    offered = _offered(sweep, folder, records)
+    left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots)
     return Plan(
         study=sweep.study,
         seeds=sweep.seeds,
@@ -142,6 +146,7 @@ def make_plan(
             sweep.baseline,
         ),
         further=_further(whole, records, slots),
+        reused=len(offered),
     )
 
 
@@ -194,7 +199,13 @@ def price_left(sweep: Sweep, folder: StudyFolder, slots: int, probes: Mapping[st
     records = study_records(sweep, folder)
     sweep = _called_now(sweep, records)
     priced = {**probed_prices(probes), **prices(sweep, folder, records)}
-    return bill(sweep, cell_experiments(sweep), records, priced, asked_for(sweep), slots)
+    known = {**records, **_offered(sweep, folder, records)}
+    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep), slots)
+
+
+def _offered(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, RunRecord]:
+    """The records of runs that other studies have finished."""
+    return {key: made[0].record for key, made in offers(sweep, folder, records).items()}
 
 
 def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:

@@ -21,6 +21,7 @@ from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, St
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.study import StudyIndex, Todo
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
@@ -65,10 +66,16 @@ class Progress(Protocol):
 
 
 def run_study(
-    sweep: Sweep, folder: StudyFolder, launcher: Launcher, code: Code, tracking: Tracking, progress: Progress
+    sweep: Sweep,
+    folder: StudyFolder,
+    launcher: Launcher,
+    code: Code,
+    tracking: Tracking,
+    progress: Progress,
+    reuse: Reuse = "any code",
 ) -> bool:
     """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
-    evaluated at the sweep's sizes now.
+    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over.
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
@@ -78,6 +85,7 @@ def run_study(
         sweep = _with_found_cells(sweep, folder)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
+        records |= take_over(sweep, folder, records, code, reuse)
         index = StudyIndex(folder.index_file, sweep, records)
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:

@@ -1,0 +1,150 @@
+"""Takes over the runs that another study under the same results root has finished, so that nothing is trained twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from sklab.records import Code, Reused, RunFolder, RunOrder, RunRecord, StudyFolder, write_whole
+from sklab.spec.sweep import Cell, Sweep
+from sklab.sweep.design import run_spec
+
+Reuse = Literal["any code", "same code", "never"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A run that has ended for good in `study`, the folder of another one."""
+
+    study: str
+    run: RunFolder
+    record: RunRecord
+
+
+def take_over(
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+) -> dict[str, RunRecord]:
+    """Copy into `folder` what other studies have of the runs of `sweep` without a result there; their records by key.
+
+    `records` are those that the study has. "same code" refuses what other code than `code`, or a tree with uncommitted
+    changes, has made. Raises OSError when results can't be written.
+    """
+    found = {} if reuse == "never" else offers(sweep, folder, records)
+    taken = {}
+    for cell, seed, key in _planned(sweep):
+        if offer := _choose(found.get(key, ()), code, reuse):
+            order = RunOrder(
+                key=key,
+                study=sweep.study,
+                cell=cell.name,
+                factors=cell.factors,
+                spec=run_spec(sweep, cell, seed),
+                code=offer.record.code,
+                sizes=sweep.sizes,
+            )
+            taken[key] = _take(offer, order, folder.run(key), code)
+    return taken
+
+
+def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:
+    """By key, what other studies have of the runs of `sweep` that have no result in `folder`."""
+    # One look at the runs of each other study, rather than one for every key.
+    others = {study: _names(study / "runs") for study in _other_studies(folder)}
+    found = {}
+    for _, _, key in _planned(sweep):
+        holders = [study for study, names in others.items() if key in names]
+        if holders and not _has_result(records.get(key)) and not _is_queued(folder.run(key)):
+            found[key] = tuple(offer for study in holders if (offer := _offer(study, key)))
+    return {key: made for key, made in found.items() if made}
+
+
+def _planned(sweep: Sweep) -> Iterator[tuple[Cell, int, str]]:
+    return ((cell, seed, key) for cell in sweep.cells for seed, key in cell.runs.items())
+
+
+def _has_result(record: RunRecord | None) -> bool:
+    return record is not None and record.final
+
+
+def _is_queued(run: RunFolder) -> bool:
+    """Whether a cluster has the run, or had it when the last runner looked: its job still writes there."""
+    return (run.path / "job.json").exists()
+
+
+def _other_studies(folder: StudyFolder) -> list[Path]:
+    own = folder.path.resolve()
+    return sorted(own.parent / name for name in _names(own.parent) if name != own.name)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    """What lies in `folder`; nothing where there is none to look into."""
+    try:
+        return frozenset(entry.name for entry in folder.iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _offer(study: Path, key: str) -> Offer | None:
+    """None where the run has not ended for good, or its record is damaged or of another run: nothing is set aside, it
+    is another study's. None either in a study's copy under another name, such as an example that ships: it may come
+    from anywhere.
+    """
+    run = StudyFolder(study).run(key)
+    try:
+        record = RunRecord.model_validate_json(run.record_file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    is_its_own = record.study == study.name and record.key == record.spec.key == key
+    return Offer(study.name, run, record) if record.final and is_its_own else None
+
+
+def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:
+    """One by the same code if there is one, then an original rather than a copy, then the first that ended."""
+    allowed = [offer for offer in made if reuse == "any code" or offer.record.code.same_as(code)]
+    return min(
+        allowed,
+        key=lambda offer: (
+            not offer.record.code.same_as(code),
+            offer.run.reused_file.exists(),
+            offer.record.ended,
+            offer.study,
+        ),
+        default=None,
+    )
+
+
+def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecord:
+    """Make `run` the run that is offered. Its record comes last: killed before, the run has not ended."""
+    ours = ("study", "cell", "factors", "spec")
+    record = offer.record.model_copy(update={name: getattr(order, name) for name in ours})
+    run.write_order(order)
+    run.begin_attempt()
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # of a run that was interrupted here
+    _link(offer.run.weights_file, run.weights_file)
+    theirs = offer.run
+    read_off = (theirs.attention_file, theirs.analysis_file, *theirs.path.glob("evaluation-*.json"))
+    for file in (*read_off, theirs.metrics_file, theirs.log_file):
+        _copy(file, run.path / file.name)
+    write_whole(run.reused_file, Reused(study=offer.study, key=order.key, code=code).model_dump_json(indent=1))
+    run.write_record(record)
+    return record
+
+
+def _link(source: Path, target: Path) -> None:
+    """Weights are replaced and never changed in place, so that two studies may share them, each with its own name."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A file that a run need not have, or that may not be read, is left out."""
+    with suppress(FileNotFoundError, PermissionError):
+        write_whole(target, source.read_bytes())
