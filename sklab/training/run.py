@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from sklab.data.loaders import open_loaders
@@ -146,7 +147,10 @@ def _fit(
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
     trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
     keeper.stop.listen()
-    trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
+    try:
+        trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
+    except SIGTERMException:  # it came while Lightning was setting up, before the keeper had the signals back
+        raise PreemptedError("SIGTERM before the first step of this attempt") from None
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak_memory = largest(peak_memory_mb(device), device)
