@@ -104,6 +104,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.skipif("SKLAB_LONG" not in os.environ, reason="takes minutes: run it with SKLAB_LONG=1")
 def test_jobs_outlive_their_runner_and_a_cancelled_one_is_repeated_by_the_next_sweep(slurm, toy_files):
     (toy_files / "slurm.yaml").write_text(LAUNCHER)
     study = StudyFolder(toy_files / "results" / "sweep")
