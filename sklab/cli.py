@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklab.errors import SklabError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sklab.records import RunFolder, StudyFolder
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
+
+N = TypeVar("N", int, float)
 
 _COMPLETE, _SOME_FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
 _LARGEST_SCALE = 8.0
@@ -54,25 +56,46 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     """Run a study to its end, then write and show its table and report."""
     from sklab.launch.local import LocalLauncher
     from sklab.launch.slots import find_slots
+    from sklab.launch.watchdog import STALE_AFTER
     from sklab.machine import this_code
     from sklab.progress import show_progress
     from sklab.sweep.check import most_devices
+    from sklab.sweep.policy import MAX_IDENTICAL
     from sklab.sweep.runner import run_study
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
     folder = _study(sweep.study, options)
-    launcher = LocalLauncher(find_slots(options.slots, most_devices(sweep)))
+    most = _at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
+    stale_after = 60 * _at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
+    launcher = LocalLauncher(find_slots(options.slots, most_devices(sweep)), stale_after)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress)
+            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, most)
     finally:
         launcher.stop()
     report = _show_table(folder, write=True)
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
     print(f"\nreport: {report}")
     return _COMPLETE if complete else _SOME_FAILED
+
+
+def _at_least(option: str, found: N | None, least: N, default: N) -> N:
+    """The value of a numeric option, or its default. Raises SklabError for a smaller one, or no number."""
+    value = default if found is None else found
+    if not value >= least:  # a NaN is not
+        raise SklabError(f"{option}: found {value}; allowed: {least} or more (default: {default:g})")
+    return value
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from sklab.sweep.retry import retry
+    from sklab.text import retry_text
+
+    folder = _study(options.study, options)
+    print(retry_text(retry(folder, options.cell or None, failed=options.failed), folder.path.name))
+    return _COMPLETE
 
 
 def _warn_of_budget(sweep: Sweep) -> None:
@@ -358,6 +381,12 @@ def _parser() -> argparse.ArgumentParser:
     status = command("status", _status, "say how a study stands")
     _add_study(status)
     _add_json(status)
+    text = "have failed runs trained anew, as a first attempt, by the next start of their sweep"
+    retry = command("retry", _retry, text)
+    _add_study(retry)
+    retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")
+    text = "the failed and the diverged runs of these cells; with --failed, only the failed ones of them"
+    retry.add_argument("--cell", nargs="+", action="extend", default=[], metavar="NAME", help=text)
     _add_study(command("table", _table, "print a study's table"))
     _add_study(command("report", _report, "rebuild a study's table files, figures and report from its records"))
     wandb = commands.add_parser("wandb", help="bring a study to Weights & Biases")
@@ -410,6 +439,10 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+    text = "end a run that makes no step for so long (default: 30; 0: never)"
+    parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
+    text = "start nothing more once so many runs ended with one and the same traceback (default: 3)"
+    parser.add_argument("--max-identical", type=int, metavar="N", help=text)
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:

@@ -19,10 +19,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it."""
+    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it; `hung` tells that
+    the launcher ended it because it made no step any more."""
 
     job: Job
     exitcode: int
+    hung: bool = False
 
 
 class Launcher(Protocol):
@@ -30,14 +32,19 @@ class Launcher(Protocol):
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
+    fewer   let fewer jobs share a device's memory from now on; False where each has one to itself already
     stop    end every running job with its whole process group, and release everything; `wait` then has no more
     """
 
-    capacity: int
     kind: str
+
+    @property
+    def capacity(self) -> int: ...
 
     def submit(self, job: Job) -> None: ...
 
     def wait(self, timeout: float) -> list[Ended]: ...
+
+    def fewer(self) -> bool: ...
 
     def stop(self) -> None: ...

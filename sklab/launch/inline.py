@@ -26,5 +26,8 @@ class InlineLauncher:
         ended, self._ended = self._ended, []
         return ended
 
+    def fewer(self) -> bool:
+        return False
+
     def stop(self) -> None:
         self._ended = []

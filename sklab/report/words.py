@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from sklab.analysis.rows import AblationTable, Row
 from sklab.analysis.stats import ALPHA
 from sklab.report.columns import DAGGER, fixed, metric_digits, metric_name, metric_unit
+from sklab.report.cut_batches import cut_batches
 from sklab.report.escape import clean
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.sweep import PublishedRow, Sweep
@@ -118,13 +119,22 @@ def on_published_data(sweep: Sweep) -> bool:
 
 def notes(table: AblationTable) -> tuple[str, ...]:
     """What to know about single rows: no number, fewer seeds, cell that can't exist, unequal budget; and what images
-    were left out."""
+    were left out, and batches cut."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 0 < row.baseline.n < row.n]
-    return (*waiting, *partial, *fewer, *_unevaluated(table), *invalid, *_unequal(table), *_skipped(table))
+    return (
+        *waiting,
+        *partial,
+        *fewer,
+        *_unevaluated(table),
+        *invalid,
+        *_unequal(table),
+        *_skipped(table),
+        *cut_batches(table),
+    )
 
 
 def run_texts(row: Row) -> list[str]:

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sklab.errors import StudyLockedError
+from sklab.errors import SklabError, StudyLockedError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
+from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.study import StudyIndex, Todo
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
@@ -60,16 +61,23 @@ class Progress(Protocol):
 
 
 def run_study(
-    sweep: Sweep, folder: StudyFolder, launcher: Launcher, code: Code, tracking: Tracking, progress: Progress
+    sweep: Sweep,
+    folder: StudyFolder,
+    launcher: Launcher,
+    code: Code,
+    tracking: Tracking,
+    progress: Progress,
+    max_identical: int = MAX_IDENTICAL,
 ) -> bool:
     """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
-    evaluated at the sweep's sizes now.
+    evaluated at the sweep's sizes now. Nothing more is started once `max_identical` runs ended with one traceback.
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
-    study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
+    study, SklabError when the machine computes wrong gradients for it or its folder has gone, OSError when results
+    can't be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         sweep = _with_found_cells(sweep, folder)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
@@ -77,7 +85,8 @@ def run_study(
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
-        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated).run()
+        tracebacks = Tracebacks(max_identical)
+        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks).run()
 
 
 class _Runner:
@@ -91,11 +100,14 @@ class _Runner:
         progress: Progress,
         records: dict[str, RunRecord],
         unevaluated: list[Todo],
+        tracebacks: Tracebacks,
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
+        self._retries, self._tracebacks = Retries(launcher, records), tracebacks
+        self._again: deque[RunOrder] = deque()
         self._lacking = False
         self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
@@ -113,9 +125,14 @@ class _Runner:
         return not (self._failed or self._lacking)
 
     def _fill(self) -> None:
-        while len(self._running) < self._launcher.capacity and (todo := self._next()):
-            self._keep_sweep()
-            self._start(todo)
+        while len(self._running) < self._launcher.capacity and not self._tracebacks.enough:
+            if self._again:
+                self._submit(self._again.popleft())
+            elif todo := self._next():
+                self._keep_sweep()
+                self._start(todo)
+            else:
+                return
 
     def _next(self) -> Todo | None:
         """What is to be trained and then what only lacks an evaluation, so that estimates are made from trainings."""
@@ -139,7 +156,14 @@ class _Runner:
             tracking=self._tracking,
             sizes=sweep.sizes,
         )
-        run = self._folder.run(todo.key)
+        self._submit(order)
+
+    def _submit(self, order: RunOrder) -> None:
+        if not self._folder.lock_file.exists():
+            raise SklabError(
+                f"{self._folder.path} has gone while the study ran; the same command goes on once it is back"
+            )
+        order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
@@ -147,7 +171,16 @@ class _Runner:
     def _end(self, ended: Ended) -> None:
         run = RunFolder(ended.job.folder)
         order, since = self._running.pop(run)
-        record = run.read_record() or _died(order, run, ended.exitcode)
+        record = run.read_record() or self._died(order, run, ended)
+        if how := self._retries.again(order, record):
+            self._again.append(order)
+            text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
+            self._progress.note(text, self._state())
+        else:
+            self._tell(order, run, record, since)
+
+    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord, since: float) -> None:
+        """Enter how a run ended for good."""
         if record.key not in self._late_keys:
             self._index.tell(record)
         self._done += record.status == "complete"
@@ -155,7 +188,24 @@ class _Runner:
         self._durations.append(time.monotonic() - since)
         if record.key not in self._late_keys:
             self._progress.ended(record, self._state())
+        self._tell_traceback(record)
         self._tell_evaluations(order, run, record)
+
+    def _tell_traceback(self, record: RunRecord) -> None:
+        if text := self._tracebacks.add(record):
+            self._progress.note(text, self._state())
+        if text and self._tracebacks.enough:
+            self._progress.note(
+                "nothing more is started: the same error would come again; mend it first", self._state()
+            )
+
+    def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
+        """The record of a run whose process ended without writing one."""
+        memory = ended.exitcode == -signal.SIGKILL and self._retries.killed_for_memory(order.key)
+        failure, reason = _cause(ended, memory=memory)
+        record = RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=run.attempt)
+        run.write_record(record)
+        return record
 
     def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         lacking = run.lacking(record, order.sizes)
@@ -171,7 +221,7 @@ class _Runner:
         return State(
             self._done,
             self._failed,
-            self._index.remaining + len(self._late),
+            self._index.remaining + len(self._late) + len(self._again),
             self._launcher.capacity,
             running,
             tuple(self._durations),
@@ -184,19 +234,15 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 
 
-def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
-    """The record of a run whose process ended without writing one."""
-    how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
-    record = RunRecord.of(
-        order,
-        status="failed",
-        failure="killed" if exitcode < 0 else "code",
-        reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",
-        ended=now(),
-        attempt=run.attempt,
-    )
-    run.write_record(record)
-    return record
+def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
+    """Failure class and reason of a process that left no record; `memory`: the kernel killed one for memory."""
+    if ended.hung:
+        return "stale", "the run made no step any more and was ended"
+    if memory:
+        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode < 0:
+        return "killed", f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    return "code", f"the process of the run ended with exit code {ended.exitcode}"
 
 
 def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:
@@ -214,7 +260,7 @@ def _in_space(sweep: Sweep, cell: Cell) -> bool:
 
 
 @contextmanager
-def _alone(folder: StudyFolder) -> Iterator[None]:
+def alone(folder: StudyFolder) -> Iterator[None]:
     """Hold the study's lock; it falls with the process, however that ends."""
     with folder.lock_file.open("a") as lock:
         try:
