@@ -159,16 +159,20 @@ class _Runner:
         self._submit(order)
 
     def _submit(self, order: RunOrder) -> None:
-        if not self._folder.lock_file.exists():
-            raise SklabError(
-                f"{self._folder.path} has gone while the study ran; the same command goes on once it is back"
-            )
+        self._ensure_there()
         order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
 
+    def _ensure_there(self) -> None:
+        """Never make a study's folder anew where a vanished disk was mounted."""
+        if not self._folder.lock_file.exists():
+            gone = f"{self._folder.path} has gone while the study ran"
+            raise SklabError(f"{gone}; the same command goes on once it is back")
+
     def _end(self, ended: Ended) -> None:
+        self._ensure_there()
         run = RunFolder(ended.job.folder)
         order, since = self._running.pop(run)
         record = run.read_record() or self._died(order, run, ended)
