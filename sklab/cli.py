@@ -381,7 +381,7 @@ def _parser() -> argparse.ArgumentParser:
     status = command("status", _status, "say how a study stands")
     _add_study(status)
     _add_json(status)
-    text = "have failed runs trained anew, as a first attempt, by the next start of their sweep"
+    text = "set failed runs aside, so that the next start of their sweep trains them anew"
     retry = command("retry", _retry, text)
     _add_study(retry)
     retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")

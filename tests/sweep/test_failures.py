@@ -326,3 +326,14 @@ os.close(start_out)
 for child in children:
     os.waitpid(child, 0)
 """
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--max-identical", "0", "found 0; allowed: 1"), ("--stale-after", "nan", "found nan")],
+)
+def test_an_impossible_option_is_refused(study, option, value, said, capsys):
+    file = str(study.path.parent.parent / "sweep.yaml")
+    told = ["sweep", file, "--results", str(study.path.parent), "--no-wandb", option, value]
+    assert cli.main(told) == 2
+    assert f"{option}: {said}" in capsys.readouterr().err
