@@ -44,8 +44,9 @@ class Retries:
         return order.model_copy(update={"accumulate_factor": self._factors.get(order.key, 1)})
 
     def killed_for_memory(self, key: str) -> bool:
-        """Whether the kernel has killed a process for memory since the run was started; it may have been another's."""
-        return oom_kills() > self._oom_kills[key]
+        """Whether the kernel has killed a process for memory since the run was started; it may have been another's.
+        Of a run that somebody else started, nothing is known."""
+        return key in self._oom_kills and oom_kills() > self._oom_kills[key]
 
     def again(self, order: RunOrder, record: RunRecord) -> str:
         """How the run that ended so is tried again; "" when it is not. `start` then gives the order."""
@@ -58,7 +59,8 @@ class Retries:
         return f"attempt {ended + 1} of {ATTEMPTS}" if ended < ATTEMPTS else ""
 
     def _with_more_memory(self, order: RunOrder) -> str:
-        if self._launcher.capacity < self._capacity[order.key] or self._launcher.fewer():
+        before = self._capacity.get(order.key, self._launcher.capacity)
+        if self._launcher.capacity < before or self._launcher.fewer():
             return f"at most {self._launcher.capacity} runs at a time"
         train, factor = order.spec.experiment.train, 2 * order.accumulate_factor
         if not _can_be_cut(train, factor):

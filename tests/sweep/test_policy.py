@@ -110,6 +110,12 @@ def test_the_kernels_count_tells_a_kill_for_memory(monkeypatch):
         assert retries.killed_for_memory(make_order().key) is expected
 
 
+def test_a_run_that_an_earlier_runner_started_is_tried_again_like_others():
+    for failure in ("killed", "oom"):
+        assert Retries(Machine(), {}).again(make_order(), failed(make_order(), failure))
+    assert not Retries(Machine(), {}).killed_for_memory(make_order().key)
+
+
 def test_a_traceback_is_shown_once_whatever_addresses_stand_in_it():
     seen, order = Tracebacks(3), make_order()
     texts = [f"Traceback\n  line 1\nValueError: <object at 0x7f{digit}>" for digit in "12a"]
