@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sklab.launch.slots import Slot
 from sklab.machine import installed
 from sklab.progress import duration
-from sklab.records import Evaluation
+from sklab.records import Evaluation, RunRecord
 from sklab.spec.check import CheckResult
 from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
@@ -37,6 +37,15 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def retry_text(records: Sequence[RunRecord], study: str) -> str:
+    """Which runs will be trained anew, and what makes that happen."""
+    if not records:
+        return f"{study}: no such run has failed, nothing was changed"
+    lines = [f"{record.cell}, seed {record.spec.seed}: {record.failure}: {record.reason}" for record in records]
+    told = f"{len(records)} {'run' if len(records) == 1 else 'runs'} set aside; `sklab sweep` trains them anew"
+    return "\n".join([*lines, told])
 
 
 def models_text(rows: Iterable[Mapping[str, Any]]) -> str:

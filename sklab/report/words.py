@@ -9,6 +9,7 @@ from sklab.analysis.published import data_title, on_published_data
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
+from sklab.report.cut_batches import cut_batches
 from sklab.report.escape import clean
 from sklab.report.factors import (
     EFFECT_HEAD,
@@ -125,14 +126,14 @@ def pareto(table: AblationTable) -> str:
 
 def notes(table: AblationTable) -> tuple[str, ...]:
     """What to know about single rows: no number, fewer seeds, cell that can't exist, unequal budget; and what images
-    were left out, which runs reused."""
+    were left out, which batches cut, which runs reused."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
-    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *_skipped(table), *reused(table))
+    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *_skipped(table), *cut_batches(table), *reused(table))
     return (*verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
 
 

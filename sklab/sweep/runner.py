@@ -14,13 +14,14 @@ from types import FrameType
 from typing import Protocol
 
 from sklab.analysis.replicates import called
-from sklab.errors import StudyLockedError
+from sklab.errors import SklabError, StudyLockedError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import STOP_SIGNALS
 from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.study import StudyIndex, Todo
 
@@ -73,15 +74,18 @@ def run_study(
     tracking: Tracking,
     progress: Progress,
     reuse: Reuse = "any code",
+    max_identical: int = MAX_IDENTICAL,
 ) -> bool:
     """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
-    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over.
+    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over. Nothing more is started
+    once `max_identical` runs ended with one traceback.
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
-    study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
+    study, SklabError when the machine computes wrong gradients for it or its folder has gone, OSError when results
+    can't be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         sweep = _with_found_cells(sweep, folder)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
@@ -90,7 +94,8 @@ def run_study(
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
-        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated).run()
+        tracebacks = Tracebacks(max_identical)
+        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks).run()
 
 
 class _Runner:
@@ -104,11 +109,14 @@ class _Runner:
         progress: Progress,
         records: dict[str, RunRecord],
         unevaluated: list[Todo],
+        tracebacks: Tracebacks,
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
+        self._retries, self._tracebacks = Retries(launcher, records), tracebacks
+        self._again: deque[RunOrder] = deque()
         self._lacking = self._draining = False
         self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
@@ -136,7 +144,7 @@ class _Runner:
         """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
-            self._running[self._folder.run(todo.key)] = (self._order(todo), time.monotonic())
+            self._running[self._folder.run(todo.key)] = (self._retries.start(self._order(todo)), time.monotonic())
 
     def _drain(self) -> None:
         """Once: ask what runs to end with a checkpoint."""
@@ -146,9 +154,14 @@ class _Runner:
             self._launcher.drain()
 
     def _fill(self) -> None:
-        while len(self._running) < self._launcher.capacity and (todo := self._next()):
-            self._keep_sweep()
-            self._start(todo)
+        while len(self._running) < self._launcher.capacity and not self._tracebacks.enough:
+            if self._again:
+                self._start(self._again.popleft())
+            elif todo := self._next():
+                self._keep_sweep()
+                self._start(self._order(todo))
+            else:
+                return
 
     def _next(self) -> Todo | None:
         """What is to be trained and then what only lacks an evaluation, so that estimates are made from trainings."""
@@ -173,16 +186,33 @@ class _Runner:
             sizes=sweep.sizes,
         )
 
-    def _start(self, todo: Todo) -> None:
-        order, run = self._order(todo), self._folder.run(todo.key)
+    def _start(self, order: RunOrder) -> None:
+        self._ensure_there()
+        order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
 
+    def _ensure_there(self) -> None:
+        """Never make a study's folder anew where a vanished disk was mounted."""
+        if not self._folder.lock_file.exists():
+            gone = f"{self._folder.path} has gone while the study ran"
+            raise SklabError(f"{gone}; the same command goes on once it is back")
+
     def _end(self, ended: Ended) -> None:
+        self._ensure_there()
         run = RunFolder(ended.job.folder)
         order, since = self._running.pop(run)
-        record = run.read_record() or _died(order, run, ended.exitcode)
+        record = run.read_record() or self._died(order, run, ended)
+        if not self._draining and (how := self._retries.again(order, record)):
+            self._again.append(order)
+            text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
+            self._progress.note(text, self._state())
+        else:
+            self._tell(order, run, record, since)
+
+    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord, since: float) -> None:
+        """Enter how a run ended for good."""
         if record.key not in self._late_keys:
             self._index.tell(record)
         self._done += record.status == "complete"
@@ -190,7 +220,24 @@ class _Runner:
         self._durations.append(time.monotonic() - since)
         if record.key not in self._late_keys:
             self._progress.ended(record, self._state())
+        self._tell_traceback(record)
         self._tell_evaluations(order, run, record)
+
+    def _tell_traceback(self, record: RunRecord) -> None:
+        if text := self._tracebacks.add(record):
+            self._progress.note(text, self._state())
+        if text and self._tracebacks.enough:
+            self._progress.note(
+                "nothing more is started: the same error would come again; mend it first", self._state()
+            )
+
+    def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
+        """The record of a run whose process ended without writing one."""
+        memory = ended.exitcode == -signal.SIGKILL and self._retries.killed_for_memory(order.key)
+        failure, reason = _cause(ended, memory=memory)
+        record = RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=run.attempt)
+        run.write_record(record)
+        return record
 
     def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         lacking = run.lacking(record, order.sizes)
@@ -206,7 +253,7 @@ class _Runner:
         return State(
             self._done,
             self._failed,
-            self._index.remaining + len(self._late),
+            self._index.remaining + len(self._late) + len(self._again),
             self._launcher.capacity,
             running,
             tuple(self._durations),
@@ -244,26 +291,17 @@ def _asked_once() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
-    """The record of a run whose process ended without writing one."""
-    how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
-    record = RunRecord.of(
-        order,
-        status="failed",
-        failure=_failure_class(exitcode),
-        reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",
-        ended=now(),
-        attempt=run.attempt,
-    )
-    run.write_record(record)
-    return record
-
-
-def _failure_class(exitcode: int) -> FailureClass:
-    """A run that is asked to end before its first step simply ends."""
-    if exitcode >= 0:
-        return "code"
-    return "preempted" if -exitcode in STOP_SIGNALS else "killed"
+def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
+    """Failure class and reason of a process that left no record; `memory`: the kernel killed one for memory."""
+    if ended.hung:
+        return "stale", "the run made no step any more and was ended"
+    if memory:
+        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode >= 0:
+        return "code", f"the process of the run ended with exit code {ended.exitcode}"
+    how = f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    # A run that is asked to end before its first step simply ends.
+    return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
 
 
 def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:
@@ -281,7 +319,7 @@ def _in_space(sweep: Sweep, cell: Cell) -> bool:
 
 
 @contextmanager
-def _alone(folder: StudyFolder) -> Iterator[None]:
+def alone(folder: StudyFolder) -> Iterator[None]:
     """Hold the study's lock; it falls with the process, however that ends."""
     with folder.lock_file.open("a") as lock:
         try:

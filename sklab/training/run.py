@@ -27,13 +27,15 @@ from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.processes import PreemptedError, Stop
-from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
+from sklab.records import Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin
+from sklab.training.failures import failure_class
 from sklab.training.group import environment, largest, strategy
+from sklab.training.heartbeat import Heartbeat
 from sklab.training.keeper import Keeper
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
@@ -127,7 +129,7 @@ def _fit(
     share: Share,
 ) -> nn.Module:
     """Train; the network as it was evaluated last, with its attention written down."""
-    experiment, seed = order.spec.experiment, order.spec.seed
+    experiment, seed = order.experiment, order.spec.seed
     recipe = experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":
         raise SklabError("train.precision = fp16 needs a GPU; allowed on the CPU: fp32 or bf16")
@@ -142,7 +144,8 @@ def _fit(
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    watching: list[Callback] = [meter, PulseWriter(folder.path), keeper] if share.rank == 0 else [keeper]
+    told: list[Callback] = [meter, PulseWriter(folder.path), Heartbeat(folder.heartbeat_file), keeper]
+    watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
     trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
@@ -224,17 +227,7 @@ def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()
-    return {"status": status, "failure": _failure_class(error), "reason": reason, "traceback": shown}
-
-
-def _failure_class(error: Exception) -> FailureClass:
-    if isinstance(error, DivergedError):
-        return "diverged"
-    if isinstance(error, LostProcessError) and error.killed:
-        return "killed"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "oom"
-    return "data" if isinstance(error, SklabError) else "code"
+    return {"status": status, "failure": failure_class(error), "reason": reason, "traceback": shown}
 
 
 def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
