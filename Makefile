@@ -14,7 +14,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-test-slow: .venv/installed-peers  ## fault storms and other long suites
+test-slow: .venv/installed-peers .venv/installed-engines  ## fault storms and other long suites
 	$(BIN)/pytest -m slow
 
 .venv/installed: pyproject.toml constraints.txt
@@ -30,6 +30,11 @@ test-slow: .venv/installed-peers  ## fault storms and other long suites
 # which would bring another torch.
 .venv/installed-peers: .venv/installed-dev
 	$(PIP) --no-deps --upgrade --target .venv/peers timm torchvision safetensors
+	touch $@
+
+# Ray and those of its dependencies that nothing else brings, out of the way of all tests but its own.
+.venv/installed-engines: .venv/installed-dev
+	$(PIP) --no-deps --upgrade --target .venv/engines ray msgpack jsonschema jsonschema-specifications referencing rpds-py
 	touch $@
 
 clean:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -23,6 +23,7 @@ Files = dict[str, bytes]  # what lies in a folder, by the path within it
 
 _MARK = ".ray"
 _LAST = "record.json"  # with it a run is over
+_PRELOAD = ["__main__", "sklab.launch.preload"]  # the first is Ray's own, which every fork would import anew
 _LOOK_EVERY = 0.5  # seconds between two moments at which Ray can interrupt the task
 
 
@@ -84,8 +85,13 @@ def _own_slot(gpus: float, cpus: int) -> Slot:
 
 
 def _run(job: Job, slot: Slot) -> int:
-    """Do `job` in a fresh process, which ends with this one; asked by Ray to end, ask the process and wait for it."""
-    process = multiprocessing.get_context("spawn").Process(target=work, args=(job, slot))
+    """Do `job` in a process that ends with this one; asked by Ray to end, ask the process and wait for it.
+
+    It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    process = context.Process(target=work, args=(job, slot))
     process.start()
     try:
         _join(process)
@@ -97,12 +103,12 @@ def _run(job: Job, slot: Slot) -> int:
     return cast(int, process.exitcode)
 
 
-def _join(process: SpawnProcess) -> None:
+def _join(process: ForkServerProcess) -> None:
     while process.is_alive():
         process.join(_LOOK_EVERY)
 
 
-def _end_group(process: SpawnProcess) -> None:
+def _end_group(process: ForkServerProcess) -> None:
     process.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(cast(int, process.pid), signal.SIGKILL)
