@@ -103,3 +103,10 @@ def test_without_ray_the_line_that_installs_it_is_given(monkeypatch: pytest.Monk
 def test_a_run_on_two_devices_needs_as_many(asked: dict[str, float]) -> None:
     with pytest.raises(SklabError, match="trains on 2 devices"):
         RayLauncher(RaySpec(launcher="ray", parallel=1, **asked), devices=2)
+
+
+def test_the_file_on_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/ray.md").read_text()
+    file = tmp_path / "ray.yaml"
+    file.write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    assert read_launcher(file) == RaySpec(launcher="ray", parallel=2)
