@@ -94,7 +94,7 @@ class RayLauncher:
 
 def _ray(spec: RaySpec) -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if spec.address == "local":  # Ray asks nobody for a password: what is for this machine listens on this machine
+    if spec.address == "local":  # what is for this machine listens on this machine only
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
