@@ -160,7 +160,7 @@ def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: R
     worker, [_, lost] = _worker_in(run.path), cluster.list_all_nodes()
     cluster.add_node(**NODE, num_cpus=2)
     cluster.remove_node(lost, allow_graceful=False)
-    assert launcher.wait(240.0) == [Ended(Job("train", run.path), 0)]  # Ray needs half a minute to miss the node
+    assert launcher.wait(240.0) == [Ended(Job("train", run.path), 0)]  # Ray takes its time to miss a node
     record = run.read_record()
     assert record is not None
     assert (record.status, record.epochs, record.attempt) == ("complete", 150, 2)
