@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 
-from sklab.records import Code, RunFolder, RunOrder
+from sklab.folders import RunFolder
+from sklab.records import Code, RunOrder
 from sklab.spec.networks import network
 from sklab.spec.run import RunSpec
 from sklab.training.run import train

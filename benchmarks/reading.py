@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sklab.records import Code, Hardware, RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import Code, Hardware, RunRecord
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep

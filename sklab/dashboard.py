@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 
 _HOST, _PORT = "127.0.0.1", 8080
 _READ_ONLY = 0o444

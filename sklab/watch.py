@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sklab.errors import SklabError
-from sklab.records import RunFolder, StudyFolder
+from sklab.folders import RunFolder, StudyFolder
 from sklab.sweep.status import StudyStatus, Watcher, is_held
 from sklab.text import status_text
 

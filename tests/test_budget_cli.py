@@ -9,7 +9,7 @@ import pytest
 
 from sklab.cli import main
 from sklab.commands import plan, run
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.spec.probe import Probe
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
+from sklab.folders import StudyFolder
 from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
-from sklab.records import StudyFolder
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
 

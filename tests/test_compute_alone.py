@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from sklab.records import RunFolder
+from sklab.folders import RunFolder
 
 ALONE = """
 import sys

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 
 KILLS = 20
 RUNS = 9

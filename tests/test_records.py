@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sklab import records
+from sklab import files
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.records import RunFolder, RunOrder, RunRecord, StudyFolder, find_run, write_whole
+from sklab.files import write_whole
+from sklab.folders import RunFolder, StudyFolder, find_run
+from sklab.records import RunOrder, RunRecord
 from sklab.spec.sweep import Metric
 
 
@@ -76,7 +78,7 @@ def test_only_torn_or_whole_files_never_half_ones(tmp_path, monkeypatch):
     def crash(*_: object) -> None:
         raise OSError("the machine died")
 
-    monkeypatch.setattr(records.os, "fsync", crash)
+    monkeypatch.setattr(files.os, "fsync", crash)
     with pytest.raises(OSError, match="died"):
         write_whole(file, "after")
     assert file.read_text() == "before"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sklab import dashboard
 from sklab.errors import SklabError
-from sklab.records import RunFolder, StudyFolder
+from sklab.folders import RunFolder, StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.watch import follow, log_of, watch
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
-    from sklab.records import StudyFolder
+    from sklab.folders import StudyFolder
     from sklab.spec.sweep import Sweep
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -92,7 +92,7 @@ def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
 
 def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
     """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
-    from sklab.records import StudyFolder
+    from sklab.folders import StudyFolder
 
     given = Path(name)
     return StudyFolder(given if (given / "sweep.yaml").exists() else options.results / name)

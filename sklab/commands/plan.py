@@ -19,8 +19,8 @@ from sklab.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from sklab.folders import StudyFolder
     from sklab.launch.slots import Slot
-    from sklab.records import StudyFolder
     from sklab.spec.probe import Probe
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep

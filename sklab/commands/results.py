@@ -10,7 +10,7 @@ from sklab.commands.options import COMPLETE, Commands, add_command, add_results,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sklab.records import StudyFolder
+    from sklab.folders import StudyFolder
 
 
 def add_table(commands: Commands) -> None:

@@ -27,8 +27,8 @@ from sklab.commands.plan import show_plan, warn_of_budget, within
 from sklab.commands.results import show_table
 
 if TYPE_CHECKING:
+    from sklab.folders import StudyFolder
     from sklab.launch.base import Launcher
-    from sklab.records import StudyFolder
     from sklab.spec.sweep import Sweep
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_study, study_folder
 
 if TYPE_CHECKING:
-    from sklab.records import StudyFolder
+    from sklab.folders import StudyFolder
 
 
 def add_status(commands: Commands) -> None:
@@ -62,7 +62,7 @@ def _watch(folder: StudyFolder) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
-    from sklab.records import find_run
+    from sklab.folders import find_run
     from sklab.watch import follow, log_of
 
     run = find_run(options.run, options.results)

@@ -20,7 +20,7 @@ from sklab.commands.options import (
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
-    from sklab.records import RunFolder, StudyFolder
+    from sklab.folders import RunFolder, StudyFolder
 
 _LARGEST_SCALE = 8.0
 
@@ -49,8 +49,8 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from sklab.folders import find_run
     from sklab.machine import find_gpus
-    from sklab.records import find_run
     from sklab.text import evaluation_text
     from sklab.training.evaluate import evaluate
 
@@ -106,7 +106,7 @@ def _analyze(options: argparse.Namespace) -> int:
 def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
     from sklab.analysis.findings import runs_by_cell
-    from sklab.records import find_run
+    from sklab.folders import find_run
 
     study = study_folder(options.target, options)
     if study.sweep_file.exists():

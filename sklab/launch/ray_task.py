@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 from sklab.errors import SklabError
+from sklab.files import write_whole
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
-from sklab.records import write_whole
 
 Files = dict[str, bytes]  # what lies in a folder, by the path within it
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from sklab.errors import SklabError
+from sklab.files import write_whole
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
-from sklab.records import write_whole
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission

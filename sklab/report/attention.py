@@ -14,7 +14,7 @@ from sklab.analysis.attended import Attended, Seen, by_size, per_class, read_att
 from sklab.analysis.attention import Trend
 from sklab.analysis.findings import CellFindings
 from sklab.analysis.rows import AblationTable
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.curves import chosen
 from sklab.report.escape import clean

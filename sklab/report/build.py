@@ -7,7 +7,9 @@ from pathlib import Path
 
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.tables import Evaluations, ablation_table
-from sklab.records import RunRecord, StudyFolder, collector_paused, write_whole
+from sklab.files import collector_paused, write_whole
+from sklab.folders import StudyFolder
+from sklab.records import RunRecord
 from sklab.report.terminal import terminal_table
 from sklab.spec.sweep import Sweep
 

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Row
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 
 SHOWN = 12  # cells whose curves are read and drawn
 Curve = dict[int, float]  # the metric by epoch, counted from 1

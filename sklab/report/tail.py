@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Run
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.report.escape import clean
 
 RUNS = 60  # whose logs are read: the ones that failed or diverged first

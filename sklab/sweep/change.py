@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.spec.sweep import Sweep
 from sklab.spec.values import Seq, Value
 

@@ -14,9 +14,9 @@ from itertools import product
 from pathlib import Path
 
 from sklab.errors import SklabError
+from sklab.files import write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
-from sklab.records import write_whole
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep

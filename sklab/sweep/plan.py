@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
-from sklab.records import RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunRecord
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment, Seed

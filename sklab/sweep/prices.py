@@ -9,7 +9,8 @@ from contextlib import suppress
 from statistics import fmean
 
 from sklab.errors import SklabError
-from sklab.records import RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunRecord
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
+from sklab.files import write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
-from sklab.records import write_whole
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sklab.errors import SklabError, did_you_mean
-from sklab.records import RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
 from sklab.sweep.runner import alone
 

@@ -11,7 +11,9 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from sklab.records import Code, Reused, RunFolder, RunOrder, RunRecord, StudyFolder, write_whole
+from sklab.files import write_whole
+from sklab.folders import RunFolder, StudyFolder
+from sklab.records import Code, Reused, RunOrder, RunRecord
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import run_spec
 

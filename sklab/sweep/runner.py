@@ -15,9 +15,10 @@ from typing import Protocol
 
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError, StudyLockedError
+from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import STOP_SIGNALS
-from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
+from sklab.records import Code, FailureClass, RunOrder, RunRecord, Tracking, now
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from sklab.analysis.replicates import called
-from sklab.records import RunFolder, RunRecord, StudyFolder
+from sklab.folders import RunFolder, StudyFolder
+from sklab.records import RunRecord
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep

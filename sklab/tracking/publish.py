@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.records import StudyFolder, Tracking, write_whole
+from sklab.files import write_whole
+from sklab.folders import StudyFolder
+from sklab.records import Tracking
 from sklab.report.build import build
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short

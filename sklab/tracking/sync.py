@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sklab.errors import SklabError
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.sweep.status import is_live
 from sklab.tracking.mode import no_connection, require_connection
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklab.data.loaders import Loaders
+from sklab.files import write_whole
 from sklab.models.sk import SKConv2d
-from sklab.records import write_whole
 from sklab.spec.analysis import Unit
 from sklab.training.summary import chosen_images, summarise
 

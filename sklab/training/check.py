@@ -11,9 +11,9 @@ import torch
 
 from sklab.data import preflight
 from sklab.errors import SklabError
+from sklab.files import write_whole
 from sklab.models import numerics
 from sklab.models.cost import cost
-from sklab.records import write_whole
 from sklab.spec.check import CheckOrder, CheckResult, Finding
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from sklab.files import write_whole
 from sklab.machine import installed
-from sklab.records import RunOrder, write_whole
+from sklab.records import RunOrder
 
 _log = logging.getLogger(__name__)
 

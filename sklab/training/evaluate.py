@@ -11,9 +11,11 @@ from torch import nn
 
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
+from sklab.files import write_whole
+from sklab.folders import RunFolder, StudyFolder
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import Evaluation, RunFolder, RunRecord, StudyFolder, write_whole
+from sklab.records import Evaluation, RunRecord
 from sklab.training.loss import Scores
 
 

@@ -14,9 +14,9 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.data.loaders import open_loaders
+from sklab.files import write_whole
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import write_whole
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklab.records import Code, Evaluation, Hardware, RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import Code, Evaluation, Hardware, RunRecord
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep
 

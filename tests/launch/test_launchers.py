@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError
+from sklab.folders import RunFolder
 from sklab.launch import slots
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm import SlurmLauncher
-from sklab.records import RunFolder, RunOrder
+from sklab.records import RunOrder
 from sklab.spec.slurm import SlurmSpec
 
 CPU = Slot(None, "cpu", 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.spec.analysis import Analysis, AttentionSummary
 
 UNITS = ("SK_2_1", "SK_3_1", "SK_4_1")

@@ -6,7 +6,7 @@ from pages import read
 from studies import key_of, make_records, make_sweep, write_study
 
 from sklab.analysis.attended import Seen, by_size, per_class, slopes
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.report.build import build
 from sklab.spec.analysis import AttentionSummary
 

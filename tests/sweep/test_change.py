@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.sweep.change import Change, change
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan

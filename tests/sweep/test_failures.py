@@ -13,9 +13,10 @@ import pytest
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
+from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.worker import begin
-from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking
+from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report import build, words
 from sklab.sweep import policy, runner
 from sklab.sweep.load import load_sweep
@@ -297,7 +298,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 import test_failures as failures
 from sklab.errors import StudyLockedError
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 
 failures.runner.ensure_sound = lambda *_: None
 study = StudyFolder(Path("results/sweep").absolute())

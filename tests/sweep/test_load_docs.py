@@ -10,7 +10,7 @@ import pytest
 
 from sklab.commands.plan import cost_of
 from sklab.errors import FaultyInputError
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep.load import load_experiment, load_sweep
 from sklab.sweep.plan import make_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, load, write
 
-from sklab.records import StudyFolder
+from sklab.folders import StudyFolder
 from sklab.spec.sweep import Metric
 from sklab.sweep.design import resolve, run_spec
 from sklab.sweep.load import load_experiment, load_single, load_sweep

@@ -4,7 +4,8 @@ import fcntl
 
 import pytest
 
-from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunOrder, RunRecord
 from sklab.spec.sweep import Cell
 from sklab.sweep import check
 from sklab.sweep.design import run_spec

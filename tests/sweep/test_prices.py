@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunOrder, RunRecord
 from sklab.spec.probe import Probe
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep

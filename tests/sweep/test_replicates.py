@@ -9,8 +9,9 @@ import pytest
 from test_runner import FakeLauncher, start
 
 from sklab.errors import FaultyInputError
+from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended
-from sklab.records import RunFolder, RunRecord, StudyFolder
+from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
 from sklab.report.terminal import terminal_table

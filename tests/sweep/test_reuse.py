@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import parser
-from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking
+from sklab.folders import RunFolder, StudyFolder
+from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report.build import build, study_table, terminal_table
 from sklab.spec.sweep import Sweep
 from sklab.sweep import reuse, runner

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError, StudyLockedError
+from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, Evaluation, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking
+from sklab.records import Code, Evaluation, RunOrder, RunRecord, Tracking
 from sklab.spec.check import CheckResult, Finding
 from sklab.sweep import runner
 from sklab.sweep.load import load_sweep

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from sklab.records import RunOrder, RunRecord, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import RunOrder, RunRecord
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep

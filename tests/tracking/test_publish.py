@@ -23,7 +23,8 @@ from loopback_wandb import KEY, LoopbackServer
 
 from sklab.cli import main
 from sklab.errors import SklabError
-from sklab.records import Code, RunOrder, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.records import Code, RunOrder
 from sklab.tracking import publish as module
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import run_id

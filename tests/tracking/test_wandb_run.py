@@ -22,7 +22,8 @@ from offline_wandb import read_offline_run
 from studies import make_sweep
 from torch.utils.data import DataLoader, TensorDataset
 
-from sklab.records import RunOrder, StudyFolder, Tracking
+from sklab.folders import StudyFolder
+from sklab.records import RunOrder, Tracking
 from sklab.tracking import client
 from sklab.tracking.mode import sync_command
 from sklab.tracking.summary import log_to_run

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sklab.folders import RunFolder
 from sklab.processes import Stop
-from sklab.records import RunFolder, RunOrder, RunRecord
+from sklab.records import RunOrder, RunRecord
 from sklab.spec.run import RunSpec
 from sklab.training import checkpoint, keeper, module
 from sklab.training import run as training

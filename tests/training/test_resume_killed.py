@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from sklab.folders import RunFolder
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot
-from sklab.records import RunFolder, RunRecord
+from sklab.records import RunRecord
 
 FULL = {
     "epochs": 16,  # of 4 steps each

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from sklab.errors import SklabError
-from sklab.records import RunFolder, RunRecord
+from sklab.folders import RunFolder
+from sklab.records import RunRecord
 from sklab.spec.train import TrainSpec
 from sklab.training import run as training
 from sklab.training.optim import learning_rate

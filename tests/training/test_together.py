@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot
-from sklab.records import RunFolder, RunRecord
+from sklab.records import RunRecord
 from sklab.training.evaluate import evaluate
 
 TWO = {"devices": 2}

@@ -1,0 +1,63 @@
+"""Files that appear whole or not at all, and reading them back."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sklab.errors import DamagedRecordError
+
+V = TypeVar("V", bound=BaseModel)
+
+
+def write_whole(file: Path, content: str | bytes | memoryview) -> None:
+    """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(file)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_optional(file: Path, kind: type[V], remedy: str) -> V | None:
+    """The value in `file`, or None where there is none. Raises DamagedRecordError, with `remedy`, for anything else."""
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {error}\n{remedy}") from error
+
+
+def is_torn(error: ValidationError) -> bool:
+    """Whether a file is no JSON at all."""
+    return error.errors()[0]["type"] == "json_invalid"
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep Python's cycle collector from going through thousands of records again and again: they have no cycles, and
+    it takes as long as the reading."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
