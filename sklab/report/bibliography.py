@@ -40,6 +40,11 @@ _CITED: dict[str, tuple[str, ...]] = {
     "Satterthwaite 1946": ("satterthwaite1946approximate",),
     "Holm 1979": ("holm1979simple",),
     "Yates 1934": ("yates1934analysis",),
+    "Yates 1936": ("yates1936incomplete",),
+    "Hsu 1984": ("hsu1984constrained",),
+    "DeMets 1983": ("lan1983discrete",),
+    "Fleming 1979": ("obrien1979multiple",),
+    "Bretz 2013": ("maurer2013multiple",),
     "Steiger 2004": ("steiger2004beyond",),
 }
 

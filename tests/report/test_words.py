@@ -90,11 +90,21 @@ def test_the_method_and_what_its_checks_found_stand_below_every_table():
 
 
 def test_a_switch_to_pairs_says_why():
-    table = table_of({**ERRORS, "K7": [20.5, 20.0]})
+    errors = {"K3": [20.0, 21.0, None, None], "K5": [None, None, 18.0, 19.0], "K7": [20.5, 20.0, 21.0, 20.2]}
+    table = table_of(errors, seeds=range(4))
     for said in (words.comparison(table), words.methods(table)):
-        assert "1 of 9 runs are missing" in said
+        assert "4 of 12 runs are missing, so that not all cells can be compared on common seeds" in said
         assert "Dunnett 1955" not in said
     assert "Holm's method (Holm 1979) over the 2 comparisons made" in words.methods(table)
+
+
+def test_gaps_are_told_with_the_fit_that_takes_them_in():
+    table = table_of({**ERRORS, "K7": [20.5, 20.0]})
+    assert "1 of 9 runs is missing; fitted by least squares" in words.comparison(table)
+    assert "3 degrees of freedom" in words.comparison(table)
+    assert "Dunnett 1955" in words.methods(table)
+    assert "1 of 9 runs is missing: the model is fitted by least squares" in words.methods(table)
+    assert "Yates 1936)" in words.methods(table)
 
 
 def test_a_failed_check_is_told_as_failing():
