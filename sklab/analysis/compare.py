@@ -191,9 +191,10 @@ def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
         name = _widest(halves, int(row))
         n, d = int(errors.n[row]), float(errors.difference[row])
         df, error = float(errors.df[name]), float(errors.error[name][row])
-        sd = float(errors.error["equal"][row]) * math.sqrt(n)
+        seeds = max(n, 2)  # a cell may share one seed only and be compared by way of the others
+        sd = float(errors.error["equal"][row]) * math.sqrt(seeds)
         effect = planning.hedges(d, sd, float(errors.df["equal"]))
-        planned = _planned(d, error, n, df, critical)
+        planned = _planned(d, error, seeds, df, critical)
         half = float(halves[name][row])
         rows[row] = Versus(n, d, half, float(p[row]), float(adjusted[row]), df, "block", name, effect, *planned)
     return rows
