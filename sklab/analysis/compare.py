@@ -132,10 +132,13 @@ def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    against = [blocks.standard_errors(values, at) for at in range(len(values))]
-    p = np.array([blocks.single_p(errors) for errors in against])
-    difference = np.array([errors.difference for errors in against]).T
-    return difference, np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+    if np.isnan(values).any():
+        found = [blocks.standard_errors(values, at) for at in range(len(values))]
+        p, difference = np.array([blocks.single_p(errors) for errors in found]), found[0].difference
+    else:
+        p, difference = blocks.pairs_p(values), values.mean(1)
+    either = np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
+    return difference[:, None] - difference, either
 
 
 def choose(values: FloatArray) -> Choice:

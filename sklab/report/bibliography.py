@@ -51,7 +51,8 @@ _CITED: dict[str, tuple[str, ...]] = {
 
 def bibtex(table: AblationTable) -> str:
     """The entries for the networks, data, recipe, libraries and tests of the study, in a fixed order."""
-    keys = {key for told, keys in _CITED.items() if told in _used(table) for key in keys}
+    used = _used(table)
+    keys = {key for told, keys in _CITED.items() if told in used for key in keys}
     return "\n".join(entry for key, entry in entries().items() if key in keys)
 
 

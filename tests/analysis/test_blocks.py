@@ -105,6 +105,13 @@ def test_many_studies_at_once_are_the_studies_one_by_one():
             np.testing.assert_allclose(halves[name][at], blocks.half_widths(alone)[name])
 
 
+def test_all_pairs_at_once_are_the_comparisons_with_each_row():
+    values = with_gaps(3, share=0.0)
+    one_by_one = np.array([blocks.single_p(blocks.standard_errors(values, at)) for at in range(len(values))])
+    others = ~np.eye(len(values), dtype=bool)
+    np.testing.assert_allclose(blocks.pairs_p(values)[others], one_by_one[others], rtol=1e-9)
+
+
 def test_what_can_not_be_compared_has_no_error():
     values = with_gaps(0, share=0.0)
     values[1, 1:] = np.nan  # one run
