@@ -23,9 +23,11 @@ from sklab.report.columns import columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.plain import (
     effects_markdown,
+    effects_tex,
     gap,
     headings,
     power_markdown,
+    power_tex,
     rows_markdown,
     table_csv,
     table_markdown,
@@ -103,6 +105,8 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "rows_markdown": rows_markdown(table),
         "effects_markdown": effects_markdown(table),
         "power_markdown": power_markdown(table),
+        "effects_tex": effects_tex(table),
+        "power_tex": power_tex(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
     }
 

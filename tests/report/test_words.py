@@ -149,8 +149,20 @@ def test_a_design_without_effects_says_why():
 
 
 def test_rows_off_the_pareto_set_are_named_with_the_costs():
-    table = table_of({"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}, {"K3": 1000, "K5": 500})
-    assert words.pareto(table).endswith(": K5 (time).")
+    errors = {"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}
+    table = table_of(errors, {"K3": 1000, "K5": 500})
+    assert words.pareto(table) == (
+        "Latency was not measured in these runs, as in records of earlier versions, and is left out there."
+    )
+    measured = {
+        key: record.model_copy(update={"latency_ms": 2.0 if record.cell == "K3" else 3.0, "params": 1, "macs": 1})
+        for key, record in make_records(errors).items()
+    }
+    table = ablation_table(make_sweep(list(errors)), measured)
+    assert words.pareto(table).endswith(": K5 (params, MACs, latency).")
+    assert (table.rows[0].latency_ms, table.rows[0].pareto) == (2.0, ("params", "macs", "latency_ms"))
+    lacking = {key: record.model_copy(update={"latency_ms": 0.0}) for key, record in list(measured.items())[:1]}
+    assert "all runs of K3," in words.pareto(ablation_table(make_sweep(list(errors)), {**measured, **lacking}))
     assert words.pareto(table_of(ERRORS | {"K5": ERRORS["K3"]})) == ""
 
 
