@@ -161,9 +161,11 @@ def write_tables(cells):
     write("", "noise", "seeds", *METHODS)
     for noise, seeds, measure in rows:
         methods = OF_MISSING if "missing" in noise else METHODS
-        write(
-            measure.__name__, noise, seeds, *(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
+        figures = (
+            f"{measure(noise, cells, seeds, decide):.1f}" if name in methods else "–"
+            for name, decide in METHODS.items()
         )
+        write(measure.__name__, noise, seeds, *figures)
     for noise in NOISES:
         for seeds in (3, 5, 10):
             write(
