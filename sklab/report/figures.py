@@ -98,7 +98,8 @@ def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str,
     baseline = curves.get(table.sweep.baseline)
     for panel, row in zip(panels, rows, strict=False):
         for curve in curves[row.name]:
-            panel.plot(list(curve), list(curve.values()), color=ACCENT, lw=0.6, alpha=0.45)
+            alone = "o" if len(curve) == 1 else ""
+            panel.plot(list(curve), list(curve.values()), alone + "-", ms=2.5, color=ACCENT, lw=0.6, alpha=0.45)
         _plot_mean(panel, curves[row.name], color=ACCENT, lw=1.6)
         if baseline and not row.is_baseline:
             _plot_mean(panel, baseline, color=BASE, lw=1.1, ls=(0, (4, 3)))
