@@ -87,6 +87,7 @@ class RunRecord(Value):
                         earlier attempts did up to the checkpoint that the last one went on from, and nothing else
     samples_per_second  training images per second of `train_seconds`
     peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes; the largest of several
+    latency_ms          of one image through the evaluated network, a batch of one; 0: not measured, as in older records
     skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     attempt             number of the attempt that ended so, from 1
@@ -114,6 +115,7 @@ class RunRecord(Value):
     train_seconds: float = 0.0
     samples_per_second: float = 0.0
     peak_memory_mb: float = 0.0
+    latency_ms: float = 0.0
     skipped_images: int = Field(default=0, ge=0)
     hardware: Hardware | None = None
     versions: dict[str, str] = {}

@@ -37,12 +37,12 @@ def verdict(difference: float, half: float, tolerance: float) -> Verdict:
 
 def rank_agreement(ours: npt.ArrayLike, published: npt.ArrayLike) -> RankAgreement:
     """Kendall's tau between two columns (cells), NaN where a figure is missing."""
-    from scipy.stats import kendalltau  # more than a second that the rest of a report does not need
-
     pair = np.array([ours, published], dtype=np.float64)
     both = pair[:, ~np.isnan(pair).any(axis=0)]
     n = both.shape[1]
     if n < 2 or np.any(np.ptp(both, axis=1) == 0):
         return RankAgreement(float("nan"), float("nan"), n)
+    from scipy.stats import kendalltau  # more than a second, which a report without such figures does without
+
     found = kendalltau(*both)
     return RankAgreement(float(found.statistic), float(found.pvalue), n)

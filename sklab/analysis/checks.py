@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincc, fdtrc
 
-from sklab.analysis.blocks import residuals
+from sklab.analysis.blocks import fit
 from sklab.analysis.stats import BoolArray, FloatArray, IntArray
 
 FAILS_BELOW = 0.01  # a check of few seeds has little power; below this p it speaks plainly
@@ -39,8 +39,8 @@ def equal_variances(values: FloatArray) -> Check:
     No test of two cells, whose residuals are the same but for the sign.
     """
     cells, seeds = values.shape[-2:]
-    fit = residuals(values)
-    share = fit.squares.max(-1) / np.where(fit.variance > 0, fit.variance * fit.df, np.nan)
+    fitted = fit(values)
+    share = fitted.squares.max(-1) / np.where(fitted.variance > 0, fitted.variance * fitted.df, np.nan)
     if cells < 3:
         return Check(share, np.full(share.shape, np.nan))
     scaled = np.minimum(share * cells / (cells - 1), 1.0)
@@ -50,20 +50,20 @@ def equal_variances(values: FloatArray) -> Check:
 
 def noisiest(values: FloatArray) -> IntArray:
     """The row with the largest squared residuals: the one that `equal_variances` is about."""
-    return np.asarray(residuals(values).squares.argmax(-1))
+    return np.asarray(fit(values).squares.argmax(-1))
 
 
 def additivity(values: FloatArray) -> Check:
     """Tukey's test: do seeds that are hard for all cells spread the cells more, or less? F(1, df - 1)."""
-    fit = residuals(values)
+    fitted = fit(values)
     cell = values.mean(-1) - values.mean((-2, -1))[..., None]
     seed = values.mean(-2) - values.mean((-2, -1))[..., None]
     size = (cell**2).sum(-1) * (seed**2).sum(-1)
     product = np.einsum("...cs,...c,...s->...", values, cell, seed)
-    if fit.df < 2:
+    if np.any(fitted.df < 2):
         return Check(np.full(size.shape, np.nan), np.full(size.shape, np.nan))
     with np.errstate(invalid="ignore", divide="ignore"):
         explained = product**2 / size
-        left = np.maximum(fit.variance * fit.df - explained, 0) / (fit.df - 1)
+        left = np.maximum(fitted.variance * fitted.df - explained, 0) / (fitted.df - 1)
         statistic = explained / left
-    return Check(statistic, np.asarray(fdtrc(1, fit.df - 1, statistic)))
+    return Check(statistic, np.asarray(fdtrc(1, fitted.df - 1, statistic)))

@@ -1,11 +1,13 @@
 """Every cell against the baseline: which method the data allow, and what it says.
 
-`pooled`: the table is a complete randomised block design and its checks do not fail. Simultaneous intervals and
-adjusted p of Dunnett's type, with the variance reckoned in three ways and the widest stated (`blocks`).
+`pooled`: the table is a randomised block design and its checks do not fail. Simultaneous intervals and adjusted p of
+Dunnett's type, with the variance reckoned in three ways and the widest stated (`blocks`). Missing runs are gaps in the
+fit by least squares.
 
-`paired`: otherwise. Paired t for each cell on the seeds it shares with the baseline, Welch's t where fewer than two
-are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects a little more than Bonferroni, so an adjusted p
-just below 0.05 can stand beside an interval that just holds zero: the p decides.
+`paired`: otherwise, also where two cells of several runs share no seed. Paired t for each cell on the seeds it shares
+with the baseline, Welch's t where fewer than two are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects
+a little more than Bonferroni, so an adjusted p just below 0.05 can stand beside an interval that just holds zero: the p
+decides.
 
 Two-sided throughout: whether more is better is not known here. Family-wise errors, coverages and power of the whole
 procedure, checks included, are in docs/statistics.md.
@@ -25,7 +27,7 @@ from scipy.special import stdtrit
 from sklab.analysis import blocks, checks, dunnett, planning, stats
 from sklab.analysis.blocks import Reckoning
 from sklab.analysis.checks import Check
-from sklab.analysis.stats import Difference, FloatArray
+from sklab.analysis.stats import BoolArray, Difference, FloatArray
 
 Method = Literal["pooled", "paired"]
 Test = Literal["block", "paired t", "Welch", ""]
@@ -69,12 +71,20 @@ class Versus:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made."""
+    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made.
+
+    df       of the pooled variance
+    missing  runs that are gaps in the fit, of those `planned`: the checks are then of the cells, or of the seeds, that
+             have no gap, whichever leaves more runs
+    """
 
     method: Method
     why: str
     variances: Check | None = None
     additivity: Check | None = None
+    df: int = 0
+    missing: int = 0
+    planned: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,50 +132,79 @@ def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    means = values.mean(1)
-    p = np.array(
-        [blocks.p_values(means - means[at], blocks.standard_errors(values, at), 1) for at in range(len(values))]
-    )
+    if np.isnan(values).any():
+        found = [blocks.standard_errors(values, at) for at in range(len(values))]
+        p, difference = np.array([blocks.single_p(errors) for errors in found]), found[0].difference
+    else:
+        p, difference = blocks.pairs_p(values), values.mean(1)
     either = np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
-    return means[:, None] - means, either
+    return difference[:, None] - difference, either
 
 
 def choose(values: FloatArray) -> Choice:
     """The method for `values` (cells, seeds), of which no row and no column is all NaN."""
-    missing = int(np.isnan(values).sum())
-    if missing:
-        return Choice("paired", f"{missing} of {values.size} runs are missing")
+    there = ~np.isnan(values)
+    missing = int((~there).sum())
+    told = f"{missing} of {values.size} runs are missing" if missing != 1 else f"1 of {values.size} runs is missing"
     if min(values.shape) < 2:
         return Choice("paired", "a spread takes at least two cells and two seeds")
-    if blocks.residuals(values).variance <= (stats.ROUNDING * np.abs(values).max()) ** 2:
+    fitted = blocks.fit(values)
+    several = there[there.sum(1) > 1].astype(float)
+    if not fitted.df or not (several @ several.T).all():
+        return Choice("paired", f"{told}, so that not all cells can be compared on common seeds")
+    if fitted.variance <= (stats.ROUNDING * np.nanmax(np.abs(values))) ** 2:
         return Choice("paired", "the cells differ by the same with every seed")
-    variances, additivity = checks.equal_variances(values), checks.additivity(values)
+    variances, additivity = _checks(values[np.ix_(*_whole(there))])
     tests = {"equal variances": variances, "additivity": additivity}
-    failed = [f"{name} (p = {float(check.p):.2g})" for name, check in tests.items() if check.fails]
+    failed = [f"{name} (p = {float(check.p):.2g})" for name, check in tests.items() if check and check.fails]
     if failed:
         return Choice("paired", f"the data speak against {' and '.join(failed)}", variances, additivity)
-    return Choice("pooled", "complete, and neither check of the assumptions fails", variances, additivity)
+    why = f"{told if missing else 'complete'}, and neither check of the assumptions fails"
+    return Choice("pooled", why, variances, additivity, int(fitted.df), missing, values.size)
+
+
+def _whole(there: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """The cells and seeds of the larger table without gaps: of all seeds, or of all cells."""
+    of_cells, of_seeds = np.asarray(there.all(1)), np.asarray(there.all(0))
+    if of_cells.sum() * there.shape[1] > of_seeds.sum() * there.shape[0]:
+        return of_cells, np.ones_like(of_seeds)
+    return np.ones_like(of_cells), of_seeds
+
+
+def _checks(whole: FloatArray) -> tuple[Check | None, Check | None]:
+    if min(whole.shape) < 2:
+        return None, None
+    return checks.equal_variances(whole), checks.additivity(whole)
 
 
 def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
-    cells, n = values.shape
-    errors, difference = blocks.standard_errors(values, baseline), values.mean(1) - values[baseline].mean()
-    p, adjusted = (blocks.p_values(difference, errors, family) for family in (1, cells - 1))
-    halves, critical = blocks.half_widths(errors), partial(dunnett.critical, cells - 1)
-    rows = [Versus(n, reason=BASELINE)] * cells
-    for row in np.flatnonzero(np.arange(cells) != baseline):
+    errors = blocks.standard_errors(values, baseline)
+    family, halves, p = int(errors.comparisons), blocks.half_widths(errors), blocks.single_p(errors)
+    adjusted = blocks.p_values(errors)
+
+    def critical(df: float) -> float:
+        return dunnett.critical(family, df, correlation=float(errors.correlation))
+
+    rows = [
+        Versus(int(n), float(d), reason=FEW) if n else Versus(0, reason=FEW)
+        for n, d in zip(errors.n, errors.difference, strict=True)
+    ]
+    rows[baseline] = Versus(int(errors.n[baseline]), reason=BASELINE)
+    for row in np.flatnonzero(~np.isnan(p)):
         name = _widest(halves, int(row))
-        df, error, d = float(errors.df[name]), float(errors.error[name][row]), float(difference[row])
-        sd = float(errors.error["equal"][row]) * math.sqrt(n)
+        n, d = int(errors.n[row]), float(errors.difference[row])
+        df, error = float(errors.df[name]), float(errors.error[name][row])
+        seeds = max(n, 2)  # a cell may share one seed only and be compared by way of the others
+        sd = float(errors.error["equal"][row]) * math.sqrt(seeds)
         effect = planning.hedges(d, sd, float(errors.df["equal"]))
-        planned = _planned(d, error, n, df, critical)
+        planned = _planned(d, error, seeds, df, critical)
         half = float(halves[name][row])
         rows[row] = Versus(n, d, half, float(p[row]), float(adjusted[row]), df, "block", name, effect, *planned)
     return rows
 
 
 def _widest(halves: dict[Reckoning, FloatArray], row: int) -> Reckoning:
-    return max(blocks.RECKONINGS, key=lambda name: float(halves[name][row]))
+    return max(blocks.RECKONINGS, key=lambda name: float(np.nan_to_num(halves[name][row])))
 
 
 def _paired(values: FloatArray, baseline: int) -> list[Versus]:

@@ -9,7 +9,7 @@ from sklab.analysis import stats
 from sklab.analysis.compare import all_pairs
 from sklab.analysis.stats import BoolArray
 
-COSTS = ("params", "macs", "train_seconds")
+COSTS = ("params", "macs", "latency_ms")
 
 
 def told_higher(values: npt.ArrayLike) -> BoolArray:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklab.analysis import gaps
+from sklab.analysis import blocks
 from sklab.analysis.sequential import Race, race
 from sklab.analysis.stats import BoolArray, FloatArray
 from sklab.records import RunRecord
@@ -81,11 +81,11 @@ def _first_runs(cell: Cell, sweep: Sweep, seeds: int) -> Cell:
 
 def _drawn(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Studies (_SIMULATED, cells, seeds) such as `values` lets expect: its additive fit and normal errors."""
-    fitted = gaps.fit(values)
+    fitted = blocks.fit(values)
     left = values - fitted.of_seed
     n = (~np.isnan(left)).sum(-1)
     usual = np.nansum(left) / max(n.sum(), 1)
     of_cell = np.where(n, np.nansum(left, -1) / np.maximum(n, 1), usual)
-    spread = math.sqrt(fitted.squares / fitted.df) if fitted.df and fitted.squares else 1.0
+    spread = math.sqrt(fitted.variance) if fitted.variance > 0 else 1.0
     errors = rng.standard_normal((_SIMULATED, *values.shape))
     return np.asarray(of_cell[:, None] + fitted.of_seed + spread * errors)

@@ -62,6 +62,7 @@ class Row:
     pareto              the costs (of pareto.COSTS) that it stands on the Pareto set of error and that cost for
     at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
     params, macs        of the network; macs of one forward pass of one image
+    latency_ms          of one image, mean over runs; None where not all of them have measured it
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
@@ -83,6 +84,7 @@ class Row:
     at_size: Mapping[int, AtSize] = field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
+    latency_ms: float | None = None
     train_seconds: float | None = None
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None
@@ -209,7 +211,7 @@ def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
 
 
 def _cost(row: Row) -> dict[str, Any]:
-    measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
+    measured = ("latency_ms", "train_seconds", "samples_per_second", "peak_memory_mb")
     return {"params": row.params, "macs": row.macs, **{name: _rounded(getattr(row, name)) for name in measured}}
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis import gaps
+from sklab.analysis import blocks
 from sklab.analysis.boundaries import nominal_levels
 from sklab.analysis.stats import ALPHA, BoolArray, FloatArray, IntArray
 from sklab.spec.replicates import Replicates
@@ -107,14 +107,15 @@ def _called_on(now: Race, seeds: int, baseline: int, rule: Replicates, ready: Bo
 
 def _looked(now: Race, values: FloatArray, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
     called = np.arange(values.shape[-1]) < np.minimum(now.called, seeds)[..., None]
-    found = gaps.differences(np.where(called, values, np.nan)[..., :seeds], baseline)
+    found = blocks.standard_errors(np.where(called, values, np.nan)[..., :seeds], baseline)
     at = seeds - rule.start
     family = values.shape[-2] - 1
     racing = now.racing & ready[..., None]
-    p = np.where(racing, found.p, np.nan)
-    after, level = _tested(now, p, found.mean, seeds, rule, racing)
-    half = np.where(racing, found.half(np.asarray(_levels(rule, family)[at])), np.nan)
-    look = Look(seeds, np.where(racing, found.mean, np.nan), half, p, np.where(racing, level, np.nan))
+    testable = racing & (found.n > 1)
+    p = np.where(testable, blocks.single_p(found), np.nan)
+    after, level = _tested(now, p, found.difference, seeds, rule, racing)
+    half = np.where(testable, blocks.single_half(found, np.asarray(_levels(rule, family)[at])), np.nan)
+    look = Look(seeds, np.where(racing, found.difference, np.nan), half, p, np.where(racing, level, np.nan))
     after = _settle(after, racing & (found.n < 2), NO_TEST, seeds)
     if rule.width is not None:
         after = _settle(after, racing & (2 * half <= rule.width), EQUAL, seeds)

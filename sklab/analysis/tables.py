@@ -142,6 +142,8 @@ def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
     costs = {
         name: math.fsum(getattr(record, name) for record in records) / len(records) for name in measured if records
     }
+    if records and all(record.latency_ms > 0 for record in records):
+        costs["latency_ms"] = math.fsum(record.latency_ms for record in records) / len(records)
     counted = {"params": records[0].params, "macs": records[0].macs} if records else {}
     return {**_identity(sweep, cell), "settings": cell.settings, "runs": runs, **costs, **counted}
 

@@ -107,8 +107,9 @@ def _draw_sizes(cells: Sequence[Seen]) -> Figure:
     for panel, cell in zip(panels, cells, strict=False):
         sizes = by_size(cell)
         lines = _SERIES if len(sizes.series) > 1 else _SERIES[1:]
-        for (label, (means, halves)), (colour, shape, dashes) in zip(sizes.series.items(), lines, strict=True):
-            _line(panel, means.tolist(), halves.tolist(), label, colour, shape, dashes)
+        for at, (label, (means, halves)) in enumerate(sizes.series.items()):
+            colour, shape, dashes = lines[at]
+            _line(panel, means.tolist(), halves.tolist(), label, colour, shape, dashes, aside=0.12 * at)
         _units(panel, sizes.units)
         panel.set_title(short_name(cell.cell), loc="left", color=INK)
         panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
@@ -120,8 +121,8 @@ def _slopes(cells: Sequence[Seen], left_out: str) -> Drawing:
     against = " and ".join(dict.fromkeys(slopes(cell)[1] for cell in cells))
     caption = (
         f"Slope against the {against} of objects, with its 95 % interval over seeds, SK units from the first to the "
-        "last. Above the band: attention rises with scale; inside it: flat, too little to matter; an interval that "
-        "reaches into the band and out of it can't tell. Filled marks: the verdict is rises or falls." + left_out
+        "last. Filled marks: attention rises or falls with scale, the interval does not hold zero. Open marks: flat "
+        "where the whole interval lies in the grey band, too little to matter, else it can't be told." + left_out
     )
     return drawing("attention_slopes", "Attention against the scale of objects", caption, partial(_draw_slopes, cells))
 
@@ -173,8 +174,8 @@ def _fields(found: Sequence[CellFindings]) -> Drawing:
     shown = found[:_CELLS]
     caption = (
         "Side of the effective receptive field (root of its area) of each stage with its 95 % interval over seeds, a "
-        "line per cell; grey bars are the sides that the convolutions allow, of the first cell. Higher sees more of "
-        "the image; a field far below its bar uses little of what it could."
+        "line per cell; grey bars are the sides that the convolutions allow, of the first cell, cut where they leave "
+        "the figure. Higher sees more of the image; a field far below its bar uses little of what it could."
     ) + (f" Shown are {len(shown)} of {len(found)} cells." if len(shown) < len(found) else "")
     return drawing("receptive_fields", "Effective receptive field of each stage", caption, partial(_draw_fields, shown))
 

@@ -40,13 +40,19 @@ _CITED: dict[str, tuple[str, ...]] = {
     "Satterthwaite 1946": ("satterthwaite1946approximate",),
     "Holm 1979": ("holm1979simple",),
     "Yates 1934": ("yates1934analysis",),
+    "Yates 1936": ("yates1936incomplete",),
+    "Hsu 1984": ("hsu1984constrained",),
+    "DeMets 1983": ("lan1983discrete",),
+    "Fleming 1979": ("obrien1979multiple",),
+    "Bretz 2013": ("maurer2013multiple",),
     "Steiger 2004": ("steiger2004beyond",),
 }
 
 
 def bibtex(table: AblationTable) -> str:
     """The entries for the networks, data, recipe, libraries and tests of the study, in a fixed order."""
-    keys = {key for told, keys in _CITED.items() if told in _used(table) for key in keys}
+    used = _used(table)
+    keys = {key for told, keys in _CITED.items() if told in used for key in keys}
     return "\n".join(entry for key, entry in entries().items() if key in keys)
 
 

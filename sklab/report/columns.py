@@ -39,6 +39,7 @@ __all__ = [
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
 _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0))
 _TIME: tuple[Scale, ...] = ((7200, 3600, "h", 2), (600, 60, "min", 1), (0, 1, "s", 1))
+_LATENCY: tuple[Scale, ...] = ((100, 1, "ms", 0), (0, 1, "ms", 2))
 _SPEED: tuple[Scale, ...] = ((100, 1, "", 0), (0, 1, "", 2))
 _MEMORY: tuple[Scale, ...] = ((1e4, 1e3, "GB", 1), (0, 1, "MB", 0))
 
@@ -117,9 +118,13 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
         title = f"{name} ({unit})" if unit else name
         return Column(title, "cost", title, legend, text, short and f"{short} {unit}".strip())
 
+    measured = any(row.latency_ms is not None for row in table.rows)
+    told = "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
+    latency = (column("latency", "latency_ms", _LATENCY, told, ""),) if measured else ()
     return (
         column("params", "params", _PARAMS, "parameters of the network", "params"),
         column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),
+        *latency,
         column("training", "train_seconds", _TIME, "time in training steps, mean over the n runs", ""),
         column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", ""),
         column("memory", "peak_memory_mb", _MEMORY, "peak memory of the process (CPU) or device (GPU), mean", ""),

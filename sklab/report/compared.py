@@ -17,7 +17,7 @@ STANDINGS: dict[Standing, str] = {
     "worse": "worse",
     "cannot tell": NO_TEST,
 }
-COST_NAMES = {"params": "params", "macs": "MACs", "train_seconds": "time"}
+COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
 GROUP = "minus baseline"
 
 
@@ -86,7 +86,7 @@ def _against_best() -> Column:
 def _pareto() -> Column:
     legend = (
         "costs for which no row that costs no more is told apart as lower in error (Holm over all pairs): the row "
-        "stands on the Pareto set of error and that cost (params, MACs, time of training)"
+        "stands on the Pareto set of error and that cost (params, MACs, latency where all its runs have measured it)"
     )
 
     def text(row: Row) -> str:

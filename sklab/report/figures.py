@@ -18,10 +18,20 @@ from sklab.report.interactions import effect_figures
 from sklab.report.looks import looks_figure
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.power import power_figure
-from sklab.report.scatter import MACS, PARAMS, cost_figure
+from sklab.report.scatter import LATENCY, MACS, PARAMS, cost_figure
 from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
 
-NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power", *attention.NAMES)
+NAMES = (
+    "error",
+    "effects",
+    "interactions",
+    "error_params",
+    "error_macs",
+    "error_latency_ms",
+    "curves",
+    "power",
+    *attention.NAMES,
+)
 _ROWS = 40  # cells in the figure of errors
 
 
@@ -29,7 +39,7 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
     """The figures that there are numbers for, in the order of NAMES, and how a race closed."""
     if table.best is None:
         return []
-    costs = [made for axis in (PARAMS, MACS) if (made := cost_figure(table, axis))]
+    costs = [made for axis in (PARAMS, MACS, LATENCY) if (made := cost_figure(table, axis))]
     power = power_figure(table)
     learning = [_curves(table, curves)] if curves else []
     return [
@@ -88,7 +98,8 @@ def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str,
     baseline = curves.get(table.sweep.baseline)
     for panel, row in zip(panels, rows, strict=False):
         for curve in curves[row.name]:
-            panel.plot(list(curve), list(curve.values()), color=ACCENT, lw=0.6, alpha=0.45)
+            alone = "o" if len(curve) == 1 else ""
+            panel.plot(list(curve), list(curve.values()), alone + "-", ms=2.5, color=ACCENT, lw=0.6, alpha=0.45)
         _plot_mean(panel, curves[row.name], color=ACCENT, lw=1.6)
         if baseline and not row.is_baseline:
             _plot_mean(panel, baseline, color=BASE, lw=1.1, ls=(0, (4, 3)))

@@ -16,6 +16,7 @@ from sklab.report.marks import metric_axis, metric_title, short_name
 from sklab.report.style import ACCENT, BASE, INK, MUTED, PAPER, Drawing, drawing, new_figure
 
 _PANELS = 8
+_FOR_LEGEND = 0.22  # of the height, above the lines of a pair of factors
 _LINES = ((ACCENT, "o", "-"), (BASE, "s", "--"), (INK, "^", ":"), (MUTED, "D", "-."))  # told apart without colour
 _LEVELS = 12  # on an axis
 
@@ -51,7 +52,8 @@ def _main(table: AblationTable, means: dict[Term, tuple[LevelMean, ...]], number
     caption = (
         "One panel per factor: the mean of the cells at each level, with its 95 % interval for comparing levels. Lower "
         "is better. Where the line is steep the factor matters; where intervals are as wide as the step, it need not."
-    ) + _left_out(means, number, "factors")
+    )
+    caption += _unbalanced(table) + _left_out(means, number, "factors")
     return drawing("effects", f"{metric_title(table)} by level of each factor", caption, partial(_draw, table, means))
 
 
@@ -63,6 +65,12 @@ def _pairs(table: AblationTable, means: dict[Term, tuple[LevelMean, ...]], numbe
     ) + _left_out(means, number, "pairs")
     title = f"{metric_title(table)} by level of two factors"
     return drawing("interactions", title, caption, partial(_draw, table, means))
+
+
+def _unbalanced(table: AblationTable) -> str:
+    if not any(note.startswith("unbalanced") for note in table.effects.notes):
+        return ""
+    return " The design is unbalanced: a level shows its own effect and that of the other levels it meets."
 
 
 def _left_out(means: dict[Term, tuple[LevelMean, ...]], number: int, what: str) -> str:
@@ -77,6 +85,9 @@ def _draw(table: AblationTable, means: dict[Term, tuple[LevelMean, ...]]) -> Fig
         (_draw_factor if len(term) == 1 else _draw_pair)(panel, term, of)
     for panel in panels[len(means) :]:
         panel.remove()
+    if any(len(term) > 1 for term in means):
+        low, high = panels[0].get_ylim()
+        panels[0].set_ylim(low, high + _FOR_LEGEND * (high - low))
     figure.supylabel(metric_axis(table), fontsize=9)
     return figure
 
@@ -92,7 +103,9 @@ def _draw_pair(panel: Axes, term: Term, means: Means) -> None:
     for number, level in enumerate(sides[1 - along]):
         _line(panel, sides[along], [of for of in means if of.levels[1 - along] == level], number, level, along)
     panel.set_title(f"{short_name(term[along])}, by {short_name(term[1 - along])}", loc="left", color=INK)
-    panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    panel.legend(
+        fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6, loc="upper right", ncols=2, columnspacing=1.0
+    )
 
 
 def _line(panel: Axes, levels: Sequence[str], means: Means, number: int, label: str, along: int = 0) -> None:

@@ -20,6 +20,11 @@ _BLOCK = (
     "variance for all cells, with a variance of its own for the baseline (Satterthwaite 1946), and with no less than "
     "the spread of the cell's own differences; the widest interval and the largest p are stated. {checks} "
 )
+_GAPS = (
+    "{runs} missing: the model is fitted by least squares to the others (intra-block analysis, Yates 1936), each "
+    "difference with the variance that its gaps leave it, and the mean correlation of the differences stands in "
+    "Dunnett's distribution. "
+)
 _PAIRS = (
     "Differences from the baseline {baseline} are tested cell by cell, with a two-sided paired t test over the shared "
     "seeds (Welch's t test where fewer than two are shared), p adjusted by Holm's method (Holm 1979) over the "
@@ -39,6 +44,12 @@ _RACED = (
     "DeMets, alpha spent as by O'Brien and Fleming), valid under repeated looking; differences, intervals and p below "
     "are not, and are for orientation. "
 )
+_SEQUENTIAL = (
+    "Seeds were added cell by cell until the comparison with the baseline was decided. The verdicts are those of "
+    "group-sequential boundaries with alpha spent over the looks (Lan and DeMets 1983; O'Brien and Fleming 1979) and "
+    "shared among the cells after Holm (Maurer and Bretz 2013): 5 % over all cells and looks. The tests named next are "
+    "of all seeds at hand and disregard the looks. "
+)
 
 
 def comparison(table: AblationTable) -> str:
@@ -47,14 +58,15 @@ def comparison(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
-    return f"{_RACED if table.race else ''}{_how(table, choice, baseline, checked)}"
+    return f"{_RACED if table.race else ''}{_how(choice, baseline, checked)}"
 
 
-def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
+def _how(choice: Choice, baseline: str, checked: str) -> str:
     if choice.method == "pooled":
+        gaps = f"; {_missing(choice)} missing; fitted by least squares" if choice.missing else ""
         return (
-            f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks), variance pooled "
-            f"over the cells, {_df(table)} degrees of freedom{checked}."
+            f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks{gaps}), variance "
+            f"pooled over the cells, {choice.df} degrees of freedom{checked}."
         )
     return (
         f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
@@ -66,7 +78,7 @@ def methods(table: AblationTable) -> str:
     """The tests, named, ready to be pasted into a paper."""
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
-        f"with a two-sided 95 % Student t interval. {_compared(table)}"
+        f"with a two-sided 95 % Student t interval. {_SEQUENTIAL if table.race else ''}{_compared(table)}"
         f"{_EFFECTS if table.effects.analysis else ''}"
         "Failed, diverged and missing runs enter no number."
     )
@@ -77,10 +89,11 @@ def _compared(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return "No difference from the baseline could be tested. "
     checks = f"{_checked(choice)[:1].upper()}{_checked(choice)[1:]}." if _checked(choice) else ""
-    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
-    text = _BLOCK if choice.method == "pooled" else _PAIRS
+    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": choice.df, "why": choice.why}
+    gaps = _GAPS if choice.missing else ""
+    text = gaps + _BLOCK if choice.method == "pooled" else _PAIRS
     return (
-        text.format(**told, tests=counted(_tests(table), "comparison")).replace("  ", " ")
+        text.format(**told, runs=_missing(choice), tests=counted(_tests(table), "comparison")).replace("  ", " ")
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
         "the spread as observed; effect sizes carry Hedges' correction. "
         f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
@@ -94,10 +107,8 @@ def _tests(table: AblationTable) -> int:
     return sum(row.baseline is not None and not math.isnan(row.baseline.p) for row in table.rows)
 
 
-def _df(table: AblationTable) -> int:
-    """Of the pooled variance: (cells - 1)(seeds - 1)."""
-    seeds = [row.n for row in table.rows if row.n]
-    return (len(seeds) - 1) * (max(seeds) - 1)
+def _missing(choice: Choice) -> str:
+    return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'}"
 
 
 def _checked(choice: Choice) -> str:
@@ -109,7 +120,8 @@ def _checked(choice: Choice) -> str:
     told = [f"{name} {_p(check)}" for name, check in tests.items() if check is not None]
     failing = any(bool(check.fails) for check in tests.values() if check is not None)
     verdict = "fails" if failing else "none fails"
-    return f"checked: {', '.join(told)}: {verdict} (p below {FAILS_BELOW})" if told else ""
+    where = " on the part of the table without gaps" if choice.missing else ""
+    return f"checked{where}: {', '.join(told)}: {verdict} (p below {FAILS_BELOW})" if told else ""
 
 
 def _p(check: Check) -> str:

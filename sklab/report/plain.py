@@ -13,6 +13,8 @@ from sklab.report.escape import markdown, tex
 from sklab.report.power import compared, power_columns
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
+_LINES = 40  # of a further LaTeX table, for the same reason
+_PLANNED = ("detectable", "more seeds")  # titles of columns that the main table does not explain
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,32 @@ def effects_markdown(table: AblationTable) -> str:
 
 def power_markdown(table: AblationTable) -> str:
     """What the seeds at hand could show, cell by cell."""
+    return "\n".join(_rows_markdown(*_power(table))[1:])
+
+
+def effects_tex(table: AblationTable) -> str:
+    """Effects of the factors and means per level as `table` environments; "" where there is no analysis."""
+    effects, means = words.effect_rows(table), words.means_rows(table)
+    if not effects:
+        return ""
+    of_effects = _rows_tex(words.EFFECT_HEAD, effects, f"Effects of the factors; {words.EFFECT_LEGEND}.")
+    return of_effects + _rows_tex(words.MEANS_HEAD, means, f"Levels of the factors: {words.MEANS_LEGEND}.")
+
+
+def power_tex(table: AblationTable) -> str:
+    """What the seeds at hand could show as a `table` environment; "" where nothing is compared."""
+    head, rows = _power(table)
+    legend = "; ".join(
+        f"{column.title}: {column.legend}" for column in power_columns(table) if column.title in _PLANNED
+    )
+    return _rows_tex(head, rows, f"What the seeds could show; {legend}.") if rows else ""
+
+
+def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what the seeds at hand could show, cell by cell."""
     shown = power_columns(table)
     rows = [[row.name, *(column.text(row) for column in shown)] for row in compared(table)]
-    return "\n".join(_rows_markdown(["cell", *(column.title for column in shown)], rows)[1:])
+    return ["cell", *(column.title for column in shown)], rows
 
 
 def _effects_markdown(table: AblationTable) -> list[str]:
@@ -122,6 +147,28 @@ def table_tex(table: AblationTable) -> str:
             r"\parbox{\linewidth}{\footnotesize",
             "\n\n".join(tex(line) for line in said if line),
             "}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _rows_tex(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    left_out = f" Shown are {_LINES} of {len(rows)} lines; report.md has all." if len(rows) > _LINES else ""
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{tex(caption + left_out)}}}",
+            r"\par\smallskip",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            _ends(map(tex, head)),
+            r"\midrule",
+            *(_ends(map(tex, row)) for row in rows[:_LINES]),
+            r"\bottomrule",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]

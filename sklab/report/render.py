@@ -23,9 +23,11 @@ from sklab.report.columns import columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.plain import (
     effects_markdown,
+    effects_tex,
     gap,
     headings,
     power_markdown,
+    power_tex,
     rows_markdown,
     table_csv,
     table_markdown,
@@ -47,12 +49,13 @@ def render(
     table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS, seen: Attended = _NOT_SEEN
 ) -> dict[str, str]:
     """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
-    context = {**_context(table, drawings, tails), **_attention(seen)}
+    cited = bibtex(table)
+    context = {**_context(table, drawings, tails), **_attention(seen), "bibtex": escape(cited)}
     return {
         "table.csv": table_csv(table),
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
-        "references.bib": bibtex(table),
+        "references.bib": cited,
         "report.tex": _environment(autoescape=False).get_template("report.tex.j2").render(context),
         "report.md": _environment(autoescape=False).get_template("report.md.j2").render(context),
         "report.html": _environment(autoescape=True).get_template("report.html.j2").render(context),
@@ -91,7 +94,6 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "numbers": {row.name: number for number, row in enumerate(table.rows, start=1)},
         "failures": [(row, run) for row in table.rows for run in row.runs if run.state in ("failed", "diverged")],
         "shown_failures": _FAILURES,
-        "bibtex": escape(bibtex(table)),
         "origins": distinct,
         "made": made,
         "origin_path": origin_path,
@@ -103,6 +105,8 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "rows_markdown": rows_markdown(table),
         "effects_markdown": effects_markdown(table),
         "power_markdown": power_markdown(table),
+        "effects_tex": effects_tex(table),
+        "power_tex": power_tex(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),
     }
 

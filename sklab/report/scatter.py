@@ -26,16 +26,17 @@ _THOUSANDS = ("", ", thousands", ", millions", ", billions", ", trillions")
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost: our field of it; the published field, in units of `unit`; and what it is called."""
+    """A cost: our field of it; the published field (None: there is none), in units of `unit`; what it is called."""
 
     field: str
-    published: str
+    published: str | None
     unit: float
     label: str
 
 
 PARAMS = Axis("params", "params", 1e6, "parameters")
 MACS = Axis("macs", "gmacs", 1e9, "multiply-accumulates")
+LATENCY = Axis("latency_ms", None, 1.0, "latency of one image, ms")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
 
 def _points(published: Published | None, axis: Axis) -> list[Point]:
     """The published figures whose cost is published too: those of cells first, then those of other networks."""
+    if axis.published is None:
+        return []
     figures = {**published.rows, **published.others} if published else {}
     costs = {name: getattr(figure, axis.published) for name, figure in figures.items()}
     return [
@@ -130,7 +133,8 @@ def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
 def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
     """Draw the marks; the labels that are to be placed beside them."""
     costs = [getattr(row, axis.field) for row in panel.rows]
-    thousands = min(int(math.log10(max([*costs, *(point.cost for point in panel.points)]))) // 3, len(_THOUSANDS) - 1)
+    largest = max([*costs, *(point.cost for point in panel.points), 1.0])
+    thousands = min(int(math.log10(largest)) // 3, len(_THOUSANDS) - 1)
     scale = 1000**thousands
     _draw_points(axes, panel, axis, scale)
     for kind, members in kinds(panel.rows).items():

@@ -113,15 +113,21 @@ def below(table: AblationTable) -> tuple[str, ...]:
 
 
 def pareto(table: AblationTable) -> str:
-    """The rows that are dominated beyond chance, and at which costs; "" where there are none."""
+    """The rows that are dominated beyond chance, and at which costs; and that latency is unknown for some.
+    "" where there is neither."""
     by_costs: dict[str, list[str]] = {}
     for row in table.rows:
-        off = ", ".join(COST_NAMES[cost] for cost in COSTS if cost not in row.pareto)
+        off = ", ".join(COST_NAMES[cost] for cost in COSTS if getattr(row, cost) and cost not in row.pareto)
         if row.n and off:
             by_costs.setdefault(off, []).append(row.name)
     told = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
     why = "another row costs no more and is told apart as lower in error"
-    return f"Off the Pareto set of error and cost, where {why}: {told}." if told else ""
+    dominated = [f"Off the Pareto set of error and cost, where {why}: {told}."] if told else []
+    without = [row.name for row in table.rows if row.n and row.latency_ms is None]
+    every = len(without) == sum(row.n > 0 for row in table.rows)
+    where = "these runs" if every else f"all runs of {listed(without)}"
+    unknown = [f"Latency was not measured in {where}, as in records of earlier versions, and is left out there."]
+    return " ".join([*dominated, *(unknown if without else [])])
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:

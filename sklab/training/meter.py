@@ -26,6 +26,7 @@ class Meter(Callback):
     first_step     UTC time of the first training step ("" before it)
     skipped_images  left out of the data because they can't be decoded; told by whoever opened the data
     peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have told)
+    latency_ms     of one image through the evaluated network; told by whoever trained it (0 until then)
     """
 
     def __init__(self, file: Path) -> None:
@@ -38,6 +39,7 @@ class Meter(Callback):
         self.first_step = ""
         self.skipped_images = 0
         self.peak_memory = 0.0
+        self.latency_ms = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         loader: Any = trainer.train_dataloader

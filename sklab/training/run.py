@@ -39,6 +39,7 @@ from sklab.training.failures import failure_class
 from sklab.training.group import environment, largest, strategy
 from sklab.training.heartbeat import Heartbeat
 from sklab.training.keeper import Keeper
+from sklab.training.latency import LatencyMeter
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
@@ -150,6 +151,8 @@ def _fit(
     watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
+    latency = LatencyMeter(experiment)
+    watching.append(latency)  # last: the attention of its passes is not recorded
     trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
     keeper.stop.listen()
     try:
@@ -158,7 +161,7 @@ def _fit(
         raise PreemptedError("SIGTERM before the first step of this attempt") from None
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
-    meter.peak_memory = largest(peak_memory_mb(device), device)
+    meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device), device), latency.latency_ms
     return classifier.evaluated
 
 
@@ -248,6 +251,7 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
         train_seconds=meter.train_seconds,
         samples_per_second=meter.samples_per_second,
         peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
+        latency_ms=meter.latency_ms,
         skipped_images=meter.skipped_images,
         hardware=_hardware(device, experiment.train.devices),
         versions={"python": platform.python_version(), **installed((*_VERSIONED, *experiment.model.libraries))},

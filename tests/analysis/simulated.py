@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from sklab.analysis import blocks, checks, stats
-from sklab.analysis.compare import compare
+from sklab.analysis.compare import choose, compare
 
 NOISES = (
     "normal",
@@ -20,6 +20,9 @@ NOISES = (
     "t, 4 df",
     "t, 3 df",
     "a tenth missing",
+    "one run missing",
+    "a tenth missing, baseline x4",
+    "a tenth missing, one cell x4",
 )
 BEYOND = ("one cell x16", "baseline x16")
 ROWS = {
@@ -38,10 +41,13 @@ def studies(noise, count, cells, seeds, rng):
         df = int(noise[3])
         values = rng.standard_t(df, values.shape) / np.sqrt(df / (df - 2))
     scale = np.ones(cells)
-    scale[ROWS.get(noise.rpartition(" ")[0], lambda cells: slice(0))(cells)] = FACTORS.get(noise.rpartition(" ")[2], 1)
+    rows, _, factor = noise.removeprefix("a tenth missing, ").rpartition(" ")
+    scale[ROWS.get(rows, lambda cells: slice(0))(cells)] = FACTORS.get(factor, 1)
     values = values * scale[:, None] + 3 * rng.standard_normal((count, 1, seeds))
-    if noise == "a tenth missing":
+    if noise.startswith("a tenth missing"):
         values[rng.random(values.shape) < 0.1] = np.nan
+    if noise == "one run missing":
+        values.reshape(count, -1)[np.arange(count), rng.integers(cells * seeds, size=count)] = np.nan
     return values
 
 
@@ -54,9 +60,9 @@ def with_effects(noise, count, cells, seeds, rng):
 
 def pooled_rejects(values, reckonings=blocks.RECKONINGS):
     """(studies, cells - 1): told apart from row 0 by the widest of these reckonings."""
-    halves = blocks.half_widths(blocks.standard_errors(values, 0))
-    half = np.max([halves[name] for name in reckonings], axis=0)
-    return (np.abs(values.mean(-1) - values[:, :1].mean(-1)) > half)[:, 1:]
+    errors = blocks.standard_errors(values, 0)
+    halves = blocks.half_widths(errors)
+    return (np.abs(errors.difference) > np.fmax.reduce([halves[name] for name in reckonings]))[:, 1:]
 
 
 def paired_rejects(values):
@@ -67,16 +73,22 @@ def paired_rejects(values):
 
 def rejects(values):
     """What the whole procedure decides, checks included."""
-    whole = ~np.isnan(values).any((1, 2))
+    pooled = is_pooled(values)
     decided = np.zeros((len(values), values.shape[1] - 1), dtype=bool)
-    complete = values[whole]
-    fails = checks.equal_variances(complete).fails | checks.additivity(complete).fails
-    if not whole.all():
-        decided[~whole] = paired_rejects(values[~whole])
-    if whole.any():
-        decided[whole] = pooled_rejects(complete)
-        decided[np.flatnonzero(whole)[fails]] = paired_rejects(complete[fails]) if fails.any() else False
+    decided[pooled] = pooled_rejects(values[pooled]) if pooled.any() else False
+    decided[~pooled] = paired_rejects(values[~pooled]) if not pooled.all() else False
     return decided
+
+
+def is_pooled(values):
+    """(studies): whether `choose` pools, at once for the complete ones."""
+    whole = ~np.isnan(values).any((1, 2))
+    pooled = np.array(
+        [not complete and choose(one).method == "pooled" for one, complete in zip(values, whole, strict=True)]
+    )
+    complete = values[whole]
+    pooled[whole] = ~(checks.equal_variances(complete).fails | checks.additivity(complete).fails)
+    return pooled
 
 
 def switching(values):
@@ -94,7 +106,8 @@ METHODS = {
     "all three": pooled_rejects,
     "paired t + Holm": paired_rejects,
 }
-OF_MISSING = ("whole", "paired t + Holm")
+POWER = ("normal", "baseline x4", "one run missing", "a tenth missing")
+OF_MISSING = ("whole", "equal only", "baseline only", "equal, baseline", "all three", "paired t + Holm")
 
 
 def best_wronged(noise, cells, seeds, count=10_000):
@@ -144,13 +157,15 @@ def write(*cells_of_row):
 
 def write_tables(cells):
     rows = [(noise, seeds, wrong) for noise in (*NOISES, *BEYOND) for seeds in (3, 5, 10)]
-    rows += [(noise, seeds, power) for noise in ("normal", "baseline x4") for seeds in (3, 5, 10)]
+    rows += [(noise, seeds, power) for noise in POWER for seeds in (3, 5, 10)]
     write("", "noise", "seeds", *METHODS)
     for noise, seeds, measure in rows:
         methods = OF_MISSING if "missing" in noise else METHODS
-        write(
-            measure.__name__, noise, seeds, *(f"{measure(noise, cells, seeds, METHODS[name]):.1f}" for name in methods)
+        figures = (
+            f"{measure(noise, cells, seeds, decide):.1f}" if name in methods else "–"
+            for name, decide in METHODS.items()
         )
+        write(measure.__name__, noise, seeds, *figures)
     for noise in NOISES:
         for seeds in (3, 5, 10):
             write(

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats as reference
 
 from sklab.analysis import checks
-from sklab.analysis.blocks import residuals
+from sklab.analysis.blocks import fit
 
 
 def null(cells, seeds, count=10_000):
@@ -52,7 +52,7 @@ def test_tables_too_small_to_check_are_not_checked():
 
 def test_the_residual_variance_is_that_of_the_additive_model():
     values = np.random.default_rng(4).normal(size=(4, 3))
-    fit = residuals(values)
+    fitted = fit(values)
     effects = values.mean(1, keepdims=True) + values.mean(0) - values.mean()
-    assert fit.df == 6
-    assert fit.variance == pytest.approx(((values - effects) ** 2).sum() / 6)
+    assert fitted.df == 6
+    assert fitted.variance == pytest.approx(((values - effects) ** 2).sum() / 6)

@@ -76,24 +76,33 @@ def test_two_cells_are_a_paired_t_test():
     )
 
 
-def test_pooling_makes_three_seeds_tell_what_pairs_cannot():
+def test_pooling_makes_three_seeds_tell_what_pairs_cannot_also_with_a_run_missing():
     values = table(np.random.default_rng(5), (11, 3))
     values[1] += 4
-    pooled = compare(values, 0)
+    whole = compare(values, 0)
     values[5, 1] = np.nan
-    paired = compare(values, 0)
-    assert pooled.rows[1].df > paired.rows[1].df == 2
-    assert pooled.rows[1].adjusted < 0.01 < 0.1 < paired.rows[1].adjusted
+    gapped = compare(values, 0)
+    assert (whole.choice.df, gapped.choice.df) == (20, 19)
+    assert whole.rows[1].adjusted < 0.01
+    assert gapped.rows[1].adjusted < 0.01 < 0.1 < stats.holm(stats.paired_difference(values, values[0]).p[1:])[0]
 
 
-def test_one_missing_run_makes_pairs_of_the_table_and_says_why():
+def test_missing_runs_are_gaps_in_the_fit_and_it_says_so():
     values = table(np.random.default_rng(1), (4, 5))
     values[2, 0] = np.nan
     found = compare(values, 0)
-    assert (found.choice.method, found.choice.why) == ("paired", "1 of 20 runs are missing")
-    assert [(row.test, row.n) for row in found.rows] == [("", 5), ("paired t", 5), ("paired t", 4), ("paired t", 5)]
-    p = stats.paired_difference(values, values[0]).p
-    assert columns(found, ("adjusted",))[1:, 0] == pytest.approx(stats.holm(p[1:]))
+    assert (found.choice.method, found.choice.missing, found.choice.df) == ("pooled", 1, 11)
+    assert found.choice.why.startswith("1 of 20 runs is missing")
+    assert [(row.test, row.n) for row in found.rows] == [("", 5), ("block", 5), ("block", 4), ("block", 5)]
+    assert found.rows[2].half > found.rows[1].half
+
+
+def test_the_checks_of_a_table_with_gaps_are_those_of_the_larger_part_without():
+    values = table(np.random.default_rng(1), (4, 5))
+    values[2, 0] = values[2, 1] = np.nan
+    assert compare(values, 0).choice.variances.p == compare(np.delete(values, 2, 0), 0).choice.variances.p
+    values[1, 0] = values[0, 0] = np.nan
+    assert compare(values, 0).choice.variances.p == compare(values[:, 2:], 0).choice.variances.p
 
 
 def test_seeds_that_are_not_shared_are_compared_by_welch():

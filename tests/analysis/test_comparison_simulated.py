@@ -24,6 +24,13 @@ def test_simultaneous_intervals_hold_as_often_as_they_say_where_their_assumption
         assert 100 - wrong("normal", cells, seeds, METHODS[method]) == pytest.approx(95, abs=1)
 
 
+@pytest.mark.parametrize("cells", [4, 11])
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("noise", ["one run missing", "a tenth missing"])
+def test_they_do_so_with_runs_missing(noise, seeds, cells):
+    assert 100 - wrong(noise, cells, seeds, METHODS["equal only"]) == pytest.approx(95, abs=1)
+
+
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("noise", ["normal", "one cell x4", "baseline x4", "a tenth missing"])
 def test_intervals_of_single_means_hold_as_often_as_they_say(noise, seeds):
@@ -38,6 +45,7 @@ def test_pooling_finds_what_pairs_do_not():
     whole, pairs = METHODS["whole"], METHODS["paired t + Holm"]
     for seeds, at_least in ((3, 5.0), (5, 2.0), (10, 1.2)):
         assert power("normal", 11, seeds, whole) > at_least * power("normal", 11, seeds, pairs)
+        assert power("one run missing", 11, seeds, whole) > at_least * power("one run missing", 11, seeds, pairs)
         assert power("baseline x4", 11, seeds, whole) > power("baseline x4", 11, seeds, pairs)
 
 

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis import blocks, gaps
 from sklab.analysis.boundaries import nominal_levels
 from sklab.analysis.sequential import race
 from sklab.spec.replicates import Replicates
@@ -37,33 +36,6 @@ def test_boundaries_are_those_of_the_literature():
     """Five looks, 0.05 two-sided, O'Brien-Fleming type: Lan and DeMets 1983, as printed by every program since."""
     published = [4.877, 3.357, 2.680, 2.290, 2.031]  # of the normal statistic
     assert -ndtri(np.array(nominal_levels(1, 5, 0.05)) / 2) == pytest.approx(published, abs=2e-3)
-
-
-@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(2, 6))
-@settings(max_examples=30, deadline=None)
-def test_without_gaps_the_errors_are_those_of_the_block_design(seed, cells, seeds):
-    values = study(seed, cells, seeds=seeds)
-    ours, theirs = gaps.differences(values, 0), blocks.standard_errors(values, 0)
-    for at, name in enumerate(blocks.RECKONINGS):
-        assert ours.error[at] == pytest.approx(theirs.error[name], nan_ok=True)
-    assert ours.mean[1:] == pytest.approx((values - values[0]).mean(1)[1:])
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
-def test_the_fit_with_gaps_is_that_of_least_squares(seed):
-    values = study(seed, 4, seeds=5)
-    rng = np.random.default_rng(seed)
-    values[rng.random(values.shape) < 0.2] = np.nan
-    values[:, 0] = study(seed, 4, seeds=1)[:, 0]
-    values[0] = study(seed, 1, seeds=5)[0]
-    row, column = np.nonzero(~np.isnan(values))
-    design = np.hstack([np.eye(4)[row], np.eye(5)[column]])
-    y = values[row, column]
-    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    fitted = gaps.fit(values)
-    assert float(fitted.squares) == pytest.approx(float(left @ left))
-    assert int(fitted.df) == len(y) - np.linalg.matrix_rank(design)
 
 
 @given(st.integers(0, 10_000), st.integers(3, 8))

@@ -43,8 +43,8 @@ def test_rows_are_compared_with_the_baseline_by_the_choice_that_the_table_carrie
 def test_a_missing_run_shows_in_the_choice():
     lacking = {**ERRORS, "K7": [30.0, 31.2, None]}
     table = ablation_table(make_sweep(list(lacking)), make_records(lacking))
-    assert (table.choice.method, table.choice.why) == ("paired", "1 of 9 runs are missing")
-    assert [row.baseline.test for row in table.rows[1:]] == ["paired t", "paired t"]
+    assert (table.choice.method, table.choice.missing, table.choice.planned) == ("pooled", 1, 9)
+    assert [(row.baseline.test, row.baseline.n) for row in table.rows[1:]] == [("block", 3), ("block", 2)]
 
 
 def test_rows_that_are_dominated_beyond_chance_leave_the_pareto_set():

@@ -90,11 +90,21 @@ def test_the_method_and_what_its_checks_found_stand_below_every_table():
 
 
 def test_a_switch_to_pairs_says_why():
-    table = table_of({**ERRORS, "K7": [20.5, 20.0]})
+    errors = {"K3": [20.0, 21.0, None, None], "K5": [None, None, 18.0, 19.0], "K7": [20.5, 20.0, 21.0, 20.2]}
+    table = table_of(errors, seeds=range(4))
     for said in (words.comparison(table), words.methods(table)):
-        assert "1 of 9 runs are missing" in said
+        assert "4 of 12 runs are missing, so that not all cells can be compared on common seeds" in said
         assert "Dunnett 1955" not in said
     assert "Holm's method (Holm 1979) over the 2 comparisons made" in words.methods(table)
+
+
+def test_gaps_are_told_with_the_fit_that_takes_them_in():
+    table = table_of({**ERRORS, "K7": [20.5, 20.0]})
+    assert "1 of 9 runs is missing; fitted by least squares" in words.comparison(table)
+    assert "3 degrees of freedom" in words.comparison(table)
+    assert "Dunnett 1955" in words.methods(table)
+    assert "1 of 9 runs is missing: the model is fitted by least squares" in words.methods(table)
+    assert "Yates 1936)" in words.methods(table)
 
 
 def test_a_failed_check_is_told_as_failing():
@@ -139,9 +149,22 @@ def test_a_design_without_effects_says_why():
 
 
 def test_rows_off_the_pareto_set_are_named_with_the_costs():
-    table = table_of({"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}, {"K3": 1000, "K5": 500})
-    assert words.pareto(table).endswith(": K5 (time).")
-    assert words.pareto(table_of(ERRORS | {"K5": ERRORS["K3"]})) == ""
+    errors = {"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}
+    table = table_of(errors, {"K3": 1000, "K5": 500})
+    assert words.pareto(table) == (
+        "Latency was not measured in these runs, as in records of earlier versions, and is left out there."
+    )
+    measured = {
+        key: record.model_copy(update={"latency_ms": 2.0 if record.cell == "K3" else 3.0, "params": 1, "macs": 1})
+        for key, record in make_records(errors).items()
+    }
+    table = ablation_table(make_sweep(list(errors)), measured)
+    assert words.pareto(table).endswith(": K5 (params, MACs, latency).")
+    assert (table.rows[0].latency_ms, table.rows[0].pareto) == (2.0, ("params", "macs", "latency_ms"))
+    lacking = {key: record.model_copy(update={"latency_ms": 0.0}) for key, record in list(measured.items())[:1]}
+    assert "all runs of K3," in words.pareto(ablation_table(make_sweep(list(errors)), {**measured, **lacking}))
+    alike = {key: record.model_copy(update={"latency_ms": 1.0}) for key, record in make_records(ERRORS).items()}
+    assert words.pareto(ablation_table(make_sweep(list(ERRORS)), alike)) == ""
 
 
 def published_table(title="", tolerance=0.5, **changes):

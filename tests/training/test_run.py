@@ -34,7 +34,7 @@ def _one_thread():
 
 def numbers(record: RunRecord) -> dict:
     times = {"wall_seconds", "train_seconds", "started", "ended", "first_step"}
-    measured = times | {"samples_per_second", "peak_memory_mb"}
+    measured = times | {"samples_per_second", "peak_memory_mb", "latency_ms"}
     return record.model_dump(exclude=measured)
 
 
@@ -50,6 +50,7 @@ def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
     assert 0 < record.train_seconds <= record.wall_seconds
     assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
     assert record.peak_memory_mb > 10
+    assert 0 < record.latency_ms < 1000
     assert record.hardware is not None
     assert (record.hardware.device, record.hardware.threads) == ("cpu", 1)
     assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
