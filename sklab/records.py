@@ -29,7 +29,7 @@ from sklab.spec.values import Seq, Value
 
 V = TypeVar("V", bound=Value)
 
-Status = Literal["complete", "diverged", "failed"]
+Status = Literal["complete", "diverged", "pruned", "failed"]
 FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
 
 
@@ -85,8 +85,9 @@ class Hardware(Value):
 class RunRecord(Value):
     """`record.json`: how a run ended.
 
-    status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `failed` (repeated by
-                        the next `sklab sweep`)
+    status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `pruned` (ended by the
+                        runner of a search, as `reason` says; not repeated while that prunes); `failed` (repeated by the
+                        next `sklab sweep`)
     last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
     best_epoch          counted from 1; 0 when no epoch was finished
     params, macs        parameters; multiply-accumulates of one forward pass of one image
@@ -137,7 +138,8 @@ class RunRecord(Value):
 
     @property
     def final(self) -> bool:
-        """Whether the run is over for good: a failed one is tried again, a diverged one is a result."""
+        """Whether the run is over for good: a failed one is tried again, a diverged one is a result, and so is a pruned
+        one as long as its study prunes."""
         return self.status != "failed"
 
     def value(self, metric: Metric) -> float | None:
@@ -224,6 +226,11 @@ class RunFolder:
         return self.path / "reused.json"
 
     @property
+    def prune_file(self) -> Path:
+        """There when the runner wants the run to end as pruned: the reason, in one line."""
+        return self.path / "prune.txt"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
 
@@ -288,7 +295,7 @@ class RunFolder:
         """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
         read off them."""
         read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file, self.reused_file)
-        for file in (self.weights_file, *read_off):
+        for file in (self.weights_file, self.prune_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:

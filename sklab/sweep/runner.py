@@ -22,7 +22,7 @@ from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
 from sklab.sweep.reuse import Reuse, take_over
-from sklab.sweep.study import StudyIndex, Todo
+from sklab.sweep.index import StudyIndex, Todo
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
