@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklab.errors import SklabError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sklab.spec.probe import Probe
     from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
+
+N = TypeVar("N", int, float)
 
 _COMPLETE, _SOME_FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
 _LARGEST_SCALE = 8.0
@@ -59,16 +61,22 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     """Run a study to its end, then write and show its table and report."""
     from sklab.machine import this_code
     from sklab.progress import show_progress
+    from sklab.sweep.policy import MAX_IDENTICAL
     from sklab.sweep.runner import run_study
+    from sklab.sweep.space import space_costs
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
     folder = _study(sweep.study, options)
+    most = _at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
+    costs = space_costs(sweep, _costs_elsewhere)
     launcher = _launcher(sweep, folder, options)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, reuse=options.reuse)
+            complete = run_study(
+                sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse, most, costs
+            )
     finally:
         launcher.stop()
     report = _show_table(folder, write=True)
@@ -79,13 +87,15 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
 
 def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) -> Launcher:
     """This machine, or the engine that `--launcher` names."""
+    from sklab.launch.watchdog import STALE_AFTER
     from sklab.sweep.check import most_devices
 
+    stale_after = 60 * _at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
         from sklab.launch.local import LocalLauncher
         from sklab.launch.slots import find_slots
 
-        return LocalLauncher(find_slots(options.slots, most_devices(sweep)))
+        return LocalLauncher(find_slots(options.slots, most_devices(sweep)), stale_after)
     from sklab.launch.slurm import SlurmLauncher
     from sklab.sweep.launcherfile import read_launcher
 
@@ -93,6 +103,23 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) ->
     told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
     print(told, file=sys.stderr)
     return launcher
+
+
+def _at_least(option: str, found: N | None, least: N, default: N) -> N:
+    """The value of a numeric option, or its default. Raises SklabError for a smaller one, or no number."""
+    value = default if found is None else found
+    if not value >= least:  # a NaN is not
+        raise SklabError(f"{option}: found {value}; allowed: {least} or more (default: {default:g})")
+    return value
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from sklab.sweep.retry import retry
+    from sklab.text import retry_text
+
+    folder = _study(options.study, options)
+    print(retry_text(retry(folder, options.cell or None, failed=options.failed), folder.path.name))
+    return _COMPLETE
 
 
 def _warn_of_budget(sweep: Sweep) -> None:
@@ -113,12 +140,14 @@ def _plan(options: argparse.Namespace) -> int:
     from sklab.launch.slots import find_slots
     from sklab.sweep.check import most_devices
     from sklab.sweep.plan import make_plan
+    from sklab.sweep.space import space_costs
     from sklab.text import differences_text, plan_text
 
     sweep = _load(options)
     folder, slots = _study(sweep.study, options), find_slots(options.slots, most_devices(sweep))
     probes = _probes(sweep, folder, slots) if options.probe else {}
-    plan = make_plan(sweep, folder, len(slots), _cost, probes, gpu=slots[0].gpu is not None)
+    costs = space_costs(sweep, lambda experiments: [_cost(experiment) for experiment in experiments])
+    plan = make_plan(sweep, folder, len(slots), _cost, probes, gpu=slots[0].gpu is not None, costs=costs)
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:
         print(differences_text(plan))
@@ -485,6 +514,12 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--follow", action="store_true", help="go on until the run's process ends")
     _add_results(logs)
     _add_study(command("dashboard", _dashboard, "show a study in optuna-dashboard, from a read-only copy"))
+    text = "set failed runs aside, so that the next start of their sweep trains them anew"
+    retry = command("retry", _retry, text)
+    _add_study(retry)
+    retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")
+    text = "the failed and the diverged runs of these cells; with --failed, only the failed ones of them"
+    retry.add_argument("--cell", nargs="+", action="extend", default=[], metavar="NAME", help=text)
     _add_study(command("table", _table, "print a study's table"))
     _add_study(command("report", _report, "rebuild a study's table files, figures and report from its records"))
     wandb = commands.add_parser("wandb", help="bring a study to Weights & Biases")
@@ -546,6 +581,10 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+    text = "end a run that makes no step for so long (default: 30; 0: never)"
+    parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
+    text = "start nothing more once so many runs ended with one and the same traceback (default: 3)"
+    parser.add_argument("--max-identical", type=int, metavar="N", help=text)
     parser.set_defaults(reuse="any code")
     from_others = parser.add_mutually_exclusive_group()
     text = "train also what another study under DIR has finished"

@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.data import AnyData
-from sklab.spec.run import RunSpec
+from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Metric, Sweep
 from sklab.spec.values import Seq, Value
 
@@ -59,6 +59,8 @@ class RunOrder(Value):
                         nothing about the run and so are no part of its spec: a later order may ask for others
     checkpoint_seconds  of training between two checkpoints, at least (0: one after every step); no part of the spec
                         either
+    accumulate_factor   into how many parts each batch of the recipe is cut because it does not fit into memory; so many
+                        times more are accumulated. The effective batch, and with it the spec and the key, stay
     """
 
     key: str
@@ -70,6 +72,14 @@ class RunOrder(Value):
     tracking: Tracking = Tracking()
     sizes: Seq[int] = ()
     checkpoint_seconds: float = Field(default=60.0, ge=0)
+    accumulate_factor: int = Field(default=1, ge=1)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment as it is to be trained."""
+        train, factor = self.spec.experiment.train, self.accumulate_factor
+        cut = {"batch_size": train.batch_size // factor, "accumulate": train.accumulate * factor}
+        return self.spec.experiment.model_copy(update={"train": train.model_copy(update=cut)})
 
 
 class Hardware(Value):
@@ -99,6 +109,7 @@ class RunRecord(Value):
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     attempt             number of the attempt that ended so, from 1
     resumed_from        optimizer steps of earlier attempts that it went on from (0: it began anew)
+    accumulate_factor   as in the order
     """
 
     key: str
@@ -129,12 +140,13 @@ class RunRecord(Value):
     first_step: str = ""
     attempt: int = Field(default=1, ge=1)
     resumed_from: int = Field(default=0, ge=0)
+    accumulate_factor: int = Field(default=1, ge=1)
 
     @classmethod
     def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
         """A record of the run that `order` asks for."""
-        shared = {name: getattr(order, name) for name in ("key", "study", "cell", "factors", "spec", "code")}
-        return cls(**shared, **fields)
+        names = ("key", "study", "cell", "factors", "spec", "code", "accumulate_factor")
+        return cls(**{name: getattr(order, name) for name in names}, **fields)
 
     @property
     def final(self) -> bool:
@@ -240,6 +252,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def heartbeat_file(self) -> Path:
+        """An empty file, touched as the steps of the attempt go by; none before the first."""
+        return self.path / "heartbeat"
+
+    @property
     def attempts(self) -> Path:
         return self.path / "attempts"
 
@@ -279,6 +296,10 @@ class RunFolder:
         self.record_file.replace(aside)
         warnings.warn(f"{self.record_file} was torn; set aside as {aside.name}", stacklevel=4)
 
+    def ask_to_prune(self, why: str) -> None:
+        """Ask the attempt under way to end as pruned; the next one does not hear of it."""
+        write_whole(self.prune_file, why)
+
     def write_order(self, order: RunOrder) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.order_file, order.model_dump_json(indent=1))
@@ -295,7 +316,7 @@ class RunFolder:
         """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
         read off them."""
         read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file, self.reused_file)
-        for file in (self.weights_file, self.prune_file, *read_off):
+        for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:

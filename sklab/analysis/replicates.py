@@ -29,7 +29,7 @@ def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
 
 
 def called(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those runs in each cell that the records call for, ended or not: of a pruned cell no further ones."""
+    """`sweep` with those runs that the records call for, ended or not; of a pruned cell no further ones."""
     found = race_of(sweep, records)
     if sweep.search and sweep.search.pruning:
         return _without_pruned(sweep, records)

@@ -21,10 +21,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it."""
+    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it; `hung` tells that
+    the launcher ended it because it made no step any more."""
 
     job: Job
     exitcode: int
+    hung: bool = False
 
 
 class Launcher(Protocol):
@@ -34,20 +36,25 @@ class Launcher(Protocol):
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
     adopt   those of `jobs` that an earlier runner submitted, and that still run or whose end nobody was told; they now
             count as submitted here. None where jobs die with their runner
+    fewer   let fewer jobs share a device's memory from now on; False where each has one to itself already
     drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` tells of each end. Where
             jobs go on without their runner, it raises KeyboardInterrupt: there is nothing to wait for
     stop    end every running job with its whole process group, and release everything; `wait` then has no more.
             Jobs of a cluster go on, to be adopted
     """
 
-    capacity: int
     kind: str
+
+    @property
+    def capacity(self) -> int: ...
 
     def submit(self, job: Job) -> None: ...
 
     def wait(self, timeout: float) -> list[Ended]: ...
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]: ...
+
+    def fewer(self) -> bool: ...
 
     def drain(self) -> None: ...
 

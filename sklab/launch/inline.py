@@ -31,6 +31,9 @@ class InlineLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their process
         return []
 
+    def fewer(self) -> bool:
+        return False
+
     def drain(self) -> None:
         """Nothing runs when anyone could ask."""
 

@@ -10,39 +10,56 @@ import contextlib
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.slots import Slot
+from sklab.launch.processes import start_time
+from sklab.launch.slots import Slot, halved
+from sklab.launch.watchdog import STALE_AFTER, Watchdog
 from sklab.launch.worker import work  # imports torch in the child only
 
 _PRELOAD = ["sklab.launch.preload"]
 
 
 class LocalLauncher:
-    """At most one run per slot at a time, each a process group of its own that dies with this process."""
+    """At most one run per slot at a time, each a process group of its own that dies with this process.
 
-    def __init__(self, slots: tuple[Slot, ...]) -> None:
-        self.capacity = len(slots)
+    One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is.
+    """
+
+    def __init__(self, slots: tuple[Slot, ...], stale_after: float = STALE_AFTER) -> None:
         self.kind = slots[0].name
-        self._free = list(slots)
-        self._running: dict[ForkServerProcess, tuple[Job, Slot]] = {}
+        self._slots = slots
+        self._watchdog = Watchdog(stale_after) if stale_after else None
+        self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
+    @property
+    def capacity(self) -> int:
+        return len(self._slots)
+
     def submit(self, job: Job) -> None:
-        slot = self._free.pop(0)
+        slot = next((Counter(self._slots) - Counter(slot for _, slot, _ in self._running.values())).elements())
         process = self._context.Process(target=work, args=(job, slot), name=f"sklab-{job.folder.name}")
         process.start()
-        self._running[process] = (job, slot)
+        self._running[process] = (job, slot, start_time(cast(int, process.pid)))
 
     def wait(self, timeout: float) -> list[Ended]:
         sentinels = {process.sentinel: process for process in self._running}
         ready = wait_for(list(sentinels), timeout)
-        return [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
+        ended = [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
+        return [*ended, *self._end_hung()]
+
+    def fewer(self) -> bool:
+        """Halve the runs at a time on each GPU, or on the CPU; what runs already goes on."""
+        before, self._slots = self._slots, halved(self._slots)
+        return len(self._slots) < len(before)
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their runner
         return []
@@ -54,18 +71,28 @@ class LocalLauncher:
 
     def stop(self) -> None:
         for process in list(self._running):
-            _end_group(process)
-            self._reap(process)
+            self._end(process)
+
+    def _end_hung(self) -> list[Ended]:
+        watched = {(job.folder, cast(int, process.pid)): process for process, (job, *_) in self._running.items()}
+        hung = self._watchdog.hung(watched) if self._watchdog else []
+        return [replace(self._end(process), hung=True) for (folder, _), process in watched.items() if folder in hung]
+
+    def _end(self, process: ForkServerProcess) -> Ended:
+        _end_group(process, self._running[process][2])
+        return self._reap(process)
 
     def _reap(self, process: ForkServerProcess) -> Ended:
         process.join()
-        _end_group(process)  # whatever the run left behind, and a run whose server died before it
-        job, slot = self._running.pop(process)
-        self._free.append(slot)
+        job, _, started = self._running.pop(process)
+        _end_group(process, started)  # whatever the run left behind, and a run whose server died before it
         return Ended(job, process.exitcode if process.exitcode is not None else 255)
 
 
-def _end_group(process: ForkServerProcess) -> None:
+def _end_group(process: ForkServerProcess, started: int | None) -> None:
+    """End the process and its group, unless its number has gone to another process, which `started` later."""
     process.kill()  # by itself first: it may be too young to have a group
+    if start_time(cast(int, process.pid)) not in (None, started):
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(cast(int, process.pid), signal.SIGKILL)

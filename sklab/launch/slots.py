@@ -21,6 +21,15 @@ class Slot:
     threads: int
 
 
+def halved(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """Half of the slots on each GPU, or on the CPU: at least one."""
+    kept: list[Slot] = []
+    for gpu in dict.fromkeys(slot.gpu for slot in slots):
+        here = [slot for slot in slots if slot.gpu == gpu]
+        kept += here[: max(1, len(here) // 2)]
+    return tuple(kept)
+
+
 def find_slots(count: int | None = None, devices: int = 1) -> tuple[Slot, ...]:
     """The slots of this machine for runs on `devices` devices each: its GPUs, so many to a slot, else the CPU cut in
     `count` shares (default: one core per device, at most 8 shares).

@@ -208,7 +208,7 @@ class StudyIndex:
                     self._enter(cell, key)
 
     def _enter(self, cell: Cell, key: str) -> None:
-        """A trial that the journal lacks, or holds open; of a search through its sampler, which gets to know its place."""
+        """A trial that the journal lacks or holds open; of a search through its sampler, which then knows its place."""
         name, values = self._name(cell, key), self._values(cell, key)
         if self.sweep.search or self._trials.is_open(name):
             self._trials.begin(name, cell)

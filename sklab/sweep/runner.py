@@ -7,24 +7,28 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
 from sklab.analysis.replicates import called
-from sklab.errors import StudyLockedError
+from sklab.errors import SklabError, StudyLockedError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import STOP_SIGNALS
 from sklab.records import Code, FailureClass, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking, now
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
-from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.index import StudyIndex, Todo
+from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
+from sklab.sweep.pruning import Pruner
+from sklab.sweep.reuse import Reuse, take_over
+from sklab.sweep.space import NO_COSTS, Costs, infeasible
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
+_DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
 
 
@@ -73,24 +77,35 @@ def run_study(
     tracking: Tracking,
     progress: Progress,
     reuse: Reuse = "any code",
+    max_identical: int = MAX_IDENTICAL,
+    costs: Costs = NO_COSTS,
 ) -> bool:
     """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
-    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over.
+    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over. Nothing more is started
+    once `max_identical` runs ended with one traceback. `costs` are those of the cells of a search that has to know them
+    (`space.space_costs`).
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
-    study, SklabError when the machine computes wrong gradients for it, OSError when results can't be written.
+    study, SklabError when the machine computes wrong gradients for it or its folder has gone, OSError when results
+    can't be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        sweep = _with_found_cells(sweep, folder)
+    with alone(folder):
+        sweep = _with_found_cells(sweep, folder, costs)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
+        pruner = Pruner(sweep, folder, costs, records) if sweep.search and sweep.search.pruning else None
+        if pruner is None:
+            records = _without_pruned(folder, records)
         records |= take_over(sweep, folder, records, code, reuse)
-        index = StudyIndex(folder.index_file, sweep, records)
+        index = StudyIndex(folder.index_file, sweep, records, costs)
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
-        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated).run()
+        tracebacks = Tracebacks(max_identical)
+        return _Runner(
+            index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks, pruner
+        ).run()
 
 
 class _Runner:
@@ -104,13 +119,17 @@ class _Runner:
         progress: Progress,
         records: dict[str, RunRecord],
         unevaluated: list[Todo],
+        tracebacks: Tracebacks,
+        pruner: Pruner | None,
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
+        self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, pruner
+        self._again: deque[RunOrder] = deque()
         self._lacking = self._draining = False
-        self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
+        self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._durations: list[float] = []
         self._written = index.sweep
@@ -126,8 +145,11 @@ class _Runner:
                     self._drain()
                 else:
                     self._fill()
+                    self._prune()
                 self._progress.look(self._state())
             self._keep_sweep()
+            if self._index.shortfall:
+                self._progress.note(self._index.shortfall, self._state())
             if asked:
                 raise KeyboardInterrupt
         return not (self._failed or self._lacking)
@@ -136,7 +158,7 @@ class _Runner:
         """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
-            self._running[self._folder.run(todo.key)] = (self._order(todo), time.monotonic())
+            self._running[self._folder.run(todo.key)] = (self._retries.start(self._order(todo)), time.monotonic())
 
     def _drain(self) -> None:
         """Once: ask what runs to end with a checkpoint."""
@@ -145,10 +167,22 @@ class _Runner:
             self._progress.note(_DRAINING.format(len(self._running)), self._state())
             self._launcher.drain()
 
+    def _prune(self) -> None:
+        """Ask the runs that look worse than others to end. A run that ends before it hears of it is complete."""
+        running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._late_keys]
+        for order, run, why in self._pruner.look(running) if self._pruner else ():
+            run.ask_to_prune(why)
+            self._progress.note(f"{order.cell}, seed {order.spec.seed}: to be pruned: {why}", self._state())
+
     def _fill(self) -> None:
-        while len(self._running) < self._launcher.capacity and (todo := self._next()):
-            self._keep_sweep()
-            self._start(todo)
+        while len(self._running) < self._launcher.capacity and not self._tracebacks.enough:
+            if self._again:
+                self._start(self._again.popleft())
+            elif todo := self._next():
+                self._keep_sweep()
+                self._start(self._order(todo))
+            else:
+                return
 
     def _next(self) -> Todo | None:
         """What is to be trained and then what only lacks an evaluation, so that estimates are made from trainings."""
@@ -173,24 +207,60 @@ class _Runner:
             sizes=sweep.sizes,
         )
 
-    def _start(self, todo: Todo) -> None:
-        order, run = self._order(todo), self._folder.run(todo.key)
+    def _start(self, order: RunOrder) -> None:
+        self._ensure_there()
+        order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
 
+    def _ensure_there(self) -> None:
+        """Never make a study's folder anew where a vanished disk was mounted."""
+        if not self._folder.lock_file.exists():
+            gone = f"{self._folder.path} has gone while the study ran"
+            raise SklabError(f"{gone}; the same command goes on once it is back")
+
     def _end(self, ended: Ended) -> None:
+        self._ensure_there()
         run = RunFolder(ended.job.folder)
         order, since = self._running.pop(run)
-        record = run.read_record() or _died(order, run, ended.exitcode)
+        record = run.read_record() or self._died(order, run, ended)
+        if not self._draining and (how := self._retries.again(order, record)):
+            self._again.append(order)
+            text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
+            self._progress.note(text, self._state())
+        else:
+            self._tell(order, run, record, since)
+
+    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord, since: float) -> None:
+        """Enter how a run ended for good."""
         if record.key not in self._late_keys:
             self._index.tell(record)
-        self._done += record.status == "complete"
-        self._failed += record.status != "complete"
+        if self._pruner:
+            self._pruner.ended(record)
+        self._done += record.status in _DONE
+        self._failed += record.status not in _DONE
         self._durations.append(time.monotonic() - since)
         if record.key not in self._late_keys:
             self._progress.ended(record, self._state())
+        self._tell_traceback(record)
         self._tell_evaluations(order, run, record)
+
+    def _tell_traceback(self, record: RunRecord) -> None:
+        if text := self._tracebacks.add(record):
+            self._progress.note(text, self._state())
+        if text and self._tracebacks.enough:
+            self._progress.note(
+                "nothing more is started: the same error would come again; mend it first", self._state()
+            )
+
+    def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
+        """The record of a run whose process ended without writing one."""
+        memory = ended.exitcode == -signal.SIGKILL and self._retries.killed_for_memory(order.key)
+        failure, reason = _cause(ended, memory=memory)
+        record = RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=run.attempt)
+        run.write_record(record)
+        return record
 
     def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         lacking = run.lacking(record, order.sizes)
@@ -206,7 +276,7 @@ class _Runner:
         return State(
             self._done,
             self._failed,
-            self._index.remaining + len(self._late),
+            self._index.remaining + len(self._late) + len(self._again),
             self._launcher.capacity,
             running,
             tuple(self._durations),
@@ -244,44 +314,57 @@ def _asked_once() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _died(order: RunOrder, run: RunFolder, exitcode: int) -> RunRecord:
-    """The record of a run whose process ended without writing one."""
-    how = f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"ended with exit code {exitcode}"
-    record = RunRecord.of(
-        order,
-        status="failed",
-        failure=_failure_class(exitcode),
-        reason=f"the process of the run was {how}" if exitcode < 0 else f"the process of the run {how}",
-        ended=now(),
-        attempt=run.attempt,
-    )
-    run.write_record(record)
-    return record
+def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
+    """Failure class and reason of a process that left no record; `memory`: the kernel killed one for memory."""
+    if ended.hung:
+        return "stale", "the run made no step any more and was ended"
+    if memory:
+        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode >= 0:
+        return "code", f"the process of the run ended with exit code {ended.exitcode}"
+    how = f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    # A run that is asked to end before its first step simply ends.
+    return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
 
 
-def _failure_class(exitcode: int) -> FailureClass:
-    """A run that is asked to end before its first step simply ends."""
-    if exitcode >= 0:
-        return "code"
-    return "preempted" if -exitcode in STOP_SIGNALS else "killed"
-
-
-def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:
-    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space."""
+def _with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
+    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space; those
+    that can't be trained stand among the invalid ones."""
     if sweep.search is None or not folder.sweep_file.exists():
         return sweep
-    known = {cell.name for cell in sweep.cells}
-    before = (cell for cell in folder.read_sweep().cells if cell.name not in known)
-    again = (searched_cell(sweep, cell.factors) for cell in before if _in_space(sweep, cell))
-    return sweep.model_copy(update={"cells": (*sweep.cells, *(cell for cell in again if isinstance(cell, Cell)))})
+    known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
+    refused = {cell.name: cell.factors for cell in before.invalid}
+    found = {**{cell.name: cell.factors for cell in before.cells}, **refused}
+    again = [
+        _judged(sweep, levels, costs)
+        for name, levels in found.items()
+        if name not in known and _in_space(sweep, levels)
+    ]
+    cells = (cell for cell in again if isinstance(cell, Cell) and cell.name not in refused)
+    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
+    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
 
 
-def _in_space(sweep: Sweep, cell: Cell) -> bool:
-    return all(cell.factors.get(name) in factor.levels for name, factor in sweep.factors.items())
+def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:
+    cell = searched_cell(sweep, levels)
+    why = infeasible(sweep, cell.name, costs)
+    return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
+
+
+def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
+    """The records of a study that does not prune: runs that were pruned when it did are trained after all."""
+    pruned = [key for key, record in records.items() if record.status == "pruned"]
+    for key in pruned:
+        folder.run(key).begin_attempt()
+    return {key: record for key, record in records.items() if key not in pruned}
+
+
+def _in_space(sweep: Sweep, levels: Mapping[str, str]) -> bool:
+    return all(levels.get(name) in factor.levels for name, factor in sweep.factors.items())
 
 
 @contextmanager
-def _alone(folder: StudyFolder) -> Iterator[None]:
+def alone(folder: StudyFolder) -> Iterator[None]:
     """Hold the study's lock; it falls with the process, however that ends."""
     with folder.lock_file.open("a") as lock:
         try:

@@ -44,7 +44,7 @@ def origin(order: RunOrder, device: torch.device) -> Origin:
     """The origin of the checkpoints that this process writes for `order`."""
     made_by = {"format": str(_FORMAT), "sklab": order.code.version, **installed(("torch", "lightning", "numpy"))}
     return Origin(
-        must={"key": order.key, "device": device.type, **made_by},
+        must={"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type, **made_by},
         may={"commit": order.code.commit, "threads": str(torch.get_num_threads())},
     )
 

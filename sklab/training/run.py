@@ -27,14 +27,16 @@ from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.processes import PreemptedError, Stop
-from sklab.records import FailureClass, Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
+from sklab.records import Hardware, RunFolder, RunOrder, RunRecord, now, write_whole
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin
+from sklab.training.failures import failure_class
 from sklab.training.group import environment, largest, strategy
-from sklab.training.keeper import Keeper
+from sklab.training.heartbeat import Heartbeat
+from sklab.training.keeper import Keeper, PrunedError
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
@@ -60,6 +62,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
         record = _train_together(order, folder, found, device)
     if record.final:
         checkpoints.clear()
+        folder.prune_file.unlink(missing_ok=True)
     return record
 
 
@@ -90,7 +93,7 @@ def _train(
     started, clock = now(), _clock(found)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
-    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share)
+    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
         network = _fit(order, folder, meter, keeper, logger, device, share)
@@ -104,7 +107,7 @@ def _train(
     record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()
-    close(logger, failed=record.status != "complete")
+    close(logger, failed=record.status not in ("complete", "pruned"))
     return record
 
 
@@ -127,7 +130,7 @@ def _fit(
     share: Share,
 ) -> nn.Module:
     """Train; the network as it was evaluated last, with its attention written down."""
-    experiment, seed = order.spec.experiment, order.spec.seed
+    experiment, seed = order.experiment, order.spec.seed
     recipe = experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":
         raise SklabError("train.precision = fp16 needs a GPU; allowed on the CPU: fp32 or bf16")
@@ -142,7 +145,8 @@ def _fit(
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    watching: list[Callback] = [meter, PulseWriter(folder.path), keeper] if share.rank == 0 else [keeper]
+    told: list[Callback] = [meter, PulseWriter(folder.path), Heartbeat(folder.heartbeat_file), keeper]
+    watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
     trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
@@ -214,6 +218,8 @@ def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
     Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
     of any other reason.
     """
+    if isinstance(error, PrunedError):
+        return {"status": "pruned", "reason": str(error)}
     if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
         reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
         return {
@@ -224,17 +230,7 @@ def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()
-    return {"status": status, "failure": _failure_class(error), "reason": reason, "traceback": shown}
-
-
-def _failure_class(error: Exception) -> FailureClass:
-    if isinstance(error, DivergedError):
-        return "diverged"
-    if isinstance(error, LostProcessError) and error.killed:
-        return "killed"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "oom"
-    return "data" if isinstance(error, SklabError) else "code"
+    return {"status": status, "failure": failure_class(error), "reason": reason, "traceback": shown}
 
 
 def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:

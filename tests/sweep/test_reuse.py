@@ -66,6 +66,9 @@ class Trained:
     def adopt(self, jobs):
         return []
 
+    def fewer(self):
+        return False
+
     def drain(self): ...
 
     def stop(self):

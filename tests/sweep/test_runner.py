@@ -74,6 +74,9 @@ class FakeLauncher:
         self._running = [job for job in jobs if job.folder.name in self.left_running]
         return list(self._running)
 
+    def fewer(self) -> bool:
+        return False
+
     def drain(self) -> None:
         self.drained += 1
 

@@ -7,8 +7,8 @@ import pytest
 
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
-from sklab.sweep.load import load_sweep
 from sklab.sweep.index import StudyIndex, Todo
+from sklab.sweep.load import load_sweep
 
 GRID = """\
 experiment: toy.yaml

@@ -1,0 +1,73 @@
+"""Tells which runs hang: no step for a long time, though they could have made one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sklab.launch.processes import state
+from sklab.records import RunFolder
+
+STALE_AFTER = 1800.0  # seconds without a step
+_STEPS = 20  # a run with slow steps gets this many times its own longest one
+_OUTSIDE = 8  # times as long before the first step and after the record: data are prepared, weights evaluated
+_LOOK = 10.0  # seconds that one look counts at most: in what goes beyond we did not run, so perhaps nobody did
+
+
+@dataclass
+class _Silence:
+    """`seconds` since the file changed last from `beat`, its time, and the `longest` there were before."""
+
+    beat: int | None = None
+    seconds: float = 0.0
+    longest: float = 0.0
+
+
+class Watchdog:
+    """Adds up how long each run gave no sign of life, look by look; to be asked about once a second.
+
+    Only time in which both we and the run could work counts: not what a suspended machine slept, nor what the run waits
+    for a disk or was stopped by somebody. The clock is monotonic and the heartbeat is only compared with itself, so
+    a clock that is set changes nothing.
+    """
+
+    def __init__(
+        self,
+        stale_after: float,
+        clock: Callable[[], float] = time.monotonic,
+        state: Callable[[int], str] = state,
+    ) -> None:
+        self._stale_after, self._clock, self._state = stale_after, clock, state
+        self._last = clock()
+        self._runs: dict[tuple[Path, int], _Silence] = {}
+
+    def hung(self, running: Iterable[tuple[Path, int]]) -> list[Path]:
+        """Those of the running runs, each a folder and a process id, that hang."""
+        moment = self._clock()
+        passed, self._last = min(moment - self._last, _LOOK), moment
+        self._runs = {run: self._look(run, passed) for run in running}
+        return [folder for (folder, _), silence in self._runs.items() if silence.seconds > self._limit(folder, silence)]
+
+    def _look(self, run: tuple[Path, int], passed: float) -> _Silence:
+        folder, pid = run
+        silence, beat = self._runs.get(run, _Silence()), _beat(folder)
+        if beat != silence.beat:
+            longest = max(silence.longest, silence.seconds) if silence.beat is not None else 0.0
+            return _Silence(beat, longest=longest)
+        if run in self._runs and self._state(pid) not in ("D", "T"):
+            silence.seconds += passed
+        return silence
+
+    def _limit(self, folder: Path, silence: _Silence) -> float:
+        if silence.beat is None or RunFolder(folder).record_file.exists():
+            return _OUTSIDE * self._stale_after
+        return max(self._stale_after, _STEPS * silence.longest)
+
+
+def _beat(folder: Path) -> int | None:
+    try:
+        return RunFolder(folder).heartbeat_file.stat().st_mtime_ns
+    except OSError:
+        return None

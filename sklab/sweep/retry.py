@@ -1,0 +1,38 @@
+"""Sets the records of runs that went wrong aside, so that the next start of their sweep trains them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sklab.errors import SklabError, did_you_mean
+from sklab.records import RunRecord, StudyFolder
+from sklab.spec.sweep import Sweep
+from sklab.sweep.runner import alone
+
+
+def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:
+    """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
+
+    With `cells`, only theirs, and the diverged ones as well unless `failed`. Complete runs stay as they are, whatever
+    is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not have.
+    """
+    sweep = folder.read_sweep()
+    known = {cell.name: cell for cell in sweep.cells}
+    for name in cells or ():
+        _ensure_known(name, sweep)
+    chosen = [cell for cell in sweep.cells if cells is None or cell.name in cells]
+    wanted = {"failed"} if failed or cells is None else {"failed", "diverged"}
+    with alone(folder):
+        records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
+        found = [record for record in records.values() if record.status in wanted]
+        for record in found:
+            folder.run(record.key).begin_attempt()
+    return found
+
+
+def _ensure_known(name: str, sweep: Sweep) -> None:
+    names = [cell.name for cell in sweep.cells]
+    if name not in names:
+        near = did_you_mean(name, names)
+        hint = f" - did you mean {near!r}?" if near else ""
+        raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")

@@ -1,0 +1,209 @@
+"""The watchdog with clocks of the test's own, and a run that really hangs."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from sklab.launch import local, processes
+from sklab.launch.base import Job
+from sklab.launch.local import LocalLauncher
+from sklab.launch.slots import Slot, halved
+from sklab.launch.watchdog import Watchdog
+from sklab.records import RunFolder
+from sklab.training.heartbeat import Heartbeat
+
+MINUTE = 60.0
+PID = 7
+
+
+class Scene:
+    """One run, a monotonic clock, and looks at it."""
+
+    def __init__(self, folder: Path, stale_after: float = 30 * MINUTE) -> None:
+        self.run, self.moment, self.state, self.beats = RunFolder(folder), 1000.0, "S", 0
+        self.watchdog = Watchdog(stale_after, lambda: self.moment, lambda _: self.state)
+        self.look()
+
+    def look(self) -> bool:
+        return self.watchdog.hung([(self.run.path, PID)]) == [self.run.path]
+
+    def beat(self, mtime: float | None = None) -> None:
+        self.beats += 1
+        self.run.heartbeat_file.touch()
+        stamp = self.beats if mtime is None else mtime
+        os.utime(self.run.heartbeat_file, (stamp, stamp))
+
+    def passes(self, seconds: float, step: float = 5.0) -> bool:
+        """Whether the run is found hanging while so much time passes, with a look every `step` seconds."""
+        found = False
+        for _ in range(round(seconds / step)):
+            self.moment += step
+            found = self.look() or found
+        return found
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    scene = Scene(tmp_path)
+    scene.beat()
+    scene.look()
+    return scene
+
+
+def test_no_step_for_half_an_hour_is_a_run_that_hangs(scene):
+    assert not scene.passes(30 * MINUTE)
+    assert scene.passes(MINUTE)
+
+
+def test_steps_keep_a_run_alive(scene):
+    for _ in range(10):
+        assert not scene.passes(29 * MINUTE)
+        scene.beat()
+
+
+def test_a_run_with_slow_steps_gets_twenty_of_them(scene):
+    scene.passes(20 * MINUTE)
+    scene.beat()
+    assert not scene.passes(399 * MINUTE)
+    assert scene.passes(3 * MINUTE)
+
+
+def test_before_the_first_step_data_may_take_long(tmp_path):
+    scene = Scene(tmp_path)
+    assert not scene.passes(239 * MINUTE)
+    assert scene.passes(2 * MINUTE)
+
+
+def test_a_run_with_its_record_may_be_evaluated_for_long(scene):
+    scene.run.record_file.touch()
+    assert not scene.passes(200 * MINUTE)
+
+
+def test_a_suspended_machine_kills_nobody(scene):
+    scene.moment += 72 * 60 * MINUTE
+    assert not scene.look()
+    assert not scene.passes(29 * MINUTE)
+
+
+@pytest.mark.parametrize("state", ["D", "T"])
+def test_time_spent_waiting_for_a_disk_or_stopped_does_not_count(scene, state):
+    scene.state = state
+    assert not scene.passes(600 * MINUTE)
+    scene.state = "R"
+    assert not scene.passes(29 * MINUTE)
+    assert scene.passes(2 * MINUTE)
+
+
+def test_clocks_that_jump_change_nothing(scene):
+    chance = random.Random(3)
+    for _ in range(50):
+        scene.beat(mtime=chance.uniform(0, 4e9))
+        assert not scene.passes(29 * MINUTE)
+
+
+def test_another_attempt_in_the_same_folder_starts_at_nothing(scene):
+    scene.passes(29 * MINUTE)
+    assert scene.watchdog.hung([(scene.run.path, PID + 1)]) == []
+    scene.moment += 5 * MINUTE
+    assert scene.watchdog.hung([(scene.run.path, PID + 1)]) == []
+
+
+def test_heartbeats_come_at_most_once_a_second_and_fail_silently(tmp_path):
+    moment = 0.0
+    file = tmp_path / "heartbeat"
+    heart = Heartbeat(file, lambda: moment)
+    heart.on_train_batch_end()
+    assert file.exists()
+    file.unlink()
+    heart.on_train_batch_end()
+    assert not file.exists()
+    moment = 1.0
+    heart.on_validation_batch_end()
+    assert file.exists()
+    Heartbeat(tmp_path / "gone" / "heartbeat", lambda: 0.0).on_train_batch_end()
+
+
+def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
+    order = toy_order(train={"epochs": 100_000})
+    run = RunFolder(tmp_path / order.key)
+    run.write_order(order)
+    launcher = LocalLauncher((Slot(None, "cpu", 1),))
+    launcher.submit(Job("train", run.path))
+    [pid] = [process.pid for process in launcher._running]
+    deadline = time.monotonic() + 60
+    while not run.heartbeat_file.exists():
+        assert time.monotonic() < deadline
+        assert launcher.wait(0.01) == [], "it makes steps"
+    launcher._watchdog = Watchdog(1e-9, state=lambda _: "S")  # the second between two heartbeats is too long for it
+    ended = []
+    while not ended:
+        assert time.monotonic() < deadline
+        ended = launcher.wait(0.01)
+    launcher.stop()
+    assert [(each.job.folder, each.hung, each.exitcode) for each in ended] == [(run.path, True, -9)]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+
+
+def test_a_number_that_went_to_another_process_is_left_alone(monkeypatch):
+    class Ended:
+        pid = 4242
+
+        def kill(self) -> None:
+            pass
+
+    killed = []
+    monkeypatch.setattr(local.os, "killpg", lambda *given: killed.append(given))
+    monkeypatch.setattr(local, "start_time", lambda _: 200)
+    local._end_group(Ended(), 100)
+    assert killed == []
+    monkeypatch.setattr(local, "start_time", lambda _: 100)
+    local._end_group(Ended(), 100)
+    monkeypatch.setattr(local, "start_time", lambda _: None)
+    local._end_group(Ended(), 100)
+    assert len(killed) == 2, "the process itself, and a group whose first process has gone"
+
+
+def test_processes_are_told_by_their_start(tmp_path):
+    assert processes.start_time(os.getpid()) == processes.start_time(os.getpid()) is not None
+    assert processes.state(os.getpid()) == "R"
+    assert (processes.start_time(2**30), processes.state(2**30)) == (None, "")
+
+
+def test_kills_for_memory_are_counted_in_the_control_group_or_else_on_the_machine(tmp_path, monkeypatch):
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (groups / "mine").mkdir(parents=True)
+    monkeypatch.setattr(processes, "_PROC", proc)
+    monkeypatch.setattr(processes, "_CGROUPS", groups)
+    assert processes.oom_kills() == 0
+    (proc / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
+    (proc / "self/cgroup").write_text("0::/mine\n")
+    assert processes.oom_kills() == 3
+    (groups / "mine/memory.events").write_text("low 0\noom 9\noom_kill 2\noom_group_kill 0\n")
+    assert processes.oom_kills() == 2
+
+
+def test_half_of_the_slots_of_each_device_are_kept():
+    cpu, gpus = Slot(None, "cpu", 1), [Slot(index, "H200", 4) for index in "01"]
+    assert halved((cpu,) * 5) == (cpu, cpu)
+    assert halved((cpu,)) == (cpu,)
+    assert halved((*gpus, *gpus, *gpus)) == tuple(gpus)
+
+
+def test_fewer_slots_hold_while_the_runs_of_before_go_on(tmp_path, toy_order):
+    launcher = LocalLauncher((Slot(None, "cpu", 1),) * 2)
+    for seed in range(2):
+        order = toy_order(seed=seed, train={"epochs": 100_000})
+        RunFolder(tmp_path / order.key).write_order(order)
+        launcher.submit(Job("train", tmp_path / order.key))
+    assert launcher.fewer()
+    assert (launcher.capacity, len(launcher._running)) == (1, 2)
+    assert not launcher.fewer()
+    launcher.stop()
+    assert launcher._running == {}
