@@ -19,7 +19,7 @@ from sklab.sweep.design import searched_cell
 from sklab.sweep.space import NO_COSTS, Costs, infeasible
 from sklab.sweep.study import Choice, Trials
 
-_MOST_REPEATS = 50  # proposals in a row that come to nothing before the rest of the space is gone through
+_MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through
 
 
 @dataclass(frozen=True)

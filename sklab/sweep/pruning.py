@@ -51,7 +51,7 @@ def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     values = [one.at(epoch) for one in peers if one.complete and len(one.values) >= epoch]
     if epoch < rule.start or len(values) < rule.peers or run.at(epoch) <= median(values):
         return ""
-    return f"at epoch {epoch} {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
+    return f"at epoch {epoch}: {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
 
 
 def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
@@ -63,7 +63,7 @@ def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     if not kept or run.at(epoch) <= values[kept - 1]:
         return ""
     came = f"the best {kept} of the {len(values) + 1} runs that came so far"
-    return f"at epoch {epoch} {run.at(epoch):.4g}, not among {came}"
+    return f"at epoch {epoch}: {run.at(epoch):.4g}, not among {came}"
 
 
 def _rung(rule: Pruning, epochs: int) -> int:
@@ -102,7 +102,7 @@ class Pruner:
         curves = {order.key: self._curve(order, run, complete=False) for order, run in running}
         everyone = [*self._ended.values(), *curves.values()]
         for order, run in running:
-            if order.cell != self._baseline and not run.prune_file.exists():
+            if order.cell != self._baseline and _can_hear(run):
                 why = self._why(order, curves[order.key], everyone)
                 if why:
                     self._pruned.add(order.cell)
@@ -118,6 +118,11 @@ class Pruner:
     def _curve(self, run: RunOrder | RunRecord, folder: RunFolder, *, complete: bool) -> Curve:
         cost = float(getattr(self._costs[run.cell], self._against)) if self._against else 0.0
         return Curve(run.cell, run.spec.seed, read_values(folder, self._metric), cost, complete)
+
+
+def _can_hear(run: RunFolder) -> bool:
+    """Whether the run trains, has not been asked to end and has not ended."""
+    return run.metrics_file.exists() and not run.prune_file.exists() and not run.record_file.exists()
 
 
 def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
