@@ -14,7 +14,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-test-slow: .venv/installed-peers slurm  ## fault storms and other long suites
+test-slow: .venv/installed-peers .venv/installed-engines slurm  ## fault storms and other long suites
 	$(BIN)/pytest -m slow
 
 .venv/installed: pyproject.toml constraints.txt
@@ -37,6 +37,11 @@ slurm:
 	@command -v slurmctld >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	slurm-wlm munge; } >/dev/null 2>&1 || echo "no Slurm: its tests will be skipped"
+
+# Ray and those of its dependencies that nothing else brings, out of the way of all tests but its own.
+.venv/installed-engines: .venv/installed-dev
+	$(PIP) --no-deps --upgrade --target .venv/engines ray msgpack jsonschema jsonschema-specifications referencing rpds-py
+	touch $@
 
 clean:
 	rm -rf .venv

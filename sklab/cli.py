@@ -96,10 +96,15 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) ->
         from sklab.launch.slots import find_slots
 
         return LocalLauncher(find_slots(options.slots, most_devices(sweep)), stale_after)
+    from sklab.launch.ray import RayLauncher
     from sklab.launch.slurm import SlurmLauncher
+    from sklab.spec.ray import RaySpec
     from sklab.sweep.launcherfile import read_launcher
 
-    launcher = SlurmLauncher(read_launcher(options.launcher), folder.path, sweep.study, most_devices(sweep))
+    spec = read_launcher(options.launcher)
+    if isinstance(spec, RaySpec):
+        return RayLauncher(spec, most_devices(sweep))
+    launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep))
     told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
     print(told, file=sys.stderr)
     return launcher

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,24 @@ PEERS = Path(sys.prefix) / "peers"
 SHIM = Path(__file__).parent / "shim"
 
 
-def add_peers() -> None:
-    """Make timm and torchvision importable in this process, or skip where they are not installed."""
+@contextmanager
+def peers() -> Iterator[None]:
+    """timm and torchvision are importable in this process meanwhile; skips where they are not installed.
+
+    Not afterwards: a process that is then started with our path would find torchvision without the shim.
+    """
     _ask()
-    if str(PEERS) not in sys.path:
-        sys.path.append(str(PEERS))
-        runpy.run_path(str(SHIM / "sitecustomize.py"))
+    _shim()
+    sys.path.append(str(PEERS))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(PEERS))
+
+
+@functools.cache
+def _shim() -> None:
+    runpy.run_path(str(SHIM / "sitecustomize.py"))
 
 
 def with_peers() -> dict[str, str]:

@@ -24,8 +24,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every `sklab` line of the README, without its comment."""
-    lines = "\n".join(blocks("sh")).splitlines()
+    """Every `sklab` command of the README, without its comment."""
+    lines = [line.strip() for line in re.split("\n|&&", "\n".join(blocks("sh")))]
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("sklab ")]
 
 
@@ -70,7 +70,12 @@ def test_every_command_runs_as_written(tmp_path, monkeypatch, capsys):
 
 
 def _quick(command: list[str]) -> list[str]:
-    """The command with less to train; what it says is not changed."""
+    """The command with less to train; what it says is not changed. A toy run is short already, and the sweep over scale
+    sets epochs itself."""
+    if "--toy" in command:
+        return [*command, "--no-wandb"]
+    if "sweeps/scale.yaml" in command:
+        return [*command, "--no-wandb", *SMALL]
     added = {"sweep": QUICK + SMALL, "train": [*QUICK, "--set", "data.image_size=64", "--set", "train.batch_size=4"]}
     return command + added.get(command[0], [])
 

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from peers import add_peers
+from peers import peers
 from torch import nn
 
 from sklab.models.sk import SKConv2d
@@ -27,7 +27,7 @@ def test_the_example_on_the_page_does_what_the_page_says():
 
 @pytest.mark.slow
 def test_the_example_with_timm_runs():
-    add_peers()
     names = {}
-    exec(TIMM, names)
+    with peers():
+        exec(TIMM, names)
     assert any(isinstance(part, SKConv2d) for part in names["selective"].modules())

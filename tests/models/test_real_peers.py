@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peers import add_peers
+from peers import peers
 
 from sklab.errors import SklabError
 from sklab.models.convert import to_sk
@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_peers")]
 
 @pytest.fixture(scope="module")
 def _peers():
-    add_peers()
+    with peers():
+        yield
 
 
 REAL = [

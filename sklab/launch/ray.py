@@ -1,0 +1,129 @@
+"""Runs on the nodes of a Ray cluster, for machines without Slurm; this process is the cluster's driver.
+
+A run whose node is lost is done again on another. Runs die with their runner: Ray ends what a driver that is gone left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import sklab
+from sklab.errors import SklabError
+from sklab.launch.base import Ended, Job
+from sklab.launch.ray_task import leave_mark, read_files, run_on_node, write_files
+from sklab.launch.worker import begin
+from sklab.records import RunFolder
+from sklab.spec.ray import RaySpec
+
+_MOST_LOST_NODES = 20  # times a run may lose its node before it counts as failed
+_PATIENCE = 10.0  # seconds that the nodes have to end the runs when the launcher stops
+
+
+class RayLauncher:
+    """At most `parallel` jobs at a time, each a Ray task; the nodes get this very sklab from here.
+
+    Where a node does not see the job's folder, the folder's files travel with the task and back when it has ended.
+    """
+
+    def __init__(self, spec: RaySpec, devices: int = 1) -> None:
+        _ensure_enough(spec, devices)
+        self.capacity = spec.parallel
+        self.kind = f"ray {spec.address} gpus={spec.gpus:g}"
+        self._spec = spec
+        self._ray = _ray(spec)
+        _connect(self._ray, spec)
+        options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "max_retries": _MOST_LOST_NODES}
+        self._task = self._ray.remote(**options)(run_on_node)
+        self._running: dict[Any, tuple[Job, frozenset[str]]] = {}
+
+    def submit(self, job: Job) -> None:
+        mark, there = uuid.uuid4().hex, Job(job.task, job.folder.absolute())
+        leave_mark(job.folder, mark)
+        files = read_files(job.folder)
+        sent = self._task.remote(there, mark, self._ray.put(files), self._spec.gpus, self._spec.cpus)
+        self._running[sent] = job, frozenset(files)
+
+    def wait(self, timeout: float) -> list[Ended]:
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), timeout=timeout)
+        return [self._end(task) for task in ready]
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their driver
+        return []
+
+    def fewer(self) -> bool:
+        return False
+
+    def drain(self) -> None:
+        """Ask every running job to end soon; one that has not begun is dropped."""
+        for task in self._running:
+            self._ray.cancel(task)
+
+    def stop(self) -> None:
+        for task in self._running:
+            self._ray.cancel(task, force=True)
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
+        self._running = {}
+        self._ray.shutdown()
+
+    def _end(self, task: Any) -> Ended:
+        job, sent = self._running.pop(task)
+        try:
+            exitcode, files = self._ray.get(task)
+        except self._ray.exceptions.RayError as error:
+            return self._lost(job, error)
+        if files is not None:
+            write_files(job.folder, files, sent - files.keys())
+        return Ended(job, exitcode)
+
+    def _lost(self, job: Job, error: Exception) -> Ended:
+        """The end of a job that told none itself; what its folder holds is of an earlier attempt."""
+        if begin(job):
+            with RunFolder(job.folder).log_file.open("a", encoding="utf-8") as log:
+                log.write(f"{error}\n")
+        known = self._ray.exceptions
+        if isinstance(error, known.TaskCancelledError):
+            return Ended(job, -signal.SIGTERM)
+        return Ended(job, 1 if isinstance(error, (known.RayTaskError, known.RuntimeEnvSetupError)) else -signal.SIGKILL)
+
+
+def _ray(spec: RaySpec) -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if spec.address == "local":  # what is for this machine listens on this machine only
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise SklabError("--launcher with Ray needs ray; install it: pip install 'sklab[ray]'") from error
+    module: ModuleType = ray
+    return module
+
+
+def _connect(ray: ModuleType, spec: RaySpec) -> None:
+    """Join the cluster. Raises SklabError when there is none, or no node of it is large enough for a run."""
+    shipped = {"py_modules": [str(Path(sklab.__file__).parent)]}
+    try:
+        ray.init(address=spec.address, runtime_env=shipped, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError) as error:
+        remedy = "start one: ray start --head, and on every other machine ray start --address=..."
+        raise SklabError(f"address: found {spec.address}; no Ray cluster is there ({error}); {remedy}") from error
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= spec.cpus and node.get("GPU", 0) >= spec.gpus for node in nodes):
+        found = ", ".join(f"{node.get('CPU', 0):g} cpus and {node.get('GPU', 0):g} gpus" for node in nodes)
+        ray.shutdown()
+        raise SklabError(f"cpus {spec.cpus}, gpus {spec.gpus:g}: no node of the cluster has as many; found: {found}")
+
+
+def _ensure_enough(spec: RaySpec, devices: int) -> None:
+    """Raise SklabError when a run of the study needs more than it is to be given."""
+    given, name = (max(spec.gpus, 1), "gpus") if spec.gpus else (spec.cpus, "cpus")
+    if devices > given:
+        raise SklabError(f"{name}: found {given:g}; a run of this study trains on {devices} devices (train.devices)")

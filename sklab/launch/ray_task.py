@@ -1,0 +1,115 @@
+"""What a Ray task does on its node: the run in a process of its own, in the runner's folder or in a copy of it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+from sklab.errors import SklabError
+from sklab.launch.base import Job
+from sklab.launch.slots import Slot
+from sklab.launch.worker import work  # imports torch in the child only
+from sklab.machine import cpu_name, find_gpus
+from sklab.records import write_whole
+
+Files = dict[str, bytes]  # what lies in a folder, by the path within it
+
+_MARK = ".ray"
+_LAST = "record.json"  # with it a run is over
+_PRELOAD = ["__main__", "sklab.launch.preload"]  # the first is Ray's own, which every fork would import anew
+_LOOK_EVERY = 0.5  # seconds between two moments at which Ray can interrupt the task
+
+
+def run_on_node(job: Job, mark: str, files: Files, gpus: float, cpus: int) -> tuple[int, Files | None]:
+    """Do `job`: the exit code of its process and, where the node does not see the runner's folder, the files it left.
+
+    mark   what the runner wrote into the folder: whoever reads it there sees the same folder
+    files  the folder's content, for a node that does not
+    """
+    slot = _own_slot(gpus, cpus)
+    if _sees(job.folder, mark):
+        return _run(job, slot), None
+    with TemporaryDirectory(prefix="sklab-") as place:
+        folder = Path(place) / job.folder.name
+        write_files(folder, files)
+        return _run(Job(job.task, folder), slot), read_files(folder)
+
+
+def leave_mark(folder: Path, mark: str) -> None:
+    """Write `mark` where a node that shares the disk finds it."""
+    write_whole(folder / _MARK, mark)
+
+
+def read_files(folder: Path) -> Files:
+    """What lies in `folder` but locks, marks and half-written files, whose names begin with a dot."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in _files(folder)}
+
+
+def write_files(folder: Path, files: Files, gone: Iterable[str] = ()) -> None:
+    """Bring `files` into `folder`, each whole, the record last; those called `gone` go first."""
+    for name in gone:
+        (folder / name).unlink(missing_ok=True)
+    for name in sorted(files, key=lambda name: name == _LAST):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_bytes() != files[name]:
+            write_whole(file, files[name])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("[!.]*") if file.is_file() and not file.is_symlink())
+
+
+def _sees(folder: Path, mark: str) -> bool:
+    try:
+        return (folder / _MARK).read_text(encoding="utf-8") == mark
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _own_slot(gpus: float, cpus: int) -> Slot:
+    """What Ray gave this task. Raises SklabError when it should be GPUs and there are none."""
+    if not gpus:
+        return Slot(None, cpu_name(), cpus)
+    found = find_gpus()  # those that Ray left visible
+    if not found:
+        raise SklabError("this run was to have GPUs and nvidia-smi shows none on its node")
+    return Slot(",".join(index for index, _ in found), found[0][1], cpus)
+
+
+def _run(job: Job, slot: Slot) -> int:
+    """Do `job` in a process that ends with this one; asked by Ray to end, ask the process and wait for it.
+
+    It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    process = context.Process(target=work, args=(job, slot))
+    process.start()
+    try:
+        _join(process)
+    except KeyboardInterrupt:
+        process.terminate()
+        _join(process)
+    finally:
+        _end_group(process)
+    return cast(int, process.exitcode)
+
+
+def _join(process: ForkServerProcess) -> None:
+    while process.is_alive():
+        process.join(_LOOK_EVERY)
+
+
+def _end_group(process: ForkServerProcess) -> None:
+    process.kill()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(cast(int, process.pid), signal.SIGKILL)
+    process.join()

@@ -1,0 +1,32 @@
+"""How runs are handed to Ray, as a file says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from sklab.spec.values import Value
+
+
+def _whole_above_one(gpus: float) -> float:
+    if gpus > 1 and not gpus.is_integer():
+        raise ValueError("a run takes a part of one GPU, as in 0.25, or whole ones")
+    return gpus
+
+
+class RaySpec(Value):
+    """What every run asks of the cluster.
+
+    address   `host:port` of the cluster's head; `auto` for the cluster that this machine belongs to; `local` starts one
+              of this machine alone, which ends with the runner
+    parallel  runs of the study at a time
+    gpus      of one run; 0.25 lets four runs share a GPU, whose memory they have to share by themselves
+    cpus      of one run
+    """
+
+    launcher: Literal["ray"]
+    address: str = Field(default="local", min_length=1)
+    parallel: int = Field(ge=1)
+    gpus: Annotated[float, AfterValidator(_whole_above_one)] = Field(default=0.0, ge=0)
+    cpus: int = Field(default=1, ge=1)

@@ -1,0 +1,177 @@
+"""Ray on a real cluster of several nodes, all on this machine and its loopback device."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_launchers
+from test_launchers import LONG, Made, collect, made  # noqa: F401 - a fixture
+
+from sklab.errors import SklabError
+from sklab.launch.base import Ended, Job
+from sklab.launch.ray import RayLauncher
+from sklab.machine import find_gpus
+from sklab.spec.ray import RaySpec
+
+ENGINES = Path(sys.prefix) / "engines"  # where `make test-slow` puts Ray
+NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100_000_000}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's own processes and sockets
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that takes no runs, and one node that does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        if ENGINES.is_dir():
+            patch.syspath_prepend(str(ENGINES))
+            patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ENGINES), os.environ.get("PYTHONPATH", "")])))
+        utils = pytest.importorskip("ray.cluster_utils", reason="`make test-slow` installs Ray")
+        cluster = utils.Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
+        try:
+            cluster.add_node(**NODE, num_cpus=2)
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture
+def launcher(cluster: Any) -> Iterator[RayLauncher]:
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2))
+    yield launcher
+    launcher.stop()
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node finds the runner's mark, as if it had another disk."""
+    monkeypatch.setattr("sklab.launch.ray.leave_mark", lambda folder, mark: None)
+
+
+class TestRay(test_launchers.TestEveryLauncher):
+    """The contract of every launcher, over Ray."""
+
+
+@pytest.mark.usefixtures("apart")
+def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run = made()
+    launcher.submit(Job("train", run.path))
+    assert collect(launcher, 1)[0].exitcode == 0
+    record = run.read_record()
+    assert record is not None
+    assert record.status == "complete"
+    assert all(file.exists() for file in (run.weights_file, run.metrics_file, run.log_file))
+
+
+@pytest.mark.usefixtures("apart")
+def test_without_a_shared_disk_kept_weights_travel_to_be_evaluated(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run = made()
+    launcher.submit(Job("train", run.path))
+    collect(launcher, 1)
+    kept = {file: file.read_bytes() for file in (run.record_file, run.weights_file, run.metrics_file)}
+    run.write_order(run.read_order().model_copy(update={"sizes": (32,)}))
+    launcher.submit(Job("train", run.path))
+    collect(launcher, 1)
+    assert run.read_evaluation(32) is not None
+    assert {file: file.read_bytes() for file in kept} == kept
+
+
+@pytest.mark.usefixtures("apart")
+def test_without_a_shared_disk_a_failed_attempt_is_kept(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run = made(train={"batch_size": 5000})
+    for _ in range(2):
+        launcher.submit(Job("train", run.path))
+        collect(launcher, 1)
+    record = run.read_record()
+    assert record is not None
+    assert record.attempt == 2
+    assert (run.attempts / "001/record.json").exists()
+
+
+def test_a_killed_run_is_told_with_its_signal(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run = made(train=LONG)
+    launcher.submit(Job("train", run.path))
+    _until(run.metrics_file.exists)
+    os.kill(_worker_in(run.path), signal.SIGKILL)
+    assert collect(launcher, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
+    assert run.read_record() is None
+
+
+def test_a_drained_run_ends_soon_and_one_that_waits_is_dropped(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run, waits = made(train=LONG), made(seed=1)
+    launcher.submit(Job("train", run.path))
+    _until(run.metrics_file.exists)
+    launcher._task = launcher._task.options(num_cpus=1000)
+    launcher.submit(Job("train", waits.path))
+    launcher.drain()
+    ended = {each.job.folder: each.exitcode for each in collect(launcher, 2)}
+    record = run.read_record()
+    assert ended[waits.path] == -signal.SIGTERM
+    assert run.path in ended
+    assert record is None or record.failure == "preempted"
+
+
+def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:  # noqa: F811
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    run = made(train=LONG)
+    launcher.submit(Job("train", run.path))
+    _until(run.metrics_file.exists)
+    worker = _worker_in(run.path)
+    launcher.stop()
+    _until(lambda: not Path(f"/proc/{worker}").exists())
+    assert run.read_record() is None
+
+
+@pytest.mark.skipif(bool(find_gpus()), reason="the node would have GPUs")
+def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, made: Made) -> None:  # noqa: F811
+    node = cluster.add_node(**NODE, num_cpus=1, num_gpus=1)  # says so, but nvidia-smi knows of none
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2, gpus=0.5))
+    run = made()
+    launcher.submit(Job("train", run.path))
+    assert collect(launcher, 1)[0].exitcode == 1
+    launcher.stop()
+    cluster.remove_node(node, allow_graceful=True)
+    assert "nvidia-smi shows none" in run.log_file.read_text()
+
+
+def test_a_run_that_no_node_can_hold_is_refused(cluster: Any) -> None:
+    with pytest.raises(SklabError, match=r"cpus 64, gpus 0: no node of the cluster has as many; found: .*2 cpus"):
+        RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1, cpus=64))
+
+
+def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+    run = made(train={"epochs": 150})
+    launcher.submit(Job("train", run.path))
+    _until(run.metrics_file.exists)
+    worker, [_, lost] = _worker_in(run.path), cluster.list_all_nodes()
+    cluster.add_node(**NODE, num_cpus=2)
+    cluster.remove_node(lost, allow_graceful=False)
+    assert launcher.wait(240.0) == [Ended(Job("train", run.path), 0)]  # Ray takes its time to miss a node
+    record = run.read_record()
+    assert record is not None
+    assert (record.status, record.epochs, record.attempt) == ("complete", 150, 2)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def _worker_in(folder: Path) -> int:
+    """The process that holds the lock of a run's folder."""
+    inode = str((folder / ".lock").stat().st_ino)
+    locks = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return next(int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].endswith(f":{inode}"))
+
+
+_until: Callable[[Callable[[], bool]], None] = test_launchers._until
