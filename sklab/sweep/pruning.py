@@ -48,8 +48,10 @@ def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
 def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     """Golovin et al., Google Vizier, KDD 2017, section 3.2.2, with the value at the epoch instead of a mean so far."""
     epoch = len(run.values)
+    if epoch < rule.start:
+        return ""
     values = [one.at(epoch) for one in peers if one.complete and len(one.values) >= epoch]
-    if epoch < rule.start or len(values) < rule.peers or run.at(epoch) <= median(values):
+    if len(values) < rule.peers or run.at(epoch) <= median(values):
         return ""
     return f"at epoch {epoch}: {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
 

@@ -119,12 +119,14 @@ class TestEverySampler:
         assert len(sweep.cells) == 7
         assert before < set(records)
 
-    def test_takes_every_cell_when_asked_for_more_than_there_are(self, toy_files, ended, sampler, objectives):
-        search_all = f"sampler: {sampler}, objectives: {objectives}, {LIMITED}".replace("trials: 6", "trials: 100")
-        sweep = sweep_of(toy_files, search_all)
-        found = search(toy_files, sweep, ended, {})
-        feasible = {cell.name for cell in searchable(sweep) if weight(cell.factors) <= 1000}
-        assert {cell.name for cell in found.cells} == feasible
+
+@pytest.mark.parametrize(("sampler", "objectives"), [("qmc", ONE), ("nsga2", TWO)])
+def test_every_cell_is_found_when_more_are_asked_for_than_there_are(toy_files, ended, sampler, objectives):
+    search_all = f"sampler: {sampler}, objectives: {objectives}, {LIMITED}".replace("trials: 6", "trials: 100")
+    sweep = sweep_of(toy_files, search_all)
+    found = search(toy_files, sweep, ended, {})
+    feasible = {cell.name for cell in searchable(sweep) if weight(cell.factors) <= 1000}
+    assert {cell.name for cell in found.cells} == feasible
 
 
 def test_the_sampler_is_told_the_mean_over_seeds_and_the_cost(toy_files, ended):
