@@ -13,8 +13,9 @@ from sklab.sweep.runner import alone
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:
     """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
 
-    With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are, whatever
-    is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not have.
+    With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are,
+    whatever is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not
+    have.
     """
     sweep = folder.read_sweep()
     known = {cell.name: cell for cell in sweep.cells}

@@ -51,9 +51,7 @@ def curve(cell: str, *values: float, **fields: object) -> Curve:
 def test_a_run_that_nothing_as_cheap_is_better_than_goes_on(rule, run, others):
     peers = [one for one in others if one.cost <= run.cost and one.cell != run.cell and one.seed == run.seed]
     better = any(
-        one.at(epoch) < run.at(epoch)
-        for one in peers
-        for epoch in range(1, 1 + min(len(run.values), len(one.values)))
+        one.at(epoch) < run.at(epoch) for one in peers for epoch in range(1, 1 + min(len(run.values), len(one.values)))
     )
     if not better:
         assert verdict(rule, run, others) == ""

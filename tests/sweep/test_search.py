@@ -1,4 +1,4 @@
-"""Searches: what every sampler keeps to, constraints, two objectives, and going on after a kill; with no run trained."""
+"""Searches: what every sampler keeps to, constraints, two objectives, going on after a kill; no run is trained."""
 
 from __future__ import annotations
 
@@ -246,4 +246,3 @@ def test_epochs_are_not_varied_where_runs_are_compared_at_the_same_epoch(tmp_pat
     assert load(tmp_path, text).search.pruning is None
     fault = faults_of(tmp_path, changed(text, search={"trials": 3, "pruning": {"rule": "median"}}))
     assert "at the same epoch" in fault["factors.r.path"].message
-
