@@ -4,7 +4,7 @@ tell the difference."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -131,11 +131,27 @@ class StudyIndex:
                 self._add(cell)
                 return
             self._refuse(cell)
-        cells = (self._worth_training(choice) for choice in self._all_choices())
-        left = next((cell for cell in cells if isinstance(cell, Cell)), None)
-        self._exhausted = left is None
-        if left is not None:
-            self._add(left)
+        self._take_one_left()
+
+    def _take_one_left(self) -> None:
+        """Go through the space from a place drawn by lot to the first cell that may be trained."""
+        passed: list[InvalidCell] = []
+        for choice in self._all_choices():
+            cell = self._worth_training(choice)
+            if isinstance(cell, Cell):
+                self._add(cell)
+                break
+            passed += [cell] if cell is not None else []
+        else:
+            self._exhausted = True
+        self._note(passed)
+
+    def _note(self, refused: Iterable[InvalidCell]) -> None:
+        """Keep the reasons for the table."""
+        known = {cell.name for cell in self.sweep.invalid}
+        new = tuple(cell for cell in refused if cell.name not in known)
+        if new:
+            self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
 
     def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
         """The cell of these levels; why it can't be trained; None when the study has it already."""
@@ -148,8 +164,7 @@ class StudyIndex:
 
     def _refuse(self, cell: InvalidCell | None) -> None:
         """Tell the sampler that a proposal is not trained, and keep the reason for the table."""
-        if cell is not None and cell not in self.sweep.invalid:
-            self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, cell)})
+        self._note([cell] if cell is not None else [])
         limits = self.sweep.search.constraints if self.sweep.search else None
         if cell is not None and limits is not None and cell.name in self._costs:
             self._trials.find_infeasible(limits.excess(self._costs[cell.name]))
