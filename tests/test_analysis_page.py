@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sklab.analysis.attention import MARGIN
-from sklab.cli import _parser
+from sklab.cli import parser
 from sklab.spec.analysis import FIELD_IMAGES, THRESHOLD, Analysis, AttentionSummary
 from sklab.training.summary import BINS
 
@@ -30,7 +30,7 @@ def test_every_field_of_both_records_is_told() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_one(command: list[str]) -> None:
-    options = _parser().parse_args(command)
+    options = parser().parse_args(command)
     assert options.command.__name__ == f"_{command[0]}"
     if command[0] == "sweep":
         assert (ROOT / command[1]).is_file()

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from sklab import cli
 from sklab.cli import main
+from sklab.commands import plan, run
 from sklab.records import StudyFolder
 from sklab.spec.probe import Probe
 
@@ -23,7 +23,7 @@ def here(toy_files, monkeypatch):
 def dear(monkeypatch):
     """Every run takes an hour; four of them are to be trained."""
     hour = Probe(epochs=1, setup_seconds=3600.0, peak_memory_mb=100.0)
-    monkeypatch.setattr(cli, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+    monkeypatch.setattr(plan, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
 
 
 @pytest.mark.usefixtures("dear")
@@ -40,7 +40,7 @@ def test_what_is_too_dear_is_refused_and_nothing_is_started(here, capsys):
 @pytest.mark.parametrize(("answer", "started"), [("y\n", True), ("\n", False), ("", False)])
 def test_at_a_terminal_the_user_decides(here, monkeypatch, answer, started):
     asked = []
-    monkeypatch.setattr(cli, "_run", lambda *_: asked.append(1) or 0)
+    monkeypatch.setattr(run, "_run", lambda *_: asked.append(1) or 0)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdin, "readline", lambda: answer, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
@@ -50,7 +50,7 @@ def test_at_a_terminal_the_user_decides(here, monkeypatch, answer, started):
 
 @pytest.mark.usefixtures("dear")
 def test_what_is_within_the_budget_starts(here, monkeypatch):
-    monkeypatch.setattr(cli, "_run", lambda *_: 0)
+    monkeypatch.setattr(run, "_run", lambda *_: 0)
     assert main(["sweep", "sweep.yaml", "--budget", "4h"]) == 0
 
 

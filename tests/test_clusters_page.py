@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sklab.cli import _parser
+from sklab.cli import parser
 from sklab.spec.slurm import SlurmSpec
 from sklab.sweep.launcherfile import read_launcher
 
@@ -25,5 +25,5 @@ def test_the_commands_on_the_page_are_commands():
     lines = [line for line in PAGE.splitlines() if line.startswith("sklab ")]
     assert len(lines) == 3
     for line in lines:
-        options = _parser().parse_args(line.split()[1:])
+        options = parser().parse_args(line.split()[1:])
         assert (ROOT / options.file).exists()

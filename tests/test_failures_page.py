@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from sklab.cli import _parser
+from sklab.cli import parser
 from sklab.launch import watchdog
 from sklab.records import FailureClass
 from sklab.sweep.policy import ATTEMPTS, MAX_IDENTICAL
@@ -27,7 +27,7 @@ def test_every_class_of_failure_is_told() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_one(command: list[str]) -> None:
-    options = _parser().parse_args(command)
+    options = parser().parse_args(command)
     assert options.command.__name__ == f"_{command[0]}"
     if command[0] == "sweep":
         assert (ROOT / command[1]).is_file()

@@ -16,8 +16,9 @@ import pytest
 
 from sklab.records import StudyFolder
 
-KILLS = 10
+KILLS = 20
 RUNS = 9
+EPOCHS = 100
 MEASURED = ("seconds", "samples", "memory", "commit", "host")  # columns that no two studies share
 
 SWEEP = """\
@@ -32,8 +33,18 @@ cells:
 """
 
 
+# The runs are short, so they write checkpoints more often than those of a user.
+RUNNER = """\
+import functools, sys
+from sklab.sweep import runner
+runner.RunOrder = functools.partial(runner.RunOrder, checkpoint_seconds=0.5)
+from sklab.cli import main
+sys.exit(main())
+"""
+
+
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=60"]
+    command = [sys.executable, "-c", RUNNER, "sweep", "sweep.yaml", "--no-wandb", "--set", f"train.epochs={EPOCHS}"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -75,7 +86,7 @@ def results(folder: Path) -> tuple[list[dict[str, str]], dict[str, dict[str, flo
 
 
 @pytest.mark.slow
-def test_a_study_killed_ten_times_ends_with_the_table_of_an_undisturbed_one(toy_files, tmp_path_factory):
+def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(toy_files, tmp_path_factory):
     calm = tmp_path_factory.mktemp("calm")
     for folder in (calm, toy_files):
         (folder / "toy.yaml").write_text((toy_files / "toy.yaml").read_text())
@@ -87,10 +98,10 @@ def test_a_study_killed_ten_times_ends_with_the_table_of_an_undisturbed_one(toy_
     disturbed = 0
     for _ in range(KILLS):
         runner = start(toy_files)
-        time.sleep(chance.uniform(2.0, 9.0))  # the moment of the kill is what is random here
+        time.sleep(chance.uniform(2.0, 8.0))  # the moment of the kill is what is random here
         strike(runner, chance)
         with contextlib.suppress(subprocess.TimeoutExpired):  # a runner that lost a run goes on for a while
-            runner.wait(chance.uniform(0.0, 6.0))
+            runner.wait(chance.uniform(0.0, 4.0))
         runner.kill()
         runner.wait()
         ended = StudyFolder(toy_files / "results" / "sweep").records()
@@ -103,3 +114,5 @@ def test_a_study_killed_ten_times_ends_with_the_table_of_an_undisturbed_one(toy_
         if start(toy_files).wait(600) == 0:
             break
     assert results(toy_files) == results(calm)
+    records = StudyFolder(toy_files / "results" / "sweep").records().values()
+    assert any(record.resumed_from for record in records), "no run went on from a checkpoint'"

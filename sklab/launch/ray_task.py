@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
-import signal
 from collections.abc import Iterable, Iterator
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -15,6 +11,7 @@ from typing import cast
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
+from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
 from sklab.records import write_whole
@@ -24,22 +21,25 @@ Files = dict[str, bytes]  # what lies in a folder, by the path within it
 _MARK = ".ray"
 _LAST = "record.json"  # with it a run is over
 _PRELOAD = ["__main__", "sklab.launch.preload"]  # the first is Ray's own, which every fork would import anew
-_LOOK_EVERY = 0.5  # seconds between two moments at which Ray can interrupt the task
 
 
-def run_on_node(job: Job, mark: str, files: Files, gpus: float, cpus: int) -> tuple[int, Files | None]:
-    """Do `job`: the exit code of its process and, where the node does not see the runner's folder, the files it left.
+def run_on_node(
+    job: Job, mark: str, files: Files, gpus: float, cpus: int, stale_after: float
+) -> tuple[int, bool, Files | None]:
+    """Do `job`: the exit code of its process, whether it hung and, where the node does not see the runner's folder, the
+    files it left.
 
-    mark   what the runner wrote into the folder: whoever reads it there sees the same folder
-    files  the folder's content, for a node that does not
+    mark         what the runner wrote into the folder: whoever reads it there sees the same folder
+    files        the folder's content, for a node that does not
+    stale_after  seconds without a step after which the process is ended; 0: it never is
     """
     slot = _own_slot(gpus, cpus)
     if _sees(job.folder, mark):
-        return _run(job, slot), None
+        return *_run(job, slot, stale_after), None
     with TemporaryDirectory(prefix="sklab-") as place:
         folder = Path(place) / job.folder.name
         write_files(folder, files)
-        return _run(Job(job.task, folder), slot), read_files(folder)
+        return *_run(Job(job.task, folder), slot, stale_after), read_files(folder)
 
 
 def leave_mark(folder: Path, mark: str) -> None:
@@ -84,7 +84,7 @@ def _own_slot(gpus: float, cpus: int) -> Slot:
     return Slot(",".join(index for index, _ in found), found[0][1], cpus)
 
 
-def _run(job: Job, slot: Slot) -> int:
+def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
     """Do `job` in a process that ends with this one; asked by Ray to end, ask the process and wait for it.
 
     It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
@@ -94,22 +94,10 @@ def _run(job: Job, slot: Slot) -> int:
     process = context.Process(target=work, args=(job, slot))
     process.start()
     try:
-        _join(process)
+        hung = wait_for(process, job.folder, stale_after)
     except KeyboardInterrupt:
         process.terminate()
-        _join(process)
+        hung = wait_for(process, job.folder, stale_after)
     finally:
-        _end_group(process)
-    return cast(int, process.exitcode)
-
-
-def _join(process: ForkServerProcess) -> None:
-    while process.is_alive():
-        process.join(_LOOK_EVERY)
-
-
-def _end_group(process: ForkServerProcess) -> None:
-    process.kill()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(cast(int, process.pid), signal.SIGKILL)
-    process.join()
+        end_group(process)
+    return cast(int, process.exitcode), hung

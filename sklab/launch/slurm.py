@@ -18,6 +18,7 @@ from typing import Any
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm_task import SlurmTask, job_file, read_job, write_job
+from sklab.launch.watchdog import STALE_AFTER
 from sklab.spec.slurm import SlurmSpec
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
@@ -32,9 +33,12 @@ class SlurmLauncher:
     """At most `parallel` jobs at a time; those submitted together are the tasks of one array.
 
     `folder` is the study's, on a file system that the nodes share; submitit's files lie under its `.slurm`.
+    A run that makes no step for `stale_after` seconds (see Watchdog) is ended on its node; 0: none is.
     """
 
-    def __init__(self, spec: SlurmSpec, folder: Path, study: str, devices: int = 1) -> None:
+    def __init__(
+        self, spec: SlurmSpec, folder: Path, study: str, devices: int = 1, stale_after: float = STALE_AFTER
+    ) -> None:
         _ensure_enough(spec, devices)
         self.capacity = spec.parallel
         self.kind = f"slurm {spec.partition or 'default'} gpus={spec.gpus}"
@@ -42,7 +46,7 @@ class SlurmLauncher:
         self._submitit = _submitit()
         self._files = folder.absolute() / ".slurm"
         warning = min(_WARNING, 30 * spec.time)
-        self._task = SlurmTask(spec.gpus, warning - _LEFT_TO_REQUEUE)
+        self._task = SlurmTask(spec.gpus, warning - _LEFT_TO_REQUEUE, stale_after)
         self._executor = _executor(self._submitit, self._files, spec, self.job_name, warning)
         self._waiting: list[Job] = []
         self._running: dict[str, Job] = {}
@@ -95,10 +99,10 @@ class SlurmLauncher:
 
     def _ended(self) -> list[Ended]:
         """The jobs that ended, and from now on are none of ours."""
-        ended = {number: self._exitcode(number) for number in self._running if self._result(number).exists()}
+        ended = {number: self._outcome(number) for number in self._running if self._result(number).exists()}
         self._ask()
-        ended |= dict.fromkeys(self._gone(), -signal.SIGKILL)
-        return [Ended(self._forget(number), exitcode) for number, exitcode in ended.items()]
+        ended |= dict.fromkeys(self._gone(), (-signal.SIGKILL, False))
+        return [Ended(self._forget(number), exitcode, hung) for number, (exitcode, hung) in ended.items()]
 
     def _gone(self) -> list[str]:
         """The jobs that were killed, as far as can be told."""
@@ -129,10 +133,11 @@ class SlurmLauncher:
         file: Path = self._submitit.core.utils.JobPaths(self._files, job_id=number).result_pickle
         return file
 
-    def _exitcode(self, number: str) -> int:
-        """What the run's process ended with; 1 when the job failed around it, its log under `.slurm` tells how."""
+    def _outcome(self, number: str) -> tuple[int, bool]:
+        """What the run's process ended with, and whether it hung; 1 when the job failed around it, its log under
+        `.slurm` tells how."""
         outcome, result = self._submitit.core.utils.pickle_load(self._result(number))
-        return int(result) if outcome == "success" else 1
+        return result if outcome == "success" else (1, False)
 
 
 def _submitit() -> ModuleType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
+from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
 from sklab.records import write_whole
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 
 
 class SlurmTask:
-    """Called by submitit in the job: returns the exit code of the run's process, for the runner to read.
+    """Called by submitit in the job: returns the exit code of the run's process and whether it hung, for the runner.
 
-    gpus   how many the run was given
-    grace  seconds that the process has to end by itself before the time limit
+    gpus         how many the run was given
+    grace        seconds that the process has to end by itself before the time limit
+    stale_after  seconds without a step after which the process is ended; 0: it never is
     """
 
-    def __init__(self, gpus: int, grace: float) -> None:
-        self._gpus, self._grace = gpus, grace
+    def __init__(self, gpus: int, grace: float, stale_after: float) -> None:
+        self._gpus, self._grace, self._stale_after = gpus, grace, stale_after
         self._process: SpawnProcess | None = None
 
-    def __call__(self, job: Job) -> int:
+    def __call__(self, job: Job) -> tuple[int, bool]:
         if not _is_for_us(job.folder):
-            return 0
+            return 0, False
         self._process = _start(job, own_slot(self._gpus))
         signal.signal(signal.SIGTERM, self._leave)
-        self._process.join()
-        _end_group(self._process)
-        return cast(int, self._process.exitcode)
+        hung = wait_for(self._process, job.folder, self._stale_after)
+        end_group(self._process)
+        return cast(int, self._process.exitcode), hung
 
     def checkpoint(self, job: Job) -> DelayedSubmission:
         """Called by submitit shortly before the time limit: end the process; the job in the queue is to go on."""
@@ -50,15 +51,15 @@ class SlurmTask:
         if self._process is not None:
             self._process.terminate()
             self._process.join(self._grace)
-            _end_group(self._process)
-        return DelayedSubmission(SlurmTask(self._gpus, self._grace), job)
+            end_group(self._process)
+        return DelayedSubmission(SlurmTask(self._gpus, self._grace, self._stale_after), job)
 
     def _leave(self, *_: Any) -> NoReturn:
         """End because Slurm preempts or cancels the job: it knows which, so no result is left for the runner."""
         process = cast(SpawnProcess, self._process)
         process.terminate()
         process.join()  # Slurm's own patience (KillWait) ends this
-        _end_group(process)
+        end_group(process)
         sys.exit(128 + signal.SIGTERM)
 
 
@@ -111,10 +112,3 @@ def _start(job: Job, slot: Slot) -> SpawnProcess:
     process.start()
     signal.signal(signal.SIGUSR2, before)
     return process
-
-
-def _end_group(process: SpawnProcess) -> None:
-    process.kill()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(cast(int, process.pid), signal.SIGKILL)
-    process.join()

@@ -109,13 +109,14 @@ def test_jobs_are_adopted_by_a_new_answer_and_not_for_want_of_one(launcher, job,
     assert watching.adopt([job]) == []
 
 
-def test_a_job_that_ended_without_a_runner_is_told_to_the_next_one_and_only_to_that(launcher, job, monkeypatch):
+@pytest.mark.parametrize("hung", [False, True])
+def test_a_job_that_ended_without_a_runner_is_told_to_the_next_one_and_only_to_that(launcher, job, monkeypatch, hung):
     monkeypatch.setattr(slurm, "_queue", lambda _: set())
     (job.folder.parent / ".slurm").mkdir()
-    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", 3)))
+    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", (3, hung))))
     watching = launcher()
     assert watching.adopt([job]) == [job]
-    assert watching.wait(0.0) == [Ended(job, 3)]
+    assert watching.wait(0.0) == [Ended(job, 3, hung)]
     assert launcher().adopt([job]) == []
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from sklab.launch import local, processes
+from sklab.launch import local, processes, watched
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, halved
@@ -148,6 +150,17 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
     assert [(each.job.folder, each.hung, each.exitcode) for each in ended] == [(run.path, True, -9)]
     with pytest.raises(ProcessLookupError):
         os.killpg(pid, 0)
+
+
+@pytest.mark.parametrize(("stale_after", "hangs"), [(1e-9, True), (0.0, False)])
+def test_a_run_on_a_node_is_waited_for_unless_it_hangs(tmp_path, monkeypatch, stale_after, hangs):
+    monkeypatch.setattr(watched, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(watched, "Watchdog", lambda limit: Watchdog(limit, state=lambda _: "S"))
+    process = multiprocessing.get_context("fork").Process(target=signal.pause if hangs else int)
+    process.start()
+    assert watched.wait_for(process, tmp_path, stale_after) is hangs
+    watched.end_group(process)
+    assert process.exitcode == (-signal.SIGKILL if hangs else 0)
 
 
 def test_a_number_that_went_to_another_process_is_left_alone(monkeypatch):

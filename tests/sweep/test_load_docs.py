@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.cli import _cost
+from sklab.commands.plan import cost_of
 from sklab.errors import FaultyInputError
 from sklab.records import StudyFolder
 from sklab.spec.sweep import Sweep
@@ -91,5 +91,5 @@ def test_the_faulty_file_is_answered_as_the_page_says() -> None:
 @pytest.mark.usefixtures("_project")
 def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
     sweep = load(YAML["Equal budget"])
-    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, _cost)
+    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, cost_of)
     assert plan_text(plan).splitlines()[-2] in PAGE.splitlines()

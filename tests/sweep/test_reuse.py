@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.cli import _parser
+from sklab.cli import parser
 from sklab.records import Code, RunFolder, RunOrder, RunRecord, StudyFolder, Tracking
 from sklab.report.build import build, study_table, terminal_table
 from sklab.spec.sweep import Sweep
@@ -308,7 +308,7 @@ def test_a_study_is_looked_into_once_however_many_runs_are_missing(start, toy_fi
 
 def test_the_options_of_the_command():
     def chosen(*more: str) -> str:
-        return _parser().parse_args(["sweep", "some.yaml", *more]).reuse
+        return parser().parse_args(["sweep", "some.yaml", *more]).reuse
 
     assert (chosen(), chosen("--no-reuse"), chosen("--strict")) == ("any code", "never", "same code")
     with pytest.raises(SystemExit):

@@ -1,0 +1,60 @@
+"""The commands about what is installed: models, doctor."""
+
+from __future__ import annotations
+
+import argparse
+
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, load
+from sklab.errors import SklabError
+
+
+def add_models(commands: Commands) -> None:
+    """`sklab models`."""
+    text = "list the networks with their parameters and multiply-accumulates"
+    add_json(add_command(commands, "models", _models, text))
+
+
+def add_doctor(commands: Commands) -> None:
+    """`sklab doctor`."""
+    text = "print versions and devices; with a sweep, check its arithmetic and data"
+    add_sweep_file(add_command(commands, "doctor", _doctor, text), needed=False)
+
+
+def _models(options: argparse.Namespace) -> int:
+    import json
+
+    from sklab.models.cost import cost
+    from sklab.spec.networks import SETTINGS, image_size, network
+    from sklab.text import models_text
+
+    rows = []
+    for name in SETTINGS:
+        counted = cost(network(name), image_size(name))
+        rows.append({"name": name, "params": counted.params, "macs": counted.macs, "image_size": image_size(name)})
+    print(json.dumps(rows, indent=1) if options.json else models_text(rows))
+    return COMPLETE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from sklab.launch.local import LocalLauncher
+    from sklab.launch.slots import find_slots
+    from sklab.sweep.check import check, data_faults, data_refusal, refusal
+    from sklab.text import findings_text, machine_text
+
+    slots = find_slots()
+    print(machine_text(slots))
+    if options.file is None:
+        return COMPLETE
+    launcher = LocalLauncher(slots[:1])
+    try:
+        sweep = load(options)
+        result = check(sweep, launcher, options.results)
+        faults = data_faults(sweep, launcher, options.results)
+    finally:
+        launcher.stop()
+    print(findings_text(result))
+    bad = [finding for finding in result.findings if not finding.ok]
+    told = [*([refusal(bad)] if bad else []), *([data_refusal(faults)] if faults else [])]
+    if told:
+        raise SklabError("\n".join(told))
+    return COMPLETE

@@ -1,0 +1,106 @@
+"""What the commands share: exit codes, options, and what the options mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from sklab.errors import SklabError
+
+if TYPE_CHECKING:
+    from sklab.records import StudyFolder
+    from sklab.spec.sweep import Sweep
+
+COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+N = TypeVar("N", int, float)
+
+
+def add_command(
+    commands: Commands, name: str, call: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """Add a command that `call` carries out; `text` is its line in the help."""
+    added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    added.set_defaults(command=call)
+    return added
+
+
+def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    """The sweep file and what may be said of it; `load` reads it."""
+    parser.add_argument("file", type=Path, metavar="SWEEP", nargs=None if needed else "?", help="a sweep file")
+    parser.add_argument("--experiment", type=Path, metavar="FILE", help="run the sweep on this experiment instead")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the sweep's")
+    text = "at toy size, on noise, as study STUDY-toy: shows that the sweep works; its numbers mean nothing"
+    parser.add_argument("--toy", action="store_true", help=text)
+    add_set(parser)
+    add_results(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """The option `--set`, which `overrides_of` reads."""
+    text = "replace a value of the experiment, for example train.epochs=2 (may be repeated)"
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help=text)
+
+
+def add_budget(parser: argparse.ArgumentParser, text: str) -> None:
+    """The option `--budget`."""
+    parser.add_argument("--budget", metavar="TIME", help=text)
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The study, which `study_folder` finds."""
+    parser.add_argument("study", metavar="STUDY", help="name of a study, or its folder")
+    add_results(parser)
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """The option `--results`."""
+    parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help="default: results")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+
+
+def load(options: argparse.Namespace) -> Sweep:
+    """The sweep of the file named, with what the options change of it."""
+    from sklab.sweep.load import load_sweep
+    from sklab.sweep.toy import toy
+
+    overrides = overrides_of(options)
+    sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
+    return toy(sweep) if options.toy else sweep
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, str]:
+    """The `--set path=value` options as a mapping. Raises SklabError for one without a value."""
+    return pairs_of(options.set, "--set", "train.epochs=2")
+
+
+def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
+    """The `key=value` texts of an option as a mapping. Raises SklabError for one without a value."""
+    pairs = {text: text.partition("=") for text in texts}
+    for text, (path, equals, _) in pairs.items():
+        if not (path and equals):
+            raise SklabError(f"{option}: found {text!r}; allowed: path=value, for example {example}")
+    return {path: value for path, _, value in pairs.values()}
+
+
+def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
+    """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
+    from sklab.records import StudyFolder
+
+    given = Path(name)
+    return StudyFolder(given if (given / "sweep.yaml").exists() else options.results / name)
+
+
+def at_least(option: str, found: N | None, least: N, default: N) -> N:
+    """The value of a numeric option, or its default. Raises SklabError for a smaller one, or no number."""
+    value = default if found is None else found
+    if not value >= least:  # a NaN is not
+        raise SklabError(f"{option}: found {value}; allowed: {least} or more (default: {default:g})")
+    return value

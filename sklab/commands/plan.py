@@ -1,0 +1,134 @@
+"""What a sweep would cost, said before it starts: plan, and the budgets of sweep."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from sklab.commands.options import (
+    COMPLETE,
+    USER_ERROR,
+    Commands,
+    add_budget,
+    add_command,
+    add_json,
+    add_sweep_file,
+    load,
+    study_folder,
+)
+
+if TYPE_CHECKING:
+    from sklab.launch.slots import Slot
+    from sklab.records import StudyFolder
+    from sklab.spec.probe import Probe
+    from sklab.spec.run import Experiment
+    from sklab.spec.sweep import Sweep
+
+
+def add_plan(commands: Commands) -> None:
+    """`sklab plan`."""
+    text = "say what a sweep would do, what is done and how long the rest may take"
+    parser = add_command(commands, "plan", show_plan, text)
+    add_sweep_file(parser)
+    parser.add_argument("--slots", type=int, metavar="N", help="runs at a time, for the time estimate")
+    parser.add_argument("--probe", action="store_true", help="train a few steps of cells that no finished run prices")
+    text = "list in which resolved settings each cell differs from the baseline"
+    parser.add_argument("--differences", action="store_true", help=text)
+    add_budget(parser, "say whether it takes more device-hours than this (90m, 40h, 2d)")
+    add_json(parser)
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
+    from sklab.launch.slots import find_slots
+    from sklab.sweep.check import most_devices
+    from sklab.sweep.plan import make_plan
+    from sklab.sweep.space import space_costs
+    from sklab.text import differences_text, plan_text
+
+    sweep = load(options)
+    folder, slots = study_folder(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    probes = _probes(sweep, folder, slots) if options.probe else {}
+    costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
+    plan = make_plan(sweep, folder, len(slots), cost_of, probes, gpu=slots[0].gpu is not None, costs=costs)
+    print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
+    if options.differences:
+        print(differences_text(plan))
+    return _kept_to(options.budget, plan.device_hours, gpu=plan.gpu) if options.budget else COMPLETE
+
+
+def within(budget: str, sweep: Sweep, options: argparse.Namespace) -> bool:
+    """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
+    from sklab.launch.slots import find_slots
+    from sklab.sweep.check import most_devices
+    from sklab.sweep.plan import price_left
+    from sklab.sweep.prices import hours
+
+    hours(budget)  # a fault in it is told before anything is probed
+    folder, slots = study_folder(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots))
+    if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
+        return True
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        print("start it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    print("sklab: nothing was started; fewer seeds or epochs, or a larger --budget", file=sys.stderr)
+    return False
+
+
+def warn_of_budget(sweep: Sweep) -> None:
+    """Say on standard error which cells the sweep's claim of equal budget does not hold for."""
+    if sweep.equal_budget is None:
+        return
+    from sklab.spec.budget import Cost, off_budget
+    from sklab.sweep.design import run_spec
+
+    experiments = [run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells]
+    counted = zip(sweep.cells, costs_elsewhere(experiments), strict=True)
+    costs = {cell.name: Cost(params=params, macs=macs) for cell, (params, macs) in counted}
+    for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
+        print(f"warning: {off}", file=sys.stderr)
+
+
+def cost_of(experiment: Experiment) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of one image, of an experiment's network."""
+    from sklab.models.cost import cost
+
+    counted = cost(experiment.model, experiment.data.image_size)
+    return counted.params, counted.macs
+
+
+def costs_elsewhere(experiments: list[Experiment]) -> list[tuple[int, int]]:
+    """The costs, counted in a process of its own: the runner stays without torch."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(cost_of, experiments))
+
+
+def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
+    """A probe of each cell that no finished run tells the price of."""
+    from sklab.launch.local import LocalLauncher
+    from sklab.sweep.plan import unpriced
+    from sklab.sweep.probe import probe
+
+    unknown = unpriced(sweep, folder)
+    if unknown:
+        print(f"probing {len(unknown)} cells, a few steps of each", file=sys.stderr, flush=True)
+    launcher = LocalLauncher(slots)
+    try:
+        return probe(unknown, launcher, folder.path.parent)
+    finally:
+        launcher.stop()
+
+
+def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
+    """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
+    from sklab.sweep.prices import hours
+    from sklab.text import budget_text
+
+    over = device_hours is None or device_hours > hours(budget)
+    print(budget_text(device_hours, budget, over=over, gpu=gpu), file=sys.stderr)
+    return USER_ERROR if over else COMPLETE

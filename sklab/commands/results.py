@@ -1,0 +1,65 @@
+"""The commands that read the records of studies: table, report, compare."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from sklab.commands.options import COMPLETE, Commands, add_command, add_results, add_study, study_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sklab.records import StudyFolder
+
+
+def add_table(commands: Commands) -> None:
+    """`sklab table`."""
+    add_study(add_command(commands, "table", _table, "print a study's table"))
+
+
+def add_report(commands: Commands) -> None:
+    """`sklab report`."""
+    text = "rebuild a study's table files, figures and report from its records"
+    add_study(add_command(commands, "report", _report, text))
+
+
+def add_compare(commands: Commands) -> None:
+    """`sklab compare`."""
+    text = "put studies side by side, cell by cell, with the first as the reference"
+    compare = add_command(commands, "compare", _compare, text)
+    compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study, or its folder")
+    add_results(compare)
+    forms = compare.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="print Markdown")
+    forms.add_argument("--json", action="store_const", dest="form", const="json", help="print JSON, for machines")
+    compare.set_defaults(form="text")
+
+
+def show_table(folder: StudyFolder, *, write: bool) -> Path | None:
+    """Print the study's table, from the records; with `write`, rebuild its files and return the report's path."""
+    from sklab.report import build
+
+    table = build.study_table(folder.path)
+    report = build.write(folder.path, table) if write else None
+    print(build.terminal_table(table))
+    return report
+
+
+def _table(options: argparse.Namespace) -> int:
+    show_table(study_folder(options.study, options), write=False)
+    return COMPLETE
+
+
+def _report(options: argparse.Namespace) -> int:
+    print(f"\nreport: {show_table(study_folder(options.study, options), write=True)}")
+    return COMPLETE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from sklab.report import side_by_side
+
+    found = side_by_side.compare({name: study_folder(name, options).path for name in options.studies})
+    told = {"text": side_by_side.terminal, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
+    print(told[options.form](*found))
+    return COMPLETE

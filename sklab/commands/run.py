@@ -1,0 +1,157 @@
+"""The commands that train, and the one that sets failed runs aside: sweep, train, retry."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sklab.commands.options import (
+    COMPLETE,
+    SOME_FAILED,
+    USER_ERROR,
+    Commands,
+    add_budget,
+    add_command,
+    add_results,
+    add_set,
+    add_study,
+    add_sweep_file,
+    at_least,
+    load,
+    overrides_of,
+    study_folder,
+)
+from sklab.commands.plan import costs_elsewhere, show_plan, warn_of_budget, within
+from sklab.commands.results import show_table
+
+if TYPE_CHECKING:
+    from sklab.launch.base import Launcher
+    from sklab.records import StudyFolder
+    from sklab.spec.sweep import Sweep
+
+
+def add_sweep(commands: Commands) -> None:
+    """`sklab sweep`."""
+    sweep = add_command(commands, "sweep", _sweep, "train what is missing of a sweep, then write its table and report")
+    add_sweep_file(sweep)
+    _add_running(sweep)
+    sweep.add_argument("--plan", action="store_true", help="only say what would be done")
+    add_budget(sweep, "ask before it starts what takes more device-hours than this (90m, 40h, 2d), or refuse")
+    sweep.set_defaults(json=False, probe=False, differences=False)
+
+
+def add_train(commands: Commands) -> None:
+    """`sklab train`."""
+    train = add_command(commands, "train", _train, "train one experiment once")
+    train.add_argument("file", type=Path, metavar="EXPERIMENT", help="an experiment file")
+    train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")
+    add_set(train)
+    add_results(train)
+    _add_running(train)
+
+
+def add_retry(commands: Commands) -> None:
+    """`sklab retry`."""
+    text = "set failed runs aside, so that the next start of their sweep trains them anew"
+    retry = add_command(commands, "retry", _retry, text)
+    add_study(retry)
+    retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")
+    text = "the failed and the diverged runs of these cells; with --failed, only the failed ones of them"
+    retry.add_argument("--cell", nargs="+", action="extend", default=[], metavar="NAME", help=text)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
+    where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
+    parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+    text = "end a run that makes no step for so long (default: 30; 0: never)"
+    parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
+    text = "start nothing more once so many runs ended with one and the same traceback (default: 3)"
+    parser.add_argument("--max-identical", type=int, metavar="N", help=text)
+    parser.set_defaults(reuse="any code")
+    from_others = parser.add_mutually_exclusive_group()
+    text = "train also what another study under DIR has finished"
+    from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
+    text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
+    from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    if options.plan:
+        return show_plan(options)
+    sweep = load(options)
+    warn_of_budget(sweep)
+    if options.budget and not within(options.budget, sweep, options):
+        return USER_ERROR
+    return _run(sweep, options)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sklab.sweep.load import load_single
+
+    return _run(load_single(options.file, seed=options.seed, overrides=overrides_of(options)), options)
+
+
+def _run(sweep: Sweep, options: argparse.Namespace) -> int:
+    """Run a study to its end, then write and show its table and report."""
+    from sklab.machine import this_code
+    from sklab.progress import show_progress
+    from sklab.sweep.policy import MAX_IDENTICAL
+    from sklab.sweep.runner import run_study
+    from sklab.sweep.space import space_costs
+    from sklab.tracking.mode import choose
+    from sklab.tracking.summary import log_table
+
+    folder = study_folder(sweep.study, options)
+    most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
+    costs = space_costs(sweep, costs_elsewhere)
+    launcher = _launcher(sweep, folder, options)
+    choice = choose(options.no_wandb, folder=folder.path)
+    try:
+        with show_progress(sweep, choice.notice) as progress:
+            complete = run_study(
+                sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse, most, costs
+            )
+    finally:
+        launcher.stop()
+    report = show_table(folder, write=True)
+    log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
+    print(f"\nreport: {report}")
+    return COMPLETE if complete else SOME_FAILED
+
+
+def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) -> Launcher:
+    """This machine, or the engine that `--launcher` names."""
+    from sklab.launch.watchdog import STALE_AFTER
+    from sklab.sweep.check import most_devices
+
+    stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
+    if options.launcher is None:
+        from sklab.launch.local import LocalLauncher
+        from sklab.launch.slots import find_slots
+
+        return LocalLauncher(find_slots(options.slots, most_devices(sweep)), stale_after)
+    from sklab.launch.ray import RayLauncher
+    from sklab.launch.slurm import SlurmLauncher
+    from sklab.spec.ray import RaySpec
+    from sklab.sweep.launcherfile import read_launcher
+
+    spec = read_launcher(options.launcher)
+    if isinstance(spec, RaySpec):
+        return RayLauncher(spec, most_devices(sweep), stale_after)
+    launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep), stale_after)
+    told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
+    print(told, file=sys.stderr)
+    return launcher
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from sklab.sweep.retry import retry
+    from sklab.text import retry_text
+
+    folder = study_folder(options.study, options)
+    print(retry_text(retry(folder, options.cell or None, failed=options.failed), folder.path.name))
+    return COMPLETE

@@ -1,0 +1,82 @@
+"""The commands that look at a study while it runs: status, logs, dashboard."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_study, study_folder
+
+if TYPE_CHECKING:
+    from sklab.records import StudyFolder
+
+
+def add_status(commands: Commands) -> None:
+    """`sklab status`."""
+    status = add_command(commands, "status", _status, "say how a study stands")
+    add_study(status)
+    status.add_argument("--watch", action="store_true", help="show it anew every two seconds while a runner is at work")
+    add_json(status)
+
+
+def add_logs(commands: Commands) -> None:
+    """`sklab logs`."""
+    logs = add_command(commands, "logs", _logs, "print what a run has printed")
+    logs.add_argument("run", metavar="RUN", help="its folder, STUDY/key, or its key")
+    logs.add_argument("--follow", action="store_true", help="go on until the run's process ends")
+    add_results(logs)
+
+
+def add_dashboard(commands: Commands) -> None:
+    """`sklab dashboard`."""
+    text = "show a study in optuna-dashboard, from a read-only copy"
+    add_study(add_command(commands, "dashboard", _dashboard, text))
+
+
+def _status(options: argparse.Namespace) -> int:
+    import time
+
+    from sklab.sweep.status import Watcher
+    from sklab.text import status_text
+
+    folder = study_folder(options.study, options)
+    if options.watch:
+        return _watch(folder)
+    status = Watcher(folder).look(time.time())
+    print(status.model_dump_json(indent=1) if options.json else status_text(status))
+    return COMPLETE
+
+
+def _watch(folder: StudyFolder) -> int:
+    from contextlib import suppress
+
+    from rich.console import Console
+
+    from sklab.watch import watch
+
+    with suppress(KeyboardInterrupt):  # who watches ends nothing but the watching
+        watch(folder, Console())
+    return COMPLETE
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from contextlib import suppress
+
+    from sklab.records import find_run
+    from sklab.watch import follow, log_of
+
+    run = find_run(options.run, options.results)
+    with suppress(KeyboardInterrupt):
+        for text in follow(run) if options.follow else [log_of(run)]:
+            print(text, end="", flush=True)
+    return COMPLETE
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from contextlib import suppress
+
+    from sklab.dashboard import open_dashboard
+
+    with suppress(KeyboardInterrupt):
+        open_dashboard(study_folder(options.study, options), lambda line: print(line, flush=True))
+    return COMPLETE

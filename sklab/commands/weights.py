@@ -1,0 +1,136 @@
+"""The commands that load the weights of finished runs: evaluate, analyze."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sklab.commands.options import (
+    COMPLETE,
+    SOME_FAILED,
+    Commands,
+    add_command,
+    add_json,
+    add_results,
+    pairs_of,
+    study_folder,
+)
+from sklab.errors import SklabError
+
+if TYPE_CHECKING:
+    from sklab.records import RunFolder, StudyFolder
+
+_LARGEST_SCALE = 8.0
+
+
+def add_evaluate(commands: Commands) -> None:
+    """`sklab evaluate`."""
+    text = "evaluate finished runs, at another image size if asked"
+    evaluate = add_command(commands, "evaluate", _evaluate, text)
+    evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
+    evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
+    add_results(evaluate)
+    add_json(evaluate)
+
+
+def add_analyze(commands: Commands) -> None:
+    """`sklab analyze`."""
+    text = "say what the SK units of finished runs do, and what their stages see"
+    analyze = add_command(commands, "analyze", _analyze, text)
+    analyze.add_argument("target", metavar="STUDY|RUN", help="a study or its folder; or a run as for evaluate")
+    text = "settings of the data set instead of the runs', for example val_size=4000; with a name, of another set"
+    analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
+    text = "how much objects are enlarged (default: %(default)s)"
+    analyze.add_argument("--scales", default="1.0,1.25,1.5,1.75,2.0", metavar="A,B,...", help=text)
+    add_results(analyze)
+    add_json(analyze)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from sklab.machine import find_gpus
+    from sklab.records import find_run
+    from sklab.text import evaluation_text
+    from sklab.training.evaluate import evaluate
+
+    device, study = "cuda" if find_gpus() else "cpu", study_folder(options.run, options)
+    if study.sweep_file.exists():
+        return _evaluate_study(study, options, device)
+    evaluation = evaluate(find_run(options.run, options.results), options.size, device)
+    print(evaluation.model_dump_json(indent=1) if options.json else evaluation_text(evaluation))
+    return COMPLETE
+
+
+def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str) -> int:
+    """Evaluate every complete run of a study, each told as it ends; one without weights does not stop the others."""
+    import json
+
+    from sklab.text import evaluation_text
+    from sklab.training.evaluate import evaluate_study
+
+    evaluations, failed = [], False
+    for record, outcome in evaluate_study(study, options.size, device):
+        run = f"{record.cell}, seed {record.spec.seed}"
+        if isinstance(outcome, SklabError):
+            failed = True
+            print(f"sklab: {run}: {outcome}", file=sys.stderr, flush=True)
+            continue
+        evaluations.append(outcome.model_dump(mode="json"))
+        print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.json:
+        print(json.dumps(evaluations, indent=1))
+    return SOME_FAILED if failed else COMPLETE
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from sklab.analysis.findings import findings
+    from sklab.machine import find_gpus
+    from sklab.text import behaviour_text
+    from sklab.training.analyze import analyze_all
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    runs, baseline = _runs_of(options)
+    device = "cuda" if find_gpus() else "cpu"
+    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, say)
+    found = findings(analyses, baseline)
+    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else behaviour_text(found))
+    return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
+
+
+def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
+    """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
+    from sklab.analysis.findings import runs_by_cell
+    from sklab.records import find_run
+
+    study = study_folder(options.target, options)
+    if study.sweep_file.exists():
+        sweep = study.read_sweep()
+        return runs_by_cell(study, sweep), sweep.baseline
+    run = find_run(options.target, options.results)
+    return {run.read_order().cell: [run]}, ""
+
+
+def _data(texts: list[str]) -> dict[str, object]:
+    """The `--data key=value` options, values read as YAML."""
+    from sklab.sweep.yamltree import parse
+
+    pairs = pairs_of(texts, "--data", "val_size=4000")
+    return {key: parse(value, "--data", (key,)).tree for key, value in pairs.items()}
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        scales = ()
+    rising = all(smaller < larger for smaller, larger in pairwise((*scales, _LARGEST_SCALE + 1)))  # a NaN is not
+    if scales[:1] != (1.0,) or not rising or scales[-1] > _LARGEST_SCALE:
+        allowed = f"rising numbers from 1.0 up to {_LARGEST_SCALE:g}, for example 1.0,1.5,2.0"
+        raise SklabError(f"--scales: found {text!r}; allowed: {allowed}")
+    return scales
