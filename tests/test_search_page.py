@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.cli import _parser
+from sklab.cli import parser
 from sklab.commands.plan import cost_of
 from sklab.records import StudyFolder
 from sklab.spec.search import Pruning, Search
@@ -31,7 +31,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_one(command: list[str]) -> None:
-    assert _parser().parse_args(command).command
+    assert parser().parse_args(command).command.__name__.endswith(f"_{command[0]}")
 
 
 def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
