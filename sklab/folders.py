@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / "reused.json"
 
     @property
+    def prune_file(self) -> Path:
+        """There when the runner wants the run to end as pruned: the reason, in one line."""
+        return self.path / "prune.txt"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
 
@@ -138,6 +143,10 @@ class RunFolder:
         self.record_file.replace(aside)
         warnings.warn(f"{self.record_file} was torn; set aside as {aside.name}", stacklevel=4)
 
+    def ask_to_prune(self, why: str) -> None:
+        """Ask the attempt under way to end as pruned; the next one does not hear of it."""
+        write_whole(self.prune_file, why)
+
     def write_order(self, order: RunOrder) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.order_file, order.model_dump_json(indent=1))
@@ -154,7 +163,7 @@ class RunFolder:
         """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
         read off them."""
         read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file, self.reused_file)
-        for file in (self.weights_file, self.heartbeat_file, *read_off):
+        for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not left:

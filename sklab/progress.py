@@ -92,6 +92,8 @@ def _result(record: RunRecord) -> str:
     run = f"{record.cell}, seed {record.spec.seed}"
     if record.failure == "preempted":
         return f"{run}: preempted: {record.reason}"
+    if record.status == "pruned":
+        return f"{run}: pruned after epoch {record.epochs}: {record.reason}"
     if record.status != "complete":
         return f"{run}: {record.status} ({record.failure}): {record.reason}"
     return f"{run}: val_error {record.last['val_error']:.2f} % in {duration(record.wall_seconds)}"

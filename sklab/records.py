@@ -12,7 +12,7 @@ from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Metric
 from sklab.spec.values import Seq, Value
 
-Status = Literal["complete", "diverged", "failed"]
+Status = Literal["complete", "diverged", "pruned", "failed"]
 FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
 
 
@@ -78,8 +78,9 @@ class Hardware(Value):
 class RunRecord(Value):
     """`record.json`: how a run ended.
 
-    status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `failed` (repeated by
-                        the next `sklab sweep`)
+    status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `pruned` (ended by the
+                        runner of a search, as `reason` says; not repeated while that prunes); `failed` (repeated by the
+                        next `sklab sweep`)
     last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
     best_epoch          counted from 1; 0 when no epoch was finished
     params, macs        parameters; multiply-accumulates of one forward pass of one image
@@ -134,7 +135,8 @@ class RunRecord(Value):
 
     @property
     def final(self) -> bool:
-        """Whether the run is over for good: a failed one is tried again, a diverged one is a result."""
+        """Whether the run is over for good: a failed one is tried again, a diverged one is a result, and so is a pruned
+        one as long as its study prunes."""
         return self.status != "failed"
 
     def value(self, metric: Metric) -> float | None:

@@ -83,6 +83,11 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid)
     if plan.asked:
         yield f"and {plan.asked} more cells to be asked for by the search"
+    if plan.space:
+        yield (
+            f"search space: {plan.space.combinations} combinations of levels, {plan.space.valid} can exist, "
+            f"{plan.space.feasible} keep the constraints"
+        )
     if plan.fraction:
         yield f"fraction: {plan.fraction}"
     if plan.unevaluated:
@@ -157,9 +162,10 @@ def status_text(status: StudyStatus) -> str:
     """Counts, the running runs and the failures with their reasons."""
     live = "a runner is at work" if status.live else "no runner is at work"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
+    pruned = f"{status.pruned} pruned, " if status.pruned else ""
     head = (
         f"{status.study}: {status.done} of {status.total} done, {len(status.running)} running, "
-        f"{len(status.failures)} failed, {status.missing} to run; {live}{eta}"
+        f"{len(status.failures)} failed, {pruned}{status.missing} to run; {live}{eta}"
     )
     failures = [
         f"{run.state}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"

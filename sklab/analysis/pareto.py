@@ -12,6 +12,18 @@ from sklab.analysis.stats import BoolArray
 COSTS = ("params", "macs", "latency_ms")
 
 
+def front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]:
+    """The cells on the Pareto set of error and cost (cells, both; NaN: takes no part), taken as exact; the cheapest
+    first, of cells that are the same in both the first."""
+    error, price = np.asarray(errors, dtype=np.float64), np.asarray(costs, dtype=np.float64)
+    lowest, found = np.inf, []
+    for at in np.lexsort((error, price)):
+        if error[at] < lowest and not np.isnan(price[at]):
+            lowest = error[at]
+            found.append(int(at))
+    return tuple(found)
+
+
 def told_higher(values: npt.ArrayLike) -> BoolArray:
     """Whether row i of `values` (cells, seeds) is told apart from row j as higher, for all i and j.
 

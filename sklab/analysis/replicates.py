@@ -29,9 +29,25 @@ def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
 
 
 def called(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those runs in each cell that the records call for, ended or not."""
+    """`sweep` with those runs that the records call for, ended or not; of a pruned cell no further ones."""
     found = race_of(sweep, records)
+    if sweep.search and sweep.search.pruning:
+        return _without_pruned(sweep, records)
     return sweep if found is None else _with_runs(sweep, [int(seeds) for seeds in found.called])
+
+
+def is_pruned(cell: Cell, records: Mapping[str, RunRecord]) -> bool:
+    """Whether a run of the cell was pruned: the others of it are not trained, and none can be compared."""
+    return any(key in records and records[key].status == "pruned" for key in cell.runs.values())
+
+
+def _without_pruned(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+    cells = tuple(_ended_runs(cell, records) if is_pruned(cell, records) else cell for cell in sweep.cells)
+    return sweep.model_copy(update={"cells": cells})
+
+
+def _ended_runs(cell: Cell, records: Mapping[str, RunRecord]) -> Cell:
+    return cell.model_copy(update={"runs": {seed: key for seed, key in cell.runs.items() if key in records}})
 
 
 def most(sweep: Sweep) -> int:

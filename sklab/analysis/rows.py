@@ -7,9 +7,12 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from sklab.analysis.compare import Choice, Versus
 from sklab.analysis.effects import NO_EFFECTS, Effects
 from sklab.analysis.pareto import COSTS
+from sklab.analysis.pareto import front as pareto_front
 from sklab.analysis.published import Reproduced, reproduced
 from sklab.analysis.sequential import Race
 from sklab.analysis.stats import ALPHA
@@ -19,7 +22,7 @@ from sklab.spec.sweep import PublishedRow, Sweep
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["complete", "diverged", "failed", "missing"]
+State = Literal["complete", "diverged", "pruned", "failed", "missing"]
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 Judged = Literal["better", "worse", "undecided", "no test"]
 DIGITS = 12  # significant digits in the frame: all that a sum leaves certain, so that machines agree to the byte
@@ -66,6 +69,8 @@ class Row:
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
+
+    A cell of which a run was pruned has no numbers: the seeds that were not are the lucky ones.
     """
 
     name: str
@@ -145,6 +150,17 @@ class AblationTable:
         return next((row for row in self.rows if row.standing == "best"), None)
 
     @property
+    def front(self) -> tuple[Row, ...]:
+        """Of a search with two objectives the rows on the Pareto set by their means, the cheapest first; else none."""
+        against = self.sweep.search.against if self.sweep.search else None
+        if against is None:
+            return ()
+        rows = [row for row in self.rows if row.mean is not None and getattr(row, against) is not None]
+        means = np.array([row.mean for row in rows], dtype=np.float64)
+        places = pareto_front(means, [getattr(row, against) for row in rows])
+        return tuple(rows[at] for at in places)
+
+    @property
     def baseline(self) -> Row | None:
         """The row that the others are compared with, if it has a complete run."""
         return next((row for row in self.rows if row.is_baseline and row.n), None)
@@ -155,11 +171,13 @@ class AblationTable:
 
         whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
         types = dict.fromkeys(whole, "Int64")
-        return pd.DataFrame([_flat(self.sweep, row) for row in self.rows]).astype(types if self.rows else {})
+        front = self.front
+        return pd.DataFrame([_flat(self.sweep, row, front) for row in self.rows]).astype(types if self.rows else {})
 
 
-def _flat(sweep: Sweep, row: Row) -> dict[str, Any]:
-    ours = {**_result(row), **_sizes(sweep, row), **_cost(row), **_published(sweep, row), **_runs(sweep, row)}
+def _flat(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
+    measured = {**_result(sweep, row, front), **_sizes(sweep, row), **_cost(row)}
+    ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
     return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
 
 
@@ -168,7 +186,7 @@ def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:
     return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
 
 
-def _result(row: Row) -> dict[str, Any]:
+def _result(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
     return {
         "is_baseline": row.is_baseline,
         "planned": row.planned,
@@ -182,6 +200,7 @@ def _result(row: Row) -> dict[str, Any]:
         **_told(row),
         **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
         "standing": row.standing,
+        **({"front": row in front} if sweep.search and sweep.search.against else {}),
         **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
     }
 

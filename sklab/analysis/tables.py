@@ -84,13 +84,18 @@ def _run(seed: int, key: str, record: RunRecord | None, metric: Metric, errors: 
 
 
 def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
-    estimate = stats.mean_interval([run.errors.get(size, math.nan) for run in runs])
+    counted = () if _any_pruned(runs) else runs
+    estimate = stats.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in counted)])
     return AtSize(int(estimate.n), _number(float(estimate.mean)), _number(float(estimate.half)))
 
 
 def _values(sweep: Sweep, runs: tuple[Run, ...]) -> list[float]:
-    by_seed = {run.seed: run.value for run in runs}
+    by_seed = {} if _any_pruned(runs) else {run.seed: run.value for run in runs}
     return [math.nan if (value := by_seed.get(seed)) is None else value for seed in sweep.seeds]
+
+
+def _any_pruned(runs: tuple[Run, ...]) -> bool:
+    return any(run.state == "pruned" for run in runs)
 
 
 def _index(sweep: Sweep, name: str) -> int | None:
@@ -117,11 +122,11 @@ def _pareto_sets(values: stats.FloatArray, facts: list[dict[str, Any]]) -> list[
     """For each row the costs that no other row dominates it at."""
     if not facts:
         return []
-    higher = pareto.told_higher(values)
+    higher, known = pareto.told_higher(values), ~np.all(np.isnan(values), axis=-1)
     prices = {cost: [of_row.get(cost, math.nan) for of_row in facts] for cost in pareto.COSTS}
     dominators = {cost: pareto.dominated_by(higher, of_rows) for cost, of_rows in prices.items()}
     return [
-        tuple(cost for cost in pareto.COSTS if prices[cost][at] > 0 and not dominators[cost][at])
+        tuple(cost for cost in pareto.COSTS if known[at] and prices[cost][at] > 0 and not dominators[cost][at])
         for at in range(len(facts))
     ]
 

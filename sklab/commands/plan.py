@@ -44,12 +44,14 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.launch.slots import find_slots
     from sklab.sweep.check import most_devices
     from sklab.sweep.plan import make_plan
+    from sklab.sweep.space import space_costs
     from sklab.text import differences_text, plan_text
 
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), find_slots(options.slots, most_devices(sweep))
     probes = _probes(sweep, folder, slots) if options.probe else {}
-    plan = make_plan(sweep, folder, len(slots), cost_of, probes, gpu=slots[0].gpu is not None)
+    costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
+    plan = make_plan(sweep, folder, len(slots), cost_of, probes, gpu=slots[0].gpu is not None, costs=costs)
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:
         print(differences_text(plan))
@@ -83,7 +85,7 @@ def warn_of_budget(sweep: Sweep) -> None:
     from sklab.sweep.design import run_spec
 
     experiments = [run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells]
-    counted = zip(sweep.cells, _costs_elsewhere(experiments), strict=True)
+    counted = zip(sweep.cells, costs_elsewhere(experiments), strict=True)
     costs = {cell.name: Cost(params=params, macs=macs) for cell, (params, macs) in counted}
     for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
         print(f"warning: {off}", file=sys.stderr)
@@ -97,7 +99,7 @@ def cost_of(experiment: Experiment) -> tuple[int, int]:
     return counted.params, counted.macs
 
 
-def _costs_elsewhere(experiments: list[Experiment]) -> list[tuple[int, int]]:
+def costs_elsewhere(experiments: list[Experiment]) -> list[tuple[int, int]]:
     """The costs, counted in a process of its own: the runner stays without torch."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context

@@ -23,7 +23,7 @@ from sklab.commands.options import (
     overrides_of,
     study_folder,
 )
-from sklab.commands.plan import show_plan, warn_of_budget, within
+from sklab.commands.plan import costs_elsewhere, show_plan, warn_of_budget, within
 from sklab.commands.results import show_table
 
 if TYPE_CHECKING:
@@ -101,16 +101,20 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     from sklab.progress import show_progress
     from sklab.sweep.policy import MAX_IDENTICAL
     from sklab.sweep.runner import run_study
+    from sklab.sweep.space import space_costs
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
     folder = study_folder(sweep.study, options)
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
+    costs = space_costs(sweep, costs_elsewhere)
     launcher = _launcher(sweep, folder, options)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse, most)
+            complete = run_study(
+                sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse, most, costs
+            )
     finally:
         launcher.stop()
     report = show_table(folder, write=True)

@@ -34,6 +34,9 @@ _CITED: dict[str, tuple[str, ...]] = {
     "library numpy": ("harris2020array",),
     "search": ("akiba2019optuna",),
     "tpe": ("bergstra2011algorithms",),
+    "nsga2": ("deb2002fast",),
+    "halving": ("li2020system",),
+    "median": ("golovin2017vizier",),
     "test": ("virtanen2020scipy",),
     "Fisher 1935": ("fisher1935design",),
     "Dunnett 1955": ("dunnett1955multiple",),
@@ -69,6 +72,7 @@ def _used(table: AblationTable) -> set[str]:
     told |= {f"library {name}" for record in records for name in record.versions}
     search = table.sweep.search
     told |= {"search", search.sampler} if search else set()
+    told |= {search.pruning.rule} if search and search.pruning else set()
     named = set(re.findall(r"[A-Z]\w+ \d{4}", methods(table)))  # the sources that the methods paragraph names
     return told | named | ({"test"} if named else set())
 

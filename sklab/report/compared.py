@@ -23,7 +23,8 @@ GROUP = "minus baseline"
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
     """What the table says of differences, from left to right."""
-    return (*_difference(table), *_judged(), *_planned(table), _against_best(), _pareto())
+    chosen = _on_front(table) if table.front else _against_best()
+    return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
 
 
 def _difference(table: AblationTable) -> tuple[Column, ...]:
@@ -81,6 +82,18 @@ def _against_best() -> Column:
         return STANDINGS.get(row.standing, "")
 
     return Column("against best", "", "against best", legend, text, "vs best", numeric=False)
+
+
+def _on_front(table: AblationTable) -> Column:
+    names = {row.name for row in table.front}
+    against = table.sweep.search.against if table.sweep.search else None
+    cost = COST_NAMES[against] if against else ""
+    legend = (
+        f"the search has two objectives: front, where no row of at most as many {cost} has a lower mean error; what is "
+        "beyond chance of that stands under Pareto set"
+    )
+    head = f"error and {cost}"
+    return Column(head, "", head, legend, lambda row: "front" if row.name in names else "", head, numeric=False)
 
 
 def _pareto() -> Column:

@@ -9,6 +9,7 @@ from sklab.analysis.rows import AblationTable, Judged, Row
 from sklab.analysis.stats import ALPHA
 from sklab.report.column import fixed
 from sklab.report.escape import clean
+from sklab.report.front import front
 from sklab.report.phrases import counted, difference, p_equals, points, value
 
 _NAMED = 3  # cells in a sentence, the largest differences first
@@ -25,7 +26,8 @@ def result(table: AblationTable) -> str:
         name = clean(table.sweep.baseline)
         lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
         return f"{unfinished}{lowest} The baseline {name} has no complete run, so nothing is compared with it."
-    said = (_found(table, best, baseline), _open(table), _price(best, baseline))
+    price = "" if table.front else _price(best, baseline)
+    said = (front(table), _found(table, best, baseline), _open(table), price)
     return unfinished + " ".join(sentence for sentence in said if sentence)
 
 
@@ -36,7 +38,8 @@ def _found(table: AblationTable, best: Row, baseline: Row) -> str:
         return f"So far only {compared}, has a complete run."
     parts = [_told(table, "better"), _told(table, "worse")]
     shown = "; ".join(filter(None, parts)) or "no cell is told apart from it"
-    return f"Against {compared}: {shown}; {_lowest(table, best)}{_factor(table)}."
+    lowest = "" if table.front else f"; {_lowest(table, best)}{_factor(table)}"
+    return f"Against {compared}: {shown}{lowest}."
 
 
 def _told(table: AblationTable, judged: Judged) -> str:

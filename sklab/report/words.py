@@ -20,6 +20,7 @@ from sklab.report.factors import (
     effects_said,
     means_rows,
 )
+from sklab.report.front import NAMES as FRONT_NAMES
 from sklab.report.literature import agreement, published, published_only, reproduced
 from sklab.report.methods import comparison, methods
 from sklab.report.phrases import counted, listed
@@ -27,7 +28,8 @@ from sklab.report.reused import reused
 from sklab.report.settled import verdicts
 from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
-from sklab.spec.sweep import Sweep
+from sklab.spec.search import Search
+from sklab.spec.sweep import Metric, Sweep
 
 _DESIGNS = {
     "list": "explicit list of cells",
@@ -76,12 +78,24 @@ def design(sweep: Sweep) -> str:
     """What was done, in one line."""
     kind = _DESIGNS[sweep.design]
     if sweep.search:
-        kind = f"{sweep.search.sampler} search for {counted(sweep.search.trials, 'cell')}"
+        kind = _search(sweep.search, sweep.metric)
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
     each = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
     return f"{kind}: {counted(len(sweep.cells), 'cell')} × {each}"
+
+
+def _search(search: Search, metric: Metric) -> str:
+    limits = search.constraints
+    parts = [
+        f"{search.sampler} search for {counted(search.trials, 'cell')}",
+        *([f"{metric_name(metric)} against {FRONT_NAMES[search.against]}"] if search.against else []),
+        *([f"at most {limits.params.max:,} parameters"] if limits and limits.params else []),
+        *([f"at most {limits.macs.max:,} multiply-accumulates"] if limits and limits.macs else []),
+        *([f"runs pruned by the rule `{search.pruning.rule}`"] if search.pruning else []),
+    ]
+    return ", ".join(parts)
 
 
 def metric(sweep: Sweep) -> str:
@@ -101,7 +115,7 @@ def progress(table: AblationTable) -> str:
     """How many runs there are, by how they ended; of a toy run, first of all that it is one."""
     states = Counter(run.state for row in table.rows for run in row.runs)
     planned = sum(states.values())
-    others = [f"{states[state]} {state}" for state in ("diverged", "failed", "missing") if states[state]]
+    others = [f"{states[state]} {state}" for state in ("diverged", "pruned", "failed", "missing") if states[state]]
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
     return caution + ", ".join([f"{states['complete']} of {planned} runs complete", *others])
 
@@ -160,6 +174,9 @@ def no_number(row: Row) -> str:
         return f"invalid: {clean(row.invalid)}"
     if row.n:
         return ""
+    if pruned := [run for run in row.runs if run.state == "pruned"]:
+        told = [f"epoch {run.record.epochs if run.record else 0} (seed {run.seed})" for run in pruned]
+        return f"pruned at {', '.join(told)}"
     states = Counter(run.state for run in row.runs)
     ended = [f"{states[state]} {state}" for state in ("diverged", "failed") if states[state]]
     return f"no complete run: {', '.join(ended)}" if ended else "no run has ended yet"

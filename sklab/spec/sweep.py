@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict
 from sklab.spec.budget import EqualBudget
 from sklab.spec.replicates import Replicates
 from sklab.spec.run import Seed
+from sklab.spec.search import Search
 from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]
@@ -74,14 +75,6 @@ class Factor(Value):
 
     path: str
     levels: dict[str, Any] = Field(min_length=1)
-
-
-class Search(Value):
-    """How a search design asks for cells. `trials` counts distinct cells."""
-
-    sampler: Literal["tpe", "random"] = "tpe"
-    trials: int = Field(ge=1)
-    seed: Seed = 0
 
 
 class Fraction(Value):

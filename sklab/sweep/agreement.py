@@ -7,6 +7,7 @@ from itertools import combinations, product
 from math import prod
 
 from sklab.errors import Fault, did_you_mean
+from sklab.spec.search import Search
 from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
 from sklab.sweep.faults import options, steps
@@ -33,6 +34,7 @@ def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, 
     yield from _lost_settings(document, sweep, overrides)
     yield from _two_levels(document, sweep)
     yield from _replicates(document, sweep)
+    yield from _search(document, sweep)
     if sweep.design == "grid" and is_too_large(sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
 
@@ -72,6 +74,36 @@ def _replicates(document: Document, sweep: SweepFile) -> Iterator[Fault]:
         yield document.fault(("replicates",), "takes the place of seeds; leave out one of the two", found="")
     if sweep.design == "search":
         yield document.fault(("replicates",), "not used by design: search", allowed="seeds", found="")
+
+
+def _search(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+    """What a search's objectives, constraints and pruning ask of the rest of the file."""
+    search = sweep.search
+    if search is None:
+        return
+    if sweep.design != "search":
+        if search.pruning:
+            message = "only for design: search; a pruned cell can't be compared with others"
+            yield document.fault(("search", "pruning"), message, found="")
+        return
+    yield from _objectives(document, sweep.metric.name, search)
+    if search.counts and is_too_large(sweep):
+        message = "too many combinations of levels to count what each costs"
+        yield document.fault(("factors",), message, found="", allowed=f"at most {MOST_CELLS}")
+    for name, factor in sweep.factors.items() if search.pruning else ():
+        if _covers(steps(factor.path), steps("train.epochs")):
+            message = "can't be varied where search.pruning compares runs at the same epoch"
+            yield document.fault(("factors", name, "path"), message)
+
+
+def _objectives(document: Document, metric: str, search: Search) -> Iterator[Fault]:
+    place, known = ("search", "objectives"), [metric, "params", "macs"]
+    strange = [(at, name) for at, name in enumerate(search.objectives) if name not in known]
+    yield from (unknown(document, (*place, at), "objective", name, known) for at, name in strange)
+    allowed = [metric], [metric, "params"], [metric, "macs"]
+    if search.objectives and not strange and list(search.objectives) not in allowed:
+        told, found = " or ".join(f"[{', '.join(names)}]" for names in allowed), f"[{', '.join(search.objectives)}]"
+        yield document.fault(place, "can't be searched for together", found=found, allowed=told)
 
 
 def _two_levels(document: Document, sweep: SweepFile) -> Iterator[Fault]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
 from pathlib import Path
 
 from sklab.errors import SklabError
@@ -19,8 +18,9 @@ from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, Sweep
-from sklab.sweep.design import run_spec, searched_cell
+from sklab.spec.sweep import Sweep
+from sklab.sweep.design import run_spec
+from sklab.sweep.space import searchable
 
 _LOOK_EVERY = 60.0
 
@@ -128,17 +128,8 @@ def most_devices(sweep: Sweep) -> int:
 
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:
     """The experiment of every cell that the sweep has or, for a search, may come to have."""
-    for cell in (*sweep.cells, *_searchable(sweep)):
+    for cell in (*sweep.cells, *searchable(sweep)):
         yield run_spec(sweep, cell, sweep.seeds[0]).experiment
-
-
-def _searchable(sweep: Sweep) -> Iterator[Cell]:
-    if sweep.search is None:
-        return
-    for levels in product(*(factor.levels for factor in sweep.factors.values())):
-        cell = searched_cell(sweep, dict(zip(sweep.factors, levels, strict=True)))
-        if isinstance(cell, Cell):
-            yield cell
 
 
 def _covering(experiments: Iterable[Experiment]) -> tuple[Checked, ...]:

@@ -18,6 +18,7 @@ from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
 from sklab.sweep.prices import Bill, Price, bill, prices, probed_prices, unfinished
 from sklab.sweep.reuse import offers
+from sklab.sweep.space import NO_COSTS, Costs, Space, space_of
 
 _NO_PROBES: Mapping[str, Probe] = {}
 
@@ -91,6 +92,7 @@ class Plan(Value):
     off_budget: Seq[OffBudget] = ()
     further: Further | None = None
     reused: int = 0
+    space: Space | None = None
 
 
 def make_plan(
@@ -101,10 +103,11 @@ def make_plan(
     probes: Mapping[str, Probe] = _NO_PROBES,
     *,
     gpu: bool = False,
+    costs: Costs = NO_COSTS,
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
-    `probes`, by cell, price what no finished run does.
+    `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
@@ -148,6 +151,7 @@ def make_plan(
         ),
         further=_further(whole, records, slots),
         reused=len(offered),
+        space=space_of(sweep, costs),
     )
 
 

@@ -14,15 +14,16 @@ from sklab.sweep.runner import alone
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:
     """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
 
-    With `cells`, only theirs, and the diverged ones as well unless `failed`. Complete runs stay as they are, whatever
-    is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not have.
+    With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are,
+    whatever is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not
+    have.
     """
     sweep = folder.read_sweep()
     known = {cell.name: cell for cell in sweep.cells}
     for name in cells or ():
         _ensure_known(name, sweep)
     chosen = [cell for cell in sweep.cells if cells is None or cell.name in cells]
-    wanted = {"failed"} if failed or cells is None else {"failed", "diverged"}
+    wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with alone(folder):
         records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
         found = [record for record in records.values() if record.status in wanted]

@@ -103,7 +103,8 @@ def _offer(study: Path, key: str) -> Offer | None:
     except (OSError, ValidationError):
         return None
     is_its_own = record.study == study.name and record.key == record.spec.key == key
-    return Offer(study.name, run, record) if record.final and is_its_own else None
+    is_result = record.final and record.status != "pruned"
+    return Offer(study.name, run, record) if is_result and is_its_own else None
 
 
 def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -19,14 +19,17 @@ from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import STOP_SIGNALS
 from sklab.records import Code, FailureClass, RunOrder, RunRecord, Tracking, now
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
+from sklab.sweep.pruning import Pruner
 from sklab.sweep.reuse import Reuse, take_over
-from sklab.sweep.study import StudyIndex, Todo
+from sklab.sweep.space import NO_COSTS, Costs, infeasible
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
+_DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
 
 
@@ -76,10 +79,12 @@ def run_study(
     progress: Progress,
     reuse: Reuse = "any code",
     max_identical: int = MAX_IDENTICAL,
+    costs: Costs = NO_COSTS,
 ) -> bool:
     """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
     evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over. Nothing more is started
-    once `max_identical` runs ended with one traceback.
+    once `max_identical` runs ended with one traceback. `costs` are those of the cells of a search that has to know them
+    (`space.space_costs`).
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it or its folder has gone, OSError when results
@@ -87,16 +92,21 @@ def run_study(
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        sweep = _with_found_cells(sweep, folder)
+        sweep = _with_found_cells(sweep, folder, costs)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
+        pruner = Pruner(sweep, folder, costs, records) if sweep.search and sweep.search.pruning else None
+        if pruner is None:
+            records = _without_pruned(folder, records)
         records |= take_over(sweep, folder, records, code, reuse)
-        index = StudyIndex(folder.index_file, sweep, records)
+        index = StudyIndex(folder.index_file, sweep, records, costs)
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
         tracebacks = Tracebacks(max_identical)
-        return _Runner(index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks).run()
+        return _Runner(
+            index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks, pruner
+        ).run()
 
 
 class _Runner:
@@ -111,15 +121,16 @@ class _Runner:
         records: dict[str, RunRecord],
         unevaluated: list[Todo],
         tracebacks: Tracebacks,
+        pruner: Pruner | None,
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
-        self._retries, self._tracebacks = Retries(launcher, records), tracebacks
+        self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, pruner
         self._again: deque[RunOrder] = deque()
         self._lacking = self._draining = False
-        self._done = sum(record.status == "complete" for record in records.values()) - len(unevaluated)
+        self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._durations: list[float] = []
         self._written = index.sweep
@@ -135,8 +146,11 @@ class _Runner:
                     self._drain()
                 else:
                     self._fill()
+                    self._prune()
                 self._progress.look(self._state())
             self._keep_sweep()
+            if self._index.shortfall:
+                self._progress.note(self._index.shortfall, self._state())
             if asked:
                 raise KeyboardInterrupt
         return not (self._failed or self._lacking)
@@ -153,6 +167,13 @@ class _Runner:
             self._draining = True
             self._progress.note(_DRAINING.format(len(self._running)), self._state())
             self._launcher.drain()
+
+    def _prune(self) -> None:
+        """Ask the runs that look worse than others to end. A run that ends before it hears of it is complete."""
+        running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._late_keys]
+        for order, run, why in self._pruner.look(running) if self._pruner else ():
+            run.ask_to_prune(why)
+            self._progress.note(f"{order.cell}, seed {order.spec.seed}: to be pruned: {why}", self._state())
 
     def _fill(self) -> None:
         while len(self._running) < self._launcher.capacity and not self._tracebacks.enough:
@@ -216,8 +237,10 @@ class _Runner:
         """Enter how a run ended for good."""
         if record.key not in self._late_keys:
             self._index.tell(record)
-        self._done += record.status == "complete"
-        self._failed += record.status != "complete"
+        if self._pruner:
+            self._pruner.ended(record)
+        self._done += record.status in _DONE
+        self._failed += record.status not in _DONE
         self._durations.append(time.monotonic() - since)
         if record.key not in self._late_keys:
             self._progress.ended(record, self._state())
@@ -305,18 +328,40 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
 
 
-def _with_found_cells(sweep: Sweep, folder: StudyFolder) -> Sweep:
-    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space."""
+def _with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
+    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space; those
+    that can't be trained stand among the invalid ones."""
     if sweep.search is None or not folder.sweep_file.exists():
         return sweep
-    known = {cell.name for cell in sweep.cells}
-    before = (cell for cell in folder.read_sweep().cells if cell.name not in known)
-    again = (searched_cell(sweep, cell.factors) for cell in before if _in_space(sweep, cell))
-    return sweep.model_copy(update={"cells": (*sweep.cells, *(cell for cell in again if isinstance(cell, Cell)))})
+    known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
+    refused = {cell.name: cell.factors for cell in before.invalid}
+    found = {**{cell.name: cell.factors for cell in before.cells}, **refused}
+    again = [
+        _judged(sweep, levels, costs)
+        for name, levels in found.items()
+        if name not in known and _in_space(sweep, levels)
+    ]
+    cells = (cell for cell in again if isinstance(cell, Cell) and cell.name not in refused)
+    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
+    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
 
 
-def _in_space(sweep: Sweep, cell: Cell) -> bool:
-    return all(cell.factors.get(name) in factor.levels for name, factor in sweep.factors.items())
+def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:
+    cell = searched_cell(sweep, levels)
+    why = infeasible(sweep, cell.name, costs)
+    return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
+
+
+def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
+    """The records of a study that does not prune: runs that were pruned when it did are trained after all."""
+    pruned = [key for key, record in records.items() if record.status == "pruned"]
+    for key in pruned:
+        folder.run(key).begin_attempt()
+    return {key: record for key, record in records.items() if key not in pruned}
+
+
+def _in_space(sweep: Sweep, levels: Mapping[str, str]) -> bool:
+    return all(levels.get(name) in factor.levels for name, factor in sweep.factors.items())
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.prices import packed
 
-State = Literal["missing", "running", "complete", "diverged", "failed"]
+State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
 
 class RunStatus(Value):
@@ -52,7 +52,8 @@ class RunStatus(Value):
 
 
 class StudyStatus(Value):
-    """How a study stands. `live`: a runner is working on it; `missing` counts runs not begun.
+    """How a study stands. `live`: a runner is working on it; `missing` counts runs not begun, `pruned` those that were
+    ended because they looked worse than others.
 
     eta_seconds  until all is done, from what cells took so far and from what runs now, in as many slots as are taken
                  now; None without a runner, or before anything is known
@@ -66,6 +67,7 @@ class StudyStatus(Value):
     missing: int
     eta_seconds: float | None
     runs: Seq[RunStatus]
+    pruned: int = 0
 
     @property
     def running(self) -> list[RunStatus]:
@@ -97,6 +99,7 @@ def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRec
         total=len(runs),
         done=states.count("complete"),
         missing=states.count("missing"),
+        pruned=states.count("pruned"),
         eta_seconds=_eta(runs, usual) if live else None,
         runs=runs,
     )

@@ -1,8 +1,8 @@
 """The study as Optuna sees it: the only module that knows Optuna.
 
-Designed cells are enqueued, searched cells are asked for; whoever calls `next` can't tell the difference. The
-journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
-set of levels. One run is one trial, and one process (this one) owns the journal.
+The journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
+space. A trial of a designed study is a run; one of a search is a cell, told the means over the cell's seeds. One
+process (this one) owns the journal.
 """
 
 from __future__ import annotations
@@ -10,170 +10,127 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections import deque
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from sklab.analysis.replicates import called
-from sklab.records import RunRecord
-from sklab.spec.sweep import Cell, InvalidCell, Sweep
-from sklab.sweep.design import searched_cell
+from sklab.spec.search import Search
+from sklab.spec.sweep import Cell, Sweep
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 
-_RUN = "run"  # the user attribute that ties a trial to the key of its run
-_MOST_REPEATS = 50  # cells known already that a sampler may propose in a row before its space counts as exhausted
+Choice = Mapping[str, str]  # factor -> name of its level
+_NAME = "run"  # the user attribute that ties a trial to what it is of
+_BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+_PARENTS = 5  # a generation of NSGA-II is one in so many of the trials
+_FEWEST_PARENTS = 4
 
 
-@dataclass(frozen=True)
-class Todo:
-    """A run to be started: the cell, the seed and the key of the run."""
+class Trials:
+    """The trials of a study, each by the `name` of what it is of. Of those that a dead runner left only the ones of
+    `names` stay open, all others have failed."""
 
-    cell: Cell
-    seed: int
-    key: str
-
-
-class StudyIndex:
-    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row.
-
-    `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
-    the cells that a search has found so far. With replicates, runs are handed out as far as those ended call for them;
-    one that failed before is tried again first, one that fails now is a gap.
-    """
-
-    def __init__(self, file: Path, sweep: Sweep, records: Mapping[str, RunRecord]) -> None:
-        self.sweep = sweep
-        self._records = dict(records)
+    def __init__(self, file: Path, sweep: Sweep, names: Iterable[str]) -> None:
+        self._search = sweep.search
         self._distributions = _distributions(sweep)
+        self._factors = tuple(sweep.factors)
         self._study = _open(file, sweep, self._distributions)
-        self._running: dict[str, optuna.Trial] = {}
-        self._reconcile()
-        self._ended = {key: record for key, record in records.items() if record.final}
-        self._queue = deque(self._called())
-        self._asked: dict[str, optuna.Trial] = {}
-        self._exhausted = False
-
-    def next(self) -> Todo | None:
-        """The next run, or None when there is nothing left to start."""
-        if not self._queue and self._searching:
-            self._ask()
-        if not self._queue:
-            return None
-        return self._hand_out(self._queue.popleft())
-
-    def take(self, keys: Container[str]) -> list[Todo]:
-        """Those runs of `keys` that `next` would still hand out: they run already."""
-        taken = [todo for todo in self._queue if todo.key in keys]
-        self._queue = deque(todo for todo in self._queue if todo.key not in keys)
-        return [self._hand_out(todo) for todo in taken]
+        self._proposed = 0  # since a trial was begun or told of; those that came to nothing do not count
+        self._open: dict[str, int] = {}
+        self._asked: optuna.Trial | None = None
+        self._end_left(set(names))
 
     @property
-    def queued(self) -> tuple[str, ...]:
-        """The keys of the runs that `next` will hand out before it asks for others."""
-        return tuple(todo.key for todo in self._queue)
+    def told(self) -> frozenset[str]:
+        """The names of the trials that have ended with numbers, or were pruned."""
+        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return frozenset(trial.user_attrs[_NAME] for trial in ended if _NAME in trial.user_attrs)
 
-    def _hand_out(self, todo: Todo) -> Todo:
-        asked = todo.key in self._asked
-        self._running[todo.key] = self._asked.pop(todo.key) if asked else self._enqueue(todo.cell, todo.key)
-        return todo
+    def ask(self) -> Choice:
+        """What the sampler proposes next. It is to be taken, turned down or found infeasible before anything else.
 
-    def tell(self, record: RunRecord) -> None:
-        """Enter how a run ended."""
-        self._records[record.key] = record
-        trial, value = self._running.pop(record.key), self._value(record.key)
-        self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
-        self._ended[record.key] = record
-        if self.sweep.replicates and not self._queue and not self._running:
-            self._queue.extend(self._called())
+        A pure function of the search's seed and of the trials that were begun, so that a search that was killed goes
+        on as if it had not been; only of `qmc` the place in its sequence is kept besides.
+        """
+        assert self._search is not None
+        begun = len(self._study.get_trials(deepcopy=False, states=_BEGUN))
+        self._study.sampler = _sampler(self._search, begun, self._proposed)
+        self._proposed += 1
+        self._asked = self._study.ask(dict(self._distributions))
+        return dict(self._asked.params)
 
-    @property
-    def remaining(self) -> int:
-        """Runs that `next` will still hand out; for a search and with replicates, at least."""
-        unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
-        return len(self._queue) + unasked * len(self.sweep.seeds)
+    def take(self, name: str) -> None:
+        """What was asked for becomes a trial of this name."""
+        trial = self._pop_asked()
+        trial.set_user_attr(_NAME, name)
+        self._open[name], self._proposed = trial.number, 0
 
-    @property
-    def _found(self) -> int:
-        return sum(cell.name != self.sweep.baseline for cell in self.sweep.cells)
+    def turn_down(self) -> None:
+        """What was asked for is known already or can't exist."""
+        self._study.tell(self._pop_asked(), state=TrialState.FAIL)
 
-    @property
-    def _searching(self) -> bool:
-        search = self.sweep.search
-        return search is not None and self._found < search.trials and not self._exhausted
+    def find_infeasible(self, excess: Mapping[str, float]) -> None:
+        """What was asked for may not be trained; `excess` says by how much, by constraint (Optuna's sign: above 0)."""
+        trial = self._pop_asked()
+        for constraint, value in excess.items():
+            trial.set_constraint(constraint, value)
+        self._study.tell(trial, state=TrialState.PRUNED)
+        self._proposed = 0
 
-    def _called(self) -> list[Todo]:
-        """The runs that are needed as far as is known, and have not ended."""
-        cells = called(self.sweep, self._ended).cells
-        pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
-        return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
+    def is_open(self, name: str) -> bool:
+        return name in self._open
 
-    def _ask(self) -> None:
-        """Ask the sampler for a new, valid cell and queue its runs; the queue stays empty if it has none."""
-        for _ in range(_MOST_REPEATS):
-            trial = self._study.ask(self._distributions)
-            cell = searched_cell(self.sweep, trial.params)
-            if isinstance(cell, InvalidCell):
-                self._note_invalid(cell)
-            elif cell.name not in {known.name for known in self.sweep.cells}:
-                self._take(cell, trial)
-                return
-            self._study.tell(trial, state=TrialState.FAIL)
-        self._exhausted = True
+    def begin(self, name: str, cell: Cell) -> None:
+        """Open a trial of the cell's own levels unless one is. No other is enqueued, so `ask` can't answer with one."""
+        if name not in self._open:
+            self._study.enqueue_trial(self._levels(cell), user_attrs={_NAME: name})
+            self._open[name], self._proposed = self._study.ask(dict(self._distributions)).number, 0
 
-    def _take(self, cell: Cell, trial: optuna.Trial) -> None:
-        self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
-        todos = [Todo(cell, seed, key) for seed, key in cell.runs.items()]
-        trial.set_user_attr(_RUN, todos[0].key)
-        self._asked[todos[0].key] = trial
-        self._queue.extend(todos)
+    def tell(self, name: str, values: Sequence[float] | None, *, pruned: bool = False) -> None:
+        """End a trial with its objectives; without them it has failed or was pruned."""
+        state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
+        self._study.tell(self._open.pop(name), None if pruned else values, state=state)
 
-    def _note_invalid(self, cell: InvalidCell) -> None:
-        if cell not in self.sweep.invalid:
-            self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, cell)})
-
-    def _enqueue(self, cell: Cell, key: str) -> optuna.Trial:
-        """A trial of the cell's own levels. The queue never holds another, so `ask` can't answer with one."""
-        self._study.enqueue_trial(_levels(self.sweep, cell), user_attrs={_RUN: key})
-        return self._study.ask(self._distributions)
-
-    def _reconcile(self) -> None:
-        """Bring the journal up to the records: end what no longer runs, add what it has not heard of."""
-        trials = self._study.get_trials(deepcopy=False)
-        told = {trial.user_attrs.get(_RUN) for trial in trials if trial.state == TrialState.COMPLETE}
-        for trial in trials:
-            if trial.state == TrialState.WAITING or trial.state == TrialState.RUNNING:
-                self._drop(trial)
-        for cell in self.sweep.cells:
-            for key in cell.runs.values():
-                value = self._value(key)
-                if value is not None and key not in told:
-                    self._add(cell, key, value)
-
-    def _drop(self, trial: optuna.trial.FrozenTrial) -> None:
-        if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
-            self._study.ask(self._distributions)
-        self._study.tell(trial.number, state=TrialState.FAIL)
-
-    def _value(self, key: str) -> float | None:
-        """The run's number, if it is complete."""
-        record = self._records.get(key)
-        return record.value(self.sweep.metric) if record is not None and record.status == "complete" else None
-
-    def _add(self, cell: Cell, key: str, value: float) -> None:
-        levels = _levels(self.sweep, cell)
+    def add(self, name: str, cell: Cell, values: Sequence[float]) -> None:
+        """Enter a trial that has ended before the journal heard of it."""
         trial = optuna.create_trial(
-            params=levels, distributions=self._distributions, value=value, user_attrs={_RUN: key}
+            params=self._levels(cell), distributions=self._distributions, values=values, user_attrs={_NAME: name}
         )
         self._study.add_trial(trial)
+
+    def _levels(self, cell: Cell) -> dict[str, Any]:
+        return {name: cell.factors[name] for name in self._factors} if self._factors else {"cell": cell.name}
+
+    def _pop_asked(self) -> optuna.Trial:
+        trial, self._asked = self._asked, None
+        assert trial is not None
+        return trial
+
+    def _end_left(self, names: set[str]) -> None:
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)):
+            name = trial.user_attrs.get(_NAME)
+            if trial.state == TrialState.RUNNING and name in names and self._has_levels(trial):
+                self._open[name] = trial.number
+            else:
+                self._drop(trial)
+
+    def _has_levels(self, trial: FrozenTrial) -> bool:
+        return trial.params.keys() == self._distributions.keys()
+
+    def _drop(self, trial: FrozenTrial) -> None:
+        if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
+            self._study.ask(dict(self._distributions))
+        self._study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
@@ -183,13 +140,9 @@ def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     return {name: CategoricalDistribution(list(factor.levels)) for name, factor in sweep.factors.items()}
 
 
-def _levels(sweep: Sweep, cell: Cell) -> dict[str, Any]:
-    return {name: cell.factors[name] for name in sweep.factors} if sweep.factors else {"cell": cell.name}
-
-
 def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> optuna.Study:
     """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
-    space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
+    space = _space(sweep, distributions)
     file.with_name(file.name + ".lock").unlink(missing_ok=True)  # a killed runner's; it would block us for 30 s
     if _is_whole(file):
         with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
@@ -202,18 +155,42 @@ def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution
     return study
 
 
+def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[str, str]:
+    """What the trials of a journal have in common: parameters and what their numbers are."""
+    space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
+    if sweep.search is None:
+        return space
+    told = sweep.search.model_dump(include={"objectives", "constraints", "pruning"})
+    return space | {"seeds": repr(sweep.seeds), "search": repr(told)}
+
+
 def _load(file: Path, sweep: Sweep) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(file)))
-    study = optuna.create_study(storage=storage, study_name=sweep.study, direction="minimize", load_if_exists=True)
-    # Seeded by what is there already, so that a resumed search goes on instead of repeating its first proposals.
-    study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
-    return study
+    objectives = 2 if sweep.search and sweep.search.against else 1
+    return optuna.create_study(
+        storage=storage,
+        sampler=_sampler(sweep.search, 0, 0) if sweep.search else RandomSampler(seed=0),
+        study_name=sweep.study,
+        directions=["minimize"] * objectives,
+        load_if_exists=True,
+    )
 
 
-def _sampler(sweep: Sweep, begun: int) -> optuna.samplers.BaseSampler:
-    if sweep.search is None or sweep.search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=(sweep.search.seed if sweep.search else 0) + begun)
-    return optuna.samplers.TPESampler(seed=sweep.search.seed + begun)
+def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
+    """The sampler for the next proposal, `proposed` of which have come to nothing since the last of `begun` trials.
+
+    A quasi-random sequence is one for all proposals; the journal knows the place in it.
+    """
+    seed = int(np.random.SeedSequence([search.seed, begun, proposed]).generate_state(1)[0])
+    if search.sampler == "random":
+        return RandomSampler(seed=seed)
+    if search.sampler == "nsga2":
+        return NSGAIISampler(population_size=max(_FEWEST_PARENTS, search.trials // _PARENTS), seed=seed)
+    if search.sampler == "qmc":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QMCSampler(scramble=True, seed=search.seed, warn_independent_sampling=False)
+    return TPESampler(seed=seed)
 
 
 def _is_whole(file: Path) -> bool:

@@ -12,7 +12,8 @@ from sklab.errors import Fault
 from sklab.spec.budget import EqualBudget
 from sklab.spec.replicates import MOST_REPLICATES, Replicates
 from sklab.spec.run import Seed
-from sklab.spec.sweep import Design, Factor, Metric, Published, Search, StudyName
+from sklab.spec.search import Search
+from sklab.spec.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
 from sklab.sweep.faults import Layer, details_of, explain
 from sklab.sweep.yamltree import Document, Place

@@ -20,19 +20,28 @@ from sklab.training.randomness import random_state, restore_random_state
 
 _SHARE = 0.01  # of the time, at most, goes into checkpoints
 _PATIENCE = 5.0  # seconds that an evaluation under way has to end in, once the process was asked to
-_NOTHING, _DUE, _STOP = range(3)  # what a device wants; the largest wish of all devices is done by all
+_PRUNED_EVERY = 1.0  # seconds between two looks, within an epoch, for whether the runner wants the run to end
+_NOTHING, _DUE, _STOP, _PRUNE = range(4)  # what a device wants; the largest wish of all devices is done by all
+
+
+class PrunedError(Exception):
+    """The runner wants the run to end: it looks worse than others."""
 
 
 class Keeper(Callback):
     """Writes a checkpoint every `every` seconds (0: after every step), more seldom where that takes long, and a last
-    one when the process is asked to stop; then it raises PreemptedError.
+    one when the process is asked to stop; then it raises PreemptedError. Once there is a `prune_file`, it raises
+    PrunedError with what stands there.
 
     Only whole optimizer steps are kept, never half of accumulated gradients. `found` is what the run goes on from.
     """
 
-    def __init__(self, checkpoints: Checkpoints, found: Found | None, every: float, share: Share) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, found: Found | None, every: float, share: Share, prune_file: Path
+    ) -> None:
         self.checkpoints, self.found, self.stop = checkpoints, found, Stop()
-        self._every, self._share = every, share
+        self._every, self._share, self._prune_file = every, share, prune_file
+        self._next_prune = 0.0
         self._began = time.perf_counter() - (found.wall_seconds if found else 0.0)
         self._next = 0.0
         self._epochs: int | None = None  # finished ones, where a checkpoint stands between two
@@ -64,6 +73,7 @@ class Keeper(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epochs = trainer.current_epoch + 1
+        self._next_prune = 0.0
         if self._epochs != trainer.max_epochs:
             self._look(trainer, pl_module)
         self._epochs = None
@@ -71,15 +81,24 @@ class Keeper(Callback):
     def _look(self, trainer: Trainer, module: LightningModule) -> None:
         """Write a checkpoint if any device wants one, and end if any was asked to."""
         wish = _STOP if self.stop.asked else _DUE if time.monotonic() >= self._next else _NOTHING
-        wish = int(largest(wish, module.device))
+        wish = int(largest(_PRUNE if self._is_to_be_pruned() else wish, module.device))
         if wish == _NOTHING:
             return
+        if wish == _PRUNE:
+            raise PrunedError(self._prune_file.read_text(encoding="utf-8"))
         began = time.monotonic()
         trainer.save_checkpoint(step_name(trainer.global_step))
         now = time.monotonic()
         self._next = now + (max(self._every, (now - began) / _SHARE) if self._every else 0.0)
         if wish == _STOP:
             raise PreemptedError(f"{self.stop.asked or 'another device was stopped'} after step {trainer.global_step}")
+
+    def _is_to_be_pruned(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_prune:
+            return False
+        self._next_prune = now + _PRUNED_EVERY
+        return self._prune_file.exists()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         checkpoint["wall_seconds"] = time.perf_counter() - self._began

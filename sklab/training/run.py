@@ -38,7 +38,7 @@ from sklab.training.checkpoint import Checkpoints, Found, origin
 from sklab.training.failures import failure_class
 from sklab.training.group import environment, largest, strategy
 from sklab.training.heartbeat import Heartbeat
-from sklab.training.keeper import Keeper
+from sklab.training.keeper import Keeper, PrunedError
 from sklab.training.latency import LatencyMeter
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
@@ -65,6 +65,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
         record = _train_together(order, folder, found, device)
     if record.final:
         checkpoints.clear()
+        folder.prune_file.unlink(missing_ok=True)
     return record
 
 
@@ -95,7 +96,7 @@ def _train(
     started, clock = now(), _clock(found)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
-    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share)
+    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
         network = _fit(order, folder, meter, keeper, logger, device, share)
@@ -109,7 +110,7 @@ def _train(
     record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()
-    close(logger, failed=record.status != "complete")
+    close(logger, failed=record.status not in ("complete", "pruned"))
     return record
 
 
@@ -222,6 +223,8 @@ def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
     Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
     of any other reason.
     """
+    if isinstance(error, PrunedError):
+        return {"status": "pruned", "reason": str(error)}
     if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
         reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
         return {

@@ -23,10 +23,14 @@ def test_options_of_sbatch_are_passed_on(tmp_path):
 
 def test_every_fault_is_told_at_once_with_its_line(tmp_path):
     with pytest.raises(FaultyInputError) as caught:
-        read_launcher(written(tmp_path, "launcher: slrum\ntime: 0\npartitoin: gpu\n"))
+        read_launcher(written(tmp_path, "launcher: slurm\ntime: 0\npartitoin: gpu\n"))
     told = str(caught.value)
-    assert "slurm.yaml:1: launcher: unknown value" in told
-    assert "did you mean 'slurm'?" in told
     assert "slurm.yaml:2: time: out of range" in told
     assert "did you mean 'partition'?" in told
     assert "parallel: missing" in told
+
+
+def test_an_engine_that_is_not_there_is_told_by_itself(tmp_path):
+    """The file's other settings belong to an engine."""
+    with pytest.raises(FaultyInputError, match=r"slurm.yaml:1: launcher: unknown value.*did you mean 'slurm'\?"):
+        read_launcher(written(tmp_path, "launcher: slrum\ntime: 0\n"))

@@ -7,8 +7,8 @@ import pytest
 
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
+from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.load import load_sweep
-from sklab.sweep.study import StudyIndex, Todo
 
 GRID = """\
 experiment: toy.yaml
@@ -109,12 +109,12 @@ def test_the_journal_knows_every_finished_run_once(toy_files, ended):
     records = drain(StudyIndex(journal, sweep, {}), ended)
     for _ in range(2):
         index = StudyIndex(journal, sweep, records)
-        complete = [trial for trial in index._study.trials if trial.state.name == "COMPLETE"]
+        complete = [trial for trial in index._trials._study.trials if trial.state.name == "COMPLETE"]
         assert sorted(trial.user_attrs["run"] for trial in complete) == sorted(records)
         assert {trial.value for trial in complete} == {float(number) for number in range(8)}
     journal.unlink()
     rebuilt = StudyIndex(journal, sweep, records)
-    assert {trial.value for trial in rebuilt._study.trials} == {float(number) for number in range(8)}
+    assert {trial.value for trial in rebuilt._trials._study.trials} == {float(number) for number in range(8)}
 
 
 def test_more_levels_and_seeds_run_only_what_is_missing(toy_files, ended):

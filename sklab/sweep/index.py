@@ -1,0 +1,232 @@
+"""What of a study is still to run. Designed cells are known, searched cells are asked for; whoever calls `next` can't
+tell the difference."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+from sklab.analysis.replicates import called, is_pruned
+from sklab.records import RunRecord
+from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.sweep.design import searched_cell
+from sklab.sweep.space import NO_COSTS, Costs, infeasible
+from sklab.sweep.study import Choice, Trials
+
+_MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A run to be started: the cell, the seed and the key of the run."""
+
+    cell: Cell
+    seed: int
+    key: str
+
+
+class StudyIndex:
+    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row; a search
+    finishes a cell before it asks for the next.
+
+    `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
+    the cells that a search has found so far, `costs` what those that it may find cost, as far as it needs to know. With
+    replicates, runs are handed out as far as those ended call for them; one that failed before is tried again first,
+    one that fails now is a gap.
+    """
+
+    def __init__(self, file: Path, sweep: Sweep, records: Mapping[str, RunRecord], costs: Costs = NO_COSTS) -> None:
+        self.sweep = sweep
+        self._costs = costs
+        self._ended = {key: record for key, record in records.items() if record.final}
+        self._running: set[str] = set()
+        self._cells = {key: cell for cell in sweep.cells for key in cell.runs.values()}
+        self._queue = deque(self._called())
+        names = [cell.name for cell in sweep.cells] if sweep.search else list(self._cells)
+        self._trials = Trials(file, sweep, names)
+        self._exhausted = False
+        self._reconcile()
+
+    def next(self) -> Todo | None:
+        """The next run, or None when there is nothing left to start."""
+        if not self._queue and self._searching:
+            self._ask()
+        if not self._queue:
+            return None
+        return self._hand_out(self._queue.popleft())
+
+    def take(self, keys: Container[str]) -> list[Todo]:
+        """Those runs of `keys` that `next` would still hand out: they run already."""
+        taken = [todo for todo in self._queue if todo.key in keys]
+        self._queue = deque(todo for todo in self._queue if todo.key not in keys)
+        return [self._hand_out(todo) for todo in taken]
+
+    @property
+    def queued(self) -> tuple[str, ...]:
+        """The keys of the runs that `next` will hand out before it asks for others."""
+        return tuple(todo.key for todo in self._queue)
+
+    def tell(self, record: RunRecord) -> None:
+        """Enter how a run ended. The runs of a pruned cell that were not handed out are called off."""
+        self._ended[record.key] = record
+        self._running.discard(record.key)
+        cell = self._cells[record.key]
+        if record.status == "pruned":
+            self._queue = deque(todo for todo in self._queue if todo.cell.name != cell.name)
+        if self._is_over(cell, record.key):
+            self._tell(cell, record.key)
+        if self.sweep.replicates and not self._queue and not self._running:
+            self._queue.extend(self._called())
+
+    @property
+    def shortfall(self) -> str:
+        """Why a search found fewer cells than it should; "" when it did not."""
+        search = self.sweep.search
+        if search is None or not self._exhausted:
+            return ""
+        return f"the search space holds no more cells that may be trained: {self._found} found, {search.trials} wanted"
+
+    @property
+    def remaining(self) -> int:
+        """Runs that `next` will still hand out; for a search and with replicates, at least."""
+        unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
+        return len(self._queue) + unasked * len(self.sweep.seeds)
+
+    def _hand_out(self, todo: Todo) -> Todo:
+        self._running.add(todo.key)
+        self._trials.begin(self._name(todo.cell, todo.key), todo.cell)
+        return todo
+
+    @property
+    def _found(self) -> int:
+        return sum(cell.name != self.sweep.baseline for cell in self.sweep.cells)
+
+    @property
+    def _searching(self) -> bool:
+        search = self.sweep.search
+        return search is not None and self._found < search.trials and not self._exhausted
+
+    def _called(self) -> list[Todo]:
+        """The runs that are needed as far as is known, and have not ended."""
+        cells = called(self.sweep, self._ended).cells
+        pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
+        return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
+
+    def _ask(self) -> None:
+        """Ask the sampler for a new cell that may be trained, and queue its runs.
+
+        Once it proposes only what is known, a cell is taken from what is left of the space; the queue stays empty when
+        nothing is.
+        """
+        for _ in range(_MOST_REPEATS):
+            cell = self._worth_training(self._trials.ask())
+            if isinstance(cell, Cell):
+                self._trials.take(cell.name)
+                self._add(cell)
+                return
+            self._refuse(cell)
+        self._take_one_left()
+
+    def _take_one_left(self) -> None:
+        """Go through the space from a place drawn by lot to the first cell that may be trained."""
+        passed: list[InvalidCell] = []
+        for choice in self._all_choices():
+            cell = self._worth_training(choice)
+            if isinstance(cell, Cell):
+                self._add(cell)
+                break
+            passed += [cell] if cell is not None else []
+        else:
+            self._exhausted = True
+        self._note(passed)
+
+    def _note(self, refused: Iterable[InvalidCell]) -> None:
+        """Keep the reasons for the table."""
+        known = {cell.name for cell in self.sweep.invalid}
+        new = tuple(cell for cell in refused if cell.name not in known)
+        if new:
+            self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
+
+    def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
+        """The cell of these levels; why it can't be trained; None when the study has it already."""
+        cell = searched_cell(self.sweep, choice)
+        if isinstance(cell, InvalidCell):
+            return cell
+        if why := infeasible(self.sweep, cell.name, self._costs):
+            return InvalidCell(name=cell.name, factors=cell.factors, reason=why)
+        return None if cell.name in {known.name for known in self.sweep.cells} else cell
+
+    def _refuse(self, cell: InvalidCell | None) -> None:
+        """Tell the sampler that a proposal is not trained, and keep the reason for the table."""
+        self._note([cell] if cell is not None else [])
+        limits = self.sweep.search.constraints if self.sweep.search else None
+        if cell is not None and limits is not None and cell.name in self._costs:
+            self._trials.find_infeasible(limits.excess(self._costs[cell.name]))
+        else:
+            self._trials.turn_down()
+
+    def _add(self, cell: Cell) -> None:
+        self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
+        self._cells |= dict.fromkeys(cell.runs.values(), cell)
+        self._queue.extend(Todo(cell, seed, key) for seed, key in cell.runs.items())
+
+    def _all_choices(self) -> Iterator[Choice]:
+        """Every combination of levels, in their order from one drawn by lot."""
+        levels = {name: list(factor.levels) for name, factor in self.sweep.factors.items()}
+        number = prod(map(len, levels.values()))
+        seed = self.sweep.search.seed if self.sweep.search else 0
+        first = Random(f"{seed} {self._found}").randrange(number)  # noqa: S311 - no secret
+        for at in chain(range(first, number), range(first)):
+            choice, rest = {}, at
+            for name, of_factor in levels.items():
+                rest, level = divmod(rest, len(of_factor))
+                choice[name] = of_factor[level]
+            yield choice
+
+    def _name(self, cell: Cell, key: str) -> str:
+        """What a trial is of: a run or, in a search, a cell."""
+        return cell.name if self.sweep.search else key
+
+    def _is_over(self, cell: Cell, key: str) -> bool:
+        """Whether nothing more is to come of what the trial is of."""
+        if self.sweep.search is None:
+            return key in self._ended
+        return not self._running & set(cell.runs.values()) and all(todo.cell.name != cell.name for todo in self._queue)
+
+    def _tell(self, cell: Cell, key: str) -> None:
+        pruned = self.sweep.search is not None and is_pruned(cell, self._ended)
+        self._trials.tell(self._name(cell, key), None if pruned else self._values(cell, key), pruned=pruned)
+
+    def _values(self, cell: Cell, key: str) -> list[float] | None:
+        """The objectives of the run or, in a search, their means over the cell's complete runs; None without any."""
+        keys = cell.runs.values() if self.sweep.search else [key]
+        records = [record for one in keys if (record := self._ended.get(one)) and record.status == "complete"]
+        errors = [value for record in records if (value := record.value(self.sweep.metric)) is not None]
+        against = self.sweep.search.against if self.sweep.search else None
+        if not errors:
+            return None
+        return [fmean(errors)] + ([float(getattr(records[0], against))] if against else [])
+
+    def _reconcile(self) -> None:
+        """Bring the journal up to the records: add what it has not heard of."""
+        told = self._trials.told
+        for cell in self.sweep.cells:
+            keys = list(cell.runs.values())
+            for key in keys[:1] if self.sweep.search else keys:
+                if self._name(cell, key) not in told and self._is_over(cell, key):
+                    self._enter(cell, key)
+
+    def _enter(self, cell: Cell, key: str) -> None:
+        """A trial that the journal lacks or holds open; of a search through its sampler, which then knows its place."""
+        name, values = self._name(cell, key), self._values(cell, key)
+        if self.sweep.search or self._trials.is_open(name):
+            self._trials.begin(name, cell)
+            self._tell(cell, key)
+        elif values is not None:
+            self._trials.add(key, cell, values)

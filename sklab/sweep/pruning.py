@@ -1,0 +1,140 @@
+"""Which running runs of a search look so much worse than others at the same epoch that they are to be ended.
+
+A run is compared with runs of other cells at its own seed only and, where the search has two objectives, only with
+those whose networks cost no more. So no run is ended that nothing as cheap is better than: what may stand on the Pareto
+set of error and cost stays.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from sklab.analysis.replicates import is_pruned
+from sklab.folders import RunFolder, StudyFolder
+from sklab.records import RunOrder, RunRecord
+from sklab.spec.search import Pruning
+from sklab.spec.sweep import Metric, Sweep
+from sklab.sweep.space import Costs
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The metric of a run by epoch: what it would count for if it ended there; lower is better.
+
+    cost  of its network, 0 where the search has one objective
+    """
+
+    cell: str
+    seed: int
+    values: tuple[float, ...]
+    cost: float = 0.0
+    complete: bool = False
+
+    def at(self, epoch: int) -> float:
+        """The value after `epoch`, counted from 1; what is no number is worse than any."""
+        value = self.values[epoch - 1]
+        return math.inf if math.isnan(value) else value
+
+
+def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
+    """Why `run` is to be ended at this moment; "" when it goes on. `others` may hold runs that do not count here."""
+    peers = [one for one in others if one.cell != run.cell and one.seed == run.seed and one.cost <= run.cost]
+    return _median(rule, run, peers) if rule.rule == "median" else _halving(rule, run, peers)
+
+
+def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
+    """Golovin et al., Google Vizier, KDD 2017, section 3.2.2, with the value at the epoch instead of a mean so far."""
+    epoch = len(run.values)
+    if epoch < rule.start:
+        return ""
+    values = [one.at(epoch) for one in peers if one.complete and len(one.values) >= epoch]
+    if len(values) < rule.peers or run.at(epoch) <= median(values):
+        return ""
+    return f"at epoch {epoch}: {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
+
+
+def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
+    """Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2, for runs that can't
+    wait: while too few have come to the rung to choose from, they go on."""
+    epoch = _rung(rule, len(run.values))
+    values = sorted(one.at(epoch) for one in peers if epoch and len(one.values) >= epoch)
+    kept = (len(values) + 1) // rule.factor
+    if not kept or run.at(epoch) <= values[kept - 1]:
+        return ""
+    came = f"the best {kept} of the {len(values) + 1} runs that came so far"
+    return f"at epoch {epoch}: {run.at(epoch):.4g}, not among {came}"
+
+
+def _rung(rule: Pruning, epochs: int) -> int:
+    """The newest epoch up to `epochs` at which runs are chosen from; 0 before the first."""
+    rung = 0
+    following = rule.start
+    while following <= epochs:
+        rung, following = following, following * rule.factor
+    return rung
+
+
+class Pruner:
+    """Looks at the running runs of a search. `costs` are by cell, `records` those of the runs that have ended."""
+
+    def __init__(self, sweep: Sweep, folder: StudyFolder, costs: Costs, records: Mapping[str, RunRecord]) -> None:
+        assert sweep.search is not None
+        assert sweep.search.pruning is not None
+        self._rule, self._against = sweep.search.pruning, sweep.search.against
+        self._metric, self._baseline = sweep.metric, sweep.baseline
+        self._folder, self._costs = folder, costs
+        self._ended: dict[str, Curve] = {}
+        self._pruned = {cell.name for cell in sweep.cells if is_pruned(cell, records)}
+        for record in records.values():
+            self.ended(record)
+
+    def ended(self, record: RunRecord) -> None:
+        """Take note of a run that has ended for good."""
+        if record.status in ("complete", "pruned"):
+            run = self._folder.run(record.key)
+            self._ended[record.key] = self._curve(record, run, complete=record.status == "complete")
+        if record.status == "pruned":
+            self._pruned.add(record.cell)
+
+    def look(self, running: Sequence[tuple[RunOrder, RunFolder]]) -> Iterator[tuple[RunOrder, RunFolder, str]]:
+        """Those of the running runs that are to be ended and have not been asked to, each with the reason."""
+        curves = {order.key: self._curve(order, run, complete=False) for order, run in running}
+        everyone = [*self._ended.values(), *curves.values()]
+        for order, run in running:
+            if order.cell != self._baseline and _can_hear(run):
+                why = self._why(order, curves[order.key], everyone)
+                if why:
+                    self._pruned.add(order.cell)
+                    yield order, run, why
+
+    def _why(self, order: RunOrder, curve: Curve, everyone: Sequence[Curve]) -> str:
+        if len(curve.values) >= order.spec.experiment.train.epochs:
+            return ""  # it has nothing left to do
+        if order.cell in self._pruned:
+            return "another seed of its cell was pruned"
+        return verdict(self._rule, curve, everyone)
+
+    def _curve(self, run: RunOrder | RunRecord, folder: RunFolder, *, complete: bool) -> Curve:
+        cost = float(getattr(self._costs[run.cell], self._against)) if self._against else 0.0
+        return Curve(run.cell, run.spec.seed, read_values(folder, self._metric), cost, complete)
+
+
+def _can_hear(run: RunFolder) -> bool:
+    """Whether the run trains, has not been asked to end and has not ended."""
+    return run.metrics_file.exists() and not run.prune_file.exists() and not run.record_file.exists()
+
+
+def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
+    """The metric by epoch as a run that ended there would count: at the last epoch, or at the best up to there."""
+    try:
+        rows = list(csv.DictReader(run.metrics_file.read_text(encoding="utf-8").splitlines()))
+        read = [(float(row["val_error"]), float(row[metric.name])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):  # not there yet, or its last line is being written
+        return ()
+    if metric.epoch == "last":
+        return tuple(value for _, value in read)
+    return tuple(min(read[: epoch + 1], key=lambda pair: pair[0])[1] for epoch in range(len(read)))

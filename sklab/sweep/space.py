@@ -1,0 +1,88 @@
+"""The cells that a search may ask for, and which of them keep its constraints: known before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+
+from sklab.errors import SklabError
+from sklab.spec.budget import Cost
+from sklab.spec.run import Experiment
+from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.values import Value
+from sklab.sweep.design import run_spec, searched_cell
+
+Costs = Mapping[str, Cost]  # by the name of a cell
+NO_COSTS: Costs = {}
+
+
+class Space(Value):
+    """How many cells a search has to choose from, the baseline included: combinations of levels, those of them that
+    can exist, and those of these that keep the constraints."""
+
+    combinations: int
+    valid: int
+    feasible: int
+
+
+def searchable(sweep: Sweep) -> Iterator[Cell]:
+    """Every cell that a search may ask for, constraints aside; none for another design."""
+    if sweep.search is None:
+        return
+    for levels in product(*(factor.levels for factor in sweep.factors.values())):
+        cell = searched_cell(sweep, dict(zip(sweep.factors, levels, strict=True)))
+        if isinstance(cell, Cell):
+            yield cell
+
+
+def space_costs(sweep: Sweep, count: Callable[[list[Experiment]], Sequence[tuple[int, int]]]) -> Costs:
+    """What each cell of the space costs, where the search needs to know it before training; else nothing.
+
+    `count` gives parameters and multiply-accumulates of experiments; each distinct network is asked for once.
+    Raises SklabError when no cell keeps the constraints.
+    """
+    if sweep.search is None or not sweep.search.counts:
+        return NO_COSTS
+    experiments = {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in searchable(sweep)}
+    networks = {name: _network(experiment) for name, experiment in experiments.items()}
+    distinct = {networks[name]: experiment for name, experiment in experiments.items()}
+    counted = dict(zip(distinct, count(list(distinct.values())), strict=True))
+    costs = {name: Cost(params=counted[key][0], macs=counted[key][1]) for name, key in networks.items()}
+    _ensure_feasible(sweep, costs)
+    return costs
+
+
+def space_of(sweep: Sweep, costs: Costs) -> Space | None:
+    """The size of the space of a search with constraints; None where nothing limits it."""
+    if sweep.search is None or sweep.search.constraints is None:
+        return None
+    combinations = 1
+    for factor in sweep.factors.values():
+        combinations *= len(factor.levels)
+    feasible = sum(not infeasible(sweep, name, costs) for name in costs)
+    return Space(combinations=combinations, valid=len(costs), feasible=feasible)
+
+
+def infeasible(sweep: Sweep, name: str, costs: Costs) -> str:
+    """Why the cell of this name may not be trained: the constraints that it does not keep; "" when it may."""
+    limits = sweep.search.constraints if sweep.search else None
+    return limits.broken(costs[name]) if limits and name in costs else ""
+
+
+def _network(experiment: Experiment) -> str:
+    return f"{experiment.data.image_size} {experiment.model.model_dump_json()}"
+
+
+def _ensure_feasible(sweep: Sweep, costs: Costs) -> None:
+    others = [name for name in costs if name != sweep.baseline]
+    if others and all(infeasible(sweep, name, costs) for name in others):
+        nearest = min(others, key=lambda name: max(_excess(sweep, costs[name])))
+        raise SklabError(
+            f"no cell of the search space keeps search.constraints; nothing was trained. The nearest is {nearest}: "
+            f"{infeasible(sweep, nearest, costs)}"
+        )
+
+
+def _excess(sweep: Sweep, cost: Cost) -> list[float]:
+    limits = sweep.search.constraints if sweep.search else None
+    return list(limits.excess(cost).values()) if limits else [0.0]

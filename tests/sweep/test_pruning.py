@@ -1,0 +1,338 @@
+"""The rules by which runs are pruned, as properties; and what a study makes of a pruned run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklab.analysis.tables import ablation_table
+from sklab.folders import RunFolder, StudyFolder
+from sklab.launch.base import Ended, Job
+from sklab.records import Code, RunRecord, Tracking
+from sklab.report import words
+from sklab.report.terminal import terminal_table
+from sklab.spec.budget import Cost
+from sklab.spec.search import Pruning
+from sklab.spec.sweep import Metric, Sweep
+from sklab.sweep import runner
+from sklab.sweep.load import load_sweep
+from sklab.sweep.pruning import Curve, Pruner, read_values, verdict
+from sklab.sweep.reuse import offers
+from sklab.sweep.runner import run_study
+from sklab.sweep.status import study_status
+from sklab.text import status_text
+
+MEDIAN = Pruning(rule="median", start=2, peers=2)
+HALVING = Pruning(rule="halving", start=1, factor=2)
+errors = st.floats(0, 100) | st.just(math.nan)
+curves = st.builds(
+    Curve,
+    cell=st.sampled_from("abcd"),
+    seed=st.integers(0, 1),
+    values=st.lists(errors, max_size=9).map(tuple),
+    cost=st.sampled_from([1.0, 2.0, 3.0]),
+    complete=st.booleans(),
+)
+rules = st.builds(Pruning, rule=st.just("median"), start=st.integers(1, 4), peers=st.integers(1, 3)) | st.builds(
+    Pruning, rule=st.just("halving"), start=st.integers(1, 4), factor=st.integers(2, 4)
+)
+
+
+def curve(cell: str, *values: float, **fields: object) -> Curve:
+    return Curve(cell, 0, values, complete=True, **fields)
+
+
+@given(rules, curves, st.lists(curves, max_size=12))
+def test_a_run_that_nothing_as_cheap_is_better_than_goes_on(rule, run, others):
+    peers = [one for one in others if one.cost <= run.cost and one.cell != run.cell and one.seed == run.seed]
+    better = any(
+        one.at(epoch) < run.at(epoch) for one in peers for epoch in range(1, 1 + min(len(run.values), len(one.values)))
+    )
+    if not better:
+        assert verdict(rule, run, others) == ""
+
+
+@given(rules, curves, st.lists(curves, max_size=12), st.randoms())
+def test_the_order_of_the_others_and_those_that_do_not_count_change_nothing(rule, run, others, random):
+    counting = [one for one in others if one.cost <= run.cost and one.cell != run.cell and one.seed == run.seed]
+    random.shuffle(others)
+    assert verdict(rule, run, others) == verdict(rule, run, counting)
+
+
+@given(rules, curves, st.lists(curves, max_size=12), st.floats(0, 100))
+def test_a_run_that_is_ended_would_be_ended_with_a_larger_error_too(rule, run, others, more):
+    if verdict(rule, run, others):
+        assert verdict(rule, replace(run, values=tuple(value + more for value in run.values)), others)
+
+
+@given(rules, curves, st.lists(curves, max_size=12))
+def test_before_its_first_epoch_is_due_nothing_is_ended(rule, run, others):
+    assert verdict(rule, replace(run, values=run.values[: rule.start - 1]), others) == ""
+
+
+def test_the_median_is_that_of_complete_runs_at_the_same_epoch():
+    others = [curve("a", 9, 5, 1), curve("b", 9, 7, 2), Curve("c", 0, (0, 0))]
+    assert verdict(MEDIAN, curve("x", 0, 6), others) == ""
+    assert verdict(MEDIAN, curve("x", 0, 6.5), others) == "at epoch 2: 6.5, worse than 6, the median of 2 runs"
+    assert verdict(MEDIAN, curve("x", 0, math.nan), others).startswith("at epoch 2: inf, worse than 6")
+    assert verdict(MEDIAN, curve("x", 99), others) == "", "too early"
+    assert verdict(MEDIAN, curve("x", 0, 99), others[:1]) == "", "too few"
+
+
+def test_halving_keeps_the_best_of_those_that_came_to_the_newest_rung():
+    others = [Curve("a", 0, (4, 3, 2, 1)), Curve("b", 0, (1, 9, 9, 9)), Curve("c", 0, (2,))]
+    assert verdict(HALVING, curve("x", 2), others) == ""
+    told = "at epoch 1: 3, not among the best 2 of the 4 runs that came so far"
+    assert verdict(HALVING, curve("x", 3), others) == told
+    assert verdict(HALVING, curve("x", 9, 4, 9), others).startswith("at epoch 2: 4, not among the best 1 of the 3")
+    assert verdict(HALVING, curve("x", 9, 2, 9), others) == "", "between two rungs the older one counts"
+    assert verdict(HALVING, curve("x", 9), []) == "", "alone there is nothing to choose from"
+
+
+def test_of_two_objectives_only_what_costs_no_more_is_compared():
+    dear = [curve("a", 1, 1, cost=3.0), curve("b", 1, 1, cost=3.0)]
+    assert verdict(MEDIAN, curve("x", 9, 9, cost=2.0), dear) == ""
+    assert verdict(MEDIAN, curve("x", 9, 9, cost=3.0), dear)
+    assert verdict(HALVING, curve("x", 9, 9, cost=2.0), dear) == ""
+    assert verdict(HALVING, curve("x", 9, 9, cost=3.0), dear)
+
+
+def test_curves_follow_the_rule_of_the_epoch(tmp_path):
+    run = RunFolder(tmp_path)
+    assert read_values(run, Metric()) == ()
+    run.metrics_file.write_text("epoch,val_loss,val_error\n1,0.5,20\n2,0.1,30\n3,0.7,10\n")
+    assert read_values(run, Metric(name="val_loss")) == (0.5, 0.1, 0.7)
+    assert read_values(run, Metric(name="val_loss", epoch="best")) == (0.5, 0.5, 0.7)
+    run.metrics_file.write_text("epoch,val_loss,val_error\n1,0.5,20\n2,0.")
+    assert read_values(run, Metric()) == (), "a torn line is read at the next look"
+
+
+SEARCH = """\
+experiment: toy.yaml
+design: search
+seeds: 2
+baseline: {r: 4, w: 8}
+search: {sampler: random, trials: 4%s}
+factors:
+  r: {path: model.reduction, levels: [2, 4, 8]}
+  w: {path: model.width, levels: [4, 8]}
+"""
+PRUNING = ", pruning: {rule: median, peers: 1}"
+
+
+class Training:
+    """Two slots. Runs finish an epoch at each look, with errors as `levels` says, and end as pruned when asked to."""
+
+    kind, capacity = "fake", 2
+
+    def __init__(self, levels: Callable[[str], float]) -> None:
+        self._levels, self.submitted = levels, 0
+        self._running: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        RunFolder(job.folder).begin_attempt()
+        self.submitted += 1
+        self._running.append(job)
+
+    def wait(self, timeout: float) -> list[Ended]:
+        ended = [job for job in self._running if self._step(RunFolder(job.folder))]
+        self._running = [job for job in self._running if job not in ended]
+        return [Ended(job, 0) for job in ended]
+
+    def _step(self, run: RunFolder) -> bool:
+        order = run.read_order()
+        epochs, error = len(read_values(run, Metric())), self._levels(order.cell)
+        metrics = {"val_error": error, "val_loss": 1.0}
+        if run.prune_file.exists():
+            asked = run.prune_file.read_text()
+            run.write_record(RunRecord.of(order, status="pruned", reason=asked, epochs=epochs, last=metrics, macs=9))
+        elif epochs == order.spec.experiment.train.epochs:
+            run.write_record(RunRecord.of(order, status="complete", epochs=epochs, last=metrics, best=metrics, macs=9))
+        else:
+            begun = run.metrics_file.exists()
+            with run.metrics_file.open("a") as file:
+                file.write(("" if begun else "epoch,val_loss,val_error\n") + f"{epochs + 1},1.0,{error}\n")
+        return run.record_file.exists()
+
+    def adopt(self, jobs: object) -> list[Job]:
+        return []
+
+    def drain(self) -> None:
+        raise AssertionError("nobody asked for it")
+
+    def stop(self) -> None:
+        self._running = []
+
+    def fewer(self) -> bool:
+        return False
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.records: list[RunRecord] = []
+
+    def note(self, text: str, state: object) -> None:
+        self.notes.append(text)
+
+    def ended(self, record: RunRecord, state: runner.State) -> None:
+        self.records.append(record)
+        assert state.failed == 0
+
+    def look(self, state: object) -> None:
+        pass
+
+
+@pytest.fixture
+def study(toy_files: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    text = (toy_files / "toy.yaml").read_text().replace("epochs: 2", "epochs: 5")
+    (toy_files / "toy.yaml").write_text(text)
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def sweep_of(study: StudyFolder, pruning: str = PRUNING) -> Sweep:
+    file = study.path.parent.parent / "sweep.yaml"
+    file.write_text(SEARCH % pruning)
+    return load_sweep(file)
+
+
+def start(study: StudyFolder, launcher: object, pruning: str = PRUNING, seen: Seen | None = None, **costs) -> bool:
+    sweep = sweep_of(study, pruning)
+    return run_study(sweep, study, launcher, Code(version="1"), Tracking(), seen or Seen(), **costs)
+
+
+def bad_if_wide(cell: str) -> float:
+    return 50.0 if "w=4" in cell else 10.0
+
+
+def test_a_pruned_run_is_no_failure_takes_no_part_in_the_table_and_is_not_trained_again(study):
+    launcher, seen = Training(bad_if_wide), Seen()
+    assert start(study, launcher, seen=seen), "a pruned run is no failure"
+    sweep, records = study.read_sweep(), study.records()
+    pruned = [record for record in records.values() if record.status == "pruned"]
+    assert {record.cell for record in pruned} == {cell.name for cell in sweep.cells if "w=4" in cell.name} != set()
+    assert all(record.final and record.epochs < 5 for record in pruned)
+    reasons = {record.reason for record in pruned}
+    assert "another seed of its cell was pruned" in reasons
+    assert any("50, worse than 10, the median of" in reason for reason in reasons)
+
+    rows = {row.name: row for row in ablation_table(sweep, records).rows}
+    for record in pruned:
+        row = rows[record.cell]
+        assert (row.n, row.mean, row.pareto) == (0, None, ())
+        assert words.no_number(row).startswith("pruned at epoch ")
+    assert "pruned at epoch" in terminal_table(ablation_table(sweep, records))
+    assert f"{len(pruned)} pruned" in words.progress(ablation_table(sweep, records))
+    status = study_status(sweep, study, records, 0.0)
+    assert (status.pruned, status.missing, status.failures) == (len(pruned), 0, [])
+    assert f"0 failed, {len(pruned)} pruned, 0 to run" in status_text(status)
+
+    again = Training(bad_if_wide)
+    assert start(study, again)
+    assert again.submitted == 0
+
+
+def test_the_baseline_is_never_pruned(study):
+    start(study, Training(lambda cell: 90.0 if cell == "r=4, w=8" else 10.0))
+    baseline = study.read_sweep().cells[0]
+    assert [study.records()[key].status for key in baseline.runs.values()] == ["complete"] * 2
+
+
+def test_with_two_objectives_a_cheap_run_goes_on(study):
+    pruning = f"{PRUNING}, objectives: [val_error, macs]"
+    sweep = sweep_of(study, pruning)
+    names = [f"r={r}, w={w}" for r in (2, 4, 8) for w in (4, 8)]
+    costs = {name: Cost(params=1, macs=1 if "w=4" in name else 2) for name in names}
+    start(study, Training(bad_if_wide), pruning, costs=costs)
+    cheap = [record for record in study.records().values() if "w=4" in record.cell]
+    assert [record.status for record in cheap] == ["complete"] * len(cheap)
+    dear = {name: Cost(params=1, macs=3 if "w=4" in name else 2) for name in names}
+    for key in study.records():
+        study.run(key).begin_attempt()
+    start(study, Training(bad_if_wide), pruning, costs=dear)
+    told = {record.status for record in study.records().values() if "w=4" in record.cell}
+    assert told == {"pruned"}
+    assert sweep.search.against == "macs"
+
+
+def test_without_pruning_what_was_pruned_is_trained_after_all(study):
+    start(study, Training(bad_if_wide))
+    pruned = [key for key, record in study.records().items() if record.status == "pruned"]
+    launcher = Training(bad_if_wide)
+    assert start(study, launcher, "")
+    assert {record.status for record in study.records().values()} == {"complete"}
+    assert launcher.submitted >= len(pruned) > 0
+    assert len(list(study.path.glob("runs/*/attempts/001/record.json"))) == len(pruned), "their records are kept"
+
+
+def test_a_pruned_run_is_not_offered_to_other_studies(study):
+    start(study, Training(bad_if_wide))
+    sweep = study.read_sweep()
+    offered = offers(sweep, StudyFolder(study.path.parent / "other"), {})
+    records = study.records()
+    assert set(offered) == {key for key, record in records.items() if record.status == "complete"}
+
+
+def test_a_run_that_does_not_train_yet_or_has_ended_is_not_asked(study, toy_order):
+    start(study, Training(bad_if_wide))
+    sweep, records = study.read_sweep(), study.records()
+    key = next(key for key, record in records.items() if record.status == "pruned")
+    pruner, run = Pruner(sweep, study, {}, records), study.run(key)
+    order = run.read_order()
+    assert list(pruner.look([(order, run)])) == [], "it has ended"
+    run.record_file.unlink()
+    run.prune_file.unlink(missing_ok=True)
+    assert [why for _, _, why in pruner.look([(order, run)])] == ["another seed of its cell was pruned"]
+    run.ask_to_prune("so")
+    assert list(pruner.look([(order, run)])) == [], "it was asked before"
+    run.begin_attempt()
+    assert not run.prune_file.exists(), "the next attempt does not hear of it"
+    assert list(pruner.look([(order, run)])) == [], "it has not begun"
+
+
+@pytest.mark.slow
+def test_two_objectives_with_a_constraint_and_pruning_from_the_file_to_the_report(toy_files, capsys, monkeypatch):
+    from sklab.cli import main
+
+    monkeypatch.setattr(runner, "_LOOK_EVERY", 0.05)  # its runs take a second or two
+    data = "{name: scaled_digits, train_size: 128, val_size: 128}"
+    text = (toy_files / "toy.yaml").read_text().replace("epochs: 2", "epochs: 30")
+    (toy_files / "toy.yaml").write_text(text.replace("{name: scaled_digits, train_size: 64, val_size: 32}", data))
+    search = """{sampler: nsga2, trials: 4, constraints: {params: {max: 5k}}, objectives: [val_error, macs],
+         pruning: {rule: median, start: 3, peers: 1}}"""
+    (toy_files / "search.yaml").write_text(
+        f"""\
+experiment: toy.yaml
+design: search
+seeds: 1
+baseline: {{lr: 0.05, w: 8}}
+search: {search}
+factors:
+  lr: {{path: train.lr, levels: [0.05, 0.04, 0.00001, 0.00002]}}
+  w: {{path: model.width, levels: [8, 16]}}
+"""
+    )
+    results = ["--results", str(toy_files / "results")]
+    sweep = [str(toy_files / "search.yaml"), *results]
+    assert main(["plan", *sweep]) == 0
+    assert "8 combinations of levels, 8 can exist, 4 keep the constraints" in capsys.readouterr().out
+    assert main(["sweep", *sweep, "--slots", "2", "--no-wandb"]) == 0
+    told = capsys.readouterr()
+    assert "Two objectives, so no single best cell." in told.out
+    assert "4 found" not in told.err
+    records = StudyFolder(toy_files / "results" / "search").records().values()
+    assert {record.params for record in records} == {4582}
+    slow = [record for record in records if "0.0000" in record.cell]
+    pruned = [record for record in slow if record.status == "pruned"]
+    assert len(slow) == 2
+    assert pruned
+    assert all(3 <= record.epochs < 30 and record.last for record in pruned)
+    assert "the search space holds no more cells" in told.err
+    assert main(["sweep", *sweep, "--slots", "2", "--no-wandb"]) == 0
