@@ -9,7 +9,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import attention
@@ -19,7 +18,7 @@ from sklab.report.looks import looks_figure
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.power import power_figure
 from sklab.report.scatter import MACS, PARAMS, cost_figure
-from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
+from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure, panel_grid
 
 NAMES = ("error", "effects", "interactions", "error_params", "error_macs", "curves", "power", *attention.NAMES)
 _ROWS = 40  # cells in the figure of errors
@@ -82,22 +81,15 @@ def _curves(table: AblationTable, curves: Mapping[str, list[Curve]]) -> Drawing:
 
 
 def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str, list[Curve]]) -> Figure:
-    across = min(4, len(rows))
-    down = math.ceil(len(rows) / across)
-    figure, panels = new_figure(max(3.4, 2.15 * across), 0.5 + 1.75 * down, down, across)
+    figure, panels = panel_grid(len(rows))
     baseline = curves.get(table.sweep.baseline)
-    for panel, row in zip(panels, rows, strict=False):
+    for panel, row in zip(panels, rows, strict=True):
         for curve in curves[row.name]:
             panel.plot(list(curve), list(curve.values()), color=ACCENT, lw=0.6, alpha=0.45)
         _plot_mean(panel, curves[row.name], color=ACCENT, lw=1.6)
         if baseline and not row.is_baseline:
             _plot_mean(panel, baseline, color=BASE, lw=1.1, ls=(0, (4, 3)))
         panel.set_title(short_name(row.name), loc="left", color=INK)
-    for panel in panels[max(0, len(rows) - across) : len(rows)]:
-        panel.tick_params(labelbottom=True)
-    for panel in panels[len(rows) :]:
-        panel.remove()
-    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(metric_axis(table), fontsize=9)
     return figure
