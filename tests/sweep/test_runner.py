@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from launchers import StandInLauncher
 
 from sklab.errors import SklabError, StudyLockedError
 from sklab.folders import RunFolder, StudyFolder
@@ -38,22 +39,19 @@ def write_evaluation(run: RunFolder, order: RunOrder, size: int) -> None:
     run.evaluation_file(size).write_text(evaluation.model_dump_json())
 
 
-class FakeLauncher:
+class FakeLauncher(StandInLauncher):
     """Ends every job as `script` says: an exit code, a record's status, or an exception to raise at submission."""
 
-    kind = "fake"
     evaluates = True
     left_running: tuple[str, ...] = ()
 
     def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
-        self.capacity, self._script = capacity, script
-        self.submitted: list[Job] = []
+        super().__init__(capacity)
+        self._script = script
         self.most_at_once = self.drained = 0
-        self._running: list[Job] = []
 
     def submit(self, job: Job) -> None:
-        self.submitted.append(job)
-        self._running.append(job)
+        super().submit(job)
         self.most_at_once = max(self.most_at_once, len(self._running))
 
     def wait(self, timeout: float) -> list[Ended]:
@@ -75,14 +73,8 @@ class FakeLauncher:
         self._running = [job for job in jobs if job.folder.name in self.left_running]
         return list(self._running)
 
-    def fewer(self) -> bool:
-        return False
-
     def drain(self) -> None:
         self.drained += 1
-
-    def stop(self) -> None:
-        self._running = []
 
 
 class Seen:

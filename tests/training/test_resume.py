@@ -6,14 +6,13 @@ import csv
 import errno
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pictures
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from sklab.folders import RunFolder
@@ -43,14 +42,6 @@ STEPS = {**PLAIN, "schedule": "step", "step_at": (1, 2), "nesterov": True, "memo
 
 class DiedError(BaseException):
     """What no `except Exception` sees, just as kill -9."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -157,14 +148,8 @@ def test_averages_mixup_clipping_and_accumulation_go_on(made, dies):
 
 
 def images(folder: Path) -> dict[str, Any]:
-    random = np.random.Generator(np.random.PCG64(0))
-    for split, count in (("train", 24), ("val", 6)):
-        for name in ("a", "b"):
-            (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
-    return {"name": "image_folder", "root": str(folder), "num_classes": 2, "image_size": 32, "resize": 36}
+    root = pictures.folder(folder, train=24, val=6, size=(40, 40))
+    return {"name": "image_folder", "root": str(root), "num_classes": 2, "image_size": 32, "resize": 36}
 
 
 @pytest.mark.slow
