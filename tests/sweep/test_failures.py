@@ -81,11 +81,6 @@ def _quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "oom_kills", lambda: 0)
 
 
-@pytest.fixture
-def study(toy_files: Path) -> StudyFolder:
-    return StudyFolder(toy_files / "results" / "sweep")
-
-
 def start(study: StudyFolder, launcher: Scripted, told: Told | None = None, most: int = 3) -> bool:
     sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
     return run_study(sweep, study, launcher, Code(version="1"), Tracking(), told or Told(), max_identical=most)
