@@ -24,7 +24,7 @@ from sklab.machine import this_code
 from sklab.records import RunOrder
 from sklab.spec.run import RunSpec
 from sklab.sweep.design import resolve
-from sklab.sweep.load import load_experiment
+from sklab.sweep.experimentfile import read_experiment
 from sklab.training.attention import AttentionMeter, Recorder
 from sklab.training.run import train
 
@@ -56,7 +56,7 @@ def prepare() -> None:
 
 def measure(seed: int) -> str:
     """A row: the share of one run's time that goes into the attention, by the processor's time and by the clock."""
-    spec = RunSpec(experiment=resolve(load_experiment(EXPERIMENT)[1]), seed=seed)
+    spec = RunSpec(experiment=resolve(read_experiment(EXPERIMENT, {}).tree), seed=seed)
     order = RunOrder(key=spec.key, study="benchmark", cell="cell", spec=spec, code=this_code())
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(Path(path))

@@ -46,6 +46,7 @@ class RunFolder:
 
     @property
     def metrics_file(self) -> Path:
+        """One row for each epoch of the current attempt."""
         return self.path / "metrics.csv"
 
     @property
@@ -64,6 +65,7 @@ class RunFolder:
         return self.path / "analysis.json"
 
     def evaluation_file(self, size: int) -> Path:
+        """The evaluation of the kept weights at `size` pixels a side."""
         return self.path / f"evaluation-{size}.json"
 
     def read_evaluation(self, size: int) -> Evaluation | None:
@@ -91,6 +93,7 @@ class RunFolder:
 
     @property
     def log_file(self) -> Path:
+        """All that the current attempt's process has printed."""
         return self.path / "log.txt"
 
     @property
@@ -105,6 +108,7 @@ class RunFolder:
 
     @property
     def attempts(self) -> Path:
+        """A folder for each earlier attempt, `001` on."""
         return self.path / "attempts"
 
     def read_order(self) -> RunOrder:
@@ -182,14 +186,17 @@ class StudyFolder:
 
     @property
     def sweep_file(self) -> Path:
+        """The sweep as resolved at the last start."""
         return self.path / "sweep.yaml"
 
     @property
     def index_file(self) -> Path:
+        """Optuna's journal; it can be rebuilt from the records."""
         return self.path / "study.log"
 
     @property
     def lock_file(self) -> Path:
+        """Locked by the runner that works on the study."""
         return self.path / ".lock"
 
     def run(self, key: str) -> RunFolder:

@@ -12,7 +12,8 @@ from sklab.cli import main
 from sklab.errors import FaultyInputError
 from sklab.models.cost import cost
 from sklab.sweep.design import resolve, run_spec
-from sklab.sweep.load import load_experiment, load_sweep
+from sklab.sweep.experimentfile import read_experiment
+from sklab.sweep.load import load_sweep
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -55,7 +56,9 @@ def test_the_sweeps_of_the_paper_are_there() -> None:
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
 def test_an_experiment_loads_and_tells_its_price(file: Path) -> None:
-    resolve(load_experiment(file)[1])
+    base = read_experiment(file, {})
+    assert base.faults == ()
+    resolve(base.tree)
     for word in ("command:", "hardware:", "time:", "expected score:"):
         assert word in head(file)
     assert f"experiments/{file.name}" in head(file)
@@ -127,7 +130,7 @@ def test_the_cells_are_the_networks_of_the_paper(name: str, tolerance: dict[str,
 
 
 def test_the_imagenet_recipe_is_the_papers() -> None:
-    experiment = resolve(load_experiment(IMAGENET)[1])
+    experiment = resolve(read_experiment(IMAGENET, {}).tree)
     train = experiment.train
     assert (train.epochs, train.batch_size, train.lr, train.momentum, train.weight_decay) == (100, 256, 0.1, 0.9, 1e-4)
     assert (train.schedule, train.step_every, train.step_factor, train.label_smoothing) == ("step", 30, 0.1, 0.1)

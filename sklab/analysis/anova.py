@@ -49,6 +49,7 @@ class Effect:
 
     @property
     def name(self) -> str:
+        """The factors joined by ×, or what stands for all of higher order."""
         return " × ".join(self.factors) or HIGHER
 
 

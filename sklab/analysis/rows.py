@@ -99,6 +99,7 @@ class Row:
 
     @property
     def planned(self) -> int:
+        """Runs that the sweep asks for in this cell, ended or not."""
         return len(self.runs)
 
     @property

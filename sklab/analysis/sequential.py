@@ -64,6 +64,7 @@ class Race:
 
     @property
     def racing(self) -> BoolArray:
+        """The cells (..., cells) without a verdict so far."""
         return np.asarray(self.verdict == RACING)
 
 

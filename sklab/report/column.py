@@ -38,6 +38,7 @@ class Column:
 
     @property
     def is_factor(self) -> bool:
+        """Whether it shows the levels of a factor: words, known without any run."""
         return not (self.short or self.measured or self.numeric)
 
 

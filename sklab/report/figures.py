@@ -9,7 +9,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import attention
@@ -19,7 +18,7 @@ from sklab.report.looks import looks_figure
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.power import power_figure
 from sklab.report.scatter import LATENCY, MACS, PARAMS, cost_figure
-from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure
+from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure, panel_grid
 
 NAMES = (
     "error",
@@ -92,11 +91,9 @@ def _curves(table: AblationTable, curves: Mapping[str, list[Curve]]) -> Drawing:
 
 
 def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str, list[Curve]]) -> Figure:
-    across = min(4, len(rows))
-    down = math.ceil(len(rows) / across)
-    figure, panels = new_figure(max(3.4, 2.15 * across), 0.5 + 1.75 * down, down, across)
+    figure, panels = panel_grid(len(rows))
     baseline = curves.get(table.sweep.baseline)
-    for panel, row in zip(panels, rows, strict=False):
+    for panel, row in zip(panels, rows, strict=True):
         for curve in curves[row.name]:
             alone = "o" if len(curve) == 1 else ""
             panel.plot(list(curve), list(curve.values()), alone + "-", ms=2.5, color=ACCENT, lw=0.6, alpha=0.45)
@@ -104,11 +101,6 @@ def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str,
         if baseline and not row.is_baseline:
             _plot_mean(panel, baseline, color=BASE, lw=1.1, ls=(0, (4, 3)))
         panel.set_title(short_name(row.name), loc="left", color=INK)
-    for panel in panels[max(0, len(rows) - across) : len(rows)]:
-        panel.tick_params(labelbottom=True)
-    for panel in panels[len(rows) :]:
-        panel.remove()
-    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(metric_axis(table), fontsize=9)
     return figure

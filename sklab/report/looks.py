@@ -7,13 +7,12 @@ from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.sequential import BETTER, WORSE, Race
 from sklab.report.marks import metric_axis, metric_title, short_name
 from sklab.report.settled import settled
-from sklab.report.style import ACCENT, BASE, MUTED, Drawing, drawing, new_figure
+from sklab.report.style import ACCENT, BASE, MUTED, Drawing, drawing, panel_grid
 
 NAME = "looks"
 _PANELS = 24
@@ -47,20 +46,13 @@ def _of_cell(race: Race, at: int) -> tuple[list[int], list[float], list[float]]:
 
 
 def _draw(table: AblationTable, race: Race, cells: Sequence[int]) -> Figure:
-    across = min(4, len(cells))
-    down = -(-len(cells) // across)
-    figure, panels = new_figure(max(3.4, 2.15 * across), 0.5 + 1.75 * down, down, across)
-    for panel, at in zip(panels, cells, strict=False):
+    figure, panels = panel_grid(len(cells))
+    for panel, at in zip(panels, cells, strict=True):
         seeds, differences, halves = _of_cell(race, at)
         told = race.verdict[at] in (BETTER, WORSE)
         panel.axhline(0.0, color=BASE, lw=0.9, ls=(0, (4, 3)), zorder=0)
         panel.errorbar(seeds, differences, yerr=halves, fmt="o-", ms=3, lw=0.9, color=ACCENT if told else MUTED)
         panel.set_title(f"{short_name(table.sweep.cells[at].name)}: {race.verdict[at]}", loc="left")
-    for panel in panels[max(0, len(cells) - across) : len(cells)]:
-        panel.tick_params(labelbottom=True)
-    for panel in panels[len(cells) :]:
-        panel.remove()
-    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supxlabel("seeds", fontsize=9)
     figure.supylabel(f"difference, {metric_axis(table)}", fontsize=9)
     return figure

@@ -27,6 +27,7 @@ class Heading:
 
     @property
     def span(self) -> int:
+        """How many columns it stands over."""
         return self.end - self.start + 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's blue and vermilion, told apart by all; everything else is grey. A figure inside the report
 # takes the page's own colours of these names, so that it follows a dark page.
@@ -78,3 +80,16 @@ def new_figure(
     figure = Figure(figsize=(width, height))
     panels = figure.subplots(rows, cols, sharex=shared == "both", sharey=shared != "none", squeeze=False)
     return figure, [panel for line in panels for panel in line]
+
+
+def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` small panels, up to four side by side, with shared axes and whole numbers along x."""
+    across = min(4, count)
+    down = math.ceil(count / across)
+    figure, panels = new_figure(max(3.4, 2.15 * across), 0.5 + 1.75 * down, down, across)
+    for panel in panels[max(0, count - across) : count]:
+        panel.tick_params(labelbottom=True)
+    for panel in panels[count:]:
+        panel.remove()
+    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    return figure, panels[:count]

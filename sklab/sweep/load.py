@@ -23,17 +23,6 @@ _NONE: Mapping[str, str] = {}
 _LARGEST_SEED = 2**31 - 1
 
 
-def load_experiment(file: Path, overrides: Mapping[str, str] = _NONE) -> tuple[str, dict[str, Any]]:
-    """Name and tree of the experiment in `file`; `overrides` maps dotted paths to YAML text (`--set`).
-
-    `sklab.sweep.design.resolve` makes the tree an Experiment. Raises FaultyInputError with every fault at once.
-    """
-    base = read_experiment(file, overrides)
-    if base.faults:
-        raise FaultyInputError(base.faults)
-    return base.name, base.tree
-
-
 def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NONE) -> Sweep:
     """The experiment in `file` as a study of one cell and one seed, both named like the file."""
     base = read_experiment(file, overrides)

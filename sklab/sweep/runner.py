@@ -47,6 +47,7 @@ class State:
 
     @property
     def total(self) -> int:
+        """All runs of the study, ended ones included."""
         return self.done + self.failed + self.remaining + len(self.running)
 
     @property

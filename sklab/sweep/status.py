@@ -75,6 +75,7 @@ class StudyStatus(Value):
 
     @property
     def failures(self) -> list[RunStatus]:
+        """The runs that failed, and those that diverged."""
         return [run for run in self.runs if run.state in ("failed", "diverged")]
 
 

@@ -71,6 +71,7 @@ class LiveRun:
         self._rows.put(row)
 
     def finish(self, failed: bool, deadline_s: float) -> None:
+        """Wait up to `deadline_s` seconds for what was logged; then end wandb's process. The rest stays on disk."""
         self._exit_code = int(failed)
         self._rows.put(None)
         self._thread.join(deadline_s)

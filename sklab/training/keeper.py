@@ -68,6 +68,7 @@ class Keeper(Callback):
             self._look(trainer, pl_module)
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Raises PreemptedError once a stop was asked for and has waited too long."""
         if self.stop.waited > _PATIENCE:
             raise PreemptedError(f"{self.stop.asked} during an evaluation")
 

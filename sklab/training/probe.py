@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
-import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -19,16 +17,11 @@ from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
-from sklab.spec.train import TrainSpec
 from sklab.training.meter import peak_memory_mb
 from sklab.training.module import Classifier
+from sklab.training.trainer import make_trainer
 
 _WARM, _TIMED, _VAL = 2, 6, 3  # optimizer steps before the clock starts, and under it; batches of validation
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 
 
 def probe(folder: Path, device: torch.device) -> None:
@@ -55,7 +48,18 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
         model.compile()
     batches, val_batches = len(loaders.train) // asked.devices, -(-len(loaders.val) // asked.devices)
     clock = _Clock(min(batches - 1, _WARM * recipe.accumulate))
-    trainer = _trainer(recipe, len(loaders.train), clock, device, folder)
+    trainer = make_trainer(
+        recipe,
+        device,
+        folder,
+        max_epochs=1,
+        limit_train_batches=min(len(loaders.train), (_WARM + _TIMED) * recipe.accumulate),
+        limit_val_batches=_VAL,
+        devices=1,
+        plugins=[LightningEnvironment()],
+        callbacks=[clock],
+        logger=False,
+    )
     trainer.fit(Classifier(model, recipe, 0, len(loaders.train)), loaders.train, loaders.val)
     return Probe(
         epochs=recipe.epochs,
@@ -65,30 +69,6 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
         val_step_seconds=clock.val_step_seconds,
         setup_seconds=clock.warm - began,
         peak_memory_mb=peak_memory_mb(device),
-    )
-
-
-def _trainer(recipe: TrainSpec, batches: int, clock: _Clock, device: torch.device, folder: Path) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.pytorch")
-    return Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        plugins=[LightningEnvironment()],
-        precision=_PRECISION[recipe.precision],
-        max_epochs=1,
-        limit_train_batches=min(batches, (_WARM + _TIMED) * recipe.accumulate),
-        limit_val_batches=_VAL,
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.clip_norm or None,
-        logger=False,
-        callbacks=[clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
     )
 
 

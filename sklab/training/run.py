@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import logging
 import platform
 import socket
 import time
 import traceback
-import warnings
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
@@ -44,9 +41,8 @@ from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
 from sklab.training.together import LostProcessError, Tell, train_together
+from sklab.training.trainer import make_trainer
 
-_Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_PRECISION: dict[str, _Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _VERSIONED = ("torch", "lightning", "numpy")
 
 
@@ -154,7 +150,18 @@ def _fit(
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
     latency = LatencyMeter(experiment)
     watching.append(latency)  # last: the attention of its passes is not recorded
-    trainer = _trainer(recipe, batches, watching, keeper, logger, device, share, folder.path)
+    trainer = make_trainer(
+        recipe,
+        device,
+        folder.path,
+        max_epochs=recipe.epochs,
+        limit_train_batches=batches,
+        devices=share.world,
+        strategy=strategy(share),
+        plugins=[keeper.checkpoints, *environment(share)],
+        callbacks=watching,
+        logger=logger if logger is not None else False,
+    )
     keeper.stop.listen()
     try:
         trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
@@ -174,41 +181,6 @@ def _whole_steps(batches: int, recipe: TrainSpec) -> int:
             f"{recipe.batch_size}; allowed: 1 to {batches}"
         )
     return batches - batches % recipe.accumulate
-
-
-def _trainer(
-    recipe: TrainSpec,
-    batches: int,
-    watching: list[Callback],
-    keeper: Keeper,
-    logger: Logger | None,
-    device: torch.device,
-    share: Share,
-    folder: Path,
-) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
-    warnings.filterwarnings("ignore", module="lightning.pytorch")
-    warnings.filterwarnings("ignore", "The `srun` command is available")  # where Slurm is, each task is one of our runs
-    return Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=share.world,
-        strategy=strategy(share),
-        precision=_PRECISION[recipe.precision],
-        max_epochs=recipe.epochs,
-        limit_train_batches=batches,
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.clip_norm or None,
-        logger=logger if logger is not None else False,
-        callbacks=watching,
-        plugins=[keeper.checkpoints, *environment(share)],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
 
 
 def _keep_weights(network: nn.Module, folder: RunFolder) -> None:

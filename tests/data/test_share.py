@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pictures
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from sklab.data.draws import EpochSampler
 from sklab.data.loaders import open_loaders
@@ -43,14 +43,8 @@ def test_the_keys_of_a_batch_are_shared_without_loss_or_repetition(images, each,
 
 
 def photos(folder) -> image_folder.Spec:
-    random = np.random.Generator(np.random.PCG64(0))
-    for split, count in (("train", 7), ("val", 3)):
-        for name in ("a", "b"):
-            (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = random.integers(0, 256, (12, 14, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
-    return image_folder.Spec(root=str(folder), num_classes=2, image_size=8, resize=10)
+    root = pictures.folder(folder, train=7, val=3, size=(14, 12))
+    return image_folder.Spec(root=str(root), num_classes=2, image_size=8, resize=10)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "files"])

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launchers import StandInLauncher
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
@@ -29,19 +30,17 @@ BUG = {"status": "failed", "failure": "code", "reason": "boom", "traceback": "Tr
 OOM = {"status": "failed", "failure": "oom", "reason": "out of memory"}
 
 
-class Scripted:
+class Scripted(StandInLauncher):
     """Ends each attempt of a run as `script(order, attempt)` says: fields of its record, an exit code, or None for a
     run that hangs. Without it, every run is complete."""
 
-    kind = "fake"
-
     def __init__(self, script: Script = lambda *_: {}, capacity: int = 1) -> None:
-        self.capacity, self._script = capacity, script
+        super().__init__(capacity)
+        self._script = script
         self.orders: list[RunOrder] = []
-        self._running: list[Job] = []
 
     def submit(self, job: Job) -> None:
-        self._running.append(job)
+        super().submit(job)
         self.orders.append(RunFolder(job.folder).read_order())
 
     def wait(self, timeout: float) -> list[Ended]:
@@ -56,17 +55,9 @@ class Scripted:
         run.write_record(RunRecord.of(order, **fields))
         return [Ended(job, 0)]
 
-    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
-        return []
-
-    def drain(self) -> None: ...
-
     def fewer(self) -> bool:
         before, self.capacity = self.capacity, max(1, self.capacity // 2)
         return self.capacity < before
-
-    def stop(self) -> None:
-        self._running = []
 
 
 class Told:
@@ -88,11 +79,6 @@ class Told:
 def _quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
     monkeypatch.setattr(policy, "oom_kills", lambda: 0)
-
-
-@pytest.fixture
-def study(toy_files: Path) -> StudyFolder:
-    return StudyFolder(toy_files / "results" / "sweep")
 
 
 def start(study: StudyFolder, launcher: Scripted, told: Told | None = None, most: int = 3) -> bool:

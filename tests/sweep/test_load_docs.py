@@ -12,7 +12,8 @@ from sklab.commands.plan import cost_of
 from sklab.errors import FaultyInputError
 from sklab.folders import StudyFolder
 from sklab.spec.sweep import Sweep
-from sklab.sweep.load import load_experiment, load_sweep
+from sklab.sweep.experimentfile import read_experiment
+from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.text import plan_text
 
@@ -77,7 +78,8 @@ def test_every_sweep_on_the_page_loads(heading: str) -> None:
 def test_the_experiment_on_the_page_loads() -> None:
     file = Path("experiments/mine.yaml")
     file.write_text(YAML[EXPERIMENT], encoding="utf-8")
-    assert load_experiment(file)[0] == "mine"
+    base = read_experiment(file, {})
+    assert (base.name, base.faults) == ("mine", ())
 
 
 @pytest.mark.usefixtures("_project")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, faults_in, faults_of, load, write
 
-from sklab.sweep.load import load_experiment, load_single, load_sweep
+from sklab.sweep.load import load_single, load_sweep
 
 CELLS = yaml.safe_load(LIST)["cells"]
 FACTORS = yaml.safe_load(GRID)["factors"]
@@ -149,7 +149,6 @@ def test_each_fault_at_its_place_with_what_is_allowed(tmp_path: Path, sweep: str
 def test_faults_of_the_experiment_stand_in_its_own_file(tmp_path: Path, experiment: str, place: str, told: str) -> None:
     for faults in (
         faults_of(tmp_path, LIST, experiment),
-        faults_in(lambda: load_experiment(tmp_path / "base.yaml")),
         faults_in(lambda: load_single(tmp_path / "base.yaml")),
     ):
         assert told in str(faults[place])

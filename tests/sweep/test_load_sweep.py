@@ -10,7 +10,8 @@ from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, load, wr
 from sklab.folders import StudyFolder
 from sklab.spec.sweep import Metric
 from sklab.sweep.design import resolve, run_spec
-from sklab.sweep.load import load_experiment, load_single, load_sweep
+from sklab.sweep.experimentfile import read_experiment
+from sklab.sweep.load import load_single, load_sweep
 
 
 def test_a_list_of_cells(tmp_path: Path) -> None:
@@ -134,9 +135,9 @@ def test_seeds_and_experiment_from_the_command_line(tmp_path: Path) -> None:
 
 def test_overrides_are_laid_over_the_experiment(tmp_path: Path) -> None:
     overrides = {"train.lr": "1e-3", "train.augment.flip": "true", "model.base": "senet_small", "model.depths.0": "2"}
-    name, tree = load_experiment(write(tmp_path, LIST).with_name("base.yaml"), overrides)
-    experiment = resolve(tree)
-    assert name == "base"
+    base = read_experiment(write(tmp_path, LIST).with_name("base.yaml"), overrides)
+    experiment = resolve(base.tree)
+    assert base.name == "base"
     assert (experiment.train.lr, experiment.train.augment.flip) == (1e-3, True)
     assert (experiment.model.attention, experiment.model.depths) == ("se", (2, 1, 1))
 
@@ -148,10 +149,8 @@ def test_overrides_change_the_keys_of_all_runs(tmp_path: Path) -> None:
 
 def test_an_experiment_may_spell_its_network_out(tmp_path: Path) -> None:
     model = "model: {branches: [{kernel: 3}], attention: none, depths: [1], in_channels: 1, num_classes: 10}"
-    _, tree = load_experiment(
-        write(tmp_path, LIST, EXPERIMENT.replace("model:\n  base: sknet_small", model)).with_name("base.yaml")
-    )
-    assert resolve(tree).model.depths == (1,)
+    file = write(tmp_path, LIST, EXPERIMENT.replace("model:\n  base: sknet_small", model)).with_name("base.yaml")
+    assert resolve(read_experiment(file, {}).tree).model.depths == (1,)
 
 
 def test_a_single_experiment_is_a_study_of_one_run(tmp_path: Path) -> None:

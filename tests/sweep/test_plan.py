@@ -4,7 +4,6 @@ import fcntl
 
 import pytest
 
-from sklab.folders import StudyFolder
 from sklab.records import RunOrder, RunRecord
 from sklab.spec.sweep import Cell
 from sklab.sweep import check
@@ -22,11 +21,6 @@ def sweep(toy_files):
     text = (toy_files / "sweep.yaml").read_text() + "  - {name: odd, set: {model.cardinality: 3}}\n"
     (toy_files / "sweep.yaml").write_text(text)
     return load_sweep(toy_files / "sweep.yaml")
-
-
-@pytest.fixture
-def study(toy_files):
-    return StudyFolder(toy_files / "results" / "sweep")
 
 
 def order_of(sweep, study, cell: Cell, seed: int, code) -> RunOrder:

@@ -25,11 +25,6 @@ def sweep(toy_files):
     return load_sweep(toy_files / "sweep.yaml")
 
 
-@pytest.fixture
-def study(toy_files):
-    return StudyFolder(toy_files / "results" / "sweep")
-
-
 def finish(sweep, folder: StudyFolder, at: int, code, seed: int = 0, **changes) -> None:
     folder.write_sweep(sweep)
     cell = sweep.cells[at]

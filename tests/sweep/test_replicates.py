@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from test_runner import FakeLauncher, start
+from launchers import FakeLauncher, start
 
 from sklab.errors import FaultyInputError
 from sklab.folders import RunFolder, StudyFolder
@@ -15,12 +15,13 @@ from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
 from sklab.report.terminal import terminal_table
-from sklab.sweep import runner
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.status import study_status
 from sklab.sweep.toy import toy
 from sklab.text import plan_text
+
+pytestmark = pytest.mark.usefixtures("sound")
 
 SWEEP = """\
 experiment: toy.yaml
@@ -61,11 +62,6 @@ class Measured(FakeLauncher):
 
     def asked(self) -> Counter[str]:
         return Counter(RunFolder(job.folder).read_order().cell for job in self.submitted)
-
-
-@pytest.fixture(autouse=True)
-def _sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from launchers import StandInLauncher
 
 from sklab.cli import parser
 from sklab.folders import RunFolder, StudyFolder
+from sklab.launch.base import Ended
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report.build import build, study_table, terminal_table
 from sklab.spec.sweep import Sweep
@@ -35,22 +37,15 @@ cells:
 """
 
 
-class Trained:
+class Trained(StandInLauncher):
     """A launcher that ends every run at once, with all the files that a real one leaves."""
 
-    kind = "fake"
-    capacity = 4
-
     def __init__(self, status: str = "complete") -> None:
+        super().__init__(capacity=4)
         self.trained: list[RunOrder] = []
-        self._status, self._running = status, []
-
-    def submit(self, job):
-        self._running.append(job)
+        self._status = status
 
     def wait(self, timeout):
-        from sklab.launch.base import Ended
-
         jobs, self._running = self._running, []
         for job in jobs:
             run = RunFolder(job.folder)
@@ -63,17 +58,6 @@ class Trained:
             record = RunRecord.of(order, status=self._status, last=metrics, best=metrics, wall_seconds=7.0)
             run.write_record(record)
         return [Ended(job, 0) for job in jobs]
-
-    def adopt(self, jobs):
-        return []
-
-    def fewer(self):
-        return False
-
-    def drain(self): ...
-
-    def stop(self):
-        self._running = []
 
 
 class Silent:

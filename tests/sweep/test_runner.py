@@ -1,23 +1,21 @@
+"""Which runs a study starts and in which order, and what it makes of their ends."""
+
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import signal
-from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pytest
+from launchers import FakeLauncher, Seen, start
 
-from sklab.errors import SklabError, StudyLockedError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.errors import StudyLockedError
+from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, Evaluation, RunOrder, RunRecord, Tracking
-from sklab.spec.check import CheckResult, Finding
-from sklab.sweep import runner
-from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import State
+
+pytestmark = pytest.mark.usefixtures("sound")
 
 SEARCH = """\
 experiment: toy.yaml
@@ -29,96 +27,6 @@ factors:
   r: {path: model.reduction, levels: [2, 4, 8]}
   L: {path: model.min_dim, levels: [4, 8]}
 """
-
-
-def write_evaluation(run: RunFolder, order: RunOrder, size: int) -> None:
-    numbers = {"image_size": size, "images": 32, "val_error": 9.5, "val_loss": 0.9}
-    data = order.spec.experiment.data
-    evaluation = Evaluation(key=order.key, data=data, device="cpu", torch="2", **numbers)
-    run.evaluation_file(size).write_text(evaluation.model_dump_json())
-
-
-class FakeLauncher:
-    """Ends every job as `script` says: an exit code, a record's status, or an exception to raise at submission."""
-
-    kind = "fake"
-    evaluates = True
-    left_running: tuple[str, ...] = ()
-
-    def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
-        self.capacity, self._script = capacity, script
-        self.submitted: list[Job] = []
-        self.most_at_once = self.drained = 0
-        self._running: list[Job] = []
-
-    def submit(self, job: Job) -> None:
-        self.submitted.append(job)
-        self._running.append(job)
-        self.most_at_once = max(self.most_at_once, len(self._running))
-
-    def wait(self, timeout: float) -> list[Ended]:
-        job = self._running.pop(0)
-        outcome = self._script(job, self.submitted.index(job) if job in self.submitted else 0)
-        if isinstance(outcome, int):
-            return [Ended(job, outcome)]
-        run = RunFolder(job.folder)
-        order = run.read_order()
-        metrics = {"val_error": 10.0, "val_loss": 1.0}
-        ended = run.read_record()
-        if ended is None or not ended.final:
-            run.write_record(RunRecord.of(order, status=outcome, last=metrics, best=metrics))
-        for size in order.sizes if self.evaluates else ():
-            write_evaluation(run, order, size)
-        return [Ended(job, 0)]
-
-    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
-        self._running = [job for job in jobs if job.folder.name in self.left_running]
-        return list(self._running)
-
-    def fewer(self) -> bool:
-        return False
-
-    def drain(self) -> None:
-        self.drained += 1
-
-    def stop(self) -> None:
-        self._running = []
-
-
-class Seen:
-    def __init__(self) -> None:
-        self.records: list[RunRecord] = []
-        self.states: list[State] = []
-        self.notes: list[str] = []
-
-    def note(self, text: str, state: State) -> None:
-        self.notes.append(text)
-        self.states.append(state)
-
-    def ended(self, record: RunRecord, state: State) -> None:
-        self.records.append(record)
-        self.states.append(state)
-
-    def look(self, state: State) -> None:
-        self.states.append(state)
-
-
-@pytest.fixture(autouse=True)
-def _sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
-
-
-@pytest.fixture
-def study(toy_files: Path) -> StudyFolder:
-    return StudyFolder(toy_files / "results" / "sweep")
-
-
-def start(study: StudyFolder, launcher: FakeLauncher, text: str | None = None, seen: Seen | None = None) -> bool:
-    files = study.path.parent.parent
-    if text is not None:
-        (files / "sweep.yaml").write_text(text)
-    sweep = load_sweep(files / "sweep.yaml")
-    return run_study(sweep, study, launcher, Code(version="1", commit="abc"), Tracking(), seen or Seen())
 
 
 def test_all_runs_are_made_and_slots_are_filled(study):
@@ -204,60 +112,6 @@ def test_more_seeds_run_only_what_is_missing(study):
     assert {RunFolder(job.folder).read_order().spec.seed for job in launcher.submitted} == {2}
 
 
-def with_sizes(study: StudyFolder, sizes: str = "[32]") -> str:
-    text = (study.path.parent.parent / "sweep.yaml").read_text()
-    return f"{text.split('sizes:')[0]}sizes: {sizes}\n"
-
-
-def test_a_size_added_later_is_evaluated_and_nothing_is_trained_again(study):
-    start(study, FakeLauncher())
-    before = {key: study.run(key).record_file.read_bytes() for key in study.records()}
-    launcher, seen = FakeLauncher(), Seen()
-    assert start(study, launcher, with_sizes(study), seen)
-    assert len(launcher.submitted) == 4
-    assert RunFolder(launcher.submitted[0].folder).read_order().sizes == (32,)
-    assert {key: study.run(key).record_file.read_bytes() for key in study.records()} == before
-    assert (seen.records, len(seen.notes)) == ([], 4)
-    assert seen.notes[0] == "K3, seed 0, at 32 px: val_error 9.50 %"
-    assert all(state.total == 4 for state in seen.states)
-    assert (seen.states[-1].done, seen.states[-1].remaining) == (4, 0)
-    again = FakeLauncher()
-    assert start(study, again)
-    assert again.submitted == []
-
-
-def test_a_run_killed_between_record_and_evaluation_stays_complete_and_is_only_evaluated(study):
-    class Dying(FakeLauncher):
-        evaluates = False
-
-    seen = Seen()
-    assert not start(study, Dying(), with_sizes(study), seen), "what lacks an evaluation is not finished"
-    assert [record.status for record in seen.records] == ["complete"] * 4
-    assert all("not evaluated, see" in note and note.endswith("log.txt") for note in seen.notes)
-    missing = FakeLauncher(lambda _, number: -9 if number == 0 else "complete")
-    assert not start(study, missing), "killed again: nothing but the evaluation is lost"
-    assert [record.status for record in study.records().values()] == ["complete"] * 4
-    last = FakeLauncher()
-    assert start(study, last)
-    assert [job.folder for job in last.submitted] == [missing.submitted[0].folder]
-
-
-def test_what_is_to_be_trained_goes_before_what_lacks_an_evaluation(study):
-    start(study, FakeLauncher(lambda _, number: "failed" if number == 3 else "complete"))
-    [failed] = [key for key, record in study.records().items() if record.status == "failed"]
-    launcher = FakeLauncher()
-    study.run(failed).record_file.unlink()
-    assert start(study, launcher, with_sizes(study))
-    assert launcher.submitted[0].folder.name == failed
-    assert len(launcher.submitted) == 4
-
-
-def test_the_index_hears_of_an_evaluated_run_once(study):
-    start(study, FakeLauncher())
-    start(study, FakeLauncher(), with_sizes(study))
-    assert [study.index_file.read_text().count(key) for key in study.records()] == [1] * 4
-
-
 def test_a_full_disk_stops_the_study_and_loses_nothing(study, monkeypatch):
     def full(self: RunFolder, order: object) -> None:
         if len(study.records()) == 2:
@@ -293,58 +147,6 @@ def test_the_cells_of_a_search_stand_in_the_study_and_are_found_again(study):
     assert start(study, launcher)
     assert launcher.submitted == []
     assert study.read_sweep().cells == cells
-
-
-def test_wrong_arithmetic_is_refused_before_anything_is_trained(study, monkeypatch):
-    class Checking(FakeLauncher):
-        def wait(self, timeout: float) -> list[Ended]:
-            job = self.submitted[-1]
-            assert job.task == "check"
-            asked = json.loads((job.folder / "check.json").read_text())
-            assert len(asked["networks"]) == 2
-            bad = Finding(
-                convolution="3x3 D2",
-                precision="bf16",
-                memory_format="channels_last",
-                ok=False,
-                forward_error=1e-3,
-                weight_error=-1.0,
-                input_error=2.0,
-            )
-            result = CheckResult(device="cpu", torch="2.13.0", findings=(bad,))
-            (job.folder / "result.json").write_text(result.model_dump_json())
-            return [Ended(job, 0)]
-
-    monkeypatch.undo()
-    launcher = Checking()
-    with pytest.raises(SklabError, match=r"remedy: use train\.memory_format: contiguous"):
-        start(study, launcher)
-    assert study.records() == {}
-    cached = Checking()
-    with pytest.raises(SklabError, match="not a number"):
-        start(study, cached)
-    assert cached.submitted == [], "the answer is kept"
-
-
-def test_data_that_are_not_there_are_refused_before_anything_is_trained_and_looked_for_anew(study, monkeypatch):
-    class Looking(FakeLauncher):
-        faults: tuple[str, ...] = ("/data: no such folder", "the val split has no images")
-
-        def wait(self, timeout: float) -> list[Ended]:
-            job = self.submitted[-1]
-            result = CheckResult(device="cpu", torch="2.13.0", findings=(), data_faults=self.faults)
-            (job.folder / "result.json").write_text(result.model_dump_json())
-            return [Ended(job, 0)]
-
-    monkeypatch.undo()
-    for _ in range(2):
-        launcher = Looking()
-        with pytest.raises(SklabError, match=r"nothing was trained:\n  /data: no such folder\n  the val split has no"):
-            start(study, launcher)
-        job = launcher.submitted[-1]
-        (asked,) = json.loads((job.folder / "check.json").read_text())["data"]
-        assert asked["data"]["name"] == "scaled_digits"
-    assert study.records() == {}
 
 
 class Interrupted(FakeLauncher):

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback_wandb import KEY, LoopbackServer
+from services import service_processes
 
 from sklab.records import Code, RunOrder, Tracking
 from sklab.spec.run import RunSpec
@@ -59,24 +59,3 @@ def order() -> RunOrder:
         key=spec.key, study="kernels", cell="K3-5", factors={"kernels": "3-5"}, spec=spec,
         code=Code(version="0"), tracking=Tracking(mode="offline"),
     )  # fmt: skip
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def service_processes() -> list[int]:
-    """The wandb-core processes that this process has started and that still live."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat") if sys.platform == "linux" else ():
-        try:
-            name, rest = status.read_text().rsplit(") ", 1)
-        except OSError:
-            continue
-        state, parent = rest.split()[:2]
-        if "(wandb-core" in name and int(parent) == os.getpid() and state != "Z":
-            found.append(int(status.parent.name))
-    return found

@@ -16,10 +16,10 @@ from typing import Any
 import example
 import pytest
 import studies
-from conftest import service_processes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from loopback_wandb import KEY, LoopbackServer
+from services import service_processes
 
 from sklab.cli import main
 from sklab.errors import SklabError

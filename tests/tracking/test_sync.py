@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import service_processes
 from loopback_wandb import LoopbackServer
+from services import service_processes
 from studies import make_sweep
 
 from sklab.cli import main

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import service_processes, wait_for
 from lightning.pytorch import LightningModule, Trainer
 from loopback_wandb import LoopbackServer, ServedRun
 from offline_wandb import read_offline_run
+from services import service_processes, wait_for
 from studies import make_sweep
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -25,14 +25,6 @@ from sklab.training.summary import chosen_images, moments, scale_bins, slopes, t
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("recipe", [{}, {"ema_decay": 0.5, "memory_format": "channels_last"}])
 def test_it_holds_the_means_of_the_kept_weights_by_class_and_scale(toy_order, tmp_path, recipe):
     order, folder = toy_order(train=recipe), RunFolder(tmp_path)

@@ -28,14 +28,6 @@ from sklab.training.run import train
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trained(order: RunOrder, path: Path) -> RunFolder:
     folder = RunFolder(path)
     folder.write_order(order)

@@ -30,14 +30,6 @@ CPU = torch.device("cpu")
 RECIPE = TrainSpec(epochs=1, batch_size=8, lr=0.1)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def run(toy_order, tmp_path) -> Callable[..., tuple[RunOrder, RunFolder, RunRecord]]:
     """Trains a toy run by the recipe given."""

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import torch
 from sklab.folders import RunFolder
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
-from sklab.launch.slots import Slot
 from sklab.records import RunRecord
 
 FULL = {
@@ -31,13 +30,6 @@ FULL = {
 }
 LONG = {**FULL, "epochs": 100_000}
 KILLS = 12
-
-
-@pytest.fixture
-def launcher() -> Iterator[LocalLauncher]:
-    launcher = LocalLauncher((Slot(None, "cpu", 2),))
-    yield launcher
-    launcher.stop()
 
 
 @pytest.fixture

@@ -24,14 +24,6 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def numbers(record: RunRecord) -> dict:
     times = {"wall_seconds", "train_seconds", "started", "ended", "first_step"}
     measured = times | {"samples_per_second", "peak_memory_mb", "latency_ms"}

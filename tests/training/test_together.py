@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pictures
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.local import LocalLauncher
-from sklab.launch.slots import Slot
 from sklab.records import RunRecord
 from sklab.training.evaluate import evaluate
 
@@ -26,13 +24,6 @@ TWO = {"devices": 2}
 LONG = {"devices": 2, "epochs": 100_000}
 
 pytestmark = pytest.mark.slow  # processes that begin with nothing: each imports torch
-
-
-@pytest.fixture
-def launcher() -> Iterator[LocalLauncher]:
-    launcher = LocalLauncher((Slot(None, "cpu", 2),))
-    yield launcher
-    launcher.stop()
 
 
 @pytest.fixture
@@ -136,14 +127,8 @@ def test_the_devices_die_with_their_worker(launcher, made):
 
 
 def test_what_one_device_alone_finds_wrong_is_the_reason(launcher, made, tmp_path):
-    random = np.random.Generator(np.random.PCG64(0))
-    for split in ("train", "val"):
-        for name in ("a", "b"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for number in range(8):
-                pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / split / name / f"{number}.png")
-    (tmp_path / "train/b/3.png").write_bytes(b"no image")
+    pictures.folder(tmp_path, train=8, val=8)
+    (tmp_path / "train/dog/3.png").write_bytes(b"no image")
     data = {"name": "image_folder", "root": str(tmp_path), "num_classes": 2, "image_size": 32, "resize": 32}
     record = done(launcher, made(data=data, train=TWO))
     assert (record.status, record.failure) == ("failed", "data")

@@ -21,13 +21,13 @@ def encoded(array: np.ndarray, kind: str = "PNG", mode: str = "RGB") -> bytes:
     return stream.getvalue()
 
 
-def folder(root: Path, each: int = 6, size: tuple[int, int] = (32, 32), suffix: str = "png") -> Path:
-    """`root` with the classes cat and dog in train and val."""
+def folder(root: Path, train: int = 6, val: int = 6, size: tuple[int, int] = (32, 32), suffix: str = "png") -> Path:
+    """`root` with the classes cat and dog, so many images each in train and val, of `size` (width, height)."""
     kind = {"png": "PNG", "jpg": "JPEG"}[suffix]
-    for at, split in enumerate(("train", "val")):
+    for at, (split, count) in enumerate((("train", train), ("val", val))):
         for label, name in enumerate(("cat", "dog")):
             (root / split / name).mkdir(parents=True)
-            for number in range(each):
+            for number in range(count):
                 data = encoded(pixels(label, 100 * at + number, size), kind)
                 (root / split / name / f"{number}.{suffix}").write_bytes(data)
     return root

@@ -1,0 +1,108 @@
+"""Launchers that train nothing, and the start of a study on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sklab.folders import RunFolder, StudyFolder
+from sklab.launch.base import Ended, Job
+from sklab.records import Code, Evaluation, RunOrder, RunRecord, Tracking
+from sklab.sweep.load import load_sweep
+from sklab.sweep.runner import State, run_study
+
+
+class StandInLauncher:
+    """Takes jobs and runs nothing: a subclass's `wait` ends those in `_running`."""
+
+    kind = "fake"
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.submitted: list[Job] = []
+        self._running: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.submitted.append(job)
+        self._running.append(job)
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
+        return []
+
+    def fewer(self) -> bool:
+        return False
+
+    def drain(self) -> None: ...
+
+    def stop(self) -> None:
+        self._running = []
+
+
+def write_evaluation(run: RunFolder, order: RunOrder, size: int) -> None:
+    numbers = {"image_size": size, "images": 32, "val_error": 9.5, "val_loss": 0.9}
+    data = order.spec.experiment.data
+    evaluation = Evaluation(key=order.key, data=data, device="cpu", torch="2", **numbers)
+    run.evaluation_file(size).write_text(evaluation.model_dump_json())
+
+
+class FakeLauncher(StandInLauncher):
+    """Ends every job as `script` says: an exit code, a record's status, or an exception to raise at submission."""
+
+    evaluates = True
+    left_running: tuple[str, ...] = ()
+
+    def __init__(self, script: Callable[[Job, int], str | int] = lambda job, number: "complete", capacity: int = 2):
+        super().__init__(capacity)
+        self._script = script
+        self.most_at_once = self.drained = 0
+
+    def submit(self, job: Job) -> None:
+        super().submit(job)
+        self.most_at_once = max(self.most_at_once, len(self._running))
+
+    def wait(self, timeout: float) -> list[Ended]:
+        job = self._running.pop(0)
+        outcome = self._script(job, self.submitted.index(job) if job in self.submitted else 0)
+        if isinstance(outcome, int):
+            return [Ended(job, outcome)]
+        run = RunFolder(job.folder)
+        order = run.read_order()
+        metrics = {"val_error": 10.0, "val_loss": 1.0}
+        ended = run.read_record()
+        if ended is None or not ended.final:
+            run.write_record(RunRecord.of(order, status=outcome, last=metrics, best=metrics))
+        for size in order.sizes if self.evaluates else ():
+            write_evaluation(run, order, size)
+        return [Ended(job, 0)]
+
+    def adopt(self, jobs: Iterable[Job]) -> list[Job]:
+        self._running = [job for job in jobs if job.folder.name in self.left_running]
+        return list(self._running)
+
+    def drain(self) -> None:
+        self.drained += 1
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.records: list[RunRecord] = []
+        self.states: list[State] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str, state: State) -> None:
+        self.notes.append(text)
+        self.states.append(state)
+
+    def ended(self, record: RunRecord, state: State) -> None:
+        self.records.append(record)
+        self.states.append(state)
+
+    def look(self, state: State) -> None:
+        self.states.append(state)
+
+
+def start(study: StudyFolder, launcher: FakeLauncher, text: str | None = None, seen: Seen | None = None) -> bool:
+    files = study.path.parent.parent
+    if text is not None:
+        (files / "sweep.yaml").write_text(text)
+    sweep = load_sweep(files / "sweep.yaml")
+    return run_study(sweep, study, launcher, Code(version="1", commit="abc"), Tracking(), seen or Seen())

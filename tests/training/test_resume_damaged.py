@@ -1,0 +1,88 @@
+"""Checkpoints that are damaged, foreign or could not be written."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from attempts import PLAIN, assert_same, attempt, died, outcome
+
+from sklab.folders import RunFolder
+from sklab.training import checkpoint
+from sklab.training import run as training
+
+
+def torn(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [torn, flipped, empty])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_is_used(made, dies, caplog, damage):
+    calm = attempt(*made("calm", PLAIN))
+    order, folder = made("run", PLAIN)
+    dies(batch=6)
+    died(order, folder)
+    newest = max(folder.checkpoints.iterdir())
+    damage(newest)
+    dies()
+    with caplog.at_level(logging.WARNING):
+        record = attempt(order, folder)
+    assert record.resumed_from == 5
+    assert f"{newest} can't be used, set aside" in caplog.text
+    assert_same(outcome(folder, record), outcome(RunFolder(folder.path.parent / "calm"), calm))
+
+
+@pytest.mark.parametrize("change", ["key", "torch", "format"])
+def test_a_foreign_checkpoint_is_set_aside_and_the_run_begins_anew(made, dies, caplog, monkeypatch, change):
+    order, folder = made("run", PLAIN)
+    true = checkpoint.origin
+
+    def foreign(*args: Any) -> checkpoint.Origin:
+        origin = true(*args)
+        return checkpoint.Origin({**origin.must, change: "another"}, origin.may)
+
+    monkeypatch.setattr(training, "origin", foreign)
+    dies(batch=3)
+    died(order, folder)
+    monkeypatch.setattr(training, "origin", true)
+    dies()
+    with caplog.at_level(logging.WARNING):
+        record = attempt(order, folder)
+    assert (record.status, record.resumed_from, record.attempt) == ("complete", 0, 2)
+    assert f"it is foreign: {change} another there" in caplog.text
+
+
+def test_other_threads_are_gone_on_from_with_a_warning(made, dies, caplog):
+    order, folder = made("run", PLAIN)
+    dies(batch=3)
+    died(order, folder)
+    dies()
+    torch.set_num_threads(2)
+    with caplog.at_level(logging.WARNING):
+        assert attempt(order, folder).resumed_from == 3
+    assert "the last bits may differ: threads 1 there, 2 here" in caplog.text
+
+
+def test_a_full_disk_costs_checkpoints_and_not_the_run(made, monkeypatch, caplog):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_whole", full)
+    with caplog.at_level(logging.WARNING):
+        record = attempt(*made("run", PLAIN))
+    assert record.status == "complete"
+    assert "no checkpoint at step 000000001, training goes on: [Errno 28] No space left on device" in caplog.text
