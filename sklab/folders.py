@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.files import collector_paused, is_torn, read_optional, write_whole
 from sklab.records import Evaluation, Reused, RunOrder, RunRecord
 from sklab.spec.analysis import Analysis, AttentionSummary
+from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.spec.sweep import Sweep
 
 # The C versions are ten times faster on a study of thousands of cells and just as safe.
@@ -105,6 +107,14 @@ class RunFolder:
     def heartbeat_file(self) -> Path:
         """An empty file, touched as the steps of the attempt go by; none before the first."""
         return self.path / "heartbeat"
+
+    def read_pulse(self) -> Pulse | None:
+        """What the run said last; None before its first word, after its end, and of what an earlier attempt said."""
+        file = self.path / PULSE_FILE
+        with suppress(OSError, ValidationError):
+            if file.stat().st_mtime >= self.order_file.stat().st_mtime:
+                return Pulse.model_validate_json(file.read_bytes())
+        return None
 
     @property
     def attempts(self) -> Path:

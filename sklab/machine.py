@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +17,72 @@ from sklab.records import Code
 def find_gpus() -> list[tuple[str, str]]:
     """Index and name of each NVIDIA GPU that CUDA_VISIBLE_DEVICES leaves visible, without loading CUDA here."""
     query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
-    found = [tuple(part.strip() for part in line.split(",", 2)) for line in _output(query).splitlines()]
+    return [(entry, name) for entry, (_, _, name) in _visible(_rows(query, 3))]
+
+
+@dataclass(frozen=True)
+class GpuUse:
+    """A GPU at a moment, as nvidia-smi tells it; what it does not tell (of a GPU cut by MIG) is None.
+
+    gpu                as CUDA_VISIBLE_DEVICES names it
+    used_mb, total_mb  its memory, in 10^6 bytes
+    busy               per cent of the last second or less in which anything was computed on it
+    processes          that compute on it: number and program. A container sees none outside itself
+    """
+
+    gpu: str
+    name: str
+    used_mb: float | None
+    total_mb: float | None
+    busy: float | None
+    processes: tuple[str, ...] = ()
+
+
+def look_at_gpus() -> tuple[GpuUse, ...]:
+    """Each GPU that `find_gpus` finds, as it is used now."""
+    gpus = "--query-gpu=index,uuid,memory.used,memory.total,utilization.gpu,name"
+    apps = "--query-compute-apps=gpu_uuid,pid,process_name"
+    how = "--format=csv,noheader,nounits"
+    running = _rows(["nvidia-smi", apps, how], 3)
+    return tuple(
+        GpuUse(
+            gpu=entry,
+            name=name,
+            used_mb=_megabytes(used),
+            total_mb=_megabytes(total),
+            busy=_number(busy),
+            processes=tuple(f"{pid} ({Path(program).name})" for on, pid, program in running if on == uuid),
+        )
+        for entry, (_, uuid, used, total, busy, name) in _visible(_rows(["nvidia-smi", gpus, how], 6))
+    )
+
+
+def _rows(command: list[str], columns: int) -> list[list[str]]:
+    """The comma-separated lines that `command` prints; the last column may hold commas."""
+    lines = (line.split(",", columns - 1) for line in _output(command).splitlines())
+    return [[part.strip() for part in parts] for parts in lines if len(parts) == columns]
+
+
+def _visible(rows: list[list[str]]) -> list[tuple[str, list[str]]]:
+    """Those of the rows, each with index and UUID of a GPU first, that CUDA_VISIBLE_DEVICES leaves, as named there."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return [(index, name) for index, _, name in found]
+        return [(row[0], row) for row in rows]
     wanted = [entry.strip() for entry in visible.split(",")]
-    return [(entry, name) for entry in wanted for index, uuid, name in found if entry in (index, uuid)]
+    return [(entry, row) for entry in wanted for row in rows if entry in row[:2]]
+
+
+def _megabytes(mebibytes: str) -> float | None:
+    number = _number(mebibytes)
+    return None if number is None else number * 2**20 / 1e6
+
+
+def _number(text: str) -> float | None:
+    """nvidia-smi writes [N/A], or the like, where it does not know."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 @cache

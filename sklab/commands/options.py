@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -11,6 +12,7 @@ from sklab.errors import SklabError
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
+    from sklab.launch.slots import Slot
     from sklab.spec.sweep import Sweep
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -37,6 +39,13 @@ def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> N
     parser.add_argument("--toy", action="store_true", help=text)
     add_set(parser)
     add_results(parser)
+
+
+def add_gpus(parser: argparse.ArgumentParser) -> None:
+    """Which GPUs of this machine, and how many runs share one; `slots_of` reads them."""
+    parser.add_argument("--gpus", metavar="I,J,...", help="only these GPUs (default: all that nobody else uses)")
+    text = "runs at a time on each GPU (default: 1); auto: as many as the first run leaves room for"
+    parser.add_argument("--per-gpu", metavar="K", help=text)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -104,3 +113,18 @@ def at_least(option: str, found: N | None, least: N, default: N) -> N:
     if not value >= least:  # a NaN is not
         raise SklabError(f"{option}: found {value}; allowed: {least} or more (default: {default:g})")
     return value
+
+
+def slots_of(sweep: Sweep, options: argparse.Namespace) -> tuple[Slot, ...]:
+    """Where the runs of the sweep would be computed on this machine."""
+    from sklab.launch.gpus import choose_gpus
+    from sklab.launch.slots import find_slots, runs_per_gpu
+    from sklab.sweep.check import most_devices
+
+    per_gpu = runs_per_gpu(options.per_gpu or "1")
+    return find_slots(options.slots, most_devices(sweep), choose_gpus(options.gpus, tell), per_gpu)
+
+
+def tell(line: str) -> None:
+    """Say something beside the output, at once."""
+    print(line, file=sys.stderr, flush=True)

@@ -12,9 +12,11 @@ from sklab.commands.options import (
     Commands,
     add_budget,
     add_command,
+    add_gpus,
     add_json,
     add_sweep_file,
     load,
+    slots_of,
     study_folder,
 )
 
@@ -32,6 +34,7 @@ def add_plan(commands: Commands) -> None:
     parser = add_command(commands, "plan", show_plan, text)
     add_sweep_file(parser)
     parser.add_argument("--slots", type=int, metavar="N", help="runs at a time, for the time estimate")
+    add_gpus(parser)
     parser.add_argument("--probe", action="store_true", help="train a few steps of cells that no finished run prices")
     text = "list in which resolved settings each cell differs from the baseline"
     parser.add_argument("--differences", action="store_true", help=text)
@@ -41,14 +44,12 @@ def add_plan(commands: Commands) -> None:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
-    from sklab.launch.slots import find_slots
-    from sklab.sweep.check import most_devices
     from sklab.sweep.plan import make_plan
     from sklab.sweep.space import space_costs
     from sklab.text import differences_text, plan_text
 
     sweep = load(options)
-    folder, slots = study_folder(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
     probes = _probes(sweep, folder, slots) if options.probe else {}
     costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
     plan = make_plan(sweep, folder, len(slots), cost_of, probes, gpu=slots[0].gpu is not None, costs=costs)
@@ -60,13 +61,11 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def within(budget: str, sweep: Sweep, options: argparse.Namespace) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
-    from sklab.launch.slots import find_slots
-    from sklab.sweep.check import most_devices
     from sklab.sweep.plan import price_left
     from sklab.sweep.prices import hours
 
     hours(budget)  # a fault in it is told before anything is probed
-    folder, slots = study_folder(sweep.study, options), find_slots(options.slots, most_devices(sweep))
+    folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
     left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots))
     if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
         return True

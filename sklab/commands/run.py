@@ -14,6 +14,7 @@ from sklab.commands.options import (
     Commands,
     add_budget,
     add_command,
+    add_gpus,
     add_results,
     add_set,
     add_study,
@@ -21,10 +22,13 @@ from sklab.commands.options import (
     at_least,
     load,
     overrides_of,
+    slots_of,
     study_folder,
+    tell,
 )
 from sklab.commands.plan import costs_elsewhere, show_plan, warn_of_budget, within
 from sklab.commands.results import show_table
+from sklab.errors import SklabError
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -66,6 +70,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
+    add_gpus(parser)
     parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
     text = "end a run that makes no step for so long (default: 30; 0: never)"
     parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
@@ -131,9 +136,12 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) ->
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
         from sklab.launch.local import LocalLauncher
-        from sklab.launch.slots import find_slots
+        from sklab.launch.packing import Packing
 
-        return LocalLauncher(find_slots(options.slots, most_devices(sweep)), stale_after)
+        slots = slots_of(sweep, options)
+        return LocalLauncher(slots, stale_after, Packing(slots, tell) if options.per_gpu == "auto" else None)
+    if options.gpus or options.per_gpu:
+        raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
     from sklab.launch.ray import RayLauncher
     from sklab.launch.slurm import SlurmLauncher
     from sklab.spec.ray import RaySpec

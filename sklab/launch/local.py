@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
@@ -18,8 +17,9 @@ from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
+from sklab.launch.packing import Packing
 from sklab.launch.processes import start_time
-from sklab.launch.slots import Slot, halved
+from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
 from sklab.launch.worker import work  # imports torch in the child only
 
@@ -29,13 +29,17 @@ _PRELOAD = ["sklab.launch.preload"]
 class LocalLauncher:
     """At most one run per slot at a time, each a process group of its own that dies with this process.
 
-    One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is.
+    One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is. With `packing`, the slots (one
+    per GPU) are shared by as many runs as it finds, once it has.
     """
 
-    def __init__(self, slots: tuple[Slot, ...], stale_after: float = STALE_AFTER) -> None:
+    def __init__(
+        self, slots: tuple[Slot, ...], stale_after: float = STALE_AFTER, packing: Packing | None = None
+    ) -> None:
         self.kind = slots[0].name
         self._slots = slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
+        self._packing = packing
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
@@ -45,16 +49,20 @@ class LocalLauncher:
         return len(self._slots)
 
     def submit(self, job: Job) -> None:
-        slot = next((Counter(self._slots) - Counter(slot for _, slot, _ in self._running.values())).elements())
+        slot = next_slot(self._slots, (slot for _, slot, _ in self._running.values()))
         process = self._context.Process(target=work, args=(job, slot), name=f"sklab-{job.folder.name}")
         process.start()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
+        if self._packing and job.task == "train":
+            self._packing.begin(job.folder, slot)
 
     def wait(self, timeout: float) -> list[Ended]:
         sentinels = {process.sentinel: process for process in self._running}
         ready = wait_for(list(sentinels), timeout)
         ended = [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
-        return [*ended, *self._end_hung()]
+        ended += self._end_hung()
+        self._pack(ended)
+        return ended
 
     def fewer(self) -> bool:
         """Halve the runs at a time on each GPU, or on the CPU; what runs already goes on."""
@@ -72,6 +80,12 @@ class LocalLauncher:
     def stop(self) -> None:
         for process in list(self._running):
             self._end(process)
+
+    def _pack(self, ended: list[Ended]) -> None:
+        """Share the slots once it is known how; only what starts from then on makes use of it."""
+        per_gpu = self._packing.look({each.job.folder for each in ended}) if self._packing else None
+        if per_gpu is not None:
+            self._slots, self._packing = shared(self._slots, per_gpu), None
 
     def _end_hung(self) -> list[Ended]:
         watched = {(job.folder, cast(int, process.pid)): process for process, (job, *_) in self._running.items()}

@@ -1,6 +1,10 @@
 """What the server process loads once so that every run forked from it starts with it. Must not touch CUDA."""
 
 import contextlib
+import os
+
+# NumPy's BLAS would take every core for every run. Its threads are settled when it is loaded, torch's run by run.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import lightning.pytorch  # noqa: F401
 import torch  # noqa: F401

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from sklab.errors import SklabError
 from sklab.machine import cpu_name, find_gpus
+
+Gpus = list[tuple[str, str]]
+PerGpu = int | Literal["auto"]
 
 _MOST_CPU_SLOTS = 8  # more single-thread runs than this rarely pay: they share caches and memory
 
@@ -30,25 +36,64 @@ def halved(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
     return tuple(kept)
 
 
-def find_slots(count: int | None = None, devices: int = 1) -> tuple[Slot, ...]:
-    """The slots of this machine for runs on `devices` devices each: its GPUs, so many to a slot, else the CPU cut in
-    `count` shares (default: one core per device, at most 8 shares).
+def shared(slots: tuple[Slot, ...], per_gpu: int) -> tuple[Slot, ...]:
+    """`per_gpu` slots for each of these, with its threads divided among them."""
+    return tuple(replace(slot, threads=max(1, slot.threads // per_gpu)) for slot in slots) * per_gpu
 
-    With GPUs, `count` takes the first so many slots. Raises SklabError when the machine has fewer.
+
+def next_slot(slots: Iterable[Slot], taken: Iterable[Slot]) -> Slot:
+    """A free slot, on the GPU that the fewest of the taken ones are on."""
+    free, busy = list(slots), Counter(slot.gpu for slot in taken)
+    left = Counter(slot.gpu for slot in free) - busy
+    gpu = min(left, key=lambda gpu: busy[gpu])
+    return next(slot for slot in free if slot.gpu == gpu)
+
+
+def runs_per_gpu(text: str) -> PerGpu:
+    """What `--per-gpu` says. Raises SklabError for anything but a whole number from 1, or auto."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise SklabError(f"--per-gpu: found {text}; allowed: 1 or more, or auto (default: 1)")
+    return int(text)
+
+
+def find_slots(
+    count: int | None = None, devices: int = 1, gpus: Gpus | None = None, per_gpu: PerGpu = 1
+) -> tuple[Slot, ...]:
+    """The slots of this machine for runs on `devices` devices each: `per_gpu` on each of its GPUs (or of `gpus`, index
+    and name), or so many GPUs to a slot; without GPUs the CPU cut in `count` shares (default: one core per device, at
+    most 8 shares). `auto` begins with one run per GPU.
+
+    With GPUs, `count` takes so many slots, spread over them. Raises SklabError when the machine has fewer, and for
+    runs that can't share GPUs.
     """
-    cores, gpus = len(os.sched_getaffinity(0)), find_gpus()
-    if gpus and devices > len(gpus):
-        raise SklabError(
-            f"train.devices: found {devices}; allowed: 1 to {len(gpus)}, the GPUs of this machine that "
-            f"CUDA_VISIBLE_DEVICES leaves visible (for example --set train.devices={len(gpus)})"
-        )
-    most = len(gpus) // devices if gpus else max(1, cores // devices)
+    cores, gpus = len(os.sched_getaffinity(0)), find_gpus() if gpus is None else gpus
+    _refuse_sharing(count, devices, gpus, per_gpu)
+    each = 1 if per_gpu == "auto" else per_gpu
+    most = len(gpus) // devices * each if gpus else max(1, cores // devices)
     if count is not None and not 1 <= count <= most:
-        each = f"{devices} {'GPUs' if gpus else 'cores'}" if devices > 1 else "GPU" if gpus else "core"
-        raise SklabError(f"--slots: found {count}; allowed: 1 to {most}, one per {each} of this machine")
+        unit = f"{devices} {'GPUs' if gpus else 'cores'}" if devices > 1 else "GPU" if gpus else "core"
+        number = "one" if each == 1 else each
+        raise SklabError(f"--slots: found {count}; allowed: 1 to {most}, {number} per {unit} of this machine")
     shares = count or (most if gpus else min(most, _MOST_CPU_SLOTS))
     threads = max(1, cores // shares)
     if not gpus:
         return (Slot(None, cpu_name(), threads),) * shares
-    groups = [gpus[start : start + devices] for start in range(0, shares * devices, devices)]
-    return tuple(Slot(",".join(index for index, _ in group), group[0][1], threads) for group in groups)
+    groups = [gpus[start : start + devices] for start in range(0, len(gpus) - devices + 1, devices)]
+    spread = (groups * each)[:shares]
+    return tuple(Slot(",".join(index for index, _ in group), group[0][1], threads) for group in spread)
+
+
+def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu) -> None:
+    if gpus and devices > len(gpus):
+        raise SklabError(
+            f"train.devices: found {devices}; allowed: 1 to {len(gpus)}, the GPUs of this machine that are visible and "
+            f"free (for example --set train.devices={len(gpus)})"
+        )
+    if per_gpu != 1 and not gpus:
+        raise SklabError(f"--per-gpu: found {per_gpu}; there is no GPU here (the CPU is cut by --slots)")
+    if per_gpu != 1 and devices > 1:
+        raise SklabError(f"--per-gpu: found {per_gpu}; allowed: 1, for runs of this sweep train on {devices} GPUs each")
+    if per_gpu == "auto" and count is not None:
+        raise SklabError("--slots: not together with --per-gpu auto, which finds the number of slots itself")

@@ -22,6 +22,8 @@ def work(job: Job, slot: Slot) -> None:
     os.setsid()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers them; CUDA itself puts the fastest first
+    os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that the run starts; its own: see `perform`
     with _alone_in(job.folder):
         if begin(job):
             _redirect_output(job.folder / "log.txt")

@@ -16,9 +16,11 @@ from sklab.analysis.replicates import called, is_pruned
 from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.design import searched_cell
+from sklab.sweep.prices import turn
 from sklab.sweep.space import NO_COSTS, Costs, infeasible
 from sklab.sweep.study import Choice, Trials
 
+_NOTHING_KNOWN: Mapping[str, float] = {}
 _MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through
 
 
@@ -32,22 +34,31 @@ class Todo:
 
 
 class StudyIndex:
-    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row; a search
-    finishes a cell before it asks for the next.
+    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row, and among
+    the runs of a seed by `turn`; a search finishes a cell before it asks for the next.
 
     `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
-    the cells that a search has found so far, `costs` what those that it may find cost, as far as it needs to know. With
+    the cells that a search has found so far, `costs` what those that it may find cost, as far as it needs to know.
+    `usual` are the seconds that a run of each cell takes, as far as they are known; more may become known later. With
     replicates, runs are handed out as far as those ended call for them; one that failed before is tried again first,
     one that fails now is a gap.
     """
 
-    def __init__(self, file: Path, sweep: Sweep, records: Mapping[str, RunRecord], costs: Costs = NO_COSTS) -> None:
+    def __init__(
+        self,
+        file: Path,
+        sweep: Sweep,
+        records: Mapping[str, RunRecord],
+        costs: Costs = NO_COSTS,
+        usual: Mapping[str, float] = _NOTHING_KNOWN,
+    ) -> None:
         self.sweep = sweep
-        self._costs = costs
+        self._costs, self._usual = costs, usual
         self._ended = {key: record for key, record in records.items() if record.final}
         self._running: set[str] = set()
         self._cells = {key: cell for cell in sweep.cells for key in cell.runs.values()}
         self._queue = deque(self._called())
+        self._sorted: int | None = None
         names = [cell.name for cell in sweep.cells] if sweep.search else list(self._cells)
         self._trials = Trials(file, sweep, names)
         self._exhausted = False
@@ -59,7 +70,17 @@ class StudyIndex:
             self._ask()
         if not self._queue:
             return None
+        self._sort()
         return self._hand_out(self._queue.popleft())
+
+    def _sort(self) -> None:
+        """Seed by seed in the order of `turn`; anew for each seed, by what is known by then."""
+        seed = self._queue[0].seed
+        if seed != self._sorted and self.sweep.search is None:
+            self._queue, self._sorted = deque(sorted(self._queue, key=self._place)), seed
+
+    def _place(self, todo: Todo) -> tuple[int, bool, float]:
+        return (self.sweep.seeds.index(todo.seed), *turn(self.sweep, todo.cell.name, self._usual))
 
     def take(self, keys: Container[str]) -> list[Todo]:
         """Those runs of `keys` that `next` would still hand out: they run already."""
@@ -72,6 +93,11 @@ class StudyIndex:
         """The keys of the runs that `next` will hand out before it asks for others."""
         return tuple(todo.key for todo in self._queue)
 
+    @property
+    def upcoming(self) -> list[str]:
+        """The cells of these runs, in this order."""
+        return [todo.cell.name for todo in self._queue]
+
     def tell(self, record: RunRecord) -> None:
         """Enter how a run ended. The runs of a pruned cell that were not handed out are called off."""
         self._ended[record.key] = record
@@ -83,6 +109,7 @@ class StudyIndex:
             self._tell(cell, record.key)
         if self.sweep.replicates and not self._queue and not self._running:
             self._queue.extend(self._called())
+            self._sorted = None
 
     @property
     def shortfall(self) -> str:

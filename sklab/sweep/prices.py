@@ -6,7 +6,9 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from statistics import fmean
+from typing import Any
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
@@ -16,6 +18,7 @@ from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep
 from sklab.spec.values import Value
 
+_NOTHING_KNOWN: Mapping[str, Any] = {}
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 
@@ -65,25 +68,64 @@ def bill(
     slots: int,
 ) -> Bill | None:
     """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price."""
-    left = list(unfinished(sweep, records))
+    usual = {name: price.seconds for name, price in priced.items()}
+    left = list(unfinished(sweep, records, usual))
     if not priced:
         return None if left or asked else Bill(device_hours=0.0, seconds=0.0)
-    average = fmean(price.seconds for price in priced.values())
+    average = fmean(usual.values())
     names = [cell.name for cell in left] + [sweep.baseline] * (asked * len(sweep.seeds))
-    seconds = [priced[cell.name].seconds if cell.name in priced else average for cell in left]
+    seconds = [usual.get(cell.name, average) for cell in left]
     seconds += [average] * (len(names) - len(left))
     devices = {name: experiment.train.devices for name, experiment in experiments.items()}
     hours = sum(each * devices[name] for name, each in zip(names, seconds, strict=True)) / 3600
     return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * slots))
 
 
-def unfinished(sweep: Sweep, records: Mapping[str, RunRecord]) -> Iterator[Cell]:
-    """The cell of every run that is left, in the order in which they are started: seed by seed."""
+def unfinished(
+    sweep: Sweep, records: Mapping[str, RunRecord], usual: Mapping[str, float] = _NOTHING_KNOWN
+) -> Iterator[Cell]:
+    """The cell of every run that is left, in the order in which they are started: seed by seed, see `turn`."""
     for seed in sweep.seeds:
-        for cell in sweep.cells:
+        for cell in sorted(sweep.cells, key=lambda cell: turn(sweep, cell.name, usual)):
             record = records.get(cell.runs.get(seed, ""))
             if seed in cell.runs and (record is None or not record.final):
                 yield cell
+
+
+def turn(sweep: Sweep, cell: str, usual: Mapping[str, float]) -> tuple[bool, float]:
+    """What the runs of one seed are sorted by: the baseline's first, for all others are compared with it; then those
+    whose seconds are unknown; then the longest first, so that none of these is left alone at the end. A search goes in
+    the order of its sampler."""
+    return (False, 0.0) if sweep.search else (cell != sweep.baseline, -usual.get(cell, inf))
+
+
+def usual_seconds(
+    sweep: Sweep, records: Mapping[str, RunRecord], probes: Mapping[str, Probe] = _NOTHING_KNOWN
+) -> dict[str, float]:
+    """What a run of each cell takes, as far as one of its own runs or a probe tells."""
+    took = {cell.name: _mean(_complete(cell, records), "runs") for cell in sweep.cells}
+    known = {**probed_prices(probes), **{name: price for name, price in took.items() if price}}
+    return {name: price.seconds for name, price in known.items()}
+
+
+def time_left(
+    running: Iterable[tuple[str, float]],
+    waiting: Iterable[str],
+    others: int,
+    usual: Mapping[str, float],
+    capacity: int,
+) -> float | None:
+    """Seconds until all is done, if the runs of the `waiting` cells start in this order, `capacity` at a time.
+
+    `running` are the cells of those under way, each with its age; of the `others` only the number is known, they are
+    taken to fill every slot. None while no cell's time is known.
+    """
+    if not usual:
+        return None
+    average = fmean(usual.values())
+    busy = sorted(max(0.0, usual.get(cell, average) - age) for cell, age in running)[-capacity:]
+    busy += [0.0] * (capacity - len(busy))
+    return packed((usual.get(cell, average) for cell in waiting), busy) + others * average / capacity
 
 
 def packed(durations: Iterable[float], busy: Sequence[float]) -> float:

@@ -16,7 +16,10 @@ from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
+from sklab.spec.sweep import Sweep
+from sklab.sweep.design import run_spec
 
+_PROBES = ".probes"
 _LOOK_EVERY = 60.0
 
 
@@ -34,10 +37,19 @@ def probe(experiments: Mapping[str, Experiment], launcher: Launcher, results: Pa
     return {name: _answer(folder) for name, folder in folders.items()}
 
 
+def kept_probes(sweep: Sweep, launcher: Launcher, results: Path) -> dict[str, Probe]:
+    """The probes that were made of cells of the sweep, as its runs would run now, by cell."""
+    if not (results / _PROBES).is_dir():
+        return {}
+    experiments = {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}
+    kept = {name: _kept(_folder(experiment, launcher, results)) for name, experiment in experiments.items()}
+    return {name: probe for name, probe in kept.items() if probe is not None}
+
+
 def _folder(experiment: Experiment, launcher: Launcher, results: Path) -> Path:
     versions = " ".join(installed(("sklab", "torch")).values())
     question = f"{versions} {launcher.kind} {launcher.capacity} {experiment.model_dump_json()}"
-    return results / ".probes" / hashlib.sha256(question.encode()).hexdigest()[:16]
+    return results / _PROBES / hashlib.sha256(question.encode()).hexdigest()[:16]
 
 
 def _job(experiment: Experiment, folder: Path) -> Job:

@@ -24,10 +24,13 @@ from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec, searched_cell
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
+from sklab.sweep.prices import time_left, usual_seconds
+from sklab.sweep.probe import kept_probes
 from sklab.sweep.pruning import Pruner
 from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.space import NO_COSTS, Costs, infeasible
 
+_MANY = 1000  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
 _DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
@@ -35,29 +38,20 @@ _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes
 
 @dataclass(frozen=True)
 class State:
-    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `durations` are those
-    of the runs that ended since the runner began; `remaining` counts runs not yet submitted."""
+    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `remaining` counts runs
+    not yet submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
 
     done: int
     failed: int
     remaining: int
     capacity: int
     running: tuple[tuple[RunOrder, RunFolder, float], ...]
-    durations: tuple[float, ...]
+    eta_seconds: float | None
 
     @property
     def total(self) -> int:
         """All runs of the study, ended ones included."""
         return self.done + self.failed + self.remaining + len(self.running)
-
-    @property
-    def eta_seconds(self) -> float | None:
-        """Expected seconds to the end, from the mean duration so far; None before the first run has ended."""
-        if not self.durations:
-            return None
-        mean = sum(self.durations) / len(self.durations)
-        begun = sum(max(mean - age, 0.0) for _, _, age in self.running)
-        return (begun + self.remaining * mean) / self.capacity
 
 
 class Progress(Protocol):
@@ -100,13 +94,14 @@ def run_study(
         if pruner is None:
             records = _without_pruned(folder, records)
         records |= take_over(sweep, folder, records, code, reuse)
-        index = StudyIndex(folder.index_file, sweep, records, costs)
+        usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
+        index = StudyIndex(folder.index_file, sweep, records, costs, usual)
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
             ensure_sound(sweep, launcher, folder.path.parent)
         tracebacks = Tracebacks(max_identical)
         return _Runner(
-            index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks, pruner
+            index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks, pruner, usual
         ).run()
 
 
@@ -123,6 +118,7 @@ class _Runner:
         unevaluated: list[Todo],
         tracebacks: Tracebacks,
         pruner: Pruner | None,
+        usual: dict[str, float],
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
         self._code, self._tracking, self._progress = code, tracking, progress
@@ -133,7 +129,7 @@ class _Runner:
         self._lacking = self._draining = False
         self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
-        self._durations: list[float] = []
+        self._usual = usual
         self._written = index.sweep
 
     def run(self) -> bool:
@@ -225,16 +221,16 @@ class _Runner:
     def _end(self, ended: Ended) -> None:
         self._ensure_there()
         run = RunFolder(ended.job.folder)
-        order, since = self._running.pop(run)
+        order, _ = self._running.pop(run)
         record = run.read_record() or self._died(order, run, ended)
         if not self._draining and (how := self._retries.again(order, record)):
             self._again.append(order)
             text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
             self._progress.note(text, self._state())
         else:
-            self._tell(order, run, record, since)
+            self._tell(order, run, record)
 
-    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord, since: float) -> None:
+    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         """Enter how a run ended for good."""
         if record.key not in self._late_keys:
             self._index.tell(record)
@@ -242,7 +238,8 @@ class _Runner:
             self._pruner.ended(record)
         self._done += record.status in _DONE
         self._failed += record.status not in _DONE
-        self._durations.append(time.monotonic() - since)
+        if record.status == "complete":
+            self._usual[record.cell] = record.wall_seconds
         if record.key not in self._late_keys:
             self._progress.ended(record, self._state())
         self._tell_traceback(record)
@@ -275,14 +272,16 @@ class _Runner:
     def _state(self) -> State:
         moment = time.monotonic()
         running = tuple((order, run, moment - since) for run, (order, since) in self._running.items())
-        return State(
-            self._done,
-            self._failed,
-            self._index.remaining + len(self._late) + len(self._again),
-            self._launcher.capacity,
-            running,
-            tuple(self._durations),
-        )
+        remaining = self._index.remaining + len(self._late) + len(self._again)
+        return State(self._done, self._failed, remaining, self._launcher.capacity, running, self._eta(running))
+
+    def _eta(self, running: tuple[tuple[RunOrder, RunFolder, float], ...]) -> float | None:
+        """Of many runs that wait, only the number counts: how the last ones pack hardly matters yet."""
+        left = self._index.remaining
+        named = self._index.upcoming if left <= _MANY else []
+        waiting = [*(order.cell for order in self._again), *named]
+        ages = ((order.cell, age) for order, _, age in running)
+        return time_left(ages, waiting, left - len(named), self._usual, self._launcher.capacity)
 
 
 def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import csv
 import fcntl
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from pydantic import ValidationError
-
 from sklab.analysis.replicates import called
 from sklab.folders import RunFolder, StudyFolder
 from sklab.records import RunRecord
-from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.sweep.prices import packed
+from sklab.sweep.prices import packed, turn
 
 State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
@@ -101,7 +98,7 @@ def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRec
         done=states.count("complete"),
         missing=states.count("missing"),
         pruned=states.count("pruned"),
-        eta_seconds=_eta(runs, usual) if live else None,
+        eta_seconds=_eta(sweep, runs, usual) if live else None,
         runs=runs,
     )
 
@@ -186,7 +183,7 @@ def _unended(
     key = run.path.name
     if moment is None or not run.order_file.exists():
         return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
-    ordered, pulse = run.order_file.stat().st_mtime, _pulse(run)
+    ordered, pulse = run.order_file.stat().st_mtime, run.read_pulse()
     epochs = run.read_order().spec.experiment.train.epochs
     epoch, metrics = last_metrics(run)
     return RunStatus(
@@ -204,15 +201,6 @@ def _unended(
         seconds=max(0.0, moment - ordered),
         remaining_seconds=_remaining(usual.get(cell.name), epoch, epochs, pulse, metrics.get("seconds")),
     )
-
-
-def _pulse(run: RunFolder) -> Pulse | None:
-    """What the run said last, unless an earlier attempt did."""
-    file = run.path / PULSE_FILE
-    with suppress(OSError, ValidationError):
-        if file.stat().st_mtime >= run.order_file.stat().st_mtime:
-            return Pulse.model_validate_json(file.read_bytes())
-    return None
 
 
 def _remaining(
@@ -233,7 +221,7 @@ def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
     return {name: fmean(seconds) for name, seconds in took.items() if seconds}
 
 
-def _eta(runs: Seq[RunStatus], usual: Mapping[str, float]) -> float | None:
+def _eta(sweep: Sweep, runs: Seq[RunStatus], usual: Mapping[str, float]) -> float | None:
     """Until all is done, if the runs that are not begun start in their order wherever one ends."""
     running = [run for run in runs if run.state == "running"]
     paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
@@ -242,7 +230,9 @@ def _eta(runs: Seq[RunStatus], usual: Mapping[str, float]) -> float | None:
         return None
     average = fmean(known)
     busy = [_left(run, average) for run in running]
-    return packed((usual.get(run.cell, average) for run in runs if run.state == "missing"), busy)
+    missing = [run for run in runs if run.state == "missing"]
+    missing.sort(key=lambda run: (sweep.seeds.index(run.seed), *turn(sweep, run.cell, usual)))
+    return packed((usual.get(run.cell, average) for run in missing), busy)
 
 
 def _left(run: RunStatus, average: float) -> float:

@@ -13,7 +13,6 @@ from launchers import FakeLauncher, Seen, start
 from sklab.errors import StudyLockedError
 from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
-from sklab.sweep.runner import State
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -183,12 +182,6 @@ def test_asked_twice_it_waits_for_nothing(study):
         start(study, launcher)
     assert launcher.drained == 0
     assert study.records() == {}
-
-
-def test_the_time_left_counts_what_runs_already():
-    state = State(done=2, failed=0, remaining=2, capacity=2, running=((None, None, 4.0),), durations=(10.0, 10.0))
-    assert state.eta_seconds == pytest.approx((6 + 20) / 2)
-    assert state.total == 5
 
 
 def test_runs_that_outlived_their_runner_are_taken_over_and_not_started_again(study):

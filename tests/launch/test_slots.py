@@ -1,0 +1,97 @@
+"""How GPUs and cores are cut into slots, and which slot is next."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklab.errors import SklabError
+from sklab.launch import slots
+from sklab.launch.slots import Slot, find_slots, halved, next_slot, runs_per_gpu, shared
+
+GPUS, RUNS, CORES = st.integers(1, 9), st.integers(1, 6), st.integers(1, 256)
+
+
+def gpus(count: int) -> list[tuple[str, str]]:
+    return [(str(index), "H200") for index in range(count)]
+
+
+def cut(cores: int, *arguments: object, **more: object) -> tuple[Slot, ...]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+        return find_slots(*arguments, **more)
+
+
+@given(GPUS, RUNS, CORES)
+def test_every_gpu_has_as_many_slots_and_no_core_is_given_twice(count, runs, cores):
+    found = cut(cores, gpus=gpus(count), per_gpu=runs)
+    assert Counter(slot.gpu for slot in found) == {str(index): runs for index in range(count)}
+    assert all(slot.threads >= 1 for slot in found)
+    assert sum(slot.threads for slot in found) <= max(cores, len(found))
+    assert set(found) == set(shared(cut(cores, gpus=gpus(count), per_gpu="auto"), runs))
+
+
+@given(GPUS, RUNS, CORES, st.data())
+def test_fewer_slots_are_spread_over_the_gpus(count, runs, cores, data):
+    number = data.draw(st.integers(1, count * runs))
+    taken = Counter(slot.gpu for slot in cut(cores, number, gpus=gpus(count), per_gpu=runs))
+    assert sum(taken.values()) == number
+    assert max(taken.values()) - min(taken.values()) <= (len(taken) == count)
+
+
+@given(GPUS, RUNS, st.integers(0, 3))
+def test_halving_ends_at_one_slot_per_gpu(count, runs, times):
+    found = cut(8, gpus=gpus(count), per_gpu=runs)
+    for _ in range(times):
+        found = halved(found)
+    assert Counter(slot.gpu for slot in found) == {str(index): max(1, runs // 2**times) for index in range(count)}
+
+
+@given(GPUS, RUNS)
+def test_slots_are_filled_gpu_by_gpu_in_turn(count, runs):
+    found, taken = cut(64, gpus=gpus(count), per_gpu=runs), []
+    for number in range(len(found)):
+        taken.append(next_slot(found, taken))
+        used = Counter(slot.gpu for slot in taken)
+        assert max(used.values()) == number // count + 1
+    assert Counter(taken) == Counter(found)
+
+
+def test_a_run_from_before_the_slots_were_shared_still_counts_on_its_gpu():
+    alone = cut(8, gpus=gpus(2))
+    now = shared(alone, 2)
+    assert [slot.threads for slot in now] == [2] * 4
+    first = next_slot(now, alone)
+    second = next_slot(now, (*alone, first))
+    assert {first.gpu, second.gpu} == {"0", "1"}
+
+
+@pytest.mark.parametrize(("text", "found"), [("1", 1), ("12", 12), ("auto", "auto")])
+def test_runs_per_gpu_are_a_number_or_auto(text, found):
+    assert runs_per_gpu(text) == found
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "all", ""])
+def test_anything_else_is_refused(text):
+    with pytest.raises(SklabError, match=r"--per-gpu: found .*; allowed: 1 or more, or auto"):
+        runs_per_gpu(text)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"gpus": [], "per_gpu": 2}, "--per-gpu: found 2; there is no GPU here"),
+        ({"gpus": [], "per_gpu": "auto"}, "--per-gpu: found auto; there is no GPU here"),
+        ({"gpus": gpus(4), "per_gpu": 2, "devices": 2}, "--per-gpu: found 2; allowed: 1, .* train on 2 GPUs each"),
+        ({"gpus": gpus(4), "per_gpu": "auto", "devices": 2}, "--per-gpu: found auto; allowed: 1"),
+        ({"gpus": gpus(4), "per_gpu": "auto", "count": 2}, "--slots: not together with --per-gpu auto"),
+        ({"gpus": gpus(2), "per_gpu": 3, "count": 7}, "--slots: found 7; allowed: 1 to 6, 3 per GPU"),
+        ({"gpus": gpus(2), "devices": 3}, r"train\.devices: found 3; allowed: 1 to 2"),
+    ],
+)
+def test_what_can_not_be_shared_is_refused(how, told):
+    with pytest.raises(SklabError, match=told):
+        cut(8, **how)
