@@ -1,8 +1,8 @@
 """What follows from a failure: another attempt, with more memory to itself or in smaller batches, or none; and when a
 study has seen enough of one error.
 
-preempted, stale, killed  came from outside: tried again as long as a new checkpoint shows that the run gets further, and
-                          up to ATTEMPTS in a row by one runner that do not
+preempted, stale, killed  came from outside: tried again as long as a newer checkpoint shows that the run gets further,
+                          and by one runner up to ATTEMPTS in a row where none does
 oom                       with fewer runs at a time; where each has a device to itself, in half as large batches, twice
                           as many of them accumulated
 diverged                  a result

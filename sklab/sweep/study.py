@@ -1,6 +1,6 @@
 """The study as Optuna sees it: the only module that knows Optuna.
 
-Designed cells are enqueued, searched cells are asked for; whoever calls `next` can't tell the difference. The
+Designed cells are entered, searched cells are asked for; whoever calls `next` can't tell the difference. The
 journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
 set of levels. One run is one trial, and one process (this one) owns the journal.
 """
@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,10 @@ class StudyIndex:
         self.sweep = sweep
         self._records = dict(records)
         self._distributions = _distributions(sweep)
-        self._study = _open(file, sweep, self._distributions)
-        self._running: dict[str, optuna.Trial] = {}
+        self._journal, self._study = _open(file, sweep, self._distributions)
+        self._running: dict[str, optuna.Trial | int] = {}
         self._reconcile()
+        self._trials = len(self._study.get_trials(deepcopy=False))
         self._ended = {key: record for key, record in records.items() if record.final}
         self._queue = deque(self._called())
         self._asked: dict[str, optuna.Trial] = {}
@@ -83,7 +84,7 @@ class StudyIndex:
 
     def _hand_out(self, todo: Todo) -> Todo:
         asked = todo.key in self._asked
-        self._running[todo.key] = self._asked.pop(todo.key) if asked else self._enqueue(todo.cell, todo.key)
+        self._running[todo.key] = self._asked.pop(todo.key) if asked else self._begin(todo.cell, todo.key)
         return todo
 
     def tell(self, record: RunRecord) -> None:
@@ -120,6 +121,7 @@ class StudyIndex:
         """Ask the sampler for a new, valid cell and queue its runs; the queue stays empty if it has none."""
         for _ in range(_MOST_REPEATS):
             trial = self._study.ask(self._distributions)
+            self._trials = trial.number + 1
             cell = searched_cell(self.sweep, trial.params)
             if isinstance(cell, InvalidCell):
                 self._note_invalid(cell)
@@ -140,40 +142,66 @@ class StudyIndex:
         if cell not in self.sweep.invalid:
             self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, cell)})
 
-    def _enqueue(self, cell: Cell, key: str) -> optuna.Trial:
-        """A trial of the cell's own levels. The queue never holds another, so `ask` can't answer with one."""
-        self._study.enqueue_trial(_levels(self.sweep, cell), user_attrs={_RUN: key})
-        return self._study.ask(self._distributions)
+    def _begin(self, cell: Cell, key: str) -> int:
+        """The number of a new trial of the cell's own levels, which runs. Enqueued and asked for, it would take the
+        longer the more trials there are: Optuna looks through all of them for the next in its queue."""
+        self._add(cell, key, state=TrialState.RUNNING)
+        self._trials += 1
+        return self._trials - 1
 
     def _reconcile(self) -> None:
         """Bring the journal up to the records: end what no longer runs, add what it has not heard of."""
         trials = self._study.get_trials(deepcopy=False)
         told = {trial.user_attrs.get(_RUN) for trial in trials if trial.state == TrialState.COMPLETE}
         for trial in trials:
-            if trial.state == TrialState.WAITING or trial.state == TrialState.RUNNING:
-                self._drop(trial)
-        for cell in self.sweep.cells:
-            for key in cell.runs.values():
-                value = self._value(key)
-                if value is not None and key not in told:
-                    self._add(cell, key, value)
-
-    def _drop(self, trial: optuna.trial.FrozenTrial) -> None:
-        if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
-            self._study.ask(self._distributions)
-        self._study.tell(trial.number, state=TrialState.FAIL)
+            if trial.state == TrialState.RUNNING:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        with self._journal.at_once():
+            for cell in self.sweep.cells:
+                for key in cell.runs.values():
+                    value = self._value(key)
+                    if value is not None and key not in told:
+                        self._add(cell, key, value=value)
 
     def _value(self, key: str) -> float | None:
         """The run's number, if it is complete."""
         record = self._records.get(key)
         return record.value(self.sweep.metric) if record is not None and record.status == "complete" else None
 
-    def _add(self, cell: Cell, key: str, value: float) -> None:
+    def _add(self, cell: Cell, key: str, **ended: Any) -> None:
         levels = _levels(self.sweep, cell)
-        trial = optuna.create_trial(
-            params=levels, distributions=self._distributions, value=value, user_attrs={_RUN: key}
-        )
+        trial = optuna.create_trial(params=levels, distributions=self._distributions, user_attrs={_RUN: key}, **ended)
         self._study.add_trial(trial)
+
+
+class _Journal(JournalFileBackend):
+    """A journal that can write many lines at once: each by itself is a lock and a flush of the disk."""
+
+    _held: list[dict[str, Any]] | None = None
+    _written = 0  # lines in the file while others are held back
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is None:
+            super().append_logs(logs)
+        else:
+            self._held += logs
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it is iterated
+        if self._held is None:
+            return super().read_logs(log_number_from)
+        assert log_number_from >= self._written, "what is in the file was read before"
+        return iter(self._held[log_number_from - self._written :])
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Hold back what is written meanwhile; all of it is in the file at the end."""
+        self._written, self._held = sum(1 for _ in super().read_logs(0)), []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                super().append_logs(held)
 
 
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
@@ -187,27 +215,28 @@ def _levels(sweep: Sweep, cell: Cell) -> dict[str, Any]:
     return {name: cell.factors[name] for name in sweep.factors} if sweep.factors else {"cell": cell.name}
 
 
-def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> optuna.Study:
+def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[_Journal, optuna.Study]:
     """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
     space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
     file.with_name(file.name + ".lock").unlink(missing_ok=True)  # a killed runner's; it would block us for 30 s
     if _is_whole(file):
         with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
-            study = _load(file, sweep)
+            journal, study = _load(file, sweep)
             if study.user_attrs.get("space") == space:
-                return study
+                return journal, study
     file.unlink(missing_ok=True)
-    study = _load(file, sweep)
+    journal, study = _load(file, sweep)
     study.set_user_attr("space", space)
-    return study
+    return journal, study
 
 
-def _load(file: Path, sweep: Sweep) -> optuna.Study:
-    storage = JournalStorage(JournalFileBackend(str(file)))
+def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
+    journal = _Journal(str(file))
+    storage = JournalStorage(journal)
     study = optuna.create_study(storage=storage, study_name=sweep.study, direction="minimize", load_if_exists=True)
     # Seeded by what is there already, so that a resumed search goes on instead of repeating its first proposals.
     study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
-    return study
+    return journal, study
 
 
 def _sampler(sweep: Sweep, begun: int) -> optuna.samplers.BaseSampler:
