@@ -104,6 +104,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def reached(self) -> int:
+        """The optimizer step of the newest checkpoint, which stands in its name; 0 without any."""
+        return max((int(file.name.partition("-")[0]) for file in self.checkpoints.glob("[0-9]*-*.ckpt")), default=0)
+
+    @property
     def heartbeat_file(self) -> Path:
         """An empty file, touched as the steps of the attempt go by; none before the first."""
         return self.path / "heartbeat"

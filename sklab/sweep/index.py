@@ -243,11 +243,12 @@ class StudyIndex:
     def _reconcile(self) -> None:
         """Bring the journal up to the records: add what it has not heard of."""
         told = self._trials.told
-        for cell in self.sweep.cells:
-            keys = list(cell.runs.values())
-            for key in keys[:1] if self.sweep.search else keys:
-                if self._name(cell, key) not in told and self._is_over(cell, key):
-                    self._enter(cell, key)
+        with self._trials.at_once():
+            for cell in self.sweep.cells:
+                keys = list(cell.runs.values())
+                for key in keys[:1] if self.sweep.search else keys:
+                    if self._name(cell, key) not in told and self._is_over(cell, key):
+                        self._enter(cell, key)
 
     def _enter(self, cell: Cell, key: str) -> None:
         """A trial that the journal lacks or holds open; of a search through its sampler, which then knows its place."""

@@ -1,7 +1,8 @@
 """What follows from a failure: another attempt, with more memory to itself or in smaller batches, or none; and when a
 study has seen enough of one error.
 
-preempted, stale, killed  came from outside: tried again, up to ATTEMPTS in all by one runner
+preempted, stale, killed  came from outside: tried again as long as a newer checkpoint shows that the run gets further,
+                          and by one runner up to ATTEMPTS in a row where none does
 oom                       with fewer runs at a time; where each has a device to itself, in half as large batches, twice
                           as many of them accumulated
 diverged                  a result
@@ -21,7 +22,7 @@ from sklab.launch.processes import oom_kills
 from sklab.records import FailureClass, RunOrder, RunRecord
 from sklab.spec.train import TrainSpec
 
-ATTEMPTS = 3  # of a run by one runner, while it is ended from outside
+ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study
 _FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed"})
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
@@ -34,7 +35,7 @@ class Retries:
     def __init__(self, launcher: Launcher, records: Mapping[str, RunRecord]) -> None:
         self._launcher = launcher
         self._factors = {key: record.accumulate_factor for key, record in records.items() if not record.final}
-        self._ended_from_outside = Counter[str]()
+        self._ended_from_outside, self._reached = Counter[str](), Counter[str]()
         self._capacity: dict[str, int] = {}
         self._oom_kills: dict[str, int] = {}
 
@@ -48,12 +49,16 @@ class Retries:
         Of a run that somebody else started, nothing is known."""
         return key in self._oom_kills and oom_kills() > self._oom_kills[key]
 
-    def again(self, order: RunOrder, record: RunRecord) -> str:
-        """How the run that ended so is tried again; "" when it is not. `start` then gives the order."""
+    def again(self, order: RunOrder, record: RunRecord, reached: int) -> str:
+        """How the run that ended so is tried again; "" when it is not. `start` then gives the order. `reached` is the
+        step of its newest checkpoint."""
         if record.failure == "oom":
             return self._with_more_memory(order)
         if record.failure not in _FROM_OUTSIDE:
             return ""
+        if reached > self._reached[order.key]:
+            self._reached[order.key], self._ended_from_outside[order.key] = reached, 0
+            return f"from step {reached}"
         self._ended_from_outside[order.key] += 1
         ended = self._ended_from_outside[order.key]
         return f"attempt {ended + 1} of {ATTEMPTS}" if ended < ATTEMPTS else ""

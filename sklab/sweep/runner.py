@@ -223,7 +223,7 @@ class _Runner:
         run = RunFolder(ended.job.folder)
         order, _ = self._running.pop(run)
         record = run.read_record() or self._died(order, run, ended)
-        if not self._draining and (how := self._retries.again(order, record)):
+        if not self._draining and (how := self._retries.again(order, record, run.reached)):
             self._again.append(order)
             text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
             self._progress.note(text, self._state())

@@ -11,7 +11,8 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,16 @@ class Trials:
         self._search = sweep.search
         self._distributions = _distributions(sweep)
         self._factors = tuple(sweep.factors)
-        self._study = _open(file, sweep, self._distributions)
+        self._journal, self._study = _open(file, sweep, self._distributions)
         self._proposed = 0  # since a trial was begun or told of; those that came to nothing do not count
         self._open: dict[str, int] = {}
         self._asked: optuna.Trial | None = None
         self._end_left(set(names))
+        self._count = len(self._study.get_trials(deepcopy=False))
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Hold back what is written to the journal meanwhile; all of it is there at the end."""
+        return self._journal.at_once()
 
     @property
     def told(self) -> frozenset[str]:
@@ -66,7 +72,7 @@ class Trials:
         begun = len(self._study.get_trials(deepcopy=False, states=_BEGUN))
         self._study.sampler = _sampler(self._search, begun, self._proposed)
         self._proposed += 1
-        self._asked = self._study.ask(dict(self._distributions))
+        self._asked, self._count = self._study.ask(dict(self._distributions)), self._count + 1
         return dict(self._asked.params)
 
     def take(self, name: str) -> None:
@@ -91,10 +97,20 @@ class Trials:
         return name in self._open
 
     def begin(self, name: str, cell: Cell) -> None:
-        """Open a trial of the cell's own levels unless one is. No other is enqueued, so `ask` can't answer with one."""
-        if name not in self._open:
+        """Open a trial of the cell's own levels unless one is.
+
+        That of a search is enqueued and asked for, so that its sampler hears of it; no other is enqueued, so `ask`
+        can't answer with one. It takes the longer the more trials there are: Optuna looks through all of them.
+        """
+        if name in self._open:
+            return
+        if self._search is None:
+            self._add(name, cell, state=TrialState.RUNNING)
+        else:
             self._study.enqueue_trial(self._levels(cell), user_attrs={_NAME: name})
-            self._open[name], self._proposed = self._study.ask(dict(self._distributions)).number, 0
+            self._study.ask(dict(self._distributions))
+            self._count, self._proposed = self._count + 1, 0
+        self._open[name] = self._count - 1
 
     def tell(self, name: str, values: Sequence[float] | None, *, pruned: bool = False) -> None:
         """End a trial with its objectives; without them it has failed or was pruned."""
@@ -103,10 +119,13 @@ class Trials:
 
     def add(self, name: str, cell: Cell, values: Sequence[float]) -> None:
         """Enter a trial that has ended before the journal heard of it."""
-        trial = optuna.create_trial(
-            params=self._levels(cell), distributions=self._distributions, values=values, user_attrs={_NAME: name}
-        )
+        self._add(name, cell, values=values)
+
+    def _add(self, name: str, cell: Cell, **ended: Any) -> None:
+        levels = self._levels(cell)
+        trial = optuna.create_trial(params=levels, distributions=self._distributions, user_attrs={_NAME: name}, **ended)
         self._study.add_trial(trial)
+        self._count += 1
 
     def _levels(self, cell: Cell) -> dict[str, Any]:
         return {name: cell.factors[name] for name in self._factors} if self._factors else {"cell": cell.name}
@@ -133,6 +152,36 @@ class Trials:
         self._study.tell(trial.number, state=TrialState.FAIL)
 
 
+class _Journal(JournalFileBackend):
+    """A journal that can write many lines at once: each by itself is a lock and a flush of the disk."""
+
+    _held: list[dict[str, Any]] | None = None
+    _written = 0  # lines in the file while others are held back
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is None:
+            super().append_logs(logs)
+        else:
+            self._held += logs
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it is iterated
+        if self._held is None:
+            return super().read_logs(log_number_from)
+        assert log_number_from >= self._written, "what is in the file was read before"
+        return iter(self._held[log_number_from - self._written :])
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Hold back what is written meanwhile; all of it is in the file at the end."""
+        self._written, self._held = sum(1 for _ in super().read_logs(0)), []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                super().append_logs(held)
+
+
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     """One categorical parameter per factor over the names of its levels; for a list of cells, the cell's name."""
     if not sweep.factors:
@@ -140,19 +189,19 @@ def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     return {name: CategoricalDistribution(list(factor.levels)) for name, factor in sweep.factors.items()}
 
 
-def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> optuna.Study:
+def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[_Journal, optuna.Study]:
     """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
     space = _space(sweep, distributions)
     file.with_name(file.name + ".lock").unlink(missing_ok=True)  # a killed runner's; it would block us for 30 s
     if _is_whole(file):
         with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
-            study = _load(file, sweep)
+            journal, study = _load(file, sweep)
             if study.user_attrs.get("space") == space:
-                return study
+                return journal, study
     file.unlink(missing_ok=True)
-    study = _load(file, sweep)
+    journal, study = _load(file, sweep)
     study.set_user_attr("space", space)
-    return study
+    return journal, study
 
 
 def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[str, str]:
@@ -164,16 +213,17 @@ def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[
     return space | {"seeds": repr(sweep.seeds), "search": repr(told)}
 
 
-def _load(file: Path, sweep: Sweep) -> optuna.Study:
-    storage = JournalStorage(JournalFileBackend(str(file)))
+def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
+    journal = _Journal(str(file))
     objectives = 2 if sweep.search and sweep.search.against else 1
-    return optuna.create_study(
-        storage=storage,
+    study = optuna.create_study(
+        storage=JournalStorage(journal),
         sampler=_sampler(sweep.search, 0, 0) if sweep.search else RandomSampler(seed=0),
         study_name=sweep.study,
         directions=["minimize"] * objectives,
         load_if_exists=True,
     )
+    return journal, study
 
 
 def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:

@@ -79,7 +79,7 @@ def test_the_names_are_those_of_the_cells(sweep):
 def test_of_each_seed_the_baseline_comes_first_then_what_nobody_knows_then_the_longest(sweep, toy_files):
     known = {name: seconds for name, seconds in SECONDS.items() if name != "lr=1"}
     order = ["lr=2", "lr=1", "lr=4", "lr=3"]
-    index = StudyIndex(toy_files / "study.log", sweep, {}, known)
+    index = StudyIndex(toy_files / "study.log", sweep, {}, usual=known)
     assert index.upcoming == list(SECONDS) * 3
     assert handed_out(index, 12) == [(seed, name) for seed in range(3) for name in order]
     assert index.next() is None
@@ -87,7 +87,7 @@ def test_of_each_seed_the_baseline_comes_first_then_what_nobody_knows_then_the_l
 
 def test_what_becomes_known_counts_from_the_next_seed_on(sweep, toy_files):
     known: dict[str, float] = {}
-    index = StudyIndex(toy_files / "study.log", sweep, {}, known)
+    index = StudyIndex(toy_files / "study.log", sweep, {}, usual=known)
     first = handed_out(index, 2)
     known |= SECONDS
     assert [name for _, name in first + handed_out(index, 2)] == ["lr=2", "lr=1", "lr=3", "lr=4"]
@@ -99,7 +99,7 @@ def test_a_search_goes_in_the_order_of_its_sampler(toy_files):
     searched = GRID.format(seeds=2).replace("design: grid", "design: search\nsearch: {sampler: random, trials: 3}")
     sweep = sweep_of(toy_files, searched)
     told = [
-        handed_out(StudyIndex(toy_files / name, sweep, {}, known), 8)
+        handed_out(StudyIndex(toy_files / name, sweep, {}, usual=known), 8)
         for name, known in (("one.log", {}), ("other.log", SECONDS))
     ]
     assert told[0] == told[1]

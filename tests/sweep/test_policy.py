@@ -50,13 +50,24 @@ def attempts(failure: str, order: RunOrder, machine: Machine) -> list[RunOrder]:
     retries, made = Retries(machine, {}), []
     while True:
         made.append(retries.start(order))
-        if not retries.again(made[-1], failed(made[-1], failure)):
+        if not retries.again(made[-1], failed(made[-1], failure), 0):
             return made
 
 
 @pytest.mark.parametrize("failure", ["preempted", "stale", "killed"])
 def test_what_came_from_outside_is_tried_a_bounded_number_of_times(failure):
     assert len(attempts(failure, make_order(), Machine(4))) == ATTEMPTS
+
+
+@given(steps=st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_attempts_that_get_further_do_not_count(steps):
+    retries, order, furthest, in_vain = Retries(Machine(), {}), make_order(), 0, 0
+    for step in steps:
+        in_vain = 0 if step > furthest else in_vain + 1
+        furthest = max(furthest, step)
+        assert bool(retries.again(order, failed(order, "killed"), step)) == (in_vain < ATTEMPTS)
+        if in_vain == ATTEMPTS:
+            return
 
 
 @pytest.mark.parametrize("failure", ["data", "code", "diverged"])
@@ -75,7 +86,7 @@ def test_runs_that_shared_a_memory_make_room_once():
     machine, orders = Machine(4), [make_order(epochs=epochs) for epochs in (1, 2, 3)]
     retries = Retries(machine, {})
     orders = [retries.start(order) for order in orders]
-    said = [retries.again(order, failed(order, "oom")) for order in orders]
+    said = [retries.again(order, failed(order, "oom"), 0) for order in orders]
     assert said == ["at most 2 runs at a time"] * 3
 
 
@@ -112,7 +123,7 @@ def test_the_kernels_count_tells_a_kill_for_memory(monkeypatch):
 
 def test_a_run_that_an_earlier_runner_started_is_tried_again_like_others():
     for failure in ("killed", "oom"):
-        assert Retries(Machine(), {}).again(make_order(), failed(make_order(), failure))
+        assert Retries(Machine(), {}).again(make_order(), failed(make_order(), failure), 0)
     assert not Retries(Machine(), {}).killed_for_memory(make_order().key)
 
 

@@ -1,0 +1,18 @@
+"""Loaded by the server that `benchmarks/runner.py` forks its runs from: their training does nothing."""
+
+import sklab.sweep.load
+import sklab.sweep.runner  # each fork imports the main module, here the benchmark, and what that needs is loaded so
+import sklab.training.run
+from sklab.folders import RunFolder
+from sklab.records import RunOrder, RunRecord
+
+METRICS = {"val_error": 10.0, "val_loss": 1.0}
+
+
+def train(order: RunOrder, folder: RunFolder, _device: object) -> RunRecord:
+    record = RunRecord.of(order, status="complete", last=METRICS, best=METRICS)
+    folder.write_record(record)
+    return record
+
+
+sklab.training.run.train = train

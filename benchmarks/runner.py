@@ -1,0 +1,113 @@
+"""Overhead of the runner: 300 runs that do nothing on two slots, beside Ray Tune; and its processor while runs train.
+
+    python benchmarks/runner.py [--runs 300] [--slots 2] [--tune tune/bin/python] [--tune-runs 300]
+
+Ours go the whole way: runner, index, a process of its own for each run, lock, log, record, all flushed to disk; only
+the training is replaced. `--tune` names a Python that has `ray[tune]`; start-up of either (server process, cluster) is
+left out. Then the shipped sweep trains for real, shortened, and the processor time of the runner's process is compared
+with the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+from sklab.folders import StudyFolder
+from sklab.launch import local
+from sklab.launch.local import LocalLauncher
+from sklab.launch.slots import find_slots
+from sklab.records import Code, RunRecord, Tracking
+from sklab.sweep import runner
+from sklab.sweep.load import load_sweep
+from sklab.sweep.runner import State, run_study
+
+HERE = Path(__file__).parent
+SWEEP = HERE.parent / "sweeps" / "kernels.yaml"
+EPOCHS = {"train.epochs": "3", "train.warmup_epochs": "0"}
+
+
+class Clock:
+    """Notes when each run ended, on the clock and in processor seconds of this process."""
+
+    def __init__(self) -> None:
+        self.moments: list[tuple[float, float]] = []
+
+    def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002
+        self.moments.append((time.perf_counter(), time.process_time()))
+
+    def note(self, text: str, state: State) -> None: ...
+
+    def look(self, state: State) -> None: ...
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Seconds from the first end to the last: on the clock, and of processor."""
+        (began, cpu), (ended, cpu_then) = self.moments[0], self.moments[-1]
+        return ended - began, cpu_then - cpu
+
+
+def ours(slots: int, seeds: int, overrides: dict[str, str]) -> Clock:
+    """The shipped sweep at so many seeds, 11 cells each, in a folder of its own."""
+    clock, launcher = Clock(), LocalLauncher(find_slots(slots))
+    # Start-up is not the question: the check of the convolutions before the first run is left out.
+    with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound"):
+        sweep = load_sweep(SWEEP, seeds=seeds, overrides=overrides)
+        complete = run_study(sweep, StudyFolder(Path(root) / "kernels"), launcher, Code(version="0"), Tracking(), clock)
+        launcher.stop()
+    assert complete
+    return clock
+
+
+def tuned(python: Path, runs: int, slots: int, how: str) -> float:
+    """Trials per second."""
+    command = [str(python), str(HERE / "tune.py"), str(runs), str(slots), how]
+    printed = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
+    return float(re.search(r"runs per second: ([\d.]+)", printed)[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time runs that do nothing.")
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--tune", type=Path, metavar="PYTHON")
+    parser.add_argument("--tune-runs", type=int, default=300)
+    options = parser.parse_args()
+    clock = empty(options.slots, options.runs)
+    seconds, cpu = clock.span
+    mine = (len(clock.moments) - 1) / seconds
+    each = 1e3 * cpu / len(clock.moments)
+    print(f"sklab: {mine:.1f} runs per second, {each:.2f} ms of the runner's processor each", flush=True)
+    for how in ("reuse", "new") if options.tune else ():
+        theirs = tuned(options.tune, options.tune_runs, options.slots, how)
+        print(f"Ray Tune, {how} actors: {theirs:.2f} runs per second; ratio {mine / theirs:.1f}", flush=True)
+    real(options.slots)
+
+
+def empty(slots: int, runs: int) -> Clock:
+    """Runs whose training is replaced, by what their server process loads."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    with mock.patch.object(local, "_PRELOAD", [*local._PRELOAD, "nothing"]):
+        return ours(slots, -(-runs // 11), {})
+
+
+def real(slots: int) -> None:
+    """In a process of its own, for a server process of its own."""
+    subprocess.run([sys.executable, "-c", f"import runner; runner.busy({slots})"], cwd=HERE, check=True)
+
+
+def busy(slots: int) -> None:
+    """Print the runner's share of a core while real runs train."""
+    seconds, cpu = ours(slots, 1, EPOCHS).span
+    print(f"real runs: {seconds:.1f} s, processor of the runner {cpu:.2f} s: {cpu / seconds:.2%}")
+
+
+if __name__ == "__main__":
+    main()
