@@ -15,7 +15,7 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/pytest -n 2
 
 test-slow: .venv/installed-peers .venv/installed-engines slurm  ## fault storms and other long suites
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadgroup --durations 30
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.cli import parser, main
+from sklab.cli import main, parser
 from sklab.sweep.launcherfile import read_launcher
 
 ROOT = Path(__file__).parents[1]

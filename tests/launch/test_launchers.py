@@ -56,7 +56,8 @@ def _slurm(request: pytest.FixtureRequest) -> Launcher:
 
 
 @pytest.fixture(
-    params=[_inline, _local, pytest.param(_slurm, marks=pytest.mark.slow)], ids=["inline", "local", "slurm"]
+    params=[_inline, _local, pytest.param(_slurm, marks=[pytest.mark.slow, pytest.mark.xdist_group("slurm")])],
+    ids=["inline", "local", "slurm"],
 )
 def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     launcher = request.param(request)

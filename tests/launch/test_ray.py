@@ -24,6 +24,7 @@ NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_stor
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's own processes and sockets
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -21,7 +21,7 @@ from sklab.launch.slurm_task import read_job
 from sklab.records import RunOrder
 from sklab.spec.slurm import SlurmSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 LAUNCHER = "launcher: slurm\npartition: low\ntime: 10\nparallel: 1\n"
 
