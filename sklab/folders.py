@@ -236,9 +236,10 @@ class StudyFolder:
         """Every ended run by key, in the order of the keys; only those of `keys` when given."""
         runs = self.path / "runs"
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
+        first: dict[str, RunRecord] = {}
         with collector_paused():
             found = ((key, self.run(key).read_record()) for key in wanted)
-            return {key: record for key, record in found if record is not None}
+            return {key: _sharing(record, first) for key, record in found if record is not None}
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
         """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
@@ -251,6 +252,15 @@ class StudyFolder:
         wanted = tuple(sizes)
         found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
         return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
+
+
+def _sharing(record: RunRecord, first: dict[str, RunRecord]) -> RunRecord:
+    """`record` holding the experiment of the `first` one read of its cell, where they are equal: of thousands of
+    records the experiments fill most of the memory."""
+    shared = first.setdefault(record.cell, record).spec.experiment
+    if shared is record.spec.experiment or shared != record.spec.experiment:
+        return record
+    return record.model_copy(update={"spec": record.spec.model_copy(update={"experiment": shared})})
 
 
 def find_run(name: str, results: Path) -> RunFolder:

@@ -142,6 +142,20 @@ def test_records_are_found_by_key(tmp_path, toy_order):
     assert list(study.records(["nothing", toy_order(seed=1).key])) == [toy_order(seed=1).key]
 
 
+def test_records_of_a_cell_hold_its_experiment_once_where_it_is_the_same(tmp_path, toy_order):
+    study = StudyFolder(tmp_path)
+    orders = [toy_order(seed=0), toy_order(seed=1), toy_order(seed=2, train={"epochs": 3})]
+    for order in orders:
+        run = study.run(order.key)
+        run.write_order(order)
+        run.write_record(RunRecord.of(order, status="complete"))
+    read = study.records(order.key for order in orders)
+    assert {key: record.spec for key, record in read.items()} == {order.key: order.spec for order in orders}
+    same, again, other = (record.spec.experiment for record in read.values())
+    assert same is again
+    assert other is not same
+
+
 def test_what_is_no_study_is_told(tmp_path: Path):
     with pytest.raises(DamagedRecordError, match=r"is no study: it has no sweep.yaml$"):
         StudyFolder(tmp_path / "nothing").read_sweep()
