@@ -29,7 +29,8 @@ from sklab.launch.base import Ended, Job
 from sklab.records import Code, RunRecord, Tracking
 from sklab.spec.check import CheckResult
 from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 METRICS = {"val_error": 10.0, "val_loss": 1.0}
 EXPERIMENT = """\

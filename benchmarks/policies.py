@@ -29,7 +29,8 @@ from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.sweep import policy, runner
 from sklab.sweep.load import load_sweep
 from sklab.sweep.policy import Retries
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 HOUR = 3600.0
 RUN = HOUR  # seconds of training in a run

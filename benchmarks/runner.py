@@ -27,7 +27,8 @@ from sklab.launch.slots import find_slots
 from sklab.records import Code, RunRecord, Tracking
 from sklab.sweep import runner
 from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 HERE = Path(__file__).parent
 SWEEP = HERE.parent / "sweeps" / "kernels.yaml"

@@ -8,7 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import FrameType
 
@@ -69,3 +70,27 @@ def on_parent_end(act: Callable[[], object]) -> None:
         act()
 
     threading.Thread(target=watch, daemon=True, name="sklab-parent-watch").start()
+
+
+@contextmanager
+def asked_once() -> Iterator[list[int]]:
+    """What SIGINT (Ctrl-C) and SIGTERM asked for: empty until one came. A second one raises KeyboardInterrupt.
+
+    Outside the main thread, where no signal arrives, it stays empty.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
-from sklab.sweep.runner import State
+from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended

@@ -8,7 +8,7 @@ from sklab.errors import SklabError, did_you_mean
 from sklab.folders import StudyFolder
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
-from sklab.sweep.runner import alone
+from sklab.sweep.lock import alone
 
 
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:

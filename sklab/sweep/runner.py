@@ -2,67 +2,34 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
-from typing import Protocol
 
 from sklab.analysis.replicates import called
-from sklab.errors import SklabError, StudyLockedError
+from sklab.errors import SklabError
 from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.processes import STOP_SIGNALS
+from sklab.processes import STOP_SIGNALS, asked_once
 from sklab.records import Code, FailureClass, RunOrder, RunRecord, Tracking, now
-from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.spec.sweep import Sweep
 from sklab.sweep.check import ensure_sound
-from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.design import run_spec
+from sklab.sweep.found import with_found_cells
 from sklab.sweep.index import StudyIndex, Todo
+from sklab.sweep.lock import alone
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.prices import time_left, usual_seconds
 from sklab.sweep.probe import kept_probes
 from sklab.sweep.pruning import Pruner
 from sklab.sweep.reuse import Reuse, take_over
-from sklab.sweep.space import NO_COSTS, Costs, infeasible
+from sklab.sweep.space import NO_COSTS, Costs
+from sklab.sweep.state import Progress, State
 
 _MANY = 1000  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
 _DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
-
-
-@dataclass(frozen=True)
-class State:
-    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `remaining` counts runs
-    not yet submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
-
-    done: int
-    failed: int
-    remaining: int
-    capacity: int
-    running: tuple[tuple[RunOrder, RunFolder, float], ...]
-    eta_seconds: float | None
-
-    @property
-    def total(self) -> int:
-        """All runs of the study, ended ones included."""
-        return self.done + self.failed + self.remaining + len(self.running)
-
-
-class Progress(Protocol):
-    """Who shows how a study goes: `ended` once per run trained, `note` what else there is to say, `look` about once a
-    second."""
-
-    def ended(self, record: RunRecord, state: State) -> None: ...
-
-    def note(self, text: str, state: State) -> None: ...
-
-    def look(self, state: State) -> None: ...
 
 
 def run_study(
@@ -87,7 +54,7 @@ def run_study(
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        sweep = _with_found_cells(sweep, folder, costs)
+        sweep = with_found_cells(sweep, folder, costs)
         folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
         pruner = Pruner(sweep, folder, costs, records) if sweep.search and sweep.search.pruning else None
@@ -134,7 +101,7 @@ class _Runner:
 
     def run(self) -> bool:
         self._adopt()
-        with _asked_once() as asked:
+        with asked_once() as asked:
             self._fill()
             while self._running:
                 for ended in self._launcher.wait(_LOOK_EVERY):
@@ -291,30 +258,6 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 
 
-@contextmanager
-def _asked_once() -> Iterator[list[int]]:
-    """What SIGINT (Ctrl-C) and SIGTERM asked for: empty until one came. A second one raises KeyboardInterrupt.
-
-    Outside the main thread, where no signal arrives, it stays empty.
-    """
-    asked: list[int] = []
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     """Failure class and reason of a process that left no record; `memory`: the kernel killed one for memory."""
     if ended.hung:
@@ -328,50 +271,9 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
 
 
-def _with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
-    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space; those
-    that can't be trained stand among the invalid ones."""
-    if sweep.search is None or not folder.sweep_file.exists():
-        return sweep
-    known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
-    refused = {cell.name: cell.factors for cell in before.invalid}
-    found = {**{cell.name: cell.factors for cell in before.cells}, **refused}
-    again = [
-        _judged(sweep, levels, costs)
-        for name, levels in found.items()
-        if name not in known and _in_space(sweep, levels)
-    ]
-    cells = (cell for cell in again if isinstance(cell, Cell) and cell.name not in refused)
-    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
-    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
-
-
-def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:
-    cell = searched_cell(sweep, levels)
-    why = infeasible(sweep, cell.name, costs)
-    return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
-
-
 def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
     """The records of a study that does not prune: runs that were pruned when it did are trained after all."""
     pruned = [key for key, record in records.items() if record.status == "pruned"]
     for key in pruned:
         folder.run(key).begin_attempt()
     return {key: record for key, record in records.items() if key not in pruned}
-
-
-def _in_space(sweep: Sweep, levels: Mapping[str, str]) -> bool:
-    return all(levels.get(name) in factor.levels for name, factor in sweep.factors.items())
-
-
-@contextmanager
-def alone(folder: StudyFolder) -> Iterator[None]:
-    """Hold the study's lock; it falls with the process, however that ends."""
-    with folder.lock_file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StudyLockedError(
-                f"another runner is working on {folder.path}; wait for it or stop it first"
-            ) from error
-        yield

@@ -8,7 +8,8 @@ from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.records import Code, Evaluation, RunOrder, RunRecord, Tracking
 from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 
 class StandInLauncher:

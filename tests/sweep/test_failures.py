@@ -21,8 +21,10 @@ from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report import build, words
 from sklab.sweep import policy, runner
 from sklab.sweep.load import load_sweep
+from sklab.sweep.lock import alone
 from sklab.sweep.retry import retry
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 Script = Callable[[RunOrder, int], dict[str, object] | int | None]
 METRICS = {"val_error": 10.0, "val_loss": 1.0}
@@ -188,7 +190,7 @@ def test_retry_forgets_that_batches_were_cut(study):
 
 def test_retry_refuses_a_live_study_and_an_unknown_cell(study):
     start(study, Scripted(lambda *_: BUG))
-    with runner.alone(study), pytest.raises(StudyLockedError, match="another runner"):
+    with alone(study), pytest.raises(StudyLockedError, match="another runner"):
         retry(study, None, failed=True)
     with pytest.raises(SklabError, match=r"no cell 'K3\+K5'; its cells: K3, K3\+K5 SK - did you mean 'K3\+K5 SK'"):
         retry(study, ["K3+K5"], failed=False)

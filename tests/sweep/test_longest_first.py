@@ -22,7 +22,8 @@ from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.prices import packed, time_left, turn
 from sklab.sweep.probe import kept_probes
-from sklab.sweep.runner import State, run_study
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 from sklab.sweep.status import study_status
 
 GRID = """\

@@ -25,6 +25,7 @@ from sklab.sweep.load import load_sweep
 from sklab.sweep.pruning import Curve, Pruner, read_values, verdict
 from sklab.sweep.reuse import offers
 from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 from sklab.sweep.status import study_status
 from sklab.text import status_text
 
@@ -181,7 +182,7 @@ class Seen:
     def note(self, text: str, state: object) -> None:
         self.notes.append(text)
 
-    def ended(self, record: RunRecord, state: runner.State) -> None:
+    def ended(self, record: RunRecord, state: State) -> None:
         self.records.append(record)
         assert state.failed == 0
 

@@ -1,0 +1,38 @@
+"""The cells that earlier starts of a search have found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sklab.folders import StudyFolder
+from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.sweep.design import searched_cell
+from sklab.sweep.space import Costs, infeasible
+
+
+def with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
+    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space; those
+    that can't be trained stand among the invalid ones."""
+    if sweep.search is None or not folder.sweep_file.exists():
+        return sweep
+    known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
+    refused = {cell.name: cell.factors for cell in before.invalid}
+    found = {**{cell.name: cell.factors for cell in before.cells}, **refused}
+    again = [
+        _judged(sweep, levels, costs)
+        for name, levels in found.items()
+        if name not in known and _in_space(sweep, levels)
+    ]
+    cells = (cell for cell in again if isinstance(cell, Cell) and cell.name not in refused)
+    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
+    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
+
+
+def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:
+    cell = searched_cell(sweep, levels)
+    why = infeasible(sweep, cell.name, costs)
+    return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
+
+
+def _in_space(sweep: Sweep, levels: Mapping[str, str]) -> bool:
+    return all(levels.get(name) in factor.levels for name, factor in sweep.factors.items())

@@ -1,0 +1,38 @@
+"""How far a running study is, and who wants to be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sklab.folders import RunFolder
+from sklab.records import RunOrder, RunRecord
+
+
+@dataclass(frozen=True)
+class State:
+    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `remaining` counts runs
+    not yet submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
+
+    done: int
+    failed: int
+    remaining: int
+    capacity: int
+    running: tuple[tuple[RunOrder, RunFolder, float], ...]
+    eta_seconds: float | None
+
+    @property
+    def total(self) -> int:
+        """All runs of the study, ended ones included."""
+        return self.done + self.failed + self.remaining + len(self.running)
+
+
+class Progress(Protocol):
+    """Who shows how a study goes: `ended` once per run trained, `note` what else there is to say, `look` about once a
+    second."""
+
+    def ended(self, record: RunRecord, state: State) -> None: ...
+
+    def note(self, text: str, state: State) -> None: ...
+
+    def look(self, state: State) -> None: ...
