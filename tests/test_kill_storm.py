@@ -18,8 +18,8 @@ from sklab.folders import StudyFolder
 
 KILLS = 20
 RUNS = 9
-EPOCHS = 100
-MEASURED = ("seconds", "samples", "memory", "commit", "host")  # columns that no two studies share
+EPOCHS = 250
+MEASURED = ("seconds", "samples", "memory", "latency", "commit", "host")  # columns that no two studies share
 
 SWEEP = """\
 experiment: toy.yaml
@@ -37,7 +37,7 @@ cells:
 RUNNER = """\
 import functools, sys
 from sklab.sweep import runner
-runner.RunOrder = functools.partial(runner.RunOrder, checkpoint_seconds=0.5)
+runner.RunOrder = functools.partial(runner.RunOrder, checkpoint_seconds=0.1)
 from sklab.cli import main
 sys.exit(main())
 """
@@ -98,10 +98,10 @@ def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(t
     disturbed = 0
     for _ in range(KILLS):
         runner = start(toy_files)
-        time.sleep(chance.uniform(2.0, 8.0))  # the moment of the kill is what is random here
+        time.sleep(chance.uniform(2.0, 6.0))  # the moment of the kill is what is random here
         strike(runner, chance)
         with contextlib.suppress(subprocess.TimeoutExpired):  # a runner that lost a run goes on for a while
-            runner.wait(chance.uniform(0.0, 4.0))
+            runner.wait(chance.uniform(0.0, 2.0))
         runner.kill()
         runner.wait()
         ended = StudyFolder(toy_files / "results" / "sweep").records()
@@ -115,4 +115,4 @@ def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(t
             break
     assert results(toy_files) == results(calm)
     records = StudyFolder(toy_files / "results" / "sweep").records().values()
-    assert any(record.resumed_from for record in records), "no run went on from a checkpoint'"
+    assert any(record.resumed_from for record in records), "no run went on from a checkpoint"

@@ -70,12 +70,12 @@ def test_every_command_runs_as_written(tmp_path, monkeypatch, capsys):
 
 
 def _quick(command: list[str]) -> list[str]:
-    """The command with less to train; what it says is not changed. A toy run is short already, and the sweep over scale
-    sets epochs itself."""
+    """The command with less to train; what it says is not changed. The sweep over scale sets epochs itself; that every
+    sweep runs at toy size, tests/sweep/test_toy.py shows."""
     if "--toy" in command:
-        return [*command, "--no-wandb"]
+        return ["plan", *command[1:]]
     if "sweeps/scale.yaml" in command:
-        return [*command, "--no-wandb", *SMALL]
+        return [*command, "--no-wandb", "--seeds", "2", *SMALL]
     added = {"sweep": QUICK + SMALL, "train": [*QUICK, "--set", "data.image_size=64", "--set", "train.batch_size=4"]}
     return command + added.get(command[0], [])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from sklab.launch.worker import begin
 from sklab.spec.ray import RaySpec
 
 _MOST_LOST_NODES = 20  # times a run may lose its node before it counts as failed
+_ASK_AGAIN = 20.0  # seconds after which runs are asked to end once more: Ray promises no more than to try
 _PATIENCE = 10.0  # seconds that the nodes have to end the runs when the launcher stops
 
 
@@ -43,6 +45,7 @@ class RayLauncher:
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "max_retries": _MOST_LOST_NODES}
         self._task = self._ray.remote(**options)(run_on_node)
         self._running: dict[Any, tuple[Job, frozenset[str]]] = {}
+        self._asked = float("inf")
 
     def submit(self, job: Job) -> None:
         mark, there = uuid.uuid4().hex, Job(job.task, job.folder.absolute())
@@ -54,6 +57,8 @@ class RayLauncher:
     def wait(self, timeout: float) -> list[Ended]:
         if not self._running:
             return []
+        if time.monotonic() > self._asked + _ASK_AGAIN:
+            self.drain()
         ready, _ = self._ray.wait(list(self._running), timeout=timeout)
         return [self._end(task) for task in ready]
 
@@ -65,6 +70,7 @@ class RayLauncher:
 
     def drain(self) -> None:
         """Ask every running job to end soon; one that has not begun is dropped."""
+        self._asked = time.monotonic()
         for task in self._running:
             self._ray.cancel(task)
 

@@ -93,11 +93,13 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
     context.set_forkserver_preload(_PRELOAD)
     process = context.Process(target=work, args=(job, slot))
     process.start()
+    hung = False
     try:
-        hung = wait_for(process, job.folder, stale_after)
-    except KeyboardInterrupt:
-        process.terminate()
-        hung = wait_for(process, job.folder, stale_after)
+        while process.is_alive() and not hung:
+            try:
+                hung = wait_for(process, job.folder, stale_after)
+            except KeyboardInterrupt:
+                process.terminate()
     finally:
         end_group(process)
     return cast(int, process.exitcode), hung
