@@ -18,7 +18,7 @@ from sklab.folders import StudyFolder
 
 KILLS = 20
 RUNS = 9
-EPOCHS = 250
+EPOCHS = 150
 MEASURED = ("seconds", "samples", "memory", "latency", "commit", "host")  # columns that no two studies share
 
 SWEEP = """\
