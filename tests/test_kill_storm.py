@@ -18,7 +18,8 @@ from sklab.folders import StudyFolder
 
 KILLS = 20
 RUNS = 9
-EPOCHS = 150
+EPOCHS = 100
+CHECKPOINTS = "results/sweep/runs/*/checkpoints/*.ckpt"
 MEASURED = ("seconds", "samples", "memory", "latency", "commit", "host")  # columns that no two studies share
 
 SWEEP = """\
@@ -63,6 +64,13 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def reach_a_checkpoint(runner: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until a run has gone on past the checkpoints that were there, or the runner has ended."""
+    there = set(folder.glob(CHECKPOINTS))
+    while runner.poll() is None and set(folder.glob(CHECKPOINTS)) <= there:
+        time.sleep(0.05)
+
+
 def strike(runner: subprocess.Popen[bytes], chance: random.Random) -> None:
     """Kill the runner alone, everything at once, or one process below the runner."""
     below = descendants(runner.pid)
@@ -96,9 +104,11 @@ def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(t
     chance = random.Random(20)
     finished: dict[str, str] = {}
     disturbed = 0
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         runner = start(toy_files)
-        time.sleep(chance.uniform(2.0, 6.0))  # the moment of the kill is what is random here
+        if kill % 4:  # else it may be struck before it has a run
+            reach_a_checkpoint(runner, toy_files)
+        time.sleep(chance.uniform(0.0, 2.0))  # the moment of the kill is what is random here
         strike(runner, chance)
         with contextlib.suppress(subprocess.TimeoutExpired):  # a runner that lost a run goes on for a while
             runner.wait(chance.uniform(0.0, 2.0))
