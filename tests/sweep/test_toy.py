@@ -156,9 +156,9 @@ def test_a_sweep_without_its_data_is_planned_run_and_reported_as_a_toy(
 def test_every_sweep_that_ships_runs_at_toy_size(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, "plan", str(file), "--toy", "--json") == 0
+    assert run(tmp_path, "plan", str(file), "--toy", "--seeds", "1", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert run(tmp_path, "sweep", str(file), "--toy", "--no-wandb", "--slots", "2") == 0
+    assert run(tmp_path, "sweep", str(file), "--toy", "--seeds", "1", "--no-wandb", "--slots", "2") == 0
     folder = StudyFolder(tmp_path / "results" / f"{file.stem}-toy")
     assert [record.status for record in folder.records().values()] == ["complete"] * plan["missing"]
     sweep = folder.read_sweep()
