@@ -1,6 +1,7 @@
 """What the server process loads once so that every run forked from it starts with it. Must not touch CUDA."""
 
 import contextlib
+import gc
 import os
 
 # NumPy's BLAS would take every core for every run. Its threads are settled when it is loaded, torch's run by run.
@@ -11,6 +12,14 @@ import torch  # noqa: F401
 
 import sklab.training.check
 import sklab.training.run
+from sklab.spec.data import data_sets, data_spec
+from sklab.spec.model import families, family_module
 
+for name in data_sets():
+    data_spec(name)
+for name in families():
+    family_module(name)
 with contextlib.suppress(ImportError):  # without wandb runs are not tracked
     import sklab.tracking.preload  # noqa: F401
+
+gc.freeze()  # a collection in a run would touch, and so copy, all that it shares with the server
