@@ -59,6 +59,6 @@ def critical(comparisons: int, df: float, level: float = LEVEL, correlation: flo
 def _spread(df: float) -> tuple[FloatArray, FloatArray]:
     """Estimated over true standard deviation at `df` degrees of freedom: points, evenly spaced in log, and weights."""
     low, high = np.log(np.array([gammaincinv(df / 2, _TAIL), gammainccinv(df / 2, _TAIL)]) / (df / 2)) / 2
-    log = np.linspace(low, high, max(_FEWEST, math.ceil((high - low) / _STEP)))
+    log = np.linspace(low, high, max(_FEWEST, math.ceil(np.nan_to_num(high - low) / _STEP)))
     density = df * log - df / 2 * np.exp(2 * log) + df / 2 * np.log(df / 2) - gammaln(df / 2)
     return np.exp(log), np.exp(density) * 2 * (log[1] - log[0])

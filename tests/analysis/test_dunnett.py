@@ -70,3 +70,4 @@ def test_few_points_make_the_integral_of_many(comparisons, df):
 
 def test_no_statistic_has_no_p():
     assert np.isnan(dunnett.exceedance([np.nan, 1.0], 3, 10)).tolist() == [True, False]
+    assert np.isnan(dunnett.exceedance(1.0, 3, np.nan))
