@@ -111,7 +111,7 @@ def step(root: Path, *, first: bool) -> None:
     with contextlib.suppress(Enough):
         run_study(sweep, folder, launcher, Code(version="0"), Tracking(), Quiet())
     spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "load": loaded}
-    each = {at: per_run(launcher.moments, at) for at in (1000, 5000, 10_000) if at <= len(launcher.moments)}
+    each = {at: per_run(launcher.moments, at) for at in (1000, 3000, 10_000) if at <= len(launcher.moments)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(json.dumps({**spent, "each": each, "memory": memory}))
 

@@ -1,11 +1,12 @@
 """Overhead of the runner: 300 runs that do nothing on two slots, beside Ray Tune; and its processor while runs train.
 
     python benchmarks/runner.py [--runs 300] [--slots 2] [--tune tune/bin/python] [--tune-runs 300]
+    python benchmarks/runner.py --real [--slots 2]
 
 Ours go the whole way: runner, index, a process of its own for each run, lock, log, record, all flushed to disk; only
 the training is replaced. `--tune` names a Python that has `ray[tune]`; start-up of either (server process, cluster) is
-left out. Then the shipped sweep trains for real, shortened, and the processor time of the runner's process is compared
-with the clock.
+left out. With `--real` the shipped sweep trains instead, shortened, and the processor time of the runner's process is
+compared with the clock and with the seconds that the runs spent in training steps.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,13 +36,15 @@ EPOCHS = {"train.epochs": "3", "train.warmup_epochs": "0"}
 
 
 class Clock:
-    """Notes when each run ended, on the clock and in processor seconds of this process."""
+    """Notes when each run ended, on the clock and in processor seconds of this process, and how long it trained."""
 
     def __init__(self) -> None:
         self.moments: list[tuple[float, float]] = []
+        self.trained: list[float] = []
 
     def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002
         self.moments.append((time.perf_counter(), time.process_time()))
+        self.trained.append(record.train_seconds)
 
     def note(self, text: str, state: State) -> None: ...
 
@@ -80,7 +82,11 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--tune", type=Path, metavar="PYTHON")
     parser.add_argument("--tune-runs", type=int, default=300)
+    parser.add_argument("--real", action="store_true", help="train instead, and show the runner's share of a core")
     options = parser.parse_args()
+    if options.real:
+        busy(options.slots)
+        return
     clock = empty(options.slots, options.runs)
     seconds, cpu = clock.span
     mine = (len(clock.moments) - 1) / seconds
@@ -89,7 +95,6 @@ def main() -> None:
     for how in ("reuse", "new") if options.tune else ():
         theirs = tuned(options.tune, options.tune_runs, options.slots, how)
         print(f"Ray Tune, {how} actors: {theirs:.2f} runs per second; ratio {mine / theirs:.1f}", flush=True)
-    real(options.slots)
 
 
 def empty(slots: int, runs: int) -> Clock:
@@ -99,15 +104,15 @@ def empty(slots: int, runs: int) -> Clock:
         return ours(slots, -(-runs // 11), {})
 
 
-def real(slots: int) -> None:
-    """In a process of its own, for a server process of its own."""
-    subprocess.run([sys.executable, "-c", f"import runner; runner.busy({slots})"], cwd=HERE, check=True)
-
-
 def busy(slots: int) -> None:
-    """Print the runner's share of a core while real runs train."""
-    seconds, cpu = ours(slots, 1, EPOCHS).span
-    print(f"real runs: {seconds:.1f} s, processor of the runner {cpu:.2f} s: {cpu / seconds:.2%}")
+    """Print the runner's share of a core while real runs train, from the end of the first run on."""
+    clock = ours(slots, 1, EPOCHS)
+    seconds, cpu = clock.span
+    share, trained = cpu / seconds, sum(clock.trained[1:])
+    print(f"real runs: {len(clock.trained) - 1} in {seconds:.1f} s, {trained:.1f} s of them in training steps")
+    print(
+        f"processor of the runner: {cpu:.2f} s, {share:.2%} of the clock, {1e3 * cpu / len(clock.trained):.1f} ms a run"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.files import collector_paused, is_torn, read_optional, write_whole
-from sklab.records import Evaluation, Reused, RunOrder, RunRecord
+from sklab.records import Evaluation, RecordReader, Reused, RunOrder, RunRecord
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.spec.sweep import Sweep
@@ -133,13 +133,13 @@ class RunFolder:
         except (OSError, ValidationError) as error:
             raise DamagedRecordError(f"{self.order_file}: not a run order ({error}); delete the folder") from error
 
-    def read_record(self) -> RunRecord | None:
+    def read_record(self, read: Callable[[bytes], RunRecord] = RunRecord.model_validate_json) -> RunRecord | None:
         """The record, or None when the run has not ended. A torn file is set aside with a warning.
 
         Raises DamagedRecordError for a whole file that this version can't read: it may be somebody's result.
         """
         try:
-            return RunRecord.model_validate_json(self.record_file.read_bytes())
+            return read(self.record_file.read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -236,10 +236,10 @@ class StudyFolder:
         """Every ended run by key, in the order of the keys; only those of `keys` when given."""
         runs = self.path / "runs"
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
-        first: dict[str, RunRecord] = {}
+        reader = RecordReader()
         with collector_paused():
-            found = ((key, self.run(key).read_record()) for key in wanted)
-            return {key: _sharing(record, first) for key, record in found if record is not None}
+            found = ((key, self.run(key).read_record(reader.read)) for key in wanted)
+            return {key: record for key, record in found if record is not None}
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
         """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
@@ -252,15 +252,6 @@ class StudyFolder:
         wanted = tuple(sizes)
         found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
         return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
-
-
-def _sharing(record: RunRecord, first: dict[str, RunRecord]) -> RunRecord:
-    """`record` holding the experiment of the `first` one read of its cell, where they are equal: of thousands of
-    records the experiments fill most of the memory."""
-    shared = first.setdefault(record.cell, record).spec.experiment
-    if shared is record.spec.experiment or shared != record.spec.experiment:
-        return record
-    return record.model_copy(update={"spec": record.spec.model_copy(update={"experiment": shared})})
 
 
 def find_run(name: str, results: Path) -> RunFolder:

@@ -154,6 +154,23 @@ def test_records_of_a_cell_hold_its_experiment_once_where_it_is_the_same(tmp_pat
     same, again, other = (record.spec.experiment for record in read.values())
     assert same is again
     assert other is not same
+    assert read[orders[1].key].spec.key == orders[1].key
+
+
+@pytest.mark.parametrize("damage", ["cell", "spec", "experiment", "seed", "status"])
+def test_a_record_that_cannot_be_read_is_told_among_others_as_alone(tmp_path, toy_order, damage):
+    study, orders = StudyFolder(tmp_path), [toy_order(seed=seed) for seed in (1, 0)]
+    for order in orders:
+        study.run(order.key).write_order(order)
+        text = RunRecord.of(order, status="complete").model_dump_json()
+        study.run(order.key).record_file.write_text(
+            text.replace(f'"{damage}":', '"strange":', 1) if order.spec.seed == 0 else text
+        )
+    with pytest.raises(DamagedRecordError) as alone:
+        study.run(orders[1].key).read_record()
+    with pytest.raises(DamagedRecordError) as among:
+        study.records(order.key for order in orders)
+    assert str(among.value) == str(alone.value)
 
 
 def test_what_is_no_study_is_told(tmp_path: Path):

@@ -9,6 +9,7 @@ correction: L. V. Hedges, Distribution theory for Glass's estimator of effect si
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln, nctdtr, nctdtrinc
@@ -39,21 +40,41 @@ def seeds_needed(difference: float, sd: float, n: int, df: float, critical: Crit
     """
     if difference == 0:
         return None
-    enough = _enough(abs(difference) / sd, df / (n - 1), critical)
+    power = _Power(abs(difference) / sd, df / (n - 1))
     low, high = 1, 2
-    while not enough(high):  # upwards, because far beyond what is needed the noncentral t has no number left
+    while not power.enough(high, critical(power.df(high))):  # upwards: far beyond the noncentral t has no number left
         if high == MOST_SEEDS:
             return None
         low, high = high, min(2 * high, MOST_SEEDS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+    return _between(low, high, power, critical)
+
+
+@dataclass(frozen=True)
+class _Power:
+    """To find a difference of `size` standard deviations."""
+
+    size: float
+    df_per_seed: float
+
+    def df(self, seeds: int) -> float:
+        return self.df_per_seed * (seeds - 1)
+
+    def enough(self, seeds: int, t: float) -> bool:
+        """Whether |t| is exceeded with 80 % probability."""
+        return bool(nctdtr(self.df(seeds), self.size * np.sqrt(seeds), t) <= 1 - POWER)
+
+
+def _between(low: int, high: int, power: _Power, critical: Critical) -> int:
+    """The fewest seeds that are enough, above `low` and at most `high`.
+
+    The critical t falls with the seeds. Searched with that of `high`, which is asked for again and again where that of
+    each number of seeds would be an integral of its own, so the number found is a seed or two short at most.
+    """
+    most, least = critical(power.df(max(low, 2))), critical(power.df(high))
+    short = low
+    while high - short > 1:
+        middle = (short + high) // 2
+        short, high = (short, middle) if power.enough(middle, least) else (middle, high)
+    while not (power.enough(high, most) or power.enough(high, critical(power.df(high)))):
+        high += 1
     return high
-
-
-def _enough(size: float, df_per_seed: float, critical: Critical) -> Callable[[int], bool]:
-    def enough(seeds: int) -> bool:
-        df = df_per_seed * (seeds - 1)
-        return bool(nctdtr(df, size * np.sqrt(seeds), critical(df)) <= 1 - POWER)
-
-    return enough

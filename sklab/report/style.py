@@ -27,7 +27,7 @@ _RC: Any = {
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlesize": 9, "axes.linewidth": 0.7,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": GRID, "grid.linewidth": 0.6, "axes.unicode_minus": True, "figure.constrained_layout.use": True,
+    "grid.color": GRID, "grid.linewidth": 0.6, "axes.unicode_minus": True,
 }  # fmt: skip
 
 
@@ -50,7 +50,9 @@ def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> 
         mpl.rcParams.update(_RC)
         mpl.rcParams["svg.hashsalt"] = name
         figure = draw()
-        return Drawing(name, title, caption, _svg(figure), _pdf(figure))
+        svg = _svg(figure)
+        figure.set_layout_engine(None)  # the PDF is laid out as the SVG was: that takes as long as to draw it
+        return Drawing(name, title, caption, svg, _pdf(figure))
 
 
 def _svg(figure: Figure) -> str:
@@ -77,7 +79,7 @@ def new_figure(
     width: float, height: float, rows: int = 1, cols: int = 1, *, shared: Literal["both", "y", "none"] = "both"
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` x `height` inches and its panels, row by row, with `shared` axes or axes of their own."""
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(rows, cols, sharex=shared == "both", sharey=shared != "none", squeeze=False)
     return figure, [panel for line in panels for panel in line]
 

@@ -12,6 +12,7 @@ from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import STOP_SIGNALS, asked_once
 from sklab.records import Code, FailureClass, RunOrder, RunRecord, Tracking, now
+from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Sweep
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec
@@ -97,6 +98,7 @@ class _Runner:
         self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._usual = usual
+        self._experiments: dict[str, Experiment] = {}
         self._written = index.sweep
 
     def run(self) -> bool:
@@ -166,11 +168,17 @@ class _Runner:
             study=sweep.study,
             cell=todo.cell.name,
             factors=todo.cell.factors,
-            spec=run_spec(sweep, todo.cell, todo.seed),
+            spec=self._spec(todo),
             code=self._code,
             tracking=self._tracking,
             sizes=sweep.sizes,
         )
+
+    def _spec(self, todo: Todo) -> RunSpec:
+        """The seeds of a cell share one experiment, which takes long to make and much room."""
+        if todo.cell.name not in self._experiments:
+            self._experiments[todo.cell.name] = run_spec(self._index.sweep, todo.cell, todo.seed).experiment
+        return RunSpec(experiment=self._experiments[todo.cell.name], seed=todo.seed)
 
     def _start(self, order: RunOrder) -> None:
         self._ensure_there()
@@ -189,7 +197,7 @@ class _Runner:
         self._ensure_there()
         run = RunFolder(ended.job.folder)
         order, _ = self._running.pop(run)
-        record = run.read_record() or self._died(order, run, ended)
+        record = (run.read_record() or self._died(order, run, ended)).sharing(order.spec.experiment)
         if not self._draining and (how := self._retries.again(order, record, run.reached)):
             self._again.append(order)
             text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"

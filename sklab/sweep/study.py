@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _NAME = "run"  # the user attribute that ties a trial to what it is of
 _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 _PARENTS = 5  # a generation of NSGA-II is one in so many of the trials
 _FEWEST_PARENTS = 4
+_MOST_HELD = 1000  # lines of the journal
 
 
 class Trials:
@@ -119,11 +121,18 @@ class Trials:
 
     def add(self, name: str, cell: Cell, values: Sequence[float]) -> None:
         """Enter a trial that has ended before the journal heard of it."""
-        self._add(name, cell, values=values)
+        self._add(name, cell, values)
 
-    def _add(self, name: str, cell: Cell, **ended: Any) -> None:
-        levels = self._levels(cell)
-        trial = optuna.create_trial(params=levels, distributions=self._distributions, user_attrs={_NAME: name}, **ended)
+    def _add(
+        self, name: str, cell: Cell, values: Sequence[float] | None = None, state: TrialState = TrialState.COMPLETE
+    ) -> None:
+        """Made by hand: `optuna.create_trial` compares all levels with themselves, which takes as long as the rest."""
+        now = datetime.now(UTC)
+        trial = FrozenTrial(
+            number=-1, trial_id=-1, state=state, value=None, values=values, datetime_start=now,
+            datetime_complete=now if state.is_finished() else None, params=self._levels(cell),
+            distributions=dict(self._distributions), user_attrs={_NAME: name}, system_attrs={}, intermediate_values={},
+        )  # fmt: skip
         self._study.add_trial(trial)
         self._count += 1
 
@@ -161,8 +170,10 @@ class _Journal(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is None:
             super().append_logs(logs)
-        else:
-            self._held += logs
+            return
+        if len(self._held) >= _MOST_HELD:
+            self._let_go()
+        self._held += logs
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it is iterated
         if self._held is None:
@@ -177,9 +188,13 @@ class _Journal(JournalFileBackend):
         try:
             yield
         finally:
-            held, self._held = self._held, None
-            if held:
-                super().append_logs(held)
+            self._let_go()
+            self._held = None
+
+    def _let_go(self) -> None:
+        if self._held:
+            super().append_logs(self._held)
+            self._written, self._held = self._written + len(self._held), []
 
 
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:

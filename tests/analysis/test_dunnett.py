@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import special
 from scipy import stats as reference
 
 from sklab.analysis import dunnett
@@ -50,5 +51,23 @@ def test_the_integral_agrees_with_a_simulation():
         assert dunnett.exceedance(t, 10, 4) == pytest.approx(np.mean(largest > t), abs=0.004)
 
 
+@pytest.mark.parametrize("comparisons", [2, 1000])
+@pytest.mark.parametrize("df", [1, 2.5, 20, 5000])
+def test_few_points_make_the_integral_of_many(comparisons, df):
+    log, z = (
+        np.linspace(*np.log(reference.chi2.ppf([1e-12, 1], df).clip(max=2 * df + 100) / df) / 2, 3000),
+        np.linspace(-8, 8, 201),
+    )
+    weights = reference.chi2.pdf(df * np.exp(2 * log), df) * 2 * df * np.exp(2 * log) * (log[1] - log[0])
+    weights = weights[:, None] * reference.norm.pdf(z) * (z[1] - z[0])
+    for t in (1.0, 3.7, 20.0):
+        reach = t * np.exp(log)[:, None] * np.sqrt(2)
+        within = special.ndtr(reach - z) - special.ndtr(-reach - z)
+        assert dunnett.exceedance(t, comparisons, df) == pytest.approx(
+            1 - np.sum(within**comparisons * weights), abs=2e-6
+        )
+
+
 def test_no_statistic_has_no_p():
     assert np.isnan(dunnett.exceedance([np.nan, 1.0], 3, 10)).tolist() == [True, False]
+    assert np.isnan(dunnett.exceedance(1.0, 3, np.nan))
