@@ -175,6 +175,40 @@ def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: R
     assert not Path(f"/proc/{worker}").exists()
 
 
+SEARCH = """\
+experiment: toy.yaml
+design: search
+seeds: 1
+baseline: {lr: 0.05}
+search: {sampler: random, trials: 1, pruning: {rule: median, peers: 1}}
+factors: {lr: {path: train.lr, levels: [0.05, 0.000001]}}
+"""
+
+
+def test_a_run_on_a_node_is_pruned_where_the_runner_sees_its_epochs(
+    cluster: Any, toy_files: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    (toy_files / "search.yaml").write_text(SEARCH)
+    sweep = load_sweep(toy_files / "search.yaml", overrides={"train.epochs": "60"})
+    study = StudyFolder(toy_files / "results" / "search")
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    launcher.ensure_shared(study.path)
+    assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), Seen())
+    launcher.stop()
+    assert {record.cell: record.status for record in study.records().values()} == {
+        "lr=0.05": "complete",
+        "lr=0.000001": "pruned",
+    }
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_node_that_does_not_see_the_study_is_told_before_anything_starts(cluster: Any, tmp_path: Path) -> None:
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    with pytest.raises(SklabError, match=r"search\.pruning: .*\(127\.0\.0\.1\) do not see .*put --results on a disk"):
+        launcher.ensure_shared(tmp_path / "study")
+
+
 class Seen:
     """What a study tells on its way."""
 

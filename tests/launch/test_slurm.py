@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from sklab.spec.slurm import SlurmSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
+ROOT = Path(__file__).parents[2]
 LAUNCHER = "launcher: slurm\npartition: low\ntime: 10\nparallel: 1\n"
 
 
@@ -97,6 +100,26 @@ def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm
     record = run.read_record()
     assert record is not None
     assert record.status == "complete"
+
+
+def test_the_page_leads_to_a_table(slurm, tmp_path):
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    for folder in ("experiments", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    [file] = re.findall(r"```yaml\n(# slurm.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "slurm.yaml").write_text(file)
+    [command] = re.findall(r"^sklab (sweep .* --toy .*slurm.yaml)$", page, re.MULTILINE)
+    told = subprocess.run(
+        [sys.executable, "-m", "sklab.cli", *command.split(), "--no-wandb"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [study] = (tmp_path / "results").glob("*-toy")
+    records = StudyFolder(study).records().values()
+    assert {record.status for record in records} == {"complete"}
+    assert f"{len(records)} of {len(records)} runs complete" in told.stdout
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
