@@ -78,8 +78,9 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
 
     hours(budget)  # a fault in it is told before anything is probed
     folder = study_folder(sweep.study, options)
-    sweep = with_found_cells(sweep, folder, space_costs(sweep, Counted(costs_elsewhere, options.results)))
-    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots), share_of(slots))
+    costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
+    sweep = with_found_cells(sweep, folder, costs)
+    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots), share_of(slots), costs)
     if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():

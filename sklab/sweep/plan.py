@@ -130,7 +130,7 @@ def make_plan(
         )
         for cell in sweep.cells
     )
-    asked = asked_for(sweep)
+    asked = asked_for(sweep, costs)
     offered = _offered(sweep, folder, records)
     left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots, share)
     return Plan(
@@ -191,10 +191,13 @@ def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
     return {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}
 
 
-def asked_for(sweep: Sweep) -> int:
-    """How many cells a search will still ask for."""
+def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
+    """How many cells a search will still ask for: no more than there are, as far as `costs` tell that."""
+    if sweep.search is None:
+        return 0
     found = sum(cell.name != sweep.baseline for cell in sweep.cells)
-    return sweep.search.trials - found if sweep.search else 0
+    there = sum(name != sweep.baseline and not infeasible(sweep, name, costs) for name in costs)
+    return max(0, (min(sweep.search.trials, there) if costs else sweep.search.trials) - found)
 
 
 def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
@@ -207,14 +210,19 @@ def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
 
 
 def price_left(
-    sweep: Sweep, folder: StudyFolder, slots: int, probes: Mapping[str, Probe], share: Share = ANY_SHARE
+    sweep: Sweep,
+    folder: StudyFolder,
+    slots: int,
+    probes: Mapping[str, Probe],
+    share: Share = ANY_SHARE,
+    costs: Costs = NO_COSTS,
 ) -> Bill | None:
     """What the sweep would cost from here on; None while nothing is known of any cell."""
     records = study_records(sweep, folder)
     sweep = _called_now(sweep, records)
     priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
     known = {**records, **_offered(sweep, folder, records)}
-    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep), slots, share)
+    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep, costs), slots, share)
 
 
 def _offered(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, RunRecord]:
