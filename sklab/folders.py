@@ -110,7 +110,7 @@ class RunFolder:
 
     @property
     def heartbeat_file(self) -> Path:
-        """An empty file, touched as the steps of the attempt go by; none before the first."""
+        """An empty file, touched as the steps of the attempt go by; none before the first and none beside a record."""
         return self.path / "heartbeat"
 
     def read_pulse(self) -> Pulse | None:
@@ -172,6 +172,7 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         write_whole(self.record_file, record.model_dump_json(indent=1))
+        self.heartbeat_file.unlink(missing_ok=True)  # after the record: to the watchdog the run is never without both
 
     @property
     def attempt(self) -> int:

@@ -56,8 +56,9 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def plan_text(plan: Plan) -> str:
     """The plan, a row per cell, and what it adds up to."""
-    header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", "done", "diverged", "failed", "new")
-    table = aligned(header, [_plan_row(cell) for cell in plan.cells])
+    pruned = ("pruned",) if any(cell.pruned for cell in plan.cells) else ()
+    header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", "done", "diverged", *pruned, "failed", "new")
+    table = aligned(header, [_plan_row(cell, pruned=bool(pruned)) for cell in plan.cells])
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
     return "\n".join([table, *_plan_lines(plan), *warnings, _plan_sum(plan), *further])
@@ -72,17 +73,20 @@ def differences_text(plan: Plan) -> str:
     )
 
 
-def _plan_row(cell: PlannedCell) -> tuple[str, ...]:
+def _plan_row(cell: PlannedCell, *, pruned: bool) -> tuple[str, ...]:
     price = cell.price
     known = (f"{price.peak_memory_mb:.0f}", duration(price.seconds), price.source) if price else ("", "", "")
-    counts = map(str, (cell.done, cell.diverged, cell.failed, cell.new))
+    ended_early = (cell.pruned,) if pruned else ()
+    counts = map(str, (cell.done, cell.diverged, *ended_early, cell.failed, cell.new))
     return (cell.name, f"{cell.params / 1e6:.3f}", f"{cell.macs / 1e6:.1f}", *known, *counts)
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid)
     if plan.asked:
-        yield f"and {plan.asked} more cells to be asked for by the search"
+        yield f"and {plan.asked} more cells to be asked for by the search, {len(plan.cells) - 1} found so far"
+    if plan.refused:
+        yield f"proposals that do not keep the constraints, never trained: {plan.refused}"
     if plan.space:
         yield (
             f"search space: {plan.space.combinations} combinations of levels, {plan.space.valid} can exist, "
@@ -94,6 +98,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
     if plan.reused:
         yield f"runs to run that another study has finished: {plan.reused}, taken over"
+    elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.alike and cell.missing]
+    yield from _named("prices of runs with another share of the machine, more or fewer at a time", elsewhere)
     yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
     yield from _change_lines(plan.change)
     yield from (f"warning: {confound}" for confound in plan.confounds)

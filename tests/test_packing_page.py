@@ -10,8 +10,10 @@ import pytest
 
 from sklab import machine
 from sklab.cli import main, parser
+from sklab.commands import plan
 from sklab.errors import SklabError
-from sklab.launch import gpus, packing, slots
+from sklab.launch import gpus, neighbours, packing, slots
+from sklab.spec.probe import Probe
 from sklab.sweep import runner
 from sklab.sweep.prices import packed
 
@@ -34,6 +36,7 @@ def test_its_numbers_are_the_programs() -> None:
     assert f"at least {packing._LOOKS} answers" in PAGE
     assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
     assert f"**at most** {packing._MOST}," in PAGE
+    assert f"at most every {neighbours._EVERY:g} seconds" in PAGE
     assert f"more than {gpus._IDLE_MB / 1000:g} GB is held" in PAGE
     assert slots._MOST_CPU_SLOTS == 8
     assert (packed([10, 10, 10, 30], [0, 0]), packed([30, 10, 10, 10], [0, 0])) == (40, 30)
@@ -100,3 +103,23 @@ def test_the_plan_counts_the_slots_that_the_options_make(toy_files, capsys) -> N
         assert f'"slots": {expected},' in capsys.readouterr().out
     assert main(plan) == 0
     assert "GPU 2 is used by somebody else: 9.4 of 83.9 GB" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_gpus")
+def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unless_gpus_are_named(
+    toy_files, capsys, monkeypatch
+) -> None:
+    launchers = []
+
+    def refuse(sweep, folder, launcher, *_: object) -> bool:
+        launchers.append(launcher)
+        raise SklabError("seen")
+
+    monkeypatch.setattr(runner, "run_study", refuse)
+    hour = Probe(epochs=1, setup_seconds=3600.0)
+    monkeypatch.setattr(plan, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+    sweep = ["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--budget", "9h"]
+    for more in ([], ["--gpus", "0,2"]):
+        assert main([*sweep, *more]) == 2
+        assert capsys.readouterr().err.count("GPU 2 is used by somebody else") == 1
+    assert [launcher._neighbours is not None for launcher in launchers] == [True, False]

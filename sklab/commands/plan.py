@@ -44,29 +44,43 @@ def add_plan(commands: Commands) -> None:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
-    from sklab.sweep.plan import make_plan
+    from sklab.sweep.counted import Counted
+    from sklab.sweep.found import with_found_cells
+    from sklab.sweep.plan import cell_experiments, make_plan
+    from sklab.sweep.prices import share_of
     from sklab.sweep.space import space_costs
     from sklab.text import differences_text, plan_text
 
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
+    counted = Counted(lambda experiments: [cost_of(experiment) for experiment in experiments], options.results)
+    costs = space_costs(sweep, counted)
+    sweep = with_found_cells(sweep, folder, costs)
     probes = _probes(sweep, folder, slots) if options.probe else {}
-    costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
-    plan = make_plan(sweep, folder, len(slots), cost_of, probes, gpu=slots[0].gpu is not None, costs=costs)
+    counted(list(cell_experiments(sweep).values()))  # at once, to be written down once
+    gpu, share = slots[0].gpu is not None, share_of(slots)
+    plan = make_plan(
+        sweep, folder, len(slots), lambda one: counted([one])[0], probes, gpu=gpu, costs=costs, share=share
+    )
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:
         print(differences_text(plan))
     return _kept_to(options.budget, plan.device_hours, gpu=plan.gpu) if options.budget else COMPLETE
 
 
-def within(budget: str, sweep: Sweep, options: argparse.Namespace) -> bool:
+def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
+    from sklab.sweep.counted import Counted
+    from sklab.sweep.found import with_found_cells
     from sklab.sweep.plan import price_left
-    from sklab.sweep.prices import hours
+    from sklab.sweep.prices import hours, share_of
+    from sklab.sweep.space import space_costs
 
     hours(budget)  # a fault in it is told before anything is probed
-    folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
-    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots))
+    folder = study_folder(sweep.study, options)
+    costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
+    sweep = with_found_cells(sweep, folder, costs)
+    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots), share_of(slots), costs)
     if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():

@@ -33,6 +33,7 @@ from sklab.errors import SklabError
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
     from sklab.launch.base import Launcher
+    from sklab.launch.slots import Slot
     from sklab.spec.sweep import Sweep
 
 
@@ -89,21 +90,25 @@ def _sweep(options: argparse.Namespace) -> int:
         return show_plan(options)
     sweep = load(options)
     warn_of_budget(sweep)
-    if options.budget and not within(options.budget, sweep, options):
+    slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()
+    if options.budget and not within(options.budget, sweep, options, slots):
         return USER_ERROR
-    return _run(sweep, options)
+    return _run(sweep, options, slots)
 
 
 def _train(options: argparse.Namespace) -> int:
     from sklab.sweep.load import load_single
 
-    return _run(load_single(options.file, seed=options.seed, overrides=overrides_of(options)), options)
+    sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options))
+    return _run(sweep, options, slots_of(sweep, options) if options.launcher is None else ())
 
 
-def _run(sweep: Sweep, options: argparse.Namespace) -> int:
-    """Run a study to its end, then write and show its table and report."""
+def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> int:
+    """Run a study to its end, in these slots of this machine or by the launcher that the options name; then write and
+    show its table and report."""
     from sklab.machine import this_code
     from sklab.progress import show_progress
+    from sklab.sweep.counted import Counted
     from sklab.sweep.policy import MAX_IDENTICAL
     from sklab.sweep.runner import run_study
     from sklab.sweep.space import space_costs
@@ -112,8 +117,8 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
 
     folder = study_folder(sweep.study, options)
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
-    costs = space_costs(sweep, costs_elsewhere)
-    launcher = _launcher(sweep, folder, options)
+    costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
+    launcher = _launcher(sweep, folder, options, slots)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
@@ -128,18 +133,20 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     return COMPLETE if complete else SOME_FAILED
 
 
-def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) -> Launcher:
-    """This machine, or the engine that `--launcher` names."""
+def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, slots: tuple[Slot, ...]) -> Launcher:
+    """These slots of this machine, or the engine that `--launcher` names."""
     from sklab.launch.watchdog import STALE_AFTER
     from sklab.sweep.check import most_devices
 
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
         from sklab.launch.local import LocalLauncher
+        from sklab.launch.neighbours import Neighbours
         from sklab.launch.packing import Packing
 
-        slots = slots_of(sweep, options)
-        return LocalLauncher(slots, stale_after, Packing(slots, tell) if options.per_gpu == "auto" else None)
+        packing = Packing(slots, tell) if options.per_gpu == "auto" else None
+        neighbours = Neighbours(tell) if options.gpus is None and slots[0].gpu is not None else None
+        return LocalLauncher(slots, stale_after, packing, neighbours)
     if options.gpus or options.per_gpu:
         raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
     from sklab.launch.ray import RayLauncher
@@ -149,7 +156,10 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace) ->
 
     spec = read_launcher(options.launcher)
     if isinstance(spec, RaySpec):
-        return RayLauncher(spec, most_devices(sweep), stale_after)
+        ray = RayLauncher(spec, most_devices(sweep), stale_after)
+        if sweep.search and sweep.search.pruning:
+            ray.ensure_shared(folder.path)
+        return ray
     launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep), stale_after)
     told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
     print(told, file=sys.stderr)

@@ -17,6 +17,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
+from sklab.launch.neighbours import Neighbours
 from sklab.launch.packing import Packing
 from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, halved, next_slot, shared
@@ -30,26 +31,32 @@ class LocalLauncher:
     """At most one run per slot at a time, each a process group of its own that dies with this process.
 
     One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is. With `packing`, the slots (one
-    per GPU) are shared by as many runs as it finds, once it has.
+    per GPU) are shared by as many runs as it finds, once it has. With `neighbours`, nothing more is started on a GPU
+    that somebody else has begun to use.
     """
 
     def __init__(
-        self, slots: tuple[Slot, ...], stale_after: float = STALE_AFTER, packing: Packing | None = None
+        self,
+        slots: tuple[Slot, ...],
+        stale_after: float = STALE_AFTER,
+        packing: Packing | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.kind = slots[0].name
         self._slots = slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
-        self._packing = packing
+        self._packing, self._neighbours = packing, neighbours
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
     @property
     def capacity(self) -> int:
-        return len(self._slots)
+        usable = {slot.gpu for slot in self._usable}
+        return len(self._usable) + sum(slot.gpu not in usable for _, slot, _ in self._running.values())
 
     def submit(self, job: Job) -> None:
-        slot = next_slot(self._slots, (slot for _, slot, _ in self._running.values()))
+        slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
         process = self._context.Process(target=work, args=(job, slot), name=f"sklab-{job.folder.name}")
         process.start()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
@@ -62,6 +69,7 @@ class LocalLauncher:
         ended = [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
         ended += self._end_hung()
         self._pack(ended)
+        self._look_around(ended)
         return ended
 
     def fewer(self) -> bool:
@@ -86,6 +94,16 @@ class LocalLauncher:
         per_gpu = self._packing.look({each.job.folder for each in ended}) if self._packing else None
         if per_gpu is not None:
             self._slots, self._packing = shared(self._slots, per_gpu), None
+
+    @property
+    def _usable(self) -> tuple[Slot, ...]:
+        return self._neighbours.usable(self._slots) if self._neighbours else self._slots
+
+    def _look_around(self, ended: list[Ended]) -> None:
+        """Before a slot is refilled, and while a GPU is not ours, see who else is there."""
+        if self._neighbours and (ended or self._neighbours.used):
+            running = ((slot, cast(int, process.pid)) for process, (_, slot, _) in self._running.items())
+            self._neighbours.look(running, self._slots)
 
     def _end_hung(self) -> list[Ended]:
         watched = {(job.folder, cast(int, process.pid)): process for process, (job, *_) in self._running.items()}

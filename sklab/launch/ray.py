@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ import sklab
 from sklab.errors import SklabError
 from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
-from sklab.launch.ray_task import leave_mark, read_files, run_on_node, write_files
+from sklab.launch.ray_task import leave_mark, read_files, run_on_node, sees, write_files
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
 from sklab.spec.ray import RaySpec
@@ -46,6 +46,27 @@ class RayLauncher:
         self._task = self._ray.remote(**options)(run_on_node)
         self._running: dict[Any, tuple[Job, frozenset[str]]] = {}
         self._asked = float("inf")
+
+    def ensure_shared(self, folder: Path) -> None:
+        """Raise SklabError unless every node that may get a run sees `folder`, for what has to be read while runs go
+        on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = uuid.uuid4().hex
+        leave_mark(folder, mark)
+        nodes = _large_enough(self._ray, self._spec)
+        asked = [(node["NodeManagerAddress"], self._ask(node, folder, mark)) for node in nodes]
+        blind = {address for address, answer in asked if not self._ray.get(answer)}
+        if blind:
+            self.stop()
+            told = f"search.pruning: found on a cluster whose nodes ({', '.join(sorted(blind))}) do not see {folder}"
+            remedy = "put --results on a disk that all nodes share, or take search.pruning out of the sweep"
+            raise SklabError(f"{told}, so that the runner does not see how their runs go; {remedy}")
+
+    def _ask(self, node: Mapping[str, Any], folder: Path, mark: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        return self._ray.remote(num_cpus=0, scheduling_strategy=there)(sees).remote(folder.absolute(), mark)
 
     def submit(self, job: Job) -> None:
         mark, there = uuid.uuid4().hex, Job(job.task, job.folder.absolute())
@@ -123,11 +144,18 @@ def _connect(ray: ModuleType, spec: RaySpec) -> None:
     except (ConnectionError, ValueError) as error:
         remedy = "start one: ray start --head, and on every other machine ray start --address=..."
         raise SklabError(f"address: found {spec.address}; no Ray cluster is there ({error}); {remedy}") from error
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= spec.cpus and node.get("GPU", 0) >= spec.gpus for node in nodes):
+    if not _large_enough(ray, spec):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         found = ", ".join(f"{node.get('CPU', 0):g} cpus and {node.get('GPU', 0):g} gpus" for node in nodes)
         ray.shutdown()
         raise SklabError(f"cpus {spec.cpus}, gpus {spec.gpus:g}: no node of the cluster has as many; found: {found}")
+
+
+def _large_enough(ray: ModuleType, spec: RaySpec) -> list[Mapping[str, Any]]:
+    """The nodes that can hold a run."""
+    asked = {"CPU": spec.cpus, "GPU": spec.gpus}
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return [node for node in alive if all(node["Resources"].get(kind, 0) >= count for kind, count in asked.items())]
 
 
 def _ensure_enough(spec: RaySpec, devices: int) -> None:

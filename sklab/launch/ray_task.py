@@ -34,7 +34,7 @@ def run_on_node(
     stale_after  seconds without a step after which the process is ended; 0: it never is
     """
     slot = _own_slot(gpus, cpus)
-    if _sees(job.folder, mark):
+    if sees(job.folder, mark):
         return *_run(job, slot, stale_after), None
     with TemporaryDirectory(prefix="sklab-") as place:
         folder = Path(place) / job.folder.name
@@ -67,7 +67,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return (file for file in folder.rglob("[!.]*") if file.is_file() and not file.is_symlink())
 
 
-def _sees(folder: Path, mark: str) -> bool:
+def sees(folder: Path, mark: str) -> bool:
+    """Whether this node finds `mark` in the folder, which then is the runner's."""
     try:
         return (folder / _MARK).read_text(encoding="utf-8") == mark
     except (OSError, UnicodeDecodeError):

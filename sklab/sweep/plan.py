@@ -16,9 +16,9 @@ from sklab.spec.values import Seq, Value
 from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
-from sklab.sweep.prices import Bill, Price, bill, prices, probed_prices, unfinished
+from sklab.sweep.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
 from sklab.sweep.reuse import offers
-from sklab.sweep.space import NO_COSTS, Costs, Space, space_of
+from sklab.sweep.space import NO_COSTS, Costs, Space, infeasible, space_of
 
 _NO_PROBES: Mapping[str, Probe] = {}
 
@@ -26,6 +26,7 @@ _NO_PROBES: Mapping[str, Probe] = {}
 class PlannedCell(Value):
     """A row of the plan. `params` and `macs` (multiply-accumulates per image) are counted, not measured.
 
+    pruned       runs that the search ended early
     new          runs never begun or not ended; `missing` counts these and the failed, all that are to be trained
     price        of one run, None where nothing is known; `fault` says why a probe found none
     differences  from the baseline, in resolved settings
@@ -42,6 +43,7 @@ class PlannedCell(Value):
     price: Price | None
     fault: str = ""
     differences: Seq[Difference] = ()
+    pruned: int = 0
 
 
 class Further(Value):
@@ -64,7 +66,8 @@ class Further(Value):
 
 class Plan(Value):
     """`missing` counts runs to train, failed ones included, `reused` of which another study has finished and estimates
-    leave out; for a search, `asked` more cells will be asked for.
+    leave out. For a search `cells` are those found so far, `asked` more will be asked for, and of the `invalid` ones so
+    many were `refused` by its constraints.
 
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
@@ -93,6 +96,7 @@ class Plan(Value):
     further: Further | None = None
     reused: int = 0
     space: Space | None = None
+    refused: int = 0
 
 
 def make_plan(
@@ -104,15 +108,17 @@ def make_plan(
     *,
     gpu: bool = False,
     costs: Costs = NO_COSTS,
+    share: Share = ANY_SHARE,
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
-    `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints.
+    `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
+    `share` is what a run would get of the machine.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
     experiments = cell_experiments(sweep)
-    priced = {**probed_prices(probes), **prices(sweep, folder, records)}
+    priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
     found = differences(sweep, experiments)
     cells = tuple(
         _planned(cell, records, cost(experiments[cell.name])).model_copy(
@@ -124,9 +130,9 @@ def make_plan(
         )
         for cell in sweep.cells
     )
-    asked = asked_for(sweep)
+    asked = asked_for(sweep, costs)
     offered = _offered(sweep, folder, records)
-    left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots)
+    left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots, share)
     return Plan(
         study=sweep.study,
         seeds=sweep.seeds,
@@ -152,6 +158,7 @@ def make_plan(
         further=_further(whole, records, slots),
         reused=len(offered),
         space=space_of(sweep, costs),
+        refused=sum(bool(infeasible(sweep, cell.name, costs)) for cell in sweep.invalid),
     )
 
 
@@ -184,10 +191,13 @@ def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
     return {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}
 
 
-def asked_for(sweep: Sweep) -> int:
-    """How many cells a search will still ask for."""
+def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
+    """How many cells a search will still ask for: no more than there are, as far as `costs` tell that."""
+    if sweep.search is None:
+        return 0
     found = sum(cell.name != sweep.baseline for cell in sweep.cells)
-    return sweep.search.trials - found if sweep.search else 0
+    there = sum(name != sweep.baseline and not infeasible(sweep, name, costs) for name in costs)
+    return max(0, (min(sweep.search.trials, there) if costs else sweep.search.trials) - found)
 
 
 def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
@@ -199,13 +209,20 @@ def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
     return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in left.items()}
 
 
-def price_left(sweep: Sweep, folder: StudyFolder, slots: int, probes: Mapping[str, Probe]) -> Bill | None:
+def price_left(
+    sweep: Sweep,
+    folder: StudyFolder,
+    slots: int,
+    probes: Mapping[str, Probe],
+    share: Share = ANY_SHARE,
+    costs: Costs = NO_COSTS,
+) -> Bill | None:
     """What the sweep would cost from here on; None while nothing is known of any cell."""
     records = study_records(sweep, folder)
     sweep = _called_now(sweep, records)
-    priced = {**probed_prices(probes), **prices(sweep, folder, records)}
+    priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
     known = {**records, **_offered(sweep, folder, records)}
-    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep), slots)
+    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep, costs), slots, share)
 
 
 def _offered(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, RunRecord]:
@@ -227,6 +244,7 @@ def _planned(cell: Cell, records: Mapping[str, RunRecord], counted: tuple[int, i
         done=states.count("complete"),
         diverged=states.count("diverged"),
         failed=states.count("failed"),
+        pruned=states.count("pruned"),
         new=states.count("new"),
         missing=states.count("new") + states.count("failed"),
         price=None,

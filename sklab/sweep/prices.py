@@ -6,12 +6,14 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from math import inf
 from statistics import fmean
 from typing import Any
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.launch.slots import Slot
 from sklab.records import RunRecord
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment
@@ -22,12 +24,35 @@ _NOTHING_KNOWN: Mapping[str, Any] = {}
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a run would get of the machine: so many `threads` (None: not known), and a device, or several, together with
+    `others` runs."""
+
+    threads: int | None = None
+    others: int = 0
+
+
+ANY_SHARE = Share()
+
+
+def share_of(slots: Sequence[Slot]) -> Share:
+    """What the first of these slots is. Shares of a CPU are devices of their own."""
+    on_gpu = slots[0].gpu is not None
+    return Share(slots[0].threads, sum(slot.gpu == slots[0].gpu for slot in slots) - 1 if on_gpu else 0)
+
+
 class Price(Value):
-    """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`."""
+    """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`.
+
+    alike  whether it was measured with as many threads as a run would get now, that is with as many runs at a time on
+           the same machine: runs that share a device take time from each other
+    """
 
     seconds: float
     peak_memory_mb: float
     source: str
+    alike: bool = True
 
 
 class Bill(Value):
@@ -40,13 +65,16 @@ class Bill(Value):
     seconds: float
 
 
-def prices(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, Price]:
-    """The price of each cell that has finished runs here or, else, in another study beside this one."""
-    found = {cell.name: _mean(_complete(cell, records), "runs") for cell in sweep.cells}
+def prices(
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], share: Share = ANY_SHARE
+) -> dict[str, Price]:
+    """The price of each cell that has finished runs here or, else, in another study beside this one: of those that got
+    the same share of a machine, where there are any."""
+    found = {cell.name: _mean(_complete(cell, records), "runs", share) for cell in sweep.cells}
     for study in _others(folder):
         unknown = [cell for cell in sweep.cells if found[cell.name] is None]
         there = _records(study, unknown)
-        found |= {cell.name: _mean(_complete(cell, there), f"study {study.path.name}") for cell in unknown}
+        found |= {cell.name: _mean(_complete(cell, there), f"study {study.path.name}", share) for cell in unknown}
     return {name: price for name, price in found.items() if price is not None}
 
 
@@ -66,8 +94,12 @@ def bill(
     priced: Mapping[str, Price],
     asked: int,
     slots: int,
+    share: Share = ANY_SHARE,
 ) -> Bill | None:
-    """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price."""
+    """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price.
+
+    Of a device that runs share, each takes its part, if that is how it was measured.
+    """
     usual = {name: price.seconds for name, price in priced.items()}
     left = list(unfinished(sweep, records, usual))
     if not priced:
@@ -76,7 +108,9 @@ def bill(
     names = [cell.name for cell in left] + [sweep.baseline] * (asked * len(sweep.seeds))
     seconds = [usual.get(cell.name, average) for cell in left]
     seconds += [average] * (len(names) - len(left))
-    devices = {name: experiment.train.devices for name, experiment in experiments.items()}
+    alike = all(price.alike for price in priced.values())
+    part = 1 / (1 + share.others) if alike else 1.0
+    devices = {name: experiment.train.devices * part for name, experiment in experiments.items()}
     hours = sum(each * devices[name] for name, each in zip(names, seconds, strict=True)) / 3600
     return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * slots))
 
@@ -153,11 +187,20 @@ def _complete(cell: Cell, records: Mapping[str, RunRecord]) -> list[RunRecord]:
     return [record for record in found if record is not None and record.status == "complete"]
 
 
-def _mean(records: Sequence[RunRecord], source: str) -> Price | None:
+def _mean(records: Sequence[RunRecord], source: str, share: Share = ANY_SHARE) -> Price | None:
     if not records:
         return None
-    seconds = fmean(record.wall_seconds for record in records)
-    return Price(seconds=seconds, peak_memory_mb=max(record.peak_memory_mb for record in records), source=source)
+    alike = [record for record in records if _had(record, share)]
+    return Price(
+        seconds=fmean(record.wall_seconds for record in alike or records),
+        peak_memory_mb=max(record.peak_memory_mb for record in records),
+        source=source,
+        alike=bool(alike),
+    )
+
+
+def _had(record: RunRecord, share: Share) -> bool:
+    return share.threads is None or record.hardware is None or record.hardware.threads == share.threads
 
 
 def _others(folder: StudyFolder) -> Iterator[StudyFolder]:

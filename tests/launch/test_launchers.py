@@ -89,6 +89,7 @@ class TestEveryLauncher:
         record = run.read_record()
         assert record is not None
         assert (record.status, record.hardware.threads) == ("complete", 1)
+        assert not run.heartbeat_file.exists()
 
     def test_tells_of_each_job_once(self, launcher: Launcher, made: Made) -> None:
         runs = [made(seed=seed) for seed in range(3)]

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,10 +15,16 @@ import test_launchers
 from test_launchers import LONG, Made, collect, made  # noqa: F401 - a fixture
 
 from sklab.errors import SklabError
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray import RayLauncher
 from sklab.machine import find_gpus
+from sklab.records import Code, RunRecord, Tracking
 from sklab.spec.ray import RaySpec
+from sklab.sweep import runner
+from sklab.sweep.load import load_sweep
+from sklab.sweep.runner import run_study
+from sklab.sweep.state import State
 
 ENGINES = Path(sys.prefix) / "engines"  # where `make test-slow` puts Ray
 NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100_000_000}
@@ -166,6 +173,70 @@ def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: R
     assert record is not None
     assert (record.status, record.epochs, record.attempt) == ("complete", 150, 2)
     assert not Path(f"/proc/{worker}").exists()
+
+
+SEARCH = """\
+experiment: toy.yaml
+design: search
+seeds: 1
+baseline: {lr: 0.05}
+search: {sampler: random, trials: 1, pruning: {rule: median, peers: 1}}
+factors: {lr: {path: train.lr, levels: [0.05, 0.000001]}}
+"""
+
+
+def test_a_run_on_a_node_is_pruned_where_the_runner_sees_its_epochs(
+    cluster: Any, toy_files: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    (toy_files / "search.yaml").write_text(SEARCH)
+    sweep = load_sweep(toy_files / "search.yaml", overrides={"train.epochs": "60"})
+    study = StudyFolder(toy_files / "results" / "search")
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    launcher.ensure_shared(study.path)
+    assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), Seen())
+    launcher.stop()
+    assert {record.cell: record.status for record in study.records().values()} == {
+        "lr=0.05": "complete",
+        "lr=0.000001": "pruned",
+    }
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_node_that_does_not_see_the_study_is_told_before_anything_starts(cluster: Any, tmp_path: Path) -> None:
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    with pytest.raises(SklabError, match=r"search\.pruning: .*\(127\.0\.0\.1\) do not see .*put --results on a disk"):
+        launcher.ensure_shared(tmp_path / "study")
+
+
+class Seen:
+    """What a study tells on its way."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str, state: State) -> None:
+        self.notes.append(text)
+
+    def ended(self, record: RunRecord, state: State) -> None: ...
+
+    def look(self, state: State) -> None: ...
+
+
+def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    sweep = load_sweep(toy_files / "sweep.yaml", seeds=1, overrides={"train.epochs": "50"})
+    study = StudyFolder(toy_files / "results" / "sweep")
+    first = study.run(sweep.cells[0].runs[0])
+    hang = Thread(target=lambda: (_until(first.log_file.exists), os.mkfifo(first.prune_file)))
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2), stale_after=6.0)
+    hang.start()
+    told = Seen()
+    assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), told)
+    hang.join()
+    launcher.stop()
+    assert told.notes == ["K3, seed 0: stale: the run made no step any more and was ended; tried again: attempt 2 of 3"]
+    assert {record.cell: record.attempt for record in study.records().values()} == {"K3": 2, "K3+K5 SK": 1}
 
 
 def _worker_in(folder: Path) -> int:

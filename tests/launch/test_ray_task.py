@@ -55,10 +55,10 @@ def test_locks_and_marks_do_not_travel(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_same_name_on_another_disk_is_not_the_same_folder(tmp_path: Path) -> None:
-    assert not ray_task._sees(tmp_path, "1")
+    assert not ray_task.sees(tmp_path, "1")
     ray_task.leave_mark(tmp_path, "1")
-    assert ray_task._sees(tmp_path, "1")
-    assert not ray_task._sees(tmp_path, "2")
+    assert ray_task.sees(tmp_path, "1")
+    assert not ray_task.sees(tmp_path, "2")
 
 
 def test_a_run_has_the_gpus_that_ray_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:

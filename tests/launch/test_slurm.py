@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from sklab.spec.slurm import SlurmSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
+ROOT = Path(__file__).parents[2]
 LAUNCHER = "launcher: slurm\npartition: low\ntime: 10\nparallel: 1\n"
 
 
@@ -99,13 +102,33 @@ def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm
     assert record.status == "complete"
 
 
+def test_the_page_leads_to_a_table(slurm, tmp_path):
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    for folder in ("experiments", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    [file] = re.findall(r"```yaml\n(# slurm.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "slurm.yaml").write_text(file)
+    [command] = re.findall(r"^sklab (sweep .* --toy .*slurm.yaml)$", page, re.MULTILINE)
+    told = subprocess.run(
+        [sys.executable, "-m", "sklab.cli", *command.split(), "--no-wandb"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [study] = (tmp_path / "results").glob("*-toy")
+    records = StudyFolder(study).records().values()
+    assert {record.status for record in records} == {"complete"}
+    assert f"{len(records)} of {len(records)} runs complete" in told.stdout
+
+
 def start(folder: Path) -> subprocess.Popen[str]:
-    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--seeds", "1", "--set", "train.epochs=100"]
-    command = [sys.executable, "-m", "sklab.cli", "sweep", *given]
+    given = ["sweep.yaml", "--launcher", "slurm.yaml", "--no-wandb", "--seeds", "1", "--set", "train.epochs=30"]
+    command = [sys.executable, "-m", "sklab.cli", "sweep", *given, "--stale-after", "0.1"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_jobs_outlive_their_runner_and_a_cancelled_one_is_tried_again(slurm, toy_files):
+def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outside_is_tried_again(slurm, toy_files):
     (toy_files / "slurm.yaml").write_text(LAUNCHER)
     study = StudyFolder(toy_files / "results" / "sweep")
 
@@ -115,6 +138,8 @@ def test_jobs_outlive_their_runner_and_a_cancelled_one_is_tried_again(slurm, toy
     first.kill()
     first.communicate()
     assert number in said("squeue", "-h", "-o", "%i").split(), "it goes on without a runner"
+    hang(study.run(left))
+    until(lambda: number not in said("squeue", "-h", "-o", "%i").split())
 
     second = start(toy_files)
     until(lambda: bool(jobs(study)) and left not in jobs(study))
@@ -122,13 +147,22 @@ def test_jobs_outlive_their_runner_and_a_cancelled_one_is_tried_again(slurm, toy
     said("scancel", number)
     told, _ = second.communicate(timeout=300)
     assert second.returncode == 0, told
-    assert told.count("tried again: attempt 2 of 3") == 1, told
+    assert told.count("tried again: attempt 2 of 3") == 2, told
+    assert "stale: the run made no step any more and was ended" in told
 
     assert {record.status for record in study.records().values()} == {"complete"}
     trainings = [file for file in study.path.glob(".slurm/*_submitted.pkl") if b"train" in file.read_bytes()]
-    assert len(trainings) == 3, "one of the first run, two of the cancelled one"
-    assert study.run(left).attempt == 1
-    assert study.run(cancelled).attempt == 2
+    assert len(trainings) == 4, "two of each run: the first of one was adopted"
+    assert [study.run(key).attempt for key in (left, cancelled)] == [2, 2]
+    past = RunFolder(study.run(left).attempts / "001").read_record()
+    assert past is not None
+    assert past.failure == "stale"
+
+
+def hang(run: RunFolder) -> None:
+    """Make the run that starts here hang: it reads what stands in a pipe that nobody writes to."""
+    until(run.log_file.exists)
+    os.mkfifo(run.prune_file)
 
 
 def jobs(study: StudyFolder) -> dict[str, str]:

@@ -17,6 +17,7 @@ from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, halved
 from sklab.launch.watchdog import Watchdog
+from sklab.records import RunRecord
 from sklab.training.heartbeat import Heartbeat
 
 MINUTE = 60.0
@@ -84,6 +85,14 @@ def test_before_the_first_step_data_may_take_long(tmp_path):
 def test_a_run_with_its_record_may_be_evaluated_for_long(scene):
     scene.run.record_file.touch()
     assert not scene.passes(200 * MINUTE)
+
+
+def test_the_sign_of_life_goes_when_the_record_comes_and_nobody_takes_that_for_a_hang(scene, toy_order):
+    scene.passes(29 * MINUTE)
+    scene.run.write_record(RunRecord.of(toy_order(), status="complete"))
+    assert not scene.run.heartbeat_file.exists()
+    assert not scene.passes(239 * MINUTE)
+    assert scene.passes(2 * MINUTE)
 
 
 def test_a_suspended_machine_kills_nobody(scene):

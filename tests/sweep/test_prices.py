@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
-from sklab.records import RunOrder, RunRecord
+from sklab.launch.slots import Slot
+from sklab.records import Hardware, RunOrder, RunRecord
 from sklab.spec.probe import Probe
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan, price_left, unpriced
-from sklab.sweep.prices import hours, packed
+from sklab.sweep.prices import Share, hours, packed, share_of
 from sklab.text import budget_text, plan_text
 
 DURATIONS = st.lists(st.floats(0.1, 1e4), max_size=30)
@@ -75,6 +76,30 @@ def test_a_run_on_two_devices_takes_the_hours_of_both(sweep, study, code):
     plan = make_plan(doubled, study, 1, lambda _: (1, 1), gpu=True)
     assert plan.device_hours == pytest.approx(2 * plan.missing)
     assert "6.00 GPU-hours" in plan_text(plan)
+
+
+def hardware(threads: int) -> Hardware:
+    return Hardware(host="here", device="cuda", device_name="H200", threads=threads)
+
+
+def test_runs_with_the_same_share_of_a_machine_price_a_cell_and_others_are_told(sweep, study, code):
+    finish(sweep, study, 0, code, seed=0, wall_seconds=600.0, hardware=hardware(16))
+    finish(sweep, study, 0, code, seed=1, wall_seconds=1800.0, hardware=hardware(4))
+    finish(sweep, study, 1, code, seed=0, wall_seconds=1800.0, hardware=hardware(4))
+    shared = share_of((Slot("0", "H200", 4), Slot("1", "H200", 4)) * 2)
+    plan = make_plan(sweep, study, 4, lambda _: (1, 1), gpu=True, share=shared)
+    assert prices_of(plan) == [("runs", 1800.0), ("runs", 1800.0)]
+    assert plan.device_hours == pytest.approx(0.25), "half an hour of half of a GPU"
+    assert "another share" not in plan_text(plan)
+    alone = share_of((Slot("0", "H200", 16),))
+    plan = make_plan(sweep, study, 1, lambda _: (1, 1), gpu=True, share=alone)
+    assert prices_of(plan) == [("runs", 600.0), ("runs", 1800.0)]
+    assert "prices of runs with another share of the machine, more or fewer at a time: K3+K5 SK" in plan_text(plan)
+    assert plan.device_hours == price_left(sweep, study, 1, {}, alone).device_hours == pytest.approx(0.5)
+
+
+def test_shares_of_a_cpu_are_shared_with_nobody():
+    assert share_of((Slot(None, "cpu", 2),) * 4) == Share(2, 0)
 
 
 def test_a_cell_that_could_not_be_probed_says_why_and_costs_the_average_of_the_others(sweep, study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.analysis.tables import ablation_table
+from sklab.cli import main
+from sklab.commands import plan
 from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.records import Code, RunRecord, Tracking
@@ -25,6 +28,7 @@ from sklab.sweep.load import load_sweep
 from sklab.sweep.pruning import Curve, Pruner, read_values, verdict
 from sklab.sweep.reuse import offers
 from sklab.sweep.runner import run_study
+from sklab.sweep.space import space_costs
 from sklab.sweep.state import State
 from sklab.sweep.status import study_status
 from sklab.text import status_text
@@ -240,6 +244,34 @@ def test_a_pruned_run_is_no_failure_takes_no_part_in_the_table_and_is_not_traine
     assert again.submitted == 0
 
 
+def test_the_plan_lists_what_the_search_has_found_so_far(study, capsys, monkeypatch):
+    limited = f"{PRUNING}, constraints: {{params: {{max: 2000}}}}"
+    monkeypatch.setattr(plan, "cost_of", lambda experiment: (1000 + 600 * (experiment.model.reduction == 2), 9))
+    sweep = sweep_of(study, limited.replace("2000", "1500"))
+    costs = space_costs(sweep, lambda experiments: [plan.cost_of(one) for one in experiments])
+    start(study, Training(bad_if_wide), limited.replace("2000", "1500"), costs=costs)
+    found, records = study.read_sweep(), study.records()
+    command = ["plan", str(study.path.parent.parent / "sweep.yaml"), "--results", str(study.path.parent)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{cell.name}  " in shown for cell in found.cells)
+    assert "to be asked for" not in shown, "there is none left that keeps the constraints"
+    assert f"proposals that do not keep the constraints, never trained: {len(found.invalid)}\n" in shown
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [cell["name"] for cell in told["cells"]] == [cell.name for cell in found.cells]
+    assert sum(cell["pruned"] for cell in told["cells"]) == sum(one.status == "pruned" for one in records.values()) > 0
+    assert all(cell["params"] == 1000 and cell["price"] for cell in told["cells"] if cell["done"])
+    assert (told["asked"], told["refused"], told["space"]["feasible"]) == (0, len(found.invalid), 4)
+    assert told["missing"] == 0, "no further seed of a pruned cell is trained"
+    sweep_of(study, PRUNING + ", seed: 0")
+    assert main(command) == 0
+    assert (
+        f"and 1 more cells to be asked for by the search, {len(found.cells) - 1} found so far"
+        in capsys.readouterr().out
+    )
+
+
 def test_the_baseline_is_never_pruned(study):
     start(study, Training(lambda cell: 90.0 if cell == "r=4, w=8" else 10.0))
     baseline = study.read_sweep().cells[0]
@@ -300,8 +332,6 @@ def test_a_run_that_does_not_train_yet_or_has_ended_is_not_asked(study, toy_orde
 
 @pytest.mark.slow
 def test_two_objectives_with_a_constraint_and_pruning_from_the_file_to_the_report(toy_files, capsys, monkeypatch):
-    from sklab.cli import main
-
     monkeypatch.setattr(runner, "_LOOK_EVERY", 0.05)  # its runs take a second or two
     data = "{name: scaled_digits, train_size: 128, val_size: 128}"
     text = (toy_files / "toy.yaml").read_text().replace("epochs: 2", "epochs: 30")
