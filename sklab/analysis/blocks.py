@@ -211,9 +211,8 @@ def _spread(values: FloatArray, baseline: int) -> _Spread:
     common, squares = np.nan_to_num(rest.variance), rest.squares * (more.sum(-1) / np.maximum(rest.df, 1))[..., None]
     cells = np.zeros(values.shape[:-1])
     cells[..., others] = _moderated(common[..., None], np.where(rest.df[..., None] > 0, squares, 0), more)
-    return _Spread(
-        np.where(n > 2, contrast, np.maximum(contrast, QUIETEST * common)), cells, common, n - 1, rest.df, more.mean(-1)
-    )
+    contrast = np.where(n > 2, contrast, np.maximum(contrast, QUIETEST * common))
+    return _Spread(contrast, cells, common, n - 1.0, rest.df.astype(float), more.mean(-1))
 
 
 def _moderated(common: FloatArray, squares: FloatArray, df: FloatArray) -> FloatArray:

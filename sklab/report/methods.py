@@ -31,8 +31,8 @@ _PAIRS = (
 )
 _EFFECTS = (
     "Effects of factors are from an analysis of variance with the seed as block and sums of squares of type II (Yates "
-    "1934); the size of an effect is partial omega squared with its 95 % interval from the noncentral F (Steiger "
-    "2004). "
+    "1934); the size of an effect is partial omega squared; its 95 % interval, and that of an effect's share with the "
+    "other effects at their estimates, are from the noncentral F (Steiger 2004). "
 )
 
 
