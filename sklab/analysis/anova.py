@@ -33,6 +33,10 @@ class Effect:
     factors         the term: one name, two for an interaction, none for what is of higher order
     squares, df     sum of squares and degrees of freedom
     share           of the squares that remain after the seeds (eta squared)
+    share_low, share_high
+                    95 % interval of that share in the population, where chance adds nothing (omega squared): from the
+                    noncentral F, with the other effects at their estimates. It holds too often rather than too seldom
+                    where several effects are large, and can be 0 to 0
     size, low, high this term's share against the error alone, in the population, and its 95 % interval
                     (partial omega squared, at least 0; the interval from the noncentral F can be 0 to 0)
     """
@@ -43,6 +47,8 @@ class Effect:
     f: float
     p: float
     share: float
+    share_low: float
+    share_high: float
     size: float
     low: float
     high: float
@@ -70,6 +76,17 @@ class _Error:
     df: int
     runs: int
     total: float
+    total_df: int
+
+    @property
+    def variance(self) -> float:
+        """Of one run; NaN where nothing is left to judge by."""
+        testable = self.df > 0 and self.squares > (ROUNDING**2) * self.total
+        return self.squares / self.df if testable else math.nan
+
+    def noncentrality(self, squares: float, df: int) -> float:
+        """The estimate of it behind these squares, at least 0; NaN where nothing is left to judge by."""
+        return float(np.maximum(squares / self.variance - df, 0))
 
 
 def analyse(
@@ -88,7 +105,8 @@ def analyse(
     terms = {term: _columns(levels, term) for size in sizes for term in combinations(levels, size)}
     cells = _indicators(_joint(list(levels.values()), len(y)))
     left, rank = _fit(y, [block, cells])
-    error = _Error(left, len(y) - rank, len(y), _fit(y, [block])[0])
+    total, blocks = _fit(y, [block])
+    error = _Error(left, len(y) - rank, len(y), total, len(y) - blocks)
     sums = {term: _type_two(y, block, terms, term) for term in terms}
     sums[()] = _gain(y, [block, *terms.values()], cells)
     effects = tuple(_effect(term, *of, error) for term, of in sums.items() if of[1] > 0)
@@ -134,21 +152,23 @@ def _type_two(
 
 
 def _effect(term: tuple[str, ...], squares: float, df: int, error: _Error) -> Effect:
-    testable = error.df > 0 and error.squares > (ROUNDING**2) * error.total
-    f = squares / df / (error.squares / error.df) if testable else math.nan
-    size, low, high = _sizes(f, df, error) if testable else (math.nan,) * 3
+    f = squares / df / error.variance
     share = squares / error.total if error.total > 0 else math.nan
-    return Effect(term, squares, df, f, float(fdtrc(df, max(error.df, 1), f)), share, size, low, high)
+    others = error.noncentrality(error.total - error.squares - squares, error.total_df - error.df - df)
+    limits = [_noncentrality(f, df, error.df, (1 + side * LEVEL) / 2) for side in (1, -1)]
+    within = [_part(limit, others + error.runs) for limit in limits]
+    size = [_part(of, error.runs) for of in (error.noncentrality(squares, df), *limits)]
+    return Effect(term, squares, df, f, float(fdtrc(df, max(error.df, 1), f)), share, *within, *size)
 
 
-def _sizes(f: float, df: int, error: _Error) -> tuple[float, float, float]:
-    low, high = (_noncentrality(f, df, error.df, (1 + side * LEVEL) / 2) for side in (1, -1))
-    size, low, high = (x / (x + error.runs) if x > 0 else 0.0 for x in (df * (f - 1), low, high))
-    return size, low, high
+def _part(of: float, rest: float) -> float:
+    return of / (of + rest)
 
 
 def _noncentrality(f: float, df: int, error_df: int, probability: float) -> float:
     """The noncentrality at which an F below `f` has this probability; 0 where even the central F is rarer."""
+    if math.isnan(f):
+        return math.nan
     if fdtr(df, error_df, f) <= probability:
         return 0.0
     return float(ncfdtrinc(df, error_df, probability, f))

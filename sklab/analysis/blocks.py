@@ -7,33 +7,35 @@ What a seed does to all cells alike drops out, and the spread of the errors is e
 fitted by least squares to those that are there (the intra-block analysis), and each difference has the variance that
 its own gaps leave it.
 
-That estimate is exact when all cells have errors of equal variance. Few seeds cannot show whether they do, and a noisy
-baseline would spoil every comparison at once, so the standard error of a difference is reckoned in three ways and the
-widest interval is the one to state (measured in docs/statistics.md):
+Few seeds cannot show whether one cell is noisier than the rest, and a noisy baseline would spoil every comparison at
+once. So the variance of a difference is the sum of two (measured in docs/statistics.md):
 
-    equal      all cells share one variance
-    baseline   the baseline has one of its own, the other cells share one (Satterthwaite's degrees of freedom)
-    own        no less than the spread of this cell's own differences from the baseline, where it shares two seeds
+    the baseline's   its own: of the baseline against the other cells
+    the cell's       that of all other cells together, moderated by the cell's own: the common one counts for PRIOR
+                     degrees of freedom, its own for seeds - 1
+
+Degrees of freedom are Satterthwaite's, with the baseline's share corrected for its bias; that share is also how far two
+differences go together.
 
 Tables are arrays (..., cells, seeds), NaN for a run that is not there; leading axes are independent studies.
 Sources: R. A. Fisher, The Design of Experiments, 1935; F. Yates, Incomplete randomized blocks, Annals of Eugenics 7
 (1936), 121-140; F. E. Satterthwaite, An approximate distribution of estimates of variance components, Biometrics
-Bulletin 2 (1946), 110-114.
+Bulletin 2 (1946), 110-114; G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression
+in microarray experiments, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sklab.analysis import dunnett
-from sklab.analysis.stats import LEVEL, ROUNDING, BoolArray, FloatArray, IntArray
+from sklab.analysis.stats import LEVEL, ROUNDING, FloatArray, IntArray
 
-Reckoning = Literal["equal", "baseline", "own"]
-RECKONINGS: tuple[Reckoning, ...] = ("equal", "baseline", "own")
+PRIOR = 4  # degrees of freedom that the common variance counts for beside a cell's own
+QUIETEST = 0.25  # of the others' variance: the least that a baseline of two runs is taken to have
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class Fit:
 
 @dataclass(frozen=True)
 class Errors:
-    """Differences from the baseline (..., cells) and their standard errors, one array for each of RECKONINGS.
+    """Differences from the baseline (..., cells) and their standard errors.
 
     n             seeds shared with the baseline
-    df            (...): degrees of freedom that each reckoning is tested with
-    correlation   (...): of two differences, in the mean over all pairs of them, by the fit; 1/2 without gaps
+    df            (...): degrees of freedom of the errors, rounded down to a tenth
+    correlation   (...): of two differences, below 1
 
     There is no error (NaN) on the baseline's own place, and where either has fewer than two runs, where no seed is
     shared and where nothing spreads. Of the baseline's runs those count whose seed any other cell has.
@@ -71,24 +73,39 @@ class Errors:
 
     n: IntArray
     difference: FloatArray
-    error: dict[Reckoning, FloatArray]
-    df: dict[Reckoning, FloatArray]
+    error: FloatArray
+    df: FloatArray
     correlation: FloatArray
 
     @property
     def comparisons(self) -> IntArray:
         """(...): how many differences have an error."""
-        return np.asarray((~np.isnan(self.error["equal"])).sum(-1))
+        return np.asarray((~np.isnan(self.error)).sum(-1))
 
 
 @dataclass(frozen=True)
-class _Weights:
-    """Of the differences, (..., cells): their variance in units of a run's, and the share of it that is the baseline's;
-    and `correlation` as in Errors."""
+class _Spread:
+    """Variances of one run: the `baseline`'s (...), the other `cells`' (..., cells), and what is `common` (...) to
+    these; with degrees of freedom, of which `each` are those of one cell's own."""
 
-    variance: FloatArray
     baseline: FloatArray
-    correlation: FloatArray
+    cells: FloatArray
+    common: FloatArray
+    baseline_df: FloatArray
+    common_df: FloatArray
+    each: FloatArray
+
+    def share_and_df(self, of_baseline: FloatArray, of_cells: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The baseline's share in the variance of a difference with these weights, and Satterthwaite's degrees of
+        freedom. A share from a variance of few degrees of freedom is too small by 2 share^2 (1 - share) / df (second
+        order of the ratio)."""
+        parts = self.baseline * of_baseline, self.common * of_cells
+        share = parts[0] / (parts[0] + parts[1])
+        share = np.minimum(share + 2 * share**2 * (1 - share) / self.baseline_df, 1)
+        share = np.round(share, 2)  # to a hundredth: few distinct t to look for
+        weight = self.each / (PRIOR + self.each)  # a cell's own variance is a part of the common one
+        of_cell = (1 - weight**2) / np.maximum(self.common_df, 1) + weight / (PRIOR + self.each)
+        return share, np.floor(10 / (share**2 / self.baseline_df + (1 - share) ** 2 * of_cell)) / 10
 
 
 def fit(values: FloatArray) -> Fit:
@@ -107,124 +124,103 @@ def fit(values: FloatArray) -> Fit:
 
 
 def standard_errors(values: FloatArray, baseline: int) -> Errors:
-    """The three reckonings for `values` (..., cells, seeds) against row `baseline`."""
+    """Of `values` (..., cells, seeds) against row `baseline`."""
     whole, there = fit(values), ~np.isnan(values)
-    apart = values - values[..., [baseline], :]
-    n = (~np.isnan(apart)).sum(-1)
+    n = (there & there[..., [baseline], :]).sum(-1)
     among_others = (there[..., [baseline], :] & (there.sum(-2, keepdims=True) > 1)).sum(-1)
     tested = (there.sum(-1) > 1) & (n > 0) & (np.arange(values.shape[-2]) != baseline) & (among_others > 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        weights = _weights(whole, there.astype(float), baseline, tested)
-        own = np.nansum((apart - np.nansum(apart, -1, keepdims=True) / n[..., None]) ** 2, -1)
-        own = own / np.where(n > 1, n - 1, np.nan) * weights.variance / 2
-        noisy, noisy_df = _baseline_apart(values, baseline, weights)
-        variances = {"equal": whole.variance[..., None] * weights.variance, "baseline": noisy, "own": own}
-        least = (ROUNDING * np.nanmax(np.abs(values), initial=0.0)) ** 2
-        tested &= np.fmax.reduce([variances[name] for name in RECKONINGS]) > least
-        error = {name: np.where(tested, np.sqrt(variances[name]), np.nan) for name in RECKONINGS}
+        weights = _weights(whole, there.astype(float), baseline)
+        spread = _spread(values, baseline)
+        parts = spread.baseline[..., None] * weights[0], spread.cells * weights[1]
+        tested &= sum(parts) > (ROUNDING * np.nanmax(np.abs(values), initial=0.0)) ** 2
+        error = np.where(tested, np.sqrt(sum(parts)), np.nan)
+        share, df = spread.share_and_df(*(np.nansum(np.where(tested, of, 0), -1) for of in weights))
         level = np.nansum(values - np.where(there, whole.of_seed[..., None, :], np.nan), -1) / there.sum(-1)
-    df = np.where(whole.df > 0, whole.df, np.nan).astype(float)
-    of_each: dict[Reckoning, FloatArray] = {"equal": df, "baseline": noisy_df, "own": df}
-    return Errors(n, level - level[..., [baseline]], error, of_each, weights.correlation)
+    correlation = np.where(share < 1, share, 0.5)
+    return Errors(n, level - level[..., [baseline]], error, df, correlation)
 
 
-def half_widths(errors: Errors, level: float = LEVEL) -> dict[Reckoning, FloatArray]:
-    """Half widths (..., cells) of simultaneous intervals after each of RECKONINGS, with Dunnett's t."""
-    return {name: _criticals(errors, name, level)[..., None] * errors.error[name] for name in RECKONINGS}
+def half_widths(errors: Errors, level: float = LEVEL) -> FloatArray:
+    """Half widths (..., cells) of simultaneous intervals, with Dunnett's t."""
+    return np.asarray(_criticals(errors, level)[..., None] * errors.error)
 
 
 def p_values(errors: Errors) -> FloatArray:
-    """Two-sided p (cells) of one table, adjusted for all its comparisons: the largest over the three reckonings."""
-    of_each = [
-        dunnett.exceedance(_t(errors, name), int(errors.comparisons), float(errors.df[name]), float(errors.correlation))
-        for name in RECKONINGS
-    ]
-    return np.asarray(np.fmax.reduce(of_each))
+    """Two-sided p (cells) of one table, adjusted for all its comparisons."""
+    family, df, correlation = int(errors.comparisons), float(errors.df), float(errors.correlation)
+    return dunnett.exceedance(errors.difference / errors.error, family, df, correlation)
 
 
 def single_p(errors: Errors) -> FloatArray:
-    """Two-sided p (..., cells) of the differences one by one: the largest over the three reckonings."""
-    alike = np.fmin(np.abs(_t(errors, "equal")), np.abs(_t(errors, "own")))  # tested with the same degrees of freedom
-    apart = np.abs(_t(errors, "baseline"))
-    equal, baseline = (errors.df[name][..., None] for name in ("equal", "baseline"))
-    return np.asarray(2 * np.fmax(stdtr(equal, -alike), stdtr(baseline, -apart)))
+    """Two-sided p (..., cells) of the differences one by one."""
+    return np.asarray(2 * stdtr(errors.df[..., None], -np.abs(errors.difference / errors.error)))
 
 
 def pairs_p(values: FloatArray) -> FloatArray:
     """p (cells, cells): `single_p` against each row (the first axis) of one table without gaps, at once."""
-    cells, seeds = values.shape
-    whole, n = fit(values), seeds - 1
+    (cells, seeds), whole = values.shape, fit(values)
+    if cells == 2:
+        return np.array([single_p(standard_errors(values, at)) for at in range(cells)])
     left = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
-    apart = np.abs(values.mean(1) - values.mean(1)[:, None]) * np.sqrt(seeds)
-    own = (whole.squares[:, None] + whole.squares - 2 * left @ left.T) / n
-    ours, df = whole.squares * cells / (cells - 1), max((cells - 2) * n, 1)
-    contrast = ours * cells / (cells - 1) / n
-    rest = np.maximum(whole.squares.sum() - ours, 0) / df * (cells - 2) / (cells - 1)
-    of_baseline = np.floor((contrast + rest) ** 2 / (contrast**2 / n + rest**2 / df) * 10) / 10
-    alike = stdtr(float(whole.df), -apart / np.sqrt(np.maximum(own, 2 * whole.variance)))
-    return np.asarray(2 * np.fmax(alike, stdtr(of_baseline[:, None], -apart / np.sqrt(contrast + rest)[:, None])))
+    own, others = np.asarray(seeds - 1.0), np.asarray((cells - 2.0) * (seeds - 1))
+    contrast = whole.squares * (cells / (cells - 1)) ** 2 / own
+    common = np.maximum(whole.squares.sum() - whole.squares * cells / (cells - 1), 0) / others
+    contrast = contrast if seeds > 2 else np.maximum(contrast, QUIETEST * common)
+    squares = whole.squares + 2 * left @ left.T / (cells - 1) + whole.squares[:, None] / (cells - 1) ** 2
+    of_cells = _moderated(common[:, None], squares * (cells - 1) / (cells - 2), own)
+    _, df = _Spread(contrast, of_cells, common, own, others, own).share_and_df(own, own)
+    apart = np.abs(values.mean(1) - values.mean(1)[:, None])
+    return np.asarray(2 * stdtr(df[:, None], -apart / np.sqrt((contrast[:, None] + of_cells) / seeds)))
 
 
 def single_half(errors: Errors, missing: FloatArray) -> FloatArray:
-    """Half widths (..., cells) of intervals that miss the truth with probability `missing`: the widest of three."""
-    of_each = [stdtrit(errors.df[name][..., None], 1 - missing / 2) * errors.error[name] for name in RECKONINGS]
-    return np.asarray(np.fmax.reduce(of_each))
+    """Half widths (..., cells) of intervals that miss the truth with probability `missing`."""
+    return np.asarray(stdtrit(errors.df[..., None], 1 - missing / 2) * errors.error)
 
 
-def _t(errors: Errors, name: Reckoning) -> FloatArray:
-    return np.asarray(errors.difference / np.maximum(errors.error[name], 1e-300))
+def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray, FloatArray]:
+    """Of the differences (..., cells): the weights that the variance of the baseline's runs and of the cell's have.
 
-
-def _weights(fitted: Fit, there: FloatArray, baseline: int, tested: BoolArray) -> _Weights:
-    """How the runs enter the differences. A cell's level is its mean less the mean effect of its seeds, so two of them
-    differ by the baseline's runs, the cell's, and what the seeds' effects, which rest on all runs, are off."""
+    A cell's level is its mean less the mean effect of its seeds, so two of them differ by the baseline's runs, the
+    cell's, and what the seeds' effects, which rest on all runs, are off.
+    """
     n = there.sum(-1)
     seeds = there / np.maximum(n, 1)[..., None]
     ours, of_baseline = seeds[..., [baseline], :], n[..., [baseline]]
     off = (seeds - ours) @ fitted.inverse
     variance = 1 / of_baseline + 1 / n + ((seeds - ours) * off).sum(-1)
     of_runs = there[..., [baseline], :] * (1 / of_baseline[..., None] + off - (off * ours).sum(-1, keepdims=True))
-    return _Weights(variance, (of_runs**2).sum(-1), _correlation(seeds - ours, off, variance, n, of_baseline, tested))
+    weight = (of_runs**2).sum(-1)
+    return weight, np.maximum(variance - weight, 0)
 
 
-def _correlation(
-    seeds: FloatArray, off: FloatArray, variance: FloatArray, n: IntArray, of_baseline: IntArray, tested: BoolArray
-) -> FloatArray:
-    """Covariances are 1 / n of the baseline plus seeds' inverse seeds; their sum needs no matrix of all pairs."""
-    scale = np.where(tested, 1 / np.sqrt(variance), 0.0)
-    summed = np.nansum(seeds * scale[..., None], -2), np.nansum(off * scale[..., None], -2)
-    every = scale.sum(-1) ** 2 / of_baseline[..., 0] + (summed[0] * summed[1]).sum(-1)
-    of_themselves = np.where(tested, scale**2 / n, 0.0).sum(-1)
-    k = tested.sum(-1)
-    mean = (every + of_themselves - k) / np.maximum(k * (k - 1), 1)
-    return np.asarray(np.clip(np.round(np.nan_to_num(mean), 2), 0.0, 0.99))
+def _spread(values: FloatArray, baseline: int) -> _Spread:
+    """The baseline is judged by its contrast with the others: its runs less the seeds' effects as the others have them.
 
-
-def _baseline_apart(values: FloatArray, baseline: int, weights: _Weights) -> tuple[FloatArray, FloatArray]:
-    """Variances (..., cells) of the differences when the baseline's variance is not that of the others; the degrees of
-    freedom after Satterthwaite, rounded down to a tenth.
-
-    The baseline minus the seed's effect, estimated from the others, has the baseline's variance plus a share of theirs:
-    one over the number of them that have this seed.
+    That holds some of the others' variance too, one over their number, which is left in: it errs on the safe side.
+    Where the others leave no degree of freedom (two cells), it holds all of it, and stands for the whole difference.
+    Two runs are too often alike by chance: a baseline of two has at least QUIETEST of the others' variance.
     """
     others = np.arange(values.shape[-2]) != baseline
-    rest = fit(values[..., others, :])
-    beside = (~np.isnan(values[..., others, :])).sum(-2)
-    against = np.where(beside > 0, values[..., baseline, :] - rest.of_seed, np.nan)
+    rest, there = fit(values[..., others, :]), ~np.isnan(values[..., others, :])
+    against = np.where(there.any(-2), values[..., baseline, :] - rest.of_seed, np.nan)
     n = (~np.isnan(against)).sum(-1)
     contrast = np.nansum((against - (np.nansum(against, -1) / n)[..., None]) ** 2, -1) / np.where(n > 1, n - 1, np.nan)
-    share = np.where(np.isnan(against), 0.0, 1 / np.maximum(beside, 1)).sum(-1) / n
-    of_rest = np.nan_to_num(rest.variance)
-    variance = contrast[..., None] * weights.baseline + of_rest[..., None] * np.maximum(
-        weights.variance - (1 + share)[..., None] * weights.baseline, 0
-    )
-    parts = contrast, of_rest * (1 - share)
-    df = sum(parts) ** 2 / (parts[0] ** 2 / (n - 1) + parts[1] ** 2 / np.maximum(rest.df, 1))
-    return variance, np.floor(np.where(np.isnan(df), np.where(n > 1, n - 1, np.nan), df) * 10) / 10
+    more = np.maximum(there.sum(-1) - 1, 0)  # of a cell's runs, beyond its mean
+    common, squares = np.nan_to_num(rest.variance), rest.squares * (more.sum(-1) / np.maximum(rest.df, 1))[..., None]
+    cells = np.zeros(values.shape[:-1])
+    cells[..., others] = _moderated(common[..., None], np.where(rest.df[..., None] > 0, squares, 0), more)
+    contrast = np.where(n > 2, contrast, np.maximum(contrast, QUIETEST * common))
+    return _Spread(contrast, cells, common, n - 1.0, rest.df.astype(float), more.mean(-1))
 
 
-def _criticals(errors: Errors, name: Reckoning, level: float) -> FloatArray:
-    asked = np.stack(np.broadcast_arrays(errors.comparisons, errors.df[name], errors.correlation), -1)
+def _moderated(common: FloatArray, squares: FloatArray, df: FloatArray) -> FloatArray:
+    return np.asarray((PRIOR * common + squares) / (PRIOR + df))
+
+
+def _criticals(errors: Errors, level: float) -> FloatArray:
+    asked = np.stack(np.broadcast_arrays(errors.comparisons, errors.df, errors.correlation), -1)
     distinct, back = np.unique(asked.reshape(-1, 3), axis=0, return_inverse=True)
     found = [
         dunnett.critical(int(many), df, level, rho) if many and df > 0 else np.nan

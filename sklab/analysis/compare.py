@@ -1,8 +1,8 @@
 """Every cell against the baseline: which method the data allow, and what it says.
 
 `pooled`: the table is a randomised block design and its checks do not fail. Simultaneous intervals and adjusted p of
-Dunnett's type, with the variance reckoned in three ways and the widest stated (`blocks`). Missing runs are gaps in the
-fit by least squares.
+Dunnett's type, with a variance of its own for the baseline (`blocks`). Missing runs are gaps in the fit by least
+squares.
 
 `paired`: otherwise, also where two cells of several runs share no seed. Paired t for each cell on the seeds it shares
 with the baseline, Welch's t where fewer than two are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects
@@ -25,7 +25,6 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from sklab.analysis import blocks, checks, dunnett, planning, stats
-from sklab.analysis.blocks import Reckoning
 from sklab.analysis.checks import Check
 from sklab.analysis.stats import BoolArray, Difference, FloatArray
 
@@ -49,7 +48,6 @@ class Versus:
     p, adjusted   two-sided; `adjusted` for all rows of the table, below 0.05 means told apart
     df            degrees of freedom of the t behind `half`
     test          "block" (pooled), "paired t", "Welch", or "" where there is none
-    reckoning     of `half` in a block test: "equal", "baseline" or "own" (see `blocks`); else ""
     effect        difference in standard deviations of one seed's difference, with Hedges' correction
     detectable    the true difference that these seeds find with 80 % probability
     needed        seeds in all that find the observed difference with 80 % probability; None: none up to 1000
@@ -62,7 +60,6 @@ class Versus:
     adjusted: float = math.nan
     df: float = math.nan
     test: Test = ""
-    reckoning: str = ""
     effect: float = math.nan
     detectable: float = math.nan
     needed: int | None = None
@@ -73,7 +70,6 @@ class Versus:
 class Choice:
     """How a table is compared, why (a clause), and the checks behind it: None where they could not be made.
 
-    df       of the pooled variance
     missing  runs that are gaps in the fit, of those `planned`: the checks are then of the cells, or of the seeds, that
              have no gap, whichever leaves more runs
     """
@@ -82,7 +78,6 @@ class Choice:
     why: str
     variances: Check | None = None
     additivity: Check | None = None
-    df: int = 0
     missing: int = 0
     planned: int = 0
 
@@ -160,7 +155,7 @@ def choose(values: FloatArray) -> Choice:
     if failed:
         return Choice("paired", f"the data speak against {' and '.join(failed)}", variances, additivity)
     why = f"{told if missing else 'complete'}, and neither check of the assumptions fails"
-    return Choice("pooled", why, variances, additivity, int(fitted.df), missing, values.size)
+    return Choice("pooled", why, variances, additivity, missing, values.size)
 
 
 def _whole(there: BoolArray) -> tuple[BoolArray, BoolArray]:
@@ -179,11 +174,11 @@ def _checks(whole: FloatArray) -> tuple[Check | None, Check | None]:
 
 def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
     errors = blocks.standard_errors(values, baseline)
-    family, halves, p = int(errors.comparisons), blocks.half_widths(errors), blocks.single_p(errors)
-    adjusted = blocks.p_values(errors)
+    family, df, correlation = int(errors.comparisons), float(errors.df), float(errors.correlation)
+    halves, p, adjusted = blocks.half_widths(errors), blocks.single_p(errors), blocks.p_values(errors)
 
     def critical(df: float) -> float:
-        return dunnett.critical(family, df, correlation=float(errors.correlation))
+        return dunnett.critical(family, df, correlation=correlation)
 
     rows = [
         Versus(int(n), float(d), reason=FEW) if n else Versus(0, reason=FEW)
@@ -191,20 +186,12 @@ def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
     ]
     rows[baseline] = Versus(int(errors.n[baseline]), reason=BASELINE)
     for row in np.flatnonzero(~np.isnan(p)):
-        name = _widest(halves, int(row))
-        n, d = int(errors.n[row]), float(errors.difference[row])
-        df, error = float(errors.df[name]), float(errors.error[name][row])
+        n, d, error, half = int(errors.n[row]), float(errors.difference[row]), float(errors.error[row]), halves[row]
         seeds = max(n, 2)  # a cell may share one seed only and be compared by way of the others
-        sd = float(errors.error["equal"][row]) * math.sqrt(seeds)
-        effect = planning.hedges(d, sd, float(errors.df["equal"]))
+        effect = planning.hedges(d, error * math.sqrt(seeds), df)
         planned = _planned(d, error, seeds, df, critical)
-        half = float(halves[name][row])
-        rows[row] = Versus(n, d, half, float(p[row]), float(adjusted[row]), df, "block", name, effect, *planned)
+        rows[row] = Versus(n, d, float(half), float(p[row]), float(adjusted[row]), df, "block", effect, *planned)
     return rows
-
-
-def _widest(halves: dict[Reckoning, FloatArray], row: int) -> Reckoning:
-    return max(blocks.RECKONINGS, key=lambda name: float(np.nan_to_num(halves[name][row])))
 
 
 def _paired(values: FloatArray, baseline: int) -> list[Versus]:
@@ -226,7 +213,7 @@ def _pair(found: Difference, row: int, adjusted: float, shared: bool, level: flo
     error = half / _critical_t(df, level)
     effect = planning.hedges(difference, error * math.sqrt(n), df)
     planned = _planned(difference, error, n, df, partial(_critical_t, level=level))
-    return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", "", effect, *planned)
+    return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", effect, *planned)
 
 
 def _critical_t(df: float, level: float = stats.LEVEL) -> float:

@@ -41,6 +41,7 @@ _CITED: dict[str, tuple[str, ...]] = {
     "Fisher 1935": ("fisher1935design",),
     "Dunnett 1955": ("dunnett1955multiple",),
     "Satterthwaite 1946": ("satterthwaite1946approximate",),
+    "Smyth 2004": ("smyth2004linear",),
     "Holm 1979": ("holm1979simple",),
     "Yates 1934": ("yates1934analysis",),
     "Yates 1936": ("yates1936incomplete",),

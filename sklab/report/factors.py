@@ -12,11 +12,12 @@ from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
 from sklab.report.phrases import counted
 
-EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "size (%)", "95 % interval")
+EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "95 % interval", "size (%)", "95 % interval")
 MEANS_HEAD = ("factor", "level", "cells", "runs", "mean", "±95%")
 EFFECT_LEGEND = (
-    "share: of the spread that is left once seeds are taken out; size: the effect against chance alone (partial omega "
-    "squared) with its 95 % interval; higher order: what the cells hold beyond main effects and two-way interactions"
+    "share: of the spread that is left once seeds are taken out, with the 95 % interval of what it is without the part "
+    "of chance; size: the effect against chance alone (partial omega squared) with its 95 % interval; higher order: "
+    "what the cells hold beyond main effects and two-way interactions"
 )
 MEANS_LEGEND = (
     "means of the cells at a level, each cell counting alike; ±95%: for comparing levels, without what a seed does to "
@@ -59,9 +60,14 @@ def effects_said(table: AblationTable) -> tuple[str, ...]:
 
 def _effect(effect: Effect) -> tuple[str, ...]:
     p = NOTHING if math.isnan(effect.p) else p_text(effect.p)
-    interval = NOTHING if math.isnan(effect.low) else f"{100 * effect.low:.0f} to {100 * effect.high:.0f}"
-    shares = (fixed(100 * effect.share, 1), fixed(100 * effect.size, 1))
-    return clean(effect.name), str(effect.df), fixed(effect.f, 2), p, *shares, interval
+    share, size = fixed(100 * effect.share, 1), fixed(100 * effect.size, 1)
+    intervals = _interval(effect.share_low, effect.share_high), _interval(effect.low, effect.high)
+    shares = share, intervals[0], size, intervals[1]
+    return clean(effect.name), str(effect.df), fixed(effect.f, 2), p, *shares
+
+
+def _interval(low: float, high: float) -> str:
+    return NOTHING if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}"
 
 
 def _level(levels: Sequence[str]) -> str:

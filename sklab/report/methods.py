@@ -15,15 +15,13 @@ from sklab.report.phrases import counted
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "
     "1935). Differences from the baseline {baseline} have simultaneous 95 % intervals and adjusted p values of "
-    "Dunnett's two-sided many-to-one test (Dunnett 1955), with the residual variance pooled over the cells ({df} "
-    "degrees of freedom). Because few seeds cannot show unequal variances, the standard error is reckoned with one "
-    "variance for all cells, with a variance of its own for the baseline (Satterthwaite 1946), and with no less than "
-    "the spread of the cell's own differences; the widest interval and the largest p are stated. {checks} "
+    "Dunnett's two-sided many-to-one test (Dunnett 1955). Because few seeds cannot show unequal variances, the "
+    "baseline has a variance of its own, and each other cell the one common to them, moderated by its own (Smyth "
+    "2004), together with {df:g} degrees of freedom (Satterthwaite 1946). {checks} "
 )
 _GAPS = (
     "{runs} missing: the model is fitted by least squares to the others (intra-block analysis, Yates 1936), each "
-    "difference with the variance that its gaps leave it, and the mean correlation of the differences stands in "
-    "Dunnett's distribution. "
+    "difference with the variance that its gaps leave it. "
 )
 _PAIRS = (
     "Differences from the baseline {baseline} are tested cell by cell, with a two-sided paired t test over the shared "
@@ -33,8 +31,8 @@ _PAIRS = (
 )
 _EFFECTS = (
     "Effects of factors are from an analysis of variance with the seed as block and sums of squares of type II (Yates "
-    "1934); the size of an effect is partial omega squared with its 95 % interval from the noncentral F (Steiger "
-    "2004). "
+    "1934); the size of an effect is partial omega squared; its 95 % interval, and that of an effect's share with the "
+    "other effects at their estimates, are from the noncentral F (Steiger 2004). "
 )
 
 
@@ -58,15 +56,15 @@ def comparison(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
-    return f"{_RACED if table.race else ''}{_how(choice, baseline, checked)}"
+    return f"{_RACED if table.race else ''}{_how(table, choice, baseline, checked)}"
 
 
-def _how(choice: Choice, baseline: str, checked: str) -> str:
+def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
     if choice.method == "pooled":
         gaps = f"; {_missing(choice)} missing; fitted by least squares" if choice.missing else ""
         return (
             f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks{gaps}), variance "
-            f"pooled over the cells, {choice.df} degrees of freedom{checked}."
+            f"pooled over the cells but for the baseline's own, {_df(table):g} degrees of freedom{checked}."
         )
     return (
         f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
@@ -89,7 +87,7 @@ def _compared(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return "No difference from the baseline could be tested. "
     checks = f"{_checked(choice)[:1].upper()}{_checked(choice)[1:]}." if _checked(choice) else ""
-    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": choice.df, "why": choice.why}
+    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
     gaps = _GAPS if choice.missing else ""
     text = gaps + _BLOCK if choice.method == "pooled" else _PAIRS
     return (
@@ -105,6 +103,11 @@ def _compared(table: AblationTable) -> str:
 
 def _tests(table: AblationTable) -> int:
     return sum(row.baseline is not None and not math.isnan(row.baseline.p) for row in table.rows)
+
+
+def _df(table: AblationTable) -> float:
+    """Of the block test, which are the same for all rows; NaN where there is none."""
+    return next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
 
 
 def _missing(choice: Choice) -> str:

@@ -67,7 +67,8 @@ def _factor(table: AblationTable) -> str:
     if not main or len({name for effect in effects for name in effect.factors}) < 2:
         return ""
     first = max(main, key=lambda effect: effect.share)
-    share = f"{100 * first.share:.0f} % of the spread between runs, {p_equals(first.p)}"
+    interval = f"{100 * first.share_low:.0f} to {100 * first.share_high:.0f}"
+    share = f"{100 * first.share:.0f} % of the spread between runs, 95 % interval {interval}, {p_equals(first.p)}"
     return f"; of the factors, {clean(first.name)} matters most ({share})"
 
 

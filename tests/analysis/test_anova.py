@@ -55,7 +55,10 @@ def test_seeds_level_unit_and_order_do_not_matter(draw):
     shuffled = {name: [labels[at] for at in order] for name, labels in factors.items()}
     again = analyse(moved[order], shuffled, [seeds[at] for at in order])
     for effect, other in zip(analyse(values, factors, seeds).effects, again.effects, strict=True):
-        pair = [(one.f, one.p, one.share, one.size, one.low, one.high) for one in (effect, other)]
+        pair = [
+            (one.f, one.p, one.share, one.share_low, one.share_high, one.size, one.low, one.high)
+            for one in (effect, other)
+        ]
         assert pair[0] == pytest.approx(pair[1], rel=1e-4, abs=1e-6)
 
 
@@ -71,7 +74,9 @@ def test_a_missing_cell_leaves_less_to_the_interaction_and_is_announced():
 def test_one_seed_is_no_test_and_says_so():
     values, factors, seeds = design(np.random.default_rng(3), seeds=1)
     ours = analyse(values, factors, seeds)
-    assert np.isnan([(effect.f, effect.p, effect.size, effect.high) for effect in ours.effects]).all()
+    assert np.isnan(
+        [(effect.f, effect.p, effect.share_high, effect.size, effect.high) for effect in ours.effects]
+    ).all()
     assert ours.note.startswith("no test: one run per combination")
 
 
@@ -89,6 +94,30 @@ def test_intervals_hold_the_true_share_nearly_always():
         effect = analyse(levels[runs[:, 0]] + rng.normal(size=15), {"a": list(runs[:, 0])}, list(runs[:, 1])).effects[0]
         held += effect.low <= truth <= effect.high
     assert held / 500 == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", [(0.0, 0.0), (0.1, 0.1), (0.5, 0.1), (0.4, 0.3)])
+def test_intervals_of_shares_hold_the_true_shares_at_least_as_often_as_they_say(truth):
+    """Of two factors of 3 and 2 levels without interaction; `truth` is their parts of all spread in the population."""
+    rng = np.random.default_rng(int(10 * sum(truth)))
+    _, factors, blocks = design(rng, (3, 2), 3)
+    a, b = (np.array([int(label[1]) for label in factors[name]]) for name in "ab")
+    to_error = np.array(truth) / (1 - sum(truth))
+    mean = np.sqrt(to_error[0] * 1.5) * (a - 1) + np.sqrt(to_error[1]) * (2 * b - 1)
+    held = np.zeros(3)
+    for _ in range(500):
+        effects = analyse(mean + rng.normal(size=len(a)), factors, blocks).effects
+        within = zip(effects, (*truth, 0.0), strict=True)
+        held += [effect.share_low - 1e-9 <= part <= effect.share_high + 1e-9 for effect, part in within]
+    assert (held / 500 >= 0.93).all()
+
+
+def test_intervals_of_shares_hold_the_share_of_a_factor_that_matters():
+    for draw in range(20):
+        effect = analyse(*design(np.random.default_rng(draw))).effects[0]
+        assert 0 <= effect.share_low < effect.share < effect.share_high < 1
+        assert (effect.share_low > 0) == (effect.p < 0.025)
 
 
 def test_one_factor_of_two_levels_is_the_paired_t_test():

@@ -18,4 +18,4 @@ def test_the_verdicts_of_ten_seeds_come_with_sixty_per_cent_of_the_runs(effects)
     runs, same, found, found_by_ten = beside_fixed(effects, 2_000)
     assert runs <= 60
     assert same >= 95
-    assert found >= found_by_ten - 10
+    assert found >= found_by_ten - 13
