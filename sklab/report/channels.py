@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.attended import Seen, per_channel
 from sklab.report.escape import clean
@@ -38,6 +39,7 @@ def _draw(cell: Seen, measure: str) -> Figure:
         for (enlargement, values), (colour, dashes) in zip(of.values.items(), _LINES, strict=False):
             panel.plot(range(len(values)), values, ls=dashes, lw=1.0, color=colour, label=f"{enlargement:g}×")
         panel.set_title(f"{short_name(of.unit)}, image {of.image} ({short_name(of.label)})", loc="left", color=INK)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
     figure.supxlabel("channel", fontsize=9)
     figure.supylabel(measure, fontsize=9)
