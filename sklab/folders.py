@@ -280,5 +280,7 @@ def find_run(name: str, results: Path) -> RunFolder:
         found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(key)}/run.json"))
     if len(found) != 1:
         several = f"several: {', '.join(map(str, found))}" if found else f"none under {results}"
-        raise SklabError(f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}")
+        raise SklabError(
+            f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}"
+        )
     return RunFolder(found[0])
