@@ -227,8 +227,7 @@ class StudyFolder:
         try:
             return Sweep.model_validate(yaml.load(self.sweep_file.read_bytes(), Loader=_loader))  # noqa: S506
         except FileNotFoundError as error:
-            others = sorted(file.parent.name for file in self.path.parent.glob("*/sweep.yaml"))
-            known = f"; studies there: {', '.join(others)}" if others else ""
+            known = _studies(self.path.parent)
             raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error
         except (yaml.YAMLError, ValidationError) as error:
             raise DamagedRecordError(f"{self.sweep_file} can't be read: {error}") from error
@@ -255,6 +254,12 @@ class StudyFolder:
         return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
 
 
+def _studies(results: Path) -> str:
+    """To end a message with: the studies in `results`."""
+    found = sorted(file.parent.name for file in results.glob("*/sweep.yaml"))
+    return f"; studies there: {', '.join(found)}" if found else ""
+
+
 def find_run(name: str, results: Path) -> RunFolder:
     """The run that `name` means: its folder, `STUDY/key`, or the key of a run in any study under `results`.
 
@@ -267,5 +272,7 @@ def find_run(name: str, results: Path) -> RunFolder:
         found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(key)}/run.json"))
     if len(found) != 1:
         several = f"several: {', '.join(map(str, found))}" if found else f"none under {results}"
-        raise SklabError(f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key")
+        raise SklabError(
+            f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}"
+        )
     return RunFolder(found[0])

@@ -19,11 +19,12 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fdtr, fdtrc, ncfdtrinc
+from scipy.special import fdtr, fdtrc, ncfdtr
 
 from sklab.analysis.stats import LEVEL, ROUNDING, FloatArray, IntArray
 
 HIGHER = "higher order"
+_PRECISION = 1e-9  # of a noncentrality
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,21 @@ def _part(of: float, rest: float) -> float:
 
 
 def _noncentrality(f: float, df: int, error_df: int, probability: float) -> float:
-    """The noncentrality at which an F below `f` has this probability; 0 where even the central F is rarer."""
+    """The noncentrality at which an F below `f` has this probability; 0 where even the central F is rarer.
+
+    By bisection: SciPy's own inverse ends at 10,000 without a word.
+    """
     if math.isnan(f):
         return math.nan
     if fdtr(df, error_df, f) <= probability:
         return 0.0
-    return float(ncfdtrinc(df, error_df, probability, f))
+    low, high = 0.0, 1.0
+    while ncfdtr(df, error_df, high, f) > probability:
+        low, high = high, 2 * high
+    while high - low > _PRECISION * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if ncfdtr(df, error_df, middle, f) > probability else (low, middle)
+    return high
 
 
 def _note(levels: Mapping[str, IntArray], seeds: Sequence[int], there: npt.NDArray[np.bool_], error_df: int) -> str:

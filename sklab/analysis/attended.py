@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,17 +18,20 @@ from sklab.spec.analysis import Analysis, AttentionSummary, Unit
 
 @dataclass(frozen=True)
 class Seen:
-    """The records of a cell's runs, one of each kind per seed as far as there are any."""
+    """The records of a cell's runs, one of each kind per seed as far as there are any.
+
+    `measure` is the same for all cells that are shown together.
+    """
 
     cell: str
     summaries: tuple[AttentionSummary, ...]
     analyses: tuple[Analysis, ...]
+    measure: Measure = "difference"
 
     @property
-    def measure(self) -> Measure:
-        """Large minus small where every unit has two branches, else the expected kernel."""
-        units = self.analyses[0].units if self.analyses else self.summaries[0].units if self.summaries else ()
-        return "difference" if all(len(unit.kernels) == 2 for unit in units) else "kernel"
+    def has_units(self) -> bool:
+        """Whether the network has attention."""
+        return any(one.units for one in self.summaries) or any(one.units for one in self.analyses)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,16 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Channels:
+    """One image in one unit: the measure per channel, for each enlargement, array [channel]."""
+
+    unit: str
+    image: int
+    label: str
+    values: Mapping[float, FloatArray]
+
+
+@dataclass(frozen=True)
 class Classes:
     """The measure of a unit per class, in order of its rise, for objects as they are."""
 
@@ -64,17 +77,21 @@ def read_attended(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> Att
         found = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
     except SklabError as error:
         return Attended(note=str(error))
-    return Attended(tuple(one for one in seen if _has_units(one)), found)
+    cells = [one for one in seen if one.has_units]
+    measure = _measure(cells)
+    return Attended(tuple(replace(one, measure=measure) for one in cells), found)
+
+
+def _measure(cells: Iterable[Seen]) -> Measure:
+    """Large minus small where every unit of every cell has two branches, else the expected kernel."""
+    units = [unit for cell in cells for unit in (cell.analyses or cell.summaries)[0].units]
+    return "difference" if all(len(unit.kernels) == 2 for unit in units) else "kernel"
 
 
 def _read(cell: str, runs: Iterable[RunFolder]) -> Seen:
     folders = tuple(runs)
     summaries, analyses = [run.read_attention() for run in folders], [run.read_analysis() for run in folders]
     return Seen(cell, tuple(one for one in summaries if one), tuple(one for one in analyses if one))
-
-
-def _has_units(seen: Seen) -> bool:
-    return any(one.units for one in seen.summaries) or any(one.units for one in seen.analyses)
 
 
 def by_size(seen: Seen) -> Sizes:
@@ -108,6 +125,30 @@ def slopes(seen: Seen) -> tuple[tuple[Trend, ...], str]:
     if seen.summaries and (found := summary_trends(seen.summaries)):
         return found, "true scale"
     return (trends(seen.analyses, "enlargement") if seen.analyses else ()), "enlargement"
+
+
+def per_channel(seen: Seen) -> list[Channels]:
+    """What two images got in the chosen units (paper, figure 3), of the first seed analysed: image by image."""
+    if not seen.analyses:
+        return []
+    run = seen.analyses[0]
+    kernels = {unit.name: unit.kernels for unit in run.units}
+    found = [
+        Channels(
+            unit, image, run.classes[of[0].label], {one.enlargement: values for one, values in measures if len(values)}
+        )
+        for image in dict.fromkeys(one.image for one in run.samples)
+        for of in ([one for one in run.samples if one.image == image],)
+        for unit in run.chosen
+        for measures in ([(one, _of_channels(one.weights[unit], kernels[unit], seen.measure)) for one in of],)
+    ]
+    return [one for one in found if one.values]
+
+
+def _of_channels(weights: Sequence[Sequence[float]], kernels: Sequence[int], measure: Measure) -> FloatArray:
+    """[channel]; nothing where the unit has no such measure."""
+    found = measured(np.array(weights).T, kernels, measure)
+    return np.array([]) if found is None else found
 
 
 def per_class(seen: Seen) -> list[Classes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -99,6 +100,8 @@ def _analyze(options: argparse.Namespace) -> int:
     device = "cuda" if find_gpus() else "cpu"
     analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, say)
     found = findings(analyses, baseline)
+    if found:
+        say(f"its figures: sklab report {_study_of(runs)}")
     print(json.dumps([asdict(each) for each in found], indent=1) if options.json else behaviour_text(found))
     return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
 
@@ -114,6 +117,11 @@ def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], s
         return runs_by_cell(study, sweep), sweep.baseline
     run = find_run(options.target, options.results)
     return {run.read_order().cell: [run]}, ""
+
+
+def _study_of(runs: dict[str, list[RunFolder]]) -> str:
+    """The folder of the study that the runs belong to, for a command line."""
+    return shlex.quote(str(next(run for of_cell in runs.values() for run in of_cell).path.parents[1]))
 
 
 def _data(texts: list[str]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from sklab.analysis.attention import Trend
 from sklab.analysis.findings import CellFindings
 from sklab.analysis.rows import AblationTable
 from sklab.folders import StudyFolder
+from sklab.report.channels import NAME, channels_figure
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.curves import chosen
 from sklab.report.escape import clean
@@ -27,7 +28,7 @@ _SERIES = ((BASE, "s", "--"), (ACCENT, "o", "-"))
 TREND_HEAD = ("cell", "unit", "slope against", "n", "slope", "±95%", "verdict")
 FIELD_HEAD = ("cell", "stage", "n", "side (px)", "±95%", "theoretical (px)", "minus baseline", "±95%", "p")
 _READ = 40  # cells whose records are read
-NAMES = ("attention_sizes", "attention_slopes", "attention_classes", "receptive_fields")
+NAMES = ("attention_sizes", "attention_slopes", NAME, "attention_classes", "receptive_fields")
 
 Rows = list[tuple[str, ...]]
 
@@ -52,6 +53,7 @@ def attention_figures(seen: Attended) -> list[Drawing]:
     return [
         *([_sizes(cells, left_out)] if cells else []),
         *([_slopes(sloped, left_out)] if sloped else []),
+        *(channels_figure(seen.cells, _measure(cells)) if cells else []),
         *([_classes(sorted_cells[0])] if sorted_cells else []),
         *([_fields(fields)] if fields else []),
     ]
@@ -87,8 +89,7 @@ def _slope(cell: Seen, trend: Trend) -> tuple[float | None, float | None]:
 
 
 def _measure(cells: Sequence[Seen]) -> str:
-    differences = {cell.measure for cell in cells} == {"difference"}
-    return "attention, large minus small kernel" if differences else "expected kernel, px"
+    return "attention, large minus small kernel" if cells[0].measure == "difference" else "expected kernel, px"
 
 
 def _sizes(cells: Sequence[Seen], left_out: str) -> Drawing:

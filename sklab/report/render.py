@@ -118,7 +118,7 @@ def _attention(seen: Attended) -> dict[str, Any]:
         "trends": trend_rows(seen),
         "field_head": FIELD_HEAD,
         "fields": field_rows(seen),
-        "attention_figures": NAMES[:3],
+        "attention_figures": NAMES[:-1],
     }
 
 

@@ -20,7 +20,7 @@ from sklab.report.compared import NO_TEST
 from sklab.report.escape import clean, markdown
 from sklab.report.provenance import origins
 
-_NAME, _WIDTH = 32, 120
+_NAME, _HEADING, _WIDTH = 32, 20, 120
 
 
 def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, AblationTable]]:
@@ -84,13 +84,31 @@ def _alone(found: SideBySide) -> Sequence[tuple[str, tuple[str, ...]]]:
 
 
 def _head(found: SideBySide) -> list[str]:
-    names = [_cut(name, 20) for name in found.studies]
+    names = _headings(found.studies)
     first = [f"{names[0]} n", "mean", "±95%", "diff"]
     return [
         "cell",
         *first,
         *(text for name in names[1:] for text in (f"{name} n", "mean", "±95%", "diff", "Δ", "±95%", "p")),
     ]
+
+
+def _headings(studies: Sequence[str]) -> list[str]:
+    """The studies' names; where one is too long, the ends of the paths that tell them apart, cut on the left."""
+    names = [clean(name) for name in studies]
+    if max(map(len, names)) <= _HEADING:
+        return names
+    depths = range(1, 1 + max(name.count("/") + 1 for name in names))
+    ends = (["/".join(name.split("/")[-depth:]) for name in names] for depth in depths)
+    told = next((of for of in ends if len(set(of)) == len(names)), names)
+    short = [_end(name, _HEADING) for name in told]
+    if len(set(short)) == len(names):
+        return short
+    return [f"{number}: {_end(name, _HEADING - 3)}" for number, name in enumerate(told, start=1)]
+
+
+def _end(text: str, widest: int) -> str:
+    return text if len(text) <= widest else f"…{text[1 - widest :]}"
 
 
 def _rows(found: SideBySide) -> list[list[str]]:

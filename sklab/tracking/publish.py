@@ -83,8 +83,8 @@ def publish(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> list
 def write_specs(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Write what `publish` would send as JSON into the study's folder `wandb`, asking no server."""
     require_installed()
-    names = _names(study)
     build(study.path)
+    names = _names(study)
     folder = study.path / "wandb"
     folder.mkdir(exist_ok=True)
     files = []

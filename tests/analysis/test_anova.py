@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+from scipy.special import ncfdtr
 
-from sklab.analysis.anova import analyse
+from sklab.analysis.anova import _noncentrality, analyse
 
 
 def design(rng, levels=(3, 2), seeds=4):
@@ -124,3 +125,10 @@ def test_one_factor_of_two_levels_is_the_paired_t_test():
     values = np.array([1.0, 2.0, 4.0, 2.0, 2.5, 5.5])
     effect = analyse(values, {"a": ["x"] * 3 + ["y"] * 3}, [0, 1, 2] * 2).effects[0]
     assert effect.p == pytest.approx(reference.ttest_rel(values[3:], values[:3]).pvalue)
+
+
+@pytest.mark.parametrize("f", [12.0, 1e4, 1e7])
+def test_intervals_hold_effects_of_any_size(f):
+    """A library's inverse ends at a noncentrality of 10,000."""
+    low, high = (_noncentrality(f, 1, 8, probability) for probability in (0.975, 0.025))
+    assert [float(ncfdtr(1, 8, each, f)) for each in (low, high)] == pytest.approx([0.975, 0.025], rel=1e-6)

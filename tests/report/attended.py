@@ -62,9 +62,19 @@ def analysis(key: str, seed: int, field: int = 100) -> dict:
     ]  # fmt: skip
     return {
         "key": key, "seed": seed, "data": {"name": "scaled_digits"}, "images": 9, "enlargements": SCALES,
-        "classes": ("0", "1", "2"), "chosen": UNITS, "units": units, "samples": (), "fields": fields,
+        "classes": ("0", "1", "2"), "chosen": UNITS, "units": units, "samples": _samples(), "fields": fields,
         "field_images": 4, "device": "cpu", "torch": "2",
     }  # fmt: skip
+
+
+def _samples() -> list[dict]:
+    """Two images at three enlargements; the second channel follows the scale."""
+    weights = [[[0.6, 0.7 - 0.2 * scale], [0.4, 0.3 + 0.2 * scale]] for scale in SCALES]
+    return [
+        {"image": image, "label": image % 3, "enlargement": scale, "weights": dict.fromkeys(UNITS, of)}
+        for image in (4, 7)
+        for scale, of in zip(SCALES, weights, strict=True)
+    ]
 
 
 def write(folder: Path, keys: Mapping[str, list[str]], *, analysed: bool) -> None:

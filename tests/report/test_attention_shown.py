@@ -5,10 +5,10 @@ import pytest
 from pages import read
 from studies import key_of, make_records, make_sweep, write_study
 
-from sklab.analysis.attended import Seen, by_size, per_class, slopes
+from sklab.analysis.attended import Seen, by_size, per_channel, per_class, read_attended, slopes
 from sklab.folders import StudyFolder
 from sklab.report.build import build
-from sklab.spec.analysis import AttentionSummary
+from sklab.spec.analysis import Analysis, AttentionSummary
 
 ERRORS = {"SK": [20.0, 21.0, 22.5], "SK wide": [18.0, 19.5, 20.0]}
 FIGURES = {"attention_sizes", "attention_slopes", "attention_classes"}
@@ -33,7 +33,7 @@ def test_what_every_run_records_is_drawn_by_true_scale(tmp_path):
 
 def test_what_was_analysed_is_drawn_by_enlargement_with_receptive_fields(tmp_path):
     page = study(tmp_path / "made", analysed=True)
-    assert figures(tmp_path / "made") == {*FIGURES, "receptive_fields"}
+    assert figures(tmp_path / "made") == {*FIGURES, "attention_channels", "receptive_fields"}
     assert "enlarged 2×" in (tmp_path / "made/figures/attention_sizes.svg").read_text()
     assert "Receptive fields stage by stage" in page.text
     text = (tmp_path / "made/report.md").read_text(encoding="utf-8")
@@ -55,9 +55,31 @@ def test_a_record_that_cannot_be_read_is_told_and_costs_nothing_else(tmp_path, c
 
 def test_more_branches_are_measured_by_the_expected_kernel():
     made = [AttentionSummary.model_validate(attended.summary("k", seed, windows=(3, 5, 7))) for seed in (0, 1)]
-    seen = Seen("SK", tuple(made), ())
-    assert seen.measure == "kernel"
+    seen = Seen("SK", tuple(made), (), "kernel")
     means, _ = by_size(seen).series["smallest objects"]
     assert means[0] == pytest.approx(5 + 4 * (0.01 + 0.005))
     assert [trend.verdict for trend in slopes(seen)[0]] == ["rises", "rises", "flat"]
     assert [of.classes for of in per_class(seen)] == [("0", "1", "2")] * 3
+
+
+def test_cells_of_two_and_of_more_branches_are_shown_by_one_measure(tmp_path):
+    folder = StudyFolder(tmp_path)
+    runs = {}
+    for cell, windows in {"two": (3, 5), "three": (3, 5, 7)}.items():
+        run = runs[cell] = folder.run(key_of(cell, 0))
+        run.path.mkdir(parents=True)
+        made = AttentionSummary.model_validate(attended.summary(run.path.name, 0, windows=windows))
+        run.attention_file.write_text(made.model_dump_json())
+    both = read_attended({cell: [run] for cell, run in runs.items()}, "two")
+    assert [cell.measure for cell in both.cells] == ["kernel", "kernel"]
+    assert 3 < by_size(both.cells[0]).series["smallest objects"][0][0] < 5
+    assert read_attended({"two": [runs["two"]]}, "two").cells[0].measure == "difference"
+
+
+def test_channels_of_two_images_are_seen_at_three_enlargements():
+    analysis = Analysis.model_validate(attended.analysis("k", 0))
+    found = per_channel(Seen("SK", (), (analysis,)))
+    assert [(of.unit, of.image, of.label) for of in found[2:4]] == [("SK_4_1", 4, "1"), ("SK_2_1", 7, "1")]
+    assert list(found[0].values) == list(attended.SCALES)
+    assert found[0].values[1.5] == pytest.approx([-0.2, 0.2])
+    assert per_channel(Seen("SK", (), ())) == []

@@ -43,6 +43,18 @@ COLOURS = """
     found[name] = style.getPropertyValue("--" + name).trim();
   });
 """
+PRINTED = """
+  function style(of, pseudo) { return view.getComputedStyle(page.querySelector(of), pseudo); }
+  found.paper = style("html").getPropertyValue("--paper").trim();
+  found.scheme = style("html").colorScheme;
+  found.controls = [".choice", ".main thead button"].map(function (of) { return style(of).display; });
+  found.marker = style("summary").listStyleType;
+  found.legend = page.querySelector(".legend dl").checkVisibility({contentVisibilityAuto: true});
+  found.head = style(".main thead tr:last-child th", "::before").content;
+  found.tall = Array.from(page.querySelectorAll(".plot svg")).filter(function (svg) {
+    return svg.getBoundingClientRect().height > 530;  // 140 mm
+  }).length;
+"""
 SORTED = """
   var heads = Array.from(page.querySelectorAll("table.main thead tr:last-child th"));
   var mean = heads.findIndex(function (head) { return head.dataset.title === "validation error (%)"; });
@@ -127,3 +139,13 @@ def test_columns_sort_and_hide_and_rows_open(page, tmp_path):
     assert found["shown"]
     assert found["hidden"] == 0
     assert found["opened"] == "table-row"
+
+
+def test_paper_is_light_without_controls_and_holds_every_figure(page, tmp_path):
+    # The frame is a screen of a dark system; the page's own rules for paper are switched on.
+    page = page.replace("(prefers-color-scheme: dark)", "all").replace("@media print", "@media all")
+    found = measured(page, PRINTED, tmp_path)
+    assert found == {
+        "paper": "#fff", "scheme": "light", "controls": ["none", "none"], "marker": "none", "legend": True,
+        "head": '"cell"', "tall": 0,
+    }  # fmt: skip

@@ -66,3 +66,23 @@ def test_what_cannot_be_compared_is_refused(results, capsys, studies, told):
     ended, _, error = compare(results, capsys, *(study.format(results) for study in studies))
     assert ended == 2
     assert told in error
+
+
+@pytest.mark.parametrize(
+    ("studies", "heads"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["kernels-on-all-of-imagenet/one", "kernels-on-all-of-imagenet/two"], ["one", "two"]),
+        (["kernels-on-all-of-imagenet/one/k", "kernels-on-all-of-imagenet/two/k"], ["one/k", "two/k"]),
+        (["k", "results-of-the-year-before/k"], ["k", "…of-the-year-before/k"[-19:]]),
+        (["one-with-the-same-long-end", "two-with-the-same-long-end"], ["1: …", "2: …"]),
+    ],
+)
+def test_studies_have_headings_of_their_own(tmp_path, capsys, studies, heads):
+    for name in studies:
+        write_study(tmp_path / name, make_sweep(), make_records(ERRORS))
+    head = compare(tmp_path, capsys, *studies, "--markdown")[1].splitlines()[0]
+    shown = [text.strip()[:-2] for text in head.split("|") if text.strip().endswith(" n")]
+    assert max(map(len, shown)) <= 20
+    assert all(wanted in found for wanted, found in zip(heads, shown, strict=True))
+    assert len(set(shown)) == len(studies)

@@ -22,7 +22,7 @@ from loopback_wandb import KEY, LoopbackServer
 from services import service_processes
 
 from sklab.cli import main
-from sklab.errors import SklabError
+from sklab.errors import DamagedRecordError, SklabError
 from sklab.folders import StudyFolder
 from sklab.records import Code, RunOrder
 from sklab.tracking import publish as module
@@ -271,3 +271,8 @@ def test_every_command_of_the_page_runs_as_written(
     assert {"results/kernels/wandb/workspace.json", "results/kernels/wandb/report.json"} <= {
         word.strip("`,;.") for word in page.split()
     }
+
+
+def test_a_folder_that_is_no_study_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DamagedRecordError, match="nothing is no study"):
+        write_specs(StudyFolder(tmp_path / "nothing"))

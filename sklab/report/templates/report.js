@@ -45,7 +45,7 @@
   heads.forEach(function (head, column) {
     var button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
+    button.textContent = head.dataset.head = head.textContent;
     button.title = "Sort by this column";
     head.replaceChildren(button);
     button.addEventListener("click", function () {

@@ -1,0 +1,46 @@
+"""The figure of attention per channel: two images, enlarged more and more, in a low, a middle and a high unit."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sklab.analysis.attended import Seen, per_channel
+from sklab.report.escape import clean
+from sklab.report.marks import short_name
+from sklab.report.style import ACCENT, BASE, INK, Drawing, drawing, new_figure
+
+NAME = "attention_channels"
+_LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))
+
+
+def channels_figure(cells: tuple[Seen, ...], measure: str) -> list[Drawing]:
+    """Of the first cell that was analysed, none where no cell was; `measure` in words."""
+    shown = next((cell for cell in cells if per_channel(cell)), None)
+    if shown is None:
+        return []
+    caption = (
+        f"{clean(shown.cell)}, seed {shown.analyses[0].seed}: two validation images in rows; a low, a middle and a "
+        "high unit in columns; a line for each enlargement. Where the line of the most enlarged image lies above "
+        "the others, these channels turn to the large kernel as the object grows; where the lines are one, "
+        "they do not respond to its size."
+    )
+    return [drawing(NAME, "Attention per channel", caption, partial(_draw, shown, measure))]
+
+
+def _draw(cell: Seen, measure: str) -> Figure:
+    found = per_channel(cell)
+    across = len({of.unit for of in found})
+    down = len(found) // across
+    figure, panels = new_figure(3.0 * across + 0.6, 0.5 + 2.0 * down, down, across, shared="none")
+    for panel, of in zip(panels, found, strict=True):
+        for (enlargement, values), (colour, dashes) in zip(of.values.items(), _LINES, strict=False):
+            panel.plot(range(len(values)), values, ls=dashes, lw=1.0, color=colour, label=f"{enlargement:g}×")
+        panel.set_title(f"{short_name(of.unit)}, image {of.image} ({short_name(of.label)})", loc="left", color=INK)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    figure.supxlabel("channel", fontsize=9)
+    figure.supylabel(measure, fontsize=9)
+    return figure
