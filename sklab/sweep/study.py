@@ -162,14 +162,15 @@ class Trials:
 
 
 class _Journal(JournalFileBackend):
-    """A journal that can write many lines at once: each by itself is a lock and a flush of the disk."""
+    """Written by this process alone, and an index only: a line needs no lock, and is not waited for until it is on the
+    disk (what a power failure takes, the records give back). Many lines can be written at once."""
 
     _held: list[dict[str, Any]] | None = None
     _written = 0  # lines in the file while others are held back
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is None:
-            super().append_logs(logs)
+            self._write(logs)
             return
         if len(self._held) >= _MOST_HELD:
             self._let_go()
@@ -193,8 +194,13 @@ class _Journal(JournalFileBackend):
 
     def _let_go(self) -> None:
         if self._held:
-            super().append_logs(self._held)
+            self._write(self._held)
             self._written, self._held = self._written + len(self._held), []
+
+    def _write(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with Path(self._file_path).open("ab") as file:
+            file.write(lines.encode())
 
 
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
@@ -207,7 +213,6 @@ def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
 def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[_Journal, optuna.Study]:
     """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
     space = _space(sweep, distributions)
-    file.with_name(file.name + ".lock").unlink(missing_ok=True)  # a killed runner's; it would block us for 30 s
     if _is_whole(file):
         with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
             journal, study = _load(file, sweep)

@@ -155,7 +155,7 @@ def test_the_budget_of_runs_is_kept(study):
 
 def test_cells_that_are_equal_within_the_stated_width_get_no_more_seeds(study):
     without = Measured()
-    start(study, without, SWEEP.replace("stop: resolved", "width: 61.0"))
+    start(study, without, SWEEP.replace("stop: resolved", "width: 120.0"))
     assert set(study_table(study.path).race.verdict) <= {"", "worse", "equal within width"}
     assert without.asked()["same"] == 3
 
