@@ -46,18 +46,17 @@ def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
-    from sklab.sweep.plan import cell_experiments, make_plan
+    from sklab.sweep.plan import make_plan
     from sklab.sweep.prices import share_of
     from sklab.sweep.space import space_costs
     from sklab.text import differences_text, plan_text
 
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
-    counted = Counted(lambda experiments: [cost_of(experiment) for experiment in experiments], options.results)
+    counted = Counted(lambda many: [cost_of(one) for one in many], options.results, keep=False)  # a plan writes nothing
     costs = space_costs(sweep, counted)
     sweep = with_found_cells(sweep, folder, costs)
     probes = _probes(sweep, folder, slots) if options.probe else {}
-    counted(list(cell_experiments(sweep).values()))  # at once, to be written down once
     gpu, share = slots[0].gpu is not None, share_of(slots)
     plan = make_plan(
         sweep, folder, len(slots), lambda one: counted([one])[0], probes, gpu=gpu, costs=costs, share=share

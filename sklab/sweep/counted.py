@@ -17,10 +17,12 @@ Counts = Sequence[tuple[int, int]]  # parameters and multiply-accumulates of one
 
 class Counted:
     """`count`, asked once for each distinct network; answers are kept under `results` for as long as versions and
-    commit stay the same, and not at all by a tree with uncommitted changes: these may be about networks."""
+    commit stay the same, and not at all by a tree with uncommitted changes: these may be about networks. Without `keep`
+    only what was kept before is made use of."""
 
-    def __init__(self, count: Callable[[list[Experiment]], Counts], results: Path) -> None:
+    def __init__(self, count: Callable[[list[Experiment]], Counts], results: Path, *, keep: bool = True) -> None:
         self._count, self._file, self._code = count, results / ".costs.json", this_code()
+        self._keeps = keep and not self._code.dirty
         self._known: dict[str, tuple[int, int]] = {}
         with suppress(OSError, ValueError):
             self._known = {} if self._code.dirty else json.loads(self._file.read_bytes())
@@ -41,7 +43,7 @@ class Counted:
         return f"{self._code.version} {self._code.commit} {versions} {network}"
 
     def _keep(self) -> None:
-        if not self._code.dirty:
-            with suppress(OSError):  # they are counted again; a plan may be asked for where nothing can be written
+        if self._keeps:
+            with suppress(OSError):  # they are counted again
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(self._file, json.dumps(self._known))

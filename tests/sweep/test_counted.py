@@ -47,5 +47,7 @@ def test_uncommitted_changes_and_a_folder_that_can_not_be_written_keep_nothing(t
         Counted(counter, tmp_path / "results")(experiments)
     assert (counter.asked, (tmp_path / "results").exists()) == (2, False)
     as_code("a")
+    assert Counted(counter, tmp_path / "results", keep=False)(experiments) == [(8, 7)]
+    assert not (tmp_path / "results").exists()
     (tmp_path / "file").touch()
     assert Counted(counter, tmp_path / "file" / "results")(experiments) == [(8, 7)]
