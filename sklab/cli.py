@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 
 from sklab.commands.machine import add_doctor, add_models
-from sklab.commands.options import INTERRUPTED, USER_ERROR
+from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
@@ -23,19 +25,34 @@ _COMMANDS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted."""
+    """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
+    141: nobody reads its output any further (`| head`)."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
+        return code
     except SklabError as error:
         print(f"sklab: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
         print(f"sklab: {error}; finished runs are safe, the same command goes on from them", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("sklab: interrupted; finished runs are safe, the same command goes on from them", file=sys.stderr)
         return INTERRUPTED
+
+
+def _is_unread() -> bool:
+    """Whether standard output, and no other pipe, has lost its reader; what is left for it is dropped then."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    unread = any(event & select.POLLERR for _, event in output.poll(0))
+    if unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return unread
 
 
 def parser() -> argparse.ArgumentParser:

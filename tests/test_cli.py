@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -46,6 +47,16 @@ def until_there_is(folder: Path, pattern: str) -> None:
     while not list(folder.glob(pattern)):
         assert time.monotonic() < deadline, f"{pattern} never appeared"
         time.sleep(0.02)
+
+
+def test_who_reads_no_further_is_told_nothing():
+    """As with `| head`: here the reader is gone before the first line."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "sklab.cli", "models", "--json"], stdout=write, stderr=subprocess.PIPE,
+                          text=True, timeout=300)  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_help_loads_nothing_heavy():

@@ -64,17 +64,16 @@ def mean_interval(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
 def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL) -> Difference:
     """`values` (..., seeds) minus `reference` (seeds), seed by seed: mean, t interval and two-sided t test.
 
-    p is 1 where every difference is zero, and NaN where n < 2 or all differences are the same other number:
-    errors move in steps of one image, so equal differences happen by chance and say nothing of the spread.
+    p is NaN where n < 2 or all differences are the same number, zero too: errors move in steps of one image, so equal
+    differences happen by chance and say nothing of the spread.
     """
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     scale = np.fmax(_largest(ours), _largest(theirs))
     n, mean, error = _moments(ours - theirs, scale)
     with np.errstate(invalid="ignore"):
         p = 2 * stdtr(np.maximum(n - 1, 1), -np.abs(mean / error))
-    same = (n >= 2) & np.isnan(error) & (np.abs(mean) <= ROUNDING * scale)
     df = np.where(n >= 2, n - 1, np.nan).astype(np.float64)
-    return Difference(n, mean, _quantile(n, level) * error, np.where(same, 1.0, p), df)
+    return Difference(n, mean, _quantile(n, level) * error, p, df)
 
 
 def welch_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL) -> Difference:

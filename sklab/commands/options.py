@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sklab.launch.slots import Slot
     from sklab.spec.sweep import Sweep
 
-COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 N = TypeVar("N", int, float)

@@ -20,7 +20,7 @@ _BLOCK = (
     "2004), together with {df:g} degrees of freedom (Satterthwaite 1946). {checks} "
 )
 _GAPS = (
-    "{runs} missing: the model is fitted by least squares to the others (intra-block analysis, Yates 1936), each "
+    "{gaps}: the model is fitted by least squares to the other runs (intra-block analysis, Yates 1936), each "
     "difference with the variance that its gaps leave it. "
 )
 _PAIRS = (
@@ -61,7 +61,7 @@ def comparison(table: AblationTable) -> str:
 
 def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
     if choice.method == "pooled":
-        gaps = f"; {_missing(choice)} missing; fitted by least squares" if choice.missing else ""
+        gaps = f"; {_gaps(table, choice)}; fitted by least squares" if choice.missing else ""
         return (
             f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks{gaps}), variance "
             f"pooled over the cells but for the baseline's own, {_df(table):g} degrees of freedom{checked}."
@@ -86,12 +86,13 @@ def _compared(table: AblationTable) -> str:
     choice = table.choice
     if choice is None or not _tests(table):
         return "No difference from the baseline could be tested. "
-    checks = f"{_checked(choice)[:1].upper()}{_checked(choice)[1:]}." if _checked(choice) else ""
+    checks = f"{_capital(_checked(choice))}." if _checked(choice) else ""
     told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
-    gaps = _GAPS if choice.missing else ""
-    text = gaps + _BLOCK if choice.method == "pooled" else _PAIRS
+    gaps = _capital(_GAPS.format(gaps=_gaps(table, choice))) if choice.missing else ""
+    text = _BLOCK if choice.method == "pooled" else _PAIRS
     return (
-        text.format(**told, runs=_missing(choice), tests=counted(_tests(table), "comparison")).replace("  ", " ")
+        gaps
+        + text.format(**told, tests=counted(_tests(table), "comparison")).replace("  ", " ")
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
         "the spread as observed; effect sizes carry Hedges' correction. "
         f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
@@ -110,8 +111,15 @@ def _df(table: AblationTable) -> float:
     return next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
 
 
-def _missing(choice: Choice) -> str:
-    return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'}"
+def _gaps(table: AblationTable, choice: Choice) -> str:
+    """What is not there; of a study with replicates most of that was never called for."""
+    if table.race:
+        return "not all cells have all seeds"
+    return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'} missing"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _checked(choice: Choice) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sklab.analysis.rows import AblationTable
-from sklab.analysis.sequential import RACING, Race
+from sklab.analysis.sequential import RACING, UNDECIDED, Race
 from sklab.report.escape import clean
+from sklab.spec.replicates import Replicates
 
 
 def verdicts(table: AblationTable) -> tuple[str, ...]:
@@ -22,8 +23,16 @@ def settled(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
     groups: dict[tuple[str, int], list[str]] = {}
     for at in cells:
         groups.setdefault((str(race.verdict[at]), int(race.settled[at])), []).append(clean(table.sweep.cells[at].name))
-    return "; ".join(f"{', '.join(names)} {_how(*group)}" for group, names in groups.items())
+    return "; ".join(f"{', '.join(names)} {_how(*group, table.sweep.replicates)}" for group, names in groups.items())
 
 
-def _how(verdict: str, seeds: int) -> str:
-    return "not settled yet" if verdict == RACING else f"{verdict} at {seeds} seeds"
+def _how(verdict: str, seeds: int, rule: Replicates | None) -> str:
+    if verdict == RACING:
+        return "not settled yet"
+    return f"{verdict} at {seeds} seeds{_stop(seeds, rule) if rule and verdict == UNDECIDED else ''}"
+
+
+def _stop(seeds: int, rule: Replicates) -> str:
+    if seeds == rule.max:
+        return ", the most that it may have"
+    return f": one more for all in doubt would make more than {rule.runs} runs"

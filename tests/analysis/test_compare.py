@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sklab.analysis import compare as module
 from sklab.analysis import stats
-from sklab.analysis.compare import all_pairs, compare
+from sklab.analysis.compare import EQUAL, all_pairs, compare
 
 draws = st.integers(0, 10_000)
 shapes = st.tuples(st.integers(2, 6), st.integers(2, 6))
@@ -141,9 +141,10 @@ def test_too_little_for_a_test_is_said_and_not_starred(values, reasons):
             assert (row.test, row.needed) == ("", None)
 
 
-def test_the_very_same_numbers_are_no_difference():
+def test_the_very_same_numbers_are_not_tested():
     row = compare([[1.0, 2.0, 3.0]] * 2, 0).rows[1]
-    assert (row.difference, row.p, row.adjusted, row.needed) == (0.0, 1.0, 1.0, None)
+    assert (row.difference, row.test, row.reason) == (0.0, "", EQUAL)
+    assert np.isnan([row.p, row.adjusted, row.half]).all()
 
 
 def test_a_cell_without_runs_does_not_spoil_the_table():

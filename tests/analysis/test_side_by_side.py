@@ -39,6 +39,14 @@ def test_p_is_adjusted_over_all_tests(found):
     assert min(one.adjusted for one in tests) == pytest.approx(2 * min(one.p for one in tests))
 
 
+@pytest.mark.parametrize("by", [0.0, 1.0])
+def test_without_a_spread_there_is_no_test_and_none_is_adjusted_for(by):
+    other = {**SECOND, "K5": [value + by for value in FIRST["K5"]]}
+    same, tested = (side_by_side({"a": table(FIRST), "b": table(other)}).cells[name][1].shift for name in ("K5", "K3"))
+    assert (same.mean, same.half, same.p, same.adjusted) == (by, None, None, None)
+    assert tested.adjusted == tested.p
+
+
 def test_each_study_has_its_own_baseline(found):
     assert [entry.from_baseline for entry in found.cells["K3"]] == [None, None]
     assert found.cells["K5"][0].from_baseline == pytest.approx(-2.0)

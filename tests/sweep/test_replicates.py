@@ -14,6 +14,7 @@ from sklab.launch.base import Ended
 from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
+from sklab.report.methods import methods
 from sklab.report.terminal import terminal_table
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
@@ -91,7 +92,28 @@ def test_seeds_go_to_the_cells_that_need_them_and_the_table_tells_when_each_was_
     told = dict(zip([cell.name for cell in table.sweep.cells], table.race.verdict, strict=True))
     assert (told["usual"], told["far"]) == ("", "worse")
     assert list(table.race.settled)[1:] == [asked[name] for name in ("same", "far", "near")]
-    assert f"far worse at {asked['far']} seeds" in terminal_table(table)
+    shown = " ".join(terminal_table(table).split())
+    assert f"far worse at {asked['far']} seeds" in shown
+    assert "not all cells have all seeds; fitted by least squares" in shown
+    assert "missing" not in shown + methods(table).replace("missing runs enter no number", ""), (
+        "no run is missing that was never called for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("start: 3, max: 4", "near undecided at 4 seeds, the most that it may have"),
+        (
+            "start: 3, max: 10, width: 0.01, runs: 14",
+            "same, far, near undecided at 3 seeds: one more for all in doubt would make more than 14 runs",
+        ),
+    ],
+)
+def test_what_stopped_an_undecided_cell_is_told(study, toy_files, rule, told):
+    (toy_files / "sweep.yaml").write_text(SWEEP.replace("start: 3, max: 10", rule))
+    assert start(study, Measured())
+    assert told in " ".join(terminal_table(study_table(study.path)).split())
 
 
 def test_the_same_again_starts_nothing(study):
