@@ -29,7 +29,7 @@ FULL = {
     "augment": {"pad_crop": 2, "flip": True},
 }
 LONG = {**FULL, "epochs": 100_000}
-KILLS = 12
+KILLS = 8
 
 
 @pytest.fixture
