@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from sklab.errors import Fault
 from sklab.spec.budget import EqualBudget
@@ -27,10 +27,16 @@ _OPTIONAL = {"study", "question", "seeds", "metric", "sizes", "columns", "search
 _OPTIONAL |= {"equal_budget", "replicates"}
 
 
+def _one_line(name: str) -> str:
+    if len(name.splitlines()) > 1:
+        raise ValueError("a name is one line")
+    return name
+
+
 class ListedCell(Value):
     """A cell of a `list` design: what it sets, and its entries in the table's columns."""
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
     set: dict[str, Any] = {}
     factors: dict[str, str] = {}
 

@@ -40,6 +40,7 @@ DESIGNS = "list, grid, fractional, ofat, leave_one_out, search"
         (changed(LIST, experiment="bose.yaml"), "experiment", "no such file; found \"bose.yaml\" - did you mean"),
         (changed(LIST, design="gird"), "design", f"allowed: {DESIGNS} - did you mean 'grid'"),
         (changed(LIST, design=None), "design", f"missing; allowed: {DESIGNS}"),
+        (changed(LIST, cells=[*CELLS, {"name": "two\nlines"}]), "cells.2.name", 'one line; found "two\\nlines"'),
         (changed(LIST, seeds=0), "seeds", "found 0; allowed: a list of seeds, or how many of them"),
         (changed(LIST, seeds=[]), "seeds", "1 or more"),
         (changed(LIST, seeds=[3, 3]), "seeds", "a seed stands twice"),
