@@ -1,7 +1,5 @@
 """Loaded by the server that `benchmarks/runner.py` forks its runs from: their training does nothing."""
 
-import sklab.sweep.load
-import sklab.sweep.runner  # each fork imports the main module, here the benchmark, and what that needs is loaded so
 import sklab.training.run
 from sklab.folders import RunFolder
 from sklab.records import RunOrder, RunRecord

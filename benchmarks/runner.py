@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 from sklab.folders import StudyFolder
-from sklab.launch import local
+from sklab.launch import fork
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.records import Code, RunRecord, Tracking
@@ -36,14 +36,16 @@ EPOCHS = {"train.epochs": "3", "train.warmup_epochs": "0"}
 
 
 class Clock:
-    """Notes when each run ended, on the clock and in processor seconds of this process, and how long it trained."""
+    """Notes when the first and the last run ended, on the clock and in processor seconds of this process, and how long
+    each trained."""
 
     def __init__(self) -> None:
-        self.moments: list[tuple[float, float]] = []
+        self._moments: list[tuple[float, float]] = []
         self.trained: list[float] = []
 
-    def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002
-        self.moments.append((time.perf_counter(), time.process_time()))
+    def ended(self, record: RunRecord, state: State) -> None:
+        if not self.trained or not (state.running or state.remaining):
+            self._moments.append((time.perf_counter(), time.process_time()))
         self.trained.append(record.train_seconds)
 
     def note(self, text: str, state: State) -> None: ...
@@ -53,7 +55,7 @@ class Clock:
     @property
     def span(self) -> tuple[float, float]:
         """Seconds from the first end to the last: on the clock, and of processor."""
-        (began, cpu), (ended, cpu_then) = self.moments[0], self.moments[-1]
+        (began, cpu), (ended, cpu_then) = self._moments
         return ended - began, cpu_then - cpu
 
 
@@ -89,8 +91,8 @@ def main() -> None:
         return
     clock = empty(options.slots, options.runs)
     seconds, cpu = clock.span
-    mine = (len(clock.moments) - 1) / seconds
-    each = 1e3 * cpu / len(clock.moments)
+    mine = (len(clock.trained) - 1) / seconds
+    each = 1e3 * cpu / len(clock.trained)
     print(f"sklab: {mine:.1f} runs per second, {each:.2f} ms of the runner's processor each", flush=True)
     for how in ("reuse", "new") if options.tune else ():
         theirs = tuned(options.tune, options.tune_runs, options.slots, how)
@@ -100,7 +102,7 @@ def main() -> None:
 def empty(slots: int, runs: int) -> Clock:
     """Runs whose training is replaced, by what their server process loads."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    with mock.patch.object(local, "_PRELOAD", [*local._PRELOAD, "nothing"]):
+    with mock.patch.object(fork, "_PRELOAD", [*fork._PRELOAD, "nothing"]):
         return ours(slots, -(-runs // 11), {})
 
 

@@ -1,13 +1,8 @@
-"""Runs on this machine: one process per slot, forked from a server process that has torch loaded already.
-
-A fork from the preloaded server costs milliseconds where a fresh interpreter costs seconds. The server never
-touches CUDA, so each run may choose its own device.
-"""
+"""Runs on this machine: one process per slot."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterable
@@ -16,15 +11,13 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerProcess
 from typing import cast
 
+from sklab.launch import fork
 from sklab.launch.base import Ended, Job
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.packing import Packing
 from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
-from sklab.launch.worker import work  # imports torch in the child only
-
-_PRELOAD = ["sklab.launch.preload"]
 
 
 class LocalLauncher:
@@ -47,8 +40,6 @@ class LocalLauncher:
         self._watchdog = Watchdog(stale_after) if stale_after else None
         self._packing, self._neighbours = packing, neighbours
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
 
     @property
     def capacity(self) -> int:
@@ -57,8 +48,7 @@ class LocalLauncher:
 
     def submit(self, job: Job) -> None:
         slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
-        process = self._context.Process(target=work, args=(job, slot), name=f"sklab-{job.folder.name}")
-        process.start()
+        process = fork.start(job, slot)
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
         if self._packing and job.task == "train":
             self._packing.begin(job.folder, slot)

@@ -7,19 +7,25 @@ import os
 # NumPy's BLAS would take every core for every run. Its threads are settled when it is loaded, torch's run by run.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import lightning.pytorch  # noqa: F401
-import torch  # noqa: F401
-
-import sklab.training.check
-import sklab.training.run
+from sklab.files import collector_paused
+from sklab.launch.large_pages import gather
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 
-for name in data_sets():
-    data_spec(name)
-for name in families():
-    family_module(name)
-with contextlib.suppress(ImportError):  # without wandb runs are not tracked
-    import sklab.tracking.preload  # noqa: F401
+with collector_paused():  # nothing of it goes away again
+    import torch  # noqa: F401
+
+    import sklab.launch.worker
+    import sklab.training.check
+    import sklab.training.evaluate
+    import sklab.training.run
+
+    for name in data_sets():
+        data_spec(name)
+    for name in families():
+        family_module(name)
+    with contextlib.suppress(ImportError):  # without wandb runs are not tracked
+        import sklab.tracking.preload  # noqa: F401
 
 gc.freeze()  # a collection in a run would touch, and so copy, all that it shares with the server
+gather()

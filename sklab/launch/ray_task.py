@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,16 +10,15 @@ from typing import cast
 from sklab.errors import SklabError
 from sklab.files import write_whole
 from sklab.launch.base import Job
+from sklab.launch.fork import start
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
-from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
 
 Files = dict[str, bytes]  # what lies in a folder, by the path within it
 
 _MARK = ".ray"
 _LAST = "record.json"  # with it a run is over
-_PRELOAD = ["__main__", "sklab.launch.preload"]  # the first is Ray's own, which every fork would import anew
 
 
 def run_on_node(
@@ -90,10 +88,7 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
 
     It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=work, args=(job, slot))
-    process.start()
+    process = start(job, slot)
     hung = False
     try:
         while process.is_alive() and not hung:

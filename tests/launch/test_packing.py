@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sklab import machine
 from sklab.errors import SklabError
 from sklab.folders import RunFolder
+from sklab.launch import fork
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.packing import Packing
@@ -217,8 +219,9 @@ def test_a_launcher_takes_more_runs_at_once_without_a_new_start(tmp_path, toy_or
 
 
 def test_the_libraries_of_a_run_start_no_more_threads_than_its_slot_has(tmp_path):
-    launcher = LocalLauncher((Slot(None, "cpu", 1),))
-    process = launcher._context.Process(target=_write_threads, args=(tmp_path / "threads",))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(fork._PRELOAD)
+    process = context.Process(target=_write_threads, args=(tmp_path / "threads",))
     process.start()
     process.join(60)
     found = dict(line.split() for line in (tmp_path / "threads").read_text().splitlines())
