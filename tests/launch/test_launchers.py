@@ -76,7 +76,7 @@ def collect(launcher: Launcher, count: int) -> list[Ended]:
     ended: list[Ended] = []
     deadline = time.monotonic() + 180
     while len(ended) < count:
-        assert time.monotonic() < deadline, "the launcher lost a job"
+        assert time.monotonic() < deadline, f"the launcher lost a job; it told of {ended}"
         ended += launcher.wait(5.0)
     return ended
 
