@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +29,19 @@ _MOST_NAMED = 8  # cells in one line
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns two blanks apart, the first to the left and the others to the right."""
+    """Columns two blanks apart, the first to the left and the others to the right. Where a terminal is too narrow for
+    that, what is long in the first stands above its line."""
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    first, *others = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    room = shutil.get_terminal_size((sys.maxsize, 0)).columns - sum(2 + width for width in others)
+    first = min(first, max(room, len(header[0])))
+    return "\n".join(_line(name, rest, first, others) for name, *rest in lines)
+
+
+def _line(name: str, rest: Sequence[str], first: int, others: Sequence[int]) -> str:
+    above, name = (f"{name}\n", "") if len(name) > first else ("", name)
+    cells = (text.rjust(width) for text, width in zip(rest, others, strict=True))
+    return above + "  ".join([name.ljust(first), *cells]).rstrip()
 
 
 def retry_text(records: Sequence[RunRecord], study: str) -> str:

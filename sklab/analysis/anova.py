@@ -62,13 +62,22 @@ class Effect:
 
 @dataclass(frozen=True)
 class Anova:
-    """`effects` in the order of the factors, the error's `squares` and `df`, runs `n`; `note` is "" when balanced."""
+    """`effects` in the order of the factors, the error's `squares` and `df`, runs `n`.
+
+    combinations, full   of levels and seeds: those that have a run, and all of the levels and seeds that runs have
+    """
 
     effects: tuple[Effect, ...]
     squares: float
     df: int
     n: int
-    note: str
+    combinations: int
+    full: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every combination of levels and seeds has one run."""
+        return self.n == self.combinations == self.full
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def analyse(
     sums = {term: _type_two(y, block, terms, term) for term in terms}
     sums[()] = _gain(y, [block, *terms.values()], cells)
     effects = tuple(_effect(term, *of, error) for term, of in sums.items() if of[1] > 0)
-    return Anova(effects, error.squares, error.df, len(y), _note(levels, seeds, there, error.df))
+    return Anova(effects, error.squares, error.df, len(y), *_combinations(levels, np.asarray(seeds)[there]))
 
 
 def _codes(labels: npt.NDArray[np.generic]) -> IntArray:
@@ -184,16 +193,7 @@ def _noncentrality(f: float, df: int, error_df: int, probability: float) -> floa
     return high
 
 
-def _note(levels: Mapping[str, IntArray], seeds: Sequence[int], there: npt.NDArray[np.bool_], error_df: int) -> str:
-    kept = np.asarray(seeds)[there]
-    full = math.prod(len(np.unique(codes)) for codes in levels.values()) * len(np.unique(kept))
-    told = _joint([*levels.values(), _codes(kept)], len(kept))
-    notes = []
-    if len(kept) != full or len(np.unique(told)) != full:
-        notes.append(
-            f"unbalanced: {len(np.unique(told))} of {full} combinations of levels and seeds have a run; "
-            "sums of squares are of type II and do not add up"
-        )
-    if error_df < 1:
-        notes.append("no test: one run per combination leaves nothing to judge chance by")
-    return "; ".join(notes)
+def _combinations(levels: Mapping[str, IntArray], seeds: npt.NDArray[np.generic]) -> tuple[int, int]:
+    """Of levels and seeds: those that have a run, and all."""
+    codes = [*levels.values(), _codes(seeds)]
+    return len(np.unique(_joint(codes, len(seeds)))), math.prod(len(np.unique(each)) for each in codes)

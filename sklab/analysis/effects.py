@@ -70,7 +70,7 @@ def effects_of(sweep: Sweep, values: FloatArray) -> Effects:
     there = {effect.factors for effect in analysis.effects}
     inseparable = tuple(term for term in terms if term not in there)
     means = {term: tuple(_means(values, factors, term, analysis)) for term in terms}
-    return Effects(analysis, "", inseparable, tuple(_notes(sweep, analysis)), means)
+    return Effects(analysis, "", inseparable, tuple(_notes(sweep, values, analysis)), means)
 
 
 def _interact(sweep: Sweep) -> bool:
@@ -103,16 +103,29 @@ def _reason(sweep: Sweep, values: FloatArray, factors: Mapping[str, Sequence[str
     return "" if np.count_nonzero(~np.isnan(values).all(axis=1)) > 1 else "fewer than two cells have a complete run"
 
 
-def _notes(sweep: Sweep, analysis: Anova) -> Iterator[str]:
-    planned = len(sweep.cells) * len(sweep.seeds)
-    if analysis.note and not (sweep.fraction and analysis.n == planned and analysis.df):  # a whole fraction is balanced
-        yield analysis.note
+def _notes(sweep: Sweep, values: FloatArray, analysis: Anova) -> Iterator[str]:
+    if lacking := _lacking(sweep, values, analysis):
+        yield f"unbalanced: {lacking} have a run; sums of squares are of type II and do not add up"
+    if analysis.df < 1:
+        yield "no test: one run per combination leaves nothing to judge chance by"
     if sweep.design in ("ofat", "leave_one_out"):
         yield "factors were moved one at a time, so nothing is known of their interactions"
     if sweep.fraction and sweep.fraction.resolution == 3:
         yield "resolution III: main effects are confused with two-way interactions, which are taken to be nil"
     if sweep.fraction and sweep.fraction.aliases:
         yield f"one and the same in this fraction: {'; '.join(sweep.fraction.aliases)}"
+
+
+def _lacking(sweep: Sweep, values: FloatArray, analysis: Anova) -> str:
+    """How many combinations of the design have a run; "" where all have. A whole fraction is balanced."""
+    if sweep.fraction is None:
+        told = f"{analysis.combinations} of {analysis.full} combinations of levels and seeds"
+        return "" if analysis.balanced else told
+    seeds = int(np.count_nonzero(~np.isnan(values).all(axis=0)))
+    planned = (len(sweep.cells) + len(sweep.invalid)) * seeds
+    full = planned * int(sweep.fraction.share.removeprefix("1/"))
+    told = f"{analysis.n} of the fraction's {planned} combinations of levels and seeds (of {full})"
+    return "" if analysis.n == planned else told
 
 
 def _means(

@@ -106,13 +106,11 @@ class Row:
     def judged(self) -> Judged | None:
         """What the comparison with the baseline allows to say; None where there is none to make."""
         against = self.baseline
-        if self.raced is not None:
+        if self.raced in ("better", "worse", "no test") or against is None or not self.n:
             return self.raced
-        if against is None or not self.n:
-            return None
         if math.isnan(against.adjusted):
             return "no test"
-        if against.adjusted >= ALPHA:
+        if self.raced or against.adjusted >= ALPHA:
             return "undecided"
         return "better" if against.difference < 0 else "worse"
 

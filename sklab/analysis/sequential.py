@@ -9,9 +9,9 @@ At each look every cell in the race is compared with the baseline on the seeds t
                          with a probability below HOPELESS; the claims do not rest on this rule, since it only ends
     no test              it shares fewer than two seeds with the baseline
 
-and what is left when seeds or runs are spent is `undecided`. A decision depends on nothing but the values, seed by
-seed. Arrays are (..., cells, seeds); leading axes are independent studies. Lower values are better. Measured errors
-and costs are in docs/statistics.md.
+and what is left when seeds or runs are spent is `undecided`, or `no test` where nothing has any spread. A decision
+depends on nothing but the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
+Lower values are better. Measured errors and costs are in docs/statistics.md.
 
 Sources: W. Maurer, F. Bretz, Multiple testing in group sequential trials using graphical approaches, Statistics in
 Biopharmaceutical Research 5 (2013), 311-320 (Holm with spending); C. Jennison, B. W. Turnbull, Group Sequential
@@ -103,7 +103,7 @@ def _called_on(now: Race, seeds: int, baseline: int, rule: Replicates, ready: Bo
     joins = now.racing | (np.arange(now.called.shape[-1]) == baseline)
     called = np.where((goes_on & affordable)[..., None] & joins, seeds, now.called)
     ends = (goes_on & ~affordable)[..., None] & now.racing
-    return _settle(replace(now, called=called), ends, UNDECIDED, seeds - 1)
+    return _spent(replace(now, called=called), ends, now.looks[-1].p, seeds - 1)
 
 
 def _looked(now: Race, values: FloatArray, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
@@ -123,7 +123,7 @@ def _looked(now: Race, values: FloatArray, seeds: int, baseline: int, rule: Repl
     elif seeds < rule.max:
         after = _settle(after, racing & (_predicted(p, after, seeds, rule) < HOPELESS), OUT_OF_REACH, seeds)
     if seeds == rule.max:
-        after = _settle(after, racing, UNDECIDED, seeds)
+        after = _spent(after, racing, p, seeds)
     return replace(after, looks=(*now.looks, look))
 
 
@@ -157,6 +157,11 @@ def _predicted(p: FloatArray, now: Race, seeds: int, rule: Replicates) -> FloatA
     share = seeds / rule.max
     needed, z = -ndtri(_of_remaining(now, rule, rule.max) / 2), -ndtri(p / 2)
     return np.asarray(ndtr((z - needed * np.sqrt(share)) / np.sqrt(1 - share)))
+
+
+def _spent(now: Race, cells: BoolArray, p: FloatArray, seeds: int) -> Race:
+    """`now` with an end for those of `cells` that have no verdict though seeds or runs are spent."""
+    return _settle(_settle(now, cells & np.isnan(p), NO_TEST, seeds), cells, UNDECIDED, seeds)
 
 
 def _settle(now: Race, cells: BoolArray, verdict: str, seeds: int) -> Race:

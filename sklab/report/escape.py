@@ -1,11 +1,13 @@
-"""Names that users gave, made harmless for Markdown and LaTeX. HTML is escaped by the templates themselves."""
+"""Names that users gave, made harmless for Markdown, LaTeX and spreadsheets. The templates escape HTML themselves."""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#!~$])")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # those with apostrophes get one more: it can be taken back
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -32,6 +34,24 @@ def markdown(text: str) -> str:
     """`text` as itself in Markdown, also inside a table."""
     plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", plain)
+
+
+def sheet(text: str) -> str:
+    """`text` as itself in a spreadsheet that opens a CSV: what it would take for a formula begins with an apostrophe.
+    A number stays one."""
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def unsheet(text: str) -> str:
+    """What `sheet` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def tex(text: str) -> str:

@@ -9,7 +9,7 @@ from itertools import groupby
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
-from sklab.report.escape import markdown, tex
+from sklab.report.escape import markdown, sheet, tex
 from sklab.report.power import compared, power_columns
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
@@ -45,8 +45,11 @@ def gap(shown: Sequence[Column]) -> slice:
 
 
 def table_csv(table: AblationTable) -> str:
-    """The table as data with the keys of its runs, means at 12 significant digits, tests at 6."""
-    return str(table.frame().to_csv(index=False, lineterminator="\n"))
+    """The table as data with the keys of its runs, means at 12 significant digits, tests at 6; no text is a formula."""
+    frame = table.frame()
+    texts: list[str] = list(frame.select_dtypes("str").columns)
+    frame[texts] = frame[texts].map(sheet, na_action="ignore")
+    return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n"))
 
 
 def table_markdown(table: AblationTable) -> str:

@@ -16,7 +16,7 @@ from sklab.spec.search import Search
 from sklab.spec.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
 from sklab.sweep.faults import Layer, details_of, explain
-from sklab.sweep.yamltree import Document, Place
+from sklab.sweep.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
 
@@ -28,17 +28,20 @@ _OPTIONAL |= {"equal_budget", "replicates"}
 
 
 def _one_line(name: str) -> str:
-    if len(name.splitlines()) > 1:
+    if not is_one_line(name):
         raise ValueError("a name is one line")
     return name
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
 
 
 class ListedCell(Value):
     """A cell of a `list` design: what it sets, and its entries in the table's columns."""
 
-    name: Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+    name: Annotated[Name, Field(min_length=1)]
     set: dict[str, Any] = {}
-    factors: dict[str, str] = {}
+    factors: dict[str, Name] = {}
 
 
 class SweepFile(Value):
@@ -153,7 +156,7 @@ _PLAIN: dict[str, Plain] = {
 
 
 def _nameless_levels(document: Document) -> Iterator[Fault]:
-    """Levels of a list that have no text to be called by, or the same as another."""
+    """Levels of a list that have no text to be called by on one line, or the same as another."""
     factors = document.tree.get("factors")
     named = factors.items() if isinstance(factors, dict) else ()
     lists = {name: factor.get("levels") for name, factor in named if isinstance(factor, dict)}
@@ -164,6 +167,10 @@ def _nameless_levels(document: Document) -> Iterator[Fault]:
             if isinstance(level, (list, dict)):
                 yield document.fault(
                     (*place, at), "has no name", allowed="a plain value; else name levels by a mapping"
+                )
+            elif not is_one_line(text):
+                yield document.fault(
+                    (*place, at), "no name for a level", allowed="one line; else name levels by a mapping"
                 )
             elif text in seen:
                 yield document.fault((*place, at), "this level stands twice")

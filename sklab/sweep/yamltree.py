@@ -121,6 +121,11 @@ def value_at(tree: Any, place: Place) -> Any:
     return tree
 
 
+def is_one_line(text: str) -> bool:
+    """Whether `text` is free of line breaks, at its end too: what is called by it stands in tables."""
+    return "".join(text.splitlines()) == text
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader with the plain scalars of YAML 1.2's core schema (no octal, hexadecimal or infinite numbers)."""
 
@@ -178,6 +183,8 @@ class _Builder:
                 self._fault((*place, key.value), "this key stands twice", line)
             else:
                 pairs[key.value] = (line, value)
+                if not is_one_line(key.value):
+                    self._fault(place, "a key is one line", line, json.dumps(key.value)[:_MOST_SHOWN])
         for source in merged:
             if isinstance(source, yaml.MappingNode):
                 pairs = {**self._pairs(source, place), **pairs}

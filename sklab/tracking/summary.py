@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sklab.records import Tracking
+from sklab.report.escape import unsheet
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short, run_id
 
@@ -82,15 +83,16 @@ def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) ->
 
 
 def _read(table_csv: Path) -> tuple[list[Any], list[Any]]:
-    """Header and rows; a column of numbers as numbers, an empty place as None."""
+    """Header and rows; a column of numbers as numbers, an empty place as None, text as it was before it was kept from
+    being a formula."""
     with table_csv.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     columns = [_typed(column) for column in zip(*rows, strict=True)]
-    return header, [list(row) for row in zip(*columns, strict=True)]
+    return [unsheet(name) for name in header], [list(row) for row in zip(*columns, strict=True)]
 
 
 def _typed(column: tuple[str, ...]) -> list[float | str | None]:
     try:
         return [float(text) if text else None for text in column]
     except ValueError:
-        return [text or None for text in column]
+        return [unsheet(text) or None for text in column]

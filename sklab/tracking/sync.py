@@ -109,16 +109,16 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 @contextmanager
 def _wandb_sync(study: StudyFolder, files: Sequence[Path], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """`wandb sync` of `files` in a session of its own; when the context is left it has ended, with all it started."""
-    command = [sys.executable, "-m", "wandb", "sync", *(str(file.absolute()) for file in files)]
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
-    process = subprocess.Popen(command, env=_environment(study), start_new_session=True, **streams)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """`wandb sync` of `files` in a session of its own; when the context is left, or this process is killed, it has
+    ended, with all it started."""
+    command = [sys.executable, "-m", "sklab.tracking.uploader", "sync", *(str(file.absolute()) for file in files)]
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": output, "stderr": output}
+    with subprocess.Popen(command, env=_environment(study), start_new_session=True, **streams) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(study: StudyFolder) -> Mapping[str, str]:

@@ -43,7 +43,7 @@ def test_balanced_shares_add_up_and_the_design_needs_no_word():
     assert sum(effect.df for effect in ours.effects) == 11
     total = ours.squares / (1 - sum(effect.share for effect in ours.effects))
     assert ours.squares + sum(effect.squares for effect in ours.effects) == pytest.approx(total)
-    assert ours.note == ""
+    assert ours.balanced
 
 
 @given(st.integers(0, 1000))
@@ -69,16 +69,16 @@ def test_a_missing_cell_leaves_less_to_the_interaction_and_is_announced():
     values[gone] = np.nan
     ours = analyse(values, factors, seeds)
     assert [effect.df for effect in ours.effects] == [2, 1, 1]
-    assert ours.note.startswith("unbalanced: 20 of 24 combinations")
+    assert (ours.combinations, ours.full, ours.balanced) == (20, 24, False)
 
 
-def test_one_seed_is_no_test_and_says_so():
+def test_one_seed_is_no_test():
     values, factors, seeds = design(np.random.default_rng(3), seeds=1)
     ours = analyse(values, factors, seeds)
     assert np.isnan(
         [(effect.f, effect.p, effect.share_high, effect.size, effect.high) for effect in ours.effects]
     ).all()
-    assert ours.note.startswith("no test: one run per combination")
+    assert (ours.df, ours.balanced) == (0, True)
 
 
 def test_a_factor_of_one_level_has_no_line():

@@ -69,6 +69,20 @@ def test_a_missing_run_is_announced():
     assert effects_of(sweep_over(GRID), values).notes[0].startswith("unbalanced: 17 of 18")
 
 
+def test_a_missing_run_of_a_fraction_is_one_of_the_fraction():
+    values = errors(QUARTER)
+    values[1, 1] = np.nan
+    (note, *_) = effects_of(sweep_over(QUARTER, "fractional", fraction=HALF), values).notes
+    assert note.startswith("unbalanced: 11 of the fraction's 12 combinations of levels and seeds (of 24) have a run")
+
+
+def test_a_whole_fraction_of_one_seed_is_balanced_and_no_test():
+    cells = [{**cell, "D": level} for cell in QUARTER for level in "-+"]
+    half = HALF.model_copy(update={"resolution": 4, "aliases": ()})
+    (note,) = effects_of(sweep_over(cells, "fractional", seeds=1, fraction=half), errors(cells, 1)).notes
+    assert note.startswith("no test: one run per combination")
+
+
 @pytest.mark.parametrize("design", ["ofat", "leave_one_out"])
 def test_factors_moved_one_at_a_time_have_no_interactions(design):
     cells = [{"D": "1", "G": "1"}, {"D": "2", "G": "1"}, {"D": "1", "G": "2"}]

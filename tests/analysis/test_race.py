@@ -76,10 +76,13 @@ def test_large_differences_are_settled_early_with_their_sign_and_the_baseline_go
     assert look.half[1] < 30
 
 
-def test_numbers_without_any_spread_tell_nothing():
+@pytest.mark.parametrize(("runs", "seeds"), [(None, 8), (12, 4)])
+def test_numbers_without_any_spread_are_no_test(runs, seeds):
     values = np.full((3, 8), 20.0)
     values[1] = 21.0
-    assert list(race(values, everything(values), 0, RULE).verdict) == ["", "undecided", "undecided"]
+    found = race(values, everything(values), 0, RULE.model_copy(update={"runs": runs}))
+    assert list(found.verdict) == ["", "no test", "no test"]
+    assert list(found.settled) == [0, seeds, seeds]
 
 
 def test_a_cell_that_equals_the_baseline_run_by_run_is_tested_where_others_show_a_spread():

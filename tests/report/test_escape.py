@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.analysis.tables import ablation_table
-from sklab.report.escape import clean, markdown, tex
+from sklab.report.escape import clean, markdown, sheet, tex, unsheet
 from sklab.report.plain import table_tex
 
 DOCUMENT = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n%s\n\\end{document}\n"
@@ -46,6 +46,19 @@ def test_tex_is_ascii_with_balanced_braces(text):
 ])  # fmt: skip
 def test_tex_of_known_signs(text, expected):
     assert tex(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("=1+1", "'=1+1"), ("+ attention", "'+ attention"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"), ("'=1", "''=1"),
+    ("-1", "-1"), ("+1e-4", "+1e-4"), ("K3 = K5", "K3 = K5"), ("", ""),
+])  # fmt: skip
+def test_a_spreadsheet_takes_no_text_for_a_formula(text, expected):
+    assert sheet(text) == expected
+
+
+@given(st.text("'=+-@\t1a"))
+def test_what_a_spreadsheet_is_given_can_be_taken_back(text):
+    assert unsheet(sheet(text)) == text
 
 
 @pytest.mark.slow

@@ -108,6 +108,18 @@ def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
     assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"
 
 
+def test_no_name_in_the_csv_is_a_formula(tmp_path):
+    sweep = make_sweep(["=1+1", "-3"])
+    cells = [cell.model_copy(update={"factors": {"@SUM(A1)": cell.name}}) for cell in sweep.cells]
+    sweep = sweep.model_copy(update={"cells": tuple(cells), "columns": ("@SUM(A1)",)})
+    folder = write_study(tmp_path / "made", sweep, make_records({"=1+1": [1.0, 2.0, 3.0], "-3": [-1.0, -2.0, -3.0]}))
+    build(folder)
+    frame = pd.read_csv(folder / "table.csv")
+    assert list(frame.columns[:2]) == ["cell", "'@SUM(A1)"]
+    assert frame["cell"].tolist() == frame["'@SUM(A1)"].tolist() == ["'=1+1", "-3"]
+    assert frame["mean"].tolist() == [2.0, -2.0]
+
+
 def test_a_study_that_has_hardly_begun_says_so(tmp_path):
     folder = write_study(tmp_path / "made", make_sweep(), {})
     text = build(folder).read_text(encoding="utf-8")

@@ -6,10 +6,12 @@ import pytest
 from example import kernels
 from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 
+from sklab.analysis.planning import MOST_SEEDS
 from sklab.analysis.tables import ablation_table
 from sklab.report import words
 from sklab.report.plain import table_markdown
 from sklab.report.terminal import terminal_table
+from sklab.spec.replicates import Replicates
 from sklab.spec.sweep import Cell, Factor, Metric, Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [20.5, 20.0, 22.0]}
@@ -69,6 +71,23 @@ def test_a_baseline_that_is_best_has_no_price():
 )
 def test_little_is_said_of_little(errors, said):
     assert said in words.result(table_of(errors))
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"K3": [20.0, 21.0, 22.0], "K5": [21.0, 22.0, 23.0]},
+        {"K3": [20.0, 21.0, 22.0], "K5": [21.0, 22.0, 23.0], "K7": [99.0, 1.0, 50.0], "K9": [99.0, 1.0, 51.0]},
+    ],
+)
+def test_a_cell_without_spread_needs_no_more_seeds_but_a_test_also_where_seeds_are_added(errors):
+    table = table_of(errors, replicates=Replicates(start=2, max=3))
+    assert table.rows[1].judged == "no test"
+    assert "could not be tested" in words.result(table)
+    assert f"would need more than {MOST_SEEDS}" not in words.result(table)
+    assert "K5: no test against the baseline: no spread to test with: the same number with every seed" in (
+        words.notes(table)
+    )
 
 
 def test_the_factor_that_matters_most_is_named():

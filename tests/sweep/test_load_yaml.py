@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.errors import FaultyInputError
-from sklab.sweep.yamltree import MAX_DEPTH, Document, parse, read_mapping
+from sklab.sweep.yamltree import MAX_DEPTH, Document, is_one_line, parse, read_mapping
 
 
 def refused(text: str) -> str:
@@ -139,6 +139,7 @@ def test_a_missing_file_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
     lambda text: not re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", text)
 )
+keys = words.filter(is_one_line)
 scalars = (
     st.none()
     | st.booleans()
@@ -147,12 +148,12 @@ scalars = (
     | words
 )
 trees = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4), max_leaves=12
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
 )
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(words, trees, max_size=5))
+@given(st.dictionaries(keys, trees, max_size=5))
 def test_what_was_dumped_is_read_back(tree: dict[str, object]) -> None:
     document = parse(yaml.safe_dump(tree), "x.yaml")
     assert document.faults == ()

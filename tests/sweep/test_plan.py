@@ -54,6 +54,22 @@ def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
     assert "every cell differs from K3 in what it declares and in nothing else" in text
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+def test_a_long_name_stands_above_its_numbers_where_the_terminal_is_narrow(sweep, study, monkeypatch, columns):
+    long = "a cell whose name says all that there is to say of it, " * 3
+    cells = (sweep.cells[0], sweep.cells[1].model_copy(update={"name": long}))
+    plan = make_plan(sweep.model_copy(update={"cells": cells}), study, 2, lambda _: COST)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    whole, short, named = plan_text(plan).splitlines()[:3]
+    assert named.startswith(f"{long}  ")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    head, first, above, numbers = plan_text(plan).splitlines()[:4]
+    assert above == long
+    assert max(map(len, (head, first, numbers))) <= columns
+    expected = (whole, short, named.removeprefix(long))
+    assert [line.split() for line in (head, first, numbers)] == [line.split() for line in expected]
+
+
 def test_complete_runs_that_lack_an_evaluation_are_counted(sweep, study, finish):
     finish(sweep.cells[0], 0)
     finish(sweep.cells[1], 0, status="diverged")

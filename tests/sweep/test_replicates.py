@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 
+import numpy as np
 import pytest
 from launchers import FakeLauncher, start
 
@@ -14,6 +16,7 @@ from sklab.launch.base import Ended
 from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
+from sklab.report.looks import looks_figure
 from sklab.report.methods import methods
 from sklab.report.terminal import terminal_table
 from sklab.sweep.load import load_sweep
@@ -212,6 +215,18 @@ def test_the_report_draws_how_the_intervals_closed_and_takes_it_back(study):
     start(study, Measured(), SWEEP.replace("replicates: {start: 3, max: 10, stop: resolved}", "seeds: 3"))
     write_report(study.path, study_table(study.path))
     assert not figure.exists()
+
+
+def test_intervals_of_the_first_looks_do_not_hide_those_of_the_last(study, toy_files):
+    (toy_files / "sweep.yaml").write_text(SWEEP.replace("start: 3, max: 10", "start: 2, max: 10"))
+    start(study, Measured())
+    table = study_table(study.path)
+    write_report(study.path, table)
+    svg = (study.path / "figures" / "looks.svg").read_text()
+    ticks = [float(tick) for tick in re.findall(r">(\d+)</text>", svg)]
+    assert np.nanmax(table.race.looks[0].half) > 500 > 10 * max(ticks)
+    (figure,) = looks_figure(table)
+    assert "interval that goes beyond the axis ends in an arrowhead; the widest is ±" in figure.caption
 
 
 FAULTS = {

@@ -111,15 +111,16 @@ def test_more_seeds_run_only_what_is_missing(study):
     assert {RunFolder(job.folder).read_order().spec.seed for job in launcher.submitted} == {2}
 
 
-def test_a_full_disk_stops_the_study_and_loses_nothing(study, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stops_the_study_and_loses_nothing(study, monkeypatch, number):
     def full(self: RunFolder, order: object) -> None:
         if len(study.records()) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
         write(self, order)
 
     write = RunFolder.write_order
     monkeypatch.setattr(RunFolder, "write_order", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=os.strerror(number)):
         start(study, FakeLauncher(capacity=1))
     monkeypatch.setattr(RunFolder, "write_order", write)
     launcher = FakeLauncher()

@@ -15,10 +15,10 @@ from sklab.records import Tracking
 from sklab.tracking import summary
 from sklab.tracking.summary import log_table, log_to_run
 
-TABLE = 'cell,n,error,note\n"3x3, 5x5",3,21.5,best\nplain,3,,\n'
+TABLE = 'cell,n,error,note\n"3x3, 5x5",3,21.5,best\n\'+SK,3,,\n'
 EXPECTED = {
     "columns": ["cell", "n", "error", "note"],
-    "data": [["3x3, 5x5", 3.0, 21.5, "best"], ["plain", 3.0, None, None]],
+    "data": [["3x3, 5x5", 3.0, 21.5, "best"], ["+SK", 3.0, None, None]],
 }
 
 

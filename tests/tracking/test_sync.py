@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from loopback_wandb import LoopbackServer
-from services import service_processes
+from services import service_processes, wait_for
 from studies import make_sweep
 
 from sklab.cli import main
@@ -93,6 +96,46 @@ def test_a_server_that_goes_away_ends_the_upload(
     monkeypatch.undo()
     server.dead = False
     assert not service_processes()
+
+
+def uploaders(study: StudyFolder) -> list[int]:
+    """The processes that upload files of the study."""
+    lines = {file.parent.name: read_or_nothing(file) for file in Path("/proc").glob("[0-9]*/cmdline")}
+    return [
+        int(pid)
+        for pid, line in lines.items()
+        if b"\0sync\0" in line and b"sklab.cli" not in line and str(study.path).encode() in line
+    ]
+
+
+def read_or_nothing(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.slow
+def test_an_upload_that_is_killed_is_made_whole_by_the_next_and_nothing_is_there_twice(
+    server: LoopbackServer, study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = threading.Event()
+    held = server._CreateRunFiles
+    monkeypatch.setattr(server, "_CreateRunFiles", lambda variables: hold.wait() and held(variables))
+    command = [sys.executable, "-m", "sklab.cli", "wandb", "sync", str(study.path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed:
+        wait_for(lambda: server.operations.count("CreateRunFiles"), 30)
+        assert uploaders(study)
+        killed.kill()
+    wait_for(lambda: len(uploaders(study)) == 0)
+    assert pending(study)
+    hold.set()
+    assert main(["wandb", "sync", str(study.path)]) == 0
+    assert pending(study) == []
+    assert {name: [row["val_error"] for row in run.history] for name, run in server.runs.items()} == {
+        name: [1.0] for name in RUNS
+    }
+    assert {run.exit_code for run in server.runs.values()} == {0}
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -77,12 +79,11 @@ def test_other_threads_are_gone_on_from_with_a_warning(made, dies, caplog):
     assert "the last bits may differ: threads 1 there, 2 here" in caplog.text
 
 
-def test_a_full_disk_costs_checkpoints_and_not_the_run(made, monkeypatch, caplog):
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "write_whole", full)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_costs_checkpoints_and_not_the_run(made, monkeypatch, caplog, number):
+    full = OSError(number, os.strerror(number))
+    monkeypatch.setattr(checkpoint, "write_whole", Mock(side_effect=full))
     with caplog.at_level(logging.WARNING):
         record = attempt(*made("run", PLAIN))
     assert record.status == "complete"
-    assert "no checkpoint at step 000000001, training goes on: [Errno 28] No space left on device" in caplog.text
+    assert f"no checkpoint at step 000000001, training goes on: {full}" in caplog.text
