@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,6 +89,7 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
 
     It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by a node started in a shell's background
     process = start(job, slot)
     hung = False
     try:

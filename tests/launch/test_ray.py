@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -39,10 +40,20 @@ pytestmark = [
 ]
 
 
+@contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head that takes no runs, and one node that does."""
-    with pytest.MonkeyPatch.context() as patch:
+    """A head that takes no runs, and one node that does; started as from the background of a shell, where Ctrl-C is
+    ignored, and with it what Ray interrupts its tasks by."""
+    with pytest.MonkeyPatch.context() as patch, ignored(signal.SIGINT):
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         if ENGINES.is_dir():
