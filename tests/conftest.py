@@ -37,10 +37,11 @@ cells:
 
 @pytest.fixture(scope="session", autouse=True)
 def _alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Keep the tests away from the user's cache and from the network."""
+    """Keep the tests away from the user's cache, the network and the width of whatever terminal there is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("WANDB_MODE", "disabled")
+        patch.delenv("COLUMNS", raising=False)
         yield
 
 

@@ -27,7 +27,7 @@ from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.space import NO_COSTS, Costs
 from sklab.sweep.state import Progress, State
 
-_MANY = 1000  # runs
+_MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
 _DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 _DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
