@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 
@@ -10,15 +9,15 @@ from sklab.analysis.replicates import called
 from sklab.errors import SklabError
 from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.processes import STOP_SIGNALS, asked_once
-from sklab.records import Code, FailureClass, RunOrder, RunRecord, Tracking, now
-from sklab.spec.run import Experiment, RunSpec
+from sklab.processes import asked_once
+from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.spec.sweep import Sweep
+from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
-from sklab.sweep.design import run_spec
 from sklab.sweep.found import with_found_cells
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.lock import alone
+from sklab.sweep.orders import Orders
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.prices import time_left, usual_seconds
 from sklab.sweep.probe import kept_probes
@@ -69,7 +68,7 @@ def run_study(
             ensure_sound(sweep, launcher, folder.path.parent)
         tracebacks = Tracebacks(max_identical)
         return _Runner(
-            index, folder, launcher, code, tracking, progress, records, unevaluated, tracebacks, pruner, usual
+            index, folder, launcher, Orders(code, tracking), progress, records, unevaluated, tracebacks, pruner, usual
         ).run()
 
 
@@ -79,8 +78,7 @@ class _Runner:
         index: StudyIndex,
         folder: StudyFolder,
         launcher: Launcher,
-        code: Code,
-        tracking: Tracking,
+        orders: Orders,
         progress: Progress,
         records: dict[str, RunRecord],
         unevaluated: list[Todo],
@@ -89,7 +87,7 @@ class _Runner:
         usual: dict[str, float],
     ) -> None:
         self._index, self._folder, self._launcher = index, folder, launcher
-        self._code, self._tracking, self._progress = code, tracking, progress
+        self._orders, self._progress = orders, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
         self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
         self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, pruner
@@ -98,7 +96,6 @@ class _Runner:
         self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
         self._failed = sum(record.status == "diverged" for record in records.values())
         self._usual = usual
-        self._experiments: dict[str, Experiment] = {}
         self._written = index.sweep
 
     def run(self) -> bool:
@@ -162,23 +159,7 @@ class _Runner:
             self._folder.write_sweep(self._written)
 
     def _order(self, todo: Todo) -> RunOrder:
-        sweep = self._index.sweep
-        return RunOrder(
-            key=todo.key,
-            study=sweep.study,
-            cell=todo.cell.name,
-            factors=todo.cell.factors,
-            spec=self._spec(todo),
-            code=self._code,
-            tracking=self._tracking,
-            sizes=sweep.sizes,
-        )
-
-    def _spec(self, todo: Todo) -> RunSpec:
-        """The seeds of a cell share one experiment, which takes long to make and much room."""
-        if todo.cell.name not in self._experiments:
-            self._experiments[todo.cell.name] = run_spec(self._index.sweep, todo.cell, todo.seed).experiment
-        return RunSpec(experiment=self._experiments[todo.cell.name], seed=todo.seed)
+        return self._orders.of(self._index.sweep, todo)
 
     def _start(self, order: RunOrder) -> None:
         self._ensure_there()
@@ -230,9 +211,8 @@ class _Runner:
 
     def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
         """The record of a run whose process ended without writing one."""
-        memory = ended.exitcode == -signal.SIGKILL and self._retries.killed_for_memory(order.key)
-        failure, reason = _cause(ended, memory=memory)
-        record = RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=run.attempt)
+        out_of_memory = self._retries.killed_for_memory(order.key)
+        record = deaths.record_of(order, ended, run.attempt, out_of_memory=out_of_memory)
         run.write_record(record)
         return record
 
@@ -264,19 +244,6 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     needed = called(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
-
-
-def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
-    """Failure class and reason of a process that left no record; `memory`: the kernel killed one for memory."""
-    if ended.hung:
-        return "stale", "the run made no step any more and was ended"
-    if memory:
-        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
-    if ended.exitcode >= 0:
-        return "code", f"the process of the run ended with exit code {ended.exitcode}"
-    how = f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
-    # A run that is asked to end before its first step simply ends.
-    return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
 
 
 def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:

@@ -1,0 +1,29 @@
+"""Runs whose process ended without a word."""
+
+from __future__ import annotations
+
+import signal
+
+from sklab.launch.base import Ended
+from sklab.processes import STOP_SIGNALS
+from sklab.records import FailureClass, RunOrder, RunRecord, now
+
+
+def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool) -> RunRecord:
+    """The record that the run's process did not write; `out_of_memory`: the kernel has killed a process for memory
+    meanwhile."""
+    failure, reason = _cause(ended, memory=out_of_memory and ended.exitcode == -signal.SIGKILL)
+    return RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=attempt)
+
+
+def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
+    """Failure class and reason."""
+    if ended.hung:
+        return "stale", "the run made no step any more and was ended"
+    if memory:
+        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode >= 0:
+        return "code", f"the process of the run ended with exit code {ended.exitcode}"
+    how = f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    # A run that is asked to end before its first step simply ends.
+    return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
