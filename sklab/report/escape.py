@@ -30,6 +30,12 @@ def clean(text: str) -> str:
     return " ".join(text.split())
 
 
+def shortened(text: str, most: int) -> str:
+    """`text` in `most` letters: what is longer loses its middle, since names often begin, or end, alike."""
+    end = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+
+
 def markdown(text: str) -> str:
     """`text` as itself in Markdown, also inside a table."""
     plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

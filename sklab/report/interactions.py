@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.effects import LevelMean, Term
 from sklab.analysis.rows import AblationTable
-from sklab.report.escape import clean
+from sklab.report.escape import clean, shortened
 from sklab.report.marks import metric_axis, metric_title, short_name
 from sklab.report.style import ACCENT, BASE, INK, MUTED, PAPER, Drawing, drawing, new_figure
 
@@ -123,5 +123,4 @@ def _line(panel: Axes, levels: Sequence[str], means: Means, number: int, label: 
 
 
 def _short(level: str) -> str:
-    told = clean(level)
-    return told if len(told) <= 10 else f"{told[:9]}…"
+    return shortened(clean(level), 10)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.columns import metric_name, metric_unit
-from sklab.report.escape import clean
+from sklab.report.escape import clean, shortened
 from sklab.report.style import ACCENT, BASE, INK, PAPER
 
 _NAME = 28  # letters of a name
@@ -42,8 +42,7 @@ def mark(kind: Kind) -> dict[str, Any]:
 
 def short_name(name: str) -> str:
     """A cell's name on one line of a figure."""
-    told = clean(name)
-    return told if len(told) <= _NAME else f"{told[: _NAME - 1]}…"
+    return shortened(clean(name), _NAME)
 
 
 def metric_title(table: AblationTable) -> str:

@@ -17,7 +17,7 @@ from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
 from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
 from sklab.report.compared import NO_TEST
-from sklab.report.escape import clean, markdown
+from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import origins
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
@@ -115,7 +115,7 @@ def _rows(found: SideBySide) -> list[list[str]]:
     digits = metric_digits(found.metric)
     return [
         [
-            _cut(name, _NAME),
+            shortened(clean(name), _NAME),
             *(text for at, entry in enumerate(entries) for text in _texts(entry, digits, first=at == 0)),
         ]
         for name, entries in found.cells.items()
@@ -154,8 +154,3 @@ def _settings(differ: Mapping[str, Change]) -> str:
     told = [f"{path} {change.baseline} → {change.here}" for path, change in differ.items()]
     more = f" and {len(told) - 10} more" if len(told) > 10 else ""
     return f"settings: {'; '.join(told[:10])}{more}" if told else "the same settings"
-
-
-def _cut(text: str, widest: int) -> str:
-    told = clean(text)
-    return told if len(told) <= widest else f"{told[: widest - 1]}…"

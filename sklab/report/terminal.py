@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
+from sklab.report.escape import shortened
 
-_WIDEST = 32  # of a name; a longer one is cut
+_WIDEST = 32  # of a name; a longer one loses its middle
 _REASON = 80  # letters of a reason in place of numbers; the notes have all of it
 _NOTES = 30
 _WIDTH = 120  # of the text below the table
@@ -18,7 +19,10 @@ _WIDTH = 120  # of the text below the table
 def terminal_table(table: AblationTable) -> str:
     """The table in aligned columns, and below it what came out and what is to say about single rows."""
     shown = [column for column in columns(table) if column.short]
-    lines = [[column.short for column in shown], *([_cut(column.text(row)) for column in shown] for row in table.rows)]
+    lines = [
+        [column.short for column in shown],
+        *([shortened(column.text(row), _WIDEST) for column in shown] for row in table.rows),
+    ]
     widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
     head, *body = (_line(line, shown, widths) for line in lines)
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
@@ -36,11 +40,11 @@ def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -
 def _row(row: Row, line: str, widths: Sequence[int]) -> str:
     """`line`, or for a row without numbers its name and the reason."""
     reason = words.no_number(row)
-    return f"{line[: widths[0] + widths[1] + 2]}  {_cut(reason, _REASON)}" if reason else line
+    return f"{line[: widths[0] + widths[1] + 2]}  {_begin(reason)}" if reason else line
 
 
-def _cut(text: str, widest: int = _WIDEST) -> str:
-    return text if len(text) <= widest else f"{text[: widest - 1]}…"
+def _begin(reason: str) -> str:
+    return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
 
 
 def _below(table: AblationTable) -> list[str]:

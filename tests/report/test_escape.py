@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.analysis.tables import ablation_table
-from sklab.report.escape import clean, markdown, sheet, tex, unsheet
+from sklab.report.escape import clean, markdown, sheet, shortened, tex, unsheet
 from sklab.report.plain import table_tex
 
 DOCUMENT = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n%s\n\\end{document}\n"
@@ -74,3 +74,17 @@ def test_latex_compiles(text, tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert ran.returncode == 0, ran.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 5000
+
+
+@given(st.text(), st.integers(2, 40))
+def test_a_shortened_name_is_itself_or_its_two_ends(text, most):
+    told = shortened(text, most)
+    begin, _, end = told.partition("…") if len(text) > most else (text, "", "")
+    assert len(told) == min(len(text), most)
+    assert text.startswith(begin)
+    assert text.endswith(end)
+
+
+def test_names_that_begin_alike_stay_apart():
+    alike = "attention over kernels of 3 and 5 pixels, "
+    assert shortened(alike + "reduction 8", 32) != shortened(alike + "reduction 16", 32)
