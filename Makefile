@@ -14,8 +14,8 @@ test: .venv/installed-dev  ## lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-test-slow: .venv/installed-peers .venv/installed-engines slurm  ## fault storms and other long suites; many of them wait, so three at a time
-	$(BIN)/pytest -m slow -n 3 --dist loadgroup --durations 30
+test-slow: .venv/installed-peers .venv/installed-engines slurm  ## fault storms and other long suites
+	$(BIN)/pytest -m slow -n 2 --dist loadgroup --durations 30
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
