@@ -37,8 +37,8 @@ cells:
 # The runs are short, so they write checkpoints more often than those of a user.
 RUNNER = """\
 import functools, sys
-from sklab.sweep import runner
-runner.RunOrder = functools.partial(runner.RunOrder, checkpoint_seconds=0.1)
+from sklab.sweep import orders
+orders.RunOrder = functools.partial(orders.RunOrder, checkpoint_seconds=0.1)
 from sklab.cli import main
 sys.exit(main())
 """
