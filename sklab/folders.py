@@ -182,7 +182,8 @@ class RunFolder:
     def begin_attempt(self) -> None:
         """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
         read off them."""
-        read_off = (*self.path.glob("evaluation-*.json"), self.attention_file, self.analysis_file, self.reused_file)
+        evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
+        read_off = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
             file.unlink(missing_ok=True)
         left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import multiprocessing.popen_forkserver  # noqa: F401 - reads what the runner sends to a process
 import os
 
 # NumPy's BLAS would take every core for every run. Its threads are settled when it is loaded, torch's run by run.
@@ -9,10 +10,14 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from sklab.files import collector_paused
 from sklab.launch.large_pages import gather
+from sklab.launch.left_out import left_out
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 
 with collector_paused():  # nothing of it goes away again
+    # For metrics of audio and their plots: half of the libraries that would be loaded. Else all is loaded below.
+    with contextlib.suppress(ImportError), left_out("scipy", "matplotlib"):
+        import lightning.pytorch  # noqa: F401
     import torch  # noqa: F401
 
     import sklab.launch.worker
