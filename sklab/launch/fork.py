@@ -6,6 +6,7 @@ touches CUDA, so each run may choose its own device.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -20,14 +21,32 @@ from sklab.launch.worker import work  # imports torch in the child only
 _PRELOAD = ["sklab.launch.preload"]
 
 
-def start(job: Job, slot: Slot) -> ForkServerProcess:
-    """Do `job` in a process of its own, which dies with this one; the first call starts the server as well."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=work, args=(job, slot), name=f"sklab-{job.folder.name}")
-    with _no_main_module():
-        process.start()
-    return process
+class Spare:
+    """A process that waits for the job of a run, so that a slot that gets free need not wait for a fork.
+
+    It dies with this one; the first of all starts the server as well.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOAD)
+        theirs, self._jobs = context.Pipe(duplex=False)
+        self._process = context.Process(target=work, args=(theirs,))
+        with _no_main_module():
+            self._process.start()
+        theirs.close()
+
+    def do(self, job: Job, slot: Slot) -> ForkServerProcess:
+        """Have it do `job`: the process, which is a spare one no more. One that is gone already just ends."""
+        with contextlib.suppress(BrokenPipeError):
+            self._jobs.send((job, slot))
+        self._jobs.close()
+        return self._process
+
+    def end(self) -> None:
+        """It is needed no more."""
+        self._jobs.close()
+        self._process.join()
 
 
 @contextmanager

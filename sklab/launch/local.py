@@ -11,8 +11,8 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerProcess
 from typing import cast
 
-from sklab.launch import fork
 from sklab.launch.base import Ended, Job
+from sklab.launch.fork import Spare
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.packing import Packing
 from sklab.launch.processes import start_time
@@ -39,6 +39,7 @@ class LocalLauncher:
         self._slots = slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
         self._packing, self._neighbours = packing, neighbours
+        self._spare: Spare | None = None
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
 
     @property
@@ -48,7 +49,8 @@ class LocalLauncher:
 
     def submit(self, job: Job) -> None:
         slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
-        process = fork.start(job, slot)
+        process = (self._spare or Spare()).do(job, slot)
+        self._spare = Spare()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
         if self._packing and job.task == "train":
             self._packing.begin(job.folder, slot)
@@ -78,6 +80,9 @@ class LocalLauncher:
     def stop(self) -> None:
         for process in list(self._running):
             self._end(process)
+        if self._spare:
+            self._spare.end()
+            self._spare = None
 
     def _pack(self, ended: list[Ended]) -> None:
         """Share the slots once it is known how; only what starts from then on makes use of it."""

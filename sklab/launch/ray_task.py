@@ -11,7 +11,7 @@ from typing import cast
 from sklab.errors import SklabError
 from sklab.files import write_whole
 from sklab.launch.base import Job
-from sklab.launch.fork import start
+from sklab.launch.fork import Spare
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.machine import cpu_name, find_gpus
@@ -90,7 +90,7 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
     It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by a node started in a shell's background
-    process = start(job, slot)
+    process = Spare().do(job, slot)
     hung = False
     try:
         while process.is_alive() and not hung:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sklab.errors import SklabError
@@ -17,10 +19,16 @@ from sklab.launch.slots import Slot
 from sklab.processes import on_parent_end
 
 
-def work(job: Job, slot: Slot) -> None:
-    """Do `job` in a child process of the runner: own process group, output to the log, dead when the runner is."""
+def work(jobs: Connection) -> None:
+    """Do the job that comes from the runner, whose child this is: own process group, dead when the runner is."""
     os.setsid()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
+    with contextlib.suppress(EOFError):  # there is none any more
+        _do(*jobs.recv())
+
+
+def _do(job: Job, slot: Slot) -> None:
+    """Do `job` on the slot, with the output in the run's log."""
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers them; CUDA itself puts the fastest first
     os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that the run starts; its own: see `perform`

@@ -1,11 +1,19 @@
-"""The process of a run, forked from the server."""
+"""The process of a run, forked from the server before there is one."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from sklab.launch.base import Job
+from sklab.launch.fork import Spare
+from sklab.launch.slots import Slot
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -18,7 +26,7 @@ from sklab.launch.slots import Slot
 print("imported", flush=True)
 if __name__ == "__main__":
     fork._PRELOAD = []  # a run that has ended needs no torch
-    process = fork.start(Job("train", Path(sys.argv[1])), Slot(None, "CPU", 1))
+    process = fork.Spare().do(Job("train", Path(sys.argv[1])), Slot(None, "CPU", 1))
     process.join()
     print(process.exitcode, __name__)
 """
@@ -32,3 +40,39 @@ def test_a_script_that_starts_runs_is_imported_once(tmp_path):
     printed = subprocess.run([sys.executable, script, tmp_path / "run"], capture_output=True, text=True, check=True)
     assert printed.stdout.split() == ["imported", "0", "__main__"]
     assert printed.stderr == ""
+
+
+def test_a_spare_that_was_killed_is_a_run_that_ended_so(tmp_path):
+    spare = Spare()
+    os.kill(spare._process.pid, signal.SIGKILL)
+    spare._process.join()
+    process = spare.do(Job("train", tmp_path), Slot(None, "CPU", 1))
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_spare_that_is_not_needed_goes_without_a_word(tmp_path):
+    spare = Spare()
+    spare.end()
+    assert spare._process.exitcode == 0
+    assert spare._process not in multiprocessing.active_children()
+
+
+def test_a_spare_dies_with_the_process_that_it_waits_for(tmp_path):
+    script = tmp_path / "runner.py"
+    script.write_text(RUNNER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as runner:
+        spare = os.pidfd_open(int(runner.stdout.readline()))
+        runner.kill()
+        assert select.select([spare], [], [], 60)[0], "it still waits"
+    os.close(spare)
+
+
+RUNNER = """
+import signal
+from sklab.launch import fork
+
+if __name__ == "__main__":
+    fork._PRELOAD = []
+    print(fork.Spare()._process.pid, flush=True)
+    signal.pause()
+"""
