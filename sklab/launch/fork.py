@@ -36,6 +36,11 @@ class Spare:
             self._process.start()
         theirs.close()
 
+    @property
+    def waits(self) -> bool:
+        """False once it is gone, or the server that would tell of its end."""
+        return self._process.is_alive()
+
     def do(self, job: Job, slot: Slot) -> ForkServerProcess:
         """Have it do `job`: the process, which is a spare one no more. One that is gone already just ends."""
         with contextlib.suppress(BrokenPipeError):

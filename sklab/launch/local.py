@@ -49,8 +49,8 @@ class LocalLauncher:
 
     def submit(self, job: Job) -> None:
         slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
-        process = (self._spare or Spare()).do(job, slot)
-        self._spare = Spare()
+        spare = self._spare if self._spare and self._spare.waits else Spare()
+        process, self._spare = spare.do(job, slot), Spare()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
         if self._packing and job.task == "train":
             self._packing.begin(job.folder, slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -176,6 +177,19 @@ def test_a_killed_run_is_told_with_its_signal_and_frees_its_slot(local: LocalLau
     assert collect(local, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
     assert run.read_record() is None
     local.submit(Job("train", made(seed=9).path))
+    assert collect(local, 1)[0].exitcode == 0
+
+
+@pytest.mark.parametrize("dies", ["the process", "its server"])
+def test_a_spare_process_that_died_gets_no_run(local: LocalLauncher, made: Made, dies: str) -> None:
+    local.submit(Job("train", made(seed=0).path))
+    collect(local, 1)
+    spare = local._spare
+    assert spare is not None
+    server = multiprocessing.forkserver._forkserver._forkserver_pid
+    os.kill(server if dies == "its server" else spare._process.pid, signal.SIGKILL)
+    _until(lambda: not spare.waits)
+    local.submit(Job("train", made(seed=1).path))
     assert collect(local, 1)[0].exitcode == 0
 
 
