@@ -10,6 +10,7 @@ from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.plan_text import plan_text
 from sklab.records import RunRecord
 from sklab.spec.budget import Cost
 from sklab.spec.sweep import Sweep
@@ -17,7 +18,6 @@ from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.space import searchable, space_costs, space_of
-from sklab.text import plan_text
 
 SPACE = """\
 experiment: toy.yaml
