@@ -49,8 +49,9 @@ class Spare:
         return self._process
 
     def end(self) -> None:
-        """It is needed no more."""
+        """It is needed no more, not even if it was stopped and can't hear of it."""
         self._jobs.close()
+        self._process.kill()
         self._process.join()
 
 
