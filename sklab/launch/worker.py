@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import signal
@@ -23,8 +22,11 @@ def work(jobs: Connection) -> None:
     """Do the job that comes from the runner, whose child this is: own process group, dead when the runner is."""
     os.setsid()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
-    with contextlib.suppress(EOFError):  # there is none any more
-        _do(*jobs.recv())
+    try:
+        job, slot = jobs.recv()
+    except EOFError:  # the runner is gone
+        return
+    _do(job, slot)
 
 
 def _do(job: Job, slot: Slot) -> None:
