@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sklab.launch.slots import Slot
 from sklab.launch.worker import work  # imports torch in the child only
 
 _PRELOAD = ["sklab.launch.preload"]
+_UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it
 
 
 class Spare:
@@ -53,6 +55,11 @@ class Spare:
         self._jobs.close()
         self._process.kill()
         self._process.join()
+
+
+def exit_code(process: ForkServerProcess) -> int:
+    """How a process that has ended did so: as one that was killed, where only its dead server could have told."""
+    return -signal.SIGKILL if process.exitcode in (None, _UNTOLD) else process.exitcode
 
 
 @contextmanager
