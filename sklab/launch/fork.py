@@ -19,7 +19,7 @@ from types import ModuleType
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
-from sklab.launch.worker import work  # imports torch in the child only
+from sklab.launch.worker import work_on_call  # imports torch in the child only
 
 _PRELOAD = ["sklab.launch.preload"]
 _SERVERS = 3  # killed one after the other before a run could be started
@@ -65,7 +65,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
     context.set_forkserver_preload(_PRELOAD)
     for _ in range(_SERVERS):
         theirs, jobs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(theirs,))
+        process = context.Process(target=work_on_call, args=(theirs,))
         with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module():
             process.start()
             return process, jobs
