@@ -74,7 +74,7 @@ def on_parent_end(act: Callable[[], object]) -> None:
 
 @contextmanager
 def asked_once() -> Iterator[list[int]]:
-    """What SIGINT (Ctrl-C) and SIGTERM asked for: empty until one came. A second one raises KeyboardInterrupt.
+    """What SIGINT (Ctrl-C) and the stop signals asked for: empty until one came. A second one raises KeyboardInterrupt.
 
     Outside the main thread, where no signal arrives, it stays empty.
     """
@@ -88,7 +88,7 @@ def asked_once() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *STOP_SIGNALS)}
     try:
         yield asked
     finally:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
 
+from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
-from sklab.launch.worker import work  # imports torch in the child only
+from sklab.launch.worker import work_on_call  # imports torch in the child only
 
 _PRELOAD = ["sklab.launch.preload"]
+_SERVERS = 3  # killed one after the other before a run could be started
+_UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it
 
 
 class Spare:
@@ -28,13 +33,7 @@ class Spare:
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOAD)
-        theirs, self._jobs = context.Pipe(duplex=False)
-        self._process = context.Process(target=work, args=(theirs,))
-        with _no_main_module():
-            self._process.start()
-        theirs.close()
+        self._process, self._jobs = _forked()
 
     @property
     def waits(self) -> bool:
@@ -49,9 +48,29 @@ class Spare:
         return self._process
 
     def end(self) -> None:
-        """It is needed no more."""
+        """It is needed no more, not even if it was stopped and can't hear of it."""
         self._jobs.close()
+        self._process.kill()
         self._process.join()
+
+
+def exit_code(process: ForkServerProcess) -> int:
+    """How a process that has ended did so: as one that was killed, where only its dead server could have told."""
+    return -signal.SIGKILL if process.exitcode in (None, _UNTOLD) else process.exitcode
+
+
+def _forked() -> tuple[ForkServerProcess, Connection]:
+    """A new process and where it reads its job; if somebody kills the server meanwhile, from another one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    for _ in range(_SERVERS):
+        theirs, jobs = context.Pipe(duplex=False)
+        process = context.Process(target=work_on_call, args=(theirs,))
+        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module():
+            process.start()
+            return process, jobs
+    died = f"the process that runs are forked from was killed {_SERVERS} times before it could fork one"
+    raise SklabError(f"{died}, perhaps because memory ran out; once that is mended, the same command goes on")
 
 
 @contextmanager

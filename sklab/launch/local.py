@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.fork import Spare
+from sklab.launch.fork import Spare, exit_code
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.packing import Packing
 from sklab.launch.processes import start_time
@@ -113,7 +113,7 @@ class LocalLauncher:
         process.join()
         job, _, started = self._running.pop(process)
         _end_group(process, started)  # whatever the run left behind, and a run whose server died before it
-        return Ended(job, process.exitcode if process.exitcode is not None else 255)
+        return Ended(job, exit_code(process))
 
 
 def _end_group(process: ForkServerProcess, started: int | None) -> None:

@@ -6,12 +6,11 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
 
 from sklab.errors import SklabError
 from sklab.files import write_whole
 from sklab.launch.base import Job
-from sklab.launch.fork import Spare
+from sklab.launch.fork import Spare, exit_code
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.machine import cpu_name, find_gpus
@@ -100,4 +99,4 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
                 process.terminate()
     finally:
         end_group(process)
-    return cast(int, process.exitcode), hung
+    return exit_code(process), hung

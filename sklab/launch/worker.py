@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import signal
@@ -19,16 +18,28 @@ from sklab.launch.slots import Slot
 from sklab.processes import on_parent_end
 
 
-def work(jobs: Connection) -> None:
-    """Do the job that comes from the runner, whose child this is: own process group, dead when the runner is."""
+def work(job: Job, slot: Slot) -> None:
+    """Do `job` in a child process of whoever waits for it: own process group, output to the log, dead when that is."""
+    _settle()
+    _do(job, slot)
+
+
+def work_on_call(jobs: Connection) -> None:
+    """The same for the job and the slot that come from there, once they come."""
+    _settle()
+    try:
+        job, slot = jobs.recv()
+    except EOFError:  # the runner is gone
+        return
+    _do(job, slot)
+
+
+def _settle() -> None:
     os.setsid()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
-    with contextlib.suppress(EOFError):  # there is none any more
-        _do(*jobs.recv())
 
 
 def _do(job: Job, slot: Slot) -> None:
-    """Do `job` on the slot, with the output in the run's log."""
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers them; CUDA itself puts the fastest first
     os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that the run starts; its own: see `perform`

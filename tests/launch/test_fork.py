@@ -9,8 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import pytest
+
+from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.fork import Spare
 from sklab.launch.slots import Slot
@@ -50,10 +54,35 @@ def test_a_spare_that_was_killed_is_a_run_that_ended_so(tmp_path):
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_spare_that_is_not_needed_goes_without_a_word(tmp_path):
+@pytest.mark.parametrize("died", [EOFError, ConnectionResetError, BrokenPipeError])
+def test_a_server_that_dies_while_it_forks_is_started_again(monkeypatch, died):
+    start, deaths = ForkServerProcess.start, iter([died, died])
+
+    def dying(process):
+        if death := next(deaths, None):
+            raise death
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", dying)
     spare = Spare()
+    assert spare.waits
     spare.end()
-    assert spare._process.exitcode == 0
+
+
+def test_a_server_that_dies_again_and_again_is_told_of(monkeypatch):
+    def dying(_process):
+        raise EOFError
+
+    monkeypatch.setattr(ForkServerProcess, "start", dying)
+    with pytest.raises(SklabError, match="was killed 3 times") as told:
+        Spare()
+    assert "goes on" in str(told.value)
+
+
+def test_a_spare_that_is_not_needed_goes_even_if_it_is_stopped(tmp_path):
+    spare = Spare()
+    os.kill(spare._process.pid, signal.SIGSTOP)
+    spare.end()
     assert spare._process not in multiprocessing.active_children()
 
 

@@ -19,6 +19,7 @@ from sklab.launch import slots
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
+from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm import SlurmLauncher
 from sklab.records import RunOrder
@@ -193,6 +194,16 @@ def test_a_spare_process_that_died_gets_no_run(local: LocalLauncher, made: Made,
     assert collect(local, 1)[0].exitcode == 0
 
 
+def test_a_run_whose_server_died_is_told_as_killed(local: LocalLauncher, made: Made) -> None:
+    run = made(train=LONG)
+    local.submit(Job("train", run.path))
+    [process] = local._running
+    _until(run.metrics_file.exists)
+    os.kill(multiprocessing.forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    assert collect(local, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
+    _until(lambda: start_time(process.pid) is None)
+
+
 def test_stop_ends_whole_process_groups(local: LocalLauncher, made: Made) -> None:
     run = made(train=LONG)
     local.submit(Job("train", run.path))
@@ -228,6 +239,7 @@ import sys
 from pathlib import Path
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
+from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot
 if __name__ == "__main__":
     launcher = LocalLauncher((Slot(None, "cpu", 1),))
