@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
@@ -15,8 +14,6 @@ from sklab.machine import installed
 from sklab.progress import duration
 from sklab.records import Evaluation, RunRecord
 from sklab.spec.check import CheckResult
-from sklab.sweep.change import Change
-from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.sweep.status import RunStatus, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
@@ -25,7 +22,6 @@ if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.findings import CellFindings
 
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
-_MOST_NAMED = 8  # cells in one line
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -57,116 +53,6 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """The networks with exact parameters and 10^9 multiply-accumulates at their input size."""
     cells = [(row["name"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}", str(row["image_size"])) for row in rows]
     return aligned(("network", "parameters", "GMACs", "at"), cells)
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan, a row per cell, and what it adds up to."""
-    pruned = ("pruned",) if any(cell.pruned for cell in plan.cells) else ()
-    header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", "done", "diverged", *pruned, "failed", "new")
-    table = aligned(header, [_plan_row(cell, pruned=bool(pruned)) for cell in plan.cells])
-    warnings = (f"warning: {off}" for off in plan.off_budget)
-    further = [_further_text(plan.further)] if plan.further else []
-    return "\n".join([table, *_plan_lines(plan), *warnings, _plan_sum(plan), *further])
-
-
-def differences_text(plan: Plan) -> str:
-    """In which resolved settings each cell differs from the baseline; what it does not declare is marked."""
-    return "\n".join(
-        f"{cell.name}: {each.path}: {_value(each.baseline)} -> {_value(each.here)}{'' if each.declared else ' (!)'}"
-        for cell in plan.cells
-        for each in cell.differences
-    )
-
-
-def _plan_row(cell: PlannedCell, *, pruned: bool) -> tuple[str, ...]:
-    price = cell.price
-    known = (f"{price.peak_memory_mb:.0f}", duration(price.seconds), price.source) if price else ("", "", "")
-    ended_early = (cell.pruned,) if pruned else ()
-    counts = map(str, (cell.done, cell.diverged, *ended_early, cell.failed, cell.new))
-    return (cell.name, f"{cell.params / 1e6:.3f}", f"{cell.macs / 1e6:.1f}", *known, *counts)
-
-
-def _plan_lines(plan: Plan) -> Iterator[str]:
-    yield from (f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid)
-    if plan.asked:
-        yield f"and {plan.asked} more cells to be asked for by the search, {len(plan.cells) - 1} found so far"
-    if plan.refused:
-        yield f"proposals that do not keep the constraints, never trained: {plan.refused}"
-    if plan.space:
-        yield (
-            f"search space: {plan.space.combinations} combinations of levels, {plan.space.valid} can exist, "
-            f"{plan.space.feasible} keep the constraints"
-        )
-    if plan.fraction:
-        yield f"fraction: {plan.fraction}"
-    if plan.unevaluated:
-        yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
-    if plan.reused:
-        yield f"runs to run that another study has finished: {plan.reused}, taken over"
-    elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.alike and cell.missing]
-    yield from _named("prices of runs with another share of the machine, more or fewer at a time", elsewhere)
-    yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
-    yield from _change_lines(plan.change)
-    yield from (f"warning: {confound}" for confound in plan.confounds)
-    if not plan.confounds and len(plan.cells) > 1:
-        yield f"every cell differs from {plan.baseline} in what it declares and in nothing else"
-
-
-def _change_lines(change: Change | None) -> Iterator[str]:
-    if change is None:
-        return
-    told = [
-        *_named("cells added", change.cells_added),
-        *_named("cells removed", change.cells_removed),
-        *_named("cells that are other runs now", change.cells_changed),
-        *_named("seeds added", change.seeds_added),
-        *_named("seeds removed", change.seeds_removed),
-        *change.settings,
-    ]
-    yield from (f"since the last start: {line}" for line in told or ["nothing has changed"])
-
-
-def _named(what: str, names: Sequence[object]) -> Iterator[str]:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    if names:
-        yield f"{what}: {', '.join(map(str, names[:_MOST_NAMED]))}{more}"
-
-
-def _plan_sum(plan: Plan) -> str:
-    seeds = plan.further.rule if plan.further else f"seeds {', '.join(map(str, plan.seeds))}"
-    counts = f"{plan.study}: {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time"
-    if plan.seconds is None or plan.device_hours is None:
-        return f"{counts}: no estimate before the first finished run or --probe"
-    return f"{counts}: about {duration(plan.seconds)}, {device_hours_text(plan.device_hours, gpu=plan.gpu)}"
-
-
-def device_hours_text(hours: float, *, gpu: bool) -> str:
-    """Hours of all devices together; without GPUs a device is a share of the CPU."""
-    return f"{hours:.{1 if hours >= 10 else 2}f} {'GPU-hours' if gpu else 'CPU-slot-hours'}"
-
-
-def budget_text(hours: float | None, budget: str, *, over: bool, gpu: bool) -> str:
-    """How what is left stands to the budget."""
-    if hours is None:
-        return (
-            f"what is left has no price, so it can't be held to the budget of {budget}; `sklab plan --probe` says why"
-        )
-    cost = device_hours_text(hours, gpu=gpu)
-    return f"what is left takes about {cost}, {'more than' if over else 'within'} the budget of {budget}"
-
-
-def _value(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _further_text(further: Further) -> str:
-    basis = "differences are as seen so far" if further.seen else "no cell differs"
-    times = (further.expected_seconds, further.worst_seconds)
-    expected, worst = ("" if seconds is None else f", about {duration(seconds)}" for seconds in times)
-    return (
-        f"{further.rule}: {further.expected} runs to go are expected if {basis}{expected}; "
-        f"{further.worst} at worst{worst}"
-    )
 
 
 def status_text(status: StudyStatus) -> str:

@@ -12,13 +12,13 @@ import pytest
 from sklab.cli import parser
 from sklab.commands.plan import cost_of
 from sklab.folders import StudyFolder
+from sklab.plan_text import plan_text
 from sklab.spec.search import Pruning, Search
 from sklab.sweep import index, study
 from sklab.sweep.agreement import MOST_CELLS
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.space import space_costs
-from sklab.text import plan_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")

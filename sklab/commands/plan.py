@@ -44,12 +44,12 @@ def add_plan(commands: Commands) -> None:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
+    from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
     from sklab.sweep.plan import make_plan
     from sklab.sweep.prices import share_of
     from sklab.sweep.space import space_costs
-    from sklab.text import differences_text, plan_text
 
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
@@ -138,8 +138,8 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
 
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
     """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
+    from sklab.plan_text import budget_text
     from sklab.sweep.prices import hours
-    from sklab.text import budget_text
 
     over = device_hours is None or device_hours > hours(budget)
     print(budget_text(device_hours, budget, over=over, gpu=gpu), file=sys.stderr)

@@ -4,21 +4,18 @@ tell the difference."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
-from math import prod
 from pathlib import Path
-from random import Random
 from statistics import fmean
 
 from sklab.analysis.replicates import called, is_pruned
 from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
-from sklab.sweep.design import searched_cell
+from sklab.sweep.design import Choice, searched_cell
 from sklab.sweep.prices import turn
-from sklab.sweep.space import NO_COSTS, Costs, infeasible
-from sklab.sweep.study import Choice, Trials
+from sklab.sweep.space import NO_COSTS, Costs, choices_by_lot, infeasible
+from sklab.sweep.study import Trials
 
 _NOTHING_KNOWN: Mapping[str, float] = {}
 _MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through
@@ -163,7 +160,7 @@ class StudyIndex:
     def _take_one_left(self) -> None:
         """Go through the space from a place drawn by lot to the first cell that may be trained."""
         passed: list[InvalidCell] = []
-        for choice in self._all_choices():
+        for choice in choices_by_lot(self.sweep, self._found):
             cell = self._worth_training(choice)
             if isinstance(cell, Cell):
                 self._add(cell)
@@ -202,19 +199,6 @@ class StudyIndex:
         self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
         self._cells |= dict.fromkeys(cell.runs.values(), cell)
         self._queue.extend(Todo(cell, seed, key) for seed, key in cell.runs.items())
-
-    def _all_choices(self) -> Iterator[Choice]:
-        """Every combination of levels, in their order from one drawn by lot."""
-        levels = {name: list(factor.levels) for name, factor in self.sweep.factors.items()}
-        number = prod(map(len, levels.values()))
-        seed = self.sweep.search.seed if self.sweep.search else 0
-        first = Random(f"{seed} {self._found}").randrange(number)  # noqa: S311 - no secret
-        for at in chain(range(first, number), range(first)):
-            choice, rest = {}, at
-            for name, of_factor in levels.items():
-                rest, level = divmod(rest, len(of_factor))
-                choice[name] = of_factor[level]
-            yield choice
 
     def _name(self, cell: Cell, key: str) -> str:
         """What a trial is of: a run or, in a search, a cell."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain
+from math import prod
+from random import Random
 
 from sklab.errors import SklabError
 from sklab.spec.budget import Cost
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep
 from sklab.spec.values import Value
-from sklab.sweep.design import run_spec, searched_cell
+from sklab.sweep.design import Choice, grid, run_spec, searched_cell
 
 Costs = Mapping[str, Cost]  # by the name of a cell
 NO_COSTS: Costs = {}
@@ -29,10 +31,24 @@ def searchable(sweep: Sweep) -> Iterator[Cell]:
     """Every cell that a search may ask for, constraints aside; none for another design."""
     if sweep.search is None:
         return
-    for levels in product(*(factor.levels for factor in sweep.factors.values())):
-        cell = searched_cell(sweep, dict(zip(sweep.factors, levels, strict=True)))
+    for choice in grid(sweep.factors):
+        cell = searched_cell(sweep, choice)
         if isinstance(cell, Cell):
             yield cell
+
+
+def choices_by_lot(sweep: Sweep, found: int) -> Iterator[Choice]:
+    """Every combination of levels, in their order from one that the search's seed and the cells `found` draw."""
+    levels = {name: list(factor.levels) for name, factor in sweep.factors.items()}
+    number = _combinations(sweep)
+    seed = sweep.search.seed if sweep.search else 0
+    first = Random(f"{seed} {found}").randrange(number)  # noqa: S311 - no secret
+    for at in chain(range(first, number), range(first)):
+        choice, rest = {}, at
+        for name, of_factor in levels.items():
+            rest, level = divmod(rest, len(of_factor))
+            choice[name] = of_factor[level]
+        yield choice
 
 
 def space_costs(sweep: Sweep, count: Callable[[list[Experiment]], Sequence[tuple[int, int]]]) -> Costs:
@@ -56,17 +72,18 @@ def space_of(sweep: Sweep, costs: Costs) -> Space | None:
     """The size of the space of a search with constraints; None where nothing limits it."""
     if sweep.search is None or sweep.search.constraints is None:
         return None
-    combinations = 1
-    for factor in sweep.factors.values():
-        combinations *= len(factor.levels)
     feasible = sum(not infeasible(sweep, name, costs) for name in costs)
-    return Space(combinations=combinations, valid=len(costs), feasible=feasible)
+    return Space(combinations=_combinations(sweep), valid=len(costs), feasible=feasible)
 
 
 def infeasible(sweep: Sweep, name: str, costs: Costs) -> str:
     """Why the cell of this name may not be trained: the constraints that it does not keep; "" when it may."""
     limits = sweep.search.constraints if sweep.search else None
     return limits.broken(costs[name]) if limits and name in costs else ""
+
+
+def _combinations(sweep: Sweep) -> int:
+    return prod(len(factor.levels) for factor in sweep.factors.values())
 
 
 def _network(experiment: Experiment) -> str:

@@ -28,10 +28,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sklab.spec.search import Search
 from sklab.spec.sweep import Cell, Sweep
+from sklab.sweep.design import Choice
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 
-Choice = Mapping[str, str]  # factor -> name of its level
 _NAME = "run"  # the user attribute that ties a trial to what it is of
 _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 _PARENTS = 5  # a generation of NSGA-II is one in so many of the trials

@@ -3,6 +3,7 @@
 import pytest
 from studies import EXPERIMENT, make_records, make_sweep
 
+from sklab.analysis.frame import data_frame
 from sklab.analysis.published import on_published_data, order_agreement, reproduced
 from sklab.analysis.tables import ablation_table
 from sklab.spec.sweep import Metric, Published, PublishedRow
@@ -18,7 +19,7 @@ def sweep_on(title="ImageNet-1k", tolerance=0.5, **changes):
 
 
 def verdicts(sweep):
-    return ablation_table(sweep, make_records(ERRORS)).frame()["reproduced"].tolist()
+    return data_frame(ablation_table(sweep, make_records(ERRORS)))["reproduced"].tolist()
 
 
 def test_on_the_published_data_every_row_has_its_verdict():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import failed_record, key_of, make_evaluations, make_records, make_sweep
 
+from sklab.analysis.frame import data_frame
 from sklab.analysis.rows import AblationTable, AtSize
 from sklab.analysis.stats import mean_interval
 from sklab.analysis.tables import ablation_table
@@ -58,7 +59,7 @@ def test_what_a_run_that_is_not_complete_left_enters_no_number():
 
 def test_the_frame_has_the_numbers_with_their_runs_and_the_published_ones():
     invalid = (InvalidCell(name="K9", reason="no"),)
-    frame = table_of(published=PUBLISHED, invalid=invalid).frame().set_index("cell")
+    frame = data_frame(table_of(published=PUBLISHED, invalid=invalid)).set_index("cell")
     assert frame["error_320_n"].tolist() == [3, 2, 0]
     assert frame["error_320_mean"].tolist()[:2] == [20.0, 17.75]
     assert math.isnan(frame["error_320_half"]["K9"])
@@ -69,14 +70,14 @@ def test_the_frame_has_the_numbers_with_their_runs_and_the_published_ones():
 
 def test_a_factor_called_like_such_a_column_stands_apart():
     table = table_of(columns=("error_320_mean",))
-    assert {"factor error_320_mean", "error_320_mean"} <= set(table.frame().columns)
+    assert {"factor error_320_mean", "error_320_mean"} <= set(data_frame(table).columns)
 
 
 def test_a_study_that_states_no_sizes_shows_none_whatever_lies_there():
     sweep, records = make_sweep(), make_records(ERRORS)
     table = ablation_table(sweep, records, make_evaluations(320, AT_320))
     assert all(row.at_size == {} for row in table.rows)
-    assert table.frame().equals(ablation_table(sweep, records).frame())
+    assert data_frame(table).equals(data_frame(ablation_table(sweep, records)))
 
 
 def test_nothing_evaluated_yet_is_no_number():

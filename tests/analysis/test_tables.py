@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +8,7 @@ from scipy import stats as reference
 from studies import failed_record, key_of, make_record, make_records, make_sweep
 
 from sklab.analysis.compare import FEW, compare
+from sklab.analysis.frame import data_frame
 from sklab.analysis.tables import ablation_table
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Published, PublishedRow
 
@@ -141,26 +141,6 @@ def test_seeds_of_a_cell_that_the_sweep_no_longer_has_do_not_count():
     assert [(run.seed, run.key) for run in row.runs] == [(0, "a"), (1, "b")]
 
 
-def test_the_frame_holds_every_row_with_its_runs(table):
-    frame = table.frame()
-    assert frame["cell"].tolist() == ["K3", "K5", "K7"]
-    assert frame["kernel"].tolist() == ["K3", "K5", "K7"]
-    assert frame["mean"].tolist() == pytest.approx([row.mean for row in table.rows], rel=1e-11)
-    assert frame["params"].dtype == "Int64"
-    seeds, keys = zip(*(pair.split(":") for pair in frame.loc[1, "runs"].split()), strict=True)
-    assert (seeds, keys) == (("0", "1", "2"), tuple(run.key for run in table.rows[1].runs))
-
-
-def test_a_factor_called_like_a_column_keeps_its_own():
-    cell = Cell(name="K3", factors={"n": "lots"}, runs={})
-    frame = ablation_table(make_sweep(["K3"], cells=(cell,), columns=("n",)), {}).frame()
-    assert (frame.loc[0, "n"], frame.loc[0, "factor n"]) == (0, "lots")
-
-
-def test_a_frame_without_cells_is_empty():
-    assert isinstance(ablation_table(make_sweep([], cells=()), {}).frame(), pd.DataFrame)
-
-
 states = st.sampled_from(["complete", "complete", "complete", "failed", "diverged", "missing"])
 runs = st.tuples(states, st.integers(0, 2000).map(lambda wrong: wrong / 20))
 studies_of_runs = st.integers(1, 4).flatmap(
@@ -199,4 +179,4 @@ def test_whatever_ended_how_the_table_adds_up(study):
 @settings(max_examples=30, deadline=None)
 @given(studies_of_runs)
 def test_no_number_of_a_run_that_did_not_end_well_enters(study):
-    assert built(study).frame().equals(built(study, spoiled=77.7).frame())
+    assert data_frame(built(study)).equals(data_frame(built(study, spoiled=77.7)))

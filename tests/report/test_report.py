@@ -11,6 +11,7 @@ from example import NASTY, hostile
 from pages import read
 from studies import key_of, make_record, make_records, make_sweep, write_study
 
+from sklab.analysis.frame import data_frame
 from sklab.analysis.tables import ablation_table
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, load, study_table
@@ -102,7 +103,7 @@ def test_runs_without_a_number_stand_in_words(page):
 
 def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
     frame = pd.read_csv(study / "table.csv")
-    expected = study_table(study).frame()
+    expected = data_frame(study_table(study))
     assert frame["cell"].tolist() == expected["cell"].tolist()
     pd.testing.assert_series_equal(frame["mean"], expected["mean"], check_exact=True)
     assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"

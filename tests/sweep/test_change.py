@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sklab.folders import StudyFolder
+from sklab.plan_text import plan_text
 from sklab.sweep.change import Change, change
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
-from sklab.text import plan_text
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from sklab.commands.plan import cost_of
 from sklab.errors import FaultyInputError
 from sklab.folders import StudyFolder
+from sklab.plan_text import plan_text
 from sklab.spec.sweep import Sweep
 from sklab.sweep.experimentfile import read_experiment
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
-from sklab.text import plan_text
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")

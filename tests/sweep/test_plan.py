@@ -4,6 +4,7 @@ import fcntl
 
 import pytest
 
+from sklab.plan_text import plan_text
 from sklab.records import RunOrder, RunRecord
 from sklab.spec.sweep import Cell
 from sklab.sweep import check
@@ -11,7 +12,7 @@ from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.status import study_status
-from sklab.text import plan_text, status_text
+from sklab.text import status_text
 
 COST = 1_000, 2_000_000
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
 from sklab.launch.slots import Slot
+from sklab.plan_text import budget_text, plan_text
 from sklab.records import Hardware, RunOrder, RunRecord
 from sklab.spec.probe import Probe
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan, price_left, unpriced
 from sklab.sweep.prices import Share, hours, packed, share_of
-from sklab.text import budget_text, plan_text
 
 DURATIONS = st.lists(st.floats(0.1, 1e4), max_size=30)
 PROBE = Probe(epochs=2, steps=10, val_steps=5, step_seconds=1.0, val_step_seconds=0.2, setup_seconds=3.0)

@@ -13,6 +13,7 @@ from launchers import FakeLauncher, start
 from sklab.errors import FaultyInputError
 from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended
+from sklab.plan_text import plan_text
 from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
@@ -23,7 +24,6 @@ from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.status import study_status
 from sklab.sweep.toy import toy
-from sklab.text import plan_text
 
 pytestmark = pytest.mark.usefixtures("sound")
 

@@ -13,6 +13,7 @@ from launchers import StandInLauncher
 from sklab.cli import parser
 from sklab.folders import RunFolder, StudyFolder
 from sklab.launch.base import Ended
+from sklab.plan_text import plan_text
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report.build import build, study_table, terminal_table
 from sklab.spec.sweep import Sweep
@@ -21,7 +22,6 @@ from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.reuse import Reuse, offers, take_over
 from sklab.sweep.runner import run_study
-from sklab.text import plan_text
 
 CODE, OTHER = Code(version="1", commit="abc"), Code(version="1", commit="def")
 FILES = ("weights.pt", "metrics.csv", "log.txt", "attention.json", "analysis.json", "evaluation-16.json")

@@ -10,14 +10,15 @@ from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.plan_text import plan_text
 from sklab.records import RunRecord
 from sklab.spec.budget import Cost
 from sklab.spec.sweep import Sweep
+from sklab.sweep.design import grid
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
-from sklab.sweep.space import searchable, space_costs, space_of
-from sklab.text import plan_text
+from sklab.sweep.space import choices_by_lot, searchable, space_costs, space_of
 
 SPACE = """\
 experiment: toy.yaml
@@ -128,6 +129,14 @@ def test_every_cell_is_found_when_more_are_asked_for_than_there_are(toy_files, e
     found = search(toy_files, sweep, ended, {})
     feasible = {cell.name for cell in searchable(sweep) if weight(cell.factors) <= 1000}
     assert {cell.name for cell in found.cells} == feasible
+
+
+def test_by_lot_every_choice_comes_once_in_one_order_from_another_place(toy_files):
+    sweep = sweep_of(toy_files, "trials: 4")
+    orders = [[tuple(choice.items()) for choice in choices_by_lot(sweep, found)] for found in range(9)]
+    assert all(len(order) == len(set(order)) == len(list(grid(sweep.factors))) for order in orders)
+    assert len({order[0] for order in orders}) > 1
+    assert all(order[order.index(orders[0][0]) :] + order[: order.index(orders[0][0])] == orders[0] for order in orders)
 
 
 def test_the_sampler_is_told_the_mean_over_seeds_and_the_cost(toy_files, ended):

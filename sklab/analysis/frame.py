@@ -1,0 +1,113 @@
+"""The ablation table as data: what is measured, compared and published of each row, and the keys of its runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set
+from typing import Any
+
+import pandas as pd
+
+from sklab.analysis.compare import Versus
+from sklab.analysis.pareto import COSTS
+from sklab.analysis.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
+from sklab.spec.sweep import Sweep
+
+_DIGITS = 12  # significant digits: all that a sum leaves certain, so that machines agree to the byte
+_TEST_DIGITS = 6  # the same of what series and root finding make: p, their intervals and what is planned from them
+
+
+def data_frame(table: AblationTable) -> pd.DataFrame:
+    """One line per row with the keys of its runs, means at 12 significant digits, tests at 6."""
+    whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
+    types = dict.fromkeys(whole, "Int64")
+    front = table.front
+    rows = [_flat(table.sweep, row, front) for row in table.rows]
+    return pd.DataFrame(rows).astype(types if table.rows else {})
+
+
+def _flat(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
+    measured = {**_result(sweep, row, front), **_sizes(sweep, row), **_cost(row)}
+    ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
+    return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
+
+
+def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:
+    """The factors under their own names, set apart where one is called like a column of ours."""
+    return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
+
+
+def _result(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
+    return {
+        "is_baseline": row.is_baseline,
+        "planned": row.planned,
+        "n": row.n,
+        "mean": _rounded(row.mean),
+        "sd": _rounded(row.sd),
+        "half": _rounded(row.half),
+        **_numbers(
+            "baseline", row.baseline, ("n", "difference", "half", "p", "adjusted", "df", "effect", "detectable")
+        ),
+        **_told(row),
+        **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
+        "standing": row.standing,
+        **({"front": row in front} if sweep.search and sweep.search.against else {}),
+        **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
+    }
+
+
+def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[str, float | None]:
+    digits = {part: _DIGITS if part in ("n", "difference") else _TEST_DIGITS for part in parts}
+    return {f"vs_{name}_{part}": _rounded(getattr(against, part, None), digits[part]) for part in parts}
+
+
+def _told(row: Row) -> dict[str, Any]:
+    """Of the comparison with the baseline, what is not measured."""
+    parts = ("needed", "test", "reason")
+    return {
+        **{f"vs_baseline_{part}": getattr(row.baseline, part, None) for part in parts},
+        "vs_baseline_missing": row.seeds_missing,
+        "vs_baseline_verdict": row.judged,
+    }
+
+
+def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for size in sweep.sizes:
+        there = row.at_size.get(size, AtSize(0, None, None))
+        numbers = {"n": there.n, "mean": _rounded(there.mean), "half": _rounded(there.half)}
+        said |= {f"error_{size}_{part}": number for part, number in numbers.items()}
+    return said
+
+
+def _cost(row: Row) -> dict[str, Any]:
+    measured = ("latency_ms", "train_seconds", "samples_per_second", "peak_memory_mb")
+    return {"params": row.params, "macs": row.macs, **{name: _rounded(getattr(row, name)) for name in measured}}
+
+
+def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
+    parts = ("error", "params", "gmacs", "verified")
+    errors = row.published.errors if row.published else {}
+    return {
+        "reproduced": row_reproduced(sweep, row),
+        **{f"published_{part}": getattr(row.published, part, None) for part in parts},
+        **{f"published_error_{size}": errors.get(size) for size in published_sizes(sweep)},
+    }
+
+
+def _runs(sweep: Sweep, row: Row) -> dict[str, str]:
+    return {
+        "values": " ".join(f"{run.seed}:{run.value!r}" for run in row.runs if run.value is not None),
+        **{f"values_{size}": _errors(row, size) for size in sweep.sizes},
+        "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
+        "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
+        "invalid": row.invalid,
+    }
+
+
+def _errors(row: Row, size: int) -> str:
+    return " ".join(f"{run.seed}:{run.errors[size]!r}" for run in row.runs if size in run.errors)
+
+
+def _rounded(number: float | None, digits: int = _DIGITS) -> float | None:
+    return None if number is None or math.isnan(number) else float(f"{number:.{digits}g}")
