@@ -59,7 +59,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.reused:
         yield f"runs to run that another study has finished: {plan.reused}, taken over"
     elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.alike and cell.missing]
-    yield from _named("prices of runs with another share of the machine, more or fewer at a time", elsewhere)
+    yield from _named("prices of runs on another device, or with more or fewer at a time", elsewhere)
     yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
     yield from _change_lines(plan.change)
     yield from (f"warning: {confound}" for confound in plan.confounds)

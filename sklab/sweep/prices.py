@@ -26,11 +26,12 @@ _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 @dataclass(frozen=True)
 class Share:
-    """What a run would get of the machine: so many `threads` (None: not known), and a device, or several, together with
-    `others` runs."""
+    """What a run would get of the machine: so many `threads` (None: not known), and a `device` by its name, or several
+    of them, together with `others` runs."""
 
     threads: int | None = None
     others: int = 0
+    device: str = ""
 
 
 ANY_SHARE = Share()
@@ -39,14 +40,15 @@ ANY_SHARE = Share()
 def share_of(slots: Sequence[Slot]) -> Share:
     """What the first of these slots is. Shares of a CPU are devices of their own."""
     on_gpu = slots[0].gpu is not None
-    return Share(slots[0].threads, sum(slot.gpu == slots[0].gpu for slot in slots) - 1 if on_gpu else 0)
+    others = sum(slot.gpu == slots[0].gpu for slot in slots) - 1 if on_gpu else 0
+    return Share(slots[0].threads, others, slots[0].name)
 
 
 class Price(Value):
     """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`.
 
-    alike  whether it was measured with as many threads as a run would get now, that is with as many runs at a time on
-           the same machine: runs that share a device take time from each other
+    alike  whether it was measured on such a device as a run would get now and with as many threads, that is with as
+           many runs at a time on the same machine: runs that share a device take time from each other
     """
 
     seconds: float
@@ -200,7 +202,9 @@ def _mean(records: Sequence[RunRecord], source: str, share: Share = ANY_SHARE) -
 
 
 def _had(record: RunRecord, share: Share) -> bool:
-    return share.threads is None or record.hardware is None or record.hardware.threads == share.threads
+    if share.threads is None or record.hardware is None:
+        return True
+    return (record.hardware.threads, record.hardware.device_name) == (share.threads, share.device)
 
 
 def _others(folder: StudyFolder) -> Iterator[StudyFolder]:

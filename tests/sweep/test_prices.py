@@ -78,8 +78,8 @@ def test_a_run_on_two_devices_takes_the_hours_of_both(sweep, study, code):
     assert "6.00 GPU-hours" in plan_text(plan)
 
 
-def hardware(threads: int) -> Hardware:
-    return Hardware(host="here", device="cuda", device_name="H200", threads=threads)
+def hardware(threads: int, name: str = "H200") -> Hardware:
+    return Hardware(host="here", device="cuda", device_name=name, threads=threads)
 
 
 def test_runs_with_the_same_share_of_a_machine_price_a_cell_and_others_are_told(sweep, study, code):
@@ -90,16 +90,25 @@ def test_runs_with_the_same_share_of_a_machine_price_a_cell_and_others_are_told(
     plan = make_plan(sweep, study, 4, lambda _: (1, 1), gpu=True, share=shared)
     assert prices_of(plan) == [("runs", 1800.0), ("runs", 1800.0)]
     assert plan.device_hours == pytest.approx(0.25), "half an hour of half of a GPU"
-    assert "another share" not in plan_text(plan)
+    assert "another device" not in plan_text(plan)
     alone = share_of((Slot("0", "H200", 16),))
     plan = make_plan(sweep, study, 1, lambda _: (1, 1), gpu=True, share=alone)
     assert prices_of(plan) == [("runs", 600.0), ("runs", 1800.0)]
-    assert "prices of runs with another share of the machine, more or fewer at a time: K3+K5 SK" in plan_text(plan)
+    assert "prices of runs on another device, or with more or fewer at a time: K3+K5 SK" in plan_text(plan)
     assert plan.device_hours == price_left(sweep, study, 1, {}, alone).device_hours == pytest.approx(0.5)
 
 
+def test_runs_on_another_device_price_a_cell_only_where_nothing_else_does_and_are_told(sweep, study, code):
+    finish(sweep, study, 0, code, seed=0, wall_seconds=600.0, hardware=hardware(8))
+    finish(sweep, study, 0, code, seed=1, wall_seconds=1800.0, hardware=hardware(8, "T4"))
+    finish(sweep, study, 1, code, seed=0, wall_seconds=1800.0, hardware=hardware(8, "T4"))
+    plan = make_plan(sweep, study, 1, lambda _: (1, 1), gpu=True, share=share_of((Slot("0", "H200", 8),)))
+    assert prices_of(plan) == [("runs", 600.0), ("runs", 1800.0)]
+    assert "prices of runs on another device, or with more or fewer at a time: K3+K5 SK" in plan_text(plan)
+
+
 def test_shares_of_a_cpu_are_shared_with_nobody():
-    assert share_of((Slot(None, "cpu", 2),) * 4) == Share(2, 0)
+    assert share_of((Slot(None, "cpu", 2),) * 4) == Share(2, 0, "cpu")
 
 
 def test_a_cell_that_could_not_be_probed_says_why_and_costs_the_average_of_the_others(sweep, study):
