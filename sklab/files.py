@@ -42,7 +42,15 @@ def read_optional(file: Path, kind: type[V], remedy: str) -> V | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {error}\n{remedy}") from error
+        raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {first_fault(error)}; {remedy}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """What is wrong with a file, in a line: the place and the rule that it breaks, and how many more there are."""
+    details = error.errors(include_url=False, include_context=False)
+    place = ".".join(map(str, details[0]["loc"]))
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{f'{place}: ' if place else ''}{details[0]['msg']}{more}"
 
 
 def is_torn(error: ValidationError) -> bool:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import collector_paused, is_torn, read_optional, write_whole
+from sklab.files import collector_paused, first_fault, is_torn, read_optional, write_whole
 from sklab.records import Evaluation, RecordReader, Reused, RunOrder, RunRecord
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
@@ -131,7 +131,8 @@ class RunFolder:
         try:
             return RunOrder.model_validate_json(self.order_file.read_bytes())
         except (OSError, ValidationError) as error:
-            raise DamagedRecordError(f"{self.order_file}: not a run order ({error}); delete the folder") from error
+            why = first_fault(error) if isinstance(error, ValidationError) else error
+            raise DamagedRecordError(f"{self.order_file}: not a run order ({why}); delete the folder") from error
 
     def read_record(self, read: Callable[[bytes], RunRecord] = RunRecord.model_validate_json) -> RunRecord | None:
         """The record, or None when the run has not ended. A torn file is set aside with a warning.
@@ -145,7 +146,7 @@ class RunFolder:
         except ValidationError as error:
             if not is_torn(error):
                 remedy = "use the version that wrote it, or move its folder away to train the run again"
-                raise DamagedRecordError(f"{self.record_file}: {error}\n{remedy}") from error
+                raise DamagedRecordError(f"{self.record_file}: {first_fault(error)}; {remedy}") from error
             self._set_record_aside()
             return None
 
@@ -231,16 +232,18 @@ class StudyFolder:
             known = _studies(self.path.parent)
             raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error
         except (yaml.YAMLError, ValidationError) as error:
-            raise DamagedRecordError(f"{self.sweep_file} can't be read: {error}") from error
+            why = first_fault(error) if isinstance(error, ValidationError) else error
+            raise DamagedRecordError(f"{self.sweep_file} can't be read: {why}") from error
 
     def records(self, keys: Iterable[str] | None = None) -> dict[str, RunRecord]:
-        """Every ended run by key, in the order of the keys; only those of `keys` when given."""
+        """Every ended run by key, in the order of the keys; only those of `keys` when given. Raises
+        DamagedRecordError for a record that can't be read or is of another run than its folder."""
         runs = self.path / "runs"
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
         reader = RecordReader()
         with collector_paused():
-            found = ((key, self.run(key).read_record(reader.read)) for key in wanted)
-            return {key: record for key, record in found if record is not None}
+            found = ((self.run(key), self.run(key).read_record(reader.read)) for key in wanted)
+            return {_own(run, record).key: record for run, record in found if record is not None}
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
         """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
@@ -253,6 +256,15 @@ class StudyFolder:
         wanted = tuple(sizes)
         found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
         return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
+
+
+def _own(run: RunFolder, record: RunRecord) -> RunRecord:
+    """The record, which must be that of the run that the folder is named after."""
+    if record.key != run.path.name:
+        of = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {run.path.name}"
+        remedy = "move it where it belongs, or delete it to train the run again"
+        raise DamagedRecordError(f"{run.record_file} is of run {of}; {remedy}")
+    return record
 
 
 def _studies(results: Path) -> str:

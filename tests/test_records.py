@@ -66,9 +66,34 @@ def test_a_whole_record_of_another_version_is_never_thrown_away(tmp_path, toy_or
     run, order = RunFolder(tmp_path), toy_order()
     text = record_of(order).model_dump_json().replace('"cell":', '"zell":', 1)
     run.record_file.write_text(text)
-    with pytest.raises(DamagedRecordError, match="zell"):
+    with pytest.raises(DamagedRecordError) as refused:
         run.read_record()
+    assert str(refused.value) == (
+        f"{run.record_file}: cell: Field required (and 1 more); use the version that wrote it, or move its folder away "
+        "to train the run again"
+    )
     assert run.record_file.read_text() == text
+
+
+def test_what_is_whole_and_no_record_is_told_in_a_line(tmp_path):
+    (tmp_path / "record.json").write_text("[]")
+    with pytest.raises(DamagedRecordError, match=r"record.json: Input should be an object; use the version"):
+        RunFolder(tmp_path).read_record()
+
+
+def test_a_record_in_the_folder_of_another_run_is_refused(tmp_path, toy_order):
+    study, own, other = StudyFolder(tmp_path), toy_order(seed=0), toy_order(seed=1)
+    for order in (own, other):
+        study.run(order.key).write_order(order)
+        study.run(order.key).write_record(record_of(order))
+    assert len(study.records()) == 2
+    study.run(own.key).write_record(record_of(other))
+    with pytest.raises(DamagedRecordError) as refused:
+        study.records([own.key])
+    assert str(refused.value) == (
+        f"{study.run(own.key).record_file} is of run {other.key} (cell, seed 1), not of run {own.key}; move it where "
+        "it belongs, or delete it to train the run again"
+    )
 
 
 def test_only_torn_or_whole_files_never_half_ones(tmp_path, monkeypatch):

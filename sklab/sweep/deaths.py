@@ -9,10 +9,12 @@ from sklab.processes import STOP_SIGNALS
 from sklab.records import FailureClass, RunOrder, RunRecord, now
 
 
-def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool) -> RunRecord:
+def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:
     """The record that the run's process did not write; `out_of_memory`: the kernel has killed a process for memory
-    meanwhile."""
+    meanwhile, `deleted`: the run's folder is not there any more."""
     failure, reason = _cause(ended, memory=out_of_memory and ended.exitcode == -signal.SIGKILL)
+    if deleted:
+        failure, reason = "killed", "the run's folder was deleted while it ran"
     return RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=attempt)
 
 

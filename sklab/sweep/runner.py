@@ -211,8 +211,10 @@ class _Runner:
 
     def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
         """The record of a run whose process ended without writing one."""
-        out_of_memory = self._retries.killed_for_memory(order.key)
-        record = deaths.record_of(order, ended, run.attempt, out_of_memory=out_of_memory)
+        out_of_memory, deleted = self._retries.killed_for_memory(order.key), not run.order_file.exists()
+        record = deaths.record_of(order, ended, run.attempt, out_of_memory=out_of_memory, deleted=deleted)
+        if deleted:
+            run.write_order(order)
         run.write_record(record)
         return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -103,6 +104,19 @@ def test_a_run_killed_once_is_tried_again_and_both_attempts_are_on_record(study)
         "K3, seed 0: killed: the process of the run was killed by SIGKILL; tried again: attempt 2 of 3"
     ]
     assert len(told.records) == 4, "each run is told of once"
+
+
+def test_a_run_whose_folder_is_deleted_while_it_runs_is_tried_again(study):
+    def delete(order: RunOrder, attempt: int) -> int | dict[str, object]:
+        if len(launcher.orders) > 1:
+            return {}
+        shutil.rmtree(study.run(order.key).path)
+        return 1
+
+    launcher, told = Scripted(delete), Told()
+    assert start(study, launcher, told)
+    assert told.notes == ["K3, seed 0: killed: the run's folder was deleted while it ran; tried again: attempt 2 of 3"]
+    assert len(study.records()) == 4
 
 
 def test_a_run_that_hangs_every_time_is_recorded_as_stale_and_the_others_go_on(study):
