@@ -6,6 +6,7 @@ import argparse
 import os
 import select
 import sys
+import warnings
 
 from sklab.commands.machine import add_doctor, add_models
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
     141: nobody reads its output any further (`| head`)."""
     options = parser().parse_args(arguments)
+    warnings.formatwarning = _in_a_line
     try:
         code = int(options.command(options))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
@@ -43,6 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sklab: interrupted; finished runs are safe, the same command goes on from them", file=sys.stderr)
         return INTERRUPTED
+
+
+def _in_a_line(message: Warning | str, *_: object, **_named: object) -> str:
+    """A warning as whoever types a command reads it, without our source."""
+    return f"sklab: warning: {message}\n"
 
 
 def _is_unread() -> bool:

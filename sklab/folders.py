@@ -159,9 +159,14 @@ class RunFolder:
         return read_optional(self.analysis_file, Analysis, _ANALYZE)
 
     def _set_record_aside(self) -> None:
+        """Also for those who only look: where nothing can be written, the record stays and is told of again."""
         aside = self.record_file.with_suffix(".damaged")
-        self.record_file.replace(aside)
-        warnings.warn(f"{self.record_file} was torn; set aside as {aside.name}", stacklevel=4)
+        try:
+            self.record_file.replace(aside)
+            done = f"set aside as {aside.name}"
+        except OSError as error:
+            done = f"it can't be set aside ({error.strerror})"
+        warnings.warn(f"{self.record_file} is torn, its run counts as not ended; {done}", stacklevel=4)
 
     def ask_to_prune(self, why: str) -> None:
         """Ask the attempt under way to end as pruned; the next one does not hear of it."""

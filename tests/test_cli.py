@@ -16,6 +16,7 @@ from sklab.cli import main
 from sklab.folders import StudyFolder
 from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
+from sklab.sweep.load import load_sweep
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
 
@@ -57,6 +58,20 @@ def test_who_reads_no_further_is_told_nothing():
                           text=True, timeout=300)  # fmt: skip
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_warning_is_a_line_without_our_source(here):
+    sweep = load_sweep(here / "sweep.yaml")
+    study = StudyFolder(here / "results" / "sweep")
+    study.write_sweep(sweep)
+    torn = study.run(sweep.cells[0].runs[0]).record_file
+    torn.parent.mkdir(parents=True)
+    torn.write_text("{")
+    done = subprocess.run([sys.executable, "-m", "sklab.cli", "status", "sweep"], stderr=subprocess.PIPE, text=True,
+                          stdout=subprocess.DEVNULL, timeout=300)  # fmt: skip
+    where = torn.relative_to(here)
+    said = f"sklab: warning: {where} is torn, its run counts as not ended; set aside as record.damaged\n"
+    assert done.stderr == said
 
 
 def test_help_loads_nothing_heavy():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,20 @@ def test_what_is_no_order_is_refused(tmp_path):
 @pytest.mark.parametrize("torn", ["", "{", '{"key": "abc', "\x00\x00"])
 def test_a_torn_record_is_set_aside(tmp_path, torn):
     (tmp_path / "record.json").write_text(torn)
-    with pytest.warns(UserWarning, match="torn"):
+    with pytest.warns(UserWarning, match=r"torn, its run counts as not ended; set aside as record.damaged"):
         assert RunFolder(tmp_path).read_record() is None
     assert (tmp_path / "record.damaged").read_text() == torn
+
+
+def test_a_torn_record_that_can_not_be_set_aside_is_told_and_left(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "record.json").write_text("{")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.warns(UserWarning, match=r"it can't be set aside \(Read-only file system\)"):
+        assert RunFolder(tmp_path).read_record() is None
+    assert (tmp_path / "record.json").exists()
 
 
 def test_a_whole_record_of_another_version_is_never_thrown_away(tmp_path, toy_order):
