@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import select
 import sys
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     141: nobody reads its output any further (`| head`)."""
     options = parser().parse_args(arguments)
     warnings.formatwarning = _in_a_line
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± still gets its table
     try:
         code = int(options.command(options))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads

@@ -74,6 +74,16 @@ def test_a_warning_is_a_line_without_our_source(here):
     assert done.stderr == said
 
 
+def test_a_terminal_of_few_letters_gets_its_table(here):
+    sweep, study = load_sweep(here / "sweep.yaml"), StudyFolder(here / "results" / "sweep")
+    study.write_sweep(sweep)
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "sklab.cli", "table", "sweep"], capture_output=True, timeout=300,
+                          env=environment)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?95%" in done.stdout
+
+
 def test_help_loads_nothing_heavy():
     assert imported_by("--help") == set()
 
