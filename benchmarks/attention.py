@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from sklab.folders import RunFolder
 from sklab.machine import this_code
 from sklab.records import RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.run import RunSpec
 from sklab.sweep.design import resolve
 from sklab.sweep.experimentfile import read_experiment

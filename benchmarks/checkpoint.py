@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 
-from sklab.folders import RunFolder
 from sklab.records import Code, RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.networks import network
 from sklab.spec.run import RunSpec
 from sklab.training.run import train

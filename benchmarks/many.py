@@ -24,9 +24,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.records import Code, RunRecord, Tracking
+from sklab.run_folder import RunFolder
 from sklab.spec.check import CheckResult
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study

@@ -1,8 +1,8 @@
 """Loaded by the server that `benchmarks/runner.py` forks its runs from: their training does nothing."""
 
 import sklab.training.run
-from sklab.folders import RunFolder
 from sklab.records import RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 
 METRICS = {"val_error": 10.0, "val_loss": 1.0}
 

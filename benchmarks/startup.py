@@ -15,12 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from sklab.folders import RunFolder
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.machine import this_code
 from sklab.records import RunOrder, Tracking
+from sklab.run_folder import RunFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 

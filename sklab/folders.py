@@ -1,15 +1,9 @@
-"""Where things lie on disk: the folders of a study and of its runs.
-
-`record.json` is the truth about a run. It appears whole (written aside, flushed, put in place) or not at all,
-so a run without one has not ended and a run with one is never repeated unless it failed.
-"""
+"""The folder of a study, which holds those of its runs, and where a run lies that somebody names."""
 
 from __future__ import annotations
 
 import glob
-import warnings
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,188 +11,14 @@ import yaml
 from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import collector_paused, first_fault, is_torn, read_optional, write_whole
-from sklab.records import Evaluation, RecordReader, Reused, RunOrder, RunRecord
-from sklab.spec.analysis import Analysis, AttentionSummary
-from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.files import collector_paused, first_fault, read_optional, write_whole
+from sklab.records import Evaluation, RecordReader, Reused, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
 
 # The C versions are ten times faster on a study of thousands of cells and just as safe.
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`.
-
-    The checkpoints are the run's, not the attempt's: each attempt goes on from the newest.
-    """
-
-    path: Path
-
-    @property
-    def order_file(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def record_file(self) -> Path:
-        return self.path / "record.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        """One row for each epoch of the current attempt."""
-        return self.path / "metrics.csv"
-
-    @property
-    def weights_file(self) -> Path:
-        """The weights that the last epoch was evaluated with, of a complete run; runs of sklab 0.1.0 have none."""
-        return self.path / "weights.pt"
-
-    @property
-    def attention_file(self) -> Path:
-        """The attention of the SK units in the last epoch's evaluation; a network without any leaves none."""
-        return self.path / "attention.json"
-
-    @property
-    def analysis_file(self) -> Path:
-        """What `sklab analyze` found."""
-        return self.path / "analysis.json"
-
-    def evaluation_file(self, size: int) -> Path:
-        """The evaluation of the kept weights at `size` pixels a side."""
-        return self.path / f"evaluation-{size}.json"
-
-    def read_evaluation(self, size: int) -> Evaluation | None:
-        """The evaluation at `size`; None when there is none, or none that can be read, which is then made again."""
-        try:
-            return Evaluation.model_validate_json(self.evaluation_file(size).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
-
-    def lacking(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
-        """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""
-        if record is None or record.status != "complete":
-            return ()
-        return tuple(size for size in sizes if self.read_evaluation(size) is None)
-
-    @property
-    def reused_file(self) -> Path:
-        """There only when the run was taken over from another study."""
-        return self.path / "reused.json"
-
-    @property
-    def prune_file(self) -> Path:
-        """There when the runner wants the run to end as pruned: the reason, in one line."""
-        return self.path / "prune.txt"
-
-    @property
-    def log_file(self) -> Path:
-        """All that the current attempt's process has printed."""
-        return self.path / "log.txt"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where checkpoints lie until the run is over."""
-        return self.path / "checkpoints"
-
-    @property
-    def reached(self) -> int:
-        """The optimizer step of the newest checkpoint, which stands in its name; 0 without any."""
-        return max((int(file.name.partition("-")[0]) for file in self.checkpoints.glob("[0-9]*-*.ckpt")), default=0)
-
-    @property
-    def heartbeat_file(self) -> Path:
-        """An empty file, touched as the steps of the attempt go by; none before the first and none beside a record."""
-        return self.path / "heartbeat"
-
-    def read_pulse(self) -> Pulse | None:
-        """What the run said last; None before its first word, after its end, and of what an earlier attempt said."""
-        file = self.path / PULSE_FILE
-        with suppress(OSError, ValidationError):
-            if file.stat().st_mtime >= self.order_file.stat().st_mtime:
-                return Pulse.model_validate_json(file.read_bytes())
-        return None
-
-    @property
-    def attempts(self) -> Path:
-        """A folder for each earlier attempt, `001` on."""
-        return self.path / "attempts"
-
-    def read_order(self) -> RunOrder:
-        """What control asked for. Raises DamagedRecordError when `run.json` is no order."""
-        try:
-            return RunOrder.model_validate_json(self.order_file.read_bytes())
-        except (OSError, ValidationError) as error:
-            why = first_fault(error) if isinstance(error, ValidationError) else error
-            raise DamagedRecordError(f"{self.order_file}: not a run order ({why}); delete the folder") from error
-
-    def read_record(self, read: Callable[[bytes], RunRecord] = RunRecord.model_validate_json) -> RunRecord | None:
-        """The record, or None when the run has not ended. A torn file is set aside with a warning.
-
-        Raises DamagedRecordError for a whole file that this version can't read: it may be somebody's result.
-        """
-        try:
-            return read(self.record_file.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            if not is_torn(error):
-                remedy = "use the version that wrote it, or move its folder away to train the run again"
-                raise DamagedRecordError(f"{self.record_file}: {first_fault(error)}; {remedy}") from error
-            self._set_record_aside()
-            return None
-
-    def read_attention(self) -> AttentionSummary | None:
-        """The attention of the final evaluation, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.attention_file, AttentionSummary, _ANALYZE)
-
-    def read_analysis(self) -> Analysis | None:
-        """What `sklab analyze` found, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.analysis_file, Analysis, _ANALYZE)
-
-    def _set_record_aside(self) -> None:
-        """Also for those who only look: where nothing can be written, the record stays and is told of again."""
-        aside = self.record_file.with_suffix(".damaged")
-        try:
-            self.record_file.replace(aside)
-            done = f"set aside as {aside.name}"
-        except OSError as error:
-            done = f"it can't be set aside ({error.strerror})"
-        warnings.warn(f"{self.record_file} is torn, its run counts as not ended; {done}", stacklevel=4)
-
-    def ask_to_prune(self, why: str) -> None:
-        """Ask the attempt under way to end as pruned; the next one does not hear of it."""
-        write_whole(self.prune_file, why)
-
-    def write_order(self, order: RunOrder) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.order_file, order.model_dump_json(indent=1))
-
-    def write_record(self, record: RunRecord) -> None:
-        write_whole(self.record_file, record.model_dump_json(indent=1))
-        self.heartbeat_file.unlink(missing_ok=True)  # after the record: to the watchdog the run is never without both
-
-    @property
-    def attempt(self) -> int:
-        """Number of the current attempt, from 1."""
-        return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
-
-    def begin_attempt(self) -> None:
-        """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
-        read off them."""
-        evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
-        read_off = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
-        for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
-            file.unlink(missing_ok=True)
-        left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
-        if not left:
-            return
-        past = self.attempts / f"{self.attempt:03d}"
-        past.mkdir(parents=True)
-        for file in left:
-            file.rename(past / file.name)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from sklab.errors import SklabError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.run_folder import RunFolder
 from sklab.sweep.status import StudyStatus, Watcher, is_held
 from sklab.text import status_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from sklab.folders import RunFolder
+from sklab.run_folder import RunFolder
 
 ALONE = """
 import sys

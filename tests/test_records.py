@@ -8,8 +8,9 @@ import pytest
 from sklab import files
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.files import write_whole
-from sklab.folders import RunFolder, StudyFolder, find_run
+from sklab.folders import StudyFolder, find_run
 from sklab.records import RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Metric
 
 

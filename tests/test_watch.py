@@ -14,7 +14,8 @@ from rich.console import Console
 
 from sklab import dashboard
 from sklab.errors import SklabError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.run_folder import RunFolder
 from sklab.sweep.load import load_sweep
 from sklab.watch import follow, log_of, watch
 

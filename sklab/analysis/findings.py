@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sklab.analysis.attention import Trend, trends
 from sklab.analysis.fields import FieldSize, field_sizes
 from sklab.errors import SklabError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.run_folder import RunFolder
 from sklab.spec.analysis import Analysis
 from sklab.spec.sweep import Sweep
 

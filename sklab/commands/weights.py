@@ -21,7 +21,8 @@ from sklab.commands.options import (
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
-    from sklab.folders import RunFolder, StudyFolder
+    from sklab.folders import StudyFolder
+    from sklab.run_folder import RunFolder
 
 _LARGEST_SCALE = 8.0
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import sklab
 from sklab.errors import SklabError
-from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray_task import leave_mark, read_files, run_on_node, sees, write_files
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
+from sklab.run_folder import RunFolder
 from sklab.spec.ray import RaySpec
 
 _MOST_LOST_NODES = 20  # times a run may lose its node before it counts as failed

@@ -12,10 +12,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.folders import RunFolder
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.processes import on_parent_end
+from sklab.run_folder import RunFolder
 
 
 def work(job: Job, slot: Slot) -> None:

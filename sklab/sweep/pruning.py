@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from sklab.analysis.replicates import is_pruned
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.records import RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.search import Pruning
 from sklab.spec.sweep import Metric, Sweep
 from sklab.sweep.space import Costs

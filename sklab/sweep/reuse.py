@@ -12,8 +12,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from sklab.files import write_whole
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.records import Code, Reused, RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import run_spec
 

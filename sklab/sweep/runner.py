@@ -7,10 +7,11 @@ from collections import deque
 
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.processes import asked_once
 from sklab.records import Code, RunOrder, RunRecord, Tracking
+from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sklab.folders import RunFolder
 from sklab.records import RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

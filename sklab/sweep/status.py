@@ -10,8 +10,9 @@ from statistics import fmean
 from typing import Literal
 
 from sklab.analysis.replicates import called
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.records import RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from sklab.analysis.attention import expected_kernel, pooled
-from sklab.folders import RunFolder
+from sklab.run_folder import RunFolder
 
 Row = dict[str, str | int | float]
 

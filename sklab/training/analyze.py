@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import Fault, FaultyInputError, SklabError, did_you_mean
 from sklab.files import write_whole
-from sklab.folders import RunFolder
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
+from sklab.run_folder import RunFolder
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec
 from sklab.spec.model import ModelSpec

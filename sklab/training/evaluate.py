@@ -12,10 +12,11 @@ from torch import nn
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.files import write_whole
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
 from sklab.records import Evaluation, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.training.loss import Scores
 
 

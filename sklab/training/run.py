@@ -20,13 +20,13 @@ from sklab.data.loaders import open_loaders
 from sklab.data.share import Share
 from sklab.errors import SklabError
 from sklab.files import write_whole
-from sklab.folders import RunFolder
 from sklab.machine import cpu_name, installed
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.processes import PreemptedError, Stop
 from sklab.records import Hardware, RunOrder, RunRecord, now
+from sklab.run_folder import RunFolder
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError
-from sklab.folders import RunFolder
 from sklab.launch import slots
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
@@ -23,6 +22,7 @@ from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm import SlurmLauncher
 from sklab.records import RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
 
 CPU = Slot(None, "cpu", 1)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from sklab import machine
 from sklab.errors import SklabError
-from sklab.folders import RunFolder
 from sklab.launch import fork
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
@@ -22,6 +21,7 @@ from sklab.launch.packing import Packing
 from sklab.launch.slots import Slot
 from sklab.machine import look_at_gpus
 from sklab.records import RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.pulse import PULSE_FILE, Pulse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "packing.md").read_text(encoding="utf-8")

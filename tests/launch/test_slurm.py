@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from slurm_commands import said, until
 
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch import slurm as launching
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm import SlurmLauncher
 from sklab.launch.slurm_task import read_job
 from sklab.records import RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sklab.folders import RunFolder
 from sklab.launch import local, processes, watched
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, halved
 from sklab.launch.watchdog import Watchdog
 from sklab.records import RunRecord
+from sklab.run_folder import RunFolder
 from sklab.training.heartbeat import Heartbeat
 
 MINUTE = 60.0

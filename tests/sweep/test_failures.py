@@ -15,11 +15,12 @@ from launchers import StandInLauncher
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.worker import begin
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report import build, words
+from sklab.run_folder import RunFolder
 from sklab.sweep import policy, runner
 from sklab.sweep.load import load_sweep
 from sklab.sweep.lock import alone

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from sklab.analysis.tables import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.records import Code, RunRecord, Tracking
 from sklab.report import words
 from sklab.report.terminal import terminal_table
+from sklab.run_folder import RunFolder
 from sklab.spec.budget import Cost
 from sklab.spec.search import Pruning
 from sklab.spec.sweep import Metric, Sweep

@@ -11,11 +11,12 @@ import pytest
 from launchers import StandInLauncher
 
 from sklab.cli import parser
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
 from sklab.launch.base import Ended
 from sklab.plan_text import plan_text
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report.build import build, study_table, terminal_table
+from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep import reuse, runner
 from sklab.sweep.load import load_sweep

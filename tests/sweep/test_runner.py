@@ -11,8 +11,8 @@ import pytest
 from launchers import FakeLauncher, Seen, start
 
 from sklab.errors import StudyLockedError
-from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
+from sklab.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("sound")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from launchers import FakeLauncher, Seen, start
 
-from sklab.folders import RunFolder, StudyFolder
+from sklab.folders import StudyFolder
+from sklab.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("sound")
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from attempts import DiedError
 
-from sklab.folders import RunFolder
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot
 from sklab.records import RunOrder
+from sklab.run_folder import RunFolder
 from sklab.spec.run import RunSpec
 from sklab.training import module
 from sklab.training.loss import Scores

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from sklab.data.draws import mixup_draw
 from sklab.data.loaders import open_loaders
-from sklab.folders import RunFolder
 from sklab.models.zoo import build
 from sklab.records import RunOrder, RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.train import TrainSpec
 from sklab.training import run as training

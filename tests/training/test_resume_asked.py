@@ -8,8 +8,8 @@ import pytest
 from attempts import FULL, PLAIN, assert_same, attempt, outcome
 from torch import Tensor
 
-from sklab.folders import RunFolder
 from sklab.processes import Stop
+from sklab.run_folder import RunFolder
 from sklab.training import keeper, module
 
 

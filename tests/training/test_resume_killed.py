@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from sklab.folders import RunFolder
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.records import RunRecord
+from sklab.run_folder import RunFolder
 
 FULL = {
     "epochs": 16,  # of 4 steps each

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sklab.errors import SklabError
-from sklab.folders import RunFolder
 from sklab.records import RunRecord
+from sklab.run_folder import RunFolder
 from sklab.spec.train import TrainSpec
 from sklab.training import run as training
 from sklab.training.optim import learning_rate

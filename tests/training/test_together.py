@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sklab.folders import RunFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.local import LocalLauncher
 from sklab.records import RunRecord
+from sklab.run_folder import RunFolder
 from sklab.training.evaluate import evaluate
 
 TWO = {"devices": 2}
