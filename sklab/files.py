@@ -53,6 +53,14 @@ def first_fault(error: ValidationError) -> str:
     return f"{f'{place}: ' if place else ''}{details[0]['msg']}{more}"
 
 
+def read_kept(file: Path, kind: type[V]) -> V | None:
+    """The answer kept in `file`; None where there is none, or none that can be read: it is then made again."""
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
 def is_torn(error: ValidationError) -> bool:
     """Whether a file is no JSON at all."""
     return error.errors()[0]["type"] == "json_invalid"

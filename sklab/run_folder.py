@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError
-from sklab.files import first_fault, is_torn, read_optional, write_whole
+from sklab.files import first_fault, is_torn, read_kept, read_optional, write_whole
 from sklab.records import Evaluation, RunOrder, RunRecord
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
@@ -66,10 +66,7 @@ class RunFolder:
 
     def read_evaluation(self, size: int) -> Evaluation | None:
         """The evaluation at `size`; None when there is none, or none that can be read, which is then made again."""
-        try:
-            return Evaluation.model_validate_json(self.evaluation_file(size).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
+        return read_kept(self.evaluation_file(size), Evaluation)
 
     def lacking(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
         """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.files import write_whole
+from sklab.files import read_kept, write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
@@ -85,8 +85,7 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
 
 def _kept(folder: Path) -> CheckResult | None:
     """The answer of an earlier time, unless the remedy may have been found since."""
-    answer = folder / "result.json"
-    result = CheckResult.model_validate_json(answer.read_bytes()) if answer.exists() else None
+    result = read_kept(folder / "result.json", CheckResult)
     return result if result and not result.network_faults else None
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from sklab.files import write_whole
+from sklab.files import read_kept, write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.probe import Probe, ProbeOrder
@@ -61,13 +61,10 @@ def _job(experiment: Experiment, folder: Path) -> Job:
 
 def _kept(folder: Path) -> Probe | None:
     """The answer of an earlier time, unless its fault may have been mended since."""
-    answer = folder / "result.json"
-    probe = Probe.model_validate_json(answer.read_bytes()) if answer.exists() else None
+    probe = read_kept(folder / "result.json", Probe)
     return probe if probe and not probe.fault else None
 
 
 def _answer(folder: Path) -> Probe:
-    answer = folder / "result.json"
-    if not answer.exists():
-        return Probe(fault=f"ended without an answer; see {folder / 'log.txt'}")
-    return Probe.model_validate_json(answer.read_bytes())
+    without = Probe(fault=f"ended without an answer; see {folder / 'log.txt'}")
+    return read_kept(folder / "result.json", Probe) or without

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from launchers import FakeLauncher, start
@@ -60,3 +61,22 @@ def test_data_that_are_not_there_are_refused_before_anything_is_trained_and_look
         (asked,) = json.loads((job.folder / "check.json").read_text())["data"]
         assert asked["data"]["name"] == "scaled_digits"
     assert study.records() == {}
+
+
+@pytest.mark.parametrize("kept", ["", "\0\0", '{"novel": 1}'])
+def test_a_kept_answer_that_can_not_be_read_is_asked_for_again(study, kept):
+    class Answering(FakeLauncher):
+        def wait(self, timeout: float) -> list[Ended]:
+            job = self._running[0]
+            if job.task == "train":
+                return super().wait(timeout)
+            answers.append(job.folder / "result.json")
+            answers[-1].write_text(CheckResult(device="cpu", torch="2.13.0", findings=()).model_dump_json())
+            return [Ended(self._running.pop(0), 0)]
+
+    answers: list[Path] = []
+    assert start(study, Answering())
+    answers[0].write_text(kept)
+    next(study.path.glob("runs/*/record.json")).unlink()
+    assert start(study, Answering())
+    assert answers == answers[:2] * 2, "networks and data, twice"

@@ -68,6 +68,14 @@ def test_an_answer_is_kept_for_the_same_experiment_and_a_fault_is_not(tmp_path, 
     assert [job.task for job in launcher.jobs] == ["probe"] * 3
 
 
+def test_a_kept_answer_that_can_not_be_read_is_made_again(tmp_path, toy_order):
+    wanted, launcher = {"good": toy_order().spec.experiment}, Counting()
+    ask(wanted, launcher, tmp_path)
+    next(tmp_path.rglob("result.json")).write_text("{")
+    assert ask(wanted, launcher, tmp_path)["good"].step_seconds > 0
+    assert len(launcher.jobs) == 2
+
+
 def test_a_probe_whose_process_dies_is_told_with_its_log(tmp_path, toy_order):
     found = ask({"lost": toy_order().spec.experiment}, Counting(lost=True), tmp_path)
     assert "ended without an answer; see " in found["lost"].fault
