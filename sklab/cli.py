@@ -24,15 +24,17 @@ _COMMANDS = (
     *(add_sweep, add_plan, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
     *(add_compare, add_train, add_evaluate, add_analyze, add_models, add_doctor),
 )
+_LAST_STREAM = 2  # standard error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
     141: nobody reads its output any further (`| head`)."""
-    options = parser().parse_args(arguments)
-    warnings.formatwarning = _in_a_line
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without ± still gets its table
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
+    warnings.formatwarning = _in_a_line
+    options = parser().parse_args(arguments)
     try:
         code = int(options.command(options))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
@@ -53,6 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _in_a_line(message: Warning | str, *_: object, **_named: object) -> str:
     """A warning as whoever types a command reads it, without our source."""
     return f"sklab: warning: {message}\n"
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without them (`>&-`) its standard streams, and so its runs theirs: a file of the
+    study that is opened would become one."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _is_unread() -> bool:

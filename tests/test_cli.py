@@ -74,6 +74,13 @@ def test_a_warning_is_a_line_without_our_source(here):
     assert done.stderr == said
 
 
+def test_standard_streams_that_are_closed_are_no_file_of_the_study():
+    """As with `>&- 2>&-`: what is opened next would take their numbers."""
+    code = "import os, sys; from sklab.cli import main; main(['models']); print('said'); os.fstat(1); os.fstat(2)"
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+    assert subprocess.run(closed, timeout=300, check=False).returncode == 0
+
+
 def test_a_terminal_of_few_letters_gets_its_table(here):
     sweep, study = load_sweep(here / "sweep.yaml"), StudyFolder(here / "results" / "sweep")
     study.write_sweep(sweep)
