@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from sklab.errors import SklabError
-from sklab.launch.base import Job
+from sklab.launch.base import Job, Task
 from sklab.launch.slots import Slot
 from sklab.processes import on_parent_end
 from sklab.run_folder import RunFolder
@@ -43,7 +42,7 @@ def _do(job: Job, slot: Slot) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers them; CUDA itself puts the fastest first
     os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that the run starts; its own: see `perform`
-    with _alone_in(job.folder):
+    with _alone_in(job.folder, _PATIENCE[job.task]):
         if begin(job):
             _redirect_output(job.folder / "log.txt")
             perform(job, slot)
@@ -88,21 +87,22 @@ def perform(job: Job, slot: Slot) -> None:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the run of a runner that was just killed may need a moment to let go of it."""
+def _alone_in(folder: Path, patience: int) -> Iterator[None]:
+    """Hold the folder's lock; end the process, with a word, where it is not free within `patience` seconds."""
+
+    def give_up(*_: object) -> None:
+        sys.exit(f"sklab: {folder}: another process has been working there for {patience} s; end it first")
+
     with (folder / ".lock").open("a") as lock:
-        signal.signal(signal.SIGALRM, _give_up)
-        signal.alarm(_PATIENCE)
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(patience)
         fcntl.flock(lock, fcntl.LOCK_EX)
         signal.alarm(0)
         yield
 
 
-_PATIENCE = 20  # seconds; a killed runner's runs end within milliseconds
-
-
-def _give_up(*_: object) -> None:
-    raise SklabError(f"another process has been working in this run's folder for {_PATIENCE} s")
+# A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.
+_PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
 
 
 def _redirect_output(log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing.forkserver
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError
-from sklab.launch import slots
+from sklab.launch import slots, worker
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
@@ -219,6 +220,21 @@ def test_what_a_run_prints_stands_in_its_log(local: LocalLauncher, made: Made) -
     local.submit(Job("train", run.path))
     collect(local, 1)
     assert "batch_size = 5000" in run.log_file.read_text()
+
+
+def test_a_folder_where_somebody_else_works_is_told_in_one_line(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(worker._PATIENCE, "train", 1)
+    run = made()
+    with (run.path / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = multiprocessing.get_context("fork").Process(target=worker.work, args=(Job("train", run.path), CPU))
+        process.start()
+        process.join()
+    assert process.exitcode == 1
+    [said] = capfd.readouterr().err.splitlines()
+    assert said == f"sklab: {run.path}: another process has been working there for 1 s; end it first"
 
 
 def test_runs_die_with_their_runner(made: Made) -> None:
