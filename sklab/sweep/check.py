@@ -23,6 +23,7 @@ from sklab.sweep.design import run_spec
 from sklab.sweep.space import searchable
 
 _LOOK_EVERY = 60.0
+_ATTEMPTS = 3  # of a check that was killed, as of a run
 
 
 def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
@@ -95,12 +96,21 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
     folder.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
     write_whole(folder / "check.json", order.model_dump_json(indent=1))
-    launcher.submit(Job("check", folder))
-    while not launcher.wait(_LOOK_EVERY):
+    for _ in range(_ATTEMPTS):
+        exitcode = _end_of(Job("check", folder), launcher)
+        if answer.exists():
+            return CheckResult.model_validate_json(answer.read_bytes())
+        if exitcode >= 0:
+            break
+    raise SklabError(f"the check before the first run ended without an answer; see {folder / 'log.txt'}")
+
+
+def _end_of(job: Job, launcher: Launcher) -> int:
+    """Have `job` done; its exit code."""
+    launcher.submit(job)
+    while not (ended := launcher.wait(_LOOK_EVERY)):
         pass
-    if not answer.exists():
-        raise SklabError(f"the check before the first run ended without an answer; see {folder / 'log.txt'}")
-    return CheckResult.model_validate_json(answer.read_bytes())
+    return ended[0].exitcode
 
 
 def refusal(bad: list[Finding]) -> str:

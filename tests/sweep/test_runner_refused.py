@@ -80,3 +80,11 @@ def test_a_kept_answer_that_can_not_be_read_is_asked_for_again(study, kept):
     next(study.path.glob("runs/*/record.json")).unlink()
     assert start(study, Answering())
     assert answers == answers[:2] * 2, "networks and data, twice"
+
+
+@pytest.mark.parametrize(("exitcode", "asked"), [(-9, 3), (1, 1)])
+def test_a_check_that_was_killed_is_asked_again_and_one_that_failed_is_not(study, exitcode, asked):
+    launcher = FakeLauncher(lambda job, number: exitcode)
+    with pytest.raises(SklabError, match=r"ended without an answer; see .*log\.txt"):
+        start(study, launcher)
+    assert [job.task for job in launcher.submitted] == ["check"] * asked
