@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -23,6 +24,7 @@ from sklab.launch.worker import work_on_call  # imports torch in the child only
 
 _PRELOAD = ["sklab.launch.preload"]
 _SERVERS = 3  # killed one after the other before a run could be started
+_DYING = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
 _UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it
 
 
@@ -69,6 +71,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
         with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module():
             process.start()
             return process, jobs
+        time.sleep(_DYING)
     died = f"the process that runs are forked from was killed {_SERVERS} times before it could fork one"
     raise SklabError(f"{died}, perhaps because memory ran out; once that is mended, the same command goes on")
 

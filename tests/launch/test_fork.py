@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -67,6 +68,19 @@ def test_a_server_that_dies_while_it_forks_is_started_again(monkeypatch, died):
     spare = Spare()
     assert spare.waits
     spare.end()
+
+
+def test_a_server_that_takes_a_moment_to_die_is_counted_once(monkeypatch):
+    """Its socket is closed before its end can be told: until then every try meets the same dying server."""
+    start, gone = ForkServerProcess.start, time.monotonic() + 0.3
+
+    def dying(process):
+        if time.monotonic() < gone:
+            raise ConnectionRefusedError
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", dying)
+    Spare().end()
 
 
 def test_a_server_that_dies_again_and_again_is_told_of(monkeypatch):
