@@ -13,7 +13,7 @@ from sklab.training.together import LostProcessError
 
 # What torch says of memory in a plain RuntimeError: its CPU allocator, CUDA, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 
 
 def failure_class(error: Exception) -> FailureClass:

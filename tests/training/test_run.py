@@ -90,6 +90,7 @@ def test_a_non_finite_loss_is_a_result_called_diverged(toy_order, folder):
         (RuntimeError("cuBLAS error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "oom"),
         (OSError(errno.ENOSPC, "No space left on device"), "data"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "data"),
+        (OSError(errno.EFBIG, "File too large"), "data"),
         (OSError(errno.ENOENT, "No such file"), "code"),
         (SklabError("cat.jpg is no image"), "data"),
     ],
