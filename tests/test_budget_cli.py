@@ -54,6 +54,14 @@ def test_what_is_within_the_budget_starts(here, monkeypatch):
     assert main(["sweep", "sweep.yaml", "--budget", "4h"]) == 0
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", ["sweep", "plan"])
+def test_what_is_no_budget_is_told_before_anything_is_planned(capsys, command):
+    assert main([command, "sweep.yaml", "--budget", "soon"]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.partition(";")[0]) == ("", "sklab: --budget: found 'soon'")
+
+
 @pytest.mark.usefixtures("dear")
 def test_a_plan_says_how_it_stands_to_the_budget(here, capsys):
     assert main(["plan", "sweep.yaml", "--probe", "--budget", "1d"]) == 0

@@ -48,9 +48,11 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
     from sklab.sweep.plan import make_plan
-    from sklab.sweep.prices import share_of
+    from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
 
+    if options.budget:
+        hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
     counted = Counted(lambda many: [cost_of(one) for one in many], options.results, keep=False)  # a plan writes nothing
