@@ -82,7 +82,7 @@ def load(options: argparse.Namespace) -> Sweep:
 
     overrides = overrides_of(options)
     sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
-    return toy(sweep) if options.toy else sweep
+    return toy(sweep, options.seeds) if options.toy else sweep
 
 
 def overrides_of(options: argparse.Namespace) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_results, add_study, study_folder
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_study, study_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def add_table(commands: Commands) -> None:
     """`sklab table`."""
-    add_study(add_command(commands, "table", _table, "print a study's table"))
+    table = add_command(commands, "table", _table, "print a study's table")
+    add_study(table)
+    add_json(table)
 
 
 def add_report(commands: Commands) -> None:
@@ -47,7 +49,13 @@ def show_table(folder: StudyFolder, *, write: bool) -> Path | None:
 
 
 def _table(options: argparse.Namespace) -> int:
-    show_table(study_folder(options.study, options), write=False)
+    folder = study_folder(options.study, options)
+    if options.json:
+        from sklab.report import build, plain
+
+        print(plain.table_json(build.study_table(folder.path)))
+    else:
+        show_table(folder, write=False)
     return COMPLETE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -52,6 +53,15 @@ def table_csv(table: AblationTable) -> str:
     texts: list[str] = list(frame.select_dtypes("str").columns)
     frame[texts] = frame[texts].map(sheet, na_action="ignore")
     return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n"))
+
+
+def table_json(table: AblationTable) -> str:
+    """The same for programs that read JSON: an object per row, null where there is no number."""
+    from sklab.analysis.frame import data_frame
+
+    frame = data_frame(table).astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
 def table_markdown(table: AblationTable) -> str:

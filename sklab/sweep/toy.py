@@ -27,8 +27,9 @@ _EXCHANGED = (
 )
 
 
-def toy(sweep: Sweep) -> Sweep:
-    """`sweep` on a stand-in data set, for one epoch of two steps, with at most two seeds, as a study of its own.
+def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
+    """`sweep` on a stand-in data set, for one epoch of two steps, with at most two seeds, or so many, as a study of its
+    own.
 
     Images have a quarter of their side. A search asks for at most three cells.
     """
@@ -38,7 +39,7 @@ def toy(sweep: Sweep) -> Sweep:
             "study": f"{sweep.study[:_NAME]}-toy",
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
-            "seeds": sweep.seeds[:_SEEDS],
+            "seeds": sweep.seeds[: seeds or _SEEDS],
             "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
             "factors": {name: Factor(path=_moved(one.path), levels=one.levels) for name, one in sweep.factors.items()},

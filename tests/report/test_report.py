@@ -13,6 +13,7 @@ from studies import key_of, make_record, make_records, make_sweep, write_study
 
 from sklab.analysis.frame import data_frame
 from sklab.analysis.tables import ablation_table
+from sklab.cli import main
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, load, study_table
 from sklab.report.escape import clean
@@ -107,6 +108,15 @@ def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
     assert frame["cell"].tolist() == expected["cell"].tolist()
     pd.testing.assert_series_equal(frame["mean"], expected["mean"], check_exact=True)
     assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"
+
+
+def test_the_table_for_programs_has_the_numbers_of_the_csv_and_null_for_those_that_are_not(study, capsys):
+    assert main(["table", study.name, "--results", str(study.parent), "--json"]) == 0
+    rows, frame = json.loads(capsys.readouterr().out), pd.read_csv(study / "table.csv")
+    assert [list(row) for row in rows] == [list(frame.columns)] * len(frame)
+    assert [row["mean"] for row in rows] == [None if math.isnan(mean) else mean for mean in frame["mean"]]
+    assert None in [row["mean"] for row in rows]
+    assert [row["n"] for row in rows] == frame["n"].tolist()
 
 
 def test_no_name_in_the_csv_is_a_formula(tmp_path):

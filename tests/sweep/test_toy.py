@@ -63,6 +63,7 @@ def test_a_toy_has_the_cells_of_its_sweep_on_a_stand_in(tmp_path: Path) -> None:
     small = toy(real)
     assert small.study == f"{real.study}-toy"
     assert small.seeds == (0, 1)
+    assert toy(real, 3).seeds == (0, 1, 2)
     assert [cell.name for cell in small.cells] == [cell.name for cell in real.cells]
     assert (small.baseline, small.published, small.invalid) == (real.baseline, real.published, ())
     for ours, theirs in zip(small.cells, real.cells, strict=True):
