@@ -196,6 +196,12 @@ def test_retry_sets_failed_runs_aside_and_never_a_complete_one(study, capsys):
     assert all(record.attempt == 2 for record in study.records().values() if record.spec.seed == 1)
 
 
+def test_retry_of_a_cell_leaves_the_failed_runs_of_others(study):
+    start(study, Scripted(lambda *_: BUG), most=10)
+    assert {record.cell for record in retry(study, ["K3"], failed=True)} == {"K3"}
+    assert [record.cell for record in study.records().values()] == ["K3+K5 SK"] * 2
+
+
 def test_retry_forgets_that_batches_were_cut(study):
     start(study, Scripted(lambda *_: OOM))
     retry(study, None, failed=True)

@@ -279,6 +279,18 @@ def test_the_baseline_is_never_pruned(study):
     assert [study.records()[key].status for key in baseline.runs.values()] == ["complete"] * 2
 
 
+def test_a_baseline_that_is_trained_beside_others_is_not_pruned_either(study):
+    start(study, Training(lambda cell: 90.0 if cell == "r=4, w=8" else 10.0))
+    sweep, records = study.read_sweep(), study.records()
+    run = study.run(sweep.cells[0].runs[sweep.seeds[0]])
+    order, pruner = run.read_order(), Pruner(sweep, study, {}, records)
+    run.record_file.unlink()
+    run.metrics_file.write_text("epoch,val_loss,val_error\n" + "".join(f"{at},1.0,90.0\n" for at in (1, 2, 3, 4)))
+    worse = order.model_copy(update={"cell": "another"})
+    assert [each.cell for each, _, _ in pruner.look([(worse, run)])] == ["another"], "it is as bad as that"
+    assert list(pruner.look([(order, run)])) == []
+
+
 def test_with_two_objectives_a_cheap_run_goes_on(study):
     pruning = f"{PRUNING}, objectives: [val_error, macs]"
     sweep = sweep_of(study, pruning)
