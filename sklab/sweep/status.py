@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fcntl
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -18,6 +19,7 @@ from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.prices import packed, turn
+from sklab.sweep.reuse import is_queued
 
 State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
@@ -81,11 +83,12 @@ def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRec
     """The state of every run of the study. `moment` is now, in seconds as `time.time` tells them."""
     sweep = called(sweep, {key: record for key, record in records.items() if record.final})
     live = is_live(folder)
+    since = folder.lock_file.stat().st_mtime if live else inf
     usual = _usual(sweep, records)
     runs = tuple(
         _ended(cell, records[key], folder.run(key), sweep.metric)
         if (key := cell.runs[seed]) in records
-        else _unended(cell, seed, folder.run(key), sweep.metric, moment if live else None, usual)
+        else _unended(cell, seed, folder.run(key), sweep.metric, moment, since, usual)
         for seed in sweep.seeds
         for cell in sweep.cells
         if seed in cell.runs
@@ -178,11 +181,11 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
 
 
 def _unended(
-    cell: Cell, seed: int, run: RunFolder, metric: Metric, moment: float | None, usual: Mapping[str, float]
+    cell: Cell, seed: int, run: RunFolder, metric: Metric, moment: float, since: float, usual: Mapping[str, float]
 ) -> RunStatus:
-    """A run without a record: it runs if a runner is at work (`moment` is None where none is) and has begun it."""
+    """A run without a record: it runs if a runner is at work, `since` then, and has begun it."""
     key = run.path.name
-    if moment is None or not run.order_file.exists():
+    if not _is_begun(run, since):
         return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
     ordered, pulse = run.order_file.stat().st_mtime, run.read_pulse()
     epochs = run.read_order().spec.experiment.train.epochs
@@ -202,6 +205,13 @@ def _unended(
         seconds=max(0.0, moment - ordered),
         remaining_seconds=_remaining(usual.get(cell.name), epoch, epochs, pulse, metrics.get("seconds")),
     )
+
+
+def _is_begun(run: RunFolder, since: float) -> bool:
+    """Whether the runner, at work `since` then (infinite: none is), has ordered or adopted the run."""
+    if since == inf or not run.order_file.exists():
+        return False
+    return run.order_file.stat().st_mtime >= since or is_queued(run)
 
 
 def _remaining(

@@ -136,10 +136,10 @@ def test_plan_and_status_use_the_same_order(sweep, toy_files):
     in_order, as_listed = [20.0, 40.0, 30.0, 10.0], [10.0, 20.0, 30.0, 40.0]
     assert (packed(in_order, [0.0, 0.0]), packed(as_listed, [0.0, 0.0])) == (50.0, 60.0)
     assert make_plan(sweep, folder, 2, lambda _: (1, 1)).seconds == 50.0
-    for name in ("lr=2", "lr=4"):
-        folder.run(key_of(sweep, name)).write_order(order_of(sweep, name, 1))
     with folder.lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("lr=2", "lr=4"):
+            folder.run(key_of(sweep, name)).write_order(order_of(sweep, name, 1))
         now = folder.run(key_of(sweep, "lr=2")).order_file.stat().st_mtime
         assert study_status(sweep, folder, records, now).eta_seconds == pytest.approx(50.0, abs=0.5)
 

@@ -108,6 +108,7 @@ def test_status_shows_running_runs_only_while_a_runner_is_at_work(sweep, study, 
     assert status_of(sweep, study).running == []
     with study.lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        study.run(order.key).write_order(order)
         status = status_of(sweep, study)
     assert (status.live, status.running[0].cell, status.missing) == (True, "K3", 3)
     assert not status_of(sweep, study).live

@@ -12,6 +12,7 @@ from sklab.records import RunOrder, RunRecord
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
+from sklab.sweep.lock import alone
 from sklab.sweep.status import Watcher
 from sklab.text import status_text
 
@@ -30,6 +31,7 @@ def study(toy_files, sweep):
     folder.write_sweep(sweep)
     with folder.lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(folder.lock_file, (NOW - 3600, NOW - 3600))
         yield folder
 
 
@@ -77,6 +79,24 @@ def test_what_an_earlier_attempt_said_does_not_count(study, begin):
     order = begin(0, 0, age=-10.0)
     say(study, order)
     assert Watcher(study).look(NOW).running[0].device_name == ""
+
+
+def test_a_run_that_an_earlier_runner_left_waits_for_its_turn(study, begin):
+    left, adopted = begin(0, 1, age=7200.0), begin(1, 1, age=7200.0)
+    (study.run(adopted.key).path / "job.json").write_text('{"slurm": "7"}')
+    begin(0, 0, age=10.0)
+    status = Watcher(study).look(NOW)
+    assert [(run.cell, run.seed) for run in status.running] == [("K3", 0), ("K3+K5 SK", 1)]
+    assert {run.key: run.state for run in status.runs}[left.key] == "missing"
+
+
+def test_the_lock_is_as_old_as_the_hold_of_it(study):
+    other = StudyFolder(study.path.parent / "other")
+    other.path.mkdir()
+    other.lock_file.touch()
+    os.utime(other.lock_file, (NOW, NOW))
+    with alone(other):
+        assert other.lock_file.stat().st_mtime > NOW
 
 
 def test_the_time_left_counts_what_runs_and_packs_what_does_not(study, begin):
