@@ -67,8 +67,16 @@ class StudyFolder:
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
         reader = RecordReader()
         with collector_paused():
-            found = ((self.run(key), self.run(key).read_record(reader.read)) for key in wanted)
-            return {_own(run, record).key: record for run, record in found if record is not None}
+            found = ((key, self.run(key).read_record(reader.read)) for key in wanted)
+            return {key: self._own(key, record) for key, record in found if record is not None}
+
+    def _own(self, key: str, record: RunRecord) -> RunRecord:
+        """The record, which must be that of the run whose folder it lies in."""
+        if record.key != key:
+            of = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {key}"
+            remedy = "move it where it belongs, or delete it to train the run again"
+            raise DamagedRecordError(f"{self.run(key).record_file} is of run {of}; {remedy}")
+        return record
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
         """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
@@ -81,15 +89,6 @@ class StudyFolder:
         wanted = tuple(sizes)
         found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
         return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
-
-
-def _own(run: RunFolder, record: RunRecord) -> RunRecord:
-    """The record, which must be that of the run that the folder is named after."""
-    if record.key != run.path.name:
-        of = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {run.path.name}"
-        remedy = "move it where it belongs, or delete it to train the run again"
-        raise DamagedRecordError(f"{run.record_file} is of run {of}; {remedy}")
-    return record
 
 
 def _studies(results: Path) -> str:
