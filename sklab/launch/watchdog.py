@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklab.launch.processes import state
+from sklab.launch.processes import waits
 from sklab.run_folder import RunFolder
 
 STALE_AFTER = 1800.0  # seconds without a step
@@ -28,18 +28,18 @@ class _Silence:
 class Watchdog:
     """Adds up how long each run gave no sign of life, look by look; to be asked about once a second.
 
-    Only time in which both we and the run could work counts: not what a suspended machine slept, nor what the run waits
-    for a disk or was stopped by somebody. The clock is monotonic and the heartbeat is only compared with itself, so
-    a clock that is set changes nothing.
+    Only time in which both we and the run could work counts: not what a suspended machine slept, nor what the run, or
+    what it started, waits for a disk or was stopped by somebody. The clock is monotonic and the heartbeat is only
+    compared with itself, so a clock that is set changes nothing.
     """
 
     def __init__(
         self,
         stale_after: float,
         clock: Callable[[], float] = time.monotonic,
-        state: Callable[[int], str] = state,
+        waits: Callable[[int], bool] = waits,
     ) -> None:
-        self._stale_after, self._clock, self._state = stale_after, clock, state
+        self._stale_after, self._clock, self._waits = stale_after, clock, waits
         self._last = clock()
         self._runs: dict[tuple[Path, int], _Silence] = {}
 
@@ -56,7 +56,7 @@ class Watchdog:
         if beat != silence.beat:
             longest = max(silence.longest, silence.seconds) if silence.beat is not None else 0.0
             return _Silence(beat, longest=longest)
-        if run in self._runs and self._state(pid) not in ("D", "T"):
+        if run in self._runs and not self._waits(pid):
             silence.seconds += passed
         return silence
 

@@ -28,8 +28,8 @@ class Scene:
     """One run, a monotonic clock, and looks at it."""
 
     def __init__(self, folder: Path, stale_after: float = 30 * MINUTE) -> None:
-        self.run, self.moment, self.state, self.beats = RunFolder(folder), 1000.0, "S", 0
-        self.watchdog = Watchdog(stale_after, lambda: self.moment, lambda _: self.state)
+        self.run, self.moment, self.waits, self.beats = RunFolder(folder), 1000.0, False, 0
+        self.watchdog = Watchdog(stale_after, lambda: self.moment, lambda _: self.waits)
         self.look()
 
     def look(self) -> bool:
@@ -101,11 +101,10 @@ def test_a_suspended_machine_kills_nobody(scene):
     assert not scene.passes(29 * MINUTE)
 
 
-@pytest.mark.parametrize("state", ["D", "T"])
-def test_time_spent_waiting_for_a_disk_or_stopped_does_not_count(scene, state):
-    scene.state = state
+def test_time_spent_waiting_for_a_disk_or_stopped_does_not_count(scene):
+    scene.waits = True
     assert not scene.passes(600 * MINUTE)
-    scene.state = "R"
+    scene.waits = False
     assert not scene.passes(29 * MINUTE)
     assert scene.passes(2 * MINUTE)
 
@@ -150,7 +149,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
     while not run.heartbeat_file.exists():
         assert time.monotonic() < deadline
         assert launcher.wait(0.01) == [], "it makes steps"
-    launcher._watchdog = Watchdog(1e-9, state=lambda _: "S")  # the second between two heartbeats is too long for it
+    launcher._watchdog = Watchdog(1e-9, waits=lambda _: False)  # the second between two heartbeats is too long for it
     ended = []
     while not ended:
         assert time.monotonic() < deadline
@@ -164,7 +163,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
 @pytest.mark.parametrize(("stale_after", "hangs"), [(1e-9, True), (0.0, False)])
 def test_a_run_on_a_node_is_waited_for_unless_it_hangs(tmp_path, monkeypatch, stale_after, hangs):
     monkeypatch.setattr(watched, "_LOOK_EVERY", 0.01)
-    monkeypatch.setattr(watched, "Watchdog", lambda limit: Watchdog(limit, state=lambda _: "S"))
+    monkeypatch.setattr(watched, "Watchdog", lambda limit: Watchdog(limit, waits=lambda _: False))
     process = multiprocessing.get_context("fork").Process(target=signal.pause if hangs else int)
     process.start()
     assert watched.wait_for(process, tmp_path, stale_after) is hangs
@@ -191,10 +190,46 @@ def test_a_number_that_went_to_another_process_is_left_alone(monkeypatch):
     assert len(killed) == 2, "the process itself, and a group whose first process has gone"
 
 
+def _with_a_child_that_sleeps() -> None:
+    os.setpgid(0, 0)
+    if child := os.fork():
+        os.waitpid(child, 0)
+    signal.pause()
+
+
+@pytest.fixture
+def parent():
+    """A process that sleeps, as does the one that it started."""
+    process = multiprocessing.get_context("fork").Process(target=_with_a_child_that_sleeps)
+    process.start()
+    yield process.pid
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def test_a_run_waits_when_it_or_what_it_started_does(parent):
+    """A stopped process stands for one that waits for a disk: a loader's, or that of one of several devices."""
+    deadline = time.monotonic() + 30
+
+    def eventually(waits: bool) -> bool:
+        while processes.waits(parent) != waits and time.monotonic() < deadline:
+            pass
+        return processes.waits(parent) == waits
+
+    while not (child := Path(f"/proc/{parent}/task/{parent}/children").read_text()):
+        assert time.monotonic() < deadline
+    assert not processes.waits(parent)
+    os.kill(int(child), signal.SIGSTOP)
+    assert eventually(True)
+    os.kill(int(child), signal.SIGKILL)
+    assert eventually(False)
+    os.kill(parent, signal.SIGSTOP)
+    assert eventually(True)
+
+
 def test_processes_are_told_by_their_start(tmp_path):
     assert processes.start_time(os.getpid()) == processes.start_time(os.getpid()) is not None
-    assert processes.state(os.getpid()) == "R"
-    assert (processes.start_time(2**30), processes.state(2**30)) == (None, "")
+    assert (processes.start_time(2**30), processes.waits(2**30)) == (None, False)
 
 
 def test_kills_for_memory_are_counted_in_the_control_group_or_else_on_the_machine(tmp_path, monkeypatch):
