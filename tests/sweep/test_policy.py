@@ -90,6 +90,11 @@ def test_runs_that_shared_a_memory_make_room_once():
     assert said == ["at most 2 runs at a time"] * 3
 
 
+def test_what_is_said_of_smaller_batches_counts_those_that_were_accumulated_before():
+    order, retries = make_order(batch_size=16, accumulate=3), Retries(Machine(), {})
+    assert retries.again(retries.start(order), failed(order, "oom"), 0) == "batches of 8, 6 accumulated"
+
+
 @given(
     batch_size=st.integers(2, 96), accumulate=st.integers(1, 4), devices=st.integers(1, 3), capacity=st.integers(1, 8)
 )

@@ -336,6 +336,11 @@ def test_a_run_that_does_not_train_yet_or_has_ended_is_not_asked(study, toy_orde
     run.record_file.unlink()
     run.prune_file.unlink(missing_ok=True)
     assert [why for _, _, why in pruner.look([(order, run)])] == ["another seed of its cell was pruned"]
+    epochs = order.spec.experiment.train.epochs
+    metrics = run.metrics_file.read_text()
+    run.metrics_file.write_text("epoch,val_error\n" + "".join(f"{at},90.0\n" for at in range(1, epochs + 1)))
+    assert list(pruner.look([(order, run)])) == [], "it has nothing left to do"
+    run.metrics_file.write_text(metrics)
     run.ask_to_prune("so")
     assert list(pruner.look([(order, run)])) == [], "it was asked before"
     run.begin_attempt()
