@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from collections.abc import Iterator
@@ -28,11 +29,19 @@ def write_whole(file: Path, content: str | bytes | memoryview) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    folder = os.open(file.parent, os.O_RDONLY)
+    _flush(file.parent)
+
+
+def _flush(folder: Path) -> None:
+    """Bring the names in `folder` to the disk, where one can ask for that: some network mounts answer EINVAL."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def read_optional(file: Path, kind: type[V], remedy: str) -> V | None:

@@ -100,6 +100,11 @@ class RunFolder:
         return max((int(file.name.partition("-")[0]) for file in self.checkpoints.glob("[0-9]*-*.ckpt")), default=0)
 
     @property
+    def lock_file(self) -> Path:
+        """Held by the process that does the run; another that comes meanwhile waits."""
+        return self.path / ".lock"
+
+    @property
     def heartbeat_file(self) -> Path:
         """An empty file, touched as the steps of the attempt go by; none before the first and none beside a record."""
         return self.path / "heartbeat"

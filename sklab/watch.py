@@ -12,8 +12,9 @@ from rich.text import Text
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.locks import is_held
 from sklab.run_folder import RunFolder
-from sklab.sweep.status import StudyStatus, Watcher, is_held
+from sklab.sweep.status import StudyStatus, Watcher
 from sklab.text import status_text
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
@@ -45,7 +46,7 @@ def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:
     """What the run has printed and prints, piece by piece, until its process has ended."""
     seen = ""
     while True:
-        over = not is_held(run.path / ".lock")  # asked first, so that its last words are read
+        over = not is_held(run.lock_file)  # asked first, so that its last words are read
         with suppress(SklabError):  # between two attempts there is none
             text = log_of(run)
             yield text.removeprefix(seen)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -121,6 +124,21 @@ def test_only_torn_or_whole_files_never_half_ones(tmp_path, monkeypatch):
         write_whole(file, "after")
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_mount_that_flushes_no_folders_will_do_but_not_one_that_fails(tmp_path, monkeypatch, number, told):
+    real = os.fsync
+
+    def fsync(opened: int) -> None:
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(opened)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output") if told else nullcontext():
+        write_whole(tmp_path / "file", "written")
+    assert (tmp_path / "file").read_text() == "written"
 
 
 def test_a_new_attempt_moves_the_old_one_out_of_the_way(tmp_path, toy_order):

@@ -6,7 +6,6 @@ several answers of Slurm in a row do not know it as pending or running and nobod
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import subprocess
 import time
@@ -19,6 +18,8 @@ from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm_task import SlurmTask, job_file, read_job, write_job
 from sklab.launch.watchdog import STALE_AFTER
+from sklab.locks import is_held
+from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
@@ -106,10 +107,9 @@ class SlurmLauncher:
 
     def _gone(self) -> list[str]:
         """The jobs that were killed, as far as can be told."""
-        silent = (number for number, times in self._silences.items() if times >= _ASKS)
-        return [
-            number for number in silent if not (self._result(number).exists() or _is_held(self._running[number].folder))
-        ]
+        silent = [number for number, times in self._silences.items() if times >= _ASKS]
+        locks = {number: RunFolder(self._running[number].folder).lock_file for number in silent}
+        return [number for number, lock in locks.items() if not (self._result(number).exists() or is_held(lock))]
 
     def _forget(self, number: str) -> Job:
         """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
@@ -183,13 +183,3 @@ def _queue(name: str) -> set[str] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return set(answer.stdout.split())
-
-
-def _is_held(folder: Path) -> bool:
-    """Whether a run's process works in `folder`, on whichever machine."""
-    with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

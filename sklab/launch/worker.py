@@ -93,7 +93,7 @@ def _alone_in(folder: Path, patience: int) -> Iterator[None]:
     def give_up(*_: object) -> None:
         sys.exit(f"sklab: {folder}: another process has been working there for {patience} s; end it first")
 
-    with (folder / ".lock").open("a") as lock:
+    with RunFolder(folder).lock_file.open("a") as lock:
         signal.signal(signal.SIGALRM, give_up)
         signal.alarm(patience)
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from sklab.errors import SklabError, did_you_mean
 from sklab.folders import StudyFolder
+from sklab.locks import alone
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
-from sklab.sweep.lock import alone
 
 
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:

@@ -9,6 +9,7 @@ from sklab.analysis.replicates import called
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
+from sklab.locks import alone
 from sklab.processes import asked_once
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.run_folder import RunFolder
@@ -17,7 +18,6 @@ from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.found import with_found_cells
 from sklab.sweep.index import StudyIndex, Todo
-from sklab.sweep.lock import alone
 from sklab.sweep.orders import Orders
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.prices import time_left, usual_seconds

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 from collections.abc import Mapping
 from math import inf
-from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
 from sklab.analysis.replicates import called
 from sklab.folders import StudyFolder
+from sklab.locks import is_held
 from sklab.records import RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
@@ -130,18 +129,6 @@ class Watcher:
         if written != self._written:
             self._sweep, self._written = self._folder.read_sweep(), written
         return self._sweep
-
-
-def is_held(lock_file: Path) -> bool:
-    """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
-    try:
-        with lock_file.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def is_live(folder: StudyFolder) -> bool:

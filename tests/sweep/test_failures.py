@@ -18,12 +18,12 @@ from sklab.errors import SklabError, StudyLockedError
 from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.worker import begin
+from sklab.locks import alone
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.report import build, words
 from sklab.run_folder import RunFolder
 from sklab.sweep import policy, runner
 from sklab.sweep.load import load_sweep
-from sklab.sweep.lock import alone
 from sklab.sweep.retry import retry
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State

@@ -8,11 +8,11 @@ import os
 import pytest
 
 from sklab.folders import StudyFolder
+from sklab.locks import alone
 from sklab.records import RunOrder, RunRecord
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
-from sklab.sweep.lock import alone
 from sklab.sweep.status import Watcher
 from sklab.text import status_text
 
