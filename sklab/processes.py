@@ -20,6 +20,14 @@ class PreemptedError(Exception):
     """The process was asked to end before its work was done."""
 
 
+def signal_name(number: int) -> str:
+    """As `kill -l` tells it; most real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class Stop:
     """Whether this process was asked to end soon, by a signal that from `listen` to `release` no longer ends it.
 

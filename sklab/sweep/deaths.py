@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from sklab.launch.base import Ended
-from sklab.processes import STOP_SIGNALS
+from sklab.processes import STOP_SIGNALS, signal_name
 from sklab.records import FailureClass, RunOrder, RunRecord, now
 
 
@@ -26,6 +26,6 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
         return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
     if ended.exitcode >= 0:
         return "code", f"the process of the run ended with exit code {ended.exitcode}"
-    how = f"the process of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    how = f"the process of the run was killed by {signal_name(-ended.exitcode)}"
     # A run that is asked to end before its first step simply ends.
     return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.share import Share
-from sklab.processes import Stop, on_parent_end
+from sklab.processes import Stop, on_parent_end, signal_name
 from sklab.records import RunRecord
 from sklab.training.group import HOST, join
 
@@ -37,7 +37,7 @@ class LostProcessError(Exception):
 
     def __init__(self, rank: int, exitcode: int) -> None:
         self.killed = exitcode < 0
-        how = f"was killed by {signal.Signals(-exitcode).name}" if self.killed else f"ended with exit code {exitcode}"
+        how = f"was killed by {signal_name(-exitcode)}" if self.killed else f"ended with exit code {exitcode}"
         super().__init__(f"the process of device {rank} {how}")
 
 
