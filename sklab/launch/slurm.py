@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from sklab.spec.slurm import SlurmSpec
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
 _ASK_EVERY = 5.0  # seconds between two questions to Slurm, for everything at once
+_SEND_AGAIN = 30.0  # seconds between two tries to hand jobs to a Slurm that does not answer
 _ASKS = 3  # answers in a row without a job before it may count as gone
 _MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
 _WARNING = 90  # seconds before the time limit at which a job is told of it; less where that is short
@@ -52,7 +54,9 @@ class SlurmLauncher:
         self._waiting: list[Job] = []
         self._running: dict[str, Job] = {}
         self._silences: dict[str, int] = {}
-        self._asked = float("-inf")
+        self._asked = self._failed = float("-inf")
+        self._answers = False
+        self._refusals = 0
 
     def submit(self, job: Job) -> None:
         job_file(job.folder).unlink(missing_ok=True)
@@ -87,16 +91,31 @@ class SlurmLauncher:
 
     def _send(self) -> None:
         """Hand over what was submitted since the last time. Raises SklabError with sbatch's words if it refuses."""
-        jobs, self._waiting = self._waiting, []
-        if not jobs:
+        if not self._waiting or time.monotonic() < self._failed + _SEND_AGAIN:
             return
+        jobs, self._waiting = self._waiting, []
+        utils = self._submitit.core.utils
         try:
             sent = self._executor.map_array(self._task, [Job(job.task, job.folder.absolute()) for job in jobs])
-        except (self._submitit.core.utils.FailedJobError, self._submitit.core.utils.FailedSubmissionError) as error:
-            raise SklabError(f"Slurm does not take the jobs: {str(error).strip()}") from error
+        except (utils.FailedJobError, utils.FailedSubmissionError) as error:
+            self._wait_for_slurm(jobs, str(error).strip())
+            return
+        self._answers, self._refusals = True, 0
         for job, handle in zip(jobs, sent, strict=True):
             write_job(job.folder, handle.job_id)
             self._running[handle.job_id] = job
+
+    def _wait_for_slurm(self, jobs: list[Job], why: str) -> None:
+        """A Slurm that took jobs before is restarted, perhaps, or has too much to do: these are handed over later. What
+        it took all the same ends by itself, for submitit has left it no task.
+
+        Raises SklabError for a Slurm that was never there, or refuses twice in a row though it answers.
+        """
+        self._refusals = self._refusals + 1 if _queue(self.job_name) is not None else 0
+        if not self._answers or self._refusals > 1:
+            raise SklabError(f"Slurm does not take the jobs: {why}")
+        self._waiting, self._failed = jobs, time.monotonic()
+        warnings.warn(f"Slurm does not take jobs now; they are handed over later ({why})", stacklevel=2)
 
     def _ended(self) -> list[Ended]:
         """The jobs that ended, and from now on are none of ours."""
@@ -125,6 +144,7 @@ class SlurmLauncher:
         self._asked = time.monotonic()
         known = _queue(self.job_name)
         if known is not None:
+            self._answers = True
             self._silences = {
                 number: 0 if number in known else self._silences.get(number, 0) + 1 for number in self._running
             }

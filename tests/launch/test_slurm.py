@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slurm_commands import said, until
+from slurm_commands import end_all_jobs, said, until
 
 from sklab.folders import StudyFolder
 from sklab.launch import slurm as launching
@@ -170,3 +170,24 @@ def jobs(study: StudyFolder) -> dict[str, str]:
     """The runs that a job was submitted for, with its number."""
     numbers = {file.parent.name: read_job(file.parent) for file in study.path.glob("runs/*/job.json")}
     return {key: number for key, number in numbers.items() if number is not None}
+
+
+def test_a_slurm_that_is_away_is_waited_for_and_no_run_is_done_twice(slurm, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, "_SEND_AGAIN", 5.0)
+    first, second = made(1), made(2)
+    launcher, _ = submitted(first, tmp_path, minutes=10)
+    assert ended(launcher, 120) == [Ended(Job("train", first.path), 0)]
+    until(lambda: said("squeue", "-h") == "")
+    controller = int((slurm / "slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGSTOP)
+    try:
+        launcher.submit(Job("train", second.path))
+        with pytest.warns(UserWarning, match="Slurm does not take jobs now; they are handed over later"):
+            assert launcher.wait(0.0) == []
+    finally:
+        os.kill(controller, signal.SIGCONT)
+    assert ended(launcher, 120) == [Ended(Job("train", second.path), 0)]
+    end_all_jobs()
+    record = second.read_record()
+    assert record is not None
+    assert (record.status, record.attempt) == ("complete", 1)

@@ -96,6 +96,75 @@ def test_a_job_that_slurm_lost_is_alive_while_its_folder_is_locked(launcher, job
     assert asked(watching, ["unknown"], monkeypatch) == [Ended(job, -signal.SIGKILL)]
 
 
+class AwayError(Exception):
+    """What submitit says when sbatch fails."""
+
+
+class Executor:
+    """Submits while `answers`."""
+
+    def __init__(self) -> None:
+        self.answers, self.sent = True, 0
+
+    def map_array(self, _task: object, jobs: list[Job]) -> list[Any]:
+        if not self.answers:
+            raise AwayError("sbatch: error: Unable to contact slurm controller")
+        self.sent += len(jobs)
+        return [SimpleNamespace(job_id=f"{self.sent}_{at}") for at, _ in enumerate(jobs)]
+
+
+@pytest.fixture
+def executor(launcher: Make, monkeypatch: pytest.MonkeyPatch) -> Executor:
+    made = Executor()
+    fake = slurm._submitit()
+    fake.core.utils.FailedJobError = fake.core.utils.FailedSubmissionError = AwayError
+    monkeypatch.setattr(slurm, "_executor", lambda *_: made)
+    monkeypatch.setattr(slurm, "_SEND_AGAIN", 0.0)
+    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    return made
+
+
+@pytest.fixture
+def begun(launcher: Make, executor: Executor, job: Job) -> SlurmLauncher:
+    """A launcher that Slurm has answered, with a job to hand over."""
+    made = launcher()
+    made.adopt([job])
+    made.submit(Job("train", job.folder))
+    executor.answers = False
+    return made
+
+
+LATER = r"they are handed over later \(sbatch: error: Unable to contact"
+REFUSED = "Slurm does not take the jobs: sbatch: error: Unable"
+
+
+def test_jobs_wait_for_a_slurm_that_answered_before_and_are_handed_over_once(begun, executor, job, monkeypatch):
+    monkeypatch.setattr(slurm, "_queue", lambda _: None)
+    for _ in range(3):
+        with pytest.warns(UserWarning, match=LATER):
+            assert begun.wait(0.0) == []
+    executor.answers = True
+    assert begun.wait(0.0) == begun.wait(0.0) == []
+    assert (executor.sent, read_job(job.folder)) == (1, "1_0")
+
+
+def test_a_slurm_that_refuses_twice_though_it_answers_ends_the_study(begun):
+    with pytest.warns(UserWarning, match=LATER):
+        assert begun.wait(0.0) == []
+    with pytest.raises(SklabError, match=REFUSED):
+        begun.wait(0.0)
+
+
+@pytest.mark.parametrize("answer", [set(), None])
+def test_a_slurm_that_never_took_a_job_ends_the_study_at_once(launcher, executor, job, monkeypatch, answer):
+    started = launcher()
+    started.submit(job)
+    executor.answers = False
+    monkeypatch.setattr(slurm, "_queue", lambda _: answer)
+    with pytest.raises(SklabError, match=REFUSED):
+        started.wait(0.0)
+
+
 def test_a_job_that_was_killed_without_a_runner_is_not_adopted(launcher, job, monkeypatch):
     monkeypatch.setattr(slurm, "_queue", lambda _: set())
     assert launcher().adopt([job, Job("train", job.folder.parent)]) == []
