@@ -6,11 +6,13 @@ several answers of Slurm in a row do not know it as pending or running and nobod
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,6 +121,7 @@ class SlurmLauncher:
 
     def _ended(self) -> list[Ended]:
         """The jobs that ended, and from now on are none of ours."""
+        _look_anew(self._files)
         ended = {number: self._outcome(number) for number in self._running if self._result(number).exists()}
         self._ask()
         ended |= dict.fromkeys(self._gone(), (-signal.SIGKILL, False))
@@ -134,6 +137,7 @@ class SlurmLauncher:
         """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
         self._silences.pop(number, None)
         job = self._running.pop(number)
+        _look_anew(job.folder)
         job_file(job.folder).unlink(missing_ok=True)
         return job
 
@@ -158,6 +162,13 @@ class SlurmLauncher:
         `.slurm` tells how."""
         outcome, result = self._submitit.core.utils.pickle_load(self._result(number))
         return result if outcome == "success" else (1, False)
+
+
+def _look_anew(folder: Path) -> None:
+    """Have an NFS client ask its server what lies in `folder`, as it does when a folder is opened: else names that were
+    not there a minute ago are not there still."""
+    with suppress(FileNotFoundError):
+        os.close(os.open(folder, os.O_RDONLY))
 
 
 def _submitit() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pickle
 import signal
 import sys
@@ -163,6 +164,19 @@ def test_a_slurm_that_never_took_a_job_ends_the_study_at_once(launcher, executor
     monkeypatch.setattr(slurm, "_queue", lambda _: answer)
     with pytest.raises(SklabError, match=REFUSED):
         started.wait(0.0)
+
+
+def test_files_that_a_network_disk_shows_late_are_there_in_time(launcher, job, monkeypatch):
+    """On NFS a name that was looked for in vain is not there for up to a minute, unless its folder is opened."""
+    real_exists, real_open, hidden = Path.exists, os.open, {job.folder, job.folder.parent / ".slurm"}
+    monkeypatch.setattr(Path, "exists", lambda self: self.parent not in hidden and real_exists(self))
+    monkeypatch.setattr(os, "open", lambda path, *how: hidden.discard(path) or real_open(path, *how))
+    watching = adopting(launcher(), job, monkeypatch)
+    (job.folder.parent / ".slurm").mkdir()
+    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", (0, False))))
+    (job.folder / "record.json").touch()
+    assert watching.wait(0.0) == [Ended(job, 0)]
+    assert (job.folder / "record.json").exists()
 
 
 def test_a_job_that_was_killed_without_a_runner_is_not_adopted(launcher, job, monkeypatch):
