@@ -28,7 +28,10 @@ def alone(folder: StudyFolder) -> Iterator[None]:
                 f"another runner is working on {folder.path}; wait for it or stop it first"
             ) from error
         except OSError as error:
-            raise _unlockable(folder.path, error) from error
+            if error.errno not in _NO_LOCKS:
+                raise
+            fault = f"{folder.path} can't be locked ({error.strerror}), so two runners could work on it"
+            raise SklabError(f"{fault}; {_REMEDY}") from error
         os.utime(lock.fileno())
         yield
 
@@ -46,9 +49,3 @@ def is_held(lock_file: Path) -> bool:
         if error.errno not in _NO_LOCKS:
             raise  # without locks nobody can hold one
     return False
-
-
-def _unlockable(folder: Path, error: OSError) -> Exception:
-    if error.errno not in _NO_LOCKS:
-        return error
-    return SklabError(f"{folder} can't be locked ({error.strerror}), so two runners could work on it; {_REMEDY}")

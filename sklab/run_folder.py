@@ -34,10 +34,12 @@ class RunFolder:
 
     @property
     def order_file(self) -> Path:
+        """What control asked for; written anew for each attempt."""
         return self.path / "run.json"
 
     @property
     def record_file(self) -> Path:
+        """How the current attempt ended; none before it did."""
         return self.path / "record.json"
 
     @property
@@ -105,6 +107,16 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def job_file(self) -> Path:
+        """Where the number of the Slurm job stands that the run was handed to."""
+        return self.path / "job.json"
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether a cluster has the run, or had it when the last runner looked: its job still writes here."""
+        return self.job_file.exists()
+
+    @property
     def heartbeat_file(self) -> Path:
         """An empty file, touched as the steps of the attempt go by; none before the first and none beside a record."""
         return self.path / "heartbeat"
@@ -169,10 +181,12 @@ class RunFolder:
         write_whole(self.prune_file, why)
 
     def write_order(self, order: RunOrder) -> None:
+        """Make the folder, if there is none, and say in it what is asked for."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.order_file, order.model_dump_json(indent=1))
 
     def write_record(self, record: RunRecord) -> None:
+        """End the current attempt: from now on the run has ended."""
         write_whole(self.record_file, record.model_dump_json(indent=1))
         self.heartbeat_file.unlink(missing_ok=True)  # after the record: to the watchdog the run is never without both
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.slurm_task import SlurmTask, job_file, read_job, write_job
+from sklab.launch.slurm_task import SlurmTask, read_job, write_job
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.locks import is_held
 from sklab.run_folder import RunFolder
@@ -61,7 +61,7 @@ class SlurmLauncher:
         self._refusals = 0
 
     def submit(self, job: Job) -> None:
-        job_file(job.folder).unlink(missing_ok=True)
+        RunFolder(job.folder).job_file.unlink(missing_ok=True)
         self._waiting.append(job)
 
     def wait(self, timeout: float) -> list[Ended]:
@@ -138,7 +138,7 @@ class SlurmLauncher:
         self._silences.pop(number, None)
         job = self._running.pop(number)
         _look_anew(job.folder)
-        job_file(job.folder).unlink(missing_ok=True)
+        RunFolder(job.folder).job_file.unlink(missing_ok=True)
         return job
 
     def _ask(self) -> None:

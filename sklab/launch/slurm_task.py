@@ -18,6 +18,7 @@ from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.machine import cpu_name, find_gpus
+from sklab.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -63,22 +64,17 @@ class SlurmTask:
         sys.exit(128 + signal.SIGTERM)
 
 
-def job_file(folder: Path) -> Path:
-    """Where the number of the Slurm job stands that a run was handed to."""
-    return folder / "job.json"
-
-
 def read_job(folder: Path) -> str | None:
     """The number of the Slurm job that works on `folder` or last did; None when no whole one is written there."""
     try:
-        return str(json.loads(job_file(folder).read_text(encoding="utf-8"))["slurm"])
+        return str(json.loads(RunFolder(folder).job_file.read_text(encoding="utf-8"))["slurm"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_job(folder: Path, number: str) -> None:
     """Write down which Slurm job works on `folder`."""
-    write_whole(job_file(folder), json.dumps({"slurm": number}))
+    write_whole(RunFolder(folder).job_file, json.dumps({"slurm": number}))
 
 
 def own_slot(gpus: int) -> Slot:

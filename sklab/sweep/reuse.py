@@ -62,7 +62,7 @@ def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) 
     found = {}
     for _, _, key in _planned(sweep):
         holders = [study for study, names in others.items() if key in names]
-        if holders and not _has_result(records.get(key)) and not is_queued(folder.run(key)):
+        if holders and not _has_result(records.get(key)) and not folder.run(key).is_queued:
             found[key] = tuple(offer for study in holders if (offer := _offer(study, key)))
     return {key: made for key, made in found.items() if made}
 
@@ -73,11 +73,6 @@ def _planned(sweep: Sweep) -> Iterator[tuple[Cell, int, str]]:
 
 def _has_result(record: RunRecord | None) -> bool:
     return record is not None and record.final
-
-
-def is_queued(run: RunFolder) -> bool:
-    """Whether a cluster has the run, or had it when the last runner looked: its job still writes there."""
-    return (run.path / "job.json").exists()
 
 
 def _other_studies(folder: StudyFolder) -> list[Path]:

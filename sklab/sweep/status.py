@@ -18,7 +18,6 @@ from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.prices import packed, turn
-from sklab.sweep.reuse import is_queued
 
 State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
@@ -198,7 +197,7 @@ def _is_begun(run: RunFolder, since: float) -> bool:
     """Whether the runner, at work `since` then (infinite: none is), has ordered or adopted the run."""
     if since == inf or not run.order_file.exists():
         return False
-    return run.order_file.stat().st_mtime >= since or is_queued(run)
+    return run.order_file.stat().st_mtime >= since or run.is_queued
 
 
 def _remaining(
