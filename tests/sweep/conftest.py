@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sklab.folders import StudyFolder
-from sklab.sweep import runner
+from sklab.sweep import policy, runner
 
 
 @pytest.fixture
@@ -20,3 +20,9 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> None:
 def study(toy_files: Path) -> StudyFolder:
     """The folder of the toy sweep's study, which is not there yet."""
     return StudyFolder(toy_files / "results" / "sweep")
+
+
+@pytest.fixture
+def quiet_machine(sound: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and the kernel has killed nothing for memory."""
+    monkeypatch.setattr(policy, "oom_kills", lambda: 0)

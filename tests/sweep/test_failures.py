@@ -1,97 +1,22 @@
-"""A study among failures: what is tried again, what stops it, `sklab retry`, and faults of disks and machines."""
+"""A study among failures: what is tried again, what stops it, and `sklab retry`."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from launchers import StandInLauncher
+from scripted import BUG, OOM, Scripted, Told, is_first, start
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
-from sklab.folders import StudyFolder
-from sklab.launch.base import Ended, Job
-from sklab.launch.worker import begin
 from sklab.locks import alone
-from sklab.records import Code, RunOrder, RunRecord, Tracking
+from sklab.records import RunOrder
 from sklab.report import build, words
 from sklab.run_folder import RunFolder
-from sklab.sweep import policy, runner
-from sklab.sweep.load import load_sweep
+from sklab.sweep import policy
 from sklab.sweep.retry import retry
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
 
-Script = Callable[[RunOrder, int], dict[str, object] | int | None]
-METRICS = {"val_error": 10.0, "val_loss": 1.0}
-BUG = {"status": "failed", "failure": "code", "reason": "boom", "traceback": "Traceback\n  in f\nValueError: boom\n"}
-OOM = {"status": "failed", "failure": "oom", "reason": "out of memory"}
-
-
-class Scripted(StandInLauncher):
-    """Ends each attempt of a run as `script(order, attempt)` says: fields of its record, an exit code, or None for a
-    run that hangs. Without it, every run is complete."""
-
-    def __init__(self, script: Script = lambda *_: {}, capacity: int = 1) -> None:
-        super().__init__(capacity)
-        self._script = script
-        self.orders: list[RunOrder] = []
-
-    def submit(self, job: Job) -> None:
-        super().submit(job)
-        self.orders.append(RunFolder(job.folder).read_order())
-
-    def wait(self, timeout: float) -> list[Ended]:
-        job = self._running.pop(0)
-        run = RunFolder(job.folder)
-        order = run.read_order()
-        begin(job)
-        outcome = self._script(order, run.attempt)
-        if not isinstance(outcome, dict):
-            return [Ended(job, -9 if outcome is None else outcome, hung=outcome is None)]
-        fields = {"status": "complete", "last": METRICS, "best": METRICS, "attempt": run.attempt, **outcome}
-        run.write_record(RunRecord.of(order, **fields))
-        return [Ended(job, 0)]
-
-    def fewer(self) -> bool:
-        before, self.capacity = self.capacity, max(1, self.capacity // 2)
-        return self.capacity < before
-
-
-class Told:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.records: list[RunRecord] = []
-
-    def note(self, text: str, state: State) -> None:
-        self.notes.append(text)
-
-    def ended(self, record: RunRecord, state: State) -> None:
-        self.records.append(record)
-
-    def look(self, state: State) -> None:
-        pass
-
-
-@pytest.fixture(autouse=True)
-def _quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
-    monkeypatch.setattr(policy, "oom_kills", lambda: 0)
-
-
-def start(study: StudyFolder, launcher: Scripted, told: Told | None = None, most: int = 3) -> bool:
-    sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
-    return run_study(sweep, study, launcher, Code(version="1"), Tracking(), told or Told(), max_identical=most)
-
-
-def is_first(order: RunOrder) -> bool:
-    return (order.cell, order.spec.seed) == ("K3", 0)
+pytestmark = pytest.mark.usefixtures("quiet_machine")
 
 
 def test_a_run_killed_once_is_tried_again_and_both_attempts_are_on_record(study):
@@ -217,131 +142,6 @@ def test_retry_refuses_a_live_study_and_an_unknown_cell(study):
     with pytest.raises(SklabError, match=r"no cell 'K3\+K5'; its cells: K3, K3\+K5 SK - did you mean 'K3\+K5 SK'"):
         retry(study, ["K3+K5"], failed=False)
     assert len(study.records()) == 3
-
-
-def test_a_results_folder_that_vanishes_stops_the_study_and_is_not_made_anew(study, tmp_path):
-    aside = tmp_path / "aside"
-
-    class Unmounted(Scripted):
-        def wait(self, timeout: float) -> list[Ended]:
-            ended = super().wait(timeout)
-            if len(self.orders) == 2:
-                study.path.rename(aside)
-            return ended
-
-    with pytest.raises(SklabError, match="has gone while the study ran"):
-        start(study, Unmounted())
-    assert not study.path.exists()
-    aside.rename(study.path)
-    launcher = Scripted()
-    assert start(study, launcher)
-    assert len(launcher.orders) == 2
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A file system in memory over `folder`, where the user may mount one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_disk_that_is_really_full_stops_the_study_and_loses_no_record(study):
-    filler = study.path.parent / "filler"
-
-    def fill(_: RunOrder, __: int) -> dict[str, object]:
-        if len(study.records()) == 1:
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-                while True:
-                    stream.write(bytes(4096))
-        return {}
-
-    with mounted(study.path.parent, "size=1m"):
-        with pytest.raises(OSError, match="No space left") as caught:
-            start(study, Scripted(fill))
-        assert caught.value.errno == errno.ENOSPC
-        kept = study.records()
-        assert [record.status for record in kept.values()] == ["complete"]
-        filler.unlink()
-        assert start(study, Scripted())
-        assert kept.items() <= study.records().items()
-
-
-def test_results_that_turn_read_only_stop_the_study_and_lose_no_record(study):
-    def turn(_: RunOrder, __: int) -> dict[str, object]:
-        if len(study.records()) == 1:
-            runs = str(study.path / "runs")
-            subprocess.run(["mount", "--bind", runs, runs], check=True)
-            subprocess.run(["mount", "-o", "remount,bind,ro", runs], check=True)
-        return {}
-
-    with mounted(study.path.parent, "size=1m"):
-        with pytest.raises(OSError, match="Read-only"):
-            start(study, Scripted(turn))
-        kept = study.records()
-        assert len(kept) == 1
-        subprocess.run(["umount", str(study.path / "runs")], check=True)
-        assert start(study, Scripted())
-        assert kept.items() <= study.records().items()
-
-
-def test_of_sixteen_runners_racing_for_a_study_one_wins(toy_files):
-    told = subprocess.run(
-        [sys.executable, "-c", RACE], cwd=toy_files, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert told.stdout.split() == ["locked"] * 15 + ["won"]
-    records = StudyFolder(toy_files / "results" / "sweep").records()
-    assert [(record.status, record.attempt) for record in records.values()] == [("complete", 1)] * 4
-
-
-# Each child waits for the start; the winner's first run lasts until the 15 others were sent away.
-RACE = f"""
-import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path
-import test_failures as failures
-from sklab.errors import StudyLockedError
-from sklab.folders import StudyFolder
-
-failures.runner.ensure_sound = lambda *_: None
-study = StudyFolder(Path("results/sweep").absolute())
-start_in, start_out = os.pipe()
-lost_in, lost_out = os.pipe()
-
-class Patient(failures.Scripted):
-    def submit(self, job):
-        if not self.orders:
-            for _ in range(15):
-                os.read(lost_in, 1)
-        super().submit(job)
-
-children = []
-for _ in range(16):
-    child = os.fork()
-    if child == 0:
-        os.close(start_out)
-        os.read(start_in, 1)
-        try:
-            won = failures.start(study, Patient())
-            os.write(1, b"won\\n" if won else b"failed\\n")
-        except StudyLockedError:
-            os.write(1, b"locked\\n")
-            os.write(lost_out, b"x")
-        except BaseException as error:
-            os.write(1, repr(error).encode())
-        os._exit(0)
-    children.append(child)
-os.close(start_out)
-for child in children:
-    os.waitpid(child, 0)
-"""
 
 
 @pytest.mark.parametrize(
