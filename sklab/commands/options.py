@@ -54,6 +54,16 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help=text)
 
 
+def add_reuse(parser: argparse.ArgumentParser) -> None:
+    """The options `--no-reuse` and `--strict`."""
+    parser.set_defaults(reuse="any code")
+    from_others = parser.add_mutually_exclusive_group()
+    text = "train also what another study under DIR has finished"
+    from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
+    text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
+    from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
+
+
 def add_budget(parser: argparse.ArgumentParser, text: str) -> None:
     """The option `--budget`."""
     parser.add_argument("--budget", metavar="TIME", help=text)

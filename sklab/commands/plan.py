@@ -14,6 +14,7 @@ from sklab.commands.options import (
     add_command,
     add_gpus,
     add_json,
+    add_reuse,
     add_sweep_file,
     load,
     slots_of,
@@ -38,12 +39,14 @@ def add_plan(commands: Commands) -> None:
     parser.add_argument("--probe", action="store_true", help="train a few steps of cells that no finished run prices")
     text = "list in which resolved settings each cell differs from the baseline"
     parser.add_argument("--differences", action="store_true", help=text)
+    add_reuse(parser)
     add_budget(parser, "say whether it takes more device-hours than this (90m, 40h, 2d)")
     add_json(parser)
 
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
+    from sklab.machine import this_code
     from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
@@ -61,8 +64,9 @@ def show_plan(options: argparse.Namespace) -> int:
     probes = _probes(sweep, folder, slots) if options.probe else {}
     gpu, share = slots[0].gpu is not None, share_of(slots)
     plan = make_plan(
-        sweep, folder, len(slots), lambda one: counted([one])[0], probes, gpu=gpu, costs=costs, share=share
-    )
+        sweep, folder, len(slots), lambda one: counted([one])[0], probes,
+        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse,
+    )  # fmt: skip
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:
         print(differences_text(plan))
@@ -71,6 +75,7 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
+    from sklab.machine import this_code
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
     from sklab.sweep.plan import price_left
@@ -81,7 +86,8 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
     folder = study_folder(sweep.study, options)
     costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
     sweep = with_found_cells(sweep, folder, costs)
-    left = price_left(sweep, folder, len(slots), _probes(sweep, folder, slots), share_of(slots), costs)
+    probes = _probes(sweep, folder, slots)
+    left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse)
     if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():

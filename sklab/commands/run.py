@@ -16,6 +16,7 @@ from sklab.commands.options import (
     add_command,
     add_gpus,
     add_results,
+    add_reuse,
     add_set,
     add_study,
     add_sweep_file,
@@ -77,12 +78,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
     text = "start nothing more once so many runs ended with one and the same traceback (default: 3)"
     parser.add_argument("--max-identical", type=int, metavar="N", help=text)
-    parser.set_defaults(reuse="any code")
-    from_others = parser.add_mutually_exclusive_group()
-    text = "train also what another study under DIR has finished"
-    from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
-    text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
-    from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
+    add_reuse(parser)
 
 
 def _sweep(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
 from sklab.folders import StudyFolder
-from sklab.records import RunRecord
+from sklab.records import Code, RunRecord
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment, Seed
@@ -17,10 +17,11 @@ from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
 from sklab.sweep.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
-from sklab.sweep.reuse import offers
+from sklab.sweep.reuse import Reuse, to_take
 from sklab.sweep.space import NO_COSTS, Costs, Space, infeasible, space_of
 
 _NO_PROBES: Mapping[str, Probe] = {}
+_UNKNOWN = Code(version="")
 
 
 class PlannedCell(Value):
@@ -109,11 +110,13 @@ def make_plan(
     gpu: bool = False,
     costs: Costs = NO_COSTS,
     share: Share = ANY_SHARE,
+    code: Code = _UNKNOWN,
+    reuse: Reuse = "any code",
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
     `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
-    `share` is what a run would get of the machine.
+    `share` is what a run would get of the machine, `code` what would train and `reuse` what would be taken over.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
@@ -131,7 +134,7 @@ def make_plan(
         for cell in sweep.cells
     )
     asked = asked_for(sweep, costs)
-    offered = _offered(sweep, folder, records)
+    offered = _offered(sweep, folder, records, code, reuse)
     left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots, share)
     return Plan(
         study=sweep.study,
@@ -216,18 +219,22 @@ def price_left(
     probes: Mapping[str, Probe],
     share: Share = ANY_SHARE,
     costs: Costs = NO_COSTS,
+    code: Code = _UNKNOWN,
+    reuse: Reuse = "any code",
 ) -> Bill | None:
     """What the sweep would cost from here on; None while nothing is known of any cell."""
     records = study_records(sweep, folder)
     sweep = _called_now(sweep, records)
     priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
-    known = {**records, **_offered(sweep, folder, records)}
+    known = {**records, **_offered(sweep, folder, records, code, reuse)}
     return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep, costs), slots, share)
 
 
-def _offered(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, RunRecord]:
-    """The records of runs that other studies have finished."""
-    return {key: made[0].record for key, made in offers(sweep, folder, records).items()}
+def _offered(
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+) -> dict[str, RunRecord]:
+    """The records of runs that other studies have finished and that would be taken over."""
+    return {key: offer.record for key, offer in to_take(sweep, folder, records, code, reuse).items()}
 
 
 def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:

@@ -38,10 +38,10 @@ def take_over(
     `records` are those that the study has. "same code" refuses what other code than `code`, or a tree with uncommitted
     changes, has made. Raises OSError when results can't be written.
     """
-    found = {} if reuse == "never" else offers(sweep, folder, records)
+    found = to_take(sweep, folder, records, code, reuse)
     taken = {}
     for cell, seed, key in _planned(sweep):
-        if offer := _choose(found.get(key, ()), code, reuse):
+        if offer := found.get(key):
             order = RunOrder(
                 key=key,
                 study=sweep.study,
@@ -53,6 +53,14 @@ def take_over(
             )
             taken[key] = _take(offer, order, folder.run(key), code)
     return taken
+
+
+def to_take(
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+) -> dict[str, Offer]:
+    """By key, the runs of other studies that `take_over` would take."""
+    found = {} if reuse == "never" else offers(sweep, folder, records)
+    return {key: offer for key, made in found.items() if (offer := _choose(made, code, reuse))}
 
 
 def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:

@@ -20,7 +20,7 @@ from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep import reuse, runner
 from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
+from sklab.sweep.plan import make_plan, price_left
 from sklab.sweep.reuse import Reuse, offers, take_over
 from sklab.sweep.runner import run_study
 
@@ -276,6 +276,19 @@ def test_the_plan_counts_what_is_taken_over(start, toy_files):
     assert (plan.missing, plan.reused) == (4, 2)
     assert "runs to run that another study has finished: 2" in plan_text(plan)
     assert not (toy_files / "results" / "second").exists()
+
+
+@pytest.mark.parametrize(
+    ("reuse", "code", "reused"),
+    [("any code", OTHER, 2), ("same code", CODE, 2), ("same code", OTHER, 0), ("never", CODE, 0)],
+)
+def test_plan_and_price_count_what_would_really_be_taken_over(start, toy_files, reuse, code, reused):
+    start("sweep")
+    sweep, folder = sweep_of(toy_files, "second"), study(toy_files, "second")
+    how = {"code": code, "reuse": reuse}
+    plan = make_plan(sweep, folder, 1, lambda _: (1, 1), **how)
+    assert plan.reused == reused
+    assert plan.seconds == price_left(sweep, folder, 1, {}, **how).seconds == 7.0 * (4 - reused)
 
 
 def test_a_first_study_looks_in_a_root_that_may_not_be_there(toy_files):
