@@ -35,8 +35,8 @@ def take_over(
 ) -> dict[str, RunRecord]:
     """Copy into `folder` what other studies have of the runs of `sweep` without a result there; their records by key.
 
-    `records` are those that the study has. "same code" refuses what other code than `code`, or a tree with uncommitted
-    changes, has made. Raises OSError when results can't be written.
+    `records` are those that the study has. A run comes with all its files or not at all. "same code" refuses what other
+    code than `code`, or a tree with uncommitted changes, has made. Raises OSError when results can't be written.
     """
     found = to_take(sweep, folder, records, code, reuse)
     taken = {}
@@ -51,7 +51,8 @@ def take_over(
                 code=offer.record.code,
                 sizes=sweep.sizes,
             )
-            taken[key] = _take(offer, order, folder.run(key), code)
+            if record := _take(offer, order, folder.run(key), code):
+                taken[key] = record
     return taken
 
 
@@ -97,9 +98,9 @@ def _names(folder: Path) -> frozenset[str]:
 
 
 def _offer(study: Path, key: str) -> Offer | None:
-    """None where the run has not ended for good, or its record is damaged or of another run: nothing is set aside, it
-    is another study's. None either in a study's copy under another name, such as an example that ships: it may come
-    from anywhere.
+    """None where the run has not ended for good, lacks files, or its record is damaged or of another run: nothing is
+    set aside, it is another study's. None either in a study's copy under another name, such as an example that ships:
+    it may come from anywhere.
     """
     run = StudyFolder(study).run(key)
     try:
@@ -108,7 +109,12 @@ def _offer(study: Path, key: str) -> Offer | None:
         return None
     is_its_own = record.study == study.name and record.key == record.spec.key == key
     is_result = record.final and record.status != "pruned"
-    return Offer(study.name, run, record) if is_result and is_its_own else None
+    return Offer(study.name, run, record) if is_result and is_its_own and _is_whole(run, record) else None
+
+
+def _is_whole(run: RunFolder, record: RunRecord) -> bool:
+    """Whether what every complete run leaves is there: a study may be deleted at this moment."""
+    return record.status != "complete" or (run.weights_file.exists() and run.metrics_file.exists())
 
 
 def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:
@@ -126,21 +132,56 @@ def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:
     )
 
 
-def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecord:
-    """Make `run` the run that is offered. Its record comes last: killed before, the run has not ended."""
+def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecord | None:
+    """Make `run` the run that is offered; None where its files can't be had, all of them: it is trained then. Its
+    record comes last: killed before, the run has not ended."""
     ours = ("study", "cell", "factors", "spec")
     record = offer.record.model_copy(update={name: getattr(order, name) for name in ours})
+    weights = _aside(run)
+    contents = _read_all(offer, weights)
+    if contents is None:
+        weights.unlink(missing_ok=True)
+        return None
     run.write_order(order)
     run.begin_attempt()
     shutil.rmtree(run.checkpoints, ignore_errors=True)  # of a run that was interrupted here
-    _link(offer.run.weights_file, run.weights_file)
-    theirs = offer.run
-    read_off = (theirs.attention_file, theirs.analysis_file, *theirs.path.glob("evaluation-*.json"))
-    for file in (*read_off, theirs.metrics_file, theirs.log_file):
-        _copy(file, run.path / file.name)
+    if weights.exists():
+        weights.replace(run.weights_file)
+    for name, content in contents.items():
+        write_whole(run.path / name, content)
     write_whole(run.reused_file, Reused(study=offer.study, key=order.key, code=code).model_dump_json(indent=1))
     run.write_record(record)
     return record
+
+
+def _aside(run: RunFolder) -> Path:
+    """Where weights wait until the rest is read. A runner that was killed may have left some there."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    aside = run.path / ".weights.pt.taken"
+    aside.unlink(missing_ok=True)
+    return aside
+
+
+def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
+    """What is to be copied, by name, and the weights brought to `weights`. None where a file can't be read or the
+    folder has changed meanwhile: somebody deletes the study, or trains the run anew."""
+    run = offer.run
+    names = _to_copy(run)
+    try:
+        contents = {name: (run.path / name).read_bytes() for name in names}
+    except OSError:
+        return None
+    _link(run.weights_file, weights)
+    has_weights = weights.exists() or offer.record.status != "complete"
+    is_as_it_was = (names, offer) == (_to_copy(run), _offer(run.path.parents[1], run.path.name))
+    return contents if has_weights and is_as_it_was else None
+
+
+def _to_copy(run: RunFolder) -> list[str]:
+    """The files there, besides weights and record, that tell of the run."""
+    evaluations = run.path.glob("evaluation-*.json")
+    files = (run.attention_file, run.analysis_file, run.metrics_file, run.log_file, *sorted(evaluations))
+    return [file.name for file in files if file.exists()]
 
 
 def _link(source: Path, target: Path) -> None:
@@ -148,10 +189,5 @@ def _link(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:  # another file system, or one without links
-        _copy(source, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A file that a run need not have, or that may not be read, is left out."""
-    with suppress(FileNotFoundError, PermissionError):
-        write_whole(target, source.read_bytes())
+        with suppress(FileNotFoundError, PermissionError):
+            write_whole(target, source.read_bytes())

@@ -212,18 +212,87 @@ def test_a_damaged_record_of_another_study_is_left_alone(start, toy_files, damag
     assert record.read_text() == content
 
 
-def test_what_can_not_be_linked_is_copied_and_what_is_not_there_is_left_out(start, toy_files, monkeypatch):
-    def refuse(*_):
-        raise OSError("Invalid cross-device link")
-
+def test_what_can_not_be_linked_is_copied(start, toy_files, monkeypatch):
     start("sweep")
-    baseline(toy_files, "sweep").metrics_file.unlink()
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", _no_link)
     start("second")
     ours = baseline(toy_files)
     assert ours.weights_file.read_text() == "weights.pt of sweep"
     assert not ours.weights_file.samefile(baseline(toy_files, "sweep").weights_file)
-    assert not ours.metrics_file.exists()
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "metrics.csv"])
+def test_a_complete_run_without_its_weights_or_metrics_is_no_offer(start, toy_files, name):
+    start("sweep")
+    (baseline(toy_files, "sweep").path / name).unlink()
+    plan = make_plan(sweep_of(toy_files, "second"), study(toy_files, "second"), 1, lambda _: (1, 1))
+    assert plan.reused == 1
+    trained = start("second").trained
+    assert [(each.cell, each.spec.seed) for each in trained] == [("plain", 0), ("wide", 0), ("wide", 1)]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("looks", range(1, 12))
+def test_a_study_deleted_while_its_runs_are_taken_over_gives_whole_runs_or_none(
+    start, toy_files, monkeypatch, looks, linked
+):
+    """Deleted before each of the files that are looked at, one after the other."""
+    start("sweep")
+    theirs, seen = baseline(toy_files, "sweep"), []
+    monkeypatch.setattr(os, "link", os.link if linked else _no_link)
+
+    def look(real):
+        def looking(path, *more):
+            if path.parent == theirs.path:
+                seen.append(path)
+                if len(seen) == looks:
+                    shutil.rmtree(study(toy_files, "sweep").path)
+            return real(path, *more)
+
+        return looking
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", look(Path.read_bytes))
+        patch.setattr(Path, "exists", look(Path.exists))
+        launcher = start("second")
+    assert len(seen) >= looks
+    trained = {order.key for order in launcher.trained}
+    for record in study(toy_files, "second").records().values():
+        run = study(toy_files, "second").run(record.key)
+        origin = "second" if record.key in trained else "sweep"
+        assert {name: (run.path / name).read_text() for name in FILES} == {
+            name: f"{name} of {origin}" for name in FILES
+        }
+        assert run.reused_file.exists() == (origin == "sweep")
+        assert not list(run.path.glob(".*"))
+
+
+def test_a_run_whose_files_are_deleted_one_by_one_while_it_is_taken_over_is_trained(start, toy_files, monkeypatch):
+    start("sweep")
+    theirs, real = baseline(toy_files, "sweep"), Path.read_bytes
+
+    def deleting(path):
+        content = real(path)
+        if path == theirs.metrics_file:
+            theirs.attention_file.unlink()
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", deleting)
+    assert ("plain", 0) in {(each.cell, each.spec.seed) for each in start("second").trained}
+
+
+def test_a_take_over_that_comes_to_nothing_leaves_the_checkpoints_of_an_interrupted_run(start, toy_files, monkeypatch):
+    start("sweep")
+    checkpoint = baseline(toy_files).checkpoints / "3-1.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    monkeypatch.setattr(reuse, "_read_all", lambda *_: None)
+    start("second")
+    assert checkpoint.exists()
+
+
+def _no_link(*_):
+    raise OSError("Invalid cross-device link")
 
 
 class Killed(BaseException):
