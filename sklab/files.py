@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,10 +20,18 @@ V = TypeVar("V", bound=BaseModel)
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
     """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    with writing_whole(file) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing_whole(file: Path) -> Iterator[IO[bytes]]:
+    """The same for what is written bit by bit: a stream whose content is put in place at the end of the context."""
+    # No process number: two containers that share a disk have the same ones.
+    aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
-        with aside.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+        with aside.open("xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(file)

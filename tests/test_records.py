@@ -126,6 +126,22 @@ def test_only_torn_or_whole_files_never_half_ones(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_process_of_the_same_number_elsewhere_writes_the_same_file_and_tears_nothing(tmp_path, monkeypatch):
+    """Two containers that share a folder: each starts to count its processes at 1."""
+    file, real = tmp_path / "file", os.fsync
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    def overtaken(opened: int) -> None:
+        monkeypatch.setattr(files.os, "fsync", real)
+        write_whole(file, "theirs, which is longer")
+        real(opened)
+
+    monkeypatch.setattr(files.os, "fsync", overtaken)
+    write_whole(file, "ours")
+    assert file.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
 def test_a_mount_that_flushes_no_folders_will_do_but_not_one_that_fails(tmp_path, monkeypatch, number, told):
     real = os.fsync

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from sklab.data.base import ArraySplit, FileSplit, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.data.once import fingerprint, in_arrays, only, readable
+from sklab.files import writing_whole
 from sklab.spec.data import DataSpec
 
 Arrays = dict[str, np.ndarray]
@@ -112,10 +112,5 @@ def _arrays(splits: Splits) -> Arrays:
 def _write(file: Path, arrays: Arrays) -> None:
     """Written aside and put in place: of several workers that build the set at once, each sees a whole file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-        aside.replace(file)
-    finally:
-        aside.unlink(missing_ok=True)
+    with writing_whole(file) as stream:
+        np.savez(stream, allow_pickle=False, **arrays)

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,27 @@ def test_a_worker_that_builds_the_same_set_meanwhile_does_no_harm(folder, monkey
         return build(spec)
 
     monkeypatch.setattr(scaled_digits, "load", overtaken)
+    first = cache.load_splits(SPEC)
+    assert [file.suffix for file in folder.iterdir()] == [".npz"]
+    forbid_building(monkeypatch)
+    assert_same(cache.load_splits(SPEC), first)
+
+
+def test_a_process_of_the_same_number_elsewhere_that_builds_the_same_set_tears_nothing(folder, monkeypatch):
+    """Two containers that share a cache: each starts to count its processes at 1."""
+    write = np.savez
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    def overtaken(stream, **arrays):
+        monkeypatch.setattr(np, "savez", write)
+        cache.load_splits(SPEC)
+        stream.write(b"half")
+        stream.flush()
+        assert cache._read(next(folder.glob("*.npz"))), "theirs is whole while ours is being written"
+        stream.seek(0)
+        write(stream, **arrays)
+
+    monkeypatch.setattr(np, "savez", overtaken)
     first = cache.load_splits(SPEC)
     assert [file.suffix for file in folder.iterdir()] == [".npz"]
     forbid_building(monkeypatch)

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 
 import numpy as np
@@ -102,6 +103,23 @@ def test_a_copy_is_made_once_and_anew_when_the_file_changes(root, tmp_path):
     assert {file: file.stat().st_mtime_ns for file in copies.iterdir()} == times
     one(root, table([1, 1, 1, 1]), "val")
     assert load(spec(root)).val.labels.tolist() == [1, 1, 1, 1]
+
+
+def test_a_process_of_the_same_number_elsewhere_that_copies_the_same_file_tears_nothing(root, tmp_path, monkeypatch):
+    """Two containers that share a cache: each starts to count its processes at 1."""
+    opened, copies = pa.ipc.new_file, tmp_path / "cache"
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    def overtaken(target, schema):
+        stream = opened(target, schema)
+        monkeypatch.setattr(pa.ipc, "new_file", opened)
+        load(spec(root))
+        return stream
+
+    monkeypatch.setattr(pa.ipc, "new_file", overtaken)
+    labels = load(spec(root)).train.labels.tolist()
+    assert {file.suffix for file in copies.iterdir()} == {".arrow"}
+    assert load(spec(root)).train.labels.tolist() == labels
 
 
 @pytest.mark.parametrize("opened", [lambda s, schema: pa.ipc.new_file(s, schema), pa.ipc.new_stream])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +14,7 @@ from sklab.data.base import FileSplit, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
+from sklab.files import writing_whole
 
 _SUFFIXES = (".parquet", ".arrow")
 _ROWS = 256  # per batch of a copy: what is held in memory at a time
@@ -102,12 +102,8 @@ def _copy(file: str, copy: Path, columns: list[str]) -> None:
     """Written aside and put in place: whoever reads it sees a whole file."""
     source, ipc = _parquet(file), importlib.import_module("pyarrow.ipc")
     copy.parent.mkdir(parents=True, exist_ok=True)
-    aside = copy.with_name(f".{copy.name}.{os.getpid()}")
-    try:
-        batches = source.iter_batches(_ROWS, columns=columns)
-        with ipc.new_file(str(aside), source.schema_arrow.empty_table().select(columns).schema) as target:
-            for batch in batches:
-                target.write_batch(batch.select(columns))
-        aside.replace(copy)
-    finally:
-        aside.unlink(missing_ok=True)
+    batches = source.iter_batches(_ROWS, columns=columns)
+    schema = source.schema_arrow.empty_table().select(columns).schema
+    with writing_whole(copy) as stream, ipc.new_file(stream, schema) as target:
+        for batch in batches:
+            target.write_batch(batch.select(columns))
