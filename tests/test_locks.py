@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import ExitStack
 
 import pytest
 
-from sklab.errors import SklabError
+from sklab.errors import SklabError, StudyLockedError
 from sklab.folders import StudyFolder
 from sklab.locks import alone, is_held
 
@@ -49,3 +50,44 @@ def test_a_disk_that_fails_is_told_as_it_is(study, fault):
         pass
     with pytest.raises(OSError, match="Input/output error"):
         is_held(study.lock_file)
+
+
+def test_who_looks_turns_no_runner_away(study):
+    """Three watchers look in the very moment in which a runner starts, each for a while."""
+    looking = [study.lock_file.open() for _ in range(3)]
+    for watcher in looking:
+        fcntl.flock(watcher, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with alone(study, pause=lambda _: looking.pop().close()):
+        assert looking == []
+        assert is_held(study.lock_file)
+    assert not is_held(study.lock_file)
+
+
+def test_another_runner_is_told_at_once_whoever_looks(study):
+    def pause(_: float) -> None:
+        pytest.fail("a runner is not waited for")
+
+    with alone(study), pytest.raises(StudyLockedError, match="another runner is working on"), alone(study, pause):
+        pass
+
+
+def test_of_two_runners_that_start_while_somebody_looks_one_works(study):
+    watcher = study.lock_file.open()
+    fcntl.flock(watcher, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with ExitStack() as other:
+
+        def overtaken(_: float) -> None:
+            watcher.close()
+            other.enter_context(alone(study))
+
+        with pytest.raises(StudyLockedError), alone(study, overtaken):
+            pass
+
+
+def test_a_watcher_that_never_ends_is_not_waited_for_forever(study):
+    waits = []
+    with study.lock_file.open() as watcher:
+        fcntl.flock(watcher, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(StudyLockedError), alone(study, waits.append):
+            pass
+    assert 5 < sum(waits) < 60

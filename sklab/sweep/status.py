@@ -1,4 +1,4 @@
-"""How a study stands while and after it runs, from its files alone: looking locks nothing."""
+"""How a study stands while and after it runs, from its files alone: looking turns no runner away."""
 
 from __future__ import annotations
 
