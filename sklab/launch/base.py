@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 Task = Literal["train", "check", "probe"]
+
+FOLDER_HELD = os.EX_TEMPFAIL  # exit code of a job whose folder another process holds
 
 
 @dataclass(frozen=True)

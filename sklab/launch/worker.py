@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from sklab.launch.base import Job, Task
+from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
 from sklab.processes import on_parent_end
 from sklab.run_folder import RunFolder
@@ -91,7 +91,9 @@ def _alone_in(folder: Path, patience: int) -> Iterator[None]:
     """Hold the folder's lock; end the process, with a word, where it is not free within `patience` seconds."""
 
     def give_up(*_: object) -> None:
-        sys.exit(f"sklab: {folder}: another process has been working there for {patience} s; end it first")
+        sys.stderr.write(f"sklab: {folder}: another process has been working there for {patience} s; end it first\n")
+        sys.stderr.flush()
+        sys.exit(FOLDER_HELD)
 
     with RunFolder(folder).lock_file.open("a") as lock:
         signal.signal(signal.SIGALRM, give_up)

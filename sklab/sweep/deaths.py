@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 
-from sklab.launch.base import Ended
+from sklab.launch.base import FOLDER_HELD, Ended
 from sklab.processes import STOP_SIGNALS, signal_name
 from sklab.records import FailureClass, RunOrder, RunRecord, now
+from sklab.run_folder import RunFolder
 
 
 def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:
@@ -22,6 +24,9 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     """Failure class and reason."""
     if ended.hung:
         return "stale", "the run made no step any more and was ended"
+    if ended.exitcode == FOLDER_HELD:
+        held = shlex.quote(str(RunFolder(ended.job.folder).lock_file))
+        return "stale", f"another process works in the run's folder or was stopped there; end it first: fuser -k {held}"
     if memory:
         return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
     if ended.exitcode >= 0:

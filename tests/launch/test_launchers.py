@@ -16,7 +16,7 @@ import pytest
 
 from sklab.errors import SklabError
 from sklab.launch import slots, worker
-from sklab.launch.base import Ended, Job, Launcher
+from sklab.launch.base import FOLDER_HELD, Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
 from sklab.launch.processes import start_time
@@ -232,7 +232,7 @@ def test_a_folder_where_somebody_else_works_is_told_in_one_line(
         process = multiprocessing.get_context("fork").Process(target=worker.work, args=(Job("train", run.path), CPU))
         process.start()
         process.join()
-    assert process.exitcode == 1
+    assert process.exitcode == FOLDER_HELD
     [said] = capfd.readouterr().err.splitlines()
     assert said == f"sklab: {run.path}: another process has been working there for 1 s; end it first"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.launch.base import Ended, Job
+from sklab.launch.base import FOLDER_HELD, Ended, Job
 from sklab.sweep.deaths import record_of
 
 
@@ -20,6 +20,7 @@ from sklab.sweep.deaths import record_of
         (-signal.SIGKILL, False, True, "oom", "the kernel did so because memory ran out"),
         (-signal.SIGKILL, True, True, "stale", "made no step any more"),
         (-(signal.SIGRTMIN + 3), False, False, "killed", f"was killed by signal {signal.SIGRTMIN + 3}"),
+        (FOLDER_HELD, False, False, "stale", "was stopped there; end it first: fuser -k run/.lock"),
         (0, False, False, "code", "ended with exit code 0"),
         (1, False, True, "code", "ended with exit code 1"),
     ],
