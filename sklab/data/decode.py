@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from sklab.data.base import Picture, name_of
+from sklab.data.formats import ensure_small, file_bytes, opened
 from sklab.errors import SklabError
 
 Pixels = NDArray[np.uint8]
@@ -47,7 +45,7 @@ def whole(picture: Picture) -> Pixels:
 def _content(picture: Picture) -> Iterator[bytes]:
     """The bytes of the file; whatever goes wrong with them becomes a SklabError that names it."""
     try:
-        yield Path(picture).read_bytes() if isinstance(picture, str) else picture.data
+        yield file_bytes(picture) if isinstance(picture, str) else picture.data
     except Exception as error:  # decoders of broken files raise almost anything
         raise SklabError(
             f"{name_of(picture)}: not a readable image ({error}); mend or delete it, or set data.skip_corrupt: true"
@@ -57,11 +55,12 @@ def _content(picture: Picture) -> Iterator[bytes]:
 def _part(data: bytes, size: int, view: View) -> Pixels:
     try:
         height, width, colours, _ = decode_jpeg_header(data)
+        ensure_small(width, height)
         box = view(width, height)
         if colours == "CMYK":
             raise ValueError("Adobe's inverted inks: Pillow knows them")
         pixels = _jpeg(data, width, height, _scale(box, size))
-    except ValueError:  # no JPEG, or one that strict decoders refuse
+    except ValueError:  # no JPEG, one that strict decoders refuse, or one too large, as Pillow's head will tell
         pixels = _any_kind(data)
         height, width = pixels.shape[:2]
         box = view(width, height)
@@ -82,7 +81,7 @@ def _jpeg(data: bytes, width: int, height: int, scale: int) -> Pixels:
 
 def _any_kind(data: bytes) -> Pixels:
     """uint8 [H, W, 3] of a file that Pillow reads."""
-    with Image.open(BytesIO(data)) as image:
+    with opened(data) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode}; allowed: 8 bits per channel")
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -1,0 +1,40 @@
+"""Which image files are opened, and how large they may be: whoever made a file also chose its name and its head."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+# Pillow knows some forty; it hands PostScript to Ghostscript, and many of the others are hardly ever tested.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF")
+MOST_PIXELS = 2**26  # 8192 x 8192: decoded by Pillow it takes less than a gigabyte
+
+
+def file_bytes(path: str) -> bytes:
+    """What a file holds. Raises OSError, and ValueError for a pipe or a device, which might never end."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise ValueError("no regular file")
+    return Path(path).read_bytes()
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """The image whose head is in `data`, not yet decoded. Raises ValueError for a format or a size that is not read."""
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError("no AVIF, BMP, GIF, JPEG, PNG, PPM, TIFF or WebP, or its head is damaged") from error
+    with image:
+        ensure_small(*image.size)
+        yield image
+
+
+def ensure_small(width: int, height: int) -> None:
+    """Raise ValueError when so many pixels are not decoded."""
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; allowed: {MOST_PIXELS:,}")
