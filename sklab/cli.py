@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from sklab.safe_path import leave_current_directory, protect
+
+if __name__ == "__main__":
+    leave_current_directory()
+
 import argparse
 import io
 import os
@@ -31,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
     141: nobody reads its output any further (`| head`)."""
     _open_closed_streams()
+    protect()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
     warnings.formatwarning = _in_a_line

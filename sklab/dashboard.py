@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.safe_path import program
 
 _HOST, _PORT = "127.0.0.1", 8080
 _READ_ONLY = 0o444
@@ -63,7 +64,7 @@ def free_port() -> int:
 
 def _command() -> str:
     beside = shutil.which("optuna-dashboard", path=str(Path(sys.executable).parent))
-    found = beside or shutil.which("optuna-dashboard")
-    if found is None:
-        raise SklabError("optuna-dashboard is not installed: pip install 'sklab[dashboard]'")
-    return found
+    try:
+        return beside or program("optuna-dashboard")
+    except FileNotFoundError:
+        raise SklabError("optuna-dashboard is not installed: pip install 'sklab[dashboard]'") from None

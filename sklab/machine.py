@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sklab.records import Code
+from sklab.safe_path import program
 
 
 def find_gpus() -> list[tuple[str, str]]:
@@ -119,6 +120,8 @@ def _version(name: str) -> str:
 def _output(command: list[str]) -> str:
     """What `command` prints, or "" where it can't run."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return subprocess.run(
+            [program(command[0]), *command[1:]], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

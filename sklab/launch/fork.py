@@ -21,6 +21,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
+from sklab.safe_path import protect
 
 _PRELOAD = ["sklab.launch.preload"]
 _SERVERS = 3  # killed one after the other before a run could be started
@@ -63,6 +64,7 @@ def exit_code(process: ForkServerProcess) -> int:
 
 def _forked() -> tuple[ForkServerProcess, Connection]:
     """A new process and where it reads its job; if somebody kills the server meanwhile, from another one."""
+    protect()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     for _ in range(_SERVERS):

@@ -23,6 +23,7 @@ from sklab.launch.slurm_task import SlurmTask, read_job, write_job
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.locks import is_held
 from sklab.run_folder import RunFolder
+from sklab.safe_path import program
 from sklab.spec.slurm import SlurmSpec
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
@@ -210,7 +211,9 @@ def _queue(name: str) -> set[str] | None:
     """The numbers of this user's pending and running jobs of that name; None when Slurm does not answer."""
     command = ["squeue", "--me", f"--name={name}", "--noheader", "--array", "--format=%i"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        answer = subprocess.run(
+            [program(command[0]), *command[1:]], capture_output=True, text=True, timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return set(answer.stdout.split())

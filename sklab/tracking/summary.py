@@ -12,6 +12,7 @@ from typing import Any
 
 from sklab.records import Tracking
 from sklab.report.escape import unsheet
+from sklab.safe_path import protect
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short, run_id
 
@@ -45,6 +46,7 @@ def log_table(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> 
     """
     if tracking.mode == "disabled":
         return
+    protect()
     arguments = (table_csv, study, tracking, folder)
     child = multiprocessing.get_context("spawn").Process(target=_track, args=arguments, daemon=True)
     child.start()

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
+from sklab.safe_path import protect
 from sklab.sweep.status import is_live
 from sklab.tracking.mode import no_connection, require_connection
 
@@ -123,6 +124,7 @@ def _wandb_sync(study: StudyFolder, files: Sequence[Path], output: IO[bytes]) ->
 
 def _environment(study: StudyFolder) -> Mapping[str, str]:
     """Ours, without a mode (to upload was asked for), and with wandb's own files below the study."""
+    protect()
     ours = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
     folder = study.path.absolute()
     places = {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder / "wandb/cache", "WANDB_DATA_DIR": folder / "wandb/data"}

@@ -23,6 +23,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in i
 from sklab.data.share import Share
 from sklab.processes import Stop, on_parent_end, signal_name
 from sklab.records import RunRecord
+from sklab.safe_path import protect
 from sklab.training.group import HOST, join
 
 Tell = Callable[[RunRecord], object]
@@ -75,6 +76,7 @@ def _meeting() -> TCPStore:
 def _start(
     work: Work, device_type: str, share: Share, port: int, threads: int
 ) -> tuple[Connection[object, RunRecord], SpawnProcess]:
+    protect()
     context = multiprocessing.get_context("spawn")
     words, mouth = context.Pipe(duplex=False)
     process = context.Process(
