@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sklab.spec.data import DataSpec
-from sklab.spec.values import Seq, broken_rule
+from sklab.spec.values import Seq, ensure_none
 
 LARGEST_IN_MEMORY = 64  # pixels of a side
 
@@ -37,12 +38,13 @@ class ImagesSpec(DataSpec):
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
-        if self.resize < self.image_size:
-            raise broken_rule(
-                f"resize = {self.resize} is less than image_size = {self.image_size}; allowed: {self.image_size} up"
-            )
-        if self.in_memory and self.image_size > LARGEST_IN_MEMORY:
-            raise broken_rule(f"in_memory is for image_size <= {LARGEST_IN_MEMORY}; found {self.image_size}")
-        if not (len(self.mean) == len(self.std) == self.channels and min(self.std) > 0):
-            raise broken_rule(f"mean and std are {self.channels} numbers each, those of std above 0")
+        ensure_none(self._broken())
         return self
+
+    def _broken(self) -> Iterator[str]:
+        if self.resize < self.image_size:
+            yield f"resize = {self.resize} is less than image_size = {self.image_size}; allowed: {self.image_size} up"
+        if self.in_memory and self.image_size > LARGEST_IN_MEMORY:
+            yield f"in_memory is for image_size <= {LARGEST_IN_MEMORY}; found {self.image_size}"
+        if not (len(self.mean) == len(self.std) == self.channels and min(self.std) > 0):
+            yield f"mean and std are {self.channels} numbers each, those of std above 0"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sklab.spec.values import Seq, Value, broken_rule
+from sklab.spec.values import Seq, Value, ensure_none
 
 
 class Augment(Value):
@@ -80,13 +81,16 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _possible(self) -> TrainSpec:
+        ensure_none(self._broken())
+        return self
+
+    def _broken(self) -> Iterator[str]:
         if self.nesterov and self.momentum == 0:
-            raise broken_rule("nesterov needs a momentum above 0")
+            yield "nesterov needs a momentum above 0"
         if self.warmup_epochs >= self.epochs:
-            raise broken_rule(f"warmup_epochs = {self.warmup_epochs} leaves nothing of epochs = {self.epochs}")
+            yield f"warmup_epochs = {self.warmup_epochs} leaves nothing of epochs = {self.epochs}"
         if self.batch_size % self.devices or self.batch_size < 2 * self.devices:
-            raise broken_rule(
+            yield (
                 f"batch_size = {self.batch_size} can't be shared by devices = {self.devices}; allowed: a multiple of "
                 f"devices, with at least 2 images each"
             )
-        return self

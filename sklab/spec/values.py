@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict
@@ -29,9 +30,10 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def broken_rule(text: str) -> PydanticCustomError:
-    """The error to raise when well-formed values can't go together; `text` says which and why."""
-    return PydanticCustomError(RULE, "{text}", {"text": text})
+def ensure_none(broken: Iterable[str]) -> None:
+    """Raise the error of well-formed values that can't go together, if any rules are `broken`: which and why."""
+    if told := "; ".join(broken):
+        raise PydanticCustomError(RULE, "{text}", {"text": told})
 
 
 def class_in(annotation: Any) -> type[Value] | None:

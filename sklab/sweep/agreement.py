@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, product
 from math import prod
+from typing import Any
 
 from sklab.errors import Fault, did_you_mean
 from sklab.spec.search import Search
@@ -12,6 +13,7 @@ from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
 from sklab.sweep.faults import options, steps
 from sklab.sweep.fraction import MOST_FACTORS, shares_of
+from sklab.sweep.sound import Sound
 from sklab.sweep.sweepfile import SweepFile
 from sklab.sweep.yamltree import Document, Place, dotted
 
@@ -26,16 +28,19 @@ _USES = {
 }
 
 
-def disagreements(document: Document, sweep: SweepFile, overrides: Mapping[str, str]) -> Iterator[Fault]:
-    """Every fault that a look at two keys of the file, or at a key and the command line, can show."""
-    yield from _keys_of_design(document, sweep)
-    yield from _baseline(document, sweep)
-    yield from _columns(document, sweep)
-    yield from _lost_settings(document, sweep, overrides)
-    yield from _two_levels(document, sweep)
-    yield from _replicates(document, sweep)
-    yield from _search(document, sweep)
-    if sweep.design == "grid" and is_too_large(sweep):
+def disagreements(document: Document, read: Sound, overrides: Mapping[str, str]) -> Iterator[Fault]:
+    """Every fault that a look at two keys of the file, or at a key and the command line, can show.
+
+    What hangs on a key that is itself faulty is not told.
+    """
+    yield from _keys_of_design(document, read)
+    yield from _baseline(document, read)
+    yield from _columns(document, read)
+    yield from _lost_settings(document, read, overrides)
+    yield from _two_levels(document, read)
+    yield from _replicates(document)
+    yield from _search(document, read)
+    if read.sweep.design == "grid" and is_too_large(read.sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
 
 
@@ -58,40 +63,41 @@ def unknown(document: Document, place: Place, what: str, found: str, known: Iter
     )
 
 
-def _keys_of_design(document: Document, sweep: SweepFile) -> Iterator[Fault]:
-    used = _USES[sweep.design]
-    for key in ("cells", "factors", "search", "fraction"):
-        if key in used and not document.tree.get(key):
-            yield document.fault((key,), f"missing, and design: {sweep.design} needs it")
-        elif key not in used and key in document.tree:
-            yield document.fault((key,), f"not used by design: {sweep.design}", allowed=options(used))
+def _keys_of_design(document: Document, read: Sound) -> Iterator[Fault]:
+    design = read.sweep.design
+    for key in ("cells", "factors", "search", "fraction") if read.knows("design") else ():
+        if key in _USES[design] and not document.tree.get(key):
+            yield document.fault((key,), f"missing, and design: {design} needs it")
+        elif key not in _USES[design] and key in document.tree:
+            yield document.fault((key,), f"not used by design: {design}", allowed=options(_USES[design]))
 
 
-def _replicates(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+def _replicates(document: Document) -> Iterator[Fault]:
     if "replicates" not in document.tree:
         return
     if "seeds" in document.tree:
         yield document.fault(("replicates",), "takes the place of seeds; leave out one of the two", found="")
-    if sweep.design == "search":
+    if document.tree.get("design") == "search":
         yield document.fault(("replicates",), "not used by design: search", allowed="seeds", found="")
 
 
-def _search(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+def _search(document: Document, read: Sound) -> Iterator[Fault]:
     """What a search's objectives, constraints and pruning ask of the rest of the file."""
-    search = sweep.search
+    sweep, search = read.sweep, read.sweep.search
     if search is None:
         return
-    if sweep.design != "search":
+    if read.knows("design") and sweep.design != "search":
         if search.pruning:
             message = "only for design: search; a pruned cell can't be compared with others"
             yield document.fault(("search", "pruning"), message, found="")
         return
-    yield from _objectives(document, sweep.metric.name, search)
+    if read.knows("metric"):
+        yield from _objectives(document, sweep.metric.name, search)
     if search.counts and is_too_large(sweep):
         message = "too many combinations of levels to count what each costs"
         yield document.fault(("factors",), message, found="", allowed=f"at most {MOST_CELLS}")
     for name, factor in sweep.factors.items() if search.pruning else ():
-        if _covers(steps(factor.path), steps("train.epochs")):
+        if read.knows("factors", name, "path") and _covers(steps(factor.path), steps("train.epochs")):
             message = "can't be varied where search.pruning compares runs at the same epoch"
             yield document.fault(("factors", name, "path"), message)
 
@@ -106,59 +112,66 @@ def _objectives(document: Document, metric: str, search: Search) -> Iterator[Fau
         yield document.fault(place, "can't be searched for together", found=found, allowed=told)
 
 
-def _two_levels(document: Document, sweep: SweepFile) -> Iterator[Fault]:
+def _two_levels(document: Document, read: Sound) -> Iterator[Fault]:
     """What the designs of factors with two levels ask for."""
-    if sweep.design not in ("fractional", "leave_one_out"):
+    sweep = read.sweep
+    if not read.knows("design") or sweep.design not in ("fractional", "leave_one_out"):
         return
     for name, factor in sweep.factors.items():
         if len(factor.levels) != 2:
             found, place = str(len(factor.levels)), ("factors", name, "levels")
             yield document.fault(place, f"design: {sweep.design} needs two levels", found=found, allowed="2")
-    if sweep.design == "fractional" and sweep.fraction and len(sweep.factors) > 1:
-        yield from _no_fraction(document, sweep)
+    if sweep.design == "fractional" and sweep.fraction and len(read.factors) > 1:
+        yield from _no_fraction(document, sweep.fraction, len(read.factors))
 
 
-def _no_fraction(document: Document, sweep: SweepFile) -> Iterator[Fault]:
-    number = len(sweep.factors)
+def _no_fraction(document: Document, fraction: str, number: int) -> Iterator[Fault]:
     if number > MOST_FACTORS:
         yield document.fault(("factors",), "too many factors", found=str(number), allowed=f"at most {MOST_FACTORS}")
-    elif sweep.fraction not in (possible := shares_of(number)):
+    elif fraction not in (possible := shares_of(number)):
         message = f"so small a fraction of {number} factors confuses main effects with each other"
         allowed = options(possible) if possible else "design: grid"
-        yield document.fault(("fraction",), message, found=str(sweep.fraction), allowed=allowed)
+        yield document.fault(("fraction",), message, found=fraction, allowed=allowed)
 
 
-def _baseline(document: Document, sweep: SweepFile) -> Iterator[Fault]:
-    place, baseline = ("baseline",), sweep.baseline
-    if sweep.design == "list":
-        names = [cell.name for cell in sweep.cells]
-        if baseline not in names:
+def _baseline(document: Document, read: Sound) -> Iterator[Fault]:
+    place, baseline = ("baseline",), read.sweep.baseline
+    if not read.knows("baseline") or read.is_list is None:
+        return
+    if read.is_list:
+        names = [cell.name for cell in read.sweep.cells]
+        if baseline not in names and (read.knows_cells or not isinstance(baseline, str)):
             yield unknown(document, place, "cell", str(baseline), names)
-        return
-    if not isinstance(baseline, dict):
+    elif isinstance(baseline, dict):
+        yield from _baseline_levels(document, read, baseline)
+    else:
         yield document.fault(place, "wrong type", allowed="a mapping with the level of every factor")
-        return
-    for name in (name for name in sweep.factors if name not in baseline):
-        yield document.fault((*place, name), "missing", allowed=options(sweep.factors[name].levels))
+
+
+def _baseline_levels(document: Document, read: Sound, baseline: Mapping[str, Any]) -> Iterator[Fault]:
+    factors = read.sweep.factors
+    for name in (name for name in factors if name not in baseline):
+        yield document.fault(("baseline", name), "missing", allowed=options(factors[name].levels))
     for name, level in baseline.items():
-        if name not in sweep.factors:
-            yield unknown(document, (*place, name), "factor", name, sweep.factors)
-        elif not isinstance(level, str) or level not in sweep.factors[name].levels:
-            yield unknown(document, (*place, name), "level", str(level), sweep.factors[name].levels)
+        if name not in read.factors:
+            if read.knows_factors:
+                yield unknown(document, ("baseline", name), "factor", name, read.factors)
+        elif name in factors and (not isinstance(level, str) or level not in factors[name].levels):
+            yield unknown(document, ("baseline", name), "level", str(level), factors[name].levels)
 
 
-def _columns(document: Document, sweep: SweepFile) -> Iterator[Fault]:
-    columns = sweep.columns or ()
+def _columns(document: Document, read: Sound) -> Iterator[Fault]:
+    columns = read.sweep.columns or ()
     for at, column in enumerate(columns):
-        if column not in sweep.columns_at_hand:
-            yield unknown(document, ("columns", at), "factor", column, sweep.columns_at_hand)
-        elif column in columns[:at]:
+        if column in columns[:at]:
             yield document.fault(("columns", at), "this column stands twice")
+        elif column not in read.factors and read.knows_factors:
+            yield unknown(document, ("columns", at), "factor", column, read.factors)
 
 
-def _lost_settings(document: Document, sweep: SweepFile, overrides: Mapping[str, str]) -> Iterator[Fault]:
+def _lost_settings(document: Document, read: Sound, overrides: Mapping[str, str]) -> Iterator[Fault]:
     """Settings that a later one would replace without a word."""
-    for settings in _settings(sweep):
+    for settings in _settings(read):
         for (path, _), (later, place) in combinations(settings, 2):
             if _covers(later, path):
                 message = f"replaces what {dotted(path)} sets before it; put the wider path first"
@@ -168,10 +181,11 @@ def _lost_settings(document: Document, sweep: SweepFile, overrides: Mapping[str,
                 yield Fault(COMMAND_LINE, given, f"{document.file} sets this too, at {dotted(place)}")
 
 
-def _settings(sweep: SweepFile) -> Iterator[list[tuple[Place, Place]]]:
+def _settings(read: Sound) -> Iterator[list[tuple[Place, Place]]]:
     """For the factors, and for every listed cell: the paths that are set, in order, with where they are named."""
-    yield [(steps(factor.path), ("factors", name, "path")) for name, factor in sweep.factors.items()]
-    for at, cell in enumerate(sweep.cells):
+    places = {name: ("factors", name, "path") for name in read.sweep.factors}
+    yield [(steps(read.sweep.factors[name].path), place) for name, place in places.items() if read.knows(*place)]
+    for at, cell in enumerate(read.sweep.cells):
         yield [(steps(path), ("cells", at, "set", path)) for path in cell.set]
 
 

@@ -16,6 +16,7 @@ from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid,
 from sklab.sweep.experimentfile import Base
 from sklab.sweep.faults import Layer, details_of, explain, steps
 from sklab.sweep.fraction import fractional
+from sklab.sweep.sound import Sound
 from sklab.sweep.sweepfile import ListedCell, SweepFile
 from sklab.sweep.yamltree import Document, Place
 
@@ -32,13 +33,15 @@ class Draft:
     name_place: Place
 
 
-def drafts_of(document: Document, sweep: SweepFile) -> list[Draft]:
+def drafts_of(document: Document, read: Sound) -> list[Draft]:
     """The cells of the design; for a search its baseline and, to check each level once, all one level away from it."""
-    if sweep.design == "list":
-        return [_listed(document, at, cell) for at, cell in enumerate(sweep.cells)]
-    if not sweep.factors:
-        return []
-    return [_chosen(document, sweep, choice) for choice in _choices(sweep)]
+    listed = [_listed(document, at, cell) for at, cell in enumerate(read.sweep.cells)]
+    paths = {name: ("factors", name, "path") for name in read.sweep.factors}
+    factors = {name: read.sweep.factors[name] for name, place in paths.items() if read.knows(*place)}
+    if not factors:
+        return listed
+    sweep = read.sweep.model_copy(update={"factors": factors})
+    return [*listed, *(_chosen(document, sweep, choice) for choice in _choices(sweep))]
 
 
 def _choices(sweep: SweepFile) -> Iterator[Choice]:
@@ -62,13 +65,13 @@ def start_of(sweep: SweepFile) -> Choice:
     return {name: named[name] if named.get(name) in levels[name] else levels[name][0] for name in levels}
 
 
-def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[list[Made], list[Fault]]:
-    """The drafts with their runs, or with the rule they break; and the faults in their settings."""
-    made: list[Made] = []
+def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[list[tuple[Draft, Made]], list[Fault]]:
+    """The drafts with their runs, or with the rule they break, but for those with faults in their settings; these."""
+    made: list[tuple[Draft, Made]] = []
     faults: list[Fault] = []
     for draft in drafts:
         try:
-            made.append(complete(base.tree, draft.cell, seeds))
+            made.append((draft, complete(base.tree, draft.cell, seeds)))
         except NoSuchPlaceError as error:
             faults += _leads_nowhere(base, draft, error)
         except ValidationError as error:
@@ -78,7 +81,7 @@ def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[lis
 
 def _unfit(base: Base, draft: Draft, error: ValidationError) -> list[Fault]:
     """What is wrong with the draft's own values. A rule broken beside that is told when the values are mended."""
-    own = (detail for detail in details_of(error) if (detail["loc"], detail["type"]) not in base.known)
+    own = (detail for detail in details_of(error) if not base.explains(detail))
     plain = (detail for detail in own if detail["type"] != RULE)
     return explain(plain, Experiment, lay(base.tree, draft.cell.settings), (*base.layers, *draft.layers))
 
@@ -92,10 +95,10 @@ def same_names(document: Document, drafts: Iterable[Draft]) -> Iterator[Fault]:
         names.add(draft.cell.name)
 
 
-def same_runs(document: Document, drafts: Iterable[Draft], made: Iterable[Made]) -> Iterator[Fault]:
+def same_runs(document: Document, made: Iterable[tuple[Draft, Made]]) -> Iterator[Fault]:
     """Cells that are the runs of one before them under another name."""
     names: dict[str, str] = {}
-    for draft, cell in zip(drafts, made, strict=True):
+    for draft, cell in made:
         for key in list(cell.runs.values())[:1] if isinstance(cell, Cell) else ():
             if key in names:
                 yield document.fault(draft.place, f"{cell.name} and {names[key]} are the same run", found="")
@@ -115,10 +118,11 @@ def _chosen(document: Document, sweep: SweepFile, choice: Choice) -> Draft:
 
 
 def _layer(document: Document, sweep: SweepFile, name: str, level: str) -> Layer:
-    factor = sweep.factors[name]
-    is_list = isinstance(document.tree["factors"][name]["levels"], list)
-    key = list(factor.levels).index(level) if is_list else level
-    return Layer(document, steps(factor.path), ("factors", name, "levels", key), ("factors", name, "path"))
+    factor, place = sweep.factors[name], ("factors", name, "levels")
+    written = document.tree["factors"][name]["levels"]
+    names = [document.text((*place, at)) for at in range(len(written))] if isinstance(written, list) else []
+    key = names.index(level) if names else level
+    return Layer(document, steps(factor.path), (*place, key), ("factors", name, "path"))
 
 
 def _leads_nowhere(base: Base, draft: Draft, error: NoSuchPlaceError) -> Iterator[Fault]:

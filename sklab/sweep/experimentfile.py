@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault, FaultyInputError, did_you_mean
 from sklab.spec.networks import SETTINGS
@@ -25,13 +26,38 @@ _NETWORK = ("model", "base")
 
 @dataclass(frozen=True)
 class Base:
-    """`tree` can be resolved when there are no `faults`; `known` are the errors that those tell of."""
+    """`tree` can be resolved when there are no `faults`; `known` are the errors that those tell of.
+
+    unread  the sections that are not the experiment's, which could not be read
+    """
 
     name: str
     tree: dict[str, Any]
     layers: tuple[Layer, ...]
     faults: tuple[Fault, ...]
     known: Known
+    unread: Set[str] = frozenset()
+
+    def explains(self, detail: ErrorDetails) -> bool:
+        """Whether this error of a cell is, or may be, none of the cell's own."""
+        place, kind = detail["loc"], detail["type"]
+        return (place, kind) in self.known or place[:1] in {(section,) for section in self.unread}
+
+
+_RECIPE = {"epochs": 1, "batch_size": 4, "lr": 0.1}
+# For an experiment that can't be read: what a cell sets of the recipe can still be checked, alone.
+STAND_IN = Base(
+    name="",
+    tree={
+        "data": {"name": "stand_in", "num_classes": 1000},
+        "model": SETTINGS["sknet50"],
+        "train": _RECIPE,
+    },
+    layers=(),
+    faults=(),
+    known=frozenset(),
+    unread=frozenset({"data", "model"}),
+)
 
 
 def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
@@ -44,7 +70,7 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
     tree, unknown = _with_network(document, given)
     tree, layers, unlaid = _with_overrides(document, tree, given)
     faults = [*document.faults, *unread, *unknown, *unlaid]
-    wrong, known = _errors(tree, layers, is_whole=not faults)
+    wrong, known = _errors(tree, layers, {fault.place.partition(".")[0] for fault in faults})
     return Base(file.stem, tree, layers, tuple(distinct([*faults, *wrong])), known)
 
 
@@ -90,13 +116,30 @@ def _with_overrides(
     return tree, tuple(layers), faults
 
 
-def _errors(tree: dict[str, Any], layers: Sequence[Layer], is_whole: bool) -> tuple[list[Fault], Known]:
-    """What is wrong with the values; broken rules only of a tree that `is_whole`, without a fault so far."""
+def _errors(tree: dict[str, Any], layers: Sequence[Layer], unsure: Set[str]) -> tuple[list[Fault], Known]:
+    """What is wrong with the values; broken rules only of sections that have no other fault and are not `unsure`."""
+    details = _details(tree)
+    plain = [detail for detail in details if detail["type"] != RULE]
+    unsure = unsure | {str(detail["loc"][0]) for detail in plain}
+    broken = _broken(details, unsure)
+    if unsure == {"train"}:  # whether data and model agree can be seen all the same
+        broken += _broken(_details({**tree, "train": _RECIPE}), frozenset())
+    known = {(detail["loc"], detail["type"]) for detail in details}
+    return explain([*plain, *broken], Experiment, tree, layers), known
+
+
+def _broken(details: Sequence[ErrorDetails], unsure: Set[str]) -> list[ErrorDetails]:
+    """The broken rules of sections that are sure; of the experiment as a whole where all are."""
+    return [
+        detail
+        for detail in details
+        if detail["type"] == RULE and (str(detail["loc"][0]) not in unsure if detail["loc"] else not unsure)
+    ]
+
+
+def _details(tree: dict[str, Any]) -> list[ErrorDetails]:
     try:
         resolve(tree)
     except ValidationError as error:
-        details = details_of(error)
-        plain = [detail for detail in details if detail["type"] != RULE]
-        told = plain or (details if is_whole else [])
-        return explain(told, Experiment, tree, layers), {(detail["loc"], detail["type"]) for detail in details}
-    return [], set()
+        return details_of(error)
+    return []

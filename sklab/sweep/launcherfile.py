@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sklab.errors import FaultyInputError, did_you_mean
+from sklab.errors import Fault, FaultyInputError, did_you_mean
 from sklab.spec.ray import RaySpec
 from sklab.spec.slurm import SlurmSpec
 from sklab.sweep.faults import Layer, details_of, distinct, explain
@@ -18,22 +18,29 @@ _ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray
 def read_launcher(file: Path) -> SlurmSpec | RaySpec:
     """The settings in `file`. Raises FaultyInputError with every fault of it."""
     document = read_mapping(file)
-    engine = _engine(document)
+    engine, faults = _engine(document)
+    tree = {**document.tree, "launcher": engine}
     try:
-        spec = engine.model_validate(document.tree)
+        spec = _ENGINES[engine].model_validate(tree)
     except ValidationError as error:
-        wrong = explain(details_of(error), engine, document.tree, [Layer(document)])
-        raise FaultyInputError(distinct([*document.faults, *wrong])) from error
-    if document.faults:
-        raise FaultyInputError(document.faults)
+        wrong = explain(details_of(error), _ENGINES[engine], tree, [Layer(document)])
+        raise FaultyInputError(distinct([*document.faults, *faults, *wrong])) from error
+    if told := [*document.faults, *faults]:
+        raise FaultyInputError(told)
     return spec
 
 
-def _engine(document: Document) -> type[SlurmSpec] | type[RaySpec]:
-    """What the file's other settings belong to. Raises FaultyInputError where it names no engine there is."""
+def _engine(document: Document) -> tuple[str, list[Fault]]:
+    """The engine that the file's other settings belong to, with the fault of a name that only is near it.
+
+    Raises FaultyInputError where none can be meant: what else is faulty is not known then.
+    """
     name = document.tree.get("launcher")
-    if not isinstance(name, str) or name not in _ENGINES:
-        message = "missing" if name is None else "unknown value"
-        hint = did_you_mean(str(name), _ENGINES)
-        raise FaultyInputError([document.fault(("launcher",), message, allowed=", ".join(_ENGINES), hint=hint)])
-    return _ENGINES[name]
+    if isinstance(name, str) and name in _ENGINES:
+        return name, []
+    message = "missing" if name is None else "unknown value"
+    hint = did_you_mean(str(name), _ENGINES)
+    fault = document.fault(("launcher",), message, allowed=", ".join(_ENGINES), hint=hint)
+    if not hint:
+        raise FaultyInputError([*document.faults, fault])
+    return hint, [fault]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
 from sklab.sweep.design import complete, lay, resolve
-from sklab.sweep.drafts import Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
-from sklab.sweep.experimentfile import Base, read_experiment
+from sklab.sweep.drafts import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
+from sklab.sweep.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.faults import distinct
 from sklab.sweep.fraction import describe
-from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile, read_sweep_file
+from sklab.sweep.sound import Sound, read_sweep_file
+from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile
 from sklab.sweep.yamltree import Document, NoSuchFileError, read_mapping
 
 _NONE: Mapping[str, str] = {}
@@ -56,33 +58,44 @@ def load_sweep(
     Raises FaultyInputError with the faults of all these at once. A cell that breaks a rule between well-formed
     values is no fault: it is listed in `Sweep.invalid`.
     """
-    document = read_mapping(file)
-    written, faults = read_sweep_file(document)
-    base, unfit = _base(document, experiment, overrides)
-    faults += [*unfit, *(_out_of_range("--seeds", seeds, 1, MOST_SEEDS) if seeds is not None else ())]
-    if written is None or base is None:
+    faults = list(_out_of_range("--seeds", seeds, 1, MOST_SEEDS)) if seeds is not None else []
+    document, unreadable = _document(file)
+    base, unfit = _base(file, document, experiment, overrides)
+    faults += [*unreadable, *unfit]
+    if document is None:
         raise FaultyInputError(distinct(faults))
-    study = (written.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
+    read, wrong = read_sweep_file(document)
+    study = (read.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
     update: dict[str, Any] = {"study": study}
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
-    faults += [*_misnamed(document.file, study), *disagreements(document, written, overrides)]
-    return _built(document, written.model_copy(update=update), base, faults)
+    faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, read, overrides)]
+    return _built(document, replace(read, sweep=read.sweep.model_copy(update=update)), base, faults)
 
 
-def _base(document: Document, experiment: Path | None, overrides: Mapping[str, str]) -> tuple[Base | None, list[Fault]]:
-    """The experiment that the sweep is over, with its faults; None when it can't be read at all."""
-    named = document.tree.get("experiment")
-    if experiment is None and not isinstance(named, str):
-        return None, []
+def _document(file: Path) -> tuple[Document | None, Sequence[Fault]]:
     try:
-        base = read_experiment(experiment or Path(document.file).parent / str(named), overrides)
-    except NoSuchFileError as error:
-        place = document.fault(("experiment",), "no such file", hint=error.faults[0].hint)
-        return None, [place] if experiment is None else list(error.faults)
+        return read_mapping(file), ()
     except FaultyInputError as error:
-        return None, list(error.faults)
-    return base, list(base.faults)
+        return None, error.faults
+
+
+def _base(
+    file: Path, document: Document | None, experiment: Path | None, overrides: Mapping[str, str]
+) -> tuple[Base, Sequence[Fault]]:
+    """The experiment that the sweep is over, with its faults; one that stands in for what can't be read at all."""
+    named = document.tree.get("experiment") if document else None
+    if experiment is None and (document is None or not isinstance(named, str)):
+        return STAND_IN, ()
+    try:
+        base = read_experiment(experiment or file.parent / str(named), overrides)
+    except NoSuchFileError as error:
+        if experiment is not None or document is None:
+            return STAND_IN, error.faults
+        return STAND_IN, [document.fault(("experiment",), "no such file", hint=error.faults[0].hint)]
+    except FaultyInputError as error:
+        return STAND_IN, error.faults
+    return base, base.faults
 
 
 def _out_of_range(option: str, value: int, smallest: int, largest: int) -> Iterator[Fault]:
@@ -97,36 +110,46 @@ def _misnamed(file: str, study: str) -> Iterator[Fault]:
         yield Fault(file, "study", str(error.errors()[0]["ctx"]["error"]), found=study)
 
 
-def _built(document: Document, written: SweepFile, base: Base, faults: Sequence[Fault]) -> Sweep:
+def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault]) -> Sweep:
     """The sweep, if there is no fault so far and its cells have none."""
-    drafts = drafts_of(document, written)
-    made, wrong = make(base, drafts, written.seeds)
-    if drafts and not base.faults and not wrong:
-        wrong = [*same_runs(document, drafts, made), *_misplaced(document, written, made)]
-        wrong += [*_out_of_sight(document, written, base, made), *_too_few_runs(document, written, made)]
-    if told := [*faults, *wrong, *same_names(document, drafts)]:
+    drafts = drafts_of(document, read)
+    made, wrong = make(base, drafts, read.sweep.seeds)
+    wrong += [*same_names(document, drafts), *_published(document, read, drafts)]
+    if not base.faults and not base.unread:
+        wrong += [*same_runs(document, made), *_impossible_baseline(document, read, made)]
+        wrong += _out_of_sight(document, read.sweep, base, made)
+        wrong += _too_few_runs(document, read.sweep, made)
+    if told := [*faults, *wrong]:
         raise FaultyInputError(distinct(told))
-    return _sweep(written, base, made)
+    return _sweep(read.sweep, base, [cell for _, cell in made])
 
 
-def _misplaced(document: Document, written: SweepFile, made: Sequence[Made]) -> Iterator[Fault]:
-    """A baseline that can't exist, and published figures that do not stand where their cell is, or is not."""
-    baseline = _baseline_name(written)
-    for cell in made:
-        if isinstance(cell, InvalidCell) and cell.name == baseline:
+def _impossible_baseline(document: Document, read: Sound, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:
+    name = _sure_baseline(read)
+    for _, cell in made:
+        if isinstance(cell, InvalidCell) and cell.name == name:
             yield document.fault(("baseline",), f"the baseline can't exist: {cell.reason}")
-    names = [baseline] if written.design == "search" else [cell.name for cell in made]
-    for row in written.published.rows if written.published else ():
+
+
+def _published(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """Figures that do not stand where their cell is, or is not."""
+    published, baseline = read.sweep.published, _sure_baseline(read)
+    if published is None or baseline is None or not read.knows_cells:
+        return
+    names = [baseline] if read.sweep.design == "search" else [draft.cell.name for draft in drafts]
+    for row in published.rows:
         if row not in names:
             yield unknown(document, ("published", "rows", row), "cell", row, names)
-    for other in written.published.others if written.published else ():
+    for other in published.others:
         if other in names:
             yield document.fault(("published", "others", other), "is a cell of this sweep; its figure stands in rows")
 
 
-def _out_of_sight(document: Document, written: SweepFile, base: Base, made: Sequence[Made]) -> Iterator[Fault]:
+def _out_of_sight(
+    document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
+) -> Iterator[Fault]:
     """Evaluation sizes that the data of a cell can't be seen at."""
-    cells = [cell for cell in made if isinstance(cell, Cell)] if written.sizes else []
+    cells = [cell for _, cell in made if isinstance(cell, Cell)] if written.sizes else []
     distinct_data = dict.fromkeys(resolve(lay(base.tree, cell.settings)).data for cell in cells)
     for at, size in enumerate(written.sizes):
         for data in distinct_data:
@@ -136,12 +159,18 @@ def _out_of_sight(document: Document, written: SweepFile, base: Base, made: Sequ
                 yield document.fault(("sizes", at), str(error))
 
 
-def _too_few_runs(document: Document, written: SweepFile, made: Sequence[Made]) -> Iterator[Fault]:
+def _too_few_runs(document: Document, written: SweepFile, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:
     """A budget of runs that the first seeds alone go beyond."""
     rule = written.replicates
-    first = rule.start * sum(isinstance(cell, Cell) for cell in made) if rule else 0
+    first = rule.start * sum(isinstance(cell, Cell) for _, cell in made) if rule else 0
     if rule and rule.runs and rule.runs < first:
         yield document.fault(("replicates", "runs"), "the first seeds alone are more runs", allowed=f"{first} or more")
+
+
+def _sure_baseline(read: Sound) -> str | None:
+    """The name of the baseline's cell; None where a fault leaves it open."""
+    known = all(map(read.knows, ("design", "baseline", "factors")))
+    return _baseline_name(read.sweep) if known and (read.is_list or read.sweep.factors) else None
 
 
 def _baseline_name(written: SweepFile) -> str:

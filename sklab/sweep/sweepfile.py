@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from sklab.errors import Fault
 from sklab.spec.budget import EqualBudget
@@ -15,16 +15,12 @@ from sklab.spec.run import Seed
 from sklab.spec.search import Search
 from sklab.spec.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
-from sklab.sweep.faults import Layer, details_of, explain
 from sklab.sweep.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
 
 MOST_SEEDS = 1000
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
-# What a file may leave out: without a faulty one of these the rest can still be checked.
-_OPTIONAL = {"study", "question", "seeds", "metric", "sizes", "columns", "search", "fraction", "published"}
-_OPTIONAL |= {"equal_budget", "replicates"}
 
 
 def _one_line(name: str) -> str:
@@ -84,17 +80,12 @@ class SweepFile(Value):
         return tuple(dict.fromkeys(chain(self.factors, *(cell.factors for cell in self.cells))))
 
 
-def read_sweep_file(document: Document) -> tuple[SweepFile | None, list[Fault]]:
-    """The file's keys, as far as they are sound enough to check what hangs on them, and its faults so far."""
+def plain_tree(document: Document) -> dict[str, Any]:
+    """The file's keys in the one form that `SweepFile` states, as far as they are well-formed."""
     changed = {
         key: change(document, (key,), document.tree[key]) for key, change in _PLAIN.items() if key in document.tree
     }
-    tree = {**_seeds_of_replicates(document.tree), **document.tree, **changed}
-    faults = [*document.faults, *_nameless_levels(document)]
-    try:
-        return SweepFile.model_validate(tree), faults
-    except ValidationError as error:
-        return _without(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
+    return {**_seeds_of_replicates(document.tree), **document.tree, **changed}
 
 
 def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
@@ -103,16 +94,6 @@ def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
         return {}
     most = tree["replicates"].get("max") if isinstance(tree["replicates"], dict) else None
     return {"seeds": list(range(most)) if type(most) is int and 1 <= most <= MOST_REPLICATES else [0]}
-
-
-def _without(tree: Mapping[str, Any], error: ValidationError) -> SweepFile | None:
-    """What is left without unknown and faulty optional keys; None when something is wrong with the others."""
-    places = {detail["loc"]: detail["type"] for detail in error.errors(include_url=False)}
-    unknown = {place[0] for place, kind in places.items() if kind == "extra_forbidden" and len(place) == 1}
-    dropped = unknown | {place[0] for place in places if place[0] in _OPTIONAL}
-    if any(place[0] not in dropped for place in places):
-        return None
-    return SweepFile.model_validate({"seeds": [0], **{key: tree[key] for key in tree if key not in dropped}})
 
 
 def _names(document: Document, place: Place, value: Any) -> Any:
@@ -155,7 +136,7 @@ _PLAIN: dict[str, Plain] = {
 }
 
 
-def _nameless_levels(document: Document) -> Iterator[Fault]:
+def nameless_levels(document: Document) -> Iterator[Fault]:
     """Levels of a list that have no text to be called by on one line, or the same as another."""
     factors = document.tree.get("factors")
     named = factors.items() if isinstance(factors, dict) else ()

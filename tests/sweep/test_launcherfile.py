@@ -30,7 +30,16 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path):
     assert "parallel: missing" in told
 
 
+def test_an_engine_that_is_mistyped_hides_no_other_fault(tmp_path):
+    with pytest.raises(FaultyInputError) as caught:
+        read_launcher(written(tmp_path, "launcher: slrum\ntime: 0\n"))
+    told = str(caught.value)
+    assert "slurm.yaml:1: launcher: unknown value; found \"slrum\"; allowed: slurm, ray - did you mean 'slurm'?" in told
+    assert "time: out of range" in told
+    assert "parallel: missing" in told
+
+
 def test_an_engine_that_is_not_there_is_told_by_itself(tmp_path):
     """The file's other settings belong to an engine."""
-    with pytest.raises(FaultyInputError, match=r"slurm.yaml:1: launcher: unknown value.*did you mean 'slurm'\?"):
-        read_launcher(written(tmp_path, "launcher: slrum\ntime: 0\n"))
+    with pytest.raises(FaultyInputError, match="1 fault, "):
+        read_launcher(written(tmp_path, "launcher: kubernetes\ntime: 0\n"))

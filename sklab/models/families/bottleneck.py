@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sklab.spec.model import Branch, ModelSpec
-from sklab.spec.values import Seq, broken_rule
+from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,13 +64,15 @@ class Spec(ModelSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:
-        for number, branch in enumerate(self.branches, start=1):
-            for channels in self.stage_widths:
-                if channels % branch.groups:
-                    raise broken_rule(f"branch {number} ({branch}): G = {branch.groups} does not divide C = {channels}")
-        if self.attention == "se" and self.out_width < self.reduction:
-            raise broken_rule(f"r = {self.reduction} leaves no channel of out_width = {self.out_width}")
+        ensure_none(self._broken())
         return self
+
+    def _broken(self) -> Iterator[str]:
+        for number, branch in enumerate(self.branches, start=1):
+            if odd := [channels for channels in self.stage_widths if channels % branch.groups]:
+                yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {odd[0]}"
+        if self.attention == "se" and self.out_width < self.reduction:
+            yield f"r = {self.reduction} leaves no channel of out_width = {self.out_width}"
 
     @property
     def image_size(self) -> int:

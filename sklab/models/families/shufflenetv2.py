@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec.light import KINDS, LightSpec
-from sklab.spec.values import Seq, broken_rule
+from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,11 +35,14 @@ class Spec(LightSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:
-        if len(self.depths) != len(self.widths):
-            raise broken_rule(f"{len(self.depths)} depths for {len(self.widths)} widths")
-        if min(self.depths) < 1 or min(self.widths) < 2 or any(width % 2 for width in self.widths):
-            raise broken_rule("every stage needs at least one unit and an even number of channels")
+        ensure_none(self._broken())
         return self
+
+    def _broken(self) -> Iterator[str]:
+        if len(self.depths) != len(self.widths):
+            yield f"{len(self.depths)} depths for {len(self.widths)} widths"
+        if min(self.depths) < 1 or min(self.widths) < 2 or any(width % 2 for width in self.widths):
+            yield "every stage needs at least one unit and an even number of channels"
 
 
 _WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
