@@ -18,9 +18,8 @@ from sklab.data.base import ArraySplit, FileSplit, Splits
 from sklab.data.cache import load_splits
 from sklab.data.files import TrainFiles, ValFiles
 from sklab.data.once import only
-from sklab.data.preflight import ensure_enough
+from sklab.data.preflight import ensure_fits
 from sklab.data.share import Share
-from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 from sklab.spec.train import TrainSpec
 
@@ -71,7 +70,7 @@ def open_loaders(
     Raises SklabError when the data are missing or not as the spec says, or do not go with the recipe.
     """
     splits = load_splits(spec)
-    _check(spec, splits, train)
+    ensure_fits(spec, splits, train)
     _tell_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
     each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
@@ -115,17 +114,3 @@ def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
     if splits.skipped:
         names = ", ".join(splits.skipped)
         _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), names)
-
-
-def _check(spec: DataSpec, splits: Splits, train: TrainSpec) -> None:
-    ensure_enough(spec, splits, train.batch_size)
-    if len(splits.val.labels) < train.devices:
-        raise SklabError(
-            f"data set {spec.name}: train.devices = {train.devices} but the val split has {len(splits.val.labels)} "
-            f"images; allowed: 1 to {len(splits.val.labels)}"
-        )
-    if isinstance(splits.train, ArraySplit) and train.augment.random_resized_crop is not None:
-        raise SklabError(
-            f"data set {spec.name}: train.augment.random_resized_crop = {list(train.augment.random_resized_crop)} "
-            f"is for image files; allowed here: pad_crop and flip"
-        )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sklab.spec.data import AnyData
 from sklab.spec.model import AnyModel
+from sklab.spec.train import TrainSpec
 from sklab.spec.values import Seq, Value
 
 
@@ -19,10 +20,10 @@ class Checked(Value):
 
 
 class CheckedData(Value):
-    """A data set, and the largest batch that is to be made of it."""
+    """A data set, and the recipes by which networks are to be trained on it."""
 
     data: AnyData
-    batch_size: int
+    recipes: Seq[TrainSpec]
 
 
 class CheckOrder(Value):

@@ -9,6 +9,7 @@ every time, for they come and go.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from sklab.files import read_kept, write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
+from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Sweep
+from sklab.spec.train import TrainSpec
 from sklab.sweep.design import run_spec
 from sklab.sweep.space import searchable
 
@@ -57,13 +60,14 @@ def data_refusal(faults: Sequence[str]) -> str:
 
 
 def _data(experiments: Iterable[Experiment]) -> tuple[CheckedData, ...]:
-    """Every distinct data set with the largest batch of it."""
-    found: dict[str, CheckedData] = {}
+    """Every distinct data set with the distinct recipes that train on it."""
+    sets: dict[str, DataSpec] = {}
+    recipes: defaultdict[str, dict[TrainSpec, None]] = defaultdict(dict)
     for experiment in experiments:
-        name, asked = experiment.data.model_dump_json(), experiment.train.batch_size
-        largest = max(asked, found[name].batch_size if name in found else 0)
-        found[name] = CheckedData(data=experiment.data, batch_size=largest)
-    return tuple(found.values())
+        name = experiment.data.model_dump_json()
+        sets[name] = experiment.data
+        recipes[name][experiment.train] = None
+    return tuple(CheckedData(data=data, recipes=tuple(recipes[name])) for name, data in sets.items())
 
 
 def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:

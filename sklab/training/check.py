@@ -58,7 +58,7 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
 def _data_faults(order: CheckOrder) -> Iterator[str]:
     for asked in order.data:
         try:
-            preflight.check(asked.data, asked.batch_size)
+            preflight.check(asked.data, asked.recipes)
         except SklabError as error:
             yield str(error)
 

@@ -28,7 +28,6 @@ from sklab.processes import PreemptedError, Stop
 from sklab.records import Hardware, RunOrder, RunRecord, now
 from sklab.run_folder import RunFolder
 from sklab.spec.run import Experiment
-from sklab.spec.train import TrainSpec
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin
@@ -138,7 +137,8 @@ def _fit(
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, seed, device, share)
     meter.skipped_images = loaders.skipped_images
-    batches = _whole_steps(len(loaders.train), recipe)
+    whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
+    batches = whole_steps * recipe.accumulate
     classifier = Classifier(model, recipe, seed, batches)
     if recipe.compile:
         model.compile()
@@ -171,16 +171,6 @@ def _fit(
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device), device), latency.latency_ms
     return classifier.evaluated
-
-
-def _whole_steps(batches: int, recipe: TrainSpec) -> int:
-    """How many of an epoch's batches are used: as a batch is always full, so is the sum of batches behind a step."""
-    if batches < recipe.accumulate:
-        raise SklabError(
-            f"train.accumulate = {recipe.accumulate} but an epoch has {batches} batches of train.batch_size = "
-            f"{recipe.batch_size}; allowed: 1 to {batches}"
-        )
-    return batches - batches % recipe.accumulate
 
 
 def _keep_weights(network: nn.Module, folder: RunFolder) -> None:

@@ -77,8 +77,8 @@ def test_corrupt_images_are_left_out_counted_and_named_where_allowed(root, caplo
     (root / "val" / "dog" / "5.png").write_bytes(b"no image")
     strict, tolerant = (spec(root, in_memory=in_memory, skip_corrupt=skip) for skip in (False, True))
     with pytest.raises(SklabError, match=r"cat/2\.png: not a readable image .*skip_corrupt: true"):
-        preflight.check(strict, 2)
-    preflight.check(tolerant, 2)
+        preflight.check(strict, [RECIPE])
+    preflight.check(tolerant, [RECIPE])
     for _ in range(2):  # the second time from the cache
         caplog.clear()
         loaders = open_loaders(tolerant, RECIPE.model_copy(update={"batch_size": 11}), 0, CPU)
@@ -108,7 +108,7 @@ def test_nothing_left_is_an_error(root):
     for file in (root / "val").rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(SklabError, match="the val split has no images"):
-        preflight.check(small(root, skip_corrupt=True), 2)
+        preflight.check(small(root, skip_corrupt=True), [RECIPE])
     with pytest.raises(SklabError, match="the val split has no images"):
         open_loaders(small(root, skip_corrupt=True), RECIPE, 0, CPU)
 
@@ -117,7 +117,20 @@ def test_the_preflight_opens_images_of_every_part_of_a_large_set(root, monkeypat
     monkeypatch.setattr(preflight, "SAMPLE", 4)
     (root / "train" / "dog" / "5.png").write_bytes(b"")
     with pytest.raises(SklabError, match=r"dog/5\.png: not a readable image"):
-        preflight.check(spec(root), 2)
+        preflight.check(spec(root), [RECIPE])
+
+
+def test_every_recipe_that_the_images_can_not_serve_is_told_before_the_first_run(tmp_path):
+    root = folder(tmp_path / "few", train=12, val=1)
+    wanted = [{"batch_size": 25}, {"batch_size": 6, "accumulate": 5}, {"batch_size": 6, "devices": 3}]
+    recipes = [RECIPE, *(TrainSpec(epochs=1, lr=lr, **each) for each in wanted for lr in (0.1, 1.0))]
+    with pytest.raises(SklabError) as caught:
+        preflight.check(spec(root), recipes)
+    assert str(caught.value) == (
+        "data set image_folder: train.batch_size = 25 but the train split has 24 images; allowed: 2 to 24; "
+        "train.accumulate = 5 but an epoch has 4 batches of train.batch_size = 6; allowed: 1 to 4; "
+        "train.devices = 3 but the val split has 2 images; allowed: 1 to 2"
+    )
 
 
 @pytest.mark.parametrize(

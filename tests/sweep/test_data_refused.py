@@ -35,3 +35,17 @@ def test_a_batch_that_the_data_can_not_fill_is_told_before_the_first_run(toy_fil
     assert main(["sweep", "sweep.yaml", "--slots", "1", "--set", "train.batch_size=65"]) == 2
     assert "train.batch_size = 65 but the train split has 64 images; allowed: 2 to 64" in capsys.readouterr().err
     assert not (toy_files / "results" / "sweep" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("train.accumulate=5", "train.accumulate = 5 but an epoch has 4 batches of train.batch_size = 16"),
+        ("train.augment.random_resized_crop=[0.5, 1.0]", "random_resized_crop = [0.5, 1.0] is for image files"),
+    ],
+)
+def test_so_is_whatever_else_the_data_can_not_serve(toy_files, capsys, monkeypatch, level, told):
+    monkeypatch.chdir(toy_files)
+    assert main(["sweep", "sweep.yaml", "--slots", "1", "--set", "train.batch_size=16", "--set", level]) == 2
+    assert told in capsys.readouterr().err
+    assert not (toy_files / "results" / "sweep" / "runs").exists()
