@@ -31,8 +31,11 @@ def finish(sweep, folder: StudyFolder, at: int, code, seed: int = 0, **changes) 
     cell = sweep.cells[at]
     spec = run_spec(sweep, cell, seed)
     order = RunOrder(key=spec.key, study=folder.path.name, cell=cell.name, spec=spec, code=code)
-    folder.run(order.key).write_order(order)
-    folder.run(order.key).write_record(RunRecord.of(order, **{"status": "complete", **changes}))
+    run = folder.run(order.key)
+    run.write_order(order)
+    run.weights_file.touch()
+    run.metrics_file.touch()
+    run.write_record(RunRecord.of(order, **{"status": "complete", **changes}))
 
 
 @pytest.fixture

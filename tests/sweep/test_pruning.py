@@ -69,6 +69,7 @@ class Training:
             asked = run.prune_file.read_text()
             run.write_record(RunRecord.of(order, status="pruned", reason=asked, epochs=epochs, last=metrics, macs=9))
         elif epochs == order.spec.experiment.train.epochs:
+            run.weights_file.touch()
             run.write_record(RunRecord.of(order, status="complete", epochs=epochs, last=metrics, best=metrics, macs=9))
         else:
             begun = run.metrics_file.exists()
