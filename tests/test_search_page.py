@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import parser
-from sklab.commands.plan import cost_of
+from sklab.commands.plan import costs_here
 from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
 from sklab.spec.search import Pruning, Search
 from sklab.sweep import index, study
 from sklab.sweep.agreement import MOST_CELLS
+from sklab.sweep.counted import Counted
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.space import space_costs
@@ -40,7 +41,7 @@ def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
     file = tmp_path / "sweeps" / "small.yaml"
     file.write_text(SWEEP, encoding="utf-8")
     sweep = load_sweep(file)
-    costs = space_costs(sweep, lambda experiments: [cost_of(experiment) for experiment in experiments])
+    costs = space_costs(sweep, Counted(costs_here).of)
     plan = make_plan(sweep, StudyFolder(tmp_path / "results" / "small"), 1, lambda _: (1, 1), costs=costs)
     assert TOLD in plan_text(plan).splitlines()
 

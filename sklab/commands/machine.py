@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, load
+from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
 
 
@@ -23,14 +24,15 @@ def add_doctor(commands: Commands) -> None:
 def _models(options: argparse.Namespace) -> int:
     import json
 
-    from sklab.models.cost import cost
     from sklab.spec.networks import SETTINGS, image_size, network
+    from sklab.sweep.counted import Counted, Network
     from sklab.text import models_text
 
-    rows = []
-    for name in SETTINGS:
-        counted = cost(network(name), image_size(name))
-        rows.append({"name": name, "params": counted.params, "macs": counted.macs, "image_size": image_size(name)})
+    counts = Counted(costs_here)([Network(network(name), image_size(name)) for name in SETTINGS])
+    rows = [
+        {"name": name, "params": params, "macs": macs, "image_size": image_size(name)}
+        for name, (params, macs) in zip(SETTINGS, counts, strict=True)
+    ]
     print(json.dumps(rows, indent=1) if options.json else models_text(rows))
     return COMPLETE
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sklab.folders import StudyFolder
     from sklab.launch.slots import Slot
     from sklab.spec.probe import Probe
-    from sklab.spec.run import Experiment
     from sklab.spec.sweep import Sweep
+    from sklab.sweep.counted import Count, Network
 
 
 def add_plan(commands: Commands) -> None:
@@ -50,7 +50,7 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
-    from sklab.sweep.plan import make_plan
+    from sklab.sweep.plan import cell_experiments, make_plan
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
 
@@ -58,13 +58,14 @@ def show_plan(options: argparse.Namespace) -> int:
         hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
     folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
-    counted = Counted(lambda many: [cost_of(one) for one in many], options.results, keep=False)  # a plan writes nothing
-    costs = space_costs(sweep, counted)
+    counted = Counted(costs_here)
+    costs = space_costs(sweep, counted.of)
     sweep = with_found_cells(sweep, folder, costs)
+    counted.of(list(cell_experiments(sweep).values()))  # all at once, to be kept at once
     probes = _probes(sweep, folder, slots) if options.probe else {}
     gpu, share = slots[0].gpu is not None, share_of(slots)
     plan = make_plan(
-        sweep, folder, len(slots), lambda one: counted([one])[0], probes,
+        sweep, folder, len(slots), lambda one: counted.of([one])[0], probes,
         gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse,
     )  # fmt: skip
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
@@ -84,7 +85,7 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
 
     hours(budget)  # a fault in it is told before anything is probed
     folder = study_folder(sweep.study, options)
-    costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
+    costs = space_costs(sweep, Counted(costs_elsewhere).of)
     sweep = with_found_cells(sweep, folder, costs)
     probes = _probes(sweep, folder, slots)
     left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse)
@@ -102,30 +103,36 @@ def warn_of_budget(sweep: Sweep) -> None:
     if sweep.equal_budget is None:
         return
     from sklab.spec.budget import Cost, off_budget
+    from sklab.sweep.counted import Counted
     from sklab.sweep.design import run_spec
 
     experiments = [run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells]
-    counted = zip(sweep.cells, costs_elsewhere(experiments), strict=True)
+    counted = zip(sweep.cells, Counted(costs_elsewhere).of(experiments), strict=True)
     costs = {cell.name: Cost(params=params, macs=macs) for cell, (params, macs) in counted}
     for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
         print(f"warning: {off}", file=sys.stderr)
 
 
-def cost_of(experiment: Experiment) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of one image, of an experiment's network."""
+def cost_of(network: Network) -> Count:
+    """Parameters of a network, and multiply-accumulates of one image."""
     from sklab.models.cost import cost
 
-    counted = cost(experiment.model, experiment.data.image_size)
+    counted = cost(network.model, network.image_size)
     return counted.params, counted.macs
 
 
-def costs_elsewhere(experiments: list[Experiment]) -> list[tuple[int, int]]:
+def costs_here(networks: list[Network]) -> list[Count]:
+    """The costs, counted in this process, which imports torch for it."""
+    return [cost_of(network) for network in networks]
+
+
+def costs_elsewhere(networks: list[Network]) -> list[Count]:
     """The costs, counted in a process of its own: the runner stays without torch."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(cost_of, experiments))
+        return list(pool.map(cost_of, networks))
 
 
 def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:

@@ -113,7 +113,7 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
 
     folder = study_folder(sweep.study, options)
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
-    costs = space_costs(sweep, Counted(costs_elsewhere, options.results))
+    costs = space_costs(sweep, Counted(costs_elsewhere).of)
     launcher = _launcher(sweep, folder, options, slots)
     choice = choose(options.no_wandb, folder=folder.path)
     try:

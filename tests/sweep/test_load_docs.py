@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sklab.commands.plan import cost_of
+from sklab.commands.plan import costs_here
 from sklab.errors import FaultyInputError
 from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
 from sklab.spec.sweep import Sweep
+from sklab.sweep.counted import Counted
 from sklab.sweep.experimentfile import read_experiment
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
@@ -93,5 +94,5 @@ def test_the_faulty_file_is_answered_as_the_page_says() -> None:
 @pytest.mark.usefixtures("_project")
 def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
     sweep = load(YAML["Equal budget"])
-    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, cost_of)
+    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, lambda one: Counted(costs_here).of([one])[0])
     assert plan_text(plan).splitlines()[-2] in PAGE.splitlines()

@@ -20,6 +20,7 @@ from sklab.run_folder import RunFolder
 from sklab.spec.budget import Cost
 from sklab.spec.sweep import Metric, Sweep
 from sklab.sweep import runner
+from sklab.sweep.counted import Counted
 from sklab.sweep.load import load_sweep
 from sklab.sweep.pruning import Pruner, read_values
 from sklab.sweep.reuse import offers
@@ -158,9 +159,10 @@ def test_a_pruned_run_is_no_failure_takes_no_part_in_the_table_and_is_not_traine
 
 def test_the_plan_lists_what_the_search_has_found_so_far(study, capsys, monkeypatch):
     limited = f"{PRUNING}, constraints: {{params: {{max: 2000}}}}"
-    monkeypatch.setattr(plan, "cost_of", lambda experiment: (1000 + 600 * (experiment.model.reduction == 2), 9))
+    monkeypatch.setattr(plan, "cost_of", lambda network: (1000 + 600 * (network.model.reduction == 2), 9))
+    monkeypatch.setenv("SKLAB_CACHE", str(study.path.parent / "cache"))
     sweep = sweep_of(study, limited.replace("2000", "1500"))
-    costs = space_costs(sweep, lambda experiments: [plan.cost_of(one) for one in experiments])
+    costs = space_costs(sweep, Counted(plan.costs_here).of)
     start(study, Training(bad_if_wide), limited.replace("2000", "1500"), costs=costs)
     found, records = study.read_sweep(), study.records()
     command = ["plan", str(study.path.parent.parent / "sweep.yaml"), "--results", str(study.path.parent)]
