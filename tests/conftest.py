@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest calls them
 
 from sklab.records import Code, RunOrder
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+
+# What another process takes of the machine decides how long an example takes, and to find one.
+settings.register_profile("sklab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sklab")
 
 TOY_MODEL = {"base": "sknet_small", "stem_width": 4, "width": 8, "out_width": 8, "cardinality": 2, "depths": [1, 1]}
 TOY_DATA = {"name": "scaled_digits", "train_size": 64, "val_size": 32}

@@ -23,8 +23,8 @@ def numbers(analysis):
 
 @pytest.mark.parametrize("missing", [[], [3, 7, 12]])
 def test_the_table_is_that_of_statsmodels(missing):
-    pd = pytest.importorskip("pandas")
-    smf = pytest.importorskip("statsmodels.formula.api")
+    import pandas as pd
+    import statsmodels.formula.api as smf
     from statsmodels.stats.anova import anova_lm
 
     values, factors, seeds = design(np.random.default_rng(0))

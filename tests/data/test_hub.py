@@ -18,7 +18,8 @@ def spec(path, **settings):
 @pytest.mark.filterwarnings("ignore")  # of the library
 def test_a_set_by_its_name(tmp_path, monkeypatch):
     """The library's own reading of a local folder stands in for the hub: what it gives is the same."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
     root, asked = folder(tmp_path / "set"), []

@@ -3,6 +3,8 @@ import os
 import pickle
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pictures import encoded, pixels
@@ -14,9 +16,6 @@ from sklab.data.loaders import open_loaders
 from sklab.data.sets.parquet import Spec, load
 from sklab.errors import SklabError
 from sklab.spec.train import Augment, TrainSpec
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 CPU = torch.device("cpu")
 PHOTO = Augment(random_resized_crop=(0.2, 1.0), flip=True)

@@ -80,7 +80,6 @@ def _ask() -> None:
     if missing or os.geteuid() != 0 or (os.cpu_count() or 1) < 2:
         reason = f"without {', '.join(missing)}" if missing else "not root, or a single core"
         pytest.skip(f"needs Slurm on this machine ({reason}): as root, apt-get install slurm-wlm munge")
-    pytest.importorskip("submitit")
 
 
 def _configure(folder: Path) -> None:

@@ -18,7 +18,7 @@ def large() -> int:
     """Bytes of this process in large pages."""
     rollup = Path("/proc/self/smaps_rollup")
     if not rollup.exists():
-        pytest.skip("no Linux")
+        pytest.skip("this machine runs no Linux")
     return 1024 * int(re.search(r"AnonHugePages: +(\d+)", rollup.read_text())[1])
 
 
@@ -36,7 +36,7 @@ def test_what_was_allocated_lies_in_large_pages_and_is_the_same():
     content = bytes(range(256)) * (SIZE // 256)
     gather()
     if not kernel_can():
-        pytest.skip("this kernel gathers no pages when asked")
+        pytest.skip("this machine's kernel gathers no pages when asked")
     assert large() - before > SIZE // 2
     assert content == bytes(range(256)) * (SIZE // 256)
 

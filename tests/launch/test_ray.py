@@ -155,7 +155,7 @@ def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:  # noqa: F811
     assert run.read_record() is None
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="the node would have GPUs")
+@pytest.mark.skipif(bool(find_gpus()), reason="this machine has GPUs, and so would the node")
 def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, made: Made) -> None:  # noqa: F811
     node = cluster.add_node(**NODE, num_cpus=1, num_gpus=1)  # says so, but nvidia-smi knows of none
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2, gpus=0.5))

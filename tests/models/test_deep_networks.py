@@ -1,6 +1,5 @@
 """One network of each kind gives the same outputs however it is run: compiled, exported, in other types and layouts."""
 
-import importlib.util
 import io
 
 import pytest
@@ -114,10 +113,6 @@ def test_compiled_in_both_directions(kind, backend, images):
 @pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")),
-    reason="ONNX export needs onnx and onnxscript",
-)
 @pytest.mark.filterwarnings("ignore")
 def test_onnx(kind, images, tmp_path):
     from onnx.reference import ReferenceEvaluator

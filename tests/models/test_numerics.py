@@ -25,7 +25,7 @@ FAULTY = (
 )
 
 
-@pytest.mark.skipif(not FAULTY, reason="the fault was seen with torch 2.13 on AVX-512 without AMX")
+@pytest.mark.skipif(not FAULTY, reason="this machine is none of those that have it: torch 2.13 on AVX-512 without AMX")
 def test_the_known_fault_is_found():
     verdict = check_convolution(DILATED, "bf16", "channels_last", "cpu")
     assert not verdict.ok

@@ -47,7 +47,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], capture_output=True, check=False
     )
     if made.returncode:
-        pytest.skip("needs the right to mount")
+        pytest.skip("this machine grants no right to mount")
     try:
         yield
     finally:
