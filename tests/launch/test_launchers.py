@@ -77,7 +77,7 @@ def local() -> Iterator[LocalLauncher]:
 
 def collect(launcher: Launcher, count: int) -> list[Ended]:
     ended: list[Ended] = []
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while len(ended) < count:
         assert time.monotonic() < deadline, f"the launcher lost a job; it told of {ended}"
         ended += launcher.wait(5.0)
@@ -304,7 +304,7 @@ def test_without_gpus_devices_share_the_cores(monkeypatch: pytest.MonkeyPatch) -
 
 def _until(condition: Callable[[], bool]) -> None:
     """Wait for something that another process does."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

@@ -145,7 +145,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
     launcher = LocalLauncher((Slot(None, "cpu", 1),))
     launcher.submit(Job("train", run.path))
     [pid] = [process.pid for process in launcher._running]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not run.heartbeat_file.exists():
         assert time.monotonic() < deadline
         assert launcher.wait(0.01) == [], "it makes steps"
@@ -209,7 +209,7 @@ def parent():
 
 def test_a_run_waits_when_it_or_what_it_started_does(parent):
     """A stopped process stands for one that waits for a disk: a loader's, or that of one of several devices."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
 
     def eventually(waits: bool) -> bool:
         while processes.waits(parent) != waits and time.monotonic() < deadline:

@@ -67,7 +67,7 @@ def test_a_few_aliases_can_not_fill_the_memory() -> None:
     start = time.perf_counter()
     assert "more than 100000 values" in refused("\n".join(laughs))
     assert "more than 100000 values" in refused("\n".join(merges))
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 60
 
 
 @pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "&a {<<: *a}", "[" * 700, "- " * 700 + "x", "{a: " * 700])

@@ -60,7 +60,9 @@ def _items(items: Any) -> dict[str, Any]:
 
 
 def _payloads(data: bytes) -> list[bytes]:
-    """The records of a LevelDB log whose first seven bytes are W&B's own."""
+    """The records of a LevelDB log whose first seven bytes are W&B's own, without what is being written."""
+    if len(data) < 7:
+        return []
     assert data[:4] == b":W&B"
     assert struct.unpack_from("<H", data, 4)[0] == 0xBEE1
     found, parts, at = [], b"", 7
@@ -70,6 +72,8 @@ def _payloads(data: bytes) -> list[bytes]:
             continue
         checksum, length, kind = struct.unpack_from("<IHB", data, at)
         chunk = data[at + 7 : at + 7 + length]
+        if len(chunk) < length:
+            break
         assert checksum == zlib.crc32(data[at + 6 : at + 7] + chunk)
         parts = chunk if kind in (_FULL, _FIRST) else parts + chunk
         if kind in (_FULL, _LAST):

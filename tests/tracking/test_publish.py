@@ -204,7 +204,7 @@ def test_server_that_goes_away_meanwhile_is_an_error_within_seconds(
     start = time.perf_counter()
     with pytest.raises(SklabError, match=r"the dashboard was not saved: .*the same command tries again"):
         publish(study)
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 120
     assert not service_processes()
 
 

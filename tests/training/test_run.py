@@ -42,7 +42,7 @@ def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
     assert 0 < record.train_seconds <= record.wall_seconds
     assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
     assert record.peak_memory_mb > 10
-    assert 0 < record.latency_ms < 1000
+    assert record.latency_ms > 0
     assert record.hardware is not None
     assert (record.hardware.device, record.hardware.threads) == ("cpu", 1)
     assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
