@@ -9,11 +9,10 @@ if __name__ == "__main__":
 
 import argparse
 import io
-import os
-import select
 import sys
 import warnings
 
+from sklab import streams
 from sklab.commands.machine import add_doctor, add_models
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
 from sklab.commands.plan import add_plan
@@ -29,13 +28,13 @@ _COMMANDS = (
     *(add_sweep, add_plan, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
     *(add_compare, add_train, add_evaluate, add_analyze, add_models, add_doctor),
 )
-_LAST_STREAM = 2  # standard error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
     141: nobody reads its output any further (`| head`)."""
-    _open_closed_streams()
+    streams.open_closed()
+    streams.outlast_readers()
     protect()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
@@ -49,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sklab: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and _is_unread():
+        if isinstance(error, BrokenPipeError) and streams.is_unread():
             return UNREAD
         print(f"sklab: {error}; finished runs are safe, the same command goes on from them", file=sys.stderr)
         return USER_ERROR
@@ -61,26 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _in_a_line(message: Warning | str, *_: object, **_named: object) -> str:
     """A warning as whoever types a command reads it, without our source."""
     return f"sklab: warning: {message}\n"
-
-
-def _open_closed_streams() -> None:
-    """Give a process that was started without them (`>&-`) its standard streams, and so its runs theirs: a file of the
-    study that is opened would become one."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
-        os.set_inheritable(number, True)
-    os.close(number)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _is_unread() -> bool:
-    """Whether standard output, and no other pipe, has lost its reader; what is left for it is dropped then."""
-    output = select.poll()
-    output.register(sys.stdout, select.POLLOUT)
-    unread = any(event & select.POLLERR for _, event in output.poll(0))
-    if unread:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return unread
 
 
 def parser() -> argparse.ArgumentParser:

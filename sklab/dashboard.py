@@ -25,7 +25,8 @@ def open_dashboard(folder: StudyFolder, say: Callable[[str], None]) -> None:
     Raises SklabError when optuna-dashboard is not installed, the study has no journal, or the server ends by itself.
     """
     command = _command()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that server and copy go with us
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that server and copy go with us
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="sklab-dashboard-") as place:
         journal, port = copy_journal(folder, Path(place)), free_port()
         say(

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+_ONE_WISH = 1.0  # seconds in which a second signal says no more than the first: `timeout` sends its own twice
 
 
 class PreemptedError(Exception):
@@ -44,7 +45,7 @@ class Stop:
     def listen(self) -> None:
         """Take the signals; again after somebody else took them. Outside the main thread nothing changes."""
         if threading.current_thread() is threading.main_thread():
-            for number in STOP_SIGNALS:
+            for number in _heeded():
                 before = signal.signal(number, self._ask)
                 self._before.setdefault(number, before)
 
@@ -80,23 +81,44 @@ def on_parent_end(act: Callable[[], object]) -> None:
     threading.Thread(target=watch, daemon=True, name="sklab-parent-watch").start()
 
 
+def _heeded() -> list[signal.Signals]:
+    """The stop signals, without those that whoever started this process had ignored, as `nohup` does."""
+    return [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def hear_nothing() -> None:
+    """Keep the stop signals from this thread and from what it starts, until that calls `hear_again`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def hear_again() -> None:
+    """Get the stop signals, also those that have come meanwhile."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 @contextmanager
-def asked_once() -> Iterator[list[int]]:
-    """What SIGINT (Ctrl-C) and the stop signals asked for: empty until one came. A second one raises KeyboardInterrupt.
+def asked_once(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int]]:
+    """What SIGINT (Ctrl-C) and the stop signals asked for: empty until one came. A second one raises KeyboardInterrupt:
+    SIGINT at any time, SIGTERM and SIGUSR1 a second after the first, SIGHUP never, for a terminal that closes may send
+    several.
 
     Outside the main thread, where no signal arrives, it stays empty.
     """
     asked: list[int] = []
+    first = clock()
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        if asked:
+        nonlocal first
+        if not asked:
+            first = clock()
+            asked.append(number)
+        elif number == signal.SIGINT or (number != signal.SIGHUP and clock() - first >= _ONE_WISH):
             raise KeyboardInterrupt
-        asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *STOP_SIGNALS)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *_heeded())}
     try:
         yield asked
     finally:

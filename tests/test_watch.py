@@ -5,9 +5,13 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import os
 import shutil
+import signal
 import socket
 import stat
+import subprocess
+import tempfile
 
 import pytest
 from rich.console import Console
@@ -101,6 +105,20 @@ def test_a_missing_dashboard_gives_the_line_that_installs_it(study, monkeypatch)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(SklabError, match=r"pip install 'sklab\[dashboard\]'"):
         dashboard.open_dashboard(study, print)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_dashboards_copy_goes_with_it_when_its_terminal_closes(study, monkeypatch, tmp_path, number):
+    study.index_file.write_text('{"op": 1}\n')
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(dashboard, "_command", lambda: "optuna-dashboard")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: os.kill(os.getpid(), number))
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    with pytest.raises(SystemExit) as ended:
+        dashboard.open_dashboard(study, lambda _: None)
+    for each, handler in before.items():
+        signal.signal(each, handler)
+    assert (ended.value.code, list(tmp_path.glob("sklab-dashboard-*"))) == (128 + number, [])
 
 
 def test_a_taken_port_is_passed_over():

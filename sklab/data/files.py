@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklab.data.decode import View, centre, decode, random_resized
 from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
 from sklab.data.share import BatchKeys, Share
 from sklab.errors import SklabError
+from sklab.processes import STOP_SIGNALS
 from sklab.spec.train import TrainSpec
 
 _MOST_WORKERS = 8
@@ -118,8 +120,15 @@ def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: An
         num_workers=min(torch.get_num_threads(), _MOST_WORKERS),
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # its own: asking for batches must not move the run's random state
+        worker_init_fn=_outlast_signals,
         **how,
     )
+
+
+def _outlast_signals(_worker: int) -> None:
+    """A signal to all processes of a run asks the run to stop, which needs its loaders up to the next whole step."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _batches(loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -23,7 +23,7 @@ from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
 from sklab.safe_path import protect
 
-_PRELOAD = ["sklab.launch.preload"]
+_PRELOAD = ["sklab.launch.apart", "sklab.launch.preload"]
 _SERVERS = 3  # killed one after the other before a run could be started
 _DYING = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
 _UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
-from sklab.processes import on_parent_end
+from sklab.processes import hear_again, on_parent_end
 from sklab.run_folder import RunFolder
 
 
@@ -35,6 +35,7 @@ def work_on_call(jobs: Connection) -> None:
 
 def _settle() -> None:
     os.setsid()
+    hear_again()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
 
 

@@ -119,3 +119,33 @@ if __name__ == "__main__":
     print(fork.Spare()._process.pid, flush=True)
     signal.pause()
 """
+
+
+def test_a_signal_to_the_server_ends_no_run_and_one_to_a_young_run_is_not_lost(tmp_path):
+    """A cluster may send it to every process of a job, and a runner before the process of a run has settled."""
+    script = tmp_path / "runner.py"
+    script.write_text(DEAF_SERVER)
+    printed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=120)
+    assert printed.stdout.split() == ["True", "True", str(-signal.SIGTERM)]
+    assert printed.stderr == ""
+
+
+DEAF_SERVER = """
+import multiprocessing.forkserver
+import os
+import signal
+from sklab.launch import fork
+
+if __name__ == "__main__":
+    fork._PRELOAD = ["sklab.launch.apart"]
+    old = fork.Spare()
+    server = multiprocessing.forkserver._forkserver._forkserver_pid
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        os.kill(server, number)
+    print(os.getsid(server) != os.getsid(0))
+    young = fork.Spare()
+    os.kill(young._process.pid, signal.SIGTERM)
+    young._process.join()
+    print(old.waits, young._process.exitcode)
+    old.end()
+"""

@@ -17,6 +17,7 @@ from sklab.sweep.deaths import record_of
         (-signal.SIGKILL, False, False, "killed", "was killed by SIGKILL"),
         (-signal.SIGSEGV, False, True, "killed", "was killed by SIGSEGV"),
         (-signal.SIGTERM, False, False, "preempted", "was killed by SIGTERM"),
+        (-signal.SIGHUP, False, False, "preempted", "was killed by SIGHUP"),
         (-signal.SIGKILL, False, True, "oom", "the kernel did so because memory ran out"),
         (-signal.SIGKILL, True, True, "stale", "made no step any more"),
         (-(signal.SIGRTMIN + 3), False, False, "killed", f"was killed by signal {signal.SIGRTMIN + 3}"),

@@ -163,7 +163,7 @@ class Interrupted(FakeLauncher):
         return super().wait(timeout)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_asked_once_it_starts_nothing_more_and_waits_for_what_runs(study, number):
     launcher, seen = Interrupted(number), Seen()
     with pytest.raises(KeyboardInterrupt):

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pictures
 import pytest
 import torch
 
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
-from sklab.records import RunRecord
+from sklab.records import RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 
 FULL = {
@@ -122,6 +123,20 @@ def test_a_signal_ends_a_run_as_preempted_with_a_checkpoint(launcher, made):
     launcher.drain()
     assert end(launcher) == 0
     assert recorded(run).resumed_from == int(record.reason.split("step ")[1].split(";")[0])
+
+
+def test_a_signal_to_all_processes_of_a_run_leaves_it_its_loaders_for_a_checkpoint(launcher, toy_order, tmp_path):
+    data = pictures.folder(tmp_path / "photos", train=400)
+    tree = toy_order(train=LONG).model_dump() | {"checkpoint_seconds": 0.0}
+    tree["spec"]["experiment"]["data"] = {"name": "image_folder", "root": str(data), "num_classes": 2, "image_size": 32}
+    tree["spec"]["experiment"]["model"] |= {"in_channels": 3, "num_classes": 2}
+    run = RunFolder(tmp_path / "run")
+    run.write_order(RunOrder.model_validate(tree))
+    process = start(launcher, run)
+    until(lambda: newest(run) > 2)
+    os.killpg(process, signal.SIGTERM)
+    assert end(launcher) == 0
+    assert recorded(run).reason.startswith("SIGTERM after step ")
 
 
 @pytest.mark.slow
