@@ -14,6 +14,7 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.files import collector_paused, first_fault, read_optional, write_whole
 from sklab.records import Evaluation, RecordReader, Reused, RunRecord
 from sklab.run_folder import RunFolder
+from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.sweep import Sweep
 
 # The C versions are ten times faster on a study of thousands of cells and just as safe.
@@ -41,6 +42,10 @@ class StudyFolder:
     def lock_file(self) -> Path:
         """Locked by the runner that works on the study."""
         return self.path / ".lock"
+
+    def inventory_file(self, fingerprint: Fingerprint) -> Path:
+        """What a data set held that runs of the study were trained on."""
+        return self.path / "data" / f"{fingerprint.listing}.json"
 
     def run(self, key: str) -> RunFolder:
         return RunFolder(self.path / "runs" / key)

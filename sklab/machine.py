@@ -13,6 +13,8 @@ from pathlib import Path
 
 from sklab.records import Code
 from sklab.safe_path import program
+from sklab.spec.plugins import plugin_hash
+from sklab.spec.run import Experiment
 
 
 def find_gpus() -> list[tuple[str, str]]:
@@ -108,6 +110,17 @@ def this_code() -> Code:
 def installed(names: Iterable[str]) -> dict[str, str]:
     """The version of each of these packages, or "not installed"."""
     return {name: _version(name) for name in names}
+
+
+def dependencies(experiment: Experiment) -> dict[str, str]:
+    """What beyond sklab decides what the experiment computes: the versions of the libraries that its network comes
+    from, and the SHA-256 of plug-in files, by name."""
+    plugins = {
+        f"sklab.{room}.{name}": found
+        for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
+        if (found := plugin_hash(room, name))
+    }
+    return {**installed(experiment.model.libraries), **plugins}
 
 
 def _version(name: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_core import from_json
 
 from sklab.spec.data import AnyData
+from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Metric
 from sklab.spec.values import Seq, Value
@@ -45,6 +46,8 @@ class RunOrder(Value):
                         either
     accumulate_factor   into how many parts each batch of the recipe is cut because it does not fit into memory; so many
                         times more are accumulated. The effective batch, and with it the spec and the key, stay
+    fingerprint         of the data as they were when the study was started; the run ends if it finds others. None where
+                        the settings alone decide the data, or where the runner could not look at them
     """
 
     key: str
@@ -57,6 +60,7 @@ class RunOrder(Value):
     sizes: Seq[int] = ()
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
+    fingerprint: Fingerprint | None = None
 
     @property
     def experiment(self) -> Experiment:
@@ -95,6 +99,9 @@ class RunRecord(Value):
     attempt             number of the attempt that ended so, from 1
     resumed_from        optimizer steps of earlier attempts that it went on from (0: it began anew)
     accumulate_factor   as in the order
+    versions            of Python and of libraries, and of plug-in files the SHA-256
+    fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
+                        records of versions that kept none
     """
 
     key: str
@@ -127,6 +134,7 @@ class RunRecord(Value):
     attempt: int = Field(default=1, ge=1)
     resumed_from: int = Field(default=0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
+    fingerprint: Fingerprint | None = None
 
     @classmethod
     def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
@@ -139,6 +147,11 @@ class RunRecord(Value):
         """Whether the run is over for good: a failed one is tried again, a diverged one is a result, and so is a pruned
         one as long as its study prunes."""
         return self.status != "failed"
+
+    @property
+    def data_unknown(self) -> bool:
+        """Whether nothing tells which images the run was trained on: a version that kept no fingerprint wrote it."""
+        return self.fingerprint is None and not self.spec.experiment.data.drawn
 
     def value(self, metric: Metric) -> float | None:
         """The number a study is about, at the epoch its rule names; None when the record lacks it."""

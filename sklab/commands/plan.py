@@ -50,6 +50,7 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
+    from sklab.sweep.held import read_data
     from sklab.sweep.plan import cell_experiments, make_plan
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
@@ -66,7 +67,7 @@ def show_plan(options: argparse.Namespace) -> int:
     gpu, share = slots[0].gpu is not None, share_of(slots)
     plan = make_plan(
         sweep, folder, len(slots), lambda one: counted.of([one])[0], probes,
-        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse,
+        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=read_data(sweep),
     )  # fmt: skip
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:
@@ -79,6 +80,7 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
     from sklab.machine import this_code
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
+    from sklab.sweep.held import read_data
     from sklab.sweep.plan import price_left
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
@@ -88,7 +90,8 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
     costs = space_costs(sweep, Counted(costs_elsewhere).of)
     sweep = with_found_cells(sweep, folder, costs)
     probes = _probes(sweep, folder, slots)
-    left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse)
+    held = read_data(sweep)
+    left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse, held)
     if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():

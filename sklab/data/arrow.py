@@ -54,6 +54,23 @@ class ArrowPictures:
         path = value.get("path") if isinstance(value, dict) else None
         return str(Path(name).parent / path) if path else Encoded(f"{name}, image {place}", b"")
 
+    def sizes(self) -> NDArray[np.int64]:
+        """int64 [n]: the length of each image in bytes, without reading any; 0 of those in `beside`."""
+        lengths = arrow().compute.binary_length(self._bytes).fill_null(0)
+        return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
+    def beside(self) -> list[str]:
+        """The paths of images that lie in files of their own, as the Arrow files name them."""
+        if not self._bytes.null_count:
+            return []
+        places = np.flatnonzero(self._bytes.is_null().to_numpy()).tolist()
+        return [picture for place in places if isinstance(picture := self[place], str)]
+
+    @cached_property
+    def _bytes(self) -> Any:
+        structs = arrow().types.is_struct(self._images.type)
+        return arrow().compute.struct_field(self._images, "bytes") if structs else self._images
+
     @cached_property
     def _images(self) -> Any:
         return arrow().concat_tables([open_table(file).select([self.column]) for file in self.files])[self.column]
@@ -71,6 +88,7 @@ class ArrowPictures:
 def arrow() -> Any:
     """The module pyarrow. Raises SklabError, with the remedy, where it is not installed."""
     try:
+        importlib.import_module("pyarrow.compute")
         return importlib.import_module("pyarrow")
     except ImportError as error:
         raise SklabError("Parquet and Arrow need pyarrow: pip install 'sklab[parquet]'") from error
@@ -104,7 +122,7 @@ def find_columns(file: str, schema: Any, image: str | None, label: str | None) -
 def split_of(files: Sequence[str], columns: Columns, resize: int) -> FileSplit:
     """The images of Arrow files with their class numbers. Raises SklabError for an image without one."""
     labels = [_labels(file, columns.label) for file in files]
-    return FileSplit(ArrowPictures(files, columns.image), np.concatenate(labels), resize, tuple(files))
+    return FileSplit(ArrowPictures(files, columns.image), np.concatenate(labels), resize)
 
 
 def ensure_classes(

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sklab.spec.fingerprint import Inventory
+
 
 @dataclass(frozen=True)
 class ArraySplit:
@@ -54,13 +56,11 @@ class FileSplit:
     files   one picture per image
     labels  int64 [N], counted from 0
     resize  pixels of the shorter side before the middle is cut out, where nothing is random
-    origin  the files on disk that hold the images, where these are not `files` themselves
     """
 
     files: Pictures
     labels: NDArray[np.int64]
     resize: int
-    origin: tuple[str, ...] = ()
 
 
 Split = ArraySplit | FileSplit
@@ -68,9 +68,11 @@ Split = ArraySplit | FileSplit
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set. `classes[label]` is the name of a class; `skipped` names the images that could not be decoded."""
+    """A data set. `classes[label]` is the name of a class; `skipped` names the images that could not be decoded;
+    `inventory` says what was there before any was left out, None where the settings alone decide that."""
 
     train: Split
     val: Split
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    inventory: Inventory | None = None

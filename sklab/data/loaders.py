@@ -21,6 +21,7 @@ from sklab.data.once import only
 from sklab.data.preflight import ensure_fits
 from sklab.data.share import Share
 from sklab.spec.data import DataSpec
+from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.train import TrainSpec
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Loaders:
     """The loaders of a run on one device. `val_labels[i]` and `val_extras[name][i]` belong to the i-th image of `val`.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
+    fingerprint     of what the set holds; None where its settings alone decide that
     """
 
     train: Loader
@@ -55,6 +57,7 @@ class Loaders:
     val_labels: NDArray[np.int64]
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     skipped_images: int = 0
+    fingerprint: Fingerprint | None = None
 
 
 def open_loaders(
@@ -73,6 +76,7 @@ def open_loaders(
     ensure_fits(spec, splits, train)
     _tell_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
+    fingerprint = splits.inventory.fingerprint if splits.inventory else None
     each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
         case ArraySplit() as ours, ArraySplit() as held_out:
@@ -84,6 +88,7 @@ def open_loaders(
                 part.labels,
                 part.extras,
                 len(splits.skipped),
+                fingerprint,
             )
         case FileSplit() as ours, FileSplit() as held_out_files:
             part_of_files = _part_of_files(held_out_files, share)
@@ -93,6 +98,7 @@ def open_loaders(
                 splits.classes,
                 part_of_files.labels,
                 skipped_images=len(splits.skipped),
+                fingerprint=fingerprint,
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")

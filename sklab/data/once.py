@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,15 +59,6 @@ def readable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 def only(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
     """The images of `split` at `places`."""
     return replace(split, files=Chosen(split.files, places), labels=split.labels[places])
-
-
-def fingerprint(split: FileSplit) -> str:
-    """Changes when a file that holds images of `split` is added, taken away or written anew."""
-    digest = hashlib.sha256(split.labels.tobytes())
-    for file in split.origin or (str(split.files[place]) for place in range(len(split.files))):
-        found = Path(file).stat()
-        digest.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _each(files: Pictures, call: Callable[[Picture], Pixels], skip: bool) -> Iterator[Pixels | None]:

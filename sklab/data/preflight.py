@@ -11,14 +11,15 @@ from sklab.data.cache import load_splits
 from sklab.data.decode import centre, decode
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
+from sklab.spec.fingerprint import Inventory
 from sklab.spec.train import TrainSpec
 
 SAMPLE = 64  # images of a split that are opened: a million would take minutes
 
 
-def check(spec: DataSpec, recipes: Iterable[TrainSpec]) -> None:
+def check(spec: DataSpec, recipes: Iterable[TrainSpec]) -> Inventory | None:
     """Raise SklabError, naming the place, when runs over `spec` by these recipes would find their data missing, not as
-    stated or too few.
+    stated or too few. Returns what the set holds; None where its settings alone decide that.
 
     What only has to be computed or read through once is done here, so that the runs find it in the cache.
     """
@@ -26,6 +27,7 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec]) -> None:
     ensure_fits(spec, splits, *recipes)
     _look_into(splits.train)
     _look_into(splits.val)
+    return splits.inventory
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:

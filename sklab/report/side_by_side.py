@@ -19,6 +19,7 @@ from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metr
 from sklab.report.compared import NO_TEST
 from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import origins
+from sklab.report.trained_on import same_data
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 
@@ -72,6 +73,8 @@ def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[st
     for name, rank, differ in zip(found.studies[1:], found.ranks, _differ(found, tables), strict=True):
         order = f"Kendall's tau {rank.tau:+.2f} over {rank.n} cells" if rank.tau == rank.tau else "no order to compare"
         said += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
+        if data := same_data(tables[found.studies[0]], tables[name]):
+            said += [f"{clean(name)} against {first}: {data}"]
     made = {
         name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
     }

@@ -26,6 +26,7 @@ from sklab.report.methods import comparison, methods
 from sklab.report.phrases import counted, listed
 from sklab.report.reused import reused
 from sklab.report.settled import verdicts
+from sklab.report.trained_on import trained_on
 from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.search import Search
@@ -146,14 +147,15 @@ def pareto(table: AblationTable) -> str:
 
 def notes(table: AblationTable) -> tuple[str, ...]:
     """What to know about single rows: no number, fewer seeds, cell that can't exist, unequal budget; and what images
-    were left out, which batches cut, which runs reused."""
+    were left out or are not known, which batches cut, which runs reused."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
-    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *_skipped(table), *cut_batches(table), *reused(table))
+    seen = (*_skipped(table), *trained_on(table))
+    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *seen, *cut_batches(table), *reused(table))
     return (*verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from sklab.spec.data import AnyData
+from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.values import Seq, Value
 
 THRESHOLD = 1 - 0.9545  # of the largest gradient: what counts as inside an effective receptive field (Luo et al., 2016)
@@ -122,6 +123,7 @@ class Analysis(Value):
     """`analysis.json`: what `sklab analyze` computes from a run's kept weights.
 
     data          as analysed, which may be more than the run was evaluated on
+    fingerprint   of what they held; None where their settings alone decide that
     enlargements  the centre 1 / e of each side is cut out of the network's input and resized back (bilinear)
     chosen        a low, a middle and a high unit: the last of the first, the middle and the last stage
     samples       two images at three enlargements, in the chosen units
@@ -132,6 +134,7 @@ class Analysis(Value):
     key: str
     seed: int
     data: AnyData
+    fingerprint: Fingerprint | None = None
     images: int
     enlargements: Seq[float]
     classes: Seq[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sklab.spec.data import AnyData
+from sklab.spec.fingerprint import Inventory
 from sklab.spec.model import AnyModel
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Seq, Value
@@ -50,6 +51,8 @@ class CheckResult(Value):
 
     network_faults  why networks can't be made; then there are no findings
     data_faults     why data can't be used
+    inventories     what each data set holds that was asked about, in order; None where its settings alone decide that,
+                    or where it can't be used
     """
 
     device: str
@@ -57,3 +60,4 @@ class CheckResult(Value):
     findings: Seq[Finding]
     network_faults: Seq[str] = ()
     data_faults: Seq[str] = ()
+    inventories: Seq[Inventory | None] = ()

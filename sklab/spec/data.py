@@ -21,18 +21,24 @@ class DataSpec(Value):
 
     mean, std  what pixels (of 0 to 1) are normalised by, per channel
     places     fields that say where the data lie, not what they are: no part of a run's identity
+    drawn      whether the settings alone decide every image; of all other sets runs keep a fingerprint
     title      what tables call the data (ImageNet-1k), where `name` says only how they are kept; nor is it a part
     """
 
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
     places: ClassVar[frozenset[str]] = frozenset()
+    drawn: ClassVar[bool] = False
 
     name: str
     num_classes: int = Field(ge=2)
     channels: int = Field(ge=1)
     image_size: int = Field(ge=8)
     title: str = ""
+
+    def identity(self) -> str:
+        """What the data are, without where they lie, as JSON."""
+        return self.model_dump_json(exclude={*self.places, "title"})
 
     def at_size(self, size: int) -> Self:
         """The set seen at `size` pixels a side; where images are resized and cut, the share that is cut stays.

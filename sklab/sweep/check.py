@@ -23,26 +23,29 @@ from sklab.spec.run import Experiment
 from sklab.spec.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.sweep.design import run_spec
+from sklab.sweep.held import HeldData
 from sklab.sweep.space import searchable
 
 _LOOK_EVERY = 60.0
 _ATTEMPTS = 3  # of a check that was killed, as of a run
 
 
-def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> None:
+def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> HeldData:
     """Raise SklabError, with the remedy, when a network of the sweep can't be made, data are missing or not as stated,
-    or a convolution is computed wrongly, where it would train."""
+    or a convolution is computed wrongly, where it would train. Returns what the data hold there."""
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
-    ensure_data(sweep, launcher, results)
+    return ensure_data(sweep, launcher, results)
 
 
-def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> None:
-    """Raise SklabError when a data set of the sweep can't be used where it would train."""
-    faults = data_faults(sweep, launcher, results)
-    if faults:
-        raise SklabError(data_refusal(faults))
+def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> HeldData:
+    """Raise SklabError when a data set of the sweep can't be used where it would train. Returns what it holds there."""
+    asked, result = _check_data(sweep, launcher, results)
+    if result.data_faults:
+        raise SklabError(data_refusal(result.data_faults))
+    held = zip(asked, result.inventories, strict=False)  # none in answers of before
+    return HeldData({each.data.identity(): inventory for each, inventory in held if inventory})
 
 
 def data_faults(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[str, ...]:
@@ -50,8 +53,12 @@ def data_faults(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[str, .
 
     Raises SklabError when the check itself can't run; its log tells why.
     """
-    folder = results / ".checks" / f"data-{sweep.study}"
-    return _ask(CheckOrder(data=_data(_experiments(sweep))), folder, launcher).data_faults
+    return _check_data(sweep, launcher, results)[1].data_faults
+
+
+def _check_data(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[Sequence[CheckedData], CheckResult]:
+    asked = _data(_experiments(sweep))
+    return asked, _ask(CheckOrder(data=asked), results / ".checks" / f"data-{sweep.study}", launcher)
 
 
 def data_refusal(faults: Sequence[str]) -> str:

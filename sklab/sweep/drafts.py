@@ -22,6 +22,8 @@ from sklab.sweep.yamltree import Document, Place
 
 Made = Cell | InvalidCell
 
+_ROOT = "data.root"  # of every set that lies in a folder
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -101,7 +103,10 @@ def same_runs(document: Document, made: Iterable[tuple[Draft, Made]]) -> Iterato
     for draft, cell in made:
         for key in list(cell.runs.values())[:1] if isinstance(cell, Cell) else ():
             if key in names:
-                yield document.fault(draft.place, f"{cell.name} and {names[key]} are the same run", found="")
+                told = f"{cell.name} and {names[key]} are the same run"
+                moved = _ROOT in draft.cell.settings
+                why = f"; where images lie, {_ROOT}, tells no run from another: compare two studies" if moved else ""
+                yield document.fault(draft.place, f"{told}{why}", found="")
             names[key] = cell.name
 
 

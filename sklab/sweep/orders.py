@@ -6,27 +6,30 @@ from sklab.records import Code, RunOrder, Tracking
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Sweep
 from sklab.sweep.design import run_spec
+from sklab.sweep.held import NOT_READ, HeldData
 from sklab.sweep.index import Todo
 
 
 class Orders:
-    """Makes the orders of one runner: all of them with the same code and the same tracking."""
+    """Makes the orders of one runner: all with the same code and tracking, and over the data as they are now."""
 
-    def __init__(self, code: Code, tracking: Tracking) -> None:
-        self._code, self._tracking = code, tracking
+    def __init__(self, code: Code, tracking: Tracking, held: HeldData = NOT_READ) -> None:
+        self._code, self._tracking, self._held = code, tracking, held
         self._experiments: dict[str, Experiment] = {}
 
     def of(self, sweep: Sweep, todo: Todo) -> RunOrder:
         """The order for a run of `sweep`."""
+        spec = self._spec(sweep, todo)
         return RunOrder(
             key=todo.key,
             study=sweep.study,
             cell=todo.cell.name,
             factors=todo.cell.factors,
-            spec=self._spec(sweep, todo),
+            spec=spec,
             code=self._code,
             tracking=self._tracking,
             sizes=sweep.sizes,
+            fingerprint=self._held.fingerprint(spec.experiment.data),
         )
 
     def _spec(self, sweep: Sweep, todo: Todo) -> RunSpec:

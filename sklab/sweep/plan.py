@@ -16,6 +16,7 @@ from sklab.spec.values import Seq, Value
 from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
+from sklab.sweep.held import NOT_READ, HeldData, changed
 from sklab.sweep.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
 from sklab.sweep.reuse import Reuse, to_take
 from sklab.sweep.space import NO_COSTS, Costs, Space, infeasible, space_of
@@ -73,8 +74,8 @@ class Plan(Value):
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
     a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of equal budget does not
-    hold for, `confounds` what stands in the way of reading cells as the effect of their factors, `change` what is other
-    than at the last start.
+    hold for, `data_changed` in what the data are other than those that runs were trained on, `confounds` what stands in
+    the way of reading cells as the effect of their factors, `change` what is other than at the last start.
     """
 
     study: str
@@ -98,6 +99,7 @@ class Plan(Value):
     reused: int = 0
     space: Space | None = None
     refused: int = 0
+    data_changed: Seq[str] = ()
 
 
 def make_plan(
@@ -112,11 +114,13 @@ def make_plan(
     share: Share = ANY_SHARE,
     code: Code = _UNKNOWN,
     reuse: Reuse = "any code",
+    held: HeldData = NOT_READ,
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
     `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
-    `share` is what a run would get of the machine, `code` what would train and `reuse` what would be taken over.
+    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over and `held`
+    what the data hold.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
@@ -134,7 +138,7 @@ def make_plan(
         for cell in sweep.cells
     )
     asked = asked_for(sweep, costs)
-    offered = _offered(sweep, folder, records, code, reuse)
+    offered = _offered(sweep, folder, records, code, reuse, held)
     left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots, share)
     return Plan(
         study=sweep.study,
@@ -161,6 +165,7 @@ def make_plan(
         further=_further(whole, records, slots),
         reused=len(offered),
         space=space_of(sweep, costs),
+        data_changed=tuple(dict.fromkeys(changed(folder, records.values(), held))),
         refused=sum(bool(infeasible(sweep, cell.name, costs)) for cell in sweep.invalid),
     )
 
@@ -221,20 +226,26 @@ def price_left(
     costs: Costs = NO_COSTS,
     code: Code = _UNKNOWN,
     reuse: Reuse = "any code",
+    held: HeldData = NOT_READ,
 ) -> Bill | None:
     """What the sweep would cost from here on; None while nothing is known of any cell."""
     records = study_records(sweep, folder)
     sweep = _called_now(sweep, records)
     priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
-    known = {**records, **_offered(sweep, folder, records, code, reuse)}
+    known = {**records, **_offered(sweep, folder, records, code, reuse, held)}
     return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep, costs), slots, share)
 
 
 def _offered(
-    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+    sweep: Sweep,
+    folder: StudyFolder,
+    records: Mapping[str, RunRecord],
+    code: Code,
+    reuse: Reuse,
+    held: HeldData,
 ) -> dict[str, RunRecord]:
     """The records of runs that other studies have finished and that would be taken over."""
-    return {key: offer.record for key, offer in to_take(sweep, folder, records, code, reuse).items()}
+    return {key: offer.record for key, offer in to_take(sweep, folder, records, code, reuse, held).items()}
 
 
 def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:

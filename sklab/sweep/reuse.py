@@ -13,10 +13,12 @@ from pydantic import ValidationError
 
 from sklab.files import write_whole
 from sklab.folders import StudyFolder
+from sklab.machine import dependencies
 from sklab.records import Code, Reused, RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import run_spec
+from sklab.sweep.held import NOT_READ, HeldData
 
 Reuse = Literal["any code", "same code", "never"]
 
@@ -31,14 +33,21 @@ class Offer:
 
 
 def take_over(
-    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+    sweep: Sweep,
+    folder: StudyFolder,
+    records: Mapping[str, RunRecord],
+    code: Code,
+    reuse: Reuse,
+    held: HeldData = NOT_READ,
 ) -> dict[str, RunRecord]:
     """Copy into `folder` what other studies have of the runs of `sweep` without a result there; their records by key.
 
     `records` are those that the study has. A run comes with all its files or not at all. "same code" refuses what other
-    code than `code`, or a tree with uncommitted changes, has made. Raises OSError when results can't be written.
+    code than `code`, or a tree with uncommitted changes, has made. No run is taken that was trained on other data than
+    `held`, with another version of a library that its network comes from, or with another plug-in. Raises OSError when
+    results can't be written.
     """
-    found = to_take(sweep, folder, records, code, reuse)
+    found = to_take(sweep, folder, records, code, reuse, held)
     taken = {}
     for cell, seed, key in _planned(sweep):
         if offer := found.get(key):
@@ -50,6 +59,7 @@ def take_over(
                 spec=run_spec(sweep, cell, seed),
                 code=offer.record.code,
                 sizes=sweep.sizes,
+                fingerprint=offer.record.fingerprint,
             )
             if record := _take(offer, order, folder.run(key), code):
                 taken[key] = record
@@ -57,11 +67,27 @@ def take_over(
 
 
 def to_take(
-    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], code: Code, reuse: Reuse
+    sweep: Sweep,
+    folder: StudyFolder,
+    records: Mapping[str, RunRecord],
+    code: Code,
+    reuse: Reuse,
+    held: HeldData = NOT_READ,
 ) -> dict[str, Offer]:
     """By key, the runs of other studies that `take_over` would take."""
-    found = {} if reuse == "never" else offers(sweep, folder, records)
+    every = {} if reuse == "never" else offers(sweep, folder, records)
+    found = {key: [offer for offer in made if _rests_on_the_same(offer.record, held)] for key, made in every.items()}
     return {key: offer for key, made in found.items() if (offer := _choose(made, code, reuse))}
+
+
+def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
+    """Whether what decides the run beside its settings, data and foreign code, is surely what would decide it now."""
+    experiment = record.spec.experiment
+    if not experiment.data.drawn:
+        now = held.fingerprint(experiment.data)
+        if now is None or record.fingerprint is None or not record.fingerprint.same_as(now):
+            return False
+    return all(record.versions.get(name) == value for name, value in dependencies(experiment).items())
 
 
 def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:

@@ -17,6 +17,7 @@ from sklab.spec.sweep import Sweep
 from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.found import with_found_cells
+from sklab.sweep.held import ensure_same, keep_inventories, read_data
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.orders import Orders
 from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
@@ -56,20 +57,34 @@ def run_study(
     folder.path.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         sweep = with_found_cells(sweep, folder, costs)
-        folder.write_sweep(sweep)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
+        held = read_data(sweep)
+        ensure_same(folder, records.values(), held)
+        folder.write_sweep(sweep)
+        keep_inventories(folder, held)
         pruner = Pruner(sweep, folder, costs, records) if sweep.search and sweep.search.pruning else None
         if pruner is None:
             records = _without_pruned(folder, records)
-        records |= take_over(sweep, folder, records, code, reuse)
+        records |= take_over(sweep, folder, records, code, reuse, held)
         usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
         index = StudyIndex(folder.index_file, sweep, records, costs, usual)
         unevaluated = _unevaluated(sweep, folder, records)
         if index.remaining or unevaluated:
-            ensure_sound(sweep, launcher, folder.path.parent)
+            held = held.completed(ensure_sound(sweep, launcher, folder.path.parent))
+            ensure_same(folder, records.values(), held)
+            keep_inventories(folder, held)
         tracebacks = Tracebacks(max_identical)
         return _Runner(
-            index, folder, launcher, Orders(code, tracking), progress, records, unevaluated, tracebacks, pruner, usual
+            index,
+            folder,
+            launcher,
+            Orders(code, tracking, held),
+            progress,
+            records,
+            unevaluated,
+            tracebacks,
+            pruner,
+            usual,
         ).run()
 
 

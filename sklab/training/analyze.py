@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from torch import Tensor, nn
 
+from sklab.data.kept import read_inventory
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import Fault, FaultyInputError, SklabError, did_you_mean
 from sklab.files import write_whole
@@ -26,7 +27,7 @@ from sklab.spec.model import ModelSpec
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.training.attention import Recorder
-from sklab.training.evaluate import complete_record, kept_network, use_threads_of
+from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 from sklab.training.fields import receptive_field
 from sklab.training.summary import chosen_images, known_scale, moments, rounded, sample, slopes, table
 
@@ -41,22 +42,25 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     data    settings of the data set that replace the run's own; with a `name`, all settings of another set
     scales  rising enlargements from 1.0
 
-    Raises SklabError when the run is not complete or has no weights, and when the data are missing or do not go with
-    the network.
+    Raises SklabError when the run is not complete or has no weights, and when the data are missing, do not go with the
+    network or, with no other `data` named, are no longer those that it was trained on.
     """
     record = complete_record(folder)
     experiment = on_data(folder.read_order().spec.experiment, data)  # where its last order says that the data lie
     found = folder.read_analysis()
-    if found and _same(found.data, experiment.data) and found.enlargements == tuple(scales):
+    if found and found.enlargements == tuple(scales) and _is_of(found, experiment.data):
         return found
     device = torch.device(device_type)
     use_threads_of(record, device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
+    if not data:
+        ensure_trained_on(record, loaders)
     analysis = Analysis(
         key=record.key,
         seed=record.spec.seed,
         data=experiment.data,
+        fingerprint=loaders.fingerprint,
         images=len(loaders.val_labels),
         enlargements=tuple(scales),
         classes=loaders.classes,
@@ -120,10 +124,17 @@ def _fault(detail: ErrorDetails, name: str) -> Fault:
     return Fault("--data", place, detail["msg"].removeprefix("Value error, "), found=found, hint=hint)
 
 
-def _same(found: DataSpec, wanted: DataSpec) -> bool:
-    """Whether both are the same images, wherever they lie."""
-    places = set(wanted.places)
-    return type(found) is type(wanted) and found.model_dump(exclude=places) == wanted.model_dump(exclude=places)
+def _is_of(found: Analysis, data: DataSpec) -> bool:
+    """Whether it was made of these very images, wherever they lie now."""
+    if type(found.data) is not type(data) or found.data.identity() != data.identity():
+        return False
+    if data.drawn:
+        return True
+    try:
+        held = read_inventory(data)
+    except SklabError:  # nothing else can be analysed in their place
+        return found.data == data
+    return bool(held and found.fingerprint and found.fingerprint.same_as(held.fingerprint))
 
 
 def stage_ends(network: nn.Module) -> dict[str, str]:

@@ -15,18 +15,21 @@ from sklab.files import write_whole
 from sklab.models import numerics
 from sklab.models.cost import cost
 from sklab.spec.check import CheckOrder, CheckResult, Finding
+from sklab.spec.fingerprint import Inventory
 
 
 def check(folder: Path, device: torch.device, device_name: str) -> None:
     """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
     order = CheckOrder.model_validate_json((folder / "check.json").read_bytes())
+    inventories, faults = _checked_data(order)
     unmade = tuple(dict.fromkeys(_network_faults(order)))
     result = CheckResult(
         device=device_name,
         torch=torch.__version__,
         findings=() if unmade else tuple(_findings(order, device)),
         network_faults=unmade,
-        data_faults=tuple(_data_faults(order)),
+        data_faults=faults,
+        inventories=inventories,
     )
     write_whole(folder / "result.json", result.model_dump_json(indent=1))
 
@@ -55,12 +58,17 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
             yield str(error)
 
 
-def _data_faults(order: CheckOrder) -> Iterator[str]:
+def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tuple[str, ...]]:
+    """What each data set holds, and why some can't be used."""
+    inventories: list[Inventory | None] = []
+    faults = []
     for asked in order.data:
         try:
-            preflight.check(asked.data, asked.recipes)
+            inventories.append(preflight.check(asked.data, asked.recipes))
         except SklabError as error:
-            yield str(error)
+            inventories.append(None)
+            faults.append(str(error))
+    return tuple(inventories), tuple(faults)
 
 
 def _finite(error: float) -> float:

@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from sklab.files import write_whole
-from sklab.machine import installed
+from sklab.machine import dependencies, installed
 from sklab.records import RunOrder
 
 _log = logging.getLogger(__name__)
@@ -43,9 +43,12 @@ class Origin:
 
 def origin(order: RunOrder, device: torch.device) -> Origin:
     """The origin of the checkpoints that this process writes for `order`."""
+    experiment, data = order.spec.experiment, order.fingerprint
+    decided_by = {**dependencies(experiment), **({"data": f"{data.listing} {data.sample}"} if data else {})}
     made_by = {"format": str(_FORMAT), "sklab": order.code.version, **installed(("torch", "lightning", "numpy"))}
+    asked = {"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type}
     return Origin(
-        must={"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type, **made_by},
+        must={**asked, **made_by, **decided_by},
         may={"commit": order.code.commit, "threads": str(torch.get_num_threads())},
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from sklab.data.loaders import open_loaders
+from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.files import write_whole
 from sklab.folders import StudyFolder
@@ -26,7 +26,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     The data are looked for where the run's last order says, for they may have been moved since it was trained. On the
     CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and val_loss
     come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its data set
-    can't have this size, or when the data are missing.
+    can't have this size, or when the data are missing or are no longer those that it was trained on.
     """
     record, device = complete_record(folder), torch.device(device_type)
     experiment = record.spec.experiment
@@ -34,9 +34,11 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     data = data.at_size(data.image_size if size is None else size)
     use_threads_of(record, device)
     network = kept_network(folder, record, device)
+    loaders = open_loaders(data, experiment.train, record.spec.seed, device)
+    ensure_trained_on(record, loaders)
     scores, half = Scores(), AUTOCAST.get(experiment.train.precision)
     with torch.inference_mode(), torch.autocast(device_type, half, enabled=half is not None):
-        for images, labels in open_loaders(data, experiment.train, record.spec.seed, device).val:
+        for images, labels in loaders.val:
             scores.add(network(images), labels)
     evaluation = Evaluation(
         key=record.key,
@@ -98,6 +100,16 @@ def complete_record(folder: RunFolder) -> RunRecord:
             f"{folder.path}: the run is not complete ({state}); only complete runs can be evaluated or analysed"
         )
     return record
+
+
+def ensure_trained_on(record: RunRecord, loaders: Loaders) -> None:
+    """Raise SklabError when the data are surely other ones than those that the run was trained on."""
+    then, now = record.fingerprint, loaders.fingerprint
+    if then and now and not then.same_as(now):
+        raise SklabError(
+            f"{record.cell}, seed {record.spec.seed}: the data have changed since the run was trained, and its "
+            f"weights are not judged on other images; bring the images back"
+        )
 
 
 def use_threads_of(record: RunRecord, device: torch.device) -> None:

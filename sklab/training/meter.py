@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.records import now
+from sklab.spec.fingerprint import Fingerprint
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
 
@@ -25,6 +26,7 @@ class Meter(Callback):
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
     skipped_images  left out of the data because they can't be decoded; told by whoever opened the data
+    fingerprint    of the data; told by the same
     peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have told)
     latency_ms     of one image through the evaluated network; told by whoever trained it (0 until then)
     """
@@ -38,6 +40,7 @@ class Meter(Callback):
         self.train_seconds = 0.0
         self.first_step = ""
         self.skipped_images = 0
+        self.fingerprint: Fingerprint | None = None
         self.peak_memory = 0.0
         self.latency_ms = 0.0
 

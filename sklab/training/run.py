@@ -16,11 +16,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
-from sklab.data.loaders import open_loaders
+from sklab.data.loaders import Loaders, open_loaders
 from sklab.data.share import Share
 from sklab.errors import SklabError
 from sklab.files import write_whole
-from sklab.machine import cpu_name, installed
+from sklab.machine import cpu_name, dependencies, installed
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
@@ -136,7 +136,8 @@ def _fit(
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, seed, device, share)
-    meter.skipped_images = loaders.skipped_images
+    meter.skipped_images, meter.fingerprint = loaders.skipped_images, loaders.fingerprint
+    _ensure_as_ordered(order, loaders)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
     batches = whole_steps * recipe.accumulate
     classifier = Classifier(model, recipe, seed, batches)
@@ -171,6 +172,15 @@ def _fit(
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device), device), latency.latency_ms
     return classifier.evaluated
+
+
+def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
+    """Raise SklabError when the data are not those that the study was started with."""
+    ordered, there = order.fingerprint, loaders.fingerprint
+    if ordered and there and not there.same_as(ordered):
+        raise SklabError(
+            "the data have changed since the study was started; start it again, it then tells in what they have changed"
+        )
 
 
 def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
@@ -218,8 +228,9 @@ def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.devi
         peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
         latency_ms=meter.latency_ms,
         skipped_images=meter.skipped_images,
+        fingerprint=meter.fingerprint,
         hardware=_hardware(device, experiment.train.devices),
-        versions={"python": platform.python_version(), **installed((*_VERSIONED, *experiment.model.libraries))},
+        versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
         first_step=meter.first_step,
         attempt=folder.attempt,
     )

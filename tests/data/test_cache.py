@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from sklab.data import cache
+from sklab.data import cache, kept
 from sklab.data.sets import scaled_digits
 from sklab.data.sets.scaled_digits import Spec
 
@@ -102,7 +102,7 @@ def test_a_process_of_the_same_number_elsewhere_that_builds_the_same_set_tears_n
         cache.load_splits(SPEC)
         stream.write(b"half")
         stream.flush()
-        assert cache._read(next(folder.glob("*.npz"))), "theirs is whole while ours is being written"
+        assert kept._read(next(folder.glob("*.npz"))), "theirs is whole while ours is being written"
         stream.seek(0)
         write(stream, **arrays)
 

@@ -1,7 +1,10 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from sklab.data.kept import read_inventory
 from sklab.data.loaders import open_loaders
 from sklab.data.sets import cifar10, cifar100
 from sklab.errors import SklabError
@@ -73,3 +76,14 @@ def test_what_is_wrong_with_the_files_is_said(ten, spoil, message):
     spoil(ten[0] / "cifar-10-batches-bin")
     with pytest.raises(SklabError, match=message):
         cifar10.load(cifar10.Spec(root=str(ten[0])))
+
+
+def test_the_fingerprint_is_of_images_and_classes(ten, tmp_path):
+    before = read_inventory(cifar10.Spec(root=str(ten[0])))
+    shutil.copytree(ten[0] / "cifar-10-batches-bin", tmp_path / "copy")
+    assert read_inventory(cifar10.Spec(root=str(tmp_path / "copy"))) == before
+    file = tmp_path / "copy" / "data_batch_3.bin"
+    data = bytearray(file.read_bytes())
+    data[5000] ^= 1
+    file.write_bytes(data)
+    assert not read_inventory(cifar10.Spec(root=str(tmp_path / "copy"))).fingerprint.same_as(before.fingerprint)

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,11 @@ from pydantic import ValidationError
 
 from sklab.data import cache, preflight
 from sklab.data.base import Encoded
+from sklab.data.kept import read_inventory
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.parquet import Spec, load
 from sklab.errors import SklabError
+from sklab.spec.fingerprint import changes
 from sklab.spec.train import Augment, TrainSpec
 
 CPU = torch.device("cpu")
@@ -208,3 +211,39 @@ def test_where_the_files_lie_is_no_setting_of_the_set():
     assert Spec.places == {"root"}
     with pytest.raises(ValidationError, match="resize = 31 is less"):
         spec("x", resize=31)
+
+
+def test_the_fingerprint_is_of_rows_whatever_files_hold_them(root, tmp_path):
+    before = read_inventory(spec(root))
+    shutil.copytree(root, tmp_path / "copy")
+    assert read_inventory(spec(tmp_path / "copy")) == before
+    both = pa.concat_tables([table([0, 1, 0, 1, 1], first=10 * shard) for shard in range(2)])
+    one(tmp_path / "copy", both)
+    assert read_inventory(spec(tmp_path / "copy")) == before, "one file in place of two"
+    one(tmp_path / "copy", both.slice(1))
+    now = read_inventory(spec(tmp_path / "copy"))
+    assert changes(before, now) == ("1 image fewer in train/cat",)
+    one(tmp_path / "copy", pa.concat_tables([both.slice(5), both.slice(0, 5)]))
+    assert not read_inventory(spec(tmp_path / "copy")).fingerprint.same_as(before.fingerprint), "another order"
+
+
+def test_sizes_are_told_without_reading_images(root):
+    files = load(spec(root)).train.files
+    assert files.sizes().tolist() == [len(files[place].data) for place in range(len(files))]
+
+
+def test_the_fingerprint_sees_images_that_lie_beside(root):
+    for number in range(3):
+        (root / "data" / f"{number}.jpg").write_bytes(encoded(pixels(0, number), "JPEG"))
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    values = pa.array([{"bytes": None, "path": f"{number}.jpg"} for number in range(3)], type=kind)
+    made = pa.table({"image": values, "label": [0, 1, 0]})
+    for split in ("train", "validation"):
+        for old in (root / "data").glob(f"{split}*"):
+            old.unlink()
+        with pa.ipc.new_file(str(root / "data" / f"{split}.arrow"), made.schema) as file:
+            file.write_table(made)
+    before = read_inventory(spec(root))
+    beside = root / "data" / "1.jpg"
+    beside.write_bytes(beside.read_bytes()[::-1])
+    assert not read_inventory(spec(root)).fingerprint.same_as(before.fingerprint)

@@ -23,6 +23,7 @@ from sklab.machine import find_gpus
 from sklab.records import Code, RunRecord, Tracking
 from sklab.spec.ray import RaySpec
 from sklab.sweep import runner
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State
@@ -199,7 +200,7 @@ factors: {lr: {path: train.lr, levels: [0.05, 0.000001]}}
 def test_a_run_on_a_node_is_pruned_where_the_runner_sees_its_epochs(
     cluster: Any, toy_files: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     (toy_files / "search.yaml").write_text(SEARCH)
     sweep = load_sweep(toy_files / "search.yaml", overrides={"train.epochs": "60"})
     study = StudyFolder(toy_files / "results" / "search")
@@ -235,7 +236,7 @@ class Seen:
 
 
 def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     sweep = load_sweep(toy_files / "sweep.yaml", seeds=1, overrides={"train.epochs": "50"})
     study = StudyFolder(toy_files / "results" / "sweep")
     first = study.run(sweep.cells[0].runs[0])

@@ -8,12 +8,13 @@ import pytest
 
 from sklab.folders import StudyFolder
 from sklab.sweep import policy, runner
+from sklab.sweep.held import NOT_READ
 
 
 @pytest.fixture
 def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Devices whose arithmetic and data nobody checks."""
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
 
 
 @pytest.fixture

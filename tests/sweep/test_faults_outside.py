@@ -111,8 +111,9 @@ import scripted
 from sklab.errors import StudyLockedError
 from sklab.folders import StudyFolder
 from sklab.sweep import runner
+from sklab.sweep.held import NOT_READ
 
-runner.ensure_sound = lambda *_: None
+runner.ensure_sound = lambda *_: NOT_READ
 study = StudyFolder(Path("results/sweep").absolute())
 start_in, start_out = os.pipe()
 lost_in, lost_out = os.pipe()

@@ -18,6 +18,7 @@ from sklab.spec.probe import Probe
 from sklab.spec.sweep import Sweep
 from sklab.sweep import probe, runner
 from sklab.sweep.design import run_spec
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.index import StudyIndex
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
@@ -118,7 +119,7 @@ def test_the_runs_of_a_seed_are_sorted_and_none_is_lost(sweep, known):
 
 
 def test_a_study_goes_by_what_its_own_runs_took(sweep, toy_files, monkeypatch):
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     folder = StudyFolder(toy_files / "results" / "sweep")
     finish(sweep, folder)
     launcher, seen = FakeLauncher(capacity=1), Seen()

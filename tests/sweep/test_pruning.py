@@ -21,6 +21,7 @@ from sklab.spec.budget import Cost
 from sklab.spec.sweep import Metric, Sweep
 from sklab.sweep import runner
 from sklab.sweep.counted import Counted
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.pruning import Pruner, read_values
 from sklab.sweep.reuse import offers
@@ -109,7 +110,7 @@ class Seen:
 
 @pytest.fixture
 def study(toy_files: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     text = (toy_files / "toy.yaml").read_text().replace("epochs: 2", "epochs: 5")
     (toy_files / "toy.yaml").write_text(text)
     return StudyFolder(toy_files / "results" / "sweep")

@@ -19,6 +19,7 @@ from sklab.report.build import build, study_table, terminal_table
 from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
 from sklab.sweep import reuse, runner
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan, price_left
 from sklab.sweep.reuse import Reuse, offers, take_over
@@ -69,7 +70,7 @@ class Silent:
 
 @pytest.fixture(autouse=True)
 def _sound(monkeypatch):
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: None)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class Spec(DataSpec):
     # Of the pixels of 100,000 training canvases (seed 0), as shares of 255.
     mean: ClassVar[tuple[float, ...]] = (0.0924,)
     std: ClassVar[tuple[float, ...]] = (0.1727,)
+    drawn: ClassVar[bool] = True
 
     name: Literal["scaled_digits"] = "scaled_digits"
     num_classes: Literal[10] = 10

@@ -24,6 +24,7 @@ class Spec(DataSpec):
 
     mean: ClassVar[tuple[float, ...]] = (0.5,)  # of even noise, for any number of channels
     std: ClassVar[tuple[float, ...]] = (0.289,)
+    drawn: ClassVar[bool] = True
 
     name: Literal["stand_in"] = "stand_in"
     channels: int = Field(default=3, ge=1)

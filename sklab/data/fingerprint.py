@@ -1,0 +1,193 @@
+"""Reads off a data set what tells it from every other: class names, paths, sizes and contents of its images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklab.data.arrow import ArrowPictures
+from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
+from sklab.data.folder import cache_folder
+from sklab.errors import SklabError
+from sklab.files import read_kept, write_whole
+from sklab.spec.data import DataSpec
+from sklab.spec.fingerprint import Fingerprint, Group, Inventory
+from sklab.spec.values import Value
+
+SAMPLE = 1024  # images of each split whose contents are always read
+LARGEST_READ = 2**30  # bytes: the contents of a set up to this size are all read
+_CHUNK = 1024  # images that a thread takes at a time
+_THREADS = 8
+_DIGITS = 16  # of each hash
+
+T = TypeVar("T")
+Ints = NDArray[np.int64]
+
+
+class _Contents(Value):
+    """What is kept under `$SKLAB_CACHE` of the contents of files, for as long as none of them is written anew."""
+
+    sample: str
+    contents: str = ""
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The images of a split without their contents: `paths` below the set's folder ("" where they have none), `sizes`
+    int64 [n] in bytes, and a `state` of the files that changes when one of them is written ("" where none is known)."""
+
+    paths: Sequence[str]
+    sizes: Ints
+    state: str
+
+
+def inventory(spec: DataSpec, splits: Splits, *, whole: bool = False) -> Inventory:
+    """What the set holds. `splits` are as `load` gives them, before any image is left out; `whole` reads all contents,
+    however large the set.
+
+    Reads the size of every file, and contents only where the files have changed since the last time. Raises SklabError
+    when a file can't be read.
+    """
+    parts = {"train": splits.train, "val": splits.val}
+    listings = {name: _listing(spec, split) for name, split in parts.items()}
+    total = hashlib.sha256("\0".join(splits.classes).encode())
+    groups: dict[str, Group] = {}
+    for name, split in parts.items():
+        total.update(split.labels.astype(np.int64).tobytes())
+        groups |= _groups(name, split, listings[name], splits.classes)
+    total.update(repr(sorted((name, group.digest) for name, group in groups.items())).encode())
+    size = sum(int(listing.sizes.sum()) for listing in listings.values())
+    contents = _contents(list(parts.values()), list(listings.values()), whole=whole or size <= LARGEST_READ)
+    fingerprint = Fingerprint(listing=total.hexdigest()[:_DIGITS], **contents.model_dump())
+    return Inventory(fingerprint=fingerprint, groups=groups)
+
+
+def state_of(split: FileSplit) -> str:
+    """Changes when an image of `split` is added, taken away or written anew."""
+    return _listing(None, split).state or _digest([(split, range(len(split.labels)))])
+
+
+def _groups(name: str, split: Split, listing: _Listing, classes: Sequence[str]) -> dict[str, Group]:
+    hashes = [hashlib.sha256() for _ in classes]
+    for label, path, size in zip(split.labels.tolist(), listing.paths, listing.sizes.tolist(), strict=True):
+        hashes[label].update(f"{path}\0{size}\n".encode("utf-8", "surrogateescape"))
+    counts = np.bincount(split.labels, minlength=len(classes)).tolist()
+    return {
+        f"{name}/{each}": Group(images=counts[label], digest=hashes[label].hexdigest()[:_DIGITS])
+        for label, each in enumerate(classes)
+    }
+
+
+def _listing(spec: DataSpec | None, split: Split) -> _Listing:
+    count = len(split.labels)
+    if isinstance(split, ArraySplit):
+        return _Listing([""] * count, np.full(count, split.images[0].nbytes if count else 0, dtype=np.int64), "")
+    if isinstance(split.files, ArrowPictures):
+        files = [*split.files.files, *split.files.beside()]
+        return _Listing([""] * count, split.files.sizes(), _state(_stats(files)))
+    pictures = [split.files[place] for place in range(count)]
+    paths = [picture for picture in pictures if isinstance(picture, str)]
+    if len(paths) != count:
+        return _Listing([""] * count, _lengths(split), "")
+    stats = list(_stats(paths))
+    sizes_found = np.array([size for _, size, _, _ in stats], dtype=np.int64)
+    return _Listing(_below(spec, paths), sizes_found, _state(stats))
+
+
+def _lengths(split: FileSplit) -> Ints:
+    return np.array([len(_bytes(split.files[place])) for place in range(len(split.labels))], dtype=np.int64)
+
+
+def _below(spec: DataSpec | None, paths: Sequence[str]) -> list[str]:
+    """The paths below the folder that the settings name; of files elsewhere only the name."""
+    roots = [f"{Path(str(getattr(spec, place))).expanduser()}{os.sep}" for place in spec.places] if spec else []
+    return [
+        next((path[len(root) :] for root in roots if path.startswith(root)), os.path.basename(path))  # noqa: PTH119
+        for path in paths
+    ]
+
+
+def _stats(paths: Sequence[str]) -> Iterator[tuple[str, int, int, int]]:
+    """Path, size, and the times of change of contents and of anything. Several threads ask: a server takes its time."""
+
+    def ask(start: int) -> list[tuple[str, int, int, int]]:
+        found = ((path, os.stat(path)) for path in paths[start : start + _CHUNK])  # noqa: PTH116 - a million of them
+        return [(path, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for path, each in found]
+
+    for chunk in _by_threads(ask, range(0, len(paths), _CHUNK)):
+        yield from chunk
+
+
+def _state(stats: Iterable[tuple[str, int, int, int]]) -> str:
+    digest = hashlib.sha256()
+    for path, *numbers in stats:
+        digest.update(f"{os.path.abspath(path)}\0{numbers}\n".encode("utf-8", "surrogateescape"))  # noqa: PTH100
+    return digest.hexdigest()
+
+
+def _contents(splits: Sequence[Split], listings: Sequence[_Listing], *, whole: bool) -> _Contents:
+    """The hashes of the contents, from the cache where the files are as they were."""
+    states = [listing.state for listing in listings]
+    name = hashlib.sha256(f"{SAMPLE} {states}".encode()).hexdigest()[:_DIGITS]
+    file = cache_folder() / f"contents-{name}.json"
+    kept = read_kept(file, _Contents) if all(states) else None
+    if kept and (kept.contents or not whole):
+        return kept
+    found = _Contents(
+        sample=_digest((split, _spread(len(split.labels))) for split in splits),
+        contents=_digest((split, range(len(split.labels))) for split in splits) if whole else "",
+    )
+    if all(states):
+        with suppress(OSError):  # a cache that can't be written costs time, no more
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, found.model_dump_json())
+    return found
+
+
+def _spread(count: int) -> Sequence[int]:
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)).tolist()
+    return places
+
+
+def _digest(chosen: Iterable[tuple[Split, Sequence[int]]]) -> str:
+    digest = hashlib.sha256()
+    for split, places in chosen:
+        for each in _hashes(split, places):
+            digest.update(each)
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _hashes(split: Split, places: Sequence[int]) -> Iterator[bytes]:
+    if isinstance(split, ArraySplit):
+        chosen = np.asarray(places, dtype=np.int64)
+        arrays: list[NDArray[Any]] = [split.images, *(split.extras[name] for name in sorted(split.extras))]
+        for array in arrays:
+            yield hashlib.sha256(array[chosen].tobytes()).digest()
+        return
+    files = split.files
+
+    def read(start: int) -> bytes:
+        return b"".join(hashlib.sha256(_bytes(files[at])).digest() for at in places[start : start + _CHUNK])
+
+    yield from _by_threads(read, range(0, len(places), _CHUNK))
+
+
+def _by_threads(call: Callable[[int], T], starts: Iterable[int]) -> Iterator[T]:
+    try:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            yield from threads.map(call, starts)
+    except OSError as error:
+        raise SklabError(f"{error.filename}: can't be read ({error.strerror})") from error
+
+
+def _bytes(picture: Picture) -> bytes:
+    return Path(picture).read_bytes() if isinstance(picture, str) else picture.data

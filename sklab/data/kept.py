@@ -1,0 +1,101 @@
+"""What a data set holds, read without torch: images as they are listed, and what is computed once and kept under
+`$SKLAB_CACHE` (default `~/.cache/sklab`)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from sklab.data.base import ArraySplit, Splits
+from sklab.data.fingerprint import inventory
+from sklab.data.folder import cache_folder
+from sklab.data.images import ImagesSpec
+from sklab.files import writing_whole
+from sklab.spec.data import DataSpec
+from sklab.spec.fingerprint import Inventory
+from sklab.spec.plugins import plugin_hash
+
+Arrays = dict[str, np.ndarray]
+
+
+def read_inventory(spec: DataSpec, *, whole: bool = False) -> Inventory | None:
+    """What the set of `spec` holds now; None where the settings alone decide that. No image is decoded.
+
+    Raises SklabError when the data are not as the spec says.
+    """
+    return None if spec.drawn else inventory(spec, listed(spec), whole=whole)
+
+
+def listed(spec: DataSpec) -> Splits:
+    """The set with all its images."""
+    if isinstance(spec, ImagesSpec) or spec.places:  # read where they lie, which takes no longer than the cache would
+        return _load(spec)
+    return computed(spec)
+
+
+def computed(spec: DataSpec) -> Splits:
+    """A set of arrays, from the cache once one process has computed it."""
+    return as_splits(kept_arrays(spec, plugin_hash("data.sets", spec.name), lambda: as_arrays(_load(spec))))
+
+
+def _load(spec: DataSpec) -> Splits:
+    splits: Splits = importlib.import_module(f"sklab.data.sets.{spec.name}").load(spec)
+    return splits
+
+
+def kept_arrays(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
+    """What `compute` gives for this spec and this `state` of its files, from the cache if it is there."""
+    digest = hashlib.sha256((spec.model_dump_json(exclude={"title"}) + state).encode()).hexdigest()[:16]
+    file = cache_folder() / f"{spec.name}-{digest}.npz"
+    kept = _read(file)
+    if kept is None:
+        kept = compute()
+        with suppress(OSError):  # a cache that can't be written costs time, no more
+            _write(file, kept)
+    return kept
+
+
+def _read(file: Path) -> Arrays | None:
+    """None when there is no such file or it is damaged: the archive's checksums tell."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def as_splits(held: Arrays) -> Splits:
+    """The data set that `as_arrays` made these arrays of."""
+    skipped = tuple(held["skipped"].tolist()) if "skipped" in held else ()
+    return Splits(_split(held, "train"), _split(held, "val"), tuple(held["classes"].tolist()), skipped)
+
+
+def _split(held: Arrays, split: str) -> ArraySplit:
+    extras = {name.split(".")[2]: array for name, array in held.items() if name.startswith(f"{split}.extras.")}
+    return ArraySplit(held[f"{split}.images"], held[f"{split}.labels"], extras)
+
+
+def as_arrays(splits: Splits) -> Arrays:
+    """A set of arrays by name, to be kept in a file. Raises TypeError for encoded images."""
+    arrays: Arrays = {"classes": np.array(splits.classes)}
+    if splits.skipped:
+        arrays["skipped"] = np.array(splits.skipped)
+    for name, split in (("train", splits.train), ("val", splits.val)):
+        if not isinstance(split, ArraySplit):
+            raise TypeError("a set of encoded images derives its Spec from sklab.data.images.ImagesSpec")
+        arrays |= {f"{name}.images": split.images, f"{name}.labels": split.labels}
+        arrays |= {f"{name}.extras.{extra}": array for extra, array in split.extras.items()}
+    return arrays
+
+
+def _write(file: Path, arrays: Arrays) -> None:
+    """Written aside and put in place: of several workers that build the set at once, each sees a whole file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with writing_whole(file) as stream:
+        np.savez(stream, allow_pickle=False, **arrays)

@@ -1,0 +1,121 @@
+"""Are the data still what the runs of a study were trained on? It may move with its images, but not outlive them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sklab.data.kept import read_inventory
+from sklab.errors import SklabError
+from sklab.files import read_kept, write_whole
+from sklab.folders import StudyFolder
+from sklab.records import RunRecord
+from sklab.spec.data import DataSpec, data_spec
+from sklab.spec.fingerprint import Fingerprint, Inventory, changes
+from sklab.spec.sweep import Sweep
+from sklab.sweep.design import lay
+from sklab.sweep.space import searchable
+
+
+@dataclass(frozen=True)
+class HeldData:
+    """What the data sets of a sweep hold now, as far as it could be read: by `DataSpec.identity`."""
+
+    inventories: Mapping[str, Inventory] = field(default_factory=dict)
+
+    def fingerprint(self, data: DataSpec) -> Fingerprint | None:
+        """None for a set whose settings alone decide it, and for one that could not be read."""
+        held = self.inventories.get(data.identity())
+        return held.fingerprint if held else None
+
+    def completed(self, other: HeldData) -> HeldData:
+        """With what `other` knows besides, such as what only the machines of a cluster can read."""
+        return HeldData({**other.inventories, **self.inventories})
+
+
+NOT_READ = HeldData()
+
+
+def read_data(sweep: Sweep) -> HeldData:
+    """What this machine can read of the data of every cell; what it can't is left to the check where runs will be.
+
+    Raises SklabError when data of cells have the same settings and hold different images.
+    """
+    found: dict[str, Inventory] = {}
+    others: dict[str, DataSpec] = {}
+    for data in data_sets_of(sweep):
+        try:
+            held = read_inventory(data)
+        except SklabError:
+            continue
+        before = found.setdefault(data.identity(), held) if held else None
+        if held and before and not held.fingerprint.same_as(before.fingerprint):
+            told = f"{' and '.join(map(_place, (others[data.identity()], data)))} hold different images"
+            raise SklabError(
+                f"{told}, and no cell can be told by where its images lie; make each place a study of its own and put "
+                f"them side by side: sklab compare"
+            )
+        others.setdefault(data.identity(), data)
+    return HeldData(found)
+
+
+def data_sets_of(sweep: Sweep) -> list[DataSpec]:
+    """Every distinct data set of the cells that the sweep has or, for a search, may come to have."""
+    varied = any(_is_of_data(factor.path) for factor in sweep.factors.values())
+    cells = (*sweep.cells, *(searchable(sweep) if varied else ()))
+    changed = [{path: value for path, value in cell.settings.items() if _is_of_data(path)} for cell in cells]
+    distinct = {json.dumps(settings, sort_keys=True): settings for settings in changed}
+    trees = (lay(sweep.experiment, settings)["data"] for settings in distinct.values())
+    return [data_spec(tree["name"]).model_validate(tree) for tree in trees]
+
+
+def _place(data: DataSpec) -> str:
+    return ", ".join(f"data.{name} = {getattr(data, name)}" for name in sorted(data.places)) or data.name
+
+
+def _is_of_data(path: str) -> bool:
+    return path.partition(".")[0] == "data"
+
+
+def keep_inventories(folder: StudyFolder, held: HeldData) -> None:
+    """Write down what the data hold, so that a later start can tell what has changed."""
+    for inventory in held.inventories.values():
+        file = folder.inventory_file(inventory.fingerprint)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, inventory.model_dump_json())
+
+
+def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> None:
+    """Raise SklabError, saying what has changed, when runs that have a result were trained on other data than there are
+    now. Of runs of versions that kept no fingerprint nothing is known; the table says so.
+    """
+    told = list(dict.fromkeys(changed(folder, records, held)))
+    if told:
+        head = f"the data are not those that {folder.path.name} was trained on; nothing was started:"
+        remedy = (
+            f"bring the images back; or move the study away, to train every run on those of now: mv {folder.path} "
+            f"{folder.path}-before"
+        )
+        raise SklabError("\n  ".join([head, *told, remedy]))
+
+
+def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> Iterator[str]:
+    """In what the data differ now from those of the first run that was trained on others."""
+    seen: set[tuple[Fingerprint, Fingerprint]] = set()
+    for record in records:
+        data = record.spec.experiment.data
+        then, now = record.fingerprint, held.inventories.get(data.identity())
+        if not record.final or then is None or now is None or then.same_as(now.fingerprint):
+            continue
+        if (pair := (then, now.fingerprint)) not in seen:
+            seen.add(pair)
+            since = f"since {record.cell}, seed {record.spec.seed}, was trained ({record.ended[:10]})"
+            yield from (f"{since}: {change}" for change in _changes(folder, then, now))
+
+
+def _changes(folder: StudyFolder, then: Fingerprint, now: Inventory) -> tuple[str, ...]:
+    before = read_kept(folder.inventory_file(then), Inventory)
+    told = changes(before, now) if before else ()
+    return told or ("other images; which ones there were is not known",)
