@@ -128,9 +128,9 @@ def _stats(paths: Sequence[str]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _state(stats: Iterable[tuple[str, int, int, int]]) -> str:
-    digest = hashlib.sha256()
-    for path, *numbers in stats:
-        digest.update(f"{os.path.abspath(path)}\0{numbers}\n".encode("utf-8", "surrogateescape"))  # noqa: PTH100
+    digest = hashlib.sha256(os.fsencode(Path.cwd()))  # paths may be relative; to make a million absolute takes seconds
+    for path, size, contents_changed, changed in stats:
+        digest.update(b"%s\0%d %d %d\n" % (os.fsencode(path), size, contents_changed, changed))
     return digest.hexdigest()
 
 
