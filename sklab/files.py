@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and reading them back."""
+"""Files that appear whole or not at all, and reading them back: from a folder that may have come from anywhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import errno
 import gc
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from sklab.errors import DamagedRecordError
 
 V = TypeVar("V", bound=BaseModel)
+
+MOST_BYTES = 16 * 2**20  # of a file that is read whole; a record has some thousand
 
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
@@ -53,14 +56,60 @@ def _flush(folder: Path) -> None:
         os.close(opened)
 
 
-def read_optional(file: Path, kind: type[V], remedy: str) -> V | None:
+def content(file: Path, most: int = MOST_BYTES) -> bytes:
+    """What `file` holds. Raises OSError as `opened` does, and for more than `most` bytes."""
+    with opened(file) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most >> 20} MB", str(file))
+        return stream.read()
+
+
+def opened(file: Path) -> BinaryIO:
+    """The regular file `file`, to be read. Raises FileNotFoundError where there is none, and OSError for what can't be
+    read or is something else: a pipe would be waited for."""
+    try:
+        _ensure_regular(file.stat(), file)
+    except FileNotFoundError:
+        if file.is_symlink():
+            raise OSError(errno.ENOLINK, "a link to nothing", str(file)) from None
+        raise
+    # It may have been exchanged since: a pipe would still not be waited for.
+    stream = open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115 - a number
+    try:
+        _ensure_regular(os.fstat(stream.fileno()), file)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def is_regular(file: Path) -> bool:
+    """Whether `file` is there and may be opened: what is no file is not."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _ensure_regular(status: os.stat_result, file: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(file))
+
+
+def why_unreadable(error: OSError | ValidationError) -> str:
+    """What is wrong with a file that could not be read, in a line."""
+    return first_fault(error) if isinstance(error, ValidationError) else error.strerror or str(error)
+
+
+def read_optional(file: Path, kind: type[V], remedy: str, most: int = MOST_BYTES) -> V | None:
     """The value in `file`, or None where there is none. Raises DamagedRecordError, with `remedy`, for anything else."""
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(content(file, most))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise DamagedRecordError(f"{file} can't be read as {kind.__name__}: {first_fault(error)}; {remedy}") from error
+    except (OSError, ValidationError) as error:
+        told = f"{file} can't be read as {kind.__name__}: {why_unreadable(error)}; {remedy}"
+        raise DamagedRecordError(told) from error
 
 
 def first_fault(error: ValidationError) -> str:
@@ -71,11 +120,11 @@ def first_fault(error: ValidationError) -> str:
     return f"{f'{place}: ' if place else ''}{details[0]['msg']}{more}"
 
 
-def read_kept(file: Path, kind: type[V]) -> V | None:
+def read_kept(file: Path, kind: type[V], most: int = MOST_BYTES) -> V | None:
     """The answer kept in `file`; None where there is none, or none that can be read: it is then made again."""
     try:
-        return kind.model_validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return kind.model_validate_json(content(file, most))
+    except (OSError, ValidationError):
         return None
 
 

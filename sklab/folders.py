@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,16 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from sklab import plainyaml
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import collector_paused, first_fault, read_optional, write_whole
+from sklab.files import collector_paused, content, read_optional, why_unreadable, write_whole
 from sklab.records import Evaluation, RecordReader, Reused, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.sweep import Sweep
 
-# The C versions are ten times faster on a study of thousands of cells and just as safe.
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C version is ten times faster
+_MOST_SWEEP = 64 * 2**20  # bytes of sweep.yaml
 
 
 @dataclass(frozen=True)
@@ -57,23 +58,37 @@ class StudyFolder:
     def read_sweep(self) -> Sweep:
         """The study's sweep as resolved. Raises DamagedRecordError when there is none to read."""
         try:
-            return Sweep.model_validate(yaml.load(self.sweep_file.read_bytes(), Loader=_loader))  # noqa: S506
+            return Sweep.model_validate(plainyaml.read(content(self.sweep_file, _MOST_SWEEP)))
         except FileNotFoundError as error:
             known = _studies(self.path.parent)
             raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error
-        except (yaml.YAMLError, ValidationError) as error:
-            why = first_fault(error) if isinstance(error, ValidationError) else error
+        except (OSError, yaml.YAMLError, ValidationError) as error:
+            why = error if isinstance(error, yaml.YAMLError) else why_unreadable(error)
             raise DamagedRecordError(f"{self.sweep_file} can't be read: {why}") from error
 
     def records(self, keys: Iterable[str] | None = None) -> dict[str, RunRecord]:
         """Every ended run by key, in the order of the keys; only those of `keys` when given. Raises
         DamagedRecordError for a record that can't be read or is of another run than its folder."""
+        read, unreadable = self.readable(keys)
+        for error in unreadable.values():
+            raise error
+        return read
+
+    def readable(self, keys: Iterable[str] | None = None) -> tuple[dict[str, RunRecord], dict[str, DamagedRecordError]]:
+        """The records that `records` gives, and by key why others can't be read, with the remedy."""
         runs = self.path / "runs"
         wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
         reader = RecordReader()
+        read: dict[str, RunRecord] = {}
+        unreadable: dict[str, DamagedRecordError] = {}
         with collector_paused():
-            found = ((key, self.run(key).read_record(reader.read)) for key in wanted)
-            return {key: self._own(key, record) for key, record in found if record is not None}
+            for key in wanted:
+                try:
+                    if record := self.run(key).read_record(reader.read):
+                        read[key] = self._own(key, record)
+                except DamagedRecordError as error:
+                    unreadable[key] = error
+        return read, unreadable
 
     def _own(self, key: str, record: RunRecord) -> RunRecord:
         """The record, which must be that of the run whose folder it lies in."""
@@ -84,10 +99,17 @@ class StudyFolder:
         return record
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
-        """Where those runs of `keys` that were taken over come from. Raises DamagedRecordError."""
-        remedy = "delete it; the run beside it stays, without the name of its origin"
-        found = ((key, read_optional(self.run(key).reused_file, Reused, remedy)) for key in keys)
+        """Where those runs of `keys` that were taken over come from; a warning where that can't be read."""
+        found = ((key, self._reused(key)) for key in keys)
         return {key: reused for key, reused in found if reused is not None}
+
+    def _reused(self, key: str) -> Reused | None:
+        try:
+            remedy = "delete it; the run beside it stays, without the name of its origin"
+            return read_optional(self.run(key).reused_file, Reused, remedy)
+        except DamagedRecordError as error:
+            warnings.warn(str(error), stacklevel=2)
+            return None
 
     def evaluations(self, keys: Iterable[str], sizes: Iterable[int]) -> dict[str, dict[int, Evaluation]]:
         """The evaluations at `sizes` that the runs of `keys` have, by key and size."""

@@ -15,12 +15,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError
-from sklab.files import first_fault, is_torn, read_kept, read_optional, write_whole
+from sklab.files import content, is_torn, read_kept, read_optional, why_unreadable, write_whole
 from sklab.records import Evaluation, RunOrder, RunRecord
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
+_MOST_SEEN = 256 * 2**20  # bytes of attention or analysis: they grow with the number of classes
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class RunFolder:
         file = self.path / PULSE_FILE
         with suppress(OSError, ValidationError):
             if file.stat().st_mtime >= self.order_file.stat().st_mtime:
-                return Pulse.model_validate_json(file.read_bytes())
+                return Pulse.model_validate_json(content(file))
         return None
 
     @property
@@ -137,34 +138,40 @@ class RunFolder:
     def read_order(self) -> RunOrder:
         """What control asked for. Raises DamagedRecordError when `run.json` is no order."""
         try:
-            return RunOrder.model_validate_json(self.order_file.read_bytes())
+            return RunOrder.model_validate_json(content(self.order_file))
         except (OSError, ValidationError) as error:
-            why = first_fault(error) if isinstance(error, ValidationError) else error
-            raise DamagedRecordError(f"{self.order_file}: not a run order ({why}); delete the folder") from error
+            told = f"{self.order_file}: not a run order ({why_unreadable(error)}); delete the folder"
+            raise DamagedRecordError(told) from error
 
     def read_record(self, read: Callable[[bytes], RunRecord] = RunRecord.model_validate_json) -> RunRecord | None:
         """The record, or None when the run has not ended. A torn file is set aside with a warning.
 
-        Raises DamagedRecordError for a whole file that this version can't read: it may be somebody's result.
+        Raises DamagedRecordError for a whole file that this version can't read, and for what can't be read at all: it
+        may be somebody's result.
         """
         try:
-            return read(self.record_file.read_bytes())
+            return read(content(self.record_file))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._damaged(error, "mend it") from error
         except ValidationError as error:
             if not is_torn(error):
-                remedy = "use the version that wrote it, or move its folder away to train the run again"
-                raise DamagedRecordError(f"{self.record_file}: {first_fault(error)}; {remedy}") from error
+                raise self._damaged(error, "use the version that wrote it") from error
             self._set_record_aside()
             return None
 
+    def _damaged(self, error: OSError | ValidationError, remedy: str) -> DamagedRecordError:
+        again = "or move its folder away to train the run again"
+        return DamagedRecordError(f"{self.record_file}: {why_unreadable(error)}; {remedy}, {again}")
+
     def read_attention(self) -> AttentionSummary | None:
         """The attention of the final evaluation, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.attention_file, AttentionSummary, _ANALYZE)
+        return read_optional(self.attention_file, AttentionSummary, _ANALYZE, _MOST_SEEN)
 
     def read_analysis(self) -> Analysis | None:
         """What `sklab analyze` found, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.analysis_file, Analysis, _ANALYZE)
+        return read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
 
     def _set_record_aside(self) -> None:
         """Also for those who only look: where nothing can be written, the record stays and is told of again."""

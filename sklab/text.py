@@ -60,6 +60,7 @@ def status_text(status: StudyStatus) -> str:
     live = "a runner is at work" if status.live else "no runner is at work"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
     pruned = f"{status.pruned} pruned, " if status.pruned else ""
+    pruned += f"{len(status.unreadable)} unreadable, " if status.unreadable else ""
     head = (
         f"{status.study}: {status.done} of {status.total} done, {len(status.running)} running, "
         f"{len(status.failures)} failed, {pruned}{status.missing} to run; {live}{eta}"
@@ -68,7 +69,7 @@ def status_text(status: StudyStatus) -> str:
         f"{run.state}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"
         for run in status.failures
     ]
-    return "\n".join([head, *_running(status), *failures])
+    return "\n".join([head, *_running(status), *failures, *(f"unreadable: {why}" for why in status.unreadable)])
 
 
 def _running(status: StudyStatus) -> list[str]:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sklab.errors import SklabError
+from sklab.files import content
 from sklab.folders import StudyFolder
 from sklab.locks import is_held
 from sklab.run_folder import RunFolder
@@ -18,6 +19,7 @@ from sklab.sweep.status import StudyStatus, Watcher
 from sklab.text import status_text
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
+_MOST_LOG = 2**30  # bytes
 
 Pause = Callable[[float], None]
 
@@ -37,9 +39,11 @@ def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> S
 def log_of(run: RunFolder) -> str:
     """What the current attempt of a run has printed so far. Raises SklabError before it has begun."""
     try:
-        return run.log_file.read_text(encoding="utf-8", errors="replace")
+        return content(run.log_file, _MOST_LOG).decode("utf-8", errors="replace")
     except FileNotFoundError as error:
         raise SklabError(f"{run.path} has no log yet: the run has not begun") from error
+    except OSError as error:
+        raise SklabError(f"{run.log_file} can't be read: {error.strerror}") from error
 
 
 def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:

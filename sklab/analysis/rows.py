@@ -18,14 +18,15 @@ from sklab.analysis.stats import ALPHA
 from sklab.records import Reused, RunRecord
 from sklab.spec.sweep import PublishedRow, Sweep
 
-State = Literal["complete", "diverged", "pruned", "failed", "missing"]
+State = Literal["complete", "diverged", "pruned", "failed", "missing", "unreadable"]
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 Judged = Literal["better", "worse", "undecided", "no test"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`.
+    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`. Of an `unreadable` one
+    there is a record that can't be read, so that nothing is known.
 
     errors  in % at the sweep's further sizes, by pixels a side, as far as the run has been evaluated there
     """
@@ -136,6 +137,11 @@ class AblationTable:
     effects: Effects = NO_EFFECTS
     race: Race | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> tuple[Run, ...]:
+        """The runs whose records can't be read."""
+        return tuple(run for row in self.rows for run in row.runs if run.state == "unreadable")
 
     @property
     def best(self) -> Row | None:

@@ -18,16 +18,24 @@ from sklab.records import Evaluation, RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
+Reasons = Mapping[str, str]  # by key
 _NONE: Evaluations = {}
+_ALL_READ: Reasons = {}
 
 
-def ablation_table(sweep: Sweep, records: Mapping[str, RunRecord], evaluations: Evaluations = _NONE) -> AblationTable:
-    """The table of `sweep` from the ended runs at hand, by key, and their evaluations at its further sizes.
+def ablation_table(
+    sweep: Sweep,
+    records: Mapping[str, RunRecord],
+    evaluations: Evaluations = _NONE,
+    unreadable: Reasons = _ALL_READ,
+) -> AblationTable:
+    """The table of `sweep` from the ended runs at hand, by key, their evaluations at its further sizes, and why other
+    records can't be read.
 
     Only complete runs enter its numbers.
     """
     race, sweep = race_of(sweep, records), called(sweep, records)
-    runs = [_runs(sweep, cell, records, evaluations) for cell in sweep.cells]
+    runs = [_runs(sweep, cell, records, evaluations, unreadable) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
@@ -65,10 +73,17 @@ def _raced(race: Race | None, at: int) -> Judged | None:
     return told.get(str(race.verdict[at]), "undecided")
 
 
-def _runs(sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations) -> tuple[Run, ...]:
+def _runs(
+    sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations, unreadable: Reasons
+) -> tuple[Run, ...]:
     planned = [(seed, cell.runs[seed]) for seed in sweep.seeds if seed in cell.runs]
     errors = {key: {size: one.val_error for size, one in evaluations.get(key, {}).items()} for _, key in planned}
-    return tuple(_run(seed, key, records.get(key), sweep.metric, errors[key]) for seed, key in planned)
+    return tuple(
+        Run(seed, key, "unreadable", reason=unreadable[key])
+        if key in unreadable
+        else _run(seed, key, records.get(key), sweep.metric, errors[key])
+        for seed, key in planned
+    )
 
 
 def _run(seed: int, key: str, record: RunRecord | None, metric: Metric, errors: Mapping[int, float]) -> Run:

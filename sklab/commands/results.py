@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_study, study_folder
+from sklab.commands.options import (
+    COMPLETE,
+    SOME_FAILED,
+    Commands,
+    add_command,
+    add_json,
+    add_results,
+    add_study,
+    study_folder,
+    tell,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from sklab.analysis.rows import AblationTable
     from sklab.folders import StudyFolder
 
 
@@ -38,30 +48,35 @@ def add_compare(commands: Commands) -> None:
     compare.set_defaults(form="text")
 
 
-def show_table(folder: StudyFolder, *, write: bool) -> Path | None:
-    """Print the study's table, from the records; with `write`, rebuild its files and return the report's path."""
-    from sklab.report import build
-
-    table = build.study_table(folder.path)
-    report = build.write(folder.path, table) if write else None
-    print(build.terminal_table(table))
-    return report
-
-
 def _table(options: argparse.Namespace) -> int:
-    folder = study_folder(options.study, options)
-    if options.json:
-        from sklab.report import build, plain
+    from sklab.report import build, plain
 
-        print(plain.table_json(build.study_table(folder.path)))
-    else:
-        show_table(folder, write=False)
-    return COMPLETE
+    table = build.study_table(study_folder(options.study, options).path)
+    print(plain.table_json(table) if options.json else build.terminal_table(table))
+    return _whole([table])
 
 
 def _report(options: argparse.Namespace) -> int:
-    print(f"\nreport: {show_table(study_folder(options.study, options), write=True)}")
-    return COMPLETE
+    return show_report(study_folder(options.study, options))
+
+
+def show_report(folder: StudyFolder) -> int:
+    """Rebuild the study's tables and report from its records, print the table and where the report lies."""
+    from sklab.report import build
+
+    table = build.study_table(folder.path)
+    report = build.write(folder.path, table)
+    print(build.terminal_table(table))
+    print(f"\nreport: {report}")
+    return _whole([table])
+
+
+def _whole(tables: Iterable[AblationTable]) -> int:
+    """The exit code: tables are made without the records that can't be read, each of which is told."""
+    unreadable = [run.reason for table in tables for run in table.unreadable]
+    for reason in unreadable:
+        tell(f"sklab: unreadable: {reason}")
+    return SOME_FAILED if unreadable else COMPLETE
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -70,4 +85,4 @@ def _compare(options: argparse.Namespace) -> int:
     found = side_by_side.compare({name: study_folder(name, options).path for name in options.studies})
     told = {"text": side_by_side.terminal, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
     print(told[options.form](*found))
-    return COMPLETE
+    return _whole(found[1].values())

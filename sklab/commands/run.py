@@ -28,7 +28,7 @@ from sklab.commands.options import (
     tell,
 )
 from sklab.commands.plan import costs_elsewhere, show_plan, warn_of_budget, within
-from sklab.commands.results import show_table
+from sklab.commands.results import show_report
 from sklab.errors import SklabError
 
 if TYPE_CHECKING:
@@ -123,10 +123,9 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
             )
     finally:
         launcher.stop()
-    report = show_table(folder, write=True)
+    read = show_report(folder)
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
-    print(f"\nreport: {report}")
-    return COMPLETE if complete else SOME_FAILED
+    return read if complete else SOME_FAILED
 
 
 def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, slots: tuple[Slot, ...]) -> Launcher:

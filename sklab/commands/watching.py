@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_study, study_folder
+from sklab.commands.options import (
+    COMPLETE,
+    SOME_FAILED,
+    Commands,
+    add_command,
+    add_json,
+    add_results,
+    add_study,
+    study_folder,
+)
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -44,7 +53,7 @@ def _status(options: argparse.Namespace) -> int:
         return _watch(folder)
     status = Watcher(folder).look(time.time())
     print(status.model_dump_json(indent=1) if options.json else status_text(status))
-    return COMPLETE
+    return SOME_FAILED if status.unreadable else COMPLETE
 
 
 def _watch(folder: StudyFolder) -> int:

@@ -7,7 +7,6 @@ Nothing here can run code: values are bytes, strings and integers.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from sklab.data.base import Encoded, FileSplit, Picture
 from sklab.errors import SklabError
@@ -172,7 +172,7 @@ def _offered(schema: Any, what: str, fitting: list[str]) -> str:
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:
     """What Hugging Face writes into a schema about a column of classes."""
     try:
-        about = json.loads((schema.metadata or {})[b"huggingface"])
+        about = from_json((schema.metadata or {})[b"huggingface"])
         return tuple(map(str, about["info"]["features"][label]["names"]))
     except (KeyError, TypeError, ValueError):
         return ()

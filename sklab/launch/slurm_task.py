@@ -11,8 +11,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from pydantic_core import from_json
+
 from sklab.errors import SklabError
-from sklab.files import write_whole
+from sklab.files import content, write_whole
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
@@ -67,8 +69,8 @@ class SlurmTask:
 def read_job(folder: Path) -> str | None:
     """The number of the Slurm job that works on `folder` or last did; None when no whole one is written there."""
     try:
-        return str(json.loads(RunFolder(folder).job_file.read_text(encoding="utf-8"))["slurm"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return str(from_json(content(RunFolder(folder).job_file))["slurm"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable
-from sklab.analysis.tables import Evaluations, ablation_table
+from sklab.analysis.tables import ablation_table
 from sklab.files import collector_paused, write_whole
 from sklab.folders import StudyFolder
-from sklab.records import RunRecord
 from sklab.report.terminal import terminal_table
-from sklab.spec.sweep import Sweep
 
-__all__ = ["build", "load", "study_table", "terminal_table", "write"]
+__all__ = ["build", "study_table", "terminal_table", "write"]
 
 
 def build(folder: Path) -> Path:
@@ -58,15 +56,10 @@ def write(folder: Path, table: AblationTable) -> Path:
 def study_table(folder: Path) -> AblationTable:
     """The table of the study in `folder`. Raises DamagedRecordError when it is no study."""
     with collector_paused():
-        sweep, records, evaluations = load(folder)
-        table = ablation_table(sweep, records, evaluations)
-        return replace(table, reused=StudyFolder(folder).reused(records))
-
-
-def load(folder: Path) -> tuple[Sweep, dict[str, RunRecord], Evaluations]:
-    """The sweep of the study in `folder`, the records of its runs that have ended, by key, and their evaluations at the
-    sweep's further sizes."""
-    study = StudyFolder(folder)
-    sweep = study.read_sweep()
-    keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
-    return sweep, study.records(keys), study.evaluations(keys, sweep.sizes)
+        study = StudyFolder(folder)
+        sweep = study.read_sweep()
+        keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
+        records, unreadable = study.readable(keys)
+        reasons = {key: str(error) for key, error in unreadable.items()}
+        table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), reasons)
+        return replace(table, reused=study.reused(records))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Run
+from sklab.files import opened
 from sklab.folders import StudyFolder
 from sklab.report.escape import clean
 
@@ -34,7 +35,7 @@ def chosen_runs(table: AblationTable) -> list[Run]:
 def log_tail(file: Path) -> tuple[str, ...]:
     """The last lines of `file` as plain text; of a line that a progress bar wrote over, what stood there last."""
     try:
-        with file.open("rb") as stream:
+        with opened(file) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _BYTES))
             text = stream.read().decode("utf-8", errors="replace")
     except OSError:

@@ -20,7 +20,7 @@ def result(table: AblationTable) -> str:
     best, baseline = table.best, table.baseline
     if best is None:
         return "No run is complete yet, so there is nothing to compare."
-    finished = all(run.state != "missing" for row in table.rows for run in row.runs)
+    finished = all(run.state not in ("missing", "unreadable") for row in table.rows for run in row.runs)
     unfinished = "" if finished else "The study is not finished. "
     if baseline is None:
         name = clean(table.sweep.baseline)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import data_title, on_published_data
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.rows import AblationTable, Row, State
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
 from sklab.report.cut_batches import cut_batches
@@ -116,7 +116,8 @@ def progress(table: AblationTable) -> str:
     """How many runs there are, by how they ended; of a toy run, first of all that it is one."""
     states = Counter(run.state for row in table.rows for run in row.runs)
     planned = sum(states.values())
-    others = [f"{states[state]} {state}" for state in ("diverged", "pruned", "failed", "missing") if states[state]]
+    unfinished: tuple[State, ...] = ("diverged", "pruned", "failed", "unreadable", "missing")
+    others = [f"{states[state]} {state}" for state in unfinished if states[state]]
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
     return caution + ", ".join([f"{states['complete']} of {planned} runs complete", *others])
 

@@ -27,6 +27,7 @@ from sklab.sweep.held import HeldData
 from sklab.sweep.space import searchable
 
 _LOOK_EVERY = 60.0
+_MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of
 _ATTEMPTS = 3  # of a check that was killed, as of a run
 
 
@@ -97,7 +98,7 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
 
 def _kept(folder: Path) -> CheckResult | None:
     """The answer of an earlier time, unless the remedy may have been found since."""
-    result = read_kept(folder / "result.json", CheckResult)
+    result = read_kept(folder / "result.json", CheckResult, _MOST_ANSWERED)
     return result if result and not result.network_faults else None
 
 
@@ -109,8 +110,8 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
     write_whole(folder / "check.json", order.model_dump_json(indent=1))
     for _ in range(_ATTEMPTS):
         exitcode = _end_of(Job("check", folder), launcher)
-        if answer.exists():
-            return CheckResult.model_validate_json(answer.read_bytes())
+        if result := read_kept(answer, CheckResult, _MOST_ANSWERED):
+            return result
         if exitcode >= 0:
             break
     raise SklabError(f"the check before the first run ended without an answer; see {folder / 'log.txt'}")

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 import sklab.models.families
 import sklab.spec
 from sklab.data.folder import cache_folder
-from sklab.files import write_whole
+from sklab.files import content, write_whole
 from sklab.machine import installed
 from sklab.spec.model import ModelSpec
 from sklab.spec.run import Experiment
@@ -76,8 +76,7 @@ def _code() -> str:
 
 def _read(file: Path) -> dict[str, Count]:
     with suppress(OSError, ValueError):
-        if file.stat().st_size <= _LARGEST_FILE:
-            return _KEPT.validate_json(file.read_bytes(), strict=True)
+        return _KEPT.validate_json(content(file, _LARGEST_FILE), strict=True)
     return {}
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from sklab.errors import SklabError
+from sklab.files import content
 from sklab.folders import StudyFolder
 from sklab.launch.slots import Slot
 from sklab.records import RunRecord
@@ -220,5 +221,5 @@ def _records(study: StudyFolder, cells: Iterable[Cell]) -> dict[str, RunRecord]:
     for key in (key for cell in cells for key in cell.runs.values()):
         file = study.run(key).record_file
         with suppress(OSError, ValueError):
-            found[key] = RunRecord.model_validate_json(file.read_bytes())
+            found[key] = RunRecord.model_validate_json(content(file))
     return found

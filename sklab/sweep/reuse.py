@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from sklab.files import write_whole
+from sklab.files import content, is_regular, write_whole
 from sklab.folders import StudyFolder
 from sklab.machine import dependencies
 from sklab.records import Code, Reused, RunOrder, RunRecord
@@ -21,6 +21,8 @@ from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ, HeldData
 
 Reuse = Literal["any code", "same code", "never"]
+
+_MOST_COPIED = 2**30  # bytes of a file
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _offer(study: Path, key: str) -> Offer | None:
     """
     run = StudyFolder(study).run(key)
     try:
-        record = RunRecord.model_validate_json(run.record_file.read_bytes())
+        record = RunRecord.model_validate_json(content(run.record_file))
     except (OSError, ValidationError):
         return None
     is_its_own = record.study == study.name and record.key == record.spec.key == key
@@ -140,7 +142,7 @@ def _offer(study: Path, key: str) -> Offer | None:
 
 def _is_whole(run: RunFolder, record: RunRecord) -> bool:
     """Whether what every complete run leaves is there: a study may be deleted at this moment."""
-    return record.status != "complete" or (run.weights_file.exists() and run.metrics_file.exists())
+    return record.status != "complete" or (is_regular(run.weights_file) and is_regular(run.metrics_file))
 
 
 def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:
@@ -173,8 +175,8 @@ def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecor
     shutil.rmtree(run.checkpoints, ignore_errors=True)  # of a run that was interrupted here
     if weights.exists():
         weights.replace(run.weights_file)
-    for name, content in contents.items():
-        write_whole(run.path / name, content)
+    for name, copied in contents.items():
+        write_whole(run.path / name, copied)
     write_whole(run.reused_file, Reused(study=offer.study, key=order.key, code=code).model_dump_json(indent=1))
     run.write_record(record)
     return record
@@ -194,7 +196,7 @@ def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
     run = offer.run
     names = _to_copy(run)
     try:
-        contents = {name: (run.path / name).read_bytes() for name in names}
+        contents = {name: content(run.path / name, _MOST_COPIED) for name in names}
     except OSError:
         return None
     _link(run.weights_file, weights)

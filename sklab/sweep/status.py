@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from math import inf
 from statistics import fmean
 from typing import Literal
 
 from sklab.analysis.replicates import called
+from sklab.errors import DamagedRecordError
+from sklab.files import is_regular
 from sklab.folders import StudyFolder
 from sklab.locks import is_held
-from sklab.records import RunRecord
+from sklab.records import RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.sweep.prices import packed, turn
+
+_ALL_READ: Mapping[str, DamagedRecordError] = {}
 
 State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
@@ -53,6 +58,7 @@ class StudyStatus(Value):
     """How a study stands. `live`: a runner is working on it; `missing` counts runs not begun, `pruned` those that were
     ended because they looked worse than others.
 
+    unreadable   why the records of further runs can't be read, with the remedy
     eta_seconds  until all is done, from what cells took so far and from what runs now, in as many slots as are taken
                  now; None without a runner, or before anything is known
     """
@@ -66,6 +72,7 @@ class StudyStatus(Value):
     eta_seconds: float | None
     runs: Seq[RunStatus]
     pruned: int = 0
+    unreadable: Seq[str] = ()
 
     @property
     def running(self) -> list[RunStatus]:
@@ -77,8 +84,15 @@ class StudyStatus(Value):
         return [run for run in self.runs if run.state in ("failed", "diverged")]
 
 
-def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], moment: float) -> StudyStatus:
-    """The state of every run of the study. `moment` is now, in seconds as `time.time` tells them."""
+def study_status(
+    sweep: Sweep,
+    folder: StudyFolder,
+    records: Mapping[str, RunRecord],
+    moment: float,
+    unreadable: Mapping[str, DamagedRecordError] = _ALL_READ,
+) -> StudyStatus:
+    """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds as
+    `time.time` tells them."""
     sweep = called(sweep, {key: record for key, record in records.items() if record.final})
     live = is_live(folder)
     since = folder.lock_file.stat().st_mtime if live else inf
@@ -89,19 +103,20 @@ def study_status(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRec
         else _unended(cell, seed, folder.run(key), sweep.metric, moment, since, usual)
         for seed in sweep.seeds
         for cell in sweep.cells
-        if seed in cell.runs
+        if seed in cell.runs and cell.runs[seed] not in unreadable
     )
     states = [run.state for run in runs]
     return StudyStatus(
         study=sweep.study,
         metric=sweep.metric.name,
         live=live,
-        total=len(runs),
+        total=len(runs) + len(unreadable),
         done=states.count("complete"),
         missing=states.count("missing"),
         pruned=states.count("pruned"),
         eta_seconds=_eta(sweep, runs, usual) if live else None,
         runs=runs,
+        unreadable=tuple(map(str, unreadable.values())),
     )
 
 
@@ -117,9 +132,9 @@ class Watcher:
         """The study at `moment`, which is now. Raises DamagedRecordError when there is no study."""
         sweep = self._sweep_now()
         keys = [key for cell in sweep.cells for key in cell.runs.values() if key not in self._final]
-        fresh = self._folder.records(keys)
+        fresh, unreadable = self._folder.readable(keys)
         self._final |= {key: record for key, record in fresh.items() if record.final}
-        return study_status(sweep, self._folder, {**self._final, **fresh}, moment)
+        return study_status(sweep, self._folder, {**self._final, **fresh}, moment, unreadable)
 
     def _sweep_now(self) -> Sweep:
         """A search adds cells to its sweep as it goes."""
@@ -171,10 +186,11 @@ def _unended(
 ) -> RunStatus:
     """A run without a record: it runs if a runner is at work, `since` then, and has begun it."""
     key = run.path.name
-    if not _is_begun(run, since):
+    order = _begun(run, since)
+    if order is None:
         return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
     ordered, pulse = run.order_file.stat().st_mtime, run.read_pulse()
-    epochs = run.read_order().spec.experiment.train.epochs
+    epochs = order.spec.experiment.train.epochs
     epoch, metrics = last_metrics(run)
     return RunStatus(
         cell=cell.name,
@@ -193,11 +209,15 @@ def _unended(
     )
 
 
-def _is_begun(run: RunFolder, since: float) -> bool:
-    """Whether the runner, at work `since` then (infinite: none is), has ordered or adopted the run."""
-    if since == inf or not run.order_file.exists():
-        return False
-    return run.order_file.stat().st_mtime >= since or run.is_queued
+def _begun(run: RunFolder, since: float) -> RunOrder | None:
+    """The order of a run that the runner, at work `since` then (infinite: none is), has ordered or adopted."""
+    if since == inf or not is_regular(run.order_file):
+        return None
+    if run.order_file.stat().st_mtime < since and not run.is_queued:
+        return None
+    with suppress(DamagedRecordError):
+        return run.read_order()
+    return None
 
 
 def _remaining(

@@ -25,7 +25,9 @@ from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSample
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from pydantic_core import from_json
 
+from sklab.files import content
 from sklab.spec.search import Search
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import Choice
@@ -37,6 +39,7 @@ _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 _PARENTS = 5  # a generation of NSGA-II is one in so many of the trials
 _FEWEST_PARENTS = 4
 _MOST_HELD = 1000  # lines of the journal
+_MOST_JOURNAL = 2**30  # bytes
 
 
 class Trials:
@@ -266,7 +269,7 @@ def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
 def _is_whole(file: Path) -> bool:
     """Whether every line of the journal is a record; an append to a torn one would destroy what follows."""
     try:
-        text = file.read_text(encoding="utf-8")
-        return text.endswith("\n") and all(isinstance(json.loads(line), dict) for line in text.splitlines())
+        text = content(file, _MOST_JOURNAL)
+        return text.endswith(b"\n") and all(isinstance(from_json(line), dict) for line in text.splitlines())
     except (OSError, ValueError):
         return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 from sklab.analysis.attention import expected_kernel, pooled
+from sklab.errors import DamagedRecordError
 from sklab.run_folder import RunFolder
 
 Row = dict[str, str | int | float]
@@ -15,12 +17,16 @@ def unit_rows(folder: Path) -> list[Row]:
     """A row per cell and SK unit of the study in `folder`, in the order of the cells' names and of the network.
 
     `kernel` is the expected kernel in pixels over all validation images, mean over the cell's n runs. Empty where no
-    run left any attention. Raises DamagedRecordError.
+    run left any attention. A warning for each run whose attention can't be read.
     """
     kernels: dict[tuple[str, str], list[float]] = {}
     for file in sorted(folder.glob("runs/*/attention.json")):
         run = RunFolder(file.parent)
-        cell, seen = run.read_order().cell, run.read_attention()
+        try:
+            cell, seen = run.read_order().cell, run.read_attention()
+        except DamagedRecordError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
         if seen is None:
             continue
         for unit in seen.units:

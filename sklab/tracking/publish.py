@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pydantic_core import from_json
+
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import write_whole
+from sklab.files import content, write_whole
 from sklab.folders import StudyFolder
 from sklab.records import Tracking
 from sklab.report.build import build
@@ -126,9 +128,9 @@ def _names(study: StudyFolder) -> dict[str, str]:
     if not file.exists():
         write_whole(file, json.dumps({kind: secrets.token_hex(6)[:11] for kind in ("workspace", "report")}) + "\n")
     try:
-        names = json.loads(file.read_bytes())
+        names = from_json(content(file))
         return {kind: str(names[kind]) for kind in ("workspace", "report")}
-    except (ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise DamagedRecordError(f"{file} holds no names of views; delete it for new ones") from error
 
 

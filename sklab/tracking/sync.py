@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sklab.errors import SklabError
+from sklab.files import is_regular
 from sklab.folders import StudyFolder
 from sklab.safe_path import protect
 from sklab.sweep.status import is_live
@@ -40,7 +41,7 @@ def pending(study: StudyFolder) -> list[Path]:
 def offline(study: StudyFolder) -> list[Path]:
     """The `.wandb` files of all offline runs of the study, by path; those of runs killed at their start are empty."""
     files = (file for place in ("wandb", "runs/*/wandb") for file in study.path.glob(f"{place}/offline-run-*/*.wandb"))
-    return sorted(file for file in files if file.stat().st_size > _HEADER)
+    return sorted(file for file in files if is_regular(file) and file.stat().st_size > _HEADER)
 
 
 def replace_summaries(study: StudyFolder) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from sklab.data import preflight
 from sklab.errors import SklabError
-from sklab.files import write_whole
+from sklab.files import content, write_whole
 from sklab.models import numerics
 from sklab.models.cost import cost
 from sklab.spec.check import CheckOrder, CheckResult, Finding
@@ -20,7 +20,7 @@ from sklab.spec.fingerprint import Inventory
 
 def check(folder: Path, device: torch.device, device_name: str) -> None:
     """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
-    order = CheckOrder.model_validate_json((folder / "check.json").read_bytes())
+    order = CheckOrder.model_validate_json(content(folder / "check.json"))
     inventories, faults = _checked_data(order)
     unmade = tuple(dict.fromkeys(_network_faults(order)))
     result = CheckResult(

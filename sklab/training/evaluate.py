@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -71,13 +72,17 @@ def evaluate_lacking(folder: RunFolder, record: RunRecord, sizes: Iterable[int],
 def evaluate_study(
     study: StudyFolder, size: int | None, device_type: str
 ) -> Iterator[tuple[RunRecord, Evaluation | SklabError]]:
-    """Every complete run of the study with its evaluation at `size` (None: as trained), or why there is none.
+    """Every complete run of the study with its evaluation at `size` (None: as trained), or why there is none; a warning
+    for each record that can't be read.
 
     An evaluation that is there already is read, not made again. Raises SklabError, before the first, when no run is
     complete or a data set can't have this size.
     """
     keys = [key for cell in study.read_sweep().cells for key in cell.runs.values()]
-    complete = [record for record in study.records(keys).values() if record.status == "complete"]
+    records, unreadable = study.readable(keys)
+    for error in unreadable.values():
+        warnings.warn(str(error), stacklevel=2)
+    complete = [record for record in records.values() if record.status == "complete"]
     if not complete:
         raise SklabError(f"{study.path}: no run is complete yet; only complete runs can be evaluated")
     sizes = [record.spec.experiment.data.image_size if size is None else size for record in complete]

@@ -13,6 +13,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.data.share import Share
+from sklab.files import content
 from sklab.processes import PreemptedError, Stop
 from sklab.training.checkpoint import Checkpoints, Found, step_name
 from sklab.training.group import gathered, largest
@@ -86,7 +87,7 @@ class Keeper(Callback):
         if wish == _NOTHING:
             return
         if wish == _PRUNE:
-            raise PrunedError(self._prune_file.read_text(encoding="utf-8"))
+            raise PrunedError(content(self._prune_file).decode("utf-8", errors="replace"))
         began = time.monotonic()
         trainer.save_checkpoint(step_name(trainer.global_step))
         now = time.monotonic()

@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.data.loaders import open_loaders
-from sklab.files import write_whole
+from sklab.files import content, write_whole
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.probe import Probe, ProbeOrder
@@ -26,7 +26,7 @@ _WARM, _TIMED, _VAL = 2, 6, 3  # optimizer steps before the clock starts, and un
 
 def probe(folder: Path, device: torch.device) -> None:
     """Train a few steps of the experiment that the order in `folder` names, and write what they took."""
-    order = ProbeOrder.model_validate_json((folder / "probe.json").read_bytes())
+    order = ProbeOrder.model_validate_json(content(folder / "probe.json"))
     try:
         result = _probed(order.experiment, folder, device)
     except Exception as error:  # whatever is wrong would be wrong with the run as well

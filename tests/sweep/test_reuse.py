@@ -253,7 +253,8 @@ def test_a_study_deleted_while_its_runs_are_taken_over_gives_whole_runs_or_none(
         return looking
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", look(Path.read_bytes))
+        patch.setattr(reuse, "content", look(reuse.content))
+        patch.setattr(reuse, "is_regular", look(reuse.is_regular))
         patch.setattr(Path, "exists", look(Path.exists))
         launcher = start("second")
     assert len(seen) >= looks
@@ -270,15 +271,15 @@ def test_a_study_deleted_while_its_runs_are_taken_over_gives_whole_runs_or_none(
 
 def test_a_run_whose_files_are_deleted_one_by_one_while_it_is_taken_over_is_trained(start, toy_files, monkeypatch):
     start("sweep")
-    theirs, real = baseline(toy_files, "sweep"), Path.read_bytes
+    theirs, real = baseline(toy_files, "sweep"), reuse.content
 
-    def deleting(path):
-        content = real(path)
+    def deleting(path, *most):
+        content = real(path, *most)
         if path == theirs.metrics_file:
             theirs.attention_file.unlink()
         return content
 
-    monkeypatch.setattr(Path, "read_bytes", deleting)
+    monkeypatch.setattr(reuse, "content", deleting)
     assert ("plain", 0) in {(each.cell, each.spec.seed) for each in start("second").trained}
 
 
