@@ -1,8 +1,9 @@
-"""What to say about the data that runs were trained on: unknown, or not the same for all."""
+"""What to say about data and foreign code that runs rest on: unknown, or not the same for all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from sklab.analysis.rows import AblationTable
 from sklab.records import RunRecord
@@ -13,11 +14,12 @@ from sklab.spec.fingerprint import Fingerprint
 
 
 def trained_on(table: AblationTable) -> list[str]:
-    """A line for the runs whose data are unknown, and one for rows that mix several data under the same settings."""
+    """A line for the runs whose data are unknown, one for rows that mix several data under the same settings, and one
+    for each library of a network, or plug-in file, that runs have several versions of."""
     records = [run.record for run in ended(table) if run.record]
     unknown = [record for record in records if record.data_unknown]
     mixed = [record for record in records if _is_other(record, _first_of_each(records))]
-    return [*([_unknown(unknown)] if unknown else []), *([_mixed(mixed)] if mixed else [])]
+    return [*([_unknown(unknown)] if unknown else []), *([_mixed(mixed)] if mixed else []), *_versions(records)]
 
 
 def same_data(ours: AblationTable, theirs: AblationTable) -> str:
@@ -31,6 +33,19 @@ def same_data(ours: AblationTable, theirs: AblationTable) -> str:
         return ""
     other = any(_is_other(record, known) for record in shared)
     return "trained on other images under the same settings" if other else "trained on the same images"
+
+
+def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
+    """Of what decides a run beside sklab and its settings: the libraries that networks come from, and plug-in files."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        for name, version in record.versions.items():
+            if name in record.spec.experiment.model.libraries or name.startswith("sklab."):
+                found[name][version] += 1
+    for name, counts in found.items():
+        if len(counts) > 1:
+            told = ", ".join(f"{clean(version)} ({counted(number, 'run')})" for version, number in counts.items())
+            yield f"caution: runs were made with different versions of {clean(name)}: {told}"
 
 
 def _unknown(records: list[RunRecord]) -> str:

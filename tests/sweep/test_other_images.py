@@ -259,6 +259,16 @@ def test_what_foreign_code_made_is_taken_for_the_same_foreign_code_only(files, m
         assert taken() == count
 
 
+def test_a_table_of_several_versions_of_a_plug_in_says_so(files, monkeypatch):
+    for cells, version in (("K3", "0123"), ("K5", "4567")):
+        monkeypatch.setattr(machine, "dependencies", lambda _, version=version: {"sklab.data.sets.birds": version})
+        start("a")
+        if cells == "K3":
+            shutil.rmtree(study("a").run(load_sweep(files / "a.yaml").cells[1].runs[0]).path)
+    said = " ".join(terminal_table(study_table(study("a").path)).split())
+    assert "different versions of sklab.data.sets.birds: 0123 (1 run), 4567 (1 run)" in said
+
+
 def test_the_whole_way_over_real_runs(files, monkeypatch, capsys):
     """Trained for real: what the workers find stands in the records, and a run that finds other images ends."""
     monkeypatch.undo()
