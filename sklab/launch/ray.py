@@ -21,6 +21,7 @@ from sklab.launch.ray_task import leave_mark, read_files, run_on_node, sees, wri
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
 from sklab.run_folder import RunFolder
+from sklab.safe_path import protect
 from sklab.spec.ray import RaySpec
 
 _MOST_LOST_NODES = 20  # times a run may lose its node before it counts as failed
@@ -139,8 +140,13 @@ def _ray(spec: RaySpec) -> ModuleType:
 def _connect(ray: ModuleType, spec: RaySpec) -> None:
     """Join the cluster. Raises SklabError when there is none, or no node of it is large enough for a run."""
     shipped = {"py_modules": [str(Path(sklab.__file__).parent)]}
+    config = ray.job_config.JobConfig()
+    config._py_driver_sys_path = _NoMore()
+    protect()
     try:
-        ray.init(address=spec.address, runtime_env=shipped, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=spec.address, runtime_env=shipped, job_config=config, log_to_driver=False, logging_level="ERROR"
+        )
     except (ConnectionError, ValueError) as error:
         remedy = "start one: ray start --head, and on every other machine ray start --address=..."
         raise SklabError(f"address: found {spec.address}; no Ray cluster is there ({error}); {remedy}") from error
@@ -149,6 +155,13 @@ def _connect(ray: ModuleType, spec: RaySpec) -> None:
         found = ", ".join(f"{node.get('CPU', 0):g} cpus and {node.get('GPU', 0):g} gpus" for node in nodes)
         ray.shutdown()
         raise SklabError(f"cpus {spec.cpus}, gpus {spec.gpus:g}: no node of the cluster has as many; found: {found}")
+
+
+class _NoMore(list[str]):
+    """Where the nodes look for modules first: not in the current directory of this process, which Ray adds."""
+
+    def extend(self, _: Iterable[str]) -> None:
+        """Stay as it is."""
 
 
 def _large_enough(ray: ModuleType, spec: RaySpec) -> list[Mapping[str, Any]]:

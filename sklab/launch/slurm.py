@@ -1,36 +1,32 @@
-"""Runs as jobs of a Slurm cluster, through submitit. They outlive the runner, and a later one takes them over.
+"""Runs as jobs of a Slurm cluster. They outlive the runner, and a later one takes them over.
 
-A job tells its end by a file that submitit writes. One that was killed tells nothing: it counts as ended only when
+A job tells its end by a file. One that was killed tells nothing: it counts as ended only when
 several answers of Slurm in a row do not know it as pending or running and nobody holds the lock of its folder.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import time
+import uuid
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.slurm_task import SlurmTask, read_job, write_job
+from sklab.launch.sbatch import RefusedError, ensure_there, hand_over, queue
+from sklab.launch.slurm_job import arguments
+from sklab.launch.slurm_note import End, Note, has_ended, look_anew, read_end, read_note, write_note
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.locks import is_held
 from sklab.run_folder import RunFolder
-from sklab.safe_path import program
 from sklab.spec.slurm import SlurmSpec
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
 _ASK_EVERY = 5.0  # seconds between two questions to Slurm, for everything at once
 _SEND_AGAIN = 30.0  # seconds between two tries to hand jobs to a Slurm that does not answer
 _ASKS = 3  # answers in a row without a job before it may count as gone
-_MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
 _WARNING = 90  # seconds before the time limit at which a job is told of it; less where that is short
 _LEFT_TO_REQUEUE = 10  # seconds of these that are kept for putting the job back in the queue
 
@@ -38,7 +34,7 @@ _LEFT_TO_REQUEUE = 10  # seconds of these that are kept for putting the job back
 class SlurmLauncher:
     """At most `parallel` jobs at a time; those submitted together are the tasks of one array.
 
-    `folder` is the study's, on a file system that the nodes share; submitit's files lie under its `.slurm`.
+    `folder` is the study's, on a file system that the nodes share; what the jobs leave lies under its `.slurm`.
     A run that makes no step for `stale_after` seconds (see Watchdog) is ended on its node; 0: none is.
     """
 
@@ -49,11 +45,9 @@ class SlurmLauncher:
         self.capacity = spec.parallel
         self.kind = f"slurm {spec.partition or 'default'} gpus={spec.gpus}"
         self.job_name = f"sklab-{study}"
-        self._submitit = _submitit()
+        ensure_there()
+        self._spec, self._stale_after = spec, stale_after
         self._files = folder.absolute() / ".slurm"
-        warning = min(_WARNING, 30 * spec.time)
-        self._task = SlurmTask(spec.gpus, warning - _LEFT_TO_REQUEUE, stale_after)
-        self._executor = _executor(self._submitit, self._files, spec, self.job_name, warning)
         self._waiting: list[Job] = []
         self._running: dict[str, Job] = {}
         self._silences: dict[str, int] = {}
@@ -73,7 +67,8 @@ class SlurmLauncher:
         return ended
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:
-        self._running |= {number: job for job in jobs if (number := read_job(job.folder)) is not None}
+        notes = {job: read_note(job.folder) for job in jobs}
+        self._running |= {note.slurm: job for job, note in notes.items() if note and note.slurm}
         self._asked = float("-inf")
         self._ask()
         while any(0 < times < _ASKS for times in self._silences.values()):
@@ -97,24 +92,36 @@ class SlurmLauncher:
         if not self._waiting or time.monotonic() < self._failed + _SEND_AGAIN:
             return
         jobs, self._waiting = self._waiting, []
-        utils = self._submitit.core.utils
+        note = Note(handed_over=uuid.uuid4().hex)
+        for job in jobs:
+            write_note(job.folder, note)
         try:
-            sent = self._executor.map_array(self._task, [Job(job.task, job.folder.absolute()) for job in jobs])
-        except (utils.FailedJobError, utils.FailedSubmissionError) as error:
-            self._wait_for_slurm(jobs, str(error).strip())
+            array = self._hand_over(jobs, note.handed_over)
+        except RefusedError as error:
+            self._wait_for_slurm(jobs, str(error))
             return
         self._answers, self._refusals = True, 0
-        for job, handle in zip(jobs, sent, strict=True):
-            write_job(job.folder, handle.job_id)
-            self._running[handle.job_id] = job
+        for at, job in enumerate(jobs):
+            number = f"{array}_{at}"
+            write_note(job.folder, note.model_copy(update={"slurm": number}))
+            self._running[number] = job
+
+    def _hand_over(self, jobs: list[Job], handed_over: str) -> str:
+        warning = min(_WARNING, 30 * self._spec.time)
+        grace = warning - _LEFT_TO_REQUEUE
+        command = arguments(self._files, handed_over, self._spec.gpus, grace, self._stale_after)
+        tasks = [f"{job.task}:{job.folder.absolute()}" for job in jobs]
+        return hand_over(self._spec, self.job_name, self._files, warning, tasks, command)
 
     def _wait_for_slurm(self, jobs: list[Job], why: str) -> None:
         """A Slurm that took jobs before is restarted, perhaps, or has too much to do: these are handed over later. What
-        it took all the same ends by itself, for submitit has left it no task.
+        it took all the same gives way, for its note is gone.
 
         Raises SklabError for a Slurm that was never there, or refuses twice in a row though it answers.
         """
-        self._refusals = self._refusals + 1 if _queue(self.job_name) is not None else 0
+        for job in jobs:
+            RunFolder(job.folder).job_file.unlink(missing_ok=True)
+        self._refusals = self._refusals + 1 if queue(self.job_name) is not None else 0
         if not self._answers or self._refusals > 1:
             raise SklabError(f"Slurm does not take the jobs: {why}")
         self._waiting, self._failed = jobs, time.monotonic()
@@ -122,23 +129,23 @@ class SlurmLauncher:
 
     def _ended(self) -> list[Ended]:
         """The jobs that ended, and from now on are none of ours."""
-        _look_anew(self._files)
-        ended = {number: self._outcome(number) for number in self._running if self._result(number).exists()}
+        look_anew(self._files)
+        ended = {number: read_end(self._files, number) for number in self._running if has_ended(self._files, number)}
         self._ask()
-        ended |= dict.fromkeys(self._gone(), (-signal.SIGKILL, False))
-        return [Ended(self._forget(number), exitcode, hung) for number, (exitcode, hung) in ended.items()]
+        ended |= dict.fromkeys(self._gone(), End(exitcode=-signal.SIGKILL))
+        return [Ended(self._forget(number), end.exitcode, end.hung) for number, end in ended.items()]
 
     def _gone(self) -> list[str]:
         """The jobs that were killed, as far as can be told."""
         silent = [number for number, times in self._silences.items() if times >= _ASKS]
         locks = {number: RunFolder(self._running[number].folder).lock_file for number in silent}
-        return [number for number, lock in locks.items() if not (self._result(number).exists() or is_held(lock))]
+        return [number for number, lock in locks.items() if not (has_ended(self._files, number) or is_held(lock))]
 
     def _forget(self, number: str) -> Job:
         """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
         self._silences.pop(number, None)
         job = self._running.pop(number)
-        _look_anew(job.folder)
+        look_anew(job.folder)
         RunFolder(job.folder).job_file.unlink(missing_ok=True)
         return job
 
@@ -147,57 +154,12 @@ class SlurmLauncher:
         if not self._running or time.monotonic() < self._asked + _ASK_EVERY:
             return
         self._asked = time.monotonic()
-        known = _queue(self.job_name)
+        known = queue(self.job_name)
         if known is not None:
             self._answers = True
             self._silences = {
                 number: 0 if number in known else self._silences.get(number, 0) + 1 for number in self._running
             }
-
-    def _result(self, number: str) -> Path:
-        file: Path = self._submitit.core.utils.JobPaths(self._files, job_id=number).result_pickle
-        return file
-
-    def _outcome(self, number: str) -> tuple[int, bool]:
-        """What the run's process ended with, and whether it hung; 1 when the job failed around it, its log under
-        `.slurm` tells how."""
-        outcome, result = self._submitit.core.utils.pickle_load(self._result(number))
-        return result if outcome == "success" else (1, False)
-
-
-def _look_anew(folder: Path) -> None:
-    """Have an NFS client ask its server what lies in `folder`, as it does when a folder is opened: else names that were
-    not there a minute ago are not there still."""
-    with suppress(FileNotFoundError):
-        os.close(os.open(folder, os.O_RDONLY))
-
-
-def _submitit() -> ModuleType:
-    try:
-        import submitit
-    except ImportError as error:
-        raise SklabError("--launcher with Slurm needs submitit; install it: pip install 'sklab[slurm]'") from error
-    module: ModuleType = submitit
-    return module
-
-
-def _executor(submitit: ModuleType, files: Path, spec: SlurmSpec, name: str, warning: int) -> Any:
-    try:
-        executor = submitit.SlurmExecutor(files, max_num_timeout=_MOST_TIME_LIMITS)
-    except RuntimeError as error:
-        raise SklabError("there is no Slurm here (no srun on the PATH); start the sweep on a login node") from error
-    asked = {"partition": spec.partition, "gpus_per_node": spec.gpus or None, "mem": spec.memory and f"{spec.memory}GB"}
-    executor.update_parameters(
-        job_name=name,
-        time=spec.time,
-        cpus_per_task=spec.cpus,
-        srun_args=[f"--cpus-per-task={spec.cpus}"],  # srun does not take it over from sbatch since Slurm 22.05
-        signal_delay_s=warning,
-        array_parallelism=spec.parallel,
-        additional_parameters={"requeue": True, **spec.sbatch},
-        **{key: value for key, value in asked.items() if value is not None},
-    )
-    return executor
 
 
 def _ensure_enough(spec: SlurmSpec, devices: int) -> None:
@@ -205,15 +167,3 @@ def _ensure_enough(spec: SlurmSpec, devices: int) -> None:
     given, name = (spec.gpus, "gpus") if spec.gpus else (spec.cpus, "cpus")
     if devices > given:
         raise SklabError(f"{name}: found {given}; a run of this study trains on {devices} devices (train.devices)")
-
-
-def _queue(name: str) -> set[str] | None:
-    """The numbers of this user's pending and running jobs of that name; None when Slurm does not answer."""
-    command = ["squeue", "--me", f"--name={name}", "--noheader", "--array", "--format=%i"]
-    try:
-        answer = subprocess.run(
-            [program(command[0]), *command[1:]], capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return set(answer.stdout.split())

@@ -86,13 +86,16 @@ class Checkpoints(CheckpointIO):
             _log.warning("no checkpoint at step %s, training goes on: %s", Path(path).name, error)
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+        self,
+        path: str | Path,
+        map_location: Any = "cpu",
+        weights_only: bool | None = True,  # noqa: ARG002 - whatever Lightning asks for, nothing else is loaded
     ) -> dict[str, Any]:
         """The checkpoint in the file `path`. Raises ValueError for one that is not what was written."""
         content = Path(path).read_bytes()
         if hashlib.sha256(content).hexdigest() != Path(path).stem.partition("-")[2]:
             raise ValueError("its content does not have the checksum in its name")
-        held: dict[str, Any] = torch.load(io.BytesIO(content), map_location=map_location, weights_only=weights_only)
+        held: dict[str, Any] = torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
         return held
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -86,6 +86,29 @@ class TestRay(test_launchers.TestEveryLauncher):
     """The contract of every launcher, over Ray."""
 
 
+def test_nothing_that_lies_where_the_runner_was_started_is_executed(
+    cluster: Any,
+    made: Made,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray itself puts the runner's current directory first on the nodes' path, if it can."""
+    here = tmp_path / "here"
+    (here / "sklab").mkdir(parents=True)
+    for name in ("sklab/__init__.py", "torch.py", "yaml.py"):
+        (here / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r})\n")
+    monkeypatch.chdir(here)
+    launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
+    try:
+        run = made()
+        launcher.submit(Job("train", run.path))
+        assert collect(launcher, 1)[0].exitcode == 0
+    finally:
+        launcher.stop()
+    assert run.read_record() is not None
+    assert not (tmp_path / "executed").exists()
+
+
 @pytest.mark.usefixtures("apart")
 def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
     run = made()

@@ -19,7 +19,8 @@ from sklab.folders import StudyFolder
 from sklab.launch import slurm as launching
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm import SlurmLauncher
-from sklab.launch.slurm_task import read_job
+from sklab.launch.slurm_note import Note, read_note, write_note
+from sklab.launch.slurm_task import SlurmTask
 from sklab.records import RunOrder
 from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
@@ -50,9 +51,9 @@ def submitted(run: RunFolder, folder: Path, minutes: int) -> tuple[SlurmLauncher
     launcher = SlurmLauncher(SlurmSpec(launcher="slurm", partition="low", time=minutes, parallel=1), folder, "toy")
     launcher.submit(Job("train", run.path))
     assert launcher.wait(0.0) == []
-    number = read_job(run.path)
-    assert number is not None
-    return launcher, number
+    note = read_note(run.path)
+    assert note is not None
+    return launcher, note.slurm
 
 
 def ended(launcher: SlurmLauncher, seconds: float) -> list[Ended]:
@@ -103,6 +104,22 @@ def test_a_run_that_hangs_until_its_time_limit_starts_again_from_the_queue(slurm
     assert record.status == "complete"
 
 
+def test_a_job_that_the_last_version_left_in_the_queue_is_done_and_taken_over(slurm, made, tmp_path):
+    """It is a pickle, which the job reads on its node; the runner reads the run's record."""
+    submitit = pytest.importorskip("submitit")
+    run = made(1)
+    executor = submitit.SlurmExecutor(tmp_path / ".slurm")
+    executor.update_parameters(partition="low", time=10)
+    job = executor.submit(SlurmTask(0, 80.0, 0.0), Job("train", run.path))
+    write_note(run.path, Note(slurm=job.job_id))
+    launcher = SlurmLauncher(SlurmSpec(launcher="slurm", partition="low", time=10, parallel=1), tmp_path, "toy")
+    assert launcher.adopt([Job("train", run.path)]) == [Job("train", run.path)]
+    assert [end.job for end in ended(launcher, 180)] == [Job("train", run.path)]
+    record = run.read_record()
+    assert record is not None
+    assert record.status == "complete"
+
+
 def test_the_page_leads_to_a_table(slurm, tmp_path):
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     for folder in ("experiments", "sweeps"):
@@ -138,9 +155,9 @@ def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outsid
     [(left, number)] = jobs(study).items()
     first.kill()
     first.communicate()
-    assert number in said("squeue", "-h", "-o", "%i").split(), "it goes on without a runner"
+    assert number in said("squeue", "-h", "-r", "-o", "%i").split(), "it goes on without a runner"
     hang(study.run(left))
-    until(lambda: number not in said("squeue", "-h", "-o", "%i").split())
+    until(lambda: number not in said("squeue", "-h", "-r", "-o", "%i").split())
 
     second = start(toy_files)
     until(lambda: bool(jobs(study)) and left not in jobs(study))
@@ -152,9 +169,8 @@ def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outsid
     assert "stale: the run made no step any more and was ended" in told
 
     assert {record.status for record in study.records().values()} == {"complete"}
-    trainings = [file for file in study.path.glob(".slurm/*_submitted.pkl") if b"train" in file.read_bytes()]
-    assert len(trainings) == 4, "two of each run: the first of one was adopted"
-    assert [study.run(key).attempt for key in (left, cancelled)] == [2, 2]
+    assert [study.run(key).attempt for key in (left, cancelled)] == [2, 2], "the first one's first was adopted"
+    assert not list(study.path.rglob("*.pkl"))
     past = RunFolder(study.run(left).attempts / "001").read_record()
     assert past is not None
     assert past.failure == "stale"
@@ -168,8 +184,8 @@ def hang(run: RunFolder) -> None:
 
 def jobs(study: StudyFolder) -> dict[str, str]:
     """The runs that a job was submitted for, with its number."""
-    numbers = {file.parent.name: read_job(file.parent) for file in study.path.glob("runs/*/job.json")}
-    return {key: number for key, number in numbers.items() if number is not None}
+    notes = {file.parent.name: read_note(file.parent) for file in study.path.glob("runs/*/job.json")}
+    return {key: note.slurm for key, note in notes.items() if note and note.slurm}
 
 
 def test_a_slurm_that_is_away_is_waited_for_and_no_run_is_done_twice(slurm, made, tmp_path, monkeypatch):

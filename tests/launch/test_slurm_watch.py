@@ -17,23 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.launch import slurm, slurm_task
+from sklab.launch import slurm, slurm_job, slurm_task
 from sklab.launch.base import Ended, Job
+from sklab.launch.sbatch import RefusedError, hand_over
 from sklab.launch.slurm import SlurmLauncher
-from sklab.launch.slurm_task import own_slot, read_job, write_job
+from sklab.launch.slurm_job import own_slot
+from sklab.launch.slurm_note import End, Note, has_ended, read_end, read_note, write_note
 from sklab.spec.slurm import SlurmSpec
 
 SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
 ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}
-
-
-def load(file: Path) -> Any:
-    return pickle.loads(file.read_bytes())
-
-
-class FakePaths:
-    def __init__(self, folder: Path, job_id: str) -> None:
-        self.result_pickle = folder / f"{job_id}_0_result.pkl"
 
 
 Make = Callable[[], SlurmLauncher]
@@ -41,9 +34,7 @@ Make = Callable[[], SlurmLauncher]
 
 def without_cluster(folder: Path, patch: pytest.MonkeyPatch) -> Make:
     """Makes launchers that have no cluster to talk to."""
-    fake = SimpleNamespace(core=SimpleNamespace(utils=SimpleNamespace(JobPaths=FakePaths, pickle_load=load)))
-    patch.setattr(slurm, "_submitit", lambda: fake)
-    patch.setattr(slurm, "_executor", lambda *_: None)
+    patch.setattr(slurm, "ensure_there", lambda: None)
     patch.setattr(slurm, "_ASK_EVERY", 0.0)
     patch.setattr(slurm, "_LOOK_EVERY", 0.0)
     return lambda: SlurmLauncher(SPEC, folder, "toy")
@@ -51,7 +42,7 @@ def without_cluster(folder: Path, patch: pytest.MonkeyPatch) -> Make:
 
 def left_job(folder: Path) -> Job:
     (folder / "run").mkdir()
-    write_job(folder / "run", "7")
+    write_note(folder / "run", Note(slurm="7"))
     return Job("train", folder / "run")
 
 
@@ -68,12 +59,12 @@ def job(tmp_path: Path) -> Job:
 def asked(launcher: SlurmLauncher, answers: list[str], patch: pytest.MonkeyPatch) -> list[Ended]:
     """What the launcher tells while Slurm answers so, one answer after the other."""
     given: Iterator[Any] = (ANSWERS[answer] for answer in answers)
-    patch.setattr(slurm, "_queue", lambda _: next(given))
+    patch.setattr(slurm, "queue", lambda _: next(given))
     return [ended for _ in answers for ended in launcher.wait(0.0)]
 
 
 def adopting(launcher: SlurmLauncher, job: Job, patch: pytest.MonkeyPatch) -> SlurmLauncher:
-    patch.setattr(slurm, "_queue", lambda _: {"7"})
+    patch.setattr(slurm, "queue", lambda _: {"7"})
     assert launcher.adopt([job]) == [job]
     return launcher
 
@@ -97,36 +88,30 @@ def test_a_job_that_slurm_lost_is_alive_while_its_folder_is_locked(launcher, job
     assert asked(watching, ["unknown"], monkeypatch) == [Ended(job, -signal.SIGKILL)]
 
 
-class AwayError(Exception):
-    """What submitit says when sbatch fails."""
-
-
-class Executor:
+class Slurm:
     """Submits while `answers`."""
 
     def __init__(self) -> None:
         self.answers, self.sent = True, 0
 
-    def map_array(self, _task: object, jobs: list[Job]) -> list[Any]:
+    def hand_over(self, *given: Any) -> str:
         if not self.answers:
-            raise AwayError("sbatch: error: Unable to contact slurm controller")
-        self.sent += len(jobs)
-        return [SimpleNamespace(job_id=f"{self.sent}_{at}") for at, _ in enumerate(jobs)]
+            raise RefusedError("sbatch: error: Unable to contact slurm controller")
+        self.sent += len(given[4])
+        return str(self.sent)
 
 
 @pytest.fixture
-def executor(launcher: Make, monkeypatch: pytest.MonkeyPatch) -> Executor:
-    made = Executor()
-    fake = slurm._submitit()
-    fake.core.utils.FailedJobError = fake.core.utils.FailedSubmissionError = AwayError
-    monkeypatch.setattr(slurm, "_executor", lambda *_: made)
+def executor(launcher: Make, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    made = Slurm()
+    monkeypatch.setattr(slurm, "hand_over", made.hand_over)
     monkeypatch.setattr(slurm, "_SEND_AGAIN", 0.0)
-    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    monkeypatch.setattr(slurm, "queue", lambda _: set())
     return made
 
 
 @pytest.fixture
-def begun(launcher: Make, executor: Executor, job: Job) -> SlurmLauncher:
+def begun(launcher: Make, executor: Slurm, job: Job) -> SlurmLauncher:
     """A launcher that Slurm has answered, with a job to hand over."""
     made = launcher()
     made.adopt([job])
@@ -140,13 +125,13 @@ REFUSED = "Slurm does not take the jobs: sbatch: error: Unable"
 
 
 def test_jobs_wait_for_a_slurm_that_answered_before_and_are_handed_over_once(begun, executor, job, monkeypatch):
-    monkeypatch.setattr(slurm, "_queue", lambda _: None)
+    monkeypatch.setattr(slurm, "queue", lambda _: None)
     for _ in range(3):
         with pytest.warns(UserWarning, match=LATER):
             assert begun.wait(0.0) == []
     executor.answers = True
     assert begun.wait(0.0) == begun.wait(0.0) == []
-    assert (executor.sent, read_job(job.folder)) == (1, "1_0")
+    assert (executor.sent, number_in(job.folder)) == (1, "1_0")
 
 
 def test_a_slurm_that_refuses_twice_though_it_answers_ends_the_study(begun):
@@ -161,7 +146,7 @@ def test_a_slurm_that_never_took_a_job_ends_the_study_at_once(launcher, executor
     started = launcher()
     started.submit(job)
     executor.answers = False
-    monkeypatch.setattr(slurm, "_queue", lambda _: answer)
+    monkeypatch.setattr(slurm, "queue", lambda _: answer)
     with pytest.raises(SklabError, match=REFUSED):
         started.wait(0.0)
 
@@ -173,48 +158,156 @@ def test_files_that_a_network_disk_shows_late_are_there_in_time(launcher, job, m
     monkeypatch.setattr(os, "open", lambda path, *how: hidden.discard(path) or real_open(path, *how))
     watching = adopting(launcher(), job, monkeypatch)
     (job.folder.parent / ".slurm").mkdir()
-    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", (0, False))))
+    (job.folder.parent / ".slurm" / "7.json").write_text('{"exitcode": 0}')
     (job.folder / "record.json").touch()
     assert watching.wait(0.0) == [Ended(job, 0)]
     assert (job.folder / "record.json").exists()
 
 
 def test_a_job_that_was_killed_without_a_runner_is_not_adopted(launcher, job, monkeypatch):
-    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    monkeypatch.setattr(slurm, "queue", lambda _: set())
     assert launcher().adopt([job, Job("train", job.folder.parent)]) == []
-    assert read_job(job.folder) is None
+    assert read_note(job.folder) is None
 
 
 def test_jobs_are_adopted_by_a_new_answer_and_not_for_want_of_one(launcher, job, monkeypatch):
     monkeypatch.setattr(slurm, "_ASK_EVERY", 0.05)
     watching = adopting(launcher(), job, monkeypatch)
-    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    monkeypatch.setattr(slurm, "queue", lambda _: set())
     assert watching.adopt([job]) == []
 
 
 @pytest.mark.parametrize("hung", [False, True])
 def test_a_job_that_ended_without_a_runner_is_told_to_the_next_one_and_only_to_that(launcher, job, monkeypatch, hung):
-    monkeypatch.setattr(slurm, "_queue", lambda _: set())
+    monkeypatch.setattr(slurm, "queue", lambda _: set())
     (job.folder.parent / ".slurm").mkdir()
-    (job.folder.parent / ".slurm" / "7_0_result.pkl").write_bytes(pickle.dumps(("success", (3, hung))))
+    (job.folder.parent / ".slurm" / "7.json").write_text(f'{{"exitcode": 3, "hung": {str(hung).lower()}}}')
     watching = launcher()
     assert watching.adopt([job]) == [job]
     assert watching.wait(0.0) == [Ended(job, 3, hung)]
     assert launcher().adopt([job]) == []
 
 
-def test_a_job_that_its_run_does_not_know_gives_way(job, monkeypatch):
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._file,)
+
+
+def test_a_pickle_in_the_study_is_a_job_that_ended_and_is_never_read(launcher, job, monkeypatch):
+    """It may be of a job that sklab 0.1.0 submitted, or of anybody who can write there."""
+    monkeypatch.setattr(slurm, "queue", lambda _: set())
+    files = job.folder.parent / ".slurm"
+    files.mkdir()
+    (files / "7_0_result.pkl").write_bytes(pickle.dumps(("success", Trap(files / "executed"))))
+    watching = launcher()
+    assert watching.adopt([job]) == [job]
+    assert watching.wait(0.0) == [Ended(job, 1)]
+    assert not (files / "executed").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"exitcode": "0; rm"}', '{"exitcode": 0, "hung": 7}'])
+def test_an_end_that_is_none_counts_as_an_error(tmp_path, content):
+    (tmp_path / "7.json").write_text(content)
+    assert read_end(tmp_path, "7") == End(exitcode=1)
+
+
+@pytest.fixture
+def in_a_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Does what the second task of array 9 does; its run ends at once, or is at its time limit."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    before = signal.getsignal(signal.SIGUSR2)
+
+    def do(handed_over: str, *, at_the_limit: bool = False) -> None:
+        def until_the_end(_self: object, done: Job) -> End:
+            assert done == job
+            if at_the_limit:
+                signal.raise_signal(signal.SIGUSR2)
+            return End(exitcode=0)
+
+        monkeypatch.setattr(slurm_job.Watched, "do", until_the_end)
+        given = slurm_job.arguments(job.folder.parent, handed_over, 0, 80.0, 0.0)
+        monkeypatch.setattr(sys, "argv", [*given[1:], "check:/nowhere", f"train:{job.folder}"])
+        slurm_job.main()
+
+    yield do
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_job_does_what_it_was_handed_over_for_and_tells_its_end(in_a_job, job):
+    write_note(job.folder, Note(handed_over="abc"))
+    in_a_job("abc")
+    assert (number_in(job.folder), read_end(job.folder.parent, "9_1")) == ("9_1", End(exitcode=0))
+
+
+@pytest.mark.parametrize("note", [None, Note(handed_over="def", slurm="10_0"), Note(slurm="7")])
+def test_a_job_that_was_handed_over_again_gives_way(in_a_job, job, note):
+    (job.folder / "job.json").unlink()
+    if note:
+        write_note(job.folder, note)
+    in_a_job("abc")
+    assert (read_note(job.folder), has_ended(job.folder.parent, "9_1")) == (note, False)
+
+
+@pytest.mark.parametrize("before", [0, 19, 20])
+def test_a_job_goes_back_to_the_queue_at_its_time_limit_up_to_twenty_times(in_a_job, job, monkeypatch, before):
+    asked: list[list[str]] = []
+    monkeypatch.setattr(slurm_job, "program", lambda name: name)
+    monkeypatch.setattr(slurm_job.subprocess, "run", lambda command, **_: asked.append(command))
+    write_note(job.folder, Note(handed_over="abc", time_limits=before))
+    with pytest.raises(SystemExit) as left:
+        in_a_job("abc", at_the_limit=True)
+    note = read_note(job.folder)
+    assert note is not None
+    assert note.time_limits == before + 1
+    assert asked == ([["scontrol", "requeue", "9_1"]] if before < 20 else [])
+    assert has_ended(job.folder.parent, "9_1") == (before == 20)
+    assert ("has reached its time limit 21 times" in str(left.value)) == (before == 20)
+
+
+def test_what_is_executed_stands_in_the_batch_script_which_slurm_keeps(tmp_path, monkeypatch):
+    given: dict[str, Any] = {}
+
+    def sbatch(command: list[str], **how: Any) -> Any:
+        given.update(how, command=command)
+        return SimpleNamespace(returncode=0, stdout="12;cluster\n", stderr="")
+
+    monkeypatch.setattr("sklab.launch.sbatch.program", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("sklab.launch.sbatch.subprocess.run", sbatch)
+    spec = SlurmSpec(launcher="slurm", time=60, parallel=4, gpus=2, memory=8, sbatch={"exclusive": True, "qos": "a b"})
+    files = tmp_path / "it's"
+    assert hand_over(spec, "toy", files, 90, ["train:/a b", "train:/c"], ["-m", "x"]) == "12"
+    assert given["command"][:2] == ["/bin/sbatch", "--parsable"]
+    asked = {"--array=0-1%4", "--time=60", "--gpus-per-node=2", "--mem=8G", "--exclusive", "--qos=a b", "--requeue"}
+    assert asked <= set(given["command"])
+    assert given["input"].splitlines()[1].startswith("exec srun --unbuffered --cpus-per-task=1 ")
+    assert given["input"].endswith(" -P -m x 'train:/a b' train:/c\n")
+    assert list(files.iterdir()) == []
+
+
+def number_in(folder: Path) -> str:
+    note = read_note(folder)
+    assert note is not None
+    return note.slurm
+
+
+def test_a_job_of_before_that_its_run_does_not_know_gives_way(job, monkeypatch):
     environment = SimpleNamespace(JobEnvironment=lambda: SimpleNamespace(job_id="8"))
     monkeypatch.setitem(sys.modules, "submitit", environment)
     assert not slurm_task._is_for_us(job.folder)
     (job.folder / "job.json").write_text("{")
     assert slurm_task._is_for_us(job.folder)
-    assert read_job(job.folder) == "8"
+    assert number_in(job.folder) == "8"
 
 
-def test_a_missing_submitit_is_told_with_the_line_that_installs_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(SklabError, match=r"pip install 'sklab\[slurm\]'"):
+def test_where_there_is_no_slurm_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SklabError, match="there is no Slurm here"):
         SlurmLauncher(SPEC, tmp_path, "toy")
 
 
@@ -225,9 +318,9 @@ def test_a_run_on_more_devices_than_it_is_given_is_refused(launcher, tmp_path):
 
 def test_threads_and_gpus_are_what_slurm_gave(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    monkeypatch.setattr(slurm_task, "find_gpus", lambda: [("4", "H200"), ("6", "H200")])
+    monkeypatch.setattr(slurm_job, "find_gpus", lambda: [("4", "H200"), ("6", "H200")])
     assert (own_slot(2).gpu, own_slot(2).name, own_slot(2).threads) == ("4,6", "H200", 3)
     assert own_slot(0).gpu is None
-    monkeypatch.setattr(slurm_task, "find_gpus", list)
+    monkeypatch.setattr(slurm_job, "find_gpus", list)
     with pytest.raises(SklabError, match="nvidia-smi shows none"):
         own_slot(1)

@@ -1,0 +1,139 @@
+"""What a Slurm job executes: it keeps watch over the run's process, and passes on what Slurm asks of it."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, NoReturn, cast, get_args
+
+from sklab.errors import SklabError
+from sklab.files import write_whole
+from sklab.launch.base import Job, Task
+from sklab.launch.slots import Slot
+from sklab.launch.slurm_note import End, Note, end_file, read_note, write_note
+from sklab.launch.watched import end_group, wait_for
+from sklab.launch.worker import work  # imports torch in the child only
+from sklab.machine import cpu_name, find_gpus
+from sklab.safe_path import program, protect
+
+MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
+
+
+def arguments(files: Path, handed_over: str, gpus: int, grace: float, stale_after: float) -> list[str]:
+    """What to give to Python before the jobs, which are `task:folder` each; `main` says what they mean."""
+    return ["-m", "sklab.launch.slurm_job", str(files), handed_over, str(gpus), str(grace), str(stale_after)]
+
+
+def main() -> None:
+    """Do the one of the jobs that has this task's number in its array.
+
+    files        where the end of the job is told
+    handed_over  the call of sbatch that this job is from
+    gpus         how many a run was given
+    grace        seconds that a run's process has to end by itself before the time limit
+    stale_after  seconds without a step after which it is ended; 0: it never is
+    """
+    parser = argparse.ArgumentParser()
+    for name, kind in {"files": Path, "handed_over": str, "gpus": int, "grace": float, "stale_after": float}.items():
+        parser.add_argument(name, type=kind)
+    parser.add_argument("jobs", nargs="+")
+    given = parser.parse_args()
+    task, _, folder = given.jobs[int(os.environ["SLURM_ARRAY_TASK_ID"])].partition(":")
+    assert task in get_args(Task)
+    watched = Watched(given.gpus, given.grace, given.stale_after)
+    _do(watched, Job(cast(Task, task), Path(folder)), given.files, given.handed_over)
+
+
+def _do(watched: Watched, job: Job, files: Path, handed_over: str) -> None:
+    number = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    note = read_note(job.folder)
+    if note is None or note.handed_over != handed_over:
+        return  # it was handed over again, by a runner that had not heard that Slurm took it
+    write_note(job.folder, note := note.model_copy(update={"slurm": number}))
+
+    def go_back(*_: Any) -> NoReturn:
+        watched.end()
+        _requeue(job, note, files)
+
+    signal.signal(signal.SIGUSR2, go_back)
+    _tell(files, number, watched.do(job))
+
+
+def _requeue(job: Job, note: Note, files: Path) -> NoReturn:
+    """End because the time limit is near: the run is to go on when it is this job's turn again."""
+    reached = note.time_limits + 1
+    write_note(job.folder, note.model_copy(update={"time_limits": reached}))
+    if reached > MOST_TIME_LIMITS:
+        _tell(files, note.slurm, End(exitcode=1))
+        sys.exit(f"sklab: {job.folder} has reached its time limit {reached} times; give its runs more time")
+    subprocess.run([program("scontrol"), "requeue", note.slurm], timeout=60, check=True)
+    sys.exit(1)
+
+
+def _tell(files: Path, number: str, end: End) -> None:
+    write_whole(end_file(files, number), end.model_dump_json())
+
+
+class Watched:
+    """The process of a run, in a job; the arguments are those of `main`."""
+
+    def __init__(self, gpus: int, grace: float, stale_after: float) -> None:
+        self._gpus, self._grace, self._stale_after = gpus, grace, stale_after
+        self._process: SpawnProcess | None = None
+
+    def do(self, job: Job) -> End:
+        """Start it, and wait until it ends or hangs."""
+        self._process = _start(job, own_slot(self._gpus))
+        signal.signal(signal.SIGTERM, self._leave)
+        hung = wait_for(self._process, job.folder, self._stale_after)
+        end_group(self._process)
+        return End(exitcode=cast(int, self._process.exitcode), hung=hung)
+
+    def end(self) -> None:
+        """Ask it to end, and see that it has."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join(self._grace)
+            end_group(self._process)
+
+    def _leave(self, *_: Any) -> NoReturn:
+        """End because Slurm preempts or cancels the job: it knows which, so the runner is told nothing."""
+        process = cast(SpawnProcess, self._process)
+        process.terminate()
+        process.join()  # Slurm's own patience (KillWait) ends this
+        end_group(process)
+        sys.exit(128 + signal.SIGTERM)
+
+
+def own_slot(gpus: int) -> Slot:
+    """What Slurm gave this job. Raises SklabError when it should be GPUs and there are none."""
+    threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or len(os.sched_getaffinity(0))
+    if not gpus:
+        return Slot(None, cpu_name(), threads)
+    found = find_gpus()
+    if not found:
+        raise SklabError("this job was to have GPUs and nvidia-smi shows none; ask for another partition")
+    return Slot(",".join(index for index, _ in found), found[0][1], threads)
+
+
+def _start(job: Job, slot: Slot) -> SpawnProcess:
+    """Start the run in a fresh interpreter, deaf to the signal that tells this process of the time limit.
+
+    Where Slurm tracks processes by cgroup the signal reaches all of them, and would end the run at once.
+    """
+    protect()
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(job, slot))
+    before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    process.start()
+    signal.signal(signal.SIGUSR2, before)
+    return process
+
+
+if __name__ == "__main__":
+    main()
