@@ -71,13 +71,15 @@ class RunOrder(Value):
 
 
 class Hardware(Value):
-    """Where a run ran. `threads` are torch's intra-op threads, per device; they decide the last bits on the CPU."""
+    """Where a run ran. `threads` are torch's intra-op threads, per device; they decide the last bits on the CPU, and so
+    does `instructions`, the set of vector instructions that torch computes with ("" in older records and on GPUs)."""
 
     host: str
     device: str
     device_name: str
     threads: int
     devices: int = Field(default=1, ge=1)
+    instructions: str = ""
 
 
 class RunRecord(Value):

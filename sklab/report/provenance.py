@@ -55,4 +55,5 @@ def _hardware(record: RunRecord) -> str:
         return "not recorded"
     threads = f"{hardware.threads} thread{'' if hardware.threads == 1 else 's'}"
     count = f"{hardware.devices} x " if hardware.devices > 1 else ""
-    return clean(f"{count}{hardware.device} ({hardware.device_name}), {threads}, host {hardware.host}")
+    name = ", ".join(filter(None, (hardware.device_name, hardware.instructions)))
+    return clean(f"{count}{hardware.device} ({name}), {threads}, host {hardware.host}")

@@ -245,6 +245,12 @@ def _cost(experiment: Experiment) -> Cost:
 
 
 def _hardware(device: torch.device, devices: int) -> Hardware:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    threads = torch.get_num_threads()
-    return Hardware(host=socket.gethostname(), device=device.type, device_name=name, threads=threads, devices=devices)
+    on_gpu = device.type == "cuda"
+    return Hardware(
+        host=socket.gethostname(),
+        device=device.type,
+        device_name=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
+        threads=torch.get_num_threads(),
+        devices=devices,
+        instructions="" if on_gpu else torch.backends.cpu.get_cpu_capability(),
+    )

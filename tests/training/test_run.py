@@ -45,6 +45,7 @@ def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
     assert record.latency_ms > 0
     assert record.hardware is not None
     assert (record.hardware.device, record.hardware.threads) == ("cpu", 1)
+    assert record.hardware.instructions == torch.backends.cpu.get_cpu_capability()
     assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
     assert record.started <= record.first_step <= record.ended
 
