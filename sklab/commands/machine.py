@@ -18,7 +18,11 @@ def add_models(commands: Commands) -> None:
 def add_doctor(commands: Commands) -> None:
     """`sklab doctor`."""
     text = "print versions and devices; with a sweep, check its arithmetic and data"
-    add_sweep_file(add_command(commands, "doctor", _doctor, text), needed=False)
+    doctor = add_command(commands, "doctor", _doctor, text)
+    add_sweep_file(doctor, needed=False)
+    doctor.add_argument(
+        "--all", action="store_true", help="open every image of the sweep's data, not only some of each set"
+    )
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -40,7 +44,7 @@ def _models(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from sklab.launch.local import LocalLauncher
     from sklab.launch.slots import find_slots
-    from sklab.sweep.check import check, data_faults, data_refusal, refusal
+    from sklab.sweep.check import check, check_data, data_refusal, refusal
     from sklab.text import findings_text, machine_text
 
     slots = find_slots()
@@ -51,12 +55,12 @@ def _doctor(options: argparse.Namespace) -> int:
     try:
         sweep = load(options)
         result = check(sweep, launcher, options.results)
-        faults = data_faults(sweep, launcher, options.results)
+        data = check_data(sweep, launcher, options.results, every_image=options.all)
     finally:
         launcher.stop()
-    print(findings_text(result))
+    print("\n".join([findings_text(result), *data.data_notices]))
     bad = [finding for finding in result.findings if not finding.ok]
-    told = [*([refusal(bad)] if bad else []), *([data_refusal(faults)] if faults else [])]
+    told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
     if told:
         raise SklabError("\n".join(told))
     return COMPLETE

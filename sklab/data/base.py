@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklab.spec.fingerprint import Inventory
+
+_SHOWN = 5  # names in a message
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ def name_of(picture: Picture) -> str:
     return picture if isinstance(picture, str) else picture.name
 
 
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, for messages."""
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
 class Pictures(Protocol):
     """Encoded images by number. A worker process gets a copy."""
 
@@ -56,11 +63,13 @@ class FileSplit:
     files   one picture per image
     labels  int64 [N], counted from 0
     resize  pixels of the shorter side before the middle is cut out, where nothing is random
+    upright whether images are turned as their EXIF orientation says
     """
 
     files: Pictures
     labels: NDArray[np.int64]
     resize: int
+    upright: bool = False
 
 
 Split = ArraySplit | FileSplit
@@ -68,11 +77,16 @@ Split = ArraySplit | FileSplit
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set. `classes[label]` is the name of a class; `skipped` names the images that could not be decoded;
-    `inventory` says what was there before any was left out, None where the settings alone decide that."""
+    """A data set. `classes[label]` is the name of a class.
+
+    skipped      names of the images that could not be decoded
+    passed_over  what lies beside the images and is not read, a line per place
+    inventory    what was there before any image was left out, None where the settings alone decide that
+    """
 
     train: Split
     val: Split
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
     inventory: Inventory | None = None

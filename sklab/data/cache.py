@@ -24,22 +24,33 @@ def load_splits(spec: DataSpec) -> Splits:
         return computed(spec)
     splits = listed(spec)
     held = inventory(spec, splits)
-    return replace(_passed_over(spec, splits) if isinstance(spec, ImagesSpec) else splits, inventory=held)
+    return replace(_gone_through(spec, splits) if isinstance(spec, ImagesSpec) else splits, inventory=held)
 
 
-def _passed_over(spec: ImagesSpec, splits: Splits) -> Splits:
-    """`splits`, as arrays or without what can't be decoded, if the settings ask for that."""
+def load_files(spec: ImagesSpec) -> tuple[FileSplit, FileSplit]:
+    """Both splits of `spec` as image files, none of them decoded yet. Raises SklabError as `load_splits` does."""
+    return _files(spec, listed(spec))
+
+
+def _files(spec: ImagesSpec, splits: Splits) -> tuple[FileSplit, FileSplit]:
     train, val = splits.train, splits.val
     assert isinstance(train, FileSplit)
     assert isinstance(val, FileSplit)
+    return replace(train, upright=spec.exif == "apply"), replace(val, upright=spec.exif == "apply")
+
+
+def _gone_through(spec: ImagesSpec, splits: Splits) -> Splits:
+    """`splits`, as arrays or without what can't be decoded, if the settings ask for that."""
+    train, val = _files(spec, splits)
     found = f"{state_of(train)} {state_of(val)}" if spec.in_memory or spec.skip_corrupt else ""
     if spec.in_memory:
-        return as_splits(kept_arrays(spec, found, lambda: as_arrays(_in_memory(spec, train, val, splits.classes))))
+        held = as_splits(kept_arrays(spec, found, lambda: as_arrays(_in_memory(spec, train, val, splits.classes))))
+        return replace(held, passed_over=splits.passed_over)
     if spec.skip_corrupt:
         kept = kept_arrays(spec, found, lambda: _readable(train, val))
         skipped = tuple(kept["skipped"].tolist())
-        return Splits(only(train, kept["train"]), only(val, kept["val"]), splits.classes, skipped)
-    return splits
+        return replace(splits, train=only(train, kept["train"]), val=only(val, kept["val"]), skipped=skipped)
+    return replace(splits, train=train, val=val)
 
 
 def _in_memory(spec: ImagesSpec, train: FileSplit, val: FileSplit, classes: tuple[str, ...]) -> Splits:

@@ -15,6 +15,7 @@ from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from sklab.data.base import Picture, name_of
 from sklab.data.formats import ensure_small, file_bytes, opened
+from sklab.data.orientation import UPRIGHT, orientation, orientation_of, sides, turned
 from sklab.errors import SklabError
 
 Pixels = NDArray[np.uint8]
@@ -25,20 +26,29 @@ _TRIES = 10  # of a random crop to fit into the image
 _SCALES = (8, 4, 2)  # by which libjpeg-turbo divides the sides of an image while it decodes it, quickly
 
 
-def decode(picture: Picture, size: int, view: View) -> Pixels:
+def decode(picture: Picture, size: int, view: View, *, upright: bool = False) -> Pixels:
     """uint8 [3, size, size]: the part of the image that `view` asks for, rounded to pixels, resized (bilinear,
     antialiased).
 
-    Grey, palette and CMYK images become RGB. Raises SklabError, naming the image, when it can't be read.
+    Grey, palette and CMYK images become RGB. With `upright`, `view` is asked for a part of the image turned as its EXIF
+    orientation says. Raises SklabError, naming the image, when it can't be read.
     """
     with _content(picture) as data:
-        return _part(data, size, view)
+        return _part(data, size, view, upright=upright)
 
 
-def whole(picture: Picture) -> Pixels:
-    """uint8 [3, H, W]: the image as it is, in RGB. Raises SklabError as `decode` does."""
+def whole(picture: Picture, *, upright: bool = False) -> Pixels:
+    """uint8 [3, H, W]: the image as it is, in RGB. `upright` and errors as for `decode`."""
     with _content(picture) as data:
-        return _any_kind(data).transpose(2, 0, 1)
+        return _any_kind(data, upright=upright).transpose(2, 0, 1)
+
+
+def look(picture: Picture) -> bool:
+    """Decode the image; whether it carries an EXIF orientation by which it is to be turned. Raises SklabError as
+    `decode` does."""
+    with _content(picture) as data:
+        _part(data, 8, centre(8, 8), upright=False)
+        return orientation(data) != UPRIGHT
 
 
 @contextmanager
@@ -52,19 +62,21 @@ def _content(picture: Picture) -> Iterator[bytes]:
         ) from error
 
 
-def _part(data: bytes, size: int, view: View) -> Pixels:
+def _part(data: bytes, size: int, view: View, *, upright: bool) -> Pixels:
     try:
         height, width, colours, _ = decode_jpeg_header(data)
         ensure_small(width, height)
-        box = view(width, height)
+        how = orientation(data) if upright else UPRIGHT
+        across, down = sides(width, height, how)
+        box = view(across, down)
         if colours == "CMYK":
             raise ValueError("Adobe's inverted inks: Pillow knows them")
-        pixels = _jpeg(data, width, height, _scale(box, size))
+        pixels = turned(_jpeg(data, width, height, _scale(box, size)), how)
     except ValueError:  # no JPEG, one that strict decoders refuse, or one too large, as Pillow's head will tell
-        pixels = _any_kind(data)
-        height, width = pixels.shape[:2]
-        box = view(width, height)
-    return _resized(pixels, size, box, pixels.shape[1] / width, pixels.shape[0] / height)
+        pixels = _any_kind(data, upright=upright)
+        down, across = pixels.shape[:2]
+        box = view(across, down)
+    return _resized(pixels, size, box, pixels.shape[1] / across, pixels.shape[0] / down)
 
 
 def _scale(box: Box, size: int) -> int:
@@ -79,12 +91,13 @@ def _jpeg(data: bytes, width: int, height: int, scale: int) -> Pixels:
     return pixels
 
 
-def _any_kind(data: bytes) -> Pixels:
+def _any_kind(data: bytes, *, upright: bool) -> Pixels:
     """uint8 [H, W, 3] of a file that Pillow reads."""
     with opened(data) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode}; allowed: 8 bits per channel")
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return turned(pixels, orientation_of(image)) if upright else pixels
 
 
 def _resized(pixels: Pixels, size: int, box: Box, across: float, down: float) -> Pixels:

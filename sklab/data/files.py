@@ -110,7 +110,7 @@ class ValFiles:
 
 
 def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tensor, int]:
-    return torch.from_numpy(decode(split.files[index], size, view)), int(split.labels[index])
+    return torch.from_numpy(decode(split.files[index], size, view, upright=split.upright)), int(split.labels[index])
 
 
 def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklab.data.arrow import ArrowPictures
 from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
 from sklab.data.folder import cache_folder
+from sklab.data.formats import file_bytes
 from sklab.errors import SklabError
 from sklab.files import read_kept, write_whole
 from sklab.spec.data import DataSpec
@@ -190,4 +191,4 @@ def _by_threads(call: Callable[[int], T], starts: Iterable[int]) -> Iterator[T]:
 
 
 def _bytes(picture: Picture) -> bytes:
-    return Path(picture).read_bytes() if isinstance(picture, str) else picture.data
+    return file_bytes(picture) if isinstance(picture, str) else picture.data

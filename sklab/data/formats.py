@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ MOST_PIXELS = 2**26  # 8192 x 8192: decoded by Pillow it takes less than a gigab
 
 
 def file_bytes(path: str) -> bytes:
-    """What a file holds. Raises OSError, and ValueError for a pipe or a device, which might never end."""
+    """What a file holds. Raises OSError, also for a pipe or a device, which might never end."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise ValueError("no regular file")
+        raise OSError(errno.EINVAL, "no regular file", path)
     return Path(path).read_bytes()
 
 

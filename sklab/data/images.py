@@ -20,12 +20,13 @@ class ImagesSpec(DataSpec):
     resize        pixels of the shorter side before the middle is cut out, for evaluation
     in_memory     every image has `image_size` x `image_size` pixels (at most 64): decoded once, kept on the device
     skip_corrupt  images that can't be decoded are left out and named, instead of ending the run
+    exif          whether images are turned as their EXIF orientation says; ImageNet's usual loaders ignore it
     version       raised when the pixels that a file becomes change: no old run is taken for a new one
     mean, std     what pixels (of 0 to 1) are normalised by; by default those of ImageNet's training pixels (RGB),
                   what everyone normalises by, so that weights can be exchanged
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "mean", "std"})
+    added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "exif", "mean", "std"})
 
     version: Literal[2] = 2
     channels: Literal[3] = 3
@@ -33,6 +34,7 @@ class ImagesSpec(DataSpec):
     resize: int = Field(default=256, ge=8)
     in_memory: bool = False
     skip_corrupt: bool = False
+    exif: Literal["apply", "ignore"] = "ignore"
     mean: Seq[float] = (0.485, 0.456, 0.406)  # type: ignore[misc]  # a class variable where there is no choice
     std: Seq[float] = (0.229, 0.224, 0.225)  # type: ignore[misc]
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ _CHUNK = 1024  # pictures handed to the threads at a time
 _MOST_THREADS = 8
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,20 @@ def in_arrays(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, t
     """
     images = np.zeros((len(split.files), 3, size, size), dtype=np.uint8)
     good = []
-    for place, pixels in enumerate(_each(split.files, whole, skip)):
-        if pixels is not None:
+    for place, pixels in enumerate(each(split.files, lambda picture: whole(picture, upright=split.upright))):
+        if not isinstance(pixels, SklabError):
             _ensure_size(split.files, place, pixels, size)
             images[place] = pixels
             good.append(place)
+        elif not skip:
+            raise pixels
     return ArraySplit(images[good], split.labels[good]), _left_out(split, good)
 
 
 def readable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """int64 [n]: the places of the images of `split` that can be decoded; and the names of the others."""
-    tiny = _each(split.files, lambda picture: decode(picture, 8, centre(8, 8)), skip=True)
-    good = [place for place, pixels in enumerate(tiny) if pixels is not None]
+    tiny = each(split.files, lambda picture: decode(picture, 8, centre(8, 8)))
+    good = [place for place, pixels in enumerate(tiny) if not isinstance(pixels, SklabError)]
     return np.array(good, dtype=np.int64), _left_out(split, good)
 
 
@@ -61,16 +65,15 @@ def only(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
     return replace(split, files=Chosen(split.files, places), labels=split.labels[places])
 
 
-def _each(files: Pictures, call: Callable[[Picture], Pixels], skip: bool) -> Iterator[Pixels | None]:
-    """`call` of every picture, in order, by several threads: decoders let others run meanwhile."""
+def each(files: Pictures, call: Callable[[Picture], T]) -> Iterator[T | SklabError]:
+    """`call` of every picture, or why it can't be read, in order, by several threads: decoders let others run
+    meanwhile."""
 
-    def at(place: int) -> Pixels | None:
+    def at(place: int) -> T | SklabError:
         try:
             return call(files[place])
-        except SklabError:
-            if skip:
-                return None
-            raise
+        except SklabError as error:
+            return error
 
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST_THREADS)) as threads:
         for start in range(0, len(files), _CHUNK):

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from sklab.data.base import ArraySplit, Split, Splits
-from sklab.data.cache import load_splits
-from sklab.data.decode import centre, decode
+from sklab.data.base import ArraySplit, FileSplit, Splits, some
+from sklab.data.cache import load_files, load_splits
+from sklab.data.decode import look
+from sklab.data.images import ImagesSpec
+from sklab.data.once import each, only
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 from sklab.spec.fingerprint import Inventory
 from sklab.spec.train import TrainSpec
 
 SAMPLE = 64  # images of a split that are opened: a million would take minutes
+SHOWN = 20  # images that are named one by one
+_TURNED = {
+    "apply": "they are turned upright (data.exif: apply)",
+    "ignore": "it is ignored, so they may lie on their side; data.exif: apply turns them upright",
+}
 
 
-def check(spec: DataSpec, recipes: Iterable[TrainSpec]) -> Inventory | None:
-    """Raise SklabError, naming the place, when runs over `spec` by these recipes would find their data missing, not as
-    stated or too few. Returns what the set holds; None where its settings alone decide that.
+class Looked(NamedTuple):
+    """What was found out about a data set: what it holds, None where its settings alone decide that, and what there is
+    to say about it, line by line."""
 
-    What only has to be computed or read through once is done here, so that the runs find it in the cache.
+    inventory: Inventory | None
+    notices: tuple[str, ...]
+
+
+def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> Looked:
+    """Look at the data of `spec`: what they hold, what is passed over or left out, how many images were opened and how
+    many carry an EXIF orientation. With `every_image` all are opened, else some of each split.
+
+    Raises SklabError, naming the place, when runs by these recipes would find their data missing, not as stated or too
+    few. What only has to be computed or read through once is done here, so that the runs find it in the cache.
     """
     splits = load_splits(spec)
     ensure_fits(spec, splits, *recipes)
-    _look_into(splits.train)
-    _look_into(splits.val)
-    return splits.inventory
+    opened = _looked_into(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
+    lines = (*splits.passed_over, *_left_out(splits), *opened)
+    return Looked(splits.inventory, tuple(f"data set {spec.name}: {line}" for line in lines))
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
@@ -61,9 +78,30 @@ def _misfit(splits: Splits, train: TrainSpec) -> str:
     return ""
 
 
-def _look_into(split: Split) -> None:
-    """Decode a few images of a split of encoded ones, spread evenly over its classes; in arrays all have been."""
-    if isinstance(split, ArraySplit):
-        return
-    for place in np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int).tolist():
-        decode(split.files[place], 8, centre(8, 8))
+def _left_out(splits: Splits) -> Iterator[str]:
+    if splits.skipped:
+        yield f"left out because they can't be decoded: {some(splits.skipped)}"
+
+
+def _looked_into(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iterator[str]:
+    """Decode all images, or a few of each split, spread evenly over its classes."""
+    files = [split for split in (splits.train, splits.val) if isinstance(split, FileSplit)] or list(load_files(spec))
+    chosen = files if every_image else [_few(split) for split in files]
+    found = [seen for split in chosen for seen in each(split.files, look)]
+    faults = [seen for seen in found if isinstance(seen, SklabError)]
+    if faults and not spec.skip_corrupt:
+        raise SklabError("\n  ".join([*map(str, faults[:SHOWN]), *_more(len(faults))]))
+    total, turned = sum(len(split.labels) for split in files), found.count(True)
+    few = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
+    yield f"all {total:,} images were opened" if len(found) == total else few
+    if turned:
+        yield f"{turned:,} of the {len(found):,} images opened carry an EXIF orientation: {_TURNED[spec.exif]}"
+
+
+def _few(split: FileSplit) -> FileSplit:
+    return only(split, np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int))
+
+
+def _more(faults: int) -> Iterator[str]:
+    if faults > SHOWN:
+        yield f"and {faults - SHOWN:,} more that can't be read"

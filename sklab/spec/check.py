@@ -28,10 +28,14 @@ class CheckedData(Value):
 
 
 class CheckOrder(Value):
-    """`check.json`: check every distinct convolution of these networks, and that these data are as stated."""
+    """`check.json`: check every distinct convolution of these networks, and that these data are as stated.
+
+    every_image  all images of the data are opened, instead of some of each split
+    """
 
     networks: Seq[Checked] = ()
     data: Seq[CheckedData] = ()
+    every_image: bool = False
 
 
 class Finding(Value):
@@ -51,6 +55,7 @@ class CheckResult(Value):
 
     network_faults  why networks can't be made; then there are no findings
     data_faults     why data can't be used
+    data_notices    what else there is to say about them
     inventories     what each data set holds that was asked about, in order; None where its settings alone decide that,
                     or where it can't be used
     """
@@ -60,4 +65,5 @@ class CheckResult(Value):
     findings: Seq[Finding]
     network_faults: Seq[str] = ()
     data_faults: Seq[str] = ()
+    data_notices: Seq[str] = ()
     inventories: Seq[Inventory | None] = ()

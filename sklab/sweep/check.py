@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sklab.errors import SklabError
@@ -31,35 +31,30 @@ _MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of
 _ATTEMPTS = 3  # of a check that was killed, as of a run
 
 
-def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path) -> HeldData:
+def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable[[str], None]) -> HeldData:
     """Raise SklabError, with the remedy, when a network of the sweep can't be made, data are missing or not as stated,
-    or a convolution is computed wrongly, where it would train. Returns what the data hold there."""
+    or a convolution is computed wrongly, where it would train. Returns what the data hold there; what else there is to
+    say about them goes to `tell`, line by line."""
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
-    return ensure_data(sweep, launcher, results)
-
-
-def ensure_data(sweep: Sweep, launcher: Launcher, results: Path) -> HeldData:
-    """Raise SklabError when a data set of the sweep can't be used where it would train. Returns what it holds there."""
-    asked, result = _check_data(sweep, launcher, results)
+    result = check_data(sweep, launcher, results)
+    for notice in result.data_notices:
+        tell(notice)
     if result.data_faults:
         raise SklabError(data_refusal(result.data_faults))
-    held = zip(asked, result.inventories, strict=False)  # none in answers of before
+    held = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # none in answers of before
     return HeldData({each.data.identity(): inventory for each, inventory in held if inventory})
 
 
-def data_faults(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[str, ...]:
-    """Why data sets of the sweep can't be used where it would train, looked at now.
+def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: bool = False) -> CheckResult:
+    """Why data sets of the sweep can't be used where it would train, and what else there is to say about them; looked
+    at now, with `every_image` opened instead of some.
 
     Raises SklabError when the check itself can't run; its log tells why.
     """
-    return _check_data(sweep, launcher, results)[1].data_faults
-
-
-def _check_data(sweep: Sweep, launcher: Launcher, results: Path) -> tuple[Sequence[CheckedData], CheckResult]:
-    asked = _data(_experiments(sweep))
-    return asked, _ask(CheckOrder(data=asked), results / ".checks" / f"data-{sweep.study}", launcher)
+    order = CheckOrder(data=_data(_experiments(sweep)), every_image=every_image)
+    return _ask(order, results / ".checks" / f"data-{sweep.study}", launcher)
 
 
 def data_refusal(faults: Sequence[str]) -> str:

@@ -69,12 +69,13 @@ def run_study(
         usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
         index = StudyIndex(folder.index_file, sweep, records, costs, usual)
         unevaluated = _unevaluated(sweep, folder, records)
+        told: list[str] = []
         if index.remaining or unevaluated:
-            held = held.completed(ensure_sound(sweep, launcher, folder.path.parent))
+            held = held.completed(ensure_sound(sweep, launcher, folder.path.parent, told.append))
             ensure_same(folder, records.values(), held)
             keep_inventories(folder, held)
         tracebacks = Tracebacks(max_identical)
-        return _Runner(
+        runner = _Runner(
             index,
             folder,
             launcher,
@@ -85,7 +86,10 @@ def run_study(
             tracebacks,
             pruner,
             usual,
-        ).run()
+        )
+        for notice in told:
+            runner.note(notice)
+        return runner.run()
 
 
 class _Runner:
@@ -114,6 +118,10 @@ class _Runner:
         self._usual = usual
         self._written = index.sweep
 
+    def note(self, text: str) -> None:
+        """Show what there is to say."""
+        self._progress.note(text, self._state())
+
     def run(self) -> bool:
         self._adopt()
         with asked_once() as asked:
@@ -129,7 +137,7 @@ class _Runner:
                 self._progress.look(self._state())
             self._keep_sweep()
             if self._index.shortfall:
-                self._progress.note(self._index.shortfall, self._state())
+                self.note(self._index.shortfall)
             if asked:
                 raise KeyboardInterrupt
         return not (self._failed or self._lacking)
@@ -144,7 +152,7 @@ class _Runner:
         """Once: ask what runs to end with a checkpoint."""
         if not self._draining:
             self._draining = True
-            self._progress.note(_DRAINING.format(len(self._running)), self._state())
+            self.note(_DRAINING.format(len(self._running)))
             self._launcher.drain()
 
     def _prune(self) -> None:
@@ -152,7 +160,7 @@ class _Runner:
         running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._late_keys]
         for order, run, why in self._pruner.look(running) if self._pruner else ():
             run.ask_to_prune(why)
-            self._progress.note(f"{order.cell}, seed {order.spec.seed}: to be pruned: {why}", self._state())
+            self.note(f"{order.cell}, seed {order.spec.seed}: to be pruned: {why}")
 
     def _fill(self) -> None:
         while len(self._running) < self._launcher.capacity and not self._tracebacks.enough:
@@ -198,7 +206,7 @@ class _Runner:
         if not self._draining and (how := self._retries.again(order, record, run.reached)):
             self._again.append(order)
             text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
-            self._progress.note(text, self._state())
+            self.note(text)
         else:
             self._tell(order, run, record)
 
@@ -219,11 +227,9 @@ class _Runner:
 
     def _tell_traceback(self, record: RunRecord) -> None:
         if text := self._tracebacks.add(record):
-            self._progress.note(text, self._state())
+            self.note(text)
         if text and self._tracebacks.enough:
-            self._progress.note(
-                "nothing more is started: the same error would come again; mend it first", self._state()
-            )
+            self.note("nothing more is started: the same error would come again; mend it first")
 
     def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
         """The record of a run whose process ended without writing one."""
@@ -240,7 +246,7 @@ class _Runner:
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
             said = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
-            self._progress.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {said}", self._state())
+            self.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {said}")
 
     def _state(self) -> State:
         moment = time.monotonic()

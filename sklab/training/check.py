@@ -21,7 +21,7 @@ from sklab.spec.fingerprint import Inventory
 def check(folder: Path, device: torch.device, device_name: str) -> None:
     """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
     order = CheckOrder.model_validate_json(content(folder / "check.json"))
-    inventories, faults = _checked_data(order)
+    inventories, notices, faults = _checked_data(order)
     unmade = tuple(dict.fromkeys(_network_faults(order)))
     result = CheckResult(
         device=device_name,
@@ -29,6 +29,7 @@ def check(folder: Path, device: torch.device, device_name: str) -> None:
         findings=() if unmade else tuple(_findings(order, device)),
         network_faults=unmade,
         data_faults=faults,
+        data_notices=notices,
         inventories=inventories,
     )
     write_whole(folder / "result.json", result.model_dump_json(indent=1))
@@ -58,17 +59,20 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
             yield str(error)
 
 
-def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tuple[str, ...]]:
-    """What each data set holds, and why some can't be used."""
+def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tuple[str, ...], tuple[str, ...]]:
+    """What each data set holds, what there is to say about them, and why some can't be used."""
     inventories: list[Inventory | None] = []
+    notices: list[str] = []
     faults = []
     for asked in order.data:
         try:
-            inventories.append(preflight.check(asked.data, asked.recipes))
+            inventory, said = preflight.check(asked.data, asked.recipes, every_image=order.every_image)
+            inventories.append(inventory)
+            notices += said
         except SklabError as error:
             inventories.append(None)
             faults.append(str(error))
-    return tuple(inventories), tuple(faults)
+    return tuple(inventories), tuple(notices), tuple(faults)
 
 
 def _finite(error: float) -> float:

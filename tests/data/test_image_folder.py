@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from pictures import encoded, pixels
 from PIL import Image
 from pydantic import ValidationError
 
+from sklab.data import preflight
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec, load
 from sklab.errors import SklabError
@@ -51,6 +53,69 @@ def test_what_is_found_and_in_which_order(root):
     assert splits.train.labels.tolist() == [0] * 5 + [1] * 5
     expected = [str(root / "train" / name / file) for name in ("cat", "dog") for file in sorted(FILES)]
     assert list(splits.train.files) == expected
+
+
+def test_images_are_told_by_the_usual_suffixes_whatever_their_letters(root):
+    for number, suffix in enumerate(("gif", "JFIF", "avif", "Jpe", "pgm")):
+        (root / "val" / "cat" / f"z{number}.{suffix}").write_bytes(encoded(pixels(1, 0), "PNG"))
+    splits = load(spec(root))
+    assert len(splits.val.files) == 15
+    assert splits.val.files[9].endswith("z4.pgm")
+
+
+def test_what_is_passed_over_is_told_by_kind(root):
+    for folder in ("extra", "extra/deeper", ".thumbs"):
+        (root / "train" / "cat" / folder).mkdir()
+        (root / "train" / "cat" / folder / "0.jpg").write_bytes(b"")
+    (root / "train" / "cat" / "extra" / "boxes.xml").write_bytes(b"")
+    for number in range(3):
+        (root / "train" / "dog" / f"{number}.HEIC").write_bytes(b"")
+    (root / "train" / "dog" / "0005").write_bytes(b"")
+    (root / "val" / "lost.png").write_bytes(b"")
+    told = load(spec(root)).passed_over
+    kinds = "3 .heic, 2 .txt, 2 in sub-folders, 1 without a suffix"
+    assert told == (
+        f"{root}/train: passed over: {kinds}",
+        f"{root}/val: passed over: 2 .txt, 1 outside the class folders",
+    )
+    assert preflight.check(spec(root), [RECIPE]).notices[:2] == tuple(f"data set image_folder: {line}" for line in told)
+
+
+def deeper(folder):
+    (folder / "images").mkdir()
+    for file in list(folder.glob("*.*")):
+        file.rename(folder / "images" / file.name)
+
+
+def camera(folder):
+    for number in range(6):
+        (folder / f"{number}.heic").write_bytes(b"")
+
+
+def unnamed(folder):
+    for number in range(6):
+        (folder / str(number)).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (deeper, "no images; passed over: 5 in sub-folders; allowed: .avif"),
+        (camera, "only 5 images can be read; passed over: 6 .heic; allowed: .avif"),
+        (unnamed, "only 5 images can be read; passed over: 6 without a suffix; allowed: .avif"),
+    ],
+)
+def test_a_class_that_would_lose_more_images_than_it_keeps_is_refused(root, spoil, told):
+    spoil(root / "val" / "dog")
+    with pytest.raises(SklabError) as caught:
+        load(spec(root))
+    assert str(caught.value).startswith(f"{root}/val/dog: {told}")
+
+
+def test_what_is_no_image_may_outnumber_the_images(root):
+    for number in range(20):
+        (root / "train" / "cat" / f"{number}.json").write_text("{}")
+    assert load(spec(root)).passed_over[0] == f"{root}/train: passed over: 20 .json, 2 .txt"
 
 
 def test_batches_of_every_kind_of_image(root):
@@ -136,7 +201,7 @@ def remove(folder):
         ),
         (lambda root: (root / "val").rename(root / "test"), {}, r"/val: no such folder .*it must hold train/ and val/"),
         (lambda root: (root / "val" / "dog").rename(root / "val" / "hound"), {}, r"same classes; .*: dog, hound$"),
-        (lambda root: remove(root / "train" / "dog"), {}, r"/train/dog: no images; allowed: \.bmp, \.jpeg, \.jpg"),
+        (lambda root: remove(root / "train" / "dog"), {}, r"/train/dog: no images; allowed: \.avif, \.bmp, \.gif"),
         (lambda root: None, {"num_classes": 5}, r"found 2 classes \(cat, dog\); data\.num_classes = 5"),
         (
             lambda root: [(root / "val" / name).rename(root / name) for name in ("cat", "dog")],

@@ -120,6 +120,39 @@ def test_the_preflight_opens_images_of_every_part_of_a_large_set(root, monkeypat
         preflight.check(spec(root), [RECIPE])
 
 
+def test_how_many_images_were_opened_is_told_and_all_can_be(root, monkeypatch):
+    monkeypatch.setattr(preflight, "SAMPLE", 4)
+    torn = root / "train" / "cat" / "1.png"
+    torn.write_bytes(torn.read_bytes()[:100])
+    few = "8 of 24 images were opened; `sklab doctor SWEEP --all` opens every one"
+    assert preflight.check(spec(root), [RECIPE]).notices == (f"data set image_folder: {few}",)
+    with pytest.raises(SklabError, match=r"cat/1\.png: not a readable image"):
+        preflight.check(spec(root), [RECIPE], every_image=True)
+    torn.write_bytes(encoded(pixels(0, 1)))
+    told = preflight.check(spec(root), [RECIPE], every_image=True).notices
+    assert told == ("data set image_folder: all 24 images were opened",)
+
+
+def test_all_that_can_not_be_read_are_named_up_to_a_screen_of_them(root, monkeypatch):
+    monkeypatch.setattr(preflight, "SHOWN", 3)
+    for file in (root / "val").rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(SklabError) as caught:
+        preflight.check(spec(root), [RECIPE])
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].strip() for line in lines[:3]] == [f"{root}/val/cat/{n}.png" for n in range(3)]
+    assert lines[3:] == ["  and 9 more that can't be read"]
+
+
+def test_what_is_left_out_is_told(root):
+    (root / "val" / "dog" / "5.png").write_bytes(b"")
+    told = preflight.check(spec(root, skip_corrupt=True), [RECIPE], every_image=True).notices
+    assert told == (
+        f"data set image_folder: left out because they can't be decoded: {root}/val/dog/5.png",
+        "data set image_folder: all 23 images were opened",
+    )
+
+
 def test_every_recipe_that_the_images_can_not_serve_is_told_before_the_first_run(tmp_path):
     root = folder(tmp_path / "few", train=12, val=1)
     wanted = [{"batch_size": 25}, {"batch_size": 6, "accumulate": 5}, {"batch_size": 6, "devices": 3}]

@@ -1,6 +1,7 @@
 """A sweep whose data are missing is refused before any run begins."""
 
 import pytest
+from pictures import folder
 
 from sklab.cli import main
 
@@ -28,6 +29,37 @@ def test_the_doctor_tells_it_too(folder_sweep, capsys):
     told = capsys.readouterr()
     assert "dilation 2" in told.out
     assert "/no/such/place: no such folder" in told.err
+
+
+@pytest.fixture
+def torn(folder_sweep):
+    """The sweep over 132 images, with a torn one that is not among the 64 of its split that are opened; the file."""
+    root = folder(folder_sweep / "set", train=65, val=1)
+    (root / "train" / "dog" / "notes.heic").write_bytes(b"")
+    toy = folder_sweep / "toy.yaml"
+    toy.write_text(toy.read_text().replace("/no/such/place", str(root)).replace("num_classes: 10", "num_classes: 2"))
+    file = root / "train" / "cat" / "1.png"  # the second
+    file.write_bytes(b"")
+    return file
+
+
+def test_the_doctor_says_how_many_images_it_opened_and_opens_all_if_asked(torn, capsys):
+    changes = ("--set", "model.num_classes=2", "--set", "train.batch_size=2")
+    assert main(["doctor", "sweep.yaml", *changes]) == 0
+    told = capsys.readouterr().out
+    assert "66 of 132 images were opened; `sklab doctor SWEEP --all` opens every one" in told
+    assert "/train: passed over: 1 .heic" in told
+    assert main(["doctor", "sweep.yaml", "--all", *changes]) == 2
+    assert f"{torn}: not a readable image" in capsys.readouterr().err
+
+
+def test_what_there_is_to_say_about_the_data_is_said_before_the_first_run(torn, capsys):
+    torn.write_bytes((torn.parent / "0.png").read_bytes())
+    changes = ("--set", "model.num_classes=2", "--set", "train.epochs=1", "--seeds", "1")
+    assert main(["sweep", "sweep.yaml", "--slots", "1", *changes]) == 0
+    told = capsys.readouterr().err
+    assert "/train: passed over: 1 .heic" in told
+    assert told.index("66 of 132 images were opened") < told.index("val_error")
 
 
 def test_a_batch_that_the_data_can_not_fill_is_told_before_the_first_run(toy_files, capsys, monkeypatch):

@@ -78,11 +78,11 @@ def test_a_missing_library_stops_the_sweep_with_the_install_line_and_can_be_mend
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "timm", None)
         with pytest.raises(SklabError) as caught:
-            ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path)
+            ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path, print)
     assert str(caught.value) == (
         "networks of this sweep can't be made; nothing was trained:\n  timm is not installed; pip install 'sklab[timm]'"
     )
-    ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path)
+    ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path, print)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_can_not_be_made_stops_the_sweep_with_the_reason(page, timm, tmp_pa
     text = re.sub(rf"{key}: [\w.]+ ", setting, EXPERIMENT, count=1)
     Path("experiments/mobilenet.yaml").write_text(text)
     with pytest.raises(SklabError, match="nothing was trained") as caught:
-        ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path)
+        ensure_sound(sweep(page), InlineLauncher(HERE), tmp_path, print)
     assert str(caught.value).count(told) == 1
 
 

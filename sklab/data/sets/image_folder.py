@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from sklab.data.base import FileSplit, Splits
+from sklab.data.base import FileSplit, Splits, some
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
 
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_SHOWN = 5  # names in a message
+_READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
+# Images of other kinds, among them the raw ones of cameras; and what has no suffix, which may be images.
+_UNREAD = ("", *".arw .cr2 .cr3 .dng .eps .exr .heic .heif .hif .jp2 .jxl .nef .orf .psd .raf .raw .svg .tga".split())  # noqa: SIM905
+_IMAGES = frozenset({*_READ, *_UNREAD} - {""})
+_DEEPER, _OUTSIDE = "in sub-folders", "outside the class folders"
 
 
 class Spec(ImagesSpec):
@@ -29,16 +34,25 @@ class Spec(ImagesSpec):
     root: str = Field(min_length=1)
 
 
+class _Found(NamedTuple):
+    """The paths of a folder's images, sorted by name, and how many files of which kind are not read."""
+
+    images: list[str]
+    passed_over: Counter[str]
+
+
 def load(spec: Spec) -> Splits:
-    """List the images; none is opened. Raises SklabError when the folders are not as the spec says."""
+    """List the images; none is opened. Raises SklabError when the folders are not as the spec says, or when a class
+    would lose more images than it keeps."""
     root = Path(spec.root).expanduser()
     train, val = _classes(root, "train"), _classes(root, "val")
     odd = sorted(set(train) ^ set(val))
     if odd:
-        raise SklabError(f"{root}: train and val must hold the same classes; only in one of them: {_some(odd)}")
+        raise SklabError(f"{root}: train and val must hold the same classes; only in one of them: {some(odd)}")
     if len(train) != spec.num_classes:
-        raise SklabError(f"{root}: found {len(train)} classes ({_some(train)}); data.num_classes = {spec.num_classes}")
-    return Splits(_split(root / "train", train, spec.resize), _split(root / "val", val, spec.resize), tuple(train))
+        raise SklabError(f"{root}: found {len(train)} classes ({some(train)}); data.num_classes = {spec.num_classes}")
+    (ours, told), (held_out, val_told) = (_split(root / split, train, spec.resize) for split in ("train", "val"))
+    return Splits(ours, held_out, tuple(train), passed_over=(*told, *val_told))
 
 
 def _classes(root: Path, split: str) -> list[str]:
@@ -53,20 +67,57 @@ def _classes(root: Path, split: str) -> list[str]:
     return names
 
 
-def _split(folder: Path, classes: list[str], resize: int) -> FileSplit:
-    by_class = [_images(folder / name) for name in classes]
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(files) for files in by_class])
-    return FileSplit(tuple(file for files in by_class for file in files), labels, resize)
+def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, list[str]]:
+    """The images of a split, and a line about what lies beside them, if anything does."""
+    by_class = [_class(folder / name) for name in classes]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(found.images) for found in by_class])
+    files = tuple(file for found in by_class for file in found.images)
+    outside = sum(_kind(entry.name) in _IMAGES for entry in _shown(folder) if entry.is_file())
+    passed_over = sum((found.passed_over for found in by_class), Counter({_OUTSIDE: outside}))
+    told = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
+    return FileSplit(files, labels, resize), told
 
 
-def _images(folder: Path) -> list[str]:
-    """Paths of the images of a class, sorted by name; hidden files and files of other kinds are passed over."""
-    names = (entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    images = sorted(name for name in names if name.lower().endswith(_SUFFIXES))
-    if not images:
-        raise SklabError(f"{folder}: no images; allowed: {', '.join(_SUFFIXES)}")
-    return [os.path.join(folder, name) for name in images]  # noqa: PTH118 - a million Path objects take seconds
+def _class(folder: Path) -> _Found:
+    """The images of a class. Raises SklabError when there are none, or fewer than there are images passed over."""
+    found = _look(folder)
+    lost = Counter({kind: count for kind, count in found.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
+    if not found.images or lost.total() > len(found.images):
+        held = f"only {len(found.images):,} images can be read" if found.images else "no images"
+        told = f"; passed over: {_listed(lost)}" if lost else ""
+        raise SklabError(f"{folder}: {held}{told}; allowed: {', '.join(_READ)}, in the class folder itself")
+    return found
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+def _look(folder: Path) -> _Found:
+    """Hidden files are not even counted."""
+    images: list[str] = []
+    passed_over: Counter[str] = Counter()
+    for entry in _shown(folder):
+        kind = _kind(entry.name)
+        if kind in _READ and not entry.is_dir(follow_symlinks=False):  # a link is followed when it is opened
+            images.append(entry.name)
+        elif entry.is_dir():
+            passed_over[_DEEPER] += _images_below(entry.path)
+        else:
+            passed_over[kind] += 1
+    paths = [os.path.join(folder, name) for name in sorted(images)]  # noqa: PTH118 - a million Path objects take seconds
+    return _Found(paths, passed_over)
+
+
+def _images_below(folder: str) -> int:
+    return sum(_kind(name) in _IMAGES for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+
+
+def _shown(folder: Path) -> Iterator[os.DirEntry[str]]:
+    return (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
+
+
+def _kind(name: str) -> str:
+    """The suffix, in small letters."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
+
+
+def _listed(passed_over: Counter[str]) -> str:
+    most_first = sorted((-count, kind or "without a suffix") for kind, count in passed_over.items() if count)
+    return ", ".join(f"{-count:,} {kind}" for count, kind in most_first)
