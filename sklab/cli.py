@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     protect()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
+    streams.show_plainly()
     warnings.formatwarning = _in_a_line
     options = parser().parse_args(arguments)
     try:

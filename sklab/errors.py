@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sklab.shown import one_line
+
 
 class SklabError(Exception):
     """Base of all intended errors. `exit_code` is what the command line leaves with."""
@@ -49,7 +51,7 @@ class Fault:
             parts.append(f"found {self.found}")
         if self.allowed:
             parts.append(f"allowed: {self.allowed}")
-        return "; ".join(parts) + (f" - did you mean {self.hint!r}?" if self.hint else "")
+        return one_line("; ".join(parts) + (f" - did you mean {self.hint!r}?" if self.hint else ""))
 
 
 class FaultyInputError(SklabError):

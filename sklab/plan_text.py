@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklab.progress import duration
+from sklab.shown import one_line
 from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.text import aligned
@@ -21,7 +22,7 @@ def plan_text(plan: Plan) -> str:
     table = aligned(header, [_plan_row(cell, pruned=bool(pruned)) for cell in plan.cells])
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
-    return "\n".join([table, *_plan_lines(plan), *warnings, _plan_sum(plan), *further])
+    return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, _plan_sum(plan), *further))])
 
 
 def differences_text(plan: Plan) -> str:

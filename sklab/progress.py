@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sklab.records import RunRecord
+from sklab.shown import one_line
 from sklab.spec.sweep import Sweep
+from sklab.streams import show_plainly
 from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics
 
@@ -31,6 +33,7 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
         yield PlainProgress()
         return
     with Live(console=console, refresh_per_second=4) as live:
+        show_plainly()  # what is printed meanwhile goes through rich
         yield LiveProgress(live)
 
 
@@ -60,7 +63,7 @@ class PlainProgress:
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
 
 class LiveProgress:
@@ -70,15 +73,15 @@ class LiveProgress:
         self._live = live
 
     def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
-        self._live.console.print(Text(_result(record)))
+        self._live.console.print(Text(one_line(_result(record))))
 
     def note(self, text: str, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(one_line(text)))
 
     def look(self, state: State) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for line in _running_line(state):
-            table.add_row(Text("  " + line))
+            table.add_row(Text(one_line("  " + line)))
         self._live.update(Group(Text(_counts(state), style="bold"), table))
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed from the start, that nobody reads any further, or whose terminal goes."""
+"""Standard streams that are closed from the start or read no further, and terminals that go or obey what they show."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import io
 import os
 import select
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO, cast
+
+from sklab.shown import visible
 
 _LAST = 2  # standard error
 
@@ -39,6 +42,40 @@ def is_unread() -> bool:
     if unread:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return unread
+
+
+def show_plainly() -> None:
+    """From now on all that is said shows what a terminal would obey: whoever says it need not know where it is from."""
+    sys.stdout, sys.stderr = _plain(sys.stdout), _plain(sys.stderr)
+
+
+def raw(stream: TextIO) -> TextIO:
+    """`stream` as it was before `show_plainly`, and before rich."""
+    while inner := getattr(stream, "rich_proxied_file", None):
+        stream = inner
+    return stream
+
+
+def _plain(stream: TextIO) -> TextIO:
+    return stream if isinstance(stream, _Plain) else cast(TextIO, _Plain(stream))
+
+
+class _Plain:
+    """A stream that is told text as it should be shown. rich, which draws with escape sequences, writes past it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.rich_proxied_file = raw(stream)
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self._stream.writelines(map(visible, lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Lossy(io.FileIO):

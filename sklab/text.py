@@ -13,6 +13,7 @@ from sklab.launch.slots import Slot
 from sklab.machine import installed
 from sklab.progress import duration
 from sklab.records import Evaluation, RunRecord
+from sklab.shown import one_line
 from sklab.spec.check import CheckResult
 from sklab.sweep.status import RunStatus, StudyStatus
 
@@ -27,7 +28,7 @@ _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns two blanks apart, the first to the left and the others to the right. Where a terminal is too narrow for
     that, what is long in the first stands above its line."""
-    lines = [header, *rows]
+    lines = [header, *([one_line(cell) for cell in row] for row in rows)]
     first, *others = [max(len(line[column]) for line in lines) for column in range(len(header))]
     room = shutil.get_terminal_size((sys.maxsize, 0)).columns - sum(2 + width for width in others)
     first = min(first, max(room, len(header[0])))
@@ -46,7 +47,7 @@ def retry_text(records: Sequence[RunRecord], study: str) -> str:
         return f"{study}: no such run has failed, nothing was changed"
     lines = [f"{record.cell}, seed {record.spec.seed}: {record.failure}: {record.reason}" for record in records]
     told = f"{len(records)} {'run' if len(records) == 1 else 'runs'} set aside; `sklab sweep` trains them anew"
-    return "\n".join([*lines, told])
+    return "\n".join([*map(one_line, lines), told])
 
 
 def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -69,7 +70,8 @@ def status_text(status: StudyStatus) -> str:
         f"{run.state}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"
         for run in status.failures
     ]
-    return "\n".join([head, *_running(status), *failures, *(f"unreadable: {why}" for why in status.unreadable)])
+    told = (*failures, *(f"unreadable: {why}" for why in status.unreadable))
+    return "\n".join([head, *_running(status), *map(one_line, told)])
 
 
 def _running(status: StudyStatus) -> list[str]:

@@ -15,6 +15,7 @@ from sklab.files import content
 from sklab.folders import StudyFolder
 from sklab.locks import is_held
 from sklab.run_folder import RunFolder
+from sklab.shown import visible
 from sklab.sweep.status import StudyStatus, Watcher
 from sklab.text import status_text
 
@@ -30,7 +31,7 @@ def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> S
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             status = watcher.look(time.time())
-            live.update(Text(status_text(status)), refresh=True)
+            live.update(Text(visible(status_text(status))), refresh=True)
             if not status.live:
                 return status
             pause(_STUDY_EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
@@ -72,12 +73,14 @@ def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
     from sklab.folders import find_run
+    from sklab.streams import raw
     from sklab.watch import follow, log_of
 
     run = find_run(options.run, options.results)
+    out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log as it is
     with suppress(KeyboardInterrupt):
         for text in follow(run) if options.follow else [log_of(run)]:
-            print(text, end="", flush=True)
+            print(text, end="", flush=True, file=out)
     return COMPLETE
 
 

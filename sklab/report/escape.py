@@ -6,8 +6,13 @@ import math
 import re
 import unicodedata
 
+from sklab.shown import visible
+
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#!~$])")
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # those with apostrophes get one more: it can be taken back
+# Where a spreadsheet begins a cell: at the start or, if it takes the file for one of another separator, behind that.
+_BEGINS = "(^|[;|\t\n])([\\s\u200b\u2060\ufeff]*'*)"
+_FORMULA = "(?=[=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])"  # full-width and small signs count as well
+_OPEN, _KEPT = re.compile(_BEGINS + _FORMULA), re.compile(f"{_BEGINS}'{_FORMULA}")
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -43,14 +48,15 @@ def markdown(text: str) -> str:
 
 
 def sheet(text: str) -> str:
-    """`text` as itself in a spreadsheet that opens a CSV: what it would take for a formula begins with an apostrophe.
-    A number stays one."""
-    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+    """`text` as itself in a spreadsheet that opens a CSV: what it would take for a formula begins with an apostrophe,
+    one more than it had. A number stays one; control characters are shown by their code points."""
+    shown = visible(text)
+    return shown if _is_number(shown) else _OPEN.sub(r"\1\2'", shown)
 
 
 def unsheet(text: str) -> str:
-    """What `sheet` was given."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    """What `sheet` was given, but for control characters."""
+    return _KEPT.sub(r"\1\2", text)
 
 
 def _is_number(text: str) -> bool:

@@ -49,14 +49,18 @@ def test_tex_of_known_signs(text, expected):
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    ("=1+1", "'=1+1"), ("+ attention", "'+ attention"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"), ("'=1", "''=1"),
+    ("=1+1", "'=1+1"), ("+ attention", "'+ attention"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "\t'=1"), ("'=1", "''=1"),
+    (" =1", " '=1"), ("\u3000=1", "\u3000'=1"), ("\ufeff=1", "\ufeff'=1"), ("＝1", "'＝1"), ("＋1", "'＋1"),
+    ("－1", "'－1"), ("＠A", "'＠A"), ("﹦1", "'﹦1"), (";=1", ";'=1"), ("a; @b", "a; '@b"), ("a\n=1", "a\n'=1"),
+    ("a|=1", "a|'=1"),
+    ("\x1b[31m", r"\u001b[31m"), ("\r=1", r"\u000d=1"), ("\u202e=1", r"\u202e=1"), ("x;y", "x;y"), ("a-b", "a-b"),
     ("-1", "-1"), ("+1e-4", "+1e-4"), ("K3 = K5", "K3 = K5"), ("", ""),
 ])  # fmt: skip
 def test_a_spreadsheet_takes_no_text_for_a_formula(text, expected):
     assert sheet(text) == expected
 
 
-@given(st.text("'=+-@\t1a"))
+@given(st.text("'=+-@\t\n ;|＝1a"))
 def test_what_a_spreadsheet_is_given_can_be_taken_back(text):
     assert unsheet(sheet(text)) == text
 
