@@ -16,6 +16,8 @@ from sklab.cli import main
 from sklab.folders import StudyFolder
 from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
+from sklab.sweep import design, runner
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
@@ -127,11 +129,13 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
     assert (here / "results/sweep/table.csv").read_bytes() == before
 
 
-def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys):
+def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch):
+    monkeypatch.setattr(design, "impossible", lambda _: "")  # as where it is not known before the start
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.accumulate: 65}}\n"
     (here / "sweep.yaml").write_text(text)
     assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1"]) == 1
-    assert "bad, seed 0: failed (data): train.accumulate = 65" in capsys.readouterr().err
+    assert "bad, seed 0: failed (data): data set scaled_digits: train.accumulate = 65" in capsys.readouterr().err
     assert main(["status", "sweep"]) == 0
     assert "failed: bad, seed 0 (data)" in capsys.readouterr().out
 

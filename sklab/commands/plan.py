@@ -101,17 +101,21 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
     return False
 
 
-def warn_of_budget(sweep: Sweep) -> None:
-    """Say on standard error which cells the sweep's claim of equal budget does not hold for."""
-    if sweep.equal_budget is None:
-        return
+def warn(sweep: Sweep) -> None:
+    """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
+    for."""
     from sklab.spec.budget import Cost, off_budget
     from sklab.sweep.counted import Counted
-    from sklab.sweep.design import run_spec
+    from sklab.sweep.odd import oddities
+    from sklab.sweep.plan import cell_experiments
 
-    experiments = [run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells]
-    counted = zip(sweep.cells, Counted(costs_elsewhere).of(experiments), strict=True)
-    costs = {cell.name: Cost(params=params, macs=macs) for cell, (params, macs) in counted}
+    experiments = cell_experiments(sweep)
+    for told in oddities(sweep, experiments):
+        print(f"warning: {told}", file=sys.stderr)
+    if sweep.equal_budget is None:
+        return
+    counted = zip(experiments, Counted(costs_elsewhere).of(list(experiments.values())), strict=True)
+    costs = {name: Cost(params=params, macs=macs) for name, (params, macs) in counted}
     for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
         print(f"warning: {off}", file=sys.stderr)
 

@@ -27,7 +27,7 @@ from sklab.commands.options import (
     study_folder,
     tell,
 )
-from sklab.commands.plan import costs_elsewhere, show_plan, warn_of_budget, within
+from sklab.commands.plan import costs_elsewhere, show_plan, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
 
@@ -85,7 +85,7 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.plan:
         return show_plan(options)
     sweep = load(options)
-    warn_of_budget(sweep)
+    warn(sweep)
     slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()
     if options.budget and not within(options.budget, sweep, options, slots):
         return USER_ERROR
@@ -96,6 +96,7 @@ def _train(options: argparse.Namespace) -> int:
     from sklab.sweep.load import load_single
 
     sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options))
+    warn(sweep)
     return _run(sweep, options, slots_of(sweep, options) if options.launcher is None else ())
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec
+from sklab.spec.data import DataSpec, Images
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -33,6 +33,11 @@ class CifarSpec(DataSpec):
     channels: Literal[3] = 3
     image_size: Literal[32] = 32
     root: str = Field(min_length=1)
+
+    @property
+    def images(self) -> Images:
+        """Those of both sets."""
+        return Images(50_000, 10_000, arrays=True)
 
 
 def load(spec: Any) -> Splits:

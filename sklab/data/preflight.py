@@ -13,8 +13,9 @@ from sklab.data.decode import look
 from sklab.data.images import ImagesSpec
 from sklab.data.once import each, only
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec
+from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory
+from sklab.spec.fit import misfits
 from sklab.spec.train import TrainSpec
 
 SAMPLE = 64  # images of a split that are opened: a million would take minutes
@@ -49,33 +50,10 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
     """Raise SklabError when recipes ask for more images than there are, or for what can't be done with them."""
-    reasons = dict.fromkeys(_misfit(splits, recipe) for recipe in recipes)
-    reasons.pop("", None)
+    images = Images(len(splits.train.labels), len(splits.val.labels), isinstance(splits.train, ArraySplit))
+    reasons = dict.fromkeys(reason for recipe in recipes for reason in misfits(recipe, images))
     if reasons:
         raise SklabError(f"data set {spec.name}: {'; '.join(reasons)}")
-
-
-def _misfit(splits: Splits, train: TrainSpec) -> str:
-    """Why the recipe does not go with the images; "" when it does."""
-    images, held_out = len(splits.train.labels), len(splits.val.labels)
-    batches, crop = images // train.batch_size, train.augment.random_resized_crop
-    for name, count in (("train", images), ("val", held_out)):
-        if count == 0:
-            return f"the {name} split has no images"
-    if batches == 0:
-        size = f"train.batch_size = {train.batch_size}"
-        return f"{size} but the train split has {images} images; allowed: 2 to {images}"
-    if batches < train.accumulate:
-        return (
-            f"train.accumulate = {train.accumulate} but an epoch has {batches} batches of train.batch_size = "
-            f"{train.batch_size}; allowed: 1 to {batches}"
-        )
-    if held_out < train.devices:
-        devices = f"train.devices = {train.devices}"
-        return f"{devices} but the val split has {held_out} images; allowed: 1 to {held_out}"
-    if isinstance(splits.train, ArraySplit) and crop is not None:
-        return f"train.augment.random_resized_crop = {list(crop)} is for image files; allowed here: pad_crop and flip"
-    return ""
 
 
 def _left_out(splits: Splits) -> Iterator[str]:

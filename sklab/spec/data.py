@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,14 @@ from pydantic_core import PydanticCustomError
 import sklab.data.sets
 from sklab.errors import SklabError, did_you_mean
 from sklab.spec.values import Value
+
+
+class Images(NamedTuple):
+    """How many images of training and of validation there are, and whether they are arrays or files to decode."""
+
+    train: int
+    val: int
+    arrays: bool
 
 
 class DataSpec(Value):
@@ -39,6 +47,11 @@ class DataSpec(Value):
     def identity(self) -> str:
         """What the data are, without where they lie, as JSON."""
         return self.model_dump_json(exclude={*self.places, "title"})
+
+    @property
+    def images(self) -> Images | None:
+        """What there is of them, where the settings alone tell."""
+        return None
 
     def at_size(self, size: int) -> Self:
         """The set seen at `size` pixels a side; where images are resized and cut, the share that is cut stays.

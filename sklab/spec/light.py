@@ -30,6 +30,16 @@ class LightSpec(ModelSpec):
         """Whether the depthwise convolutions are the published 3x3 ones, alone and without attention over branches."""
         return self.branches == (Window(kernel=3),) and self.attention != "sk"
 
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The depthwise convolutions."""
+        return self.branches
+
+    @property
+    def attends(self) -> bool:
+        """Whether they are SK convolutions."""
+        return self.attention == "sk"
+
     def squeezed(self, channels: int) -> int:
         """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
         return max(channels // self.reduction, self.min_dim)

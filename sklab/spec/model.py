@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -72,9 +72,33 @@ class ModelSpec(Value):
         """The packages that the network comes from, beyond those that every run needs."""
         return ()
 
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The branches of its SK convolutions, or of what stands for them; none where that is not known here."""
+        return ()
+
+    @property
+    def attends(self) -> bool:
+        """Whether attention weighs the branches."""
+        return False
+
+    def sides(self, image_size: int) -> tuple[int, ...]:
+        """Sides of the maps that the branches read, in pixels, for images of this size; none where not known here."""
+        del image_size
+        return ()
+
     def parts(self) -> frozenset[str]:
         """What decides the convolutions: a network whose parts all stand in others has no convolution of its own."""
         return frozenset({self.model_dump_json()})
+
+
+def read_sides(side: int, strides: Iterable[int]) -> tuple[int, ...]:
+    """Sides of the maps that units of these strides read one after another, the first one a map of `side`."""
+    sides = []
+    for stride in strides:
+        sides.append(side)
+        side = -(-side // stride)
+    return tuple(dict.fromkeys(sides))
 
 
 @cache  # asked for every record read

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sklab.spec.fit import impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
@@ -104,7 +105,7 @@ def left_out(cell: Cell, full: Choice) -> Cell:
 
 
 def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell:
-    """`cell` with a run for every seed, or with the rule that it breaks.
+    """`cell` with a run for every seed, or with the rule that it breaks or why it can't be trained.
 
     Raises pydantic.ValidationError or NoSuchPlaceError when its settings are not well-formed.
     """
@@ -117,6 +118,8 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
         if any(detail["type"] != RULE for detail in broken):
             raise
         return _invalid(cell, "; ".join(detail["msg"] for detail in broken))
+    if why := impossible(experiment):
+        return _invalid(cell, why)
     runs = {seed: RunSpec(experiment=experiment, seed=seed).key for seed in seeds}
     return cell.model_copy(update={"runs": runs})
 

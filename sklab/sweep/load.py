@@ -33,7 +33,8 @@ def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NO
     if faults:
         raise FaultyInputError(faults)
     cell = complete(base.tree, Cell(name=name), [seed])
-    assert isinstance(cell, Cell), "an experiment without faults breaks no rule"
+    if isinstance(cell, InvalidCell):
+        raise FaultyInputError([Fault(str(file), "", cell.reason)])
     return Sweep(
         study=name,
         experiment_name=name,

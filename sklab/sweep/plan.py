@@ -17,6 +17,7 @@ from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ, HeldData, changed
+from sklab.sweep.odd import oddities
 from sklab.sweep.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
 from sklab.sweep.reuse import Reuse, to_take
 from sklab.sweep.space import NO_COSTS, Costs, Space, infeasible, space_of
@@ -74,8 +75,9 @@ class Plan(Value):
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
     a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of equal budget does not
-    hold for, `data_changed` in what the data are other than those that runs were trained on, `confounds` what stands in
-    the way of reading cells as the effect of their factors, `change` what is other than at the last start.
+    hold for, `data_changed` in what the data are other than those that runs were trained on, `odd` what is hardly
+    meant, `confounds` what stands in the way of reading cells as the effect of their factors, `change` what is other
+    than at the last start.
     """
 
     study: str
@@ -100,6 +102,7 @@ class Plan(Value):
     space: Space | None = None
     refused: int = 0
     data_changed: Seq[str] = ()
+    odd: Seq[str] = ()
 
 
 def make_plan(
@@ -155,6 +158,7 @@ def make_plan(
         gpu=gpu,
         seconds=left.seconds if left else None,
         device_hours=left.device_hours if left else None,
+        odd=oddities(whole, experiments),
         confounds=confounds(sweep, experiments, found),
         change=change(whole, folder),
         off_budget=off_budget(

@@ -102,11 +102,13 @@ def test_what_can_not_be_made_stops_the_sweep_with_the_reason(page, timm, tmp_pa
     assert str(caught.value).count(told) == 1
 
 
-def test_the_plan_counts_it_or_says_in_one_line_why_not(page, timm, monkeypatch, capsys):
+def test_the_plan_counts_it_or_says_in_one_line_why_not(page, timm, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
     assert main(["plan", str(page), "--json"]) == 0
     params = [cell["params"] for cell in json.loads(capsys.readouterr().out)["cells"]]
     assert params[0] < params[3] < params[1] == params[2]
     monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "other cache"))
     assert main(["plan", str(page)]) == 2
     assert capsys.readouterr().err == "sklab: timm is not installed; pip install 'sklab[timm]'\n"
 

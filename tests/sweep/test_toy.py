@@ -46,7 +46,7 @@ cells:
   - {name: longer, set: {train.epochs: 180}}
   - {name: longer and larger, set: {train.epochs: 180, train.batch_size: 512, data.image_size: 72}}
   - {name: milder, set: {train.augment: {random_resized_crop: [0.5, 1.0]}}}
-  - {name: other data, set: {data: {name: cifar100, root: /no}, model.num_classes: 100}}
+  - {name: other data, set: {data: {name: parquet, root: /no, num_classes: 100}, model.num_classes: 100}}
 published:
   source: a paper
   data: ImageNet-1k

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
-from sklab.spec.data import DataSpec
+from sklab.spec.data import DataSpec, Images
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,6 +52,11 @@ class Spec(DataSpec):
     seed: int = Field(default=0, ge=0)
     train_size: int = Field(default=6000, ge=10)
     val_size: int = Field(default=2000, ge=10)
+
+    @property
+    def images(self) -> Images:
+        """As many canvases as asked for."""
+        return Images(self.train_size, self.val_size, arrays=True)
 
 
 def load(spec: Spec) -> Splits:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
-from sklab.spec.data import DataSpec
+from sklab.spec.data import DataSpec, Images
 
 TRAIN, VAL = 8, 4  # images
 
@@ -31,6 +31,11 @@ class Spec(DataSpec):
     image_size: int = Field(default=32, ge=8)
     version: Literal[1] = 1
     stands_for: dict[str, Any] = {}
+
+    @property
+    def images(self) -> Images:
+        """A few."""
+        return Images(TRAIN, VAL, arrays=True)
 
     def at_size(self, size: int) -> Self:
         """Noise of any size."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sklab.spec.model import Branch, ModelSpec
+from sklab.spec.model import Branch, ModelSpec, Window, read_sides
 from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
@@ -78,6 +78,22 @@ class Spec(ModelSpec):
     def image_size(self) -> int:
         """224 for the ImageNet stem, else 32."""
         return 224 if self.stem == "imagenet" else 32
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The branches."""
+        return self.branches
+
+    @property
+    def attends(self) -> bool:
+        """Whether the units are SK units."""
+        return self.attention == "sk"
+
+    def sides(self, image_size: int) -> tuple[int, ...]:
+        """The first unit of every stage but the first one reads the map of the stage before."""
+        stem = -(-image_size // {"imagenet": 4, "small": 2, "cifar": 1}[self.stem])
+        strides = (2 if stage and not unit else 1 for stage, depth in enumerate(self.depths) for unit in range(depth))
+        return read_sides(stem, strides)
 
     def parts(self) -> frozenset[str]:
         """Each branch in its surroundings, and the number of branches with what fuse and select are made of."""

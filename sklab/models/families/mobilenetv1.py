@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sklab.spec.light import KINDS, LightSpec, scaled
+from sklab.spec.model import read_sides
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +29,10 @@ class Spec(LightSpec):
 
     family: Literal["mobilenetv1"] = "mobilenetv1"
     width: float = Field(default=1.0, gt=0)
+
+    def sides(self, image_size: int) -> tuple[int, ...]:
+        """Behind the stem, which halves the image."""
+        return read_sides(-(-image_size // 2), (stride for _, stride in UNITS))
 
 
 SETTINGS: dict[str, dict[str, Any]] = {f"mobilenetv1{kind}": how for kind, how in KINDS.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sklab.spec.light import KINDS, LightSpec, scaled
+from sklab.spec.model import read_sides
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +30,11 @@ class Spec(LightSpec):
 
     family: Literal["mobilenetv2"] = "mobilenetv2"
     width: float = Field(default=1.0, gt=0)
+
+    def sides(self, image_size: int) -> tuple[int, ...]:
+        """Behind the stem, which halves the image."""
+        strides = (1 if unit else first for _, _, units, first in STAGES for unit in range(units))
+        return read_sides(-(-image_size // 2), strides)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {f"mobilenetv2{kind}": how for kind, how in KINDS.items()}

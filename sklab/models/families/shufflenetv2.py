@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec.light import KINDS, LightSpec
+from sklab.spec.model import read_sides
 from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Spec(LightSpec):
     depths: Seq[int] = Field(default=(4, 8, 4), min_length=1)
     widths: Seq[int] = Field(default=(116, 232, 464), min_length=1)
     last_width: int = Field(default=1024, ge=1)
+
+    def sides(self, image_size: int) -> tuple[int, ...]:
+        """Behind the stem, which halves the image twice."""
+        strides = (1 if unit else 2 for depth in self.depths for unit in range(depth))
+        return read_sides(-(-image_size // 4), strides)
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:

@@ -1,0 +1,110 @@
+"""Do data, network and recipe go together? What can't be trained, and what can but is hardly meant, by values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from sklab.spec.data import Images
+from sklab.spec.model import Window
+from sklab.spec.run import Experiment
+from sklab.spec.train import TrainSpec
+
+_TOY = "stand_in"  # noise at a quarter of the images' side, of which no number is read
+
+
+def impossible(experiment: Experiment) -> str:
+    """Why the experiment can't be trained, or not as what it says it is; "" when it can."""
+    images = experiment.data.images
+    told = misfits(experiment.train, images) if images else ()
+    return "; ".join(chain(told, _beyond_all(experiment)))
+
+
+def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
+    """Why a recipe does not go with so many images."""
+    batches, crop = images.train // train.batch_size, train.augment.random_resized_crop
+    for name, count in (("train", images.train), ("val", images.val)):
+        if count == 0:
+            yield f"the {name} split has no images"
+    if images.train and batches == 0:
+        size = f"train.batch_size = {train.batch_size}"
+        yield f"{size} but the train split has {images.train} images; allowed: 2 to {images.train}"
+    if 0 < batches < train.accumulate:
+        yield (
+            f"train.accumulate = {train.accumulate} but an epoch has {batches} batches of train.batch_size = "
+            f"{train.batch_size}; allowed: 1 to {batches}"
+        )
+    if 0 < images.val < train.devices:
+        devices = f"train.devices = {train.devices}"
+        yield f"{devices} but the val split has {images.val} images; allowed: 1 to {images.val}"
+    if images.arrays and crop is not None:
+        yield f"train.augment.random_resized_crop = {list(crop)} is for image files; allowed here: pad_crop and flip"
+
+
+def odd(experiment: Experiment) -> Iterator[str]:
+    """What can be trained but is hardly meant, a line each."""
+    yield from _beyond_some(experiment)
+    yield from _unsteady(experiment.train)
+    yield from _unused(experiment)
+    pad, side = experiment.train.augment.pad_crop, experiment.data.image_size
+    if pad >= side:
+        yield f"train.augment.pad_crop = {pad} leaves nothing of some images of {side} pixels a side"
+
+
+def _unsteady(train: TrainSpec) -> Iterator[str]:
+    """A learning rate that does not do what the recipe says."""
+    late = [epoch for epoch in train.step_at if epoch >= train.epochs]
+    if train.schedule == "cosine" and train.step_at:
+        yield "train.step_at is not used by train.schedule = cosine"
+    elif late:
+        yield f"train.step_at = {list(train.step_at)} has steps that never come in train.epochs = {train.epochs}"
+    elif train.schedule == "step" and not train.step_at and train.step_every >= train.epochs:
+        yield f"train.step_every = {train.step_every}: the rate never falls in train.epochs = {train.epochs}"
+    if train.lr * train.weight_decay >= 1:
+        decay = f"train.weight_decay = {train.weight_decay:g}"
+        yield f"{decay} at train.lr = {train.lr:g}: a step decays more than all of a weight"
+
+
+def _unused(experiment: Experiment) -> Iterator[str]:
+    """Settings that come to nothing."""
+    train, images = experiment.train, experiment.data.images
+    if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.attends:
+        yield "attention over one branch weighs nothing: its weight is always 1"
+    steps = train.epochs * (images.train // train.batch_size // train.accumulate) if images else 0
+    if steps and train.ema_decay and steps < (over := round(1 / (1 - train.ema_decay))):
+        yield f"train.ema_decay = {train.ema_decay} averages over {over} steps, and {steps} are made"
+
+
+def _beyond_all(experiment: Experiment) -> Iterator[str]:
+    """Branches that reach beyond every map they are laid on: such a branch is none of the kernel it is called by."""
+    sides = _sides(experiment)
+    for number, window in _reaching(experiment, max(sides, default=0)):
+        yield (
+            f"branch {number} ({window}) sees {_by(window.resulting_kernel)} pixels, but the largest map that it is "
+            f"laid on has {_by(max(sides))}: its outer weights see only padding everywhere"
+        )
+
+
+def _beyond_some(experiment: Experiment) -> Iterator[str]:
+    sides = _sides(experiment)
+    told = dict(_reaching(experiment, max(sides, default=0)))
+    for number, window in _reaching(experiment, min(sides, default=0)):
+        if number not in told:
+            beyond = f"branch {number} ({window}) reaches beyond maps of {_by(min(sides))}"
+            yield f"{beyond}: its outer weights see only padding there"
+
+
+def _sides(experiment: Experiment) -> tuple[int, ...]:
+    is_toy = experiment.data.name == _TOY
+    return () if is_toy else experiment.model.sides(experiment.data.image_size)
+
+
+def _reaching(experiment: Experiment, side: int) -> Iterator[tuple[int, Window]]:
+    """The branches, numbered from 1, whose outermost weights lie on no pixel of a map of `side` pixels a side."""
+    for number, window in enumerate(experiment.model.windows, start=1):
+        if side and window.resulting_kernel // 2 >= side:
+            yield number, window
+
+
+def _by(side: int) -> str:
+    return f"{side}x{side}"
