@@ -7,8 +7,8 @@ Nothing here can run code: values are bytes, strings and integers.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sklab.data.base import Encoded, FileSplit, Picture
+from sklab.data.base import Encoded, FileSplit, Picture, some
+from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
 
 IMAGE_NAMES = ("image", "img")  # where more than one column could be meant
@@ -26,21 +27,29 @@ LABEL_NAMES = ("label", "fine_label", "labels")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns in use, and the names of the classes (none where the file tells none)."""
+    """Names of the columns in use, and the names of the classes (none where the file tells none).
+
+    named  whether the labels are names of classes themselves, instead of numbers
+    """
 
     image: str
     label: str
     classes: tuple[str, ...]
+    named: bool = False
 
 
 class ArrowPictures:
-    """The encoded images in `column` of Arrow files, one after the other. Opened by each process for itself."""
+    """The encoded images in `column` of Arrow files, one after the other. Opened by each process for itself.
 
-    def __init__(self, files: Sequence[str], column: str) -> None:
-        self.files, self.column = tuple(files), column
+    sources  the files that these are copies of, as the user knows them: what images are called by, and beside which
+             those lie that have only a path
+    """
+
+    def __init__(self, files: Sequence[str], column: str, sources: Sequence[str]) -> None:
+        self.files, self.column, self.sources = tuple(files), column, tuple(sources)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ArrowPictures, (self.files, self.column)
+        return ArrowPictures, (self.files, self.column, self.sources)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -80,9 +89,9 @@ class ArrowPictures:
         return np.cumsum([open_table(file).num_rows for file in self.files])
 
     def _where(self, index: int) -> tuple[str, int]:
-        """File and number within the file, from 0, of an image."""
+        """Source and number within it, from 0, of an image."""
         at = int(np.searchsorted(self._ends, index, side="right"))
-        return self.files[at], index - (int(self._ends[at - 1]) if at else 0)
+        return self.sources[at], index - (int(self._ends[at - 1]) if at else 0)
 
 
 def arrow() -> Any:
@@ -107,22 +116,45 @@ def open_table(file: str) -> Any:
 
 
 def find_columns(file: str, schema: Any, image: str | None, label: str | None) -> Columns:
-    """The columns in use: those named, else the one that fits by its type, then by its usual name.
+    """The columns in use: those named, else the one that fits by its type, then by its usual name. Class numbers come
+    before class names, and a column of strings has to be named where its name is not usual.
 
     Raises SklabError, listing what the file has, when this leaves no column or more than one.
     """
     types = arrow().types
     images = [field.name for field in schema if _holds_images(field.type)]
-    labels = [field.name for field in schema if types.is_integer(field.type)]
-    found = _one(file, schema, "image", image, images, IMAGE_NAMES)
-    numbered = _one(file, schema, "label", label, labels, LABEL_NAMES)
-    return Columns(found, numbered, _class_names(schema, numbered))
+    numbers = [field.name for field in schema if types.is_integer(field.type)]
+    names = [field.name for field in schema if holds_names(field.type)]
+    held = f"all columns: {', '.join(f'{field.name} ({field.type})' for field in schema)}"
+    offered = f"columns of encoded images: {_any(images)}; {held}"
+    found = _one(file, "image", image, images, images, IMAGE_NAMES, offered)
+    offered = f"columns of class numbers: {_any(numbers)}, of class names: {_any(names)}; {held}"
+    likely = numbers or [name for name in names if name in LABEL_NAMES]
+    labelled = _one(file, "label", label, [*numbers, *names], likely, LABEL_NAMES, offered)
+    return Columns(found, labelled, _class_names(schema, labelled), labelled in names)
 
 
-def split_of(files: Sequence[str], columns: Columns, resize: int) -> FileSplit:
-    """The images of Arrow files with their class numbers. Raises SklabError for an image without one."""
-    labels = [_labels(file, columns.label) for file in files]
-    return FileSplit(ArrowPictures(files, columns.image), np.concatenate(labels), resize)
+def split_of(
+    where: str, files: Mapping[str, str], columns: Columns, spec: ImagesSpec, train: Columns | None = None
+) -> tuple[FileSplit, Columns]:
+    """The images of Arrow files with their class numbers, and the columns with the names of the classes; `train` are
+    those of the training split where this is the other one. `files` gives for each file, as the user knows it, the one
+    that is read.
+
+    Raises SklabError for an image without a class and for classes that do not fit the settings.
+    """
+    if train is not None and columns.named != train.named:
+        ours, theirs = ("class names" if each.named else "class numbers" for each in (columns, train))
+        raise SklabError(f"{where}: {columns.label} holds {ours}, but {train.label} of the training files {theirs}")
+    chunks = [chunk for source, file in files.items() for chunk in _labels(source, file, columns)]
+    values = arrow().chunked_array(chunks, arrow().string() if columns.named else arrow().int64())
+    if columns.named:
+        columns = replace(columns, classes=train.classes if train else tuple(sorted(values.unique().to_pylist())))
+        labels = _numbered(where, values, columns)
+    else:
+        labels = np.asarray(values.to_numpy(), dtype=np.int64)
+    ensure_classes(where, labels, columns, spec.num_classes, all_used=train is None)
+    return FileSplit(ArrowPictures(tuple(files.values()), columns.image, tuple(files)), labels, spec.resize), columns
 
 
 def ensure_classes(
@@ -154,19 +186,26 @@ def _holds_images(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _one(file: str, schema: Any, what: str, given: str | None, fitting: list[str], usual: Sequence[str]) -> str:
-    if given is not None and given not in fitting:
-        raise SklabError(f"{file}: data.{what}_column = {given!r}; {_offered(schema, what, fitting)}")
-    ranked = [given] if given else ([name for name in usual if name in fitting] or fitting)
+def holds_names(kind: Any) -> bool:
+    """Whether values of this type of Arrow are strings."""
+    types = arrow().types
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _one(
+    file: str, what: str, given: str | None, allowed: list[str], likely: list[str], usual: Sequence[str], offered: str
+) -> str:
+    if given is not None and given not in allowed:
+        raise SklabError(f"{file}: data.{what}_column = {given!r}; {offered}")
+    ranked = [given] if given else ([name for name in usual if name in likely] or likely)
     if not ranked or (len(ranked) > 1 and ranked[0] not in usual):
-        raise SklabError(f"{file}: say which column is meant by data.{what}_column; {_offered(schema, what, fitting)}")
+        raise SklabError(f"{file}: say which column is meant by data.{what}_column; {offered}")
     return ranked[0]
 
 
-def _offered(schema: Any, what: str, fitting: list[str]) -> str:
-    kind = "encoded images" if what == "image" else "integers"
-    held = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    return f"columns of {kind}: {', '.join(fitting) or 'none'}; all columns: {held}"
+def _any(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:
@@ -178,8 +217,19 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
         return ()
 
 
-def _labels(file: str, column: str) -> NDArray[np.int64]:
-    values = open_table(file)[column]
+def _labels(source: str, file: str, columns: Columns) -> list[Any]:
+    """The chunks of the column of labels, of one type in all files."""
+    values = open_table(file)[columns.label]
     if values.null_count:
-        raise SklabError(f"{file}: {values.null_count} images have no {column}")
-    return np.asarray(values.to_numpy(), dtype=np.int64)
+        raise SklabError(f"{source}: {values.null_count} images have no {columns.label}")
+    found: list[Any] = values.cast(arrow().string() if columns.named else arrow().int64(), safe=False).chunks
+    return found
+
+
+def _numbered(where: str, names: Any, columns: Columns) -> NDArray[np.int64]:
+    """int64 [n]: the place of each of `names` among the classes."""
+    numbers = arrow().compute.index_in(names, value_set=arrow().array(columns.classes, arrow().string()))
+    unknown = sorted(set(names.filter(numbers.is_null()).to_pylist()))
+    if unknown:
+        raise SklabError(f"{where}: {columns.label} names classes that no training image has: {some(unknown)}")
+    return np.asarray(numbers.to_numpy(), dtype=np.int64)

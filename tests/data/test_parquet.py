@@ -70,7 +70,7 @@ def test_what_is_found_and_in_which_order(root):
     assert splits.val.labels.tolist() == [1, 0, 1]
     assert (len(splits.train.files), len(splits.val.files)) == (10, 3)
     assert splits.train.files[7].data == encoded(pixels(0, 12), "JPEG")
-    assert splits.train.files[7].name.endswith(".arrow, image 2")
+    assert splits.train.files[7].name == f"{root}/data/train-00001-of-00002.parquet, image 2"
 
 
 def test_worker_processes_get_the_names_of_files_not_their_content(root):
@@ -155,6 +155,9 @@ def test_images_that_lie_beside_the_table(root):
     values = pa.array([{"bytes": None, "path": str(root / "data" / "a.png")}] * 2, type=kind)
     one(root, pa.table({"image": values, "label": [0, 1]}))
     assert load(spec(root)).train.files[1] == str(root / "data" / "a.png")
+    values = pa.array([{"bytes": None, "path": "a.png"}] * 2, type=kind)
+    one(root, pa.table({"image": values, "label": [0, 1]}))
+    assert load(spec(root)).train.files[1] == str(root / "data" / "a.png")
 
 
 def test_of_several_columns_the_usual_or_the_named_one_is_meant(root):
@@ -167,6 +170,51 @@ def test_of_several_columns_the_usual_or_the_named_one_is_meant(root):
     assert named.files[0].data == b"a"
 
 
+def named(names, kind=None, column="label", **others):
+    """A table whose classes are strings."""
+    data = [encoded(pixels(number % 3, number)) for number in range(len(names))]
+    return pa.table({"image": data, column: pa.array(names, kind or pa.string()), **others})
+
+
+KINDS = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_names_of_classes_in_place_of_numbers_are_numbered_in_their_order(root, kind, in_memory):
+    one(root, named(["wren", "10", "heron", "9", "wren"], kind))
+    one(root, named(["9", "wren"], kind), "val")
+    splits = cache.load_splits(spec(root, num_classes=4, in_memory=in_memory, resize=32))
+    assert splits.classes == ("10", "9", "heron", "wren")
+    assert splits.train.labels.tolist() == [3, 0, 2, 1, 3]
+    assert splits.val.labels.tolist() == [1, 3]
+
+
+def test_the_numbers_are_the_same_in_every_file(root):
+    for shard, names in enumerate((["wren", "heron"], ["finch", "wren"])):
+        made = named(names, pa.dictionary(pa.int8(), pa.string()))
+        pq.write_table(made, root / "data" / f"train-0000{shard}-of-00002.parquet")
+    one(root, named(["wren", "finch"]), "val")
+    splits = load(spec(root, num_classes=3))
+    assert (splits.train.labels.tolist(), splits.val.labels.tolist()) == ([2, 1, 0, 2], [2, 0])
+
+
+def test_a_column_of_numbers_is_meant_before_one_of_names(root):
+    one(root, named(["wren", "heron"], id=pa.array([0, 1])))
+    one(root, named(["heron", "wren"], id=pa.array([1, 0])), "val")
+    assert load(spec(root)).val.labels.tolist() == [1, 0]
+    chosen = load(spec(root, label_column="label"))
+    assert (chosen.classes, chosen.val.labels.tolist()) == (("heron", "wren"), [0, 1])
+
+
+def test_strings_of_another_name_have_to_be_named(root):
+    for split in ("train", "val"):
+        one(root, named(["wren", "heron"], column="bird"), split)
+    with pytest.raises(SklabError, match=r"data\.label_column; columns of class .*: none, of class names: bird; all"):
+        load(spec(root))
+    assert load(spec(root, label_column="bird")).classes == ("heron", "wren")
+
+
 @pytest.mark.parametrize(
     ("spoil", "settings", "message"),
     [
@@ -174,7 +222,24 @@ def test_of_several_columns_the_usual_or_the_named_one_is_meant(root):
         (lambda r: None, {"val": "test*"}, r"no \.parquet or \.arrow file fits data\.val = 'test\*'"),
         (lambda r: None, {"val": "/etc/*"}, r"data\.val = '/etc/\*': .*allowed: a pattern below data\.root"),
         (lambda r: None, {"num_classes": 3}, r"\(train\): label has 2 classes; data\.num_classes = 3"),
-        (lambda r: None, {"label_column": "image"}, r"label_column = 'image'; columns of integers: label; all columns"),
+        (
+            lambda r: None,
+            {"label_column": "image"},
+            r"label_column = 'image'; columns of class numbers: label, of class names: none; all columns",
+        ),
+        (lambda r: one(r, named(["a", "b", "c"])), {}, r"\(train\): label has 3 classes; data\.num_classes = 2"),
+        (
+            lambda r: [one(r, named(["a", "b"])), one(r, named(["a", "wolf", "cub"]), "val")],
+            {},
+            r"\(val\): label names classes that no training image has: cub, wolf",
+        ),
+        (
+            lambda r: [one(r, named(["a", "b"])), one(r, table([0, 1]), "val")],
+            {},
+            r"\(val\): label holds class numbers, but label of the training files class names",
+        ),
+        (lambda r: one(r, named(["a", None])), {}, r"1 images have no label"),
+        (lambda r: one(r, named([1.5, 2.5], pa.float64())), {}, r"class names: none; all columns: .*label \(double\)"),
         (lambda r: one(r, table([0, 2])), {}, r"\(train\): label has 3 classes; data\.num_classes = 2"),
         (
             lambda r: one(r, table([0, 0])),
@@ -184,7 +249,7 @@ def test_of_several_columns_the_usual_or_the_named_one_is_meant(root):
         (lambda r: one(r, table([-1, -1]), "val"), {}, r"\(val\): label = -1; images without a class"),
         (lambda r: one(r, table([0]).slice(1)), {}, r"\(train\): no images"),
         (lambda r: one(r, pa.table({"x": [0.5]})), {}, r"by data\.image_column; columns of encoded images: none"),
-        (lambda r: one(r, pa.table({"a": [b""], "i": [0], "j": [0]})), {}, r"data\.label_column; .*integers: i, j"),
+        (lambda r: one(r, pa.table({"a": [b""], "i": [0], "j": [0]})), {}, r"data\.label_column; .*numbers: i, j,"),
         (lambda r: one(r, pa.table({"a": [b""], "label": pa.array([None], pa.int64())})), {}, "1 images have no label"),
         (lambda r: (r / "data" / "val.parquet").write_text("no"), {"val": "**/val.p*"}, "not a readable Parquet file"),
         (lambda r: (r / "data" / "val.arrow").write_text("no"), {"val": "**/val.a*"}, "not a readable Arrow file"),
@@ -200,7 +265,7 @@ def test_a_corrupt_image_is_named_by_file_and_number_or_left_out(root):
     torn = table([0, 1, 1]).to_pylist()
     torn[1]["image"]["bytes"] = b"no image"
     one(root, pa.Table.from_pylist(torn))
-    with pytest.raises(SklabError, match=r"\.arrow, image 1: not a readable image"):
+    with pytest.raises(SklabError, match=r"/train\.parquet, image 1: not a readable image"):
         preflight.check(spec(root), [SMALL])
     splits = cache.load_splits(spec(root, skip_corrupt=True))
     assert splits.train.labels.tolist() == [0, 1]

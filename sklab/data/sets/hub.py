@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sklab.data.arrow import Columns, ensure_classes, find_columns, open_table, split_of
+from sklab.data.arrow import Columns, find_columns, open_table, split_of
 from sklab.data.base import FileSplit, Splits
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
@@ -41,19 +41,17 @@ class Spec(ImagesSpec):
 def load(spec: Spec) -> Splits:
     """Both splits, from the Arrow files that `datasets` keeps. Raises SklabError without them or if they don't fit."""
     train, columns = _split(spec, "train")
-    val, _ = _split(spec, "val")
+    val, _ = _split(spec, "val", columns)
     return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
 
 
-def _split(spec: Spec, split: str) -> tuple[FileSplit, Columns]:
+def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:
     files = [str(each["filename"]) for each in _fetched(spec, getattr(spec, split)).cache_files]
     where = f"{spec.path} ({getattr(spec, split)})"
     if not files:
         raise SklabError(f"{where}: no images")
     columns = find_columns(where, open_table(files[0]).schema, spec.image_column, spec.label_column)
-    found = split_of(files, columns, spec.resize)
-    ensure_classes(where, found.labels, columns, spec.num_classes, all_used=split == "train")
-    return found, columns
+    return split_of(where, {file: file for file in files}, columns, spec, train)
 
 
 def _fetched(spec: Spec, split: str) -> Any:

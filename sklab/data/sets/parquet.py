@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sklab.data.arrow import Columns, arrow, ensure_classes, find_columns, open_table, split_of
+from sklab.data.arrow import Columns, arrow, find_columns, holds_names, open_table, split_of
 from sklab.data.base import FileSplit, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
@@ -44,16 +44,14 @@ def load(spec: Spec) -> Splits:
     Raises SklabError when files, columns or classes are not as the spec says.
     """
     train, columns = _split(spec, "train")
-    val, _ = _split(spec, "val")
+    val, _ = _split(spec, "val", columns)
     return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
 
 
-def _split(spec: Spec, split: str) -> tuple[FileSplit, Columns]:
+def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:
     files = _files(spec, split)
     columns = find_columns(files[0], _schema(files[0]), spec.image_column, spec.label_column)
-    found = split_of([_mapped(file, columns) for file in files], columns, spec.resize)
-    ensure_classes(f"{spec.root} ({split})", found.labels, columns, spec.num_classes, all_used=split == "train")
-    return found, columns
+    return split_of(f"{spec.root} ({split})", {file: _mapped(file, columns) for file in files}, columns, spec, train)
 
 
 def _files(spec: Spec, split: str) -> list[str]:
@@ -103,7 +101,13 @@ def _copy(file: str, copy: Path, columns: list[str]) -> None:
     source, ipc = _parquet(file), importlib.import_module("pyarrow.ipc")
     copy.parent.mkdir(parents=True, exist_ok=True)
     batches = source.iter_batches(_ROWS, columns=columns)
-    schema = source.schema_arrow.empty_table().select(columns).schema
+    held = source.schema_arrow
+    schema = arrow().schema([_spelt_out(held.field(name)) for name in columns], held.metadata)
     with writing_whole(copy) as stream, ipc.new_file(stream, schema) as target:
         for batch in batches:
-            target.write_batch(batch.select(columns))
+            target.write_batch(batch.select(columns).cast(schema))
+
+
+def _spelt_out(field: Any) -> Any:
+    """The column with strings instead of the places of strings in a dictionary, of which an Arrow file has but one."""
+    return field.with_type(arrow().string()) if holds_names(field.type) else field
