@@ -42,9 +42,12 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from sklab.folders import StudyFolder
     from sklab.launch.local import LocalLauncher
     from sklab.launch.slots import find_slots
-    from sklab.sweep.check import check, check_data, data_refusal, refusal
+    from sklab.sweep.check import check, check_data, data_refusal, held_by, refusal
+    from sklab.sweep.held import changed
+    from sklab.sweep.plan import study_records
     from sklab.text import findings_text, machine_text
 
     slots = find_slots()
@@ -61,6 +64,8 @@ def _doctor(options: argparse.Namespace) -> int:
     print("\n".join([findings_text(result), *data.data_notices]))
     bad = [finding for finding in result.findings if not finding.ok]
     told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
+    study = StudyFolder(options.results / sweep.study)
+    told += changed(study, study_records(sweep, study).values(), held_by(sweep, data))
     if told:
         raise SklabError("\n".join(told))
     return COMPLETE

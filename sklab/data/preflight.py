@@ -11,6 +11,7 @@ from sklab.data.base import ArraySplit, FileSplit, Splits, some
 from sklab.data.cache import load_files, load_splits
 from sklab.data.decode import look
 from sklab.data.images import ImagesSpec
+from sklab.data.kept import read_inventory
 from sklab.data.once import each, only
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images
@@ -36,7 +37,7 @@ class Looked(NamedTuple):
 
 def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> Looked:
     """Look at the data of `spec`: what they hold, what is passed over or left out, how many images were opened and how
-    many carry an EXIF orientation. With `every_image` all are opened, else some of each split.
+    many carry an EXIF orientation. With `every_image` all are opened and their contents read, else some of each split.
 
     Raises SklabError, naming the place, when runs by these recipes would find their data missing, not as stated or too
     few. What only has to be computed or read through once is done here, so that the runs find it in the cache.
@@ -45,7 +46,8 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     ensure_fits(spec, splits, *recipes)
     opened = _looked_into(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
     lines = (*splits.passed_over, *_left_out(splits), *opened)
-    return Looked(splits.inventory, tuple(f"data set {spec.name}: {line}" for line in lines))
+    held = read_inventory(spec, whole=True) if every_image else splits.inventory
+    return Looked(held, tuple(f"data set {spec.name}: {line}" for line in lines))
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:

@@ -43,8 +43,13 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable
         tell(notice)
     if result.data_faults:
         raise SklabError(data_refusal(result.data_faults))
-    held = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # none in answers of before
-    return HeldData({each.data.identity(): inventory for each, inventory in held if inventory})
+    return held_by(sweep, result)
+
+
+def held_by(sweep: Sweep, result: CheckResult) -> HeldData:
+    """What the data sets of the sweep hold, as `check_data` has found it."""
+    found = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # none in answers of before
+    return HeldData({asked.data.identity(): inventory for asked, inventory in found if inventory})
 
 
 def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: bool = False) -> CheckResult:

@@ -4,15 +4,18 @@ import os
 import shutil
 
 import numpy as np
+import pictures
 import pytest
 
 from sklab.data import fingerprint as of_data
+from sklab.data import preflight
 from sklab.data.base import ArraySplit, Splits
 from sklab.data.fingerprint import inventory
 from sklab.data.kept import read_inventory
 from sklab.data.sets import image_folder, scaled_digits
 from sklab.errors import SklabError
 from sklab.spec.fingerprint import changes
+from sklab.spec.train import TrainSpec
 
 
 @pytest.fixture
@@ -160,3 +163,14 @@ def test_arrays_differ_by_pixels_labels_and_extras():
     other[3, 0, 2, 2] ^= 1
     for changed in (held(other, labels), held(images, labels[::-1].copy()), held(images, labels, 1.0)):
         assert not changed.same_as(first)
+
+
+def test_the_doctor_reads_all_contents_of_a_large_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(of_data, "LARGEST_READ", 10)
+    spec = image_folder.Spec(root=str(pictures.folder(tmp_path / "pets")), num_classes=2, image_size=32, resize=32)
+    recipe = TrainSpec(epochs=1, batch_size=2, lr=0.1)
+    assert preflight.check(spec, [recipe]).inventory.fingerprint.contents == ""
+    read = preflight.check(spec, [recipe], every_image=True).inventory.fingerprint
+    assert read.contents != ""
+    assert read_inventory(spec).fingerprint == read, "and runs know it from then on"

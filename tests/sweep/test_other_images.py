@@ -285,6 +285,8 @@ def test_the_whole_way_over_real_runs(files, monkeypatch, capsys):
     (files / "a/train/cat/0.png").write_bytes((files / "a/train/dog/0.png").read_bytes())
     assert main(["sweep", "a.yaml", "--slots", "2"]) == 2
     assert "since K3, seed 0, was trained" in capsys.readouterr().err
+    assert main(["doctor", "a.yaml"]) == 2
+    assert "since K3, seed 0, was trained" in capsys.readouterr().err
     run = study("a").run(next(iter(study("a").records())))
     assert main(["evaluate", str(run.path), "--size", "40"]) == 2
     assert "weights are not judged on other images" in capsys.readouterr().err
