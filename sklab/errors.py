@@ -6,7 +6,6 @@ traceback and leaves with its `exit_code`. Anything else that escapes is a bug a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,9 +61,3 @@ class FaultyInputError(SklabError):
         noun = "fault" if len(self.faults) == 1 else "faults"
         lines = "\n".join(f"  {fault}" for fault in self.faults)
         super().__init__(f"{len(self.faults)} {noun}, nothing was started:\n{lines}")
-
-
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """The option that `word` most likely stands for, or "" when none is near."""
-    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
-    return near[0] if near else ""

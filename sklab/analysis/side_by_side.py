@@ -13,6 +13,7 @@ from sklab.analysis.agreement import RankAgreement, rank_agreement
 from sklab.analysis.rows import AblationTable, Row
 from sklab.analysis.stats import FloatArray
 from sklab.errors import SklabError
+from sklab.names import common_names
 from sklab.spec.sweep import Metric
 
 
@@ -68,12 +69,16 @@ def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
     """
     studies = tuple(tables.values())
     _check(tables)
-    rows = [{row.name: row for row in table.rows if row.runs} for table in studies]
+    called = common_names([[row.name for row in table.rows if row.runs] for table in studies])
+    rows = [
+        {names[row.name]: row for row in table.rows if row.runs} for names, table in zip(called, studies, strict=True)
+    ]
     names = [name for name in dict.fromkeys(name for of in rows for name in of) if sum(name in of for of in rows) > 1]
     if not names:
         raise SklabError(f"no cell is in two of these studies:\n{_cells(tables)}\ncells are compared by their names")
     shifts = _shifts(rows, names)
-    halves = [_entries(of, table.sweep.baseline, names) for of, table in zip(rows, studies, strict=True)]
+    baselines = [of.get(table.sweep.baseline, "") for of, table in zip(called, studies, strict=True)]
+    halves = [_entries(of, baseline, names) for of, baseline in zip(rows, baselines, strict=True)]
     cells = {
         name: tuple(_entry(of[at], shifts[study][at]) for study, of in enumerate(halves))
         for at, name in enumerate(names)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from sklab.errors import SklabError, did_you_mean
+from sklab.errors import SklabError
+from sklab.names import did_you_mean
 
 Library = Literal["timm", "torchvision"]
 

@@ -13,6 +13,7 @@ from typing import Any
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
+from sklab.names import common_names
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
 from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
@@ -138,7 +139,9 @@ def _texts(entry: Entry | None, digits: int, *, first: bool) -> list[str]:
 
 def _differ(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:
     """For each further study the settings that differ from the first; `path (cell)` where not in every shared cell."""
-    first, *others = ({row.name: experiment(row) for row in tables[name].rows} for name in found.studies)
+    rows = [tables[name].rows for name in found.studies]
+    called = common_names([[row.name for row in of] for of in rows])
+    first, *others = ({names[row.name]: experiment(row) for row in of} for names, of in zip(called, rows, strict=True))
     return [_common(first, other) for other in others]
 
 

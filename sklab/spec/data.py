@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 
 import sklab.data.sets
-from sklab.errors import SklabError, did_you_mean
+from sklab.errors import SklabError
+from sklab.names import did_you_mean
 from sklab.spec.values import Value
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 from pydantic_core import PydanticCustomError
 
 import sklab.models.families
-from sklab.errors import did_you_mean
+from sklab.names import did_you_mean
 from sklab.spec.values import Value
 
 DEFAULT_FAMILY = "bottleneck"  # of a network that states none

@@ -74,7 +74,7 @@ class Factor(Value):
     """
 
     path: str
-    levels: dict[str, Any] = Field(min_length=1)
+    levels: dict[str, Any] = Field(min_length=1, description="a list of values, or a mapping of names to values")
 
 
 class Fraction(Value):

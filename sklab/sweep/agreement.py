@@ -7,7 +7,8 @@ from itertools import combinations, product
 from math import prod
 from typing import Any
 
-from sklab.errors import Fault, did_you_mean
+from sklab.errors import Fault
+from sklab.names import did_you_mean
 from sklab.spec.search import Search
 from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE

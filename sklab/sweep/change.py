@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sklab.folders import StudyFolder
+from sklab.names import canonical
 from sklab.spec.sweep import Sweep
 from sklab.spec.values import Seq, Value
 
@@ -34,8 +35,8 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
     before = folder.read_sweep()
     ours, theirs = _names(sweep), _names(before)
     return Change(
-        cells_added=tuple(name for name in ours if name not in theirs),
-        cells_removed=tuple(name for name in theirs if name not in ours) if sweep.search is None else (),
+        cells_added=tuple(ours[name] for name in ours if name not in theirs),
+        cells_removed=tuple(theirs[name] for name in theirs if name not in ours) if sweep.search is None else (),
         cells_changed=tuple(_changed(sweep, before)),
         seeds_added=tuple(seed for seed in sweep.seeds if seed not in before.seeds),
         seeds_removed=tuple(seed for seed in before.seeds if seed not in sweep.seeds),
@@ -43,16 +44,18 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
     )
 
 
-def _names(sweep: Sweep) -> list[str]:
-    return [*(cell.name for cell in sweep.cells), *(cell.name for cell in sweep.invalid)]
+def _names(sweep: Sweep) -> dict[str, str]:
+    """The cells' names, by what they are however numbers are written."""
+    names = [*(cell.name for cell in sweep.cells), *(cell.name for cell in sweep.invalid)]
+    return {canonical(name): name for name in names}
 
 
 def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
     """Cells whose run of a shared seed is another one."""
-    runs = {cell.name: cell.runs for cell in before.cells}
+    runs = {canonical(cell.name): cell.runs for cell in before.cells}
     for cell in sweep.cells:
-        shared = [seed for seed in cell.runs if seed in runs.get(cell.name, {})]
-        if any(cell.runs[seed] != runs[cell.name][seed] for seed in shared):
+        theirs = runs.get(canonical(cell.name), {})
+        if any(cell.runs[seed] != theirs[seed] for seed in cell.runs.keys() & theirs.keys()):
             yield cell.name
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from sklab.errors import Fault, FaultyInputError, did_you_mean
+from sklab.errors import Fault, FaultyInputError
+from sklab.names import did_you_mean
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment
 from sklab.spec.values import RULE

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from sklab.folders import StudyFolder
+from sklab.names import canonical, find
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
-from sklab.sweep.design import searched_cell
+from sklab.sweep.design import choose, searched_cell
 from sklab.sweep.space import Costs, infeasible
 
 
@@ -16,14 +18,14 @@ def with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
     if sweep.search is None or not folder.sweep_file.exists():
         return sweep
     known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
-    refused = {cell.name: cell.factors for cell in before.invalid}
-    found = {**{cell.name: cell.factors for cell in before.cells}, **refused}
+    refused = {canonical(cell.name) for cell in before.invalid}
+    found = [*(cell.factors for cell in before.cells), *(cell.factors for cell in before.invalid)]
     again = [
         _judged(sweep, levels, costs)
-        for name, levels in found.items()
-        if name not in known and _in_space(sweep, levels)
+        for levels in map(partial(_as_in_space, sweep), found)
+        if levels and choose(sweep.factors, levels).name not in known
     ]
-    cells = (cell for cell in again if isinstance(cell, Cell) and cell.name not in refused)
+    cells = (cell for cell in again if isinstance(cell, Cell) and canonical(cell.name) not in refused)
     invalid = (cell for cell in again if isinstance(cell, InvalidCell))
     return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
 
@@ -34,5 +36,8 @@ def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | Inv
     return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
 
 
-def _in_space(sweep: Sweep, levels: Mapping[str, str]) -> bool:
-    return all(levels.get(name) in factor.levels for name, factor in sweep.factors.items())
+def _as_in_space(sweep: Sweep, levels: Mapping[str, str]) -> dict[str, str]:
+    """The levels as they are called now; empty when the space has one of them no more."""
+    now = {name: find(levels.get(name, ""), factor.levels) for name, factor in sweep.factors.items()}
+    known = {name: level for name, level in now.items() if level is not None}
+    return known if len(known) == len(now) else {}

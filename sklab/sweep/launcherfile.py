@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sklab.errors import Fault, FaultyInputError, did_you_mean
+from sklab.errors import Fault, FaultyInputError
+from sklab.names import did_you_mean
 from sklab.spec.ray import RaySpec
 from sklab.spec.slurm import SlurmSpec
 from sklab.sweep.faults import Layer, details_of, distinct, explain

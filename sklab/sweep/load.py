@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sklab.errors import Fault, FaultyInputError, SklabError
+from sklab.names import find
 from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
 from sklab.sweep.design import complete, lay, resolve
@@ -17,6 +18,7 @@ from sklab.sweep.drafts import Draft, Made, chosen_cell, drafts_of, make, same_n
 from sklab.sweep.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.faults import distinct
 from sklab.sweep.fraction import describe
+from sklab.sweep.onename import renamed
 from sklab.sweep.sound import Sound, read_sweep_file
 from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile
 from sklab.sweep.yamltree import Document, NoSuchFileError, read_mapping
@@ -139,10 +141,10 @@ def _published(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iter
         return
     names = [baseline] if read.sweep.design == "search" else [draft.cell.name for draft in drafts]
     for row in published.rows:
-        if row not in names:
+        if find(row, names) is None:
             yield unknown(document, ("published", "rows", row), "cell", row, names)
     for other in published.others:
-        if other in names:
+        if find(other, names):
             yield document.fault(("published", "others", other), "is a cell of this sweep; its figure stands in rows")
 
 
@@ -181,7 +183,7 @@ def _baseline_name(written: SweepFile) -> str:
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
-    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "published", "equal_budget"}
+    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
     shared |= {"replicates"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
@@ -189,6 +191,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
         experiment_name=base.name,
         experiment=base.tree,
         baseline=baseline,
+        published=renamed(written.published, (cell.name for cell in made)),
         fraction=describe(list(written.factors), written.fraction) if written.fraction else None,
         columns=written.columns_at_hand if written.columns is None else written.columns,
         cells=tuple(cell for cell in kept if isinstance(cell, Cell)),

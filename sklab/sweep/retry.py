@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sklab.errors import SklabError, did_you_mean
+from sklab.errors import SklabError
 from sklab.folders import StudyFolder
 from sklab.locks import alone
+from sklab.names import did_you_mean, find
 from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
 
@@ -20,9 +21,8 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     """
     sweep = folder.read_sweep()
     known = {cell.name: cell for cell in sweep.cells}
-    for name in cells or ():
-        _ensure_known(name, sweep)
-    chosen = [cell for cell in sweep.cells if cells is None or cell.name in cells]
+    names = None if cells is None else [_known(name, sweep) for name in cells]
+    chosen = [cell for cell in sweep.cells if names is None or cell.name in names]
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with alone(folder):
         records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
@@ -32,9 +32,11 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     return found
 
 
-def _ensure_known(name: str, sweep: Sweep) -> None:
+def _known(name: str, sweep: Sweep) -> str:
+    """The name of the cell as the sweep has it."""
     names = [cell.name for cell in sweep.cells]
-    if name not in names:
-        near = did_you_mean(name, names)
-        hint = f" - did you mean {near!r}?" if near else ""
-        raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")
+    if known := find(name, names):
+        return known
+    near = did_you_mean(name, names)
+    hint = f" - did you mean {near!r}?" if near else ""
+    raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")

@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from sklab.errors import Fault
+from sklab.names import canonical
 from sklab.spec.budget import EqualBudget
 from sklab.spec.replicates import MOST_REPLICATES, Replicates
 from sklab.spec.run import Seed
 from sklab.spec.search import Search
 from sklab.spec.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
+from sklab.sweep.onename import with_one_name_each
 from sklab.sweep.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
@@ -85,7 +87,7 @@ def plain_tree(document: Document) -> dict[str, Any]:
     changed = {
         key: change(document, (key,), document.tree[key]) for key, change in _PLAIN.items() if key in document.tree
     }
-    return {**_seeds_of_replicates(document.tree), **document.tree, **changed}
+    return with_one_name_each({**_seeds_of_replicates(document.tree), **document.tree, **changed})
 
 
 def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
@@ -153,6 +155,6 @@ def nameless_levels(document: Document) -> Iterator[Fault]:
                 yield document.fault(
                     (*place, at), "no name for a level", allowed="one line; else name levels by a mapping"
                 )
-            elif text in seen:
+            elif canonical(text) in seen:
                 yield document.fault((*place, at), "this level stands twice")
-            seen.add(text)
+            seen.add(canonical(text))

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from sklab.errors import Fault, FaultyInputError, did_you_mean
+from sklab.errors import Fault, FaultyInputError
+from sklab.names import did_you_mean
 
 Place = tuple[str | int, ...]
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from sklab.data.kept import read_inventory
 from sklab.data.loaders import Loaders, open_loaders
-from sklab.errors import Fault, FaultyInputError, SklabError, did_you_mean
+from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.files import write_whole
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
+from sklab.names import did_you_mean
 from sklab.run_folder import RunFolder
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec

@@ -79,3 +79,12 @@ def test_seeds_that_do_not_meet_are_not_tested():
 def test_studies_that_cannot_be_compared_are_refused(others, told):
     with pytest.raises(SklabError, match=told):
         side_by_side({"a": table(FIRST), **others})
+
+
+def test_cells_are_the_same_however_their_numbers_are_written():
+    first, second = {"lr=0.1": FIRST["K3"], "lr=0.01": FIRST["K5"]}, {"lr=1e-2": SECOND["K5"], "lr=0.10": SECOND["K3"]}
+    found = side_by_side({"a": table(first, baseline="lr=0.1"), "b": table(second, baseline="lr=0.10")})
+    assert list(found.cells) == ["lr=0.1", "lr=0.01"]
+    assert [entry.from_baseline for entry in found.cells["lr=0.1"]] == [None, None]
+    assert found.cells["lr=0.01"][1].from_baseline == pytest.approx(-6.25)
+    assert found.alone == ((), ())

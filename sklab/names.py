@@ -1,0 +1,68 @@
+"""Names that people write: of cells, levels, keys and files. A number in a name is a number, however it is written."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?(?![\w.])")
+_NEAR = 0.25  # of the larger one, that two numbers may differ by and one be suggested for the other
+
+
+def canonical(name: str) -> str:
+    """`name` with every number in it written in one way: the same for `lr=1e-2` and `lr=0.01`."""
+    return _NUMBER.sub(lambda match: str(_number(match[0])), name)
+
+
+def find(name: str, names: Iterable[str]) -> str | None:
+    """`name` as it stands among `names`: letter by letter, else the first that differs in how numbers are written."""
+    known = list(names)
+    alike = (each for each in known if canonical(each) == canonical(name))
+    return name if name in known else next(alike, None)
+
+
+def common_names(lists: Iterable[Iterable[str]]) -> list[dict[str, str]]:
+    """For each list what its names are called in all of them: as where they stand first, however numbers are written.
+
+    Names of one list stay different.
+    """
+    first: dict[str, str] = {}
+    called = []
+    for names in lists:
+        ours: dict[str, str] = {}
+        for name in names:
+            common = first.setdefault(canonical(name), name)
+            ours[name] = name if common in ours.values() else common
+        called.append(ours)
+    return called
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """The option that `word` most likely stands for, or "" when none is near.
+
+    Upper and lower case are the same here; of numbers the nearest is suggested, not the one that looks alike.
+    """
+    known = list(options)
+    if _NUMBER.fullmatch(word):
+        return find(word, known) or _nearest(word, known)
+    by_small_letters = {option.lower(): option for option in reversed(known)}
+    near = difflib.get_close_matches(word.lower(), by_small_letters, n=1, cutoff=0.6)
+    return by_small_letters[near[0]] if near else ""
+
+
+def _nearest(word: str, options: Iterable[str]) -> str:
+    ours = _number(word)
+    numbers = {option: _number(option) for option in options if _NUMBER.fullmatch(option)}
+    near = {
+        option: abs(number - ours)
+        for option, number in numbers.items()
+        if abs(number - ours) <= Decimal(_NEAR) * max(abs(number), abs(ours))
+    }
+    return min(near, key=lambda option: near[option]) if near else ""
+
+
+def _number(text: str) -> Decimal:
+    """The same for every way to write a number (of up to 28 digits)."""
+    return (Decimal(text) + 0).normalize()
