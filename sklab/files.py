@@ -15,6 +15,7 @@ from typing import IO, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sklab.errors import DamagedRecordError
+from sklab.seal import open_text
 
 V = TypeVar("V", bound=BaseModel)
 
@@ -104,12 +105,16 @@ def why_unreadable(error: OSError | ValidationError) -> str:
 def read_optional(file: Path, kind: type[V], remedy: str, most: int = MOST_BYTES) -> V | None:
     """The value in `file`, or None where there is none. Raises DamagedRecordError, with `remedy`, for anything else."""
     try:
-        return kind.model_validate_json(content(file, most))
+        text, is_intact = open_text(content(file, most))
+        value = kind.model_validate_json(text)
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         told = f"{file} can't be read as {kind.__name__}: {why_unreadable(error)}; {remedy}"
         raise DamagedRecordError(told) from error
+    if not is_intact:
+        raise DamagedRecordError(f"{file} was changed after it was written; {remedy}")
+    return value
 
 
 def first_fault(error: ValidationError) -> str:
@@ -121,9 +126,11 @@ def first_fault(error: ValidationError) -> str:
 
 
 def read_kept(file: Path, kind: type[V], most: int = MOST_BYTES) -> V | None:
-    """The answer kept in `file`; None where there is none, or none that can be read: it is then made again."""
+    """The answer kept in `file`; None where there is none, or none that can be read as it was written: it is then made
+    again."""
     try:
-        return kind.model_validate_json(content(file, most))
+        text, is_intact = open_text(content(file, most))
+        return kind.model_validate_json(text) if is_intact else None
     except (OSError, ValidationError):
         return None
 

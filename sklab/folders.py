@@ -84,7 +84,7 @@ class StudyFolder:
         with collector_paused():
             for key in wanted:
                 try:
-                    if record := self.run(key).read_record(reader.read):
+                    if record := self.run(key).read_record(reader):
                         read[key] = self._own(key, record)
                 except DamagedRecordError as error:
                     unreadable[key] = error

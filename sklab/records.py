@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import from_json
 
+from sklab.seal import open_text, unsealed
 from sklab.spec.data import AnyData
 from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.run import Experiment, RunSpec
@@ -104,6 +105,9 @@ class RunRecord(Value):
     versions            of Python and of libraries, and of plug-in files the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
                         records of versions that kept none
+    files               SHA-256 of what lies beside the record, by name: weights and attention of a complete run. None
+                        in older records
+    edited              whether the record is not as it was written, by its seal (see `sklab.seal`); no part of the file
     """
 
     key: str
@@ -137,6 +141,8 @@ class RunRecord(Value):
     resumed_from: int = Field(default=0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
+    files: dict[str, str] = {}
+    edited: bool = Field(default=False, exclude=True)
 
     @classmethod
     def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
@@ -175,21 +181,23 @@ class RecordReader:
         self._experiment: Experiment | None = None
 
     def read(self, text: bytes) -> RunRecord:
-        """Raises ValidationError as `RunRecord.model_validate_json` does."""
+        """Raises ValidationError for what is no record."""
         try:
             tree = from_json(text)
+            edited = not unsealed(tree)
             ours = tree["spec"]["experiment"]
             if ours == self._tree:
                 tree["spec"]["experiment"] = self._experiment
-            record = RunRecord.model_validate(tree)
-        except (ValueError, TypeError, KeyError):
-            return RunRecord.model_validate_json(text)  # tells what is wrong with it
+            record = RunRecord.model_validate({**tree, "edited": edited})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return RunRecord.model_validate_json(open_text(text)[0])  # tells what is wrong with it
         self._tree, self._experiment = ours, record.spec.experiment
         return record
 
 
 class Evaluation(Value):
-    """`evaluation-<size>.json`: a run's weights on its validation images at `image_size` pixels a side; errors in %."""
+    """`evaluation-<size>.json`: a run's weights on its validation images at `image_size` pixels a side; errors in %.
+    `weights` is the SHA-256 of their file, "" in older ones."""
 
     key: str
     data: AnyData
@@ -199,6 +207,7 @@ class Evaluation(Value):
     val_loss: float
     device: str
     torch: str
+    weights: str = ""
 
 
 class Reused(Value):

@@ -7,20 +7,23 @@ so a run without one has not ended and a run with one is never repeated unless i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from sklab.errors import DamagedRecordError
 from sklab.files import content, is_torn, read_kept, read_optional, why_unreadable, write_whole
-from sklab.records import Evaluation, RunOrder, RunRecord
+from sklab.records import Evaluation, RecordReader, RunOrder, RunRecord
+from sklab.seal import checksum, sealed
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
+_UNSURE = "its numbers may be somebody's, not the run's"
 _MOST_SEEN = 256 * 2**20  # bytes of attention or analysis: they grow with the number of classes
 
 
@@ -68,8 +71,10 @@ class RunFolder:
         return self.path / f"evaluation-{size}.json"
 
     def read_evaluation(self, size: int) -> Evaluation | None:
-        """The evaluation at `size`; None when there is none, or none that can be read, which is then made again."""
-        return read_kept(self.evaluation_file(size), Evaluation)
+        """The evaluation at `size`; None when there is none, or none that can be read or is of the weights that the
+        record names: it is then made again."""
+        found = read_kept(self.evaluation_file(size), Evaluation)
+        return found if found and self._names(self.weights_file, found.weights) else None
 
     def lacking(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
         """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""
@@ -143,14 +148,15 @@ class RunFolder:
             told = f"{self.order_file}: not a run order ({why_unreadable(error)}); delete the folder"
             raise DamagedRecordError(told) from error
 
-    def read_record(self, read: Callable[[bytes], RunRecord] = RunRecord.model_validate_json) -> RunRecord | None:
-        """The record, or None when the run has not ended. A torn file is set aside with a warning.
+    def read_record(self, reader: RecordReader | None = None) -> RunRecord | None:
+        """The record, or None when the run has not ended. A torn file is set aside with a warning, and one that was
+        changed after it was written is warned of.
 
         Raises DamagedRecordError for a whole file that this version can't read, and for what can't be read at all: it
         may be somebody's result.
         """
         try:
-            return read(content(self.record_file))
+            record = (reader or RecordReader()).read(content(self.record_file))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -160,6 +166,9 @@ class RunFolder:
                 raise self._damaged(error, "use the version that wrote it") from error
             self._set_record_aside()
             return None
+        if record.edited:
+            warnings.warn(f"{self.record_file} was changed after the run had written it: {_UNSURE}", stacklevel=3)
+        return record
 
     def _damaged(self, error: OSError | ValidationError, remedy: str) -> DamagedRecordError:
         again = "or move its folder away to train the run again"
@@ -167,11 +176,30 @@ class RunFolder:
 
     def read_attention(self) -> AttentionSummary | None:
         """The attention of the final evaluation, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.attention_file, AttentionSummary, _ANALYZE, _MOST_SEEN)
+        found = read_optional(self.attention_file, AttentionSummary, _ANALYZE, _MOST_SEEN)
+        if found and not self._names(self.attention_file, checksum(content(self.attention_file, _MOST_SEEN))):
+            raise DamagedRecordError(f"{self.attention_file} is not what the run has written; {_ANALYZE}")
+        return found
 
     def read_analysis(self) -> Analysis | None:
         """What `sklab analyze` found, or None where there is no file. Raises DamagedRecordError."""
-        return read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
+        found = read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
+        if found and not self._names(self.weights_file, found.weights):
+            raise DamagedRecordError(f"{self.analysis_file} is of other weights than the run's; {_ANALYZE}")
+        return found
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of those files of the attempt that its record is to name, by file name."""
+        kept = (self.weights_file, self.attention_file)
+        return {file.name: checksum(file.read_bytes()) for file in kept if file.exists()}
+
+    def _names(self, file: Path, found: str) -> bool:
+        """Whether the record names `found` as the checksum of `file`, or either is of a version without checksums."""
+        try:
+            named = from_json(content(self.record_file))["files"][file.name]
+        except (OSError, ValueError, TypeError, KeyError):
+            return True
+        return found in ("", named)
 
     def _set_record_aside(self) -> None:
         """Also for those who only look: where nothing can be written, the record stays and is told of again."""
@@ -194,7 +222,7 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         """End the current attempt: from now on the run has ended."""
-        write_whole(self.record_file, record.model_dump_json(indent=1))
+        write_whole(self.record_file, sealed(record))
         self.heartbeat_file.unlink(missing_ok=True)  # after the record: to the watchdog the run is never without both
 
     @property

@@ -10,6 +10,7 @@ from sklab.analysis.rows import AblationTable, Row, State
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
 from sklab.report.cut_batches import cut_batches
+from sklab.report.edited import edited
 from sklab.report.escape import clean
 from sklab.report.factors import (
     EFFECT_HEAD,
@@ -147,8 +148,8 @@ def pareto(table: AblationTable) -> str:
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: no number, fewer seeds, cell that can't exist, unequal budget; and what images
-    were left out or are not known, which batches cut, which runs reused."""
+    """What to know about single rows: edited records, no number, fewer seeds, cell that can't exist, unequal budget;
+    and what images were left out or are not known, which batches cut, which runs reused."""
     idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
@@ -157,7 +158,7 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
     seen = (*_skipped(table), *trained_on(table))
     unlike = (*_unevaluated(table), *invalid, *_unequal(table), *seen, *cut_batches(table), *reused(table))
-    return (*verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
+    return (*edited(table), *verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
 
 
 def run_texts(row: Row) -> list[str]:

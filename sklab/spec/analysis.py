@@ -128,6 +128,8 @@ class Analysis(Value):
     chosen        a low, a middle and a high unit: the last of the first, the middle and the last stage
     samples       two images at three enlargements, in the chosen units
 
+    weights       SHA-256 of the weights' file; "" in older ones
+
     A network without SK attention has no units, but it has receptive fields.
     """
 
@@ -145,3 +147,4 @@ class Analysis(Value):
     field_images: int
     device: str
     torch: str
+    weights: str = ""

@@ -15,7 +15,7 @@ from sklab.errors import SklabError
 from sklab.files import content
 from sklab.folders import StudyFolder
 from sklab.launch.slots import Slot
-from sklab.records import RunRecord
+from sklab.records import RecordReader, RunRecord
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep
@@ -221,5 +221,5 @@ def _records(study: StudyFolder, cells: Iterable[Cell]) -> dict[str, RunRecord]:
     for key in (key for cell in cells for key in cell.runs.values()):
         file = study.run(key).record_file
         with suppress(OSError, ValueError):
-            found[key] = RunRecord.model_validate_json(content(file))
+            found[key] = RecordReader().read(content(file))
     return found

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sklab.files import content, is_regular, write_whole
 from sklab.folders import StudyFolder
 from sklab.machine import dependencies
-from sklab.records import Code, Reused, RunOrder, RunRecord
+from sklab.records import Code, RecordReader, Reused, RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import run_spec
@@ -126,17 +126,17 @@ def _names(folder: Path) -> frozenset[str]:
 
 
 def _offer(study: Path, key: str) -> Offer | None:
-    """None where the run has not ended for good, lacks files, or its record is damaged or of another run: nothing is
-    set aside, it is another study's. None either in a study's copy under another name, such as an example that ships:
-    it may come from anywhere.
+    """None where the run has not ended for good, lacks files, or its record is damaged, edited or of another run:
+    nothing is set aside, it is another study's. None either in a study's copy under another name, such as an example
+    that ships: it may come from anywhere.
     """
     run = StudyFolder(study).run(key)
     try:
-        record = RunRecord.model_validate_json(content(run.record_file))
+        record = RecordReader().read(content(run.record_file))
     except (OSError, ValidationError):
         return None
     is_its_own = record.study == study.name and record.key == record.spec.key == key
-    is_result = record.final and record.status != "pruned"
+    is_result = record.final and record.status != "pruned" and not record.edited
     return Offer(study.name, run, record) if is_result and is_its_own and _is_whole(run, record) else None
 
 

@@ -22,6 +22,7 @@ from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
 from sklab.names import did_you_mean
 from sklab.run_folder import RunFolder
+from sklab.seal import sealed
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec
 from sklab.spec.model import ModelSpec
@@ -70,8 +71,9 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
         field_images=min(FIELD_IMAGES, len(loaders.val_labels)),
         device=device_type,
         torch=torch.__version__,
+        weights=record.files.get(folder.weights_file.name, ""),
     )
-    write_whole(folder.analysis_file, analysis.model_dump_json())
+    write_whole(folder.analysis_file, sealed(analysis, indent=None))
     return analysis
 
 

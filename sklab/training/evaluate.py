@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import traceback
 import warnings
@@ -18,6 +19,7 @@ from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
 from sklab.records import Evaluation, RunRecord
 from sklab.run_folder import RunFolder
+from sklab.seal import checksum, sealed
 from sklab.training.loss import Scores
 
 
@@ -50,8 +52,9 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
         val_loss=float(scores.loss),
         device=device_type,
         torch=torch.__version__,
+        weights=record.files.get(folder.weights_file.name, ""),
     )
-    write_whole(folder.evaluation_file(data.image_size), evaluation.model_dump_json(indent=1))
+    write_whole(folder.evaluation_file(data.image_size), sealed(evaluation))
     return evaluation
 
 
@@ -125,14 +128,26 @@ def use_threads_of(record: RunRecord, device: torch.device) -> None:
 
 def kept_network(folder: RunFolder, record: RunRecord, device: torch.device) -> nn.Module:
     """The run's network with its kept weights, in eval mode. Raises SklabError where they can't be had."""
-    network = build(record.spec.experiment.model)
+    network, content = build(record.spec.experiment.model), _kept_weights(folder, record)
     try:
-        network.load_state_dict(torch.load(folder.weights_file, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        remedy = "runs of sklab 0.1.0 kept none; move the run's folder away to train it again"
-        raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
+        network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # a broken file raises almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SklabError(f"{folder.weights_file}: not the weights of this run ({reason})") from error
     layout = LAYOUTS[record.spec.experiment.train.memory_format]
     return network.eval().to(device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+
+def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:
+    """What `weights.pt` holds, which must be what the record names. Raises SklabError."""
+    try:
+        content = folder.weights_file.read_bytes()
+    except FileNotFoundError:
+        remedy = "runs of sklab 0.1.0 kept none; move the run's folder away to train it again"
+        raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
+    found, named = checksum(content), record.files.get(folder.weights_file.name, "")
+    if named not in ("", found):
+        why = f"its SHA-256 is {found[:12]}..., the record names {named[:12]}..."
+        remedy = "bring it back, or move the run's folder away to train it again"
+        raise SklabError(f"{folder.weights_file}: not the weights of this run ({why}); {remedy}")
+    return content

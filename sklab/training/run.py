@@ -97,7 +97,7 @@ def _train(
         network = _fit(order, folder, meter, keeper, logger, device, share)
         if share.rank == 0:
             _keep_weights(network, folder)
-        outcome: dict[str, Any] = {"status": "complete"}
+        outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
         outcome = _outcome(error, keeper.stop)

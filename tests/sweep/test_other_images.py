@@ -110,7 +110,7 @@ def strip(name: str) -> None:
     """Make the study's records those of a version that kept no fingerprint."""
     for file in study(name).path.glob("runs/*/record.json"):
         tree = json.loads(file.read_bytes())
-        del tree["fingerprint"]
+        del tree["fingerprint"], tree["seal"]
         file.write_text(json.dumps(tree))
 
 

@@ -85,7 +85,7 @@ def test_at_its_own_size_a_run_gives_its_last_numbers_again_to_the_last_bit(toy_
     assert (evaluation.val_error, evaluation.val_loss) == (last["val_error"], last["val_loss"])
     assert (evaluation.image_size, evaluation.images) == (32, 32)
     assert evaluate(folder, 32, "cpu") == evaluation
-    assert Evaluation.model_validate_json(folder.evaluation_file(32).read_bytes()) == evaluation
+    assert folder.read_evaluation(32) == evaluation
 
 
 def test_at_another_size_images_are_resized_and_cut_in_proportion(photos, tmp_path):
@@ -209,7 +209,7 @@ def test_the_command_prints_and_keeps_the_numbers(toy_order, tmp_path, monkeypat
     run = trained(order, StudyFolder(Path("results/toy")).run(order.key).path)
     assert main(["evaluate", order.key, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown == json.loads(run.evaluation_file(32).read_text())
+    assert Evaluation.model_validate_json(json.dumps(shown)) == run.read_evaluation(32)
     assert shown["val_error"] == run.read_record().last["val_error"]  # type: ignore[union-attr]
     assert main(["evaluate", f"toy/{order.key}", "--size", "32"]) == 0
     assert capsys.readouterr().out.startswith(f"{order.key} at 32x32, 32 images: val_error {shown['val_error']:.2f} %")
