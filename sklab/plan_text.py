@@ -64,6 +64,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
     yield from _change_lines(plan.change)
     yield from (f"the sweep will be refused, its data have changed: {line}" for line in plan.data_changed)
+    yield from (f"the sweep will be refused: {line}" for line in plan.data_misfits)
+    yield from plan.data_notices
     yield from (f"warning: {told}" for told in (*plan.odd, *plan.confounds))
     if not plan.confounds and len(plan.cells) > 1:
         yield f"every cell differs from {plan.baseline} in what it declares and in nothing else"

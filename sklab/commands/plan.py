@@ -50,7 +50,7 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.counted import Counted
     from sklab.sweep.found import with_found_cells
-    from sklab.sweep.held import read_data
+    from sklab.sweep.held import data_notices, read_data
     from sklab.sweep.plan import cell_experiments, make_plan
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
@@ -68,6 +68,7 @@ def show_plan(options: argparse.Namespace) -> int:
     plan = make_plan(
         sweep, folder, len(slots), lambda one: counted.of([one])[0], probes,
         gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=read_data(sweep),
+        notices=data_notices(sweep),
     )  # fmt: skip
     print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
     if options.differences:

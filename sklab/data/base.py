@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,6 +70,25 @@ class FileSplit:
     labels: NDArray[np.int64]
     resize: int
     upright: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pictures of `files` at `places` int64 [n]."""
+
+    files: Pictures
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        return self.files[int(self.places[index])]
+
+
+def only(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
+    """The images of `split` at `places`."""
+    return replace(split, files=Chosen(split.files, places), labels=split.labels[places])
 
 
 Split = ArraySplit | FileSplit

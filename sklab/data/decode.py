@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
-from sklab.data.base import Picture, name_of
-from sklab.data.formats import ensure_small, file_bytes, opened
+from sklab.data.base import Picture
+from sklab.data.formats import content, ensure_small, opened
 from sklab.data.orientation import UPRIGHT, orientation, orientation_of, sides, turned
-from sklab.errors import SklabError
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels of the file's image
@@ -33,33 +31,22 @@ def decode(picture: Picture, size: int, view: View, *, upright: bool = False) ->
     Grey, palette and CMYK images become RGB. With `upright`, `view` is asked for a part of the image turned as its EXIF
     orientation says. Raises SklabError, naming the image, when it can't be read.
     """
-    with _content(picture) as data:
+    with content(picture) as data:
         return _part(data, size, view, upright=upright)
 
 
 def whole(picture: Picture, *, upright: bool = False) -> Pixels:
     """uint8 [3, H, W]: the image as it is, in RGB. `upright` and errors as for `decode`."""
-    with _content(picture) as data:
+    with content(picture) as data:
         return _any_kind(data, upright=upright).transpose(2, 0, 1)
 
 
 def look(picture: Picture) -> bool:
     """Decode the image; whether it carries an EXIF orientation by which it is to be turned. Raises SklabError as
     `decode` does."""
-    with _content(picture) as data:
+    with content(picture) as data:
         _part(data, 8, centre(8, 8), upright=False)
         return orientation(data) != UPRIGHT
-
-
-@contextmanager
-def _content(picture: Picture) -> Iterator[bytes]:
-    """The bytes of the file; whatever goes wrong with them becomes a SklabError that names it."""
-    try:
-        yield file_bytes(picture) if isinstance(picture, str) else picture.data
-    except Exception as error:  # decoders of broken files raise almost anything
-        raise SklabError(
-            f"{name_of(picture)}: not a readable image ({error}); mend or delete it, or set data.skip_corrupt: true"
-        ) from error
 
 
 def _part(data: bytes, size: int, view: View, *, upright: bool) -> Pixels:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from sklab.data.base import Picture, name_of
+from sklab.errors import SklabError
+
 # Pillow knows some forty; it hands PostScript to Ghostscript, and many of the others are hardly ever tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF")
 MOST_PIXELS = 2**26  # 8192 x 8192: decoded by Pillow it takes less than a gigabyte
@@ -21,6 +24,17 @@ def file_bytes(path: str) -> bytes:
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise OSError(errno.EINVAL, "no regular file", path)
     return Path(path).read_bytes()
+
+
+@contextmanager
+def content(picture: Picture) -> Iterator[bytes]:
+    """The bytes of a picture's file; whatever goes wrong with them becomes a SklabError that names it."""
+    try:
+        yield file_bytes(picture) if isinstance(picture, str) else picture.data
+    except Exception as error:  # decoders of broken files raise almost anything
+        raise SklabError(
+            f"{name_of(picture)}: not a readable image ({error}); mend or delete it, or set data.skip_corrupt: true"
+        ) from error
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -20,20 +19,6 @@ _MOST_THREADS = 8
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The pictures of `files` at `places` int64 [n]."""
-
-    files: Pictures
-    places: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int, /) -> Picture:
-        return self.files[int(self.places[index])]
 
 
 def in_arrays(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, tuple[str, ...]]:
@@ -58,11 +43,6 @@ def readable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     tiny = each(split.files, lambda picture: decode(picture, 8, centre(8, 8)))
     good = [place for place, pixels in enumerate(tiny) if not isinstance(pixels, SklabError)]
     return np.array(good, dtype=np.int64), _left_out(split, good)
-
-
-def only(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
-    """The images of `split` at `places`."""
-    return replace(split, files=Chosen(split.files, places), labels=split.labels[places])
 
 
 def each(files: Pictures, call: Callable[[Picture], T]) -> Iterator[T | SklabError]:

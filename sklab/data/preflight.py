@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from sklab.data.base import ArraySplit, FileSplit, Splits, some
 from sklab.data.cache import load_files, load_splits
 from sklab.data.decode import look
 from sklab.data.images import ImagesSpec
 from sklab.data.kept import read_inventory
-from sklab.data.once import each, only
+from sklab.data.notices import about_orientation, few, named
+from sklab.data.once import each
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory
 from sklab.spec.fit import misfits
 from sklab.spec.train import TrainSpec
 
-SAMPLE = 64  # images of a split that are opened: a million would take minutes
 SHOWN = 20  # images that are named one by one
-_TURNED = {
-    "apply": "they are turned upright (data.exif: apply)",
-    "ignore": "it is ignored, so they may lie on their side; data.exif: apply turns them upright",
-}
 
 
 class Looked(NamedTuple):
@@ -45,9 +39,9 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     splits = load_splits(spec)
     ensure_fits(spec, splits, *recipes)
     opened = _looked_into(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
-    lines = (*splits.passed_over, *_left_out(splits), *opened)
+    lines = [*splits.passed_over, *_left_out(splits), *opened]
     held = read_inventory(spec, whole=True) if every_image else splits.inventory
-    return Looked(held, tuple(f"data set {spec.name}: {line}" for line in lines))
+    return Looked(held, named(spec, lines))
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
@@ -66,20 +60,15 @@ def _left_out(splits: Splits) -> Iterator[str]:
 def _looked_into(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iterator[str]:
     """Decode all images, or a few of each split, spread evenly over its classes."""
     files = [split for split in (splits.train, splits.val) if isinstance(split, FileSplit)] or list(load_files(spec))
-    chosen = files if every_image else [_few(split) for split in files]
+    chosen = files if every_image else [few(split) for split in files]
     found = [seen for split in chosen for seen in each(split.files, look)]
     faults = [seen for seen in found if isinstance(seen, SklabError)]
     if faults and not spec.skip_corrupt:
         raise SklabError("\n  ".join([*map(str, faults[:SHOWN]), *_more(len(faults))]))
     total, turned = sum(len(split.labels) for split in files), found.count(True)
-    few = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
-    yield f"all {total:,} images were opened" if len(found) == total else few
-    if turned:
-        yield f"{turned:,} of the {len(found):,} images opened carry an EXIF orientation: {_TURNED[spec.exif]}"
-
-
-def _few(split: FileSplit) -> FileSplit:
-    return only(split, np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int))
+    some_of_them = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
+    yield f"all {total:,} images were opened" if len(found) == total else some_of_them
+    yield from about_orientation(spec, turned, len(found))
 
 
 def _more(faults: int) -> Iterator[str]:

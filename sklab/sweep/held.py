@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sklab.data.kept import read_inventory
+from sklab.data.kept import read_inventory, read_notices
 from sklab.errors import SklabError
 from sklab.files import read_kept, write_whole
 from sklab.folders import StudyFolder
 from sklab.records import RunRecord
-from sklab.spec.data import DataSpec, data_spec
+from sklab.spec.data import DataSpec, Images, data_spec
 from sklab.spec.fingerprint import Fingerprint, Inventory, changes
 from sklab.spec.sweep import Sweep
 from sklab.sweep.design import lay
@@ -28,6 +29,17 @@ class HeldData:
         """None for a set whose settings alone decide it, and for one that could not be read."""
         held = self.inventories.get(data.identity())
         return held.fingerprint if held else None
+
+    def images(self, data: DataSpec) -> Images | None:
+        """How many images there are, as far as it could be read."""
+        held = self.inventories.get(data.identity())
+        if held is None:
+            return None
+        train, val = (
+            sum(group.images for name, group in held.groups.items() if name.startswith(f"{split}/"))
+            for split in ("train", "val")
+        )
+        return Images(train, val, arrays=getattr(data, "in_memory", False))
 
     def completed(self, other: HeldData) -> HeldData:
         """With what `other` knows besides, such as what only the machines of a cluster can read."""
@@ -58,6 +70,15 @@ def read_data(sweep: Sweep) -> HeldData:
             )
         others.setdefault(data.identity(), data)
     return HeldData(found)
+
+
+def data_notices(sweep: Sweep) -> tuple[str, ...]:
+    """What this machine sees that there is to say about the data of every cell."""
+    told: list[str] = []
+    for data in data_sets_of(sweep):
+        with suppress(SklabError):
+            told += read_notices(data)
+    return tuple(dict.fromkeys(told))
 
 
 def data_sets_of(sweep: Sweep) -> list[DataSpec]:

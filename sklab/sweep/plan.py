@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
 from sklab.folders import StudyFolder
 from sklab.records import Code, RunRecord
 from sklab.spec.budget import Cost, OffBudget, off_budget
+from sklab.spec.fit import misfits
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
@@ -75,7 +76,8 @@ class Plan(Value):
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
     a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of equal budget does not
-    hold for, `data_changed` in what the data are other than those that runs were trained on, `odd` what is hardly
+    hold for, `data_changed` in what the data are other than those that runs were trained on, `data_misfits` why recipes
+    do not go with the images that there are, `data_notices` what else there is to say about these, `odd` what is hardly
     meant, `confounds` what stands in the way of reading cells as the effect of their factors, `change` what is other
     than at the last start.
     """
@@ -103,6 +105,8 @@ class Plan(Value):
     refused: int = 0
     data_changed: Seq[str] = ()
     odd: Seq[str] = ()
+    data_notices: Seq[str] = ()
+    data_misfits: Seq[str] = ()
 
 
 def make_plan(
@@ -118,12 +122,13 @@ def make_plan(
     code: Code = _UNKNOWN,
     reuse: Reuse = "any code",
     held: HeldData = NOT_READ,
+    notices: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
     `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
-    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over and `held`
-    what the data hold.
+    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over, `held`
+    what the data hold and `notices` what there is to say about them.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
@@ -169,9 +174,19 @@ def make_plan(
         further=_further(whole, records, slots),
         reused=len(offered),
         space=space_of(sweep, costs),
+        data_notices=notices,
+        data_misfits=tuple(dict.fromkeys(_misfits(experiments, held))),
         data_changed=tuple(dict.fromkeys(changed(folder, records.values(), held))),
         refused=sum(bool(infeasible(sweep, cell.name, costs)) for cell in sweep.invalid),
     )
+
+
+def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:
+    """Where the settings alone say how many images there are, the cell is none that can exist."""
+    for experiment in experiments.values():
+        data = experiment.data
+        images = None if data.images else held.images(data)
+        yield from (f"data set {data.name}: {told}" for told in (misfits(experiment.train, images) if images else ()))
 
 
 def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Further | None:

@@ -2,6 +2,7 @@
 
 import pytest
 from pictures import folder
+from PIL import ExifTags, Image
 
 from sklab.cli import main
 
@@ -60,6 +61,18 @@ def test_what_there_is_to_say_about_the_data_is_said_before_the_first_run(torn, 
     told = capsys.readouterr().err
     assert "/train: passed over: 1 .heic" in told
     assert told.index("66 of 132 images were opened") < told.index("val_error")
+
+
+def test_the_plan_tells_it_too_without_opening_an_image(torn, capsys):
+    image = Image.open(torn.parent / "0.png")
+    image.getexif()[ExifTags.Base.Orientation] = 6
+    image.save(torn.parent / "0.png", exif=image.getexif())
+    assert main(["plan", "sweep.yaml", "--set", "model.num_classes=2", "--set", "train.batch_size=131"]) == 0
+    told = capsys.readouterr().out
+    assert f"data set image_folder: {torn.parents[1]}: passed over: 1 .heic" in told
+    assert "1 of the 66 images opened carry an EXIF orientation: it is ignored" in told
+    small = "train.batch_size = 131 but the train split has 130 images; allowed: 2 to 130"
+    assert f"the sweep will be refused: data set image_folder: {small}" in told
 
 
 def test_a_batch_that_the_data_can_not_fill_is_told_before_the_first_run(toy_files, capsys, monkeypatch):
