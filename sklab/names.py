@@ -39,16 +39,17 @@ def common_names(lists: Iterable[Iterable[str]]) -> list[dict[str, str]]:
     return called
 
 
-def did_you_mean(word: str, options: Iterable[str]) -> str:
+def did_you_mean(word: str, options: Iterable[str], cutoff: float = 0.6) -> str:
     """The option that `word` most likely stands for, or "" when none is near.
 
-    Upper and lower case are the same here; of numbers the nearest is suggested, not the one that looks alike.
+    Upper and lower case are the same here; of numbers the nearest is suggested, not the one that looks alike. `cutoff`,
+    from 0 to 1, is how alike words have to be.
     """
     known = list(options)
     if _NUMBER.fullmatch(word):
         return find(word, known) or _nearest(word, known)
     by_small_letters = {option.lower(): option for option in reversed(known)}
-    near = difflib.get_close_matches(word.lower(), by_small_letters, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower(), by_small_letters, n=1, cutoff=cutoff)
     return by_small_letters[near[0]] if near else ""
 
 

@@ -17,7 +17,8 @@ from sklab.spec.run import Experiment
 from sklab.spec.values import RULE
 from sklab.sweep.design import NoSuchEntryError, NoSuchPlaceError, lay, resolve
 from sklab.sweep.faults import Layer, details_of, distinct, explain, options, steps
-from sklab.sweep.yamltree import Document, Place, dotted, parse, read_mapping
+from sklab.sweep.inputs import read_input
+from sklab.sweep.yamltree import Document, Place, dotted, parse
 
 COMMAND_LINE = "--set"  # the "file" of faults in what was given there
 Known = Set[tuple[Place, str]]  # errors, by place and type
@@ -66,7 +67,7 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
 
     Raises FaultyInputError for a file that can't be read at all; every lesser fault stands in the Base.
     """
-    document = read_mapping(file)
+    document = read_input(file, "experiment")
     given, unread = _given(overrides)
     tree, unknown = _with_network(document, given)
     tree, layers, unlaid = _with_overrides(document, tree, given)

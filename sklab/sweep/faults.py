@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,11 +15,13 @@ from sklab.errors import Fault
 from sklab.names import did_you_mean
 from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
+from sklab.spec.run import Experiment
 from sklab.spec.values import Value, class_in
 from sklab.sweep.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
 _MOST_INDEX_DIGITS = 6
+_VERY = 0.8  # alike: nearer than the same key in another place
 _KINDS = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -96,7 +98,7 @@ def _fault(detail: ErrorDetails, model: type[Value], tree: Any, layers: Sequence
         place = (*place, _UNKNOWN[detail["type"]][0])
     layer = _blamed(place, layers)
     if detail["type"] == "extra_forbidden":
-        return _unknown_key(place, layer, _fields(model, tree, place[:-1]))
+        return _unknown_key(place, layer, _fields(model, tree, place[:-1]), _elsewhere(model, tree, str(place[-1])))
     inside = layer.at + place[len(layer.path) :]
     if detail["type"] in _UNKNOWN:
         _, what, known = _UNKNOWN[detail["type"]]
@@ -118,13 +120,13 @@ def _blamed(place: Place, layers: Sequence[Layer]) -> Layer:
     return layers[-1]
 
 
-def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str]) -> Fault:
+def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str], elsewhere: str) -> Fault:
     key = str(place[-1])
-    near = did_you_mean(key, allowed)
+    near = did_you_mean(key, allowed, _VERY) or ("" if elsewhere else did_you_mean(key, allowed))
     if len(place) > len(layer.path):
         at = layer.at + place[len(layer.path) :]
-        return layer.document.fault(at, "unknown key", found=key, allowed=options(allowed), hint=near)
-    mended = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else ""
+        return layer.document.fault(at, "unknown key", found=key, allowed=options(allowed), hint=near or elsewhere)
+    mended = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else elsewhere
     found = dotted(layer.path)
     return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=mended)
 
@@ -150,6 +152,30 @@ def _literals(field: FieldInfo | None) -> list[str]:
     return [str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
 
 
+def _elsewhere(model: type[Value], tree: Any, key: str) -> str:
+    """The path of another place where `key` may stand; of a sweep's key also where in the experiment; "" for none."""
+    if path := dict(_keys(model, tree, ())).get(key):
+        return path
+    path = dict(_keys(Experiment, {}, ())).get(key) if "experiment" in model.model_fields else None
+    return f"{path} of the experiment" if path else ""
+
+
+def _keys(model: type[Value], tree: Any, place: Place) -> Iterator[tuple[str, str]]:
+    """The keys of `model` and of the mappings in it, with their paths; the outermost last."""
+    owner = _owner(model, tree, place)
+    for name, field in (owner.model_fields if owner else {}).items():
+        if _holds_keys(field.annotation):
+            yield from _keys(model, tree, (*place, name))
+    yield from ((name, dotted((*place, name))) for name in (owner.model_fields if owner else ()))
+
+
+def _holds_keys(annotation: Any) -> bool:
+    """Whether this is the type of one mapping with keys of its own, not of a list of them."""
+    if isinstance(annotation, type):
+        return issubclass(annotation, Value)
+    return get_origin(annotation) not in (tuple, dict) and any(map(_holds_keys, get_args(annotation)))
+
+
 def _field(model: type[Value], tree: Any, place: Place) -> FieldInfo | None:
     owner = _owner(model, tree, place[:-1])
     return owner.model_fields.get(str(place[-1])) if owner and place else None
@@ -167,7 +193,14 @@ def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
         if owner and step in owner.model_fields:
             owner = class_in(owner.model_fields[str(step)].annotation)
         if owner is DataSpec:
-            owner = data_spec(tree["data"]["name"])
+            name = _entry(tree, "data", "name")
+            owner = data_spec(str(name)) if name in data_sets() else DataSpec
         if owner is ModelSpec:
-            owner = family_spec(tree["model"].get("family", DEFAULT_FAMILY))
+            family = _entry(tree, "model", "family") or DEFAULT_FAMILY
+            owner = family_spec(str(family)) if family in families() else ModelSpec
     return owner
+
+
+def _entry(tree: Any, section: str, key: str) -> Any:
+    found = tree.get(section) if isinstance(tree, Mapping) else None
+    return found.get(key) if isinstance(found, Mapping) else None

@@ -11,14 +11,15 @@ from sklab.names import did_you_mean
 from sklab.spec.ray import RaySpec
 from sklab.spec.slurm import SlurmSpec
 from sklab.sweep.faults import Layer, details_of, distinct, explain
-from sklab.sweep.yamltree import Document, read_mapping
+from sklab.sweep.inputs import read_input
+from sklab.sweep.yamltree import Document
 
 _ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray": RaySpec}
 
 
 def read_launcher(file: Path) -> SlurmSpec | RaySpec:
     """The settings in `file`. Raises FaultyInputError with every fault of it."""
-    document = read_mapping(file)
+    document = read_input(file, "launcher")
     engine, faults = _engine(document)
     tree = {**document.tree, "launcher": engine}
     try:

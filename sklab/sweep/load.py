@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ from sklab.sweep.agreement import disagreements, unknown
 from sklab.sweep.design import complete, lay, resolve
 from sklab.sweep.drafts import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
 from sklab.sweep.experimentfile import STAND_IN, Base, read_experiment
-from sklab.sweep.faults import distinct
+from sklab.sweep.faults import distinct, options
 from sklab.sweep.fraction import describe
+from sklab.sweep.inputs import NoSuchFileError, read_input
 from sklab.sweep.onename import renamed
 from sklab.sweep.sound import Sound, read_sweep_file
 from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile
-from sklab.sweep.yamltree import Document, NoSuchFileError, read_mapping
+from sklab.sweep.yamltree import Document
 
 _NONE: Mapping[str, str] = {}
 _LARGEST_SEED = 2**31 - 1
@@ -78,7 +80,7 @@ def load_sweep(
 
 def _document(file: Path) -> tuple[Document | None, Sequence[Fault]]:
     try:
-        return read_mapping(file), ()
+        return read_input(file, "sweep"), ()
     except FaultyInputError as error:
         return None, error.faults
 
@@ -95,7 +97,9 @@ def _base(
     except NoSuchFileError as error:
         if experiment is not None or document is None:
             return STAND_IN, error.faults
-        return STAND_IN, [document.fault(("experiment",), "no such file", hint=error.faults[0].hint)]
+        near, *there = (os.path.relpath(each, file.parent) for each in (error.near or file, *error.there))
+        hint = near if error.near else ""
+        return STAND_IN, [document.fault(("experiment",), "no such file", allowed=options(there), hint=hint)]
     except FaultyInputError as error:
         return STAND_IN, error.faults
     return base, base.faults

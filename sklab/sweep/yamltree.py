@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.names import did_you_mean
 
 Place = tuple[str | int, ...]
 
@@ -70,12 +69,8 @@ class Document:
         return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."
 
 
-class NoSuchFileError(FaultyInputError):
-    """The file to be read is not there."""
-
-
 def read_mapping(file: Path) -> Document:
-    """The YAML mapping in `file`. Raises FaultyInputError when there is none."""
+    """The YAML mapping in `file`. Raises FaultyInputError when there is none, and for no file what Python raises."""
     document = parse(_text(file), str(file))
     if isinstance(document.tree, dict):
         return document
@@ -86,9 +81,8 @@ def read_mapping(file: Path) -> Document:
 def _text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8")
-    except FileNotFoundError as error:
-        near = did_you_mean(file.name, (other.name for other in file.parent.glob("*.yaml")))
-        raise NoSuchFileError([Fault(str(file), "", "no such file", hint=near)]) from error
+    except (FileNotFoundError, IsADirectoryError):
+        raise
     except UnicodeDecodeError as error:
         fault = Fault(str(file), "", "not UTF-8 text", 1 + error.object[: error.start].count(b"\n"))
         raise FaultyInputError([fault]) from error

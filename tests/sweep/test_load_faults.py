@@ -37,7 +37,7 @@ DESIGNS = "list, grid, fractional, ofat, leave_one_out, search"
         (changed(LIST, study="../evil"), "study", "letters, digits"),
         (changed(LIST, study=3), "study", "wrong type; found 3; allowed: text"),
         (changed(LIST, experiment=None), "experiment", "missing"),
-        (changed(LIST, experiment="bose.yaml"), "experiment", "no such file; found \"bose.yaml\" - did you mean"),
+        (changed(LIST, experiment="bose.yaml"), "experiment", "no such file; found \"bose.yaml\"; allowed: base.yaml"),
         (changed(LIST, design="gird"), "design", f"allowed: {DESIGNS} - did you mean 'grid'"),
         (changed(LIST, design=None), "design", f"missing; allowed: {DESIGNS}"),
         (changed(LIST, cells=[*CELLS, {"name": "two\nlines"}]), "cells.2.name", 'one line; found "two\\nlines"'),
@@ -251,7 +251,11 @@ def test_a_seed_out_of_range_is_a_fault(tmp_path: Path, seed: int) -> None:
 def test_an_experiment_from_the_command_line_that_is_not_there(tmp_path: Path) -> None:
     file = write(tmp_path, LIST)
     (fault,) = faults_in(lambda: load_sweep(file, experiment=tmp_path / "bose.yaml")).values()
-    assert (fault.file, fault.message, fault.hint) == (str(tmp_path / "bose.yaml"), "no such file", "base.yaml")
+    assert (fault.file, fault.message, fault.hint) == (
+        str(tmp_path / "bose.yaml"),
+        "no such file",
+        str(tmp_path / "base.yaml"),
+    )
 
 
 def test_a_broken_file_beside_a_broken_experiment(tmp_path: Path) -> None:

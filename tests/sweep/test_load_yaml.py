@@ -126,11 +126,9 @@ def test_a_file_without_a_mapping_is_refused(tmp_path: Path, content: bytes, tol
     assert told in str(caught.value)
 
 
-def test_a_missing_file_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "kernels.yaml").write_text("a: 1")
-    with pytest.raises(FaultyInputError, match=r"did you mean 'kernels\.yaml'"):
-        read_mapping(tmp_path / "kernel.yaml")
-    for file in (tmp_path, tmp_path / "a\0b", tmp_path / ("x" * 5000), tmp_path / "kernels.yaml" / "x"):
+    for file in (tmp_path / "a\0b", tmp_path / ("x" * 5000), tmp_path / "kernels.yaml" / "x"):
         with pytest.raises(FaultyInputError):
             read_mapping(file)
 
