@@ -10,10 +10,12 @@ from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
 from sklab.errors import SklabError
+from sklab.files import content
 from sklab.spec.data import DataSpec, Images
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
+_MOST_BYTES = 2**28  # of a file; the largest one has 154 million
 
 
 class CifarSpec(DataSpec):
@@ -69,7 +71,7 @@ def _records(spec: CifarSpec, file: Path) -> np.ndarray:
 
 def _bytes(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return content(file, _MOST_BYTES)
     except OSError as error:
         raise SklabError(
             f"{file}: {error.strerror}; data.root is the unpacked folder of the binary version (not the Python one)"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -11,19 +9,19 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from sklab import files
 from sklab.data.base import Picture, name_of
 from sklab.errors import SklabError
 
 # Pillow knows some forty; it hands PostScript to Ghostscript, and many of the others are hardly ever tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF")
 MOST_PIXELS = 2**26  # 8192 x 8192: decoded by Pillow it takes less than a gigabyte
+MOST_BYTES = 2**29  # of a file: what so many pixels take without compression, twice
 
 
 def file_bytes(path: str) -> bytes:
-    """What a file holds. Raises OSError, also for a pipe or a device, which might never end."""
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise OSError(errno.EINVAL, "no regular file", path)
-    return Path(path).read_bytes()
+    """What the file of an image holds. Raises OSError, also for a pipe, a device or more than an image can need."""
+    return files.content(Path(path), MOST_BYTES)
 
 
 @contextmanager

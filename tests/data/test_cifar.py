@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_images_and_classes_are_those_of_the_files(ten):
         assert np.array_equal(splits.val.images, test)
         assert splits.train.labels.tolist() == list(range(10)) * 5
         assert [splits.classes[label] for label in splits.val.labels] == ["truck", "ship", "horse"]
+
+
+def test_what_is_no_file_is_not_waited_for(ten):
+    file = ten[0] / "cifar-10-batches-bin" / "test_batch.bin"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(SklabError, match=r"test_batch\.bin: no regular file"):
+        cifar10.load(cifar10.Spec(root=str(ten[0])))
 
 
 def test_the_set_is_augmented_as_one_tensor(ten, shared_cache):

@@ -252,6 +252,8 @@ def test_strings_of_another_name_have_to_be_named(root):
         (lambda r: one(r, pa.table({"a": [b""], "i": [0], "j": [0]})), {}, r"data\.label_column; .*numbers: i, j,"),
         (lambda r: one(r, pa.table({"a": [b""], "label": pa.array([None], pa.int64())})), {}, "1 images have no label"),
         (lambda r: (r / "data" / "val.parquet").write_text("no"), {"val": "**/val.p*"}, "not a readable Parquet file"),
+        (lambda r: os.mkfifo(r / "data" / "val.arrow"), {"val": "**/val.a*"}, "val.arrow: no regular file"),
+        (lambda r: os.mkfifo(r / "data" / "val.parquet"), {"val": "**/val.p*"}, "val.parquet: no regular file"),
         (lambda r: (r / "data" / "val.arrow").write_text("no"), {"val": "**/val.a*"}, "not a readable Arrow file"),
     ],
 )

@@ -14,7 +14,7 @@ from sklab.data.base import FileSplit, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
-from sklab.files import writing_whole
+from sklab.files import is_regular, writing_whole
 
 _SUFFIXES = (".parquet", ".arrow")
 _ROWS = 256  # per batch of a copy: what is held in memory at a time
@@ -64,6 +64,8 @@ def _files(spec: Spec, split: str) -> list[str]:
         raise SklabError(f"data.{split} = {pattern!r}: {error}; allowed: a pattern below data.root") from error
     inside = [each for path in found for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
     files = list(dict.fromkeys(str(path) for path in inside if path.suffix in _SUFFIXES))
+    if odd := [file for file in files if not is_regular(Path(file))]:
+        raise SklabError(f"{odd[0]}: no regular file, or a link to nothing")
     if not files:
         raise SklabError(f"{root}: no {' or '.join(_SUFFIXES)} file fits data.{split} = {pattern!r}")
     return files
