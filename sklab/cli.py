@@ -31,8 +31,8 @@ _COMMANDS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns 0: all runs complete, 1: some runs failed, 2: user error, 130: interrupted,
-    141: nobody reads its output any further (`| head`)."""
+    """Run one command. Returns 0: all runs complete, 1: some failed or diverged, 2: user error, 130: asked
+    to stop, 141: nobody reads its output any further (`| head`)."""
     streams.open_closed()
     streams.outlast_readers()
     protect()

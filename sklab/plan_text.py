@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklab.progress import duration
+from sklab.records import RunState
 from sklab.shown import one_line
+from sklab.states import STATES
 from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.text import aligned
@@ -17,9 +19,9 @@ _MOST_NAMED = 8  # cells in one line
 
 def plan_text(plan: Plan) -> str:
     """The plan, a row per cell, and what it adds up to."""
-    pruned = ("pruned",) if any(cell.pruned for cell in plan.cells) else ()
-    header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", "done", "diverged", *pruned, "failed", "new")
-    table = aligned(header, [_plan_row(cell, pruned=bool(pruned)) for cell in plan.cells])
+    states = [state for state in STATES if any(cell.counts[state] for cell in plan.cells)]
+    header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", *states)
+    table = aligned(header, [_plan_row(cell, states) for cell in plan.cells])
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
     return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, _plan_sum(plan), *further))])
@@ -34,11 +36,10 @@ def differences_text(plan: Plan) -> str:
     )
 
 
-def _plan_row(cell: PlannedCell, *, pruned: bool) -> tuple[str, ...]:
+def _plan_row(cell: PlannedCell, states: Sequence[RunState]) -> tuple[str, ...]:
     price = cell.price
     known = (f"{price.peak_memory_mb:.0f}", duration(price.seconds), price.source) if price else ("", "", "")
-    ended_early = (cell.pruned,) if pruned else ()
-    counts = map(str, (cell.done, cell.diverged, *ended_early, cell.failed, cell.new))
+    counts = (str(cell.counts[state]) for state in states)
     return (cell.name, f"{cell.params / 1e6:.3f}", f"{cell.macs / 1e6:.1f}", *known, *counts)
 
 
@@ -93,7 +94,7 @@ def _named(what: str, names: Sequence[object]) -> Iterator[str]:
 
 def _plan_sum(plan: Plan) -> str:
     seeds = plan.further.rule if plan.further else f"seeds {', '.join(map(str, plan.seeds))}"
-    counts = f"{plan.study}: {seeds}; {plan.done} done, {plan.missing} to run, {plan.slots} at a time"
+    counts = f"{plan.study}: {seeds}; {plan.complete} complete, {plan.missing} to run, {plan.slots} at a time"
     if plan.seconds is None or plan.device_hours is None:
         return f"{counts}: no estimate before the first finished run or --probe"
     return f"{counts}: about {duration(plan.seconds)}, {device_hours_text(plan.device_hours, gpu=plan.gpu)}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from sklab.records import RunRecord
 from sklab.shown import one_line
 from sklab.spec.sweep import Sweep
+from sklab.states import ending, others_told
 from sklab.streams import show_plainly
 from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics
@@ -87,18 +88,13 @@ class LiveProgress:
 
 def _counts(state: State) -> str:
     eta = "" if state.eta_seconds is None else f", about {duration(state.eta_seconds)} left"
-    failed = f", {state.failed} failed" if state.failed else ""
-    return f"[{state.done}/{state.total} done{failed}, {len(state.running)} running{eta}]"
+    return f"[{state.counts['complete']}/{state.total} complete{others_told(state.counts)}{eta}]"
 
 
 def _result(record: RunRecord) -> str:
     run = f"{record.cell}, seed {record.spec.seed}"
-    if record.failure == "preempted":
-        return f"{run}: preempted: {record.reason}"
-    if record.status == "pruned":
-        return f"{run}: pruned after epoch {record.epochs}: {record.reason}"
-    if record.status != "complete":
-        return f"{run}: {record.status} ({record.failure}): {record.reason}"
+    if record.state != "complete":
+        return f"{run}: {ending(record)}"
     return f"{run}: val_error {record.last['val_error']:.2f} % in {duration(record.wall_seconds)}"
 
 

@@ -16,6 +16,7 @@ from sklab.spec.sweep import Metric
 from sklab.spec.values import Seq, Value
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
+RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
 FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
 
 
@@ -88,7 +89,7 @@ class RunRecord(Value):
 
     status              `complete`; `diverged` (a non-finite loss: a result, not repeated); `pruned` (ended by the
                         runner of a search, as `reason` says; not repeated while that prunes); `failed` (repeated by the
-                        next `sklab sweep`)
+                        next `sklab sweep`). What users are told is its `state`
     last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
     best_epoch          counted from 1; 0 when no epoch was finished
     params, macs        parameters; multiply-accumulates of one forward pass of one image
@@ -160,6 +161,11 @@ class RunRecord(Value):
     def data_unknown(self) -> bool:
         """Whether nothing tells which images the run was trained on: a version that kept no fingerprint wrote it."""
         return self.fingerprint is None and not self.spec.experiment.data.drawn
+
+    @property
+    def state(self) -> RunState:
+        """The word of `sklab.states` for it: of a run that was asked to end, nothing has failed."""
+        return "stopped" if self.failure == "preempted" else self.status
 
     def value(self, metric: Metric) -> float | None:
         """The number a study is about, at the epoch its rule names; None when the record lacks it."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.machine import installed
+from sklab.plural import counted
 from sklab.progress import duration
 from sklab.records import Evaluation, RunRecord
 from sklab.shown import one_line
 from sklab.spec.check import CheckResult
+from sklab.states import ending, others_told
 from sklab.sweep.status import RunStatus, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
@@ -41,13 +43,15 @@ def _line(name: str, rest: Sequence[str], first: int, others: Sequence[int]) -> 
     return above + "  ".join([name.ljust(first), *cells]).rstrip()
 
 
-def retry_text(records: Sequence[RunRecord], study: str) -> str:
-    """Which runs will be trained anew, and what makes that happen."""
-    if not records:
-        return f"{study}: no such run has failed, nothing was changed"
-    lines = [f"{record.cell}, seed {record.spec.seed}: {record.failure}: {record.reason}" for record in records]
-    told = f"{len(records)} {'run' if len(records) == 1 else 'runs'} set aside; `sklab sweep` trains them anew"
-    return "\n".join([*map(one_line, lines), told])
+def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
+    """Which runs will be trained anew, and how the study stands without them."""
+    lines = [f"{record.cell}, seed {record.spec.seed}: {ending(record)}" for record in aside]
+    told = f"{counted(len(aside), 'run')} set aside, to be trained anew"
+    if not aside:
+        told = f"{status.study}: no such run has failed, nothing was changed"
+    results = not aside and (status.counts["diverged"] or status.counts["pruned"])
+    hint = "diverged and pruned runs are results: --cell NAME without --failed sets those of a cell aside"
+    return "\n".join([*map(one_line, lines), told, *([hint] if results else []), _head(status)])
 
 
 def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -57,21 +61,24 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def status_text(status: StudyStatus) -> str:
-    """Counts, the running runs and the failures with their reasons."""
-    live = "a runner is at work" if status.live else "no runner is at work"
+    """Counts, the running runs, and those that failed, diverged or were stopped with their reasons."""
+    told = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
+    return "\n".join([_head(status), *_running(status), *map(one_line, told)])
+
+
+def _head(status: StudyStatus) -> str:
+    """How many runs are in which state, and what goes on."""
+    counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{others_told(status.counts)}"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
-    pruned = f"{status.pruned} pruned, " if status.pruned else ""
-    pruned += f"{len(status.unreadable)} unreadable, " if status.unreadable else ""
-    head = (
-        f"{status.study}: {status.done} of {status.total} done, {len(status.running)} running, "
-        f"{len(status.failures)} failed, {pruned}{status.missing} to run; {live}{eta}"
-    )
-    failures = [
-        f"{run.state}: {run.cell}, seed {run.seed} ({run.failure}): {run.reason}; log: {run.log}"
-        for run in status.failures
-    ]
-    told = (*failures, *(f"unreadable: {why}" for why in status.unreadable))
-    return "\n".join([head, *_running(status), *map(one_line, told)])
+    if status.live:
+        return f"{status.study}: {counts}; a runner is at work{eta}"
+    goes_on = ": the same `sklab sweep` again goes on" if status.goes_on else ""
+    return f"{status.study}: {counts}; no runner is at work{goes_on}"
+
+
+def _trouble(run: RunStatus) -> str:
+    kind = f" ({run.failure})" if run.state == "failed" else ""
+    return f"{run.cell}, seed {run.seed}: {run.state}{kind}: {run.reason}; log: {run.log}"
 
 
 def _running(status: StudyStatus) -> list[str]:

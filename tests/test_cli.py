@@ -119,10 +119,10 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
 
     assert main(["status", "sweep", "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
-    assert (status["done"], status["missing"], status["live"]) == (4, 0, False)
+    assert (status["counts"]["complete"], status["counts"]["waiting"], status["live"]) == (4, 0, False)
     assert main(["plan", "sweep.yaml", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["done"], plan["missing"], plan["seconds"]) == (4, 0, 0.0)
+    assert (plan["complete"], plan["missing"], plan["seconds"]) == (4, 0, 0.0)
     assert main(["table", "sweep"]) == 0
     assert "K3+K5 SK" in capsys.readouterr().out
     assert main(["report", "results/sweep"]) == 0
@@ -137,7 +137,7 @@ def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch
     assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1"]) == 1
     assert "bad, seed 0: failed (data): data set scaled_digits: train.accumulate = 65" in capsys.readouterr().err
     assert main(["status", "sweep"]) == 0
-    assert "failed: bad, seed 0 (data)" in capsys.readouterr().out
+    assert "bad, seed 0: failed (data): " in capsys.readouterr().out
 
 
 def test_one_experiment_is_trained_once(here, capsys):

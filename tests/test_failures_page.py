@@ -12,6 +12,7 @@ import pytest
 from sklab.cli import parser
 from sklab.launch import watchdog
 from sklab.records import FailureClass
+from sklab.states import STATES
 from sklab.sweep.policy import ATTEMPTS, MAX_IDENTICAL
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,10 @@ COMMANDS = [
 
 def test_every_class_of_failure_is_told() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(get_args(FailureClass))
+
+
+def test_every_state_of_a_run_is_told() -> None:
+    assert tuple(re.findall(r"^\| ([a-z]+) \|", PAGE, re.MULTILINE)) == ("state", *STATES, "class")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -23,6 +23,7 @@ from sklab.folders import StudyFolder
 from sklab.progress import LiveProgress, PlainProgress
 from sklab.records import RunOrder, RunRecord
 from sklab.shown import one_line, visible
+from sklab.states import counts_of
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.state import State
@@ -103,7 +104,7 @@ def failed(study) -> RunRecord:
     return record
 
 
-NOTHING = State(0, 0, 0, 1, (), None)
+NOTHING = State(counts_of([]), 1, (), None)
 
 
 def test_progress_in_lines_shows_and_obeys_nothing(failed, capsys):

@@ -15,10 +15,9 @@ from sklab.analysis.pareto import front as pareto_front
 from sklab.analysis.published import Reproduced, reproduced
 from sklab.analysis.sequential import Race
 from sklab.analysis.stats import ALPHA
-from sklab.records import Reused, RunRecord
+from sklab.records import Reused, RunRecord, RunState
 from sklab.spec.sweep import PublishedRow, Sweep
 
-State = Literal["complete", "diverged", "pruned", "failed", "missing", "unreadable"]
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 Judged = Literal["better", "worse", "undecided", "no test"]
 
@@ -33,7 +32,7 @@ class Run:
 
     seed: int
     key: str
-    state: State
+    state: RunState
     value: float | None = None
     reason: str = ""
     record: RunRecord | None = None
@@ -114,6 +113,11 @@ class Row:
         """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000."""
         needed = self.baseline.needed if self.baseline else None
         return None if needed is None or self.baseline is None else max(needed - self.baseline.n, 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no run of it has ended yet, however."""
+        return all(run.state in ("running", "waiting") for run in self.runs)
 
     @property
     def unfinished(self) -> tuple[Run, ...]:

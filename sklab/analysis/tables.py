@@ -14,28 +14,29 @@ from sklab.analysis.effects import effects_of
 from sklab.analysis.replicates import called, race_of
 from sklab.analysis.rows import AblationTable, AtSize, Judged, Row, Run, Standing
 from sklab.analysis.sequential import BETTER, NO_TEST, WORSE, Race
-from sklab.records import Evaluation, RunRecord
+from sklab.records import Evaluation, RunRecord, RunState
 from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
-Reasons = Mapping[str, str]  # by key
 _NONE: Evaluations = {}
-_ALL_READ: Reasons = {}
+Others = Mapping[str, tuple[RunState, str]]  # state and reason, by key
+_WAITS: tuple[RunState, str] = ("waiting", "no record yet")
+_ALL_WAIT: Others = {}
 
 
 def ablation_table(
     sweep: Sweep,
     records: Mapping[str, RunRecord],
     evaluations: Evaluations = _NONE,
-    unreadable: Reasons = _ALL_READ,
+    others: Others = _ALL_WAIT,
 ) -> AblationTable:
-    """The table of `sweep` from the ended runs at hand, by key, their evaluations at its further sizes, and why other
-    records can't be read.
+    """The table of `sweep` from the ended runs at hand, by key, their evaluations at its further sizes, and what is
+    known of those others that don't just wait.
 
     Only complete runs enter its numbers.
     """
     race, sweep = race_of(sweep, records), called(sweep, records)
-    runs = [_runs(sweep, cell, records, evaluations, unreadable) for cell in sweep.cells]
+    runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = stats.mean_interval(values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
@@ -74,24 +75,26 @@ def _raced(race: Race | None, at: int) -> Judged | None:
 
 
 def _runs(
-    sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations, unreadable: Reasons
+    sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations, others: Others
 ) -> tuple[Run, ...]:
     planned = [(seed, cell.runs[seed]) for seed in sweep.seeds if seed in cell.runs]
     errors = {key: {size: one.val_error for size, one in evaluations.get(key, {}).items()} for _, key in planned}
     return tuple(
-        Run(seed, key, "unreadable", reason=unreadable[key])
-        if key in unreadable
-        else _run(seed, key, records.get(key), sweep.metric, errors[key])
+        _run(seed, key, record, sweep.metric, errors[key])
+        if (record := records.get(key))
+        else _other(seed, key, *others.get(key, _WAITS))
         for seed, key in planned
     )
 
 
-def _run(seed: int, key: str, record: RunRecord | None, metric: Metric, errors: Mapping[int, float]) -> Run:
-    if record is None:
-        return Run(seed, key, "missing", reason="no record yet")
+def _other(seed: int, key: str, state: RunState, reason: str) -> Run:
+    return Run(seed, key, state, reason=reason)
+
+
+def _run(seed: int, key: str, record: RunRecord, metric: Metric, errors: Mapping[int, float]) -> Run:
     if record.status != "complete":
-        kind = f"{record.failure}: " if record.failure not in (None, record.status) else ""
-        return Run(seed, key, record.status, reason=kind + (record.reason or "no reason recorded"), record=record)
+        kind = f"{record.failure}: " if record.state == "failed" and record.failure else ""
+        return Run(seed, key, record.state, reason=kind + (record.reason or "no reason recorded"), record=record)
     value = record.value(metric)
     if value is None:
         return Run(seed, key, "failed", reason=f"the record has no {metric.name}", record=record)

@@ -64,7 +64,7 @@ def add_retry(commands: Commands) -> None:
     retry = add_command(commands, "retry", _retry, text)
     add_study(retry)
     retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")
-    text = "the failed and the diverged runs of these cells; with --failed, only the failed ones of them"
+    text = "the failed, diverged and pruned runs of these cells; with --failed, only the failed ones of them"
     retry.add_argument("--cell", nargs="+", action="extend", default=[], metavar="NAME", help=text)
 
 
@@ -163,9 +163,13 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
 
 
 def _retry(options: argparse.Namespace) -> int:
+    import time
+
     from sklab.sweep.retry import retry
+    from sklab.sweep.status import Watcher
     from sklab.text import retry_text
 
     folder = study_folder(options.study, options)
-    print(retry_text(retry(folder, options.cell or None, failed=options.failed), folder.path.name))
+    aside = retry(folder, options.cell or None, failed=options.failed)
+    print(retry_text(aside, Watcher(folder).look(time.time())))
     return COMPLETE

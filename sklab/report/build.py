@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.tables import Others, ablation_table
+from sklab.errors import DamagedRecordError
 from sklab.files import collector_paused, write_whole
 from sklab.folders import StudyFolder
+from sklab.records import RunState
 from sklab.report.terminal import terminal_table
+from sklab.states import unended_states
 
 __all__ = ["build", "study_table", "terminal_table", "write"]
 
@@ -60,6 +64,14 @@ def study_table(folder: Path) -> AblationTable:
         sweep = study.read_sweep()
         keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
         records, unreadable = study.readable(keys)
-        reasons = {key: str(error) for key, error in unreadable.items()}
-        table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), reasons)
+        others = _others(study, [key for key in keys if key not in records], unreadable)
+        table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others)
         return replace(table, reused=study.reused(records))
+
+
+def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:
+    """What is known of runs whose records are not at hand."""
+    why = {"stopped": "it ended with its runner"}
+    states = unended_states(study, (key for key in keys if key not in unreadable))
+    told: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}
+    return told | {key: (state, why.get(state, "no record yet")) for key, state in states.items()}

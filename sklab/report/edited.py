@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sklab.analysis.rows import AblationTable
-from sklab.report.phrases import counted, listed
+from sklab.plural import counted
+from sklab.report.phrases import listed
 
 
 def edited(table: AblationTable) -> list[str]:

@@ -8,9 +8,9 @@ from sklab.analysis.checks import FAILS_BELOW, Check
 from sklab.analysis.compare import Choice
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.stats import ALPHA
+from sklab.plural import counted
 from sklab.report.column import metric_name, p_text
 from sklab.report.escape import clean
-from sklab.report.phrases import counted
 
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "
@@ -78,7 +78,7 @@ def methods(table: AblationTable) -> str:
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval. {_SEQUENTIAL if table.race else ''}{_compared(table)}"
         f"{_EFFECTS if table.effects.analysis else ''}"
-        "Failed, diverged and missing runs enter no number."
+        "Only complete runs enter a number."
     )
 
 

@@ -12,11 +12,6 @@ from sklab.report.escape import clean
 _LISTED = 20  # names in a sentence, before it says how many more there are
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def listed(names: Iterable[str]) -> str:
     """`names` in a row, cut short when there are many; by semicolons where a name has a comma."""
     every = [clean(name) for name in names]

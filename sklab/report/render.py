@@ -38,6 +38,7 @@ from sklab.report.provenance import origins
 from sklab.report.reused import origin_path
 from sklab.report.style import Drawing, inline
 from sklab.report.tail import Tails
+from sklab.states import TROUBLED
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
@@ -92,7 +93,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "tails": tails,
         "changes": changes(table),
         "numbers": {row.name: number for number, row in enumerate(table.rows, start=1)},
-        "failures": [(row, run) for row in table.rows for run in row.runs if run.state in ("failed", "diverged")],
+        "failures": [(row, run) for row in table.rows for run in row.runs if run.state in TROUBLED],
         "shown_failures": _FAILURES,
         "origins": distinct,
         "made": made,

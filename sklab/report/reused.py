@@ -6,9 +6,10 @@ from collections import defaultdict
 from urllib.parse import quote
 
 from sklab.analysis.rows import AblationTable
+from sklab.plural import counted
 from sklab.records import Code
 from sklab.report.escape import clean
-from sklab.report.phrases import counted, listed
+from sklab.report.phrases import listed
 from sklab.report.provenance import code_text, ended
 
 

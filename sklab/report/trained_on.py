@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from sklab.analysis.rows import AblationTable
+from sklab.plural import counted
 from sklab.records import RunRecord
 from sklab.report.escape import clean
-from sklab.report.phrases import counted, listed
+from sklab.report.phrases import listed
 from sklab.report.provenance import ended
 from sklab.spec.fingerprint import Fingerprint
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from sklab.analysis.planning import MOST_SEEDS
 from sklab.analysis.rows import AblationTable, Judged, Row
 from sklab.analysis.stats import ALPHA
+from sklab.plural import counted
 from sklab.report.column import fixed
 from sklab.report.escape import clean
 from sklab.report.front import front
-from sklab.report.phrases import counted, difference, p_equals, points, value
+from sklab.report.phrases import difference, p_equals, points, value
+from sklab.states import UNENDED
 
 _NAMED = 3  # cells in a sentence, the largest differences first
 
@@ -18,9 +20,9 @@ _NAMED = 3  # cells in a sentence, the largest differences first
 def result(table: AblationTable) -> str:
     """What came out, in short; says so when nothing has yet."""
     best, baseline = table.best, table.baseline
+    finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
     if best is None:
-        return "No run is complete yet, so there is nothing to compare."
-    finished = all(run.state not in ("missing", "unreadable") for row in table.rows for run in row.runs)
+        return f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare."
     unfinished = "" if finished else "The study is not finished. "
     if baseline is None:
         name = clean(table.sweep.baseline)

@@ -6,7 +6,8 @@ from collections import Counter
 
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import data_title, on_published_data
-from sklab.analysis.rows import AblationTable, Row, State
+from sklab.analysis.rows import AblationTable, Row
+from sklab.plural import counted
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
 from sklab.report.cut_batches import cut_batches
@@ -24,7 +25,7 @@ from sklab.report.factors import (
 from sklab.report.front import NAMES as FRONT_NAMES
 from sklab.report.literature import agreement, published, published_only, reproduced
 from sklab.report.methods import comparison, methods
-from sklab.report.phrases import counted, listed
+from sklab.report.phrases import listed
 from sklab.report.reused import reused
 from sklab.report.settled import verdicts
 from sklab.report.trained_on import trained_on
@@ -32,6 +33,7 @@ from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.search import Search
 from sklab.spec.sweep import Metric, Sweep
+from sklab.states import counts_of, others_told
 
 _DESIGNS = {
     "list": "explicit list of cells",
@@ -115,12 +117,10 @@ def experiment(sweep: Sweep) -> str:
 
 def progress(table: AblationTable) -> str:
     """How many runs there are, by how they ended; of a toy run, first of all that it is one."""
-    states = Counter(run.state for row in table.rows for run in row.runs)
-    planned = sum(states.values())
-    unfinished: tuple[State, ...] = ("diverged", "pruned", "failed", "unreadable", "missing")
-    others = [f"{states[state]} {state}" for state in unfinished if states[state]]
+    counts = counts_of(run.state for row in table.rows for run in row.runs)
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
-    return caution + ", ".join([f"{states['complete']} of {planned} runs complete", *others])
+    planned = counted(sum(counts.values()), "run")
+    return f"{caution}{counts['complete']} of {planned} complete{others_told(counts)}"
 
 
 def below(table: AblationTable) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def pareto(table: AblationTable) -> str:
 def notes(table: AblationTable) -> tuple[str, ...]:
     """What to know about single rows: edited records, no number, fewer seeds, cell that can't exist, unequal budget;
     and what images were left out or are not known, which batches cut, which runs reused."""
-    idle = [row.name for row in table.rows if row.runs and all(run.state == "missing" for run in row.runs)]
+    idle = [row.name for row in table.rows if row.runs and row.idle]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
@@ -181,9 +181,9 @@ def no_number(row: Row) -> str:
     if pruned := [run for run in row.runs if run.state == "pruned"]:
         told = [f"epoch {run.record.epochs if run.record else 0} (seed {run.seed})" for run in pruned]
         return f"pruned at {', '.join(told)}"
-    states = Counter(run.state for run in row.runs)
-    ended = [f"{states[state]} {state}" for state in ("diverged", "failed") if states[state]]
-    return f"no complete run: {', '.join(ended)}" if ended else "no run has ended yet"
+    if row.idle:
+        return "no run has ended yet"
+    return f"no complete run: {others_told(counts_of(run.state for run in row.runs)).removeprefix(', ')}"
 
 
 def _unfinished(row: Row) -> str:

@@ -7,13 +7,14 @@ from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
 from sklab.folders import StudyFolder
-from sklab.records import Code, RunRecord
+from sklab.records import Code, RunRecord, RunState
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.fit import misfits
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
+from sklab.states import counts_of, unended_states
 from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec
@@ -30,8 +31,7 @@ _UNKNOWN = Code(version="")
 class PlannedCell(Value):
     """A row of the plan. `params` and `macs` (multiply-accumulates per image) are counted, not measured.
 
-    pruned       runs that the search ended early
-    new          runs never begun or not ended; `missing` counts these and the failed, all that are to be trained
+    counts       runs by their state; `missing` counts those that are to be trained
     price        of one run, None where nothing is known; `fault` says why a probe found none
     differences  from the baseline, in resolved settings
     """
@@ -39,15 +39,11 @@ class PlannedCell(Value):
     name: str
     params: int
     macs: int
-    done: int
-    diverged: int
-    failed: int
-    new: int
+    counts: dict[RunState, int]
     missing: int
     price: Price | None
     fault: str = ""
     differences: Seq[Difference] = ()
-    pruned: int = 0
 
 
 class Further(Value):
@@ -89,7 +85,7 @@ class Plan(Value):
     cells: Seq[PlannedCell]
     invalid: Seq[InvalidCell]
     asked: int
-    done: int
+    complete: int
     missing: int
     unevaluated: int
     slots: int
@@ -135,8 +131,9 @@ def make_plan(
     experiments = cell_experiments(sweep)
     priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
     found = differences(sweep, experiments)
+    unended = unended_states(folder, (key for cell in sweep.cells for key in cell.runs.values() if key not in records))
     cells = tuple(
-        _planned(cell, records, cost(experiments[cell.name])).model_copy(
+        _planned(cell, records, unended, cost(experiments[cell.name])).model_copy(
             update={
                 "price": priced.get(cell.name),
                 "fault": probes[cell.name].fault if cell.name in probes else "",
@@ -156,7 +153,7 @@ def make_plan(
         cells=cells,
         invalid=sweep.invalid,
         asked=asked,
-        done=sum(cell.done for cell in cells),
+        complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
         unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
         slots=slots,
@@ -272,17 +269,16 @@ def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
     return called(sweep, {key: record for key, record in records.items() if record.final})
 
 
-def _planned(cell: Cell, records: Mapping[str, RunRecord], counted: tuple[int, int]) -> PlannedCell:
-    states = [records[key].status if key in records else "new" for key in cell.runs.values()]
+def _planned(
+    cell: Cell, records: Mapping[str, RunRecord], unended: Mapping[str, RunState], costs: tuple[int, int]
+) -> PlannedCell:
+    keys = list(cell.runs.values())
+    over = [key for key in keys if key in records and records[key].final]
     return PlannedCell(
         name=cell.name,
-        params=counted[0],
-        macs=counted[1],
-        done=states.count("complete"),
-        diverged=states.count("diverged"),
-        failed=states.count("failed"),
-        pruned=states.count("pruned"),
-        new=states.count("new"),
-        missing=states.count("new") + states.count("failed"),
+        params=costs[0],
+        macs=costs[1],
+        counts=counts_of(records[key].state if key in records else unended[key] for key in keys),
+        missing=len(keys) - len(over),
         price=None,
     )

@@ -16,8 +16,8 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
 
     With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are,
-    whatever is asked. Raises StudyLockedError while a runner has the study, SklabError for a cell that it does not
-    have.
+    whatever is asked, and so do stopped ones, which the next start goes on with. Raises StudyLockedError while a runner
+    has the study, SklabError for a cell that it does not have.
     """
     sweep = folder.read_sweep()
     known = {cell.name: cell for cell in sweep.cells}
@@ -26,7 +26,7 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with alone(folder):
         records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
-        found = [record for record in records.values() if record.status in wanted]
+        found = [record for record in records.values() if record.state in wanted]
         for record in found:
             folder.run(record.key).begin_attempt()
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError
@@ -11,9 +12,10 @@ from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.locks import alone
 from sklab.processes import asked_once
-from sklab.records import Code, RunOrder, RunRecord, Tracking
+from sklab.records import Code, RunOrder, RunRecord, RunState, Tracking
 from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
+from sklab.states import ending, unended_states
 from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.found import with_found_cells
@@ -113,8 +115,9 @@ class _Runner:
         self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, pruner
         self._again: deque[RunOrder] = deque()
         self._lacking = self._draining = False
-        self._done = sum(record.status in _DONE for record in records.values()) - len(unevaluated)
-        self._failed = sum(record.status == "diverged" for record in records.values())
+        self._ended = Counter(record.state for record in records.values() if record.final)
+        self._before = _left_before(folder, index.queued, records)
+        self._incomplete = any(record.final and record.status not in _DONE for record in records.values())
         self._usual = usual
         self._written = index.sweep
 
@@ -140,12 +143,13 @@ class _Runner:
                 self.note(self._index.shortfall)
             if asked:
                 raise KeyboardInterrupt
-        return not (self._failed or self._lacking)
+        return not (self._incomplete or self._lacking)
 
     def _adopt(self) -> None:
         """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
+            self._before.pop(todo.key, None)
             self._running[self._folder.run(todo.key)] = (self._retries.start(self._order(todo)), time.monotonic())
 
     def _drain(self) -> None:
@@ -189,6 +193,7 @@ class _Runner:
         self._ensure_there()
         order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
+        self._before.pop(order.key, None)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
 
@@ -205,19 +210,22 @@ class _Runner:
         record = (run.read_record() or self._died(order, run, ended)).sharing(order.spec.experiment)
         if not self._draining and (how := self._retries.again(order, record, run.reached)):
             self._again.append(order)
-            text = f"{order.cell}, seed {order.spec.seed}: {record.failure}: {record.reason}; tried again: {how}"
-            self.note(text)
+            self._before[order.key] = record.state
+            self.note(f"{order.cell}, seed {order.spec.seed}: {ending(record)}; tried again: {how}")
         else:
             self._tell(order, run, record)
 
     def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         """Enter how a run ended for good."""
         if record.key not in self._late_keys:
+            self._ended[record.state] += 1
             self._index.tell(record)
+        if record.status == "pruned":  # the other runs of its cell may be called off
+            left = {*self._index.queued, *(order.key for order in self._again)}
+            self._before = {key: state for key, state in self._before.items() if key in left}
         if self._pruner:
             self._pruner.ended(record)
-        self._done += record.status in _DONE
-        self._failed += record.status not in _DONE
+        self._incomplete = self._incomplete or record.status not in _DONE
         if record.status == "complete":
             self._usual[record.cell] = record.wall_seconds
         if record.key not in self._late_keys:
@@ -251,8 +259,11 @@ class _Runner:
     def _state(self) -> State:
         moment = time.monotonic()
         running = tuple((order, run, moment - since) for run, (order, since) in self._running.items())
-        remaining = self._index.remaining + len(self._late) + len(self._again)
-        return State(self._done, self._failed, remaining, self._launcher.capacity, running, self._eta(running))
+        begun = Counter(self._before.values())
+        new = sum(order.key not in self._late_keys for order, _ in self._running.values())
+        waiting = self._index.remaining + len(self._again) - begun.total()
+        counts = self._ended + begun + Counter[RunState]({"running": new, "waiting": waiting})
+        return State(counts, self._launcher.capacity, running, self._eta(running))
 
     def _eta(self, running: tuple[tuple[RunOrder, RunFolder, float], ...]) -> float | None:
         """Of many runs that wait, only the number counts: how the last ones pack hardly matters yet."""
@@ -268,6 +279,13 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     needed = called(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
+
+
+def _left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:
+    """Those of the runs to be started that an earlier attempt left failed or stopped."""
+    ended = {key: records[key].state for key in keys if key in records}
+    states = {**ended, **unended_states(folder, (key for key in keys if key not in records))}
+    return {key: state for key, state in states.items() if state in ("failed", "stopped")}
 
 
 def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:

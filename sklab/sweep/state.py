@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sklab.records import RunOrder, RunRecord
+from sklab.records import RunOrder, RunRecord, RunState
 from sklab.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class State:
-    """A study at a moment. `running` pairs each run with the seconds since it was submitted; `remaining` counts runs
-    not yet submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
+    """A study at a moment: how many runs are in each state. `running` pairs each run with the seconds since it was
+    submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
 
-    done: int
-    failed: int
-    remaining: int
+    counts: Mapping[RunState, int]
     capacity: int
     running: tuple[tuple[RunOrder, RunFolder, float], ...]
     eta_seconds: float | None
@@ -24,7 +23,7 @@ class State:
     @property
     def total(self) -> int:
         """All runs of the study, ended ones included."""
-        return self.done + self.failed + self.remaining + len(self.running)
+        return sum(self.counts.values())
 
 
 class Progress(Protocol):

@@ -7,24 +7,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
 from statistics import fmean
-from typing import Literal
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError
-from sklab.files import is_regular
 from sklab.folders import StudyFolder
 from sklab.locks import is_held
-from sklab.records import RunOrder, RunRecord
+from sklab.records import RunOrder, RunRecord, RunState
 from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
+from sklab.states import TO_DO, TROUBLED, begun_at, counts_of, unended
 from sklab.sweep.prices import packed, turn
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}
-
-State = Literal["missing", "running", "complete", "diverged", "pruned", "failed"]
 
 
 class RunStatus(Value):
@@ -39,7 +36,7 @@ class RunStatus(Value):
     cell: str
     seed: Seed
     key: str
-    state: State
+    state: RunState
     attempt: int = 0
     epoch: int = 0
     epochs: int = 0
@@ -55,8 +52,7 @@ class RunStatus(Value):
 
 
 class StudyStatus(Value):
-    """How a study stands. `live`: a runner is working on it; `missing` counts runs not begun, `pruned` those that were
-    ended because they looked worse than others.
+    """How a study stands. `live`: a runner is working on it; `counts`: how many runs are in each state.
 
     unreadable   why the records of further runs can't be read, with the remedy
     eta_seconds  until all is done, from what cells took so far and from what runs now, in as many slots as are taken
@@ -67,11 +63,9 @@ class StudyStatus(Value):
     metric: str
     live: bool
     total: int
-    done: int
-    missing: int
+    counts: dict[RunState, int]
     eta_seconds: float | None
     runs: Seq[RunStatus]
-    pruned: int = 0
     unreadable: Seq[str] = ()
 
     @property
@@ -79,9 +73,14 @@ class StudyStatus(Value):
         return [run for run in self.runs if run.state == "running"]
 
     @property
-    def failures(self) -> list[RunStatus]:
-        """The runs that failed, and those that diverged."""
-        return [run for run in self.runs if run.state in ("failed", "diverged")]
+    def troubled(self) -> list[RunStatus]:
+        """The runs that failed, diverged or were stopped, of which a reason is known."""
+        return [run for run in self.runs if run.state in (*TROUBLED, "stopped") and run.reason]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next start has something to do and no runner is at it."""
+        return not self.live and any(self.counts[state] for state in TO_DO)
 
 
 def study_status(
@@ -94,8 +93,8 @@ def study_status(
     """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds as
     `time.time` tells them."""
     sweep = called(sweep, {key: record for key, record in records.items() if record.final})
-    live = is_live(folder)
-    since = folder.lock_file.stat().st_mtime if live else inf
+    since = begun_at(folder)
+    live = since < inf
     usual = _usual(sweep, records)
     runs = tuple(
         _ended(cell, records[key], folder.run(key), sweep.metric)
@@ -105,16 +104,13 @@ def study_status(
         for cell in sweep.cells
         if seed in cell.runs and cell.runs[seed] not in unreadable
     )
-    states = [run.state for run in runs]
     return StudyStatus(
         study=sweep.study,
         metric=sweep.metric.name,
         live=live,
         total=len(runs) + len(unreadable),
-        done=states.count("complete"),
-        missing=states.count("missing"),
-        pruned=states.count("pruned"),
-        eta_seconds=_eta(sweep, runs, usual) if live else None,
+        counts={**counts_of(run.state for run in runs), "unreadable": len(unreadable)},
+        eta_seconds=_eta(sweep, runs, _to_do(folder, runs, since), usual) if live else None,
         runs=runs,
         unreadable=tuple(map(str, unreadable.values())),
     )
@@ -166,7 +162,7 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
         cell=cell.name,
         seed=record.spec.seed,
         key=record.key,
-        state=record.status,
+        state=record.state,
         attempt=record.attempt,
         epoch=record.epochs,
         epochs=record.spec.experiment.train.epochs,
@@ -186,9 +182,10 @@ def _unended(
 ) -> RunStatus:
     """A run without a record: it runs if a runner is at work, `since` then, and has begun it."""
     key = run.path.name
-    order = _begun(run, since)
+    state = unended(run, since)
+    order = _order(run) if state == "running" else None
     if order is None:
-        return RunStatus(cell=cell.name, seed=seed, key=key, state="missing")
+        return RunStatus(cell=cell.name, seed=seed, key=key, state=state)
     ordered, pulse = run.order_file.stat().st_mtime, run.read_pulse()
     epochs = order.spec.experiment.train.epochs
     epoch, metrics = last_metrics(run)
@@ -209,12 +206,7 @@ def _unended(
     )
 
 
-def _begun(run: RunFolder, since: float) -> RunOrder | None:
-    """The order of a run that the runner, at work `since` then (infinite: none is), has ordered or adopted."""
-    if since == inf or not is_regular(run.order_file):
-        return None
-    if run.order_file.stat().st_mtime < since and not run.is_queued:
-        return None
+def _order(run: RunFolder) -> RunOrder | None:
     with suppress(DamagedRecordError):
         return run.read_order()
     return None
@@ -238,8 +230,20 @@ def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
     return {name: fmean(seconds) for name, seconds in took.items() if seconds}
 
 
-def _eta(sweep: Sweep, runs: Seq[RunStatus], usual: Mapping[str, float]) -> float | None:
-    """Until all is done, if the runs that are not begun start in their order wherever one ends."""
+def _to_do(folder: StudyFolder, runs: Seq[RunStatus], since: float) -> list[RunStatus]:
+    """What the runner that is at work `since` then has still to start."""
+    return [run for run in runs if run.state in TO_DO and not _ended_since(folder.run(run.key), since)]
+
+
+def _ended_since(run: RunFolder, since: float) -> bool:
+    try:
+        return run.record_file.stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
+
+
+def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapping[str, float]) -> float | None:
+    """Until all is done, if the runs `to_do` start in their order wherever one ends."""
     running = [run for run in runs if run.state == "running"]
     paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
     known = [*usual.values()] or paces
@@ -247,9 +251,8 @@ def _eta(sweep: Sweep, runs: Seq[RunStatus], usual: Mapping[str, float]) -> floa
         return None
     average = fmean(known)
     busy = [_left(run, average) for run in running]
-    missing = [run for run in runs if run.state == "missing"]
-    missing.sort(key=lambda run: (sweep.seeds.index(run.seed), *turn(sweep, run.cell, usual)))
-    return packed((usual.get(run.cell, average) for run in missing), busy)
+    ordered = sorted(to_do, key=lambda run: (sweep.seeds.index(run.seed), *turn(sweep, run.cell, usual)))
+    return packed((usual.get(run.cell, average) for run in ordered), busy)
 
 
 def _left(run: RunStatus, average: float) -> float:

@@ -78,7 +78,11 @@ def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, dev
         return train_together(work, order.spec.experiment.train.devices, device.type, keep, stop)
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
-        return keep(_record(order, folder, Meter(folder.metrics_file), device).model_copy(update=_outcome(error, stop)))
+        return keep(
+            _record(order, folder, Meter(folder.metrics_file), device).model_copy(
+                update=_outcome(error, stop, folder.reached)
+            )
+        )
     finally:
         stop.release()
 
@@ -100,12 +104,12 @@ def _train(
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
         traceback.print_exc()
-        outcome = _outcome(error, keeper.stop)
+        outcome = _outcome(error, keeper.stop, folder.reached)
     resumed = {"resumed_from": found.step if found else 0}
     record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()
-    close(logger, failed=record.status not in ("complete", "pruned"))
+    close(logger, failed=record.state not in ("complete", "pruned"))
     return record
 
 
@@ -189,8 +193,9 @@ def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
     write_whole(folder.weights_file, content.getvalue())
 
 
-def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
-    """Status, failure class, reason in one line and traceback of a run that `error` ended.
+def _outcome(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
+    """Status, failure class, reason in one line and traceback of a run that `error` ended, its newest checkpoint after
+    the step `reached`.
 
     Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
     of any other reason.
@@ -199,11 +204,8 @@ def _outcome(error: Exception, stop: Stop) -> dict[str, Any]:
         return {"status": "pruned", "reason": str(error)}
     if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
         reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
-        return {
-            "status": "failed",
-            "failure": "preempted",
-            "reason": f"{reason}; the next start goes on from its newest checkpoint",
-        }
+        follows = f"goes on from step {reached}" if reached else "begins it anew"
+        return {"status": "failed", "failure": "preempted", "reason": f"{reason}; the next start {follows}"}
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()

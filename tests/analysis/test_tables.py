@@ -96,7 +96,7 @@ def test_runs_without_a_number_stand_with_their_reason():
         ("failed", "oom: CUDA out of memory"),
         ("diverged", "the loss is nan"),
         ("failed", "the record has no val_error"),
-        ("missing", "no record yet"),
+        ("waiting", "no record yet"),
     ]
 
 
@@ -141,7 +141,7 @@ def test_seeds_of_a_cell_that_the_sweep_no_longer_has_do_not_count():
     assert [(run.seed, run.key) for run in row.runs] == [(0, "a"), (1, "b")]
 
 
-states = st.sampled_from(["complete", "complete", "complete", "failed", "diverged", "missing"])
+states = st.sampled_from(["complete", "complete", "complete", "failed", "diverged", "waiting"])
 runs = st.tuples(states, st.integers(0, 2000).map(lambda wrong: wrong / 20))
 studies_of_runs = st.integers(1, 4).flatmap(
     lambda seeds: st.lists(st.lists(runs, min_size=seeds, max_size=seeds), min_size=1, max_size=5)
@@ -155,7 +155,7 @@ def built(study, spoiled=None):
     records = [
         make_record(name, seed, error if state == "complete" or spoiled is None else spoiled, status=state)
         for name, seed, state, error in cells
-        if state != "missing"
+        if state != "waiting"
     ]
     return ablation_table(make_sweep(names, range(len(study[0]))), {record.key: record for record in records})
 

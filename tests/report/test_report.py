@@ -92,7 +92,7 @@ def test_the_page_needs_no_network(study):
 
 def test_runs_without_a_number_stand_in_words(page):
     for said in (
-        "K5+K7 SK: seed 1 failed (oom: RuntimeError: out of memory); seed 2 missing (no record yet)",
+        "K5+K7 SK: seed 1 failed (oom: RuntimeError: out of memory); seed 2 waiting (no record yet)",
         "K7: seeds 0, 1, 2 diverged (the loss is nan)",
         "K9 G7: invalid: branch 1: G = 7 does not divide C = 16",
         "with uncommitted changes",

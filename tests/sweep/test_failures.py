@@ -27,7 +27,7 @@ def test_a_run_killed_once_is_tried_again_and_both_attempts_are_on_record(study)
     past = RunFolder(study.run(first.key).attempts / "001").read_record()
     assert (past.failure, past.attempt) == ("killed", 1)
     assert told.notes == [
-        "K3, seed 0: killed: the process of the run was killed by SIGKILL; tried again: attempt 2 of 3"
+        "K3, seed 0: failed (killed): the process of the run was killed by SIGKILL; tried again: attempt 2 of 3"
     ]
     assert len(told.records) == 4, "each run is told of once"
 
@@ -41,7 +41,9 @@ def test_a_run_whose_folder_is_deleted_while_it_runs_is_tried_again(study):
 
     launcher, told = Scripted(delete), Told()
     assert start(study, launcher, told)
-    assert told.notes == ["K3, seed 0: killed: the run's folder was deleted while it ran; tried again: attempt 2 of 3"]
+    assert told.notes == [
+        "K3, seed 0: failed (killed): the run's folder was deleted while it ran; tried again: attempt 2 of 3"
+    ]
     assert len(study.records()) == 4
 
 
@@ -108,7 +110,9 @@ def test_retry_sets_failed_runs_aside_and_never_a_complete_one(study, capsys):
     told = ["retry", "sweep", "--results", str(study.path.parent)]
     assert cli.main(told) == 0
     assert capsys.readouterr().out == (
-        "K3+K5 SK, seed 1: code: boom\n1 run set aside; `sklab sweep` trains them anew\n"
+        "K3+K5 SK, seed 1: failed (code): boom\n1 run set aside, to be trained anew\n"
+        "sweep: 2 of 4 runs complete, 1 diverged, 1 waiting; "
+        "no runner is at work: the same `sklab sweep` again goes on\n"
     )
     assert sorted(record.status for record in study.records().values()) == ["complete", "complete", "diverged"]
     assert cli.main([*told, "--cell", "K3", "--failed"]) == 0

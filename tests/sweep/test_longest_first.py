@@ -186,7 +186,10 @@ def test_the_time_left_is_never_less_than_the_work_or_the_longest_run(waiting, a
 
 
 def test_a_state_counts_all_runs():
-    assert State(done=2, failed=1, remaining=2, capacity=2, running=((None, None, 4.0),), eta_seconds=None).total == 6
+    assert (
+        State({"complete": 2, "failed": 1, "waiting": 2, "running": 1}, 2, ((None, None, 4.0),), eta_seconds=None).total
+        == 6
+    )
 
 
 def test_probes_that_were_made_tell_before_anything_has_run(sweep, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def status_of(sweep, study, moment: float = 0.0):
 def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
     plan = make_plan(sweep, study, 2, lambda _: COST)
     assert [cell.missing for cell in plan.cells] == [2, 2]
-    assert (plan.done, plan.missing, plan.seconds) == (0, 4, None)
+    assert (plan.complete, plan.missing, plan.seconds) == (0, 4, None)
     assert "G = 3 does not divide" in plan.invalid[0].reason
     text = plan_text(plan)
     assert "invalid: odd" in text
@@ -95,10 +95,14 @@ def test_failed_runs_are_to_run_again_and_diverged_ones_are_not(sweep, study, fi
     finish(first, 0, status="failed", failure="code", reason="boom")
     finish(second, 0, status="diverged", failure="diverged", reason="non-finite")
     plan = make_plan(sweep, study, 1, lambda _: COST)
-    assert [(cell.failed, cell.diverged, cell.new, cell.missing) for cell in plan.cells] == [(1, 0, 1, 2), (0, 1, 1, 1)]
+    assert [cell.missing for cell in plan.cells] == [2, 1]
+    assert [{state: count for state, count in cell.counts.items() if count} for cell in plan.cells] == [
+        {"failed": 1, "waiting": 1},
+        {"diverged": 1, "waiting": 1},
+    ]
     status = status_of(sweep, study)
-    assert (status.done, status.missing, len(status.failures)) == (0, 2, 2)
-    assert "failed: K3, seed 0 (code): boom" in status_text(status)
+    assert (status.counts["complete"], status.counts["waiting"], len(status.troubled)) == (0, 2, 2)
+    assert "K3, seed 0: failed (code): boom" in status_text(status)
 
 
 def test_status_shows_running_runs_only_while_a_runner_is_at_work(sweep, study, toy_order):
@@ -110,7 +114,7 @@ def test_status_shows_running_runs_only_while_a_runner_is_at_work(sweep, study, 
         fcntl.flock(lock, fcntl.LOCK_EX)
         study.run(order.key).write_order(order)
         status = status_of(sweep, study)
-    assert (status.live, status.running[0].cell, status.missing) == (True, "K3", 3)
+    assert (status.live, status.running[0].cell, status.counts["waiting"]) == (True, "K3", 3)
     assert not status_of(sweep, study).live
 
 

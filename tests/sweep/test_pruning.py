@@ -102,7 +102,7 @@ class Seen:
 
     def ended(self, record: RunRecord, state: State) -> None:
         self.records.append(record)
-        assert state.failed == 0
+        assert state.counts["failed"] == state.counts["diverged"] == 0
 
     def look(self, state: object) -> None:
         pass
@@ -150,8 +150,8 @@ def test_a_pruned_run_is_no_failure_takes_no_part_in_the_table_and_is_not_traine
     assert "pruned at epoch" in terminal_table(ablation_table(sweep, records))
     assert f"{len(pruned)} pruned" in words.progress(ablation_table(sweep, records))
     status = study_status(sweep, study, records, 0.0)
-    assert (status.pruned, status.missing, status.failures) == (len(pruned), 0, [])
-    assert f"0 failed, {len(pruned)} pruned, 0 to run" in status_text(status)
+    assert (status.counts["pruned"], status.counts["waiting"], status.troubled) == (len(pruned), 0, [])
+    assert f"runs complete, {len(pruned)} pruned; no runner is at work" in status_text(status)
 
     again = Training(bad_if_wide)
     assert start(study, again)
@@ -175,8 +175,12 @@ def test_the_plan_lists_what_the_search_has_found_so_far(study, capsys, monkeypa
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [cell["name"] for cell in told["cells"]] == [cell.name for cell in found.cells]
-    assert sum(cell["pruned"] for cell in told["cells"]) == sum(one.status == "pruned" for one in records.values()) > 0
-    assert all(cell["params"] == 1000 and cell["price"] for cell in told["cells"] if cell["done"])
+    assert (
+        sum(cell["counts"]["pruned"] for cell in told["cells"])
+        == sum(one.status == "pruned" for one in records.values())
+        > 0
+    )
+    assert all(cell["params"] == 1000 and cell["price"] for cell in told["cells"] if cell["counts"]["complete"])
     assert (told["asked"], told["refused"], told["space"]["feasible"]) == (0, len(found.invalid), 4)
     assert told["missing"] == 0, "no further seed of a pruned cell is trained"
     sweep_of(study, PRUNING + ", seed: 0")

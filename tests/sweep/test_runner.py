@@ -33,7 +33,7 @@ def test_all_runs_are_made_and_slots_are_filled(study):
     assert start(study, launcher, seen=seen)
     assert len(launcher.submitted) == 4
     assert launcher.most_at_once == 2
-    assert [state.done for state in seen.states if state.done][-1] == 4
+    assert seen.states[-1].counts["complete"] == 4
     assert all(state.total == 4 for state in seen.states)
     order = RunFolder(launcher.submitted[0].folder).read_order()
     assert (order.study, order.code.commit, order.key) == ("sweep", "abc", launcher.submitted[0].folder.name)

@@ -27,7 +27,7 @@ def test_a_size_added_later_is_evaluated_and_nothing_is_trained_again(study):
     assert (seen.records, len(seen.notes)) == ([], 4)
     assert seen.notes[0] == "K3, seed 0, at 32 px: val_error 9.50 %"
     assert all(state.total == 4 for state in seen.states)
-    assert (seen.states[-1].done, seen.states[-1].remaining) == (4, 0)
+    assert (seen.states[-1].counts["complete"], seen.states[-1].total) == (4, 4)
     again = FakeLauncher()
     assert start(study, again)
     assert again.submitted == []

@@ -72,7 +72,7 @@ def test_a_running_run_is_told_with_all_that_it_says(study, begin):
     assert run.remaining_seconds == pytest.approx(20.0), "half an epoch at 40 s each"
     shown = status_text(status)
     assert "1/2      55.50    640  512  1m 30s   20s    H200" in shown
-    assert "0 of 4 done, 1 running, 0 failed, 3 to run; a runner is at work" in shown
+    assert "sweep: 0 of 4 runs complete, 1 running, 3 waiting; a runner is at work" in shown
 
 
 def test_what_an_earlier_attempt_said_does_not_count(study, begin):
@@ -87,7 +87,7 @@ def test_a_run_that_an_earlier_runner_left_waits_for_its_turn(study, begin):
     begin(0, 0, age=10.0)
     status = Watcher(study).look(NOW)
     assert [(run.cell, run.seed) for run in status.running] == [("K3", 0), ("K3+K5 SK", 1)]
-    assert {run.key: run.state for run in status.runs}[left.key] == "missing"
+    assert {run.key: run.state for run in status.runs}[left.key] == "waiting"
 
 
 def test_the_lock_is_as_old_as_the_hold_of_it(study):
@@ -132,7 +132,7 @@ def test_ended_runs_are_told_to_machines_and_failures_to_all(study, begin):
     by_state = {run.state: run for run in status.runs}
     assert (by_state["complete"].metric, by_state["complete"].log) == (12.5, "")
     assert len(status.runs) == 4
-    assert "failed: K3+K5 SK, seed 0 (oom): CUDA out of memory; log: " in status_text(status)
+    assert "K3+K5 SK, seed 0: failed (oom): CUDA out of memory; log: " in status_text(status)
 
 
 def test_a_watcher_reads_what_is_over_for_good_once_and_sees_what_is_new(study, begin):
@@ -140,7 +140,7 @@ def test_a_watcher_reads_what_is_over_for_good_once_and_sees_what_is_new(study, 
     first, second = begin(0, 0), begin(1, 0)
     finish(study, first)
     finish(study, second, status="failed", failure="code", reason="boom")
-    assert watcher.look(NOW).done == 1
+    assert watcher.look(NOW).counts["complete"] == 1
     study.run(first.key).record_file.unlink()
     finish(study, second)
-    assert watcher.look(NOW).done == 2
+    assert watcher.look(NOW).counts["complete"] == 2

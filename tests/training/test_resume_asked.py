@@ -39,7 +39,7 @@ def test_a_run_that_is_asked_to_stop_keeps_its_last_whole_step(made, monkeypatch
         ask_at(patch, batch)
         record = attempt(order, folder)
     assert (record.status, record.failure, record.final) == ("failed", "preempted", False)
-    assert record.reason == f"SIGTERM after step {step}; the next start goes on from its newest checkpoint"
+    assert record.reason == f"SIGTERM after step {step}; the next start goes on from step {step}"
     assert record.traceback == ""
     record = attempt(order, folder)
     assert record.resumed_from == step
