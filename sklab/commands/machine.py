@@ -41,6 +41,16 @@ def _models(options: argparse.Namespace) -> int:
     return COMPLETE
 
 
+def _try_libraries() -> int:
+    from sklab.libraries import libraries_text, needed_by_runs, unloadable
+
+    faults = unloadable()
+    print(libraries_text(faults))
+    if needed_by_runs(faults):
+        raise SklabError("no run can start here; install versions of these libraries that fit together")
+    return COMPLETE
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from sklab.folders import StudyFolder
     from sklab.launch.local import LocalLauncher
@@ -53,7 +63,7 @@ def _doctor(options: argparse.Namespace) -> int:
     slots = find_slots()
     print(machine_text(slots))
     if options.file is None:
-        return COMPLETE
+        return _try_libraries()
     launcher = LocalLauncher(slots[:1])
     try:
         sweep = load(options)

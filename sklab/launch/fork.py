@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ from types import ModuleType
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
+from sklab.launch.processes import oom_kills
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
+from sklab.processes import signal_name
 from sklab.safe_path import protect
 
 _PRELOAD = ["sklab.launch.apart", "sklab.launch.preload"]
@@ -67,6 +70,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
     protect()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
+    killed_before = oom_kills()
     for _ in range(_SERVERS):
         theirs, jobs = context.Pipe(duplex=False)
         process = context.Process(target=work_on_call, args=(theirs,))
@@ -74,8 +78,23 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
             process.start()
             return process, jobs
         time.sleep(_DYING)
-    died = f"the process that runs are forked from was killed {_SERVERS} times before it could fork one"
-    raise SklabError(f"{died}, perhaps because memory ran out; once that is mended, the same command goes on")
+    raise SklabError(f"{_why_it_died(killed_before)}; once that is mended, the same command goes on")
+
+
+def _why_it_died(killed_before: int) -> str:
+    """What ends the server, as far as can be found out: what it says where it can be heard, or what the kernel says."""
+    loading = [sys.executable, "-c", f"import {', '.join(_PRELOAD)}"]
+    heard = subprocess.run(
+        loading, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if heard.returncode > 0:
+        said = (heard.stderr.strip().splitlines() or ["without a word"])[-1]
+        return f"what every run loads can't be loaded: {said} (`sklab doctor` tells which library it is)"
+    if heard.returncode < 0:
+        how = signal_name(-heard.returncode)
+        return f"what every run loads can't be loaded: killed by {how} (`sklab doctor` tells which library it is)"
+    memory = ", and the kernel has killed a process because memory ran out" if oom_kills() > killed_before else ""
+    return f"the process that runs are forked from was killed {_SERVERS} times before it could fork one{memory}"
 
 
 @contextmanager

@@ -10,16 +10,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from sklab.files import collector_paused
 from sklab.launch.large_pages import gather
-from sklab.launch.left_out import left_out
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 
 with collector_paused():  # nothing of it goes away again
-    # For metrics of audio and their plots: half of the libraries that would be loaded. Else all is loaded below.
-    with contextlib.suppress(ImportError), left_out("scipy", "matplotlib"):
-        import lightning.pytorch  # noqa: F401
-    import torch  # noqa: F401
-
     import sklab.launch.worker
     import sklab.training.check
     import sklab.training.evaluate
@@ -29,7 +23,7 @@ with collector_paused():  # nothing of it goes away again
         data_spec(name)
     for name in families():
         family_module(name)
-    with contextlib.suppress(ImportError):  # without wandb runs are not tracked
+    with contextlib.suppress(Exception):  # without wandb, or with one that can't be loaded, runs are not tracked
         import sklab.tracking.preload  # noqa: F401
 
 gc.freeze()  # a collection in a run would touch, and so copy, all that it shares with the server

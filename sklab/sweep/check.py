@@ -24,6 +24,7 @@ from sklab.spec.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import HeldData
+from sklab.sweep.last_words import and_last
 from sklab.sweep.space import searchable
 
 _LOOK_EVERY = 60.0
@@ -114,7 +115,8 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
             return result
         if exitcode >= 0:
             break
-    raise SklabError(f"the check before the first run ended without an answer; see {folder / 'log.txt'}")
+    log = folder / "log.txt"
+    raise SklabError(f"the check before the first run ended without an answer; see {log}{and_last(log)}")
 
 
 def _end_of(job: Job, launcher: Launcher) -> int:

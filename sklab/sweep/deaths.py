@@ -9,15 +9,20 @@ from sklab.launch.base import FOLDER_HELD, Ended
 from sklab.processes import STOP_SIGNALS, signal_name
 from sklab.records import FailureClass, RunOrder, RunRecord, now
 from sklab.run_folder import RunFolder
+from sklab.sweep.last_words import last_words
 
 
 def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:
     """The record that the run's process did not write; `out_of_memory`: the kernel has killed a process for memory
     meanwhile, `deleted`: the run's folder is not there any more."""
     failure, reason = _cause(ended, memory=out_of_memory and ended.exitcode == -signal.SIGKILL)
+    line, traceback = "", ""
     if deleted:
         failure, reason = "killed", "the run's folder was deleted while it ran"
-    return RunRecord.of(order, status="failed", failure=failure, reason=reason, ended=now(), attempt=attempt)
+    elif failure == "code":
+        line, traceback = last_words(RunFolder(ended.job.folder).log_file)
+    told = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
+    return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **told)
 
 
 def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:

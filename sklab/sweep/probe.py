@@ -18,6 +18,7 @@ from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Sweep
 from sklab.sweep.design import run_spec
+from sklab.sweep.last_words import and_last
 
 _PROBES = ".probes"
 _LOOK_EVERY = 60.0
@@ -66,5 +67,6 @@ def _kept(folder: Path) -> Probe | None:
 
 
 def _answer(folder: Path) -> Probe:
-    without = Probe(fault=f"ended without an answer; see {folder / 'log.txt'}")
+    log = folder / "log.txt"
+    without = Probe(fault=f"ended without an answer; see {log}{and_last(log)}")
     return read_kept(folder / "result.json", Probe) or without

@@ -35,6 +35,9 @@ def open_logger(order: RunOrder, folder: Path) -> WandbLogger | None:
     except ImportError:
         _log.warning("W&B: wandb is not installed, this run is not tracked; install it or pass --no-wandb")
         return None
+    except Exception as error:  # whatever a library that does not fit raises
+        _log.warning("W&B: wandb can't be loaded, this run is not tracked: %s", in_short(error))
+        return None
     from lightning.pytorch.loggers import WandbLogger
 
     described = _described(order, folder)

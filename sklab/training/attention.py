@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from sklab.data.loaders import Loaders
 from sklab.files import write_whole
 from sklab.models.sk import SKConv2d
 from sklab.spec.analysis import Unit
+from sklab.training.lightly import Callback, Trainer
 from sklab.training.summary import chosen_images, summarise
 
 _UNIT = re.compile(r"SK_\d+_\d+")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import CheckpointIO
 
 from sklab.files import write_whole
 from sklab.machine import dependencies, installed
 from sklab.records import RunOrder
+from sklab.training.lightly import CheckpointIO
 
 _log = logging.getLogger(__name__)
 

@@ -7,12 +7,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
 from sklab.data.share import Share
+from sklab.training.lightly import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
 
 T = TypeVar("T")
 

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-
 from sklab.data.share import Share
 from sklab.files import content
 from sklab.processes import PreemptedError, Stop
 from sklab.training.checkpoint import Checkpoints, Found, step_name
 from sklab.training.group import gathered, largest
+from sklab.training.lightly import Callback, LightningModule, Trainer
 from sklab.training.randomness import random_state, restore_random_state
 
 _SHARE = 0.01  # of the time, at most, goes into checkpoints

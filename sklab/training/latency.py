@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from sklab.spec.run import Experiment
+from sklab.training.lightly import Callback, Trainer
 
 _WARM_UP, _PASSES, _SECONDS = 3, 30, 1.0  # no more passes than these, and none begun after so many seconds
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.records import now
 from sklab.spec.fingerprint import Fingerprint
+from sklab.training.lightly import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
 

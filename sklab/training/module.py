@@ -6,13 +6,12 @@ import math
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from sklab.spec.train import TrainSpec
 from sklab.training.ema import Average
 from sklab.training.group import copy_buffers, total
+from sklab.training.lightly import LightningModule, OptimizerLRSchedulerConfig
 from sklab.training.loss import Scores, batch_loss
 from sklab.training.optim import learning_rate, make_optimizer
 

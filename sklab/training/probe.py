@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.data.loaders import open_loaders
 from sklab.files import content, write_whole
@@ -17,6 +15,7 @@ from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
+from sklab.training.lightly import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.meter import peak_memory_mb
 from sklab.training.module import Classifier
 from sklab.training.trainer import make_trainer

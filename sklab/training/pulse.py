@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sklab.machine import cpu_name
 from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.training.lightly import Callback, LightningModule, Trainer
 from sklab.training.meter import peak_memory_mb
 
 _EVERY = 2.0  # seconds

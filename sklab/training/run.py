@@ -11,9 +11,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from sklab.data.loaders import Loaders, open_loaders
@@ -36,6 +33,7 @@ from sklab.training.group import environment, largest, strategy
 from sklab.training.heartbeat import Heartbeat
 from sklab.training.keeper import Keeper, PrunedError
 from sklab.training.latency import LatencyMeter
+from sklab.training.lightly import Callback, Logger, SIGTERMException
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter

@@ -37,3 +37,14 @@ def test_a_deleted_folder_is_the_cause_whatever_else_there_is(toy_order):
     ended = Ended(Job("train", Path("run")), 1, hung=False)
     record = record_of(toy_order(), ended, 1, out_of_memory=True, deleted=True)
     assert (record.failure, record.reason) == ("killed", "the run's folder was deleted while it ran")
+
+
+def test_an_end_by_an_error_is_told_with_its_last_line_and_traceback(toy_order, tmp_path):
+    """As of a library that can't be loaded, before anything could write a record."""
+    traceback = "Traceback (most recent call last):\n  File x\nRuntimeError: no such operator\n"
+    (tmp_path / "log.txt").write_text(f"hello\nTraceback (most recent call last):\nan earlier one\n{traceback}")
+    record = record_of(toy_order(), Ended(Job("train", tmp_path), 1), 1, out_of_memory=False, deleted=False)
+    assert record.reason == "the process of the run ended with exit code 1: RuntimeError: no such operator"
+    assert record.traceback == traceback
+    killed = record_of(toy_order(), Ended(Job("train", tmp_path), -9), 1, out_of_memory=False, deleted=False)
+    assert (killed.reason, killed.traceback) == ("the process of the run was killed by SIGKILL", "")

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
+
+
+def optional(*libraries: str) -> tuple[str, ...]:
+    """The packages that `libraries` load where they are installed, and do without where they are not."""
+    asked = [text for library in libraries for text in requires(library) or ()]
+    needed = {_name(text) for text in asked if "extra ==" not in text}
+    return tuple(sorted({_name(text) for text in asked} - needed))
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    assert found
+    return found[0].replace("-", "_")
 
 
 @contextmanager
@@ -20,7 +34,7 @@ def left_out(*packages: str) -> Iterator[None]:
     before = asked.get("_version", version)
 
     def version_of(name: str) -> str:
-        if name in absent:
+        if name.replace("-", "_") in absent:
             raise PackageNotFoundError(name)
         return str(before(name))
 
