@@ -9,8 +9,10 @@ if __name__ == "__main__":
 
 import argparse
 import io
+import os
 import sys
 import warnings
+from datetime import datetime
 
 from sklab import streams
 from sklab.commands.machine import add_doctor, add_models
@@ -36,12 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     streams.open_closed()
     streams.outlast_readers()
     protect()
+    os.environ["MPLBACKEND"] = "svg"  # we draw files; another one, as of a notebook, may not be installed here
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
     streams.show_plainly()
     warnings.formatwarning = _in_a_line
     options = parser().parse_args(arguments)
     try:
+        _check_clock()
         code = int(options.command(options))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
         return code
@@ -56,6 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sklab: interrupted; finished runs are safe, the same command goes on from them", file=sys.stderr)
         return INTERRUPTED
+
+
+def _check_clock() -> None:
+    """Raise SklabError where the time can't be told, which every study writes down."""
+    try:
+        datetime.now().astimezone()
+    except ValueError as error:
+        found = f"TZ: found {os.environ.get('TZ')!r}, a day or more away from UTC"
+        raise SklabError(f"{found}; allowed: a time zone within 24 hours of it, for example UTC+3") from error
 
 
 def _in_a_line(message: Warning | str, *_: object, **_named: object) -> str:

@@ -83,7 +83,8 @@ class _Lossy(io.FileIO):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # it takes any buffer
         with suppress(OSError):
-            return super().write(data)
+            if (written := super().write(data)) is not None:  # a terminal that somebody made non-blocking is full
+                return written
         return len(data)
 
 

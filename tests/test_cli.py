@@ -83,6 +83,49 @@ def test_standard_streams_that_are_closed_are_no_file_of_the_study():
     assert subprocess.run(closed, timeout=300, check=False).returncode == 0
 
 
+def test_a_sweep_whose_progress_can_not_be_written_trains_all_the_same(here):
+    """As with `2> log` on a full disk."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb"], stderr=full,
+                              stdout=subprocess.PIPE, text=True, timeout=600)  # fmt: skip
+    assert done.returncode == 0
+    assert "4 of 4 runs complete" in done.stdout
+
+
+def test_a_full_terminal_that_does_not_wait_takes_what_it_can():
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    says = "import sys; from sklab import streams; streams.outlast_readers(); [print('x' * 999, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{says} for _ in range(999)]"], stderr=write, timeout=300, check=False
+    )
+    os.close(write)
+    os.close(read)
+    assert done.returncode == 0
+
+
+def test_figures_are_drawn_whatever_matplotlib_is_to_draw_on(here):
+    sweep, study = load_sweep(here / "sweep.yaml"), StudyFolder(here / "results" / "sweep")
+    study.write_sweep(sweep)
+    done = subprocess.run([sys.executable, "-m", "sklab.cli", "report", "sweep"], capture_output=True, timeout=300,
+                          env={**os.environ, "MPLBACKEND": "nonsense"}, text=True)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("zone", ["UTC+30", "UTC-25"])
+def test_a_time_zone_that_can_not_be_is_told(monkeypatch, capsys, zone):
+    """Optuna writes down when a trial began."""
+    try:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert main(["models"]) == 2
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    told = f"sklab: TZ: found '{zone}', a day or more away from UTC; allowed: a time zone within 24 hours of it"
+    assert capsys.readouterr().err.startswith(told)
+
+
 def test_a_terminal_of_few_letters_gets_its_table(here):
     sweep, study = load_sweep(here / "sweep.yaml"), StudyFolder(here / "results" / "sweep")
     study.write_sweep(sweep)

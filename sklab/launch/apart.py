@@ -1,10 +1,25 @@
-"""What the server process does before anything else. Whoever closes the terminal, or sends a signal to all processes of
-the group, means the runs: were the server to end of it, theirs could not be told, and they would be killed."""
+"""What the server process does first, and last. Whoever closes the terminal, or sends a signal to all processes of the
+group, means the runs: were the server to end of it, theirs could not be told, and they would be killed."""
 
+import atexit
 import os
+import shutil
 from contextlib import suppress
+from multiprocessing import forkserver
 
 from sklab.processes import hear_nothing
+
+_SERVER, _RUNNER = os.getpid(), os.getppid()
+
+
+@atexit.register
+def _leave_nothing() -> None:
+    """A runner that is killed can't remove its temporary folder, where the socket of this server lies. A run, a copy of
+    the server, is not to do this, nor is a server that ends before its runner."""
+    if os.getpid() == _SERVER and os.getppid() != _RUNNER:
+        address: str = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
+        shutil.rmtree(os.path.dirname(address), ignore_errors=True)  # noqa: PTH120
+
 
 with suppress(PermissionError):  # a session of its own it has already
     os.setsid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Iterator
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +35,7 @@ def run_on_node(
     slot = _own_slot(gpus, cpus)
     if sees(job.folder, mark):
         return *_run(job, slot, stale_after), None
-    with TemporaryDirectory(prefix="sklab-") as place:
+    with TemporaryDirectory(dir=get_temp_dir()) as place:  # which goes when this process is killed, see `apart`
         folder = Path(place) / job.folder.name
         write_files(folder, files)
         return *_run(Job(job.task, folder), slot, stale_after), read_files(folder)

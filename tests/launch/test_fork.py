@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import select
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError
+from sklab.launch import fork
 from sklab.launch.base import Job
 from sklab.launch.fork import Spare
 from sklab.launch.slots import Slot
@@ -100,23 +102,41 @@ def test_a_spare_that_is_not_needed_goes_even_if_it_is_stopped(tmp_path):
     assert spare._process not in multiprocessing.active_children()
 
 
-def test_a_spare_dies_with_the_process_that_it_waits_for(tmp_path):
-    script = tmp_path / "runner.py"
+def test_a_spare_dies_with_the_process_that_it_waits_for_and_nothing_of_it_is_left(tmp_path):
+    script, temporary = tmp_path / "runner.py", tmp_path / "temporary"
     script.write_text(RUNNER)
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as runner:
-        spare = os.pidfd_open(int(runner.stdout.readline()))
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as runner:
+        spare, server = (os.pidfd_open(int(pid)) for pid in runner.stdout.readline().split())
+        [folder] = temporary.iterdir()
+        (folder / "copy of a run").mkdir()
         runner.kill()
-        assert select.select([spare], [], [], 60)[0], "it still waits"
-    os.close(spare)
+        for process in (spare, server):
+            assert select.select([process], [], [], 300)[0], "it still waits"
+            os.close(process)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_process_that_ends_by_itself_leaves_the_server_its_folder():
+    """From Python 3.14 on it calls what the server registered for its own end."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(fork._PRELOAD)
+    for _ in range(2):
+        process = context.Process(target=atexit._run_exitfuncs)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
 
 
 RUNNER = """
 import signal
+from multiprocessing.forkserver import _forkserver
 from sklab.launch import fork
 
 if __name__ == "__main__":
-    fork._PRELOAD = []
-    print(fork.Spare()._process.pid, flush=True)
+    fork._PRELOAD = ["sklab.launch.apart"]
+    print(fork.Spare()._process.pid, _forkserver._forkserver_pid, flush=True)
     signal.pause()
 """
 
