@@ -7,6 +7,7 @@ import argparse
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, load
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
+from sklab.shown import one_line
 
 
 def add_models(commands: Commands) -> None:
@@ -60,6 +61,8 @@ def _doctor(options: argparse.Namespace) -> int:
     from sklab.sweep.plan import study_records
     from sklab.text import findings_text, machine_text
 
+    if options.all and options.file is None:
+        raise SklabError("--all opens every image of a sweep's data: sklab doctor SWEEP --all")
     slots = find_slots()
     print(machine_text(slots))
     if options.file is None:
@@ -71,7 +74,7 @@ def _doctor(options: argparse.Namespace) -> int:
         data = check_data(sweep, launcher, options.results, every_image=options.all)
     finally:
         launcher.stop()
-    print("\n".join([findings_text(result), *data.data_notices]))
+    print("\n".join([findings_text(result), *map(one_line, data.data_notices)]))
     bad = [finding for finding in result.findings if not finding.ok]
     told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
     study = StudyFolder(options.results / sweep.study)

@@ -13,6 +13,7 @@ from sklab.data.kept import read_inventory
 from sklab.data.notices import about_orientation, few, named
 from sklab.data.once import each
 from sklab.errors import SklabError
+from sklab.shown import one_line
 from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory
 from sklab.spec.fit import misfits
@@ -64,7 +65,7 @@ def _looked_into(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iter
     found = [seen for split in chosen for seen in each(split.files, look)]
     faults = [seen for seen in found if isinstance(seen, SklabError)]
     if faults and not spec.skip_corrupt:
-        raise SklabError("\n  ".join([*map(str, faults[:SHOWN]), *_more(len(faults))]))
+        raise SklabError("\n  ".join([*(one_line(str(fault)) for fault in faults[:SHOWN]), *_more(len(faults))]))
     total, turned = sum(len(split.labels) for split in files), found.count(True)
     some_of_them = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
     yield f"all {total:,} images were opened" if len(found) == total else some_of_them

@@ -72,7 +72,7 @@ def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tupl
         except SklabError as error:
             inventories.append(None)
             faults.append(str(error))
-    return tuple(inventories), tuple(notices), tuple(faults)
+    return tuple(inventories), tuple(dict.fromkeys(notices)), tuple(faults)  # cells may share a set's files
 
 
 def _finite(error: float) -> float:

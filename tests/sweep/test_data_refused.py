@@ -54,6 +54,11 @@ def test_the_doctor_says_how_many_images_it_opened_and_opens_all_if_asked(torn, 
     assert f"{torn}: not a readable image" in capsys.readouterr().err
 
 
+def test_the_doctor_opens_images_of_a_sweep_only(capsys):
+    assert main(["doctor", "--all"]) == 2
+    assert "sklab doctor SWEEP --all" in capsys.readouterr().err
+
+
 def test_what_there_is_to_say_about_the_data_is_said_before_the_first_run(torn, capsys):
     torn.write_bytes((torn.parent / "0.png").read_bytes())
     changes = ("--set", "model.num_classes=2", "--set", "train.epochs=1", "--seeds", "1")
