@@ -78,9 +78,13 @@ def _logs(options: argparse.Namespace) -> int:
 
     run = find_run(options.run, options.results)
     out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log as it is
+    said = False
     with suppress(KeyboardInterrupt):
         for text in follow(run) if options.follow else [log_of(run)]:
             print(text, end="", flush=True, file=out)
+            said = said or bool(text)
+    if not said:
+        print(f"sklab: {run.log_file} is empty: the run has printed nothing", file=sys.stderr)
     return COMPLETE
 
 

@@ -46,7 +46,14 @@ def _do(job: Job, slot: Slot) -> None:
     with _alone_in(job.folder, _PATIENCE[job.task]):
         if begin(job):
             _redirect_output(job.folder / "log.txt")
+            _keep_log()
             perform(job, slot)
+
+
+def _keep_log() -> None:
+    from sklab.training.logbook import keep_log
+
+    keep_log()
 
 
 def begin(job: Job) -> bool:

@@ -20,6 +20,7 @@ from sklab.models.zoo import build
 from sklab.records import Evaluation, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.seal import checksum, sealed
+from sklab.training.logbook import log_evaluation
 from sklab.training.loss import Scores
 
 
@@ -55,6 +56,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
         weights=record.files.get(folder.weights_file.name, ""),
     )
     write_whole(folder.evaluation_file(data.image_size), sealed(evaluation))
+    log_evaluation(evaluation)
     return evaluation
 
 

@@ -34,6 +34,7 @@ from sklab.training.heartbeat import Heartbeat
 from sklab.training.keeper import Keeper, PrunedError
 from sklab.training.latency import LatencyMeter
 from sklab.training.lightly import Callback, Logger, SIGTERMException
+from sklab.training.logbook import Logbook, log_end
 from sklab.training.meter import Meter, peak_memory_mb
 from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
@@ -56,6 +57,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
         record = _train(order, folder, found, device, Share(), folder.write_record)
     else:
         record = _train_together(order, folder, found, device)
+    log_end(record)
     if record.final:
         checkpoints.clear()
         folder.prune_file.unlink(missing_ok=True)
@@ -147,7 +149,8 @@ def _fit(
         model.compile()
     if share.rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (share.rank << 31))
-    told: list[Callback] = [meter, PulseWriter(folder.path), Heartbeat(folder.heartbeat_file), keeper]
+    signs = [PulseWriter(folder.path), Heartbeat(folder.heartbeat_file)]
+    told: list[Callback] = [meter, Logbook(order, meter), *signs, keeper]
     watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))

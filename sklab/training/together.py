@@ -25,6 +25,7 @@ from sklab.processes import Stop, on_parent_end, signal_name
 from sklab.records import RunRecord
 from sklab.safe_path import protect
 from sklab.training.group import HOST, join
+from sklab.training.logbook import keep_log
 
 Tell = Callable[[RunRecord], object]
 Keep = Callable[[RunRecord], RunRecord]
@@ -121,6 +122,7 @@ def _device(
 ) -> None:
     """The process of one device."""
     on_parent_end(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    keep_log()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning chooses
     torch.set_num_threads(threads)
     device = torch.device(device_type, share.rank) if device_type == "cuda" else torch.device(device_type)

@@ -1,0 +1,61 @@
+"""The log of a run, from what the run does to what `sklab logs` prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sklab.cli import main
+from sklab.folders import StudyFolder
+from sklab.run_folder import RunFolder
+
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+NUMBER = r"[\d.]+"
+EPOCH = rf"val_error {NUMBER} %, val_loss {NUMBER}, train_loss {NUMBER}"
+
+
+@pytest.fixture
+def here(toy_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(toy_files)
+    return toy_files
+
+
+def only_run(capsys: pytest.CaptureFixture[str]) -> RunFolder:
+    [study] = map(StudyFolder, Path("results").glob("toy*"))
+    [run] = map(study.run, study.records())
+    capsys.readouterr()
+    return run
+
+
+def test_the_log_of_a_complete_run_tells_its_start_its_epochs_and_its_end(here, capsys):
+    assert main(["train", "toy.yaml", "--no-wandb", "--slots", "1"]) == 0
+    run = only_run(capsys)
+    assert main(["logs", run.path.name]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    expected = [
+        rf"{run.read_order().cell}, seed 0: training on cpu, 2 epochs of 4 batches",
+        rf"epoch 1 of 2: {EPOCH}",
+        rf"epoch 2 of 2: {EPOCH}",
+        rf"complete after 2 epochs, {NUMBER} s",
+    ]
+    assert [line for line, told in zip(expected, lines, strict=True) if not re.fullmatch(STAMP + line, told)] == []
+
+
+def test_the_log_of_a_failed_run_ends_with_its_reason(here, capsys):
+    main(["train", "toy.yaml", "--no-wandb", "--slots", "1", "--set", "train.precision=fp16"])
+    run = only_run(capsys)
+    last = run.log_file.read_text().splitlines()[-1]
+    assert re.fullmatch(rf"{STAMP}failed after 0 epochs, {NUMBER} s: train.precision = fp16 needs a GPU.*", last)
+
+
+@pytest.mark.parametrize("how", [[], ["--follow"]])
+def test_an_empty_log_is_said_to_be_empty(tmp_path, toy_order, capsys, how):
+    order = toy_order()
+    run = StudyFolder(tmp_path / "results" / "toy").run(order.key)
+    run.write_order(order)
+    run.log_file.touch()
+    assert main(["logs", str(run.path), *how]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"sklab: {run.log_file} is empty: the run has printed nothing\n")
