@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sklab.plural import counted
 from sklab.progress import duration
 from sklab.records import RunState
 from sklab.shown import one_line
@@ -46,7 +47,8 @@ def _plan_row(cell: PlannedCell, states: Sequence[RunState]) -> tuple[str, ...]:
 def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid)
     if plan.asked:
-        yield f"and {plan.asked} more cells to be asked for by the search, {len(plan.cells) - 1} found so far"
+        asked = counted(plan.asked, "more cell")
+        yield f"and {asked} to be asked for by the search, {len(plan.cells) - 1} found so far"
     if plan.refused:
         yield f"proposals that do not keep the constraints, never trained: {plan.refused}"
     if plan.space:
@@ -121,9 +123,10 @@ def _value(value: Any) -> str:
 
 def _further_text(further: Further) -> str:
     basis = "differences are as seen so far" if further.seen else "no cell differs"
+    verb = "is" if further.expected == 1 else "are"
     times = (further.expected_seconds, further.worst_seconds)
     expected, worst = ("" if seconds is None else f", about {duration(seconds)}" for seconds in times)
     return (
-        f"{further.rule}: {further.expected} runs to go are expected if {basis}{expected}; "
+        f"{further.rule}: {counted(further.expected, 'run')} to go {verb} expected if {basis}{expected}; "
         f"{further.worst} at worst{worst}"
     )

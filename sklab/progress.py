@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sklab.plural import counted
 from sklab.records import RunRecord
 from sklab.shown import one_line
 from sklab.spec.sweep import Sweep
@@ -40,9 +41,13 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
 
 def heading(sweep: Sweep) -> str:
     """The study in one line."""
-    cells = f"{len(sweep.cells)} cells" if sweep.search is None else f"search for {sweep.search.trials} cells"
+    cells = (
+        counted(len(sweep.cells), "cell")
+        if sweep.search is None
+        else f"search for {counted(sweep.search.trials, 'cell')}"
+    )
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
-    seeds = sweep.replicates or f"{len(sweep.seeds)} seeds"
+    seeds = sweep.replicates or counted(len(sweep.seeds), "seed")
     return f"{sweep.study}: {cells}{invalid} x {seeds} on {sweep.experiment_name}"
 
 

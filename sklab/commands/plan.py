@@ -20,6 +20,7 @@ from sklab.commands.options import (
     slots_of,
     study_folder,
 )
+from sklab.plural import counted
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -151,7 +152,7 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
 
     unknown = unpriced(sweep, folder)
     if unknown:
-        print(f"probing {len(unknown)} cells, a few steps of each", file=sys.stderr, flush=True)
+        print(f"probing {counted(len(unknown), 'cell')}, a few steps of each", file=sys.stderr, flush=True)
     launcher = LocalLauncher(slots)
     try:
         return probe(unknown, launcher, folder.path.parent)

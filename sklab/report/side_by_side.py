@@ -14,6 +14,7 @@ from sklab.analysis.rows import AblationTable
 from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
 from sklab.names import common_names
+from sklab.plural import counted
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
 from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
@@ -21,6 +22,7 @@ from sklab.report.compared import NO_TEST
 from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import origins
 from sklab.report.trained_on import same_data
+from sklab.report.words import progress
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 
@@ -69,18 +71,29 @@ def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[st
     tests = sum(entry.shift.p is not None for of in found.cells.values() for entry in of if entry and entry.shift)
     said = [
         f"{told}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
-        f"two-sided paired t test, Holm-adjusted over {tests} tests. {NO_TEST}: too few shared seeds, or no spread."
+        f"two-sided paired t test, Holm-adjusted over {counted(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
+        "no spread."
     ]
     for name, rank, differ in zip(found.studies[1:], found.ranks, _differ(found, tables), strict=True):
-        order = f"Kendall's tau {rank.tau:+.2f} over {rank.n} cells" if rank.tau == rank.tau else "no order to compare"
+        order = (
+            f"Kendall's tau {rank.tau:+.2f} over {counted(rank.n, 'cell')}"
+            if rank.tau == rank.tau
+            else "no order to compare"
+        )
         said += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
         if data := same_data(tables[found.studies[0]], tables[name]):
             said += [f"{clean(name)} against {first}: {data}"]
     made = {
         name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
     }
-    said += [f"{clean(name)}: {code or 'no run has ended'}" for name, code in made.items()]
+    said += [f"{clean(name)}: {_open(tables[name])}{code or 'no run has ended'}" for name, code in made.items()]
     return said + [f"only in {clean(name)}: {', '.join(map(clean, of[:20]))}" for name, of in _alone(found) if of]
+
+
+def _open(table: AblationTable) -> str:
+    """How the runs of a study stand whose numbers are not all there; "" for a complete one."""
+    every = all(run.state == "complete" for row in table.rows for run in row.runs)
+    return "" if every else f"{progress(table)}; "
 
 
 def _alone(found: SideBySide) -> Sequence[tuple[str, tuple[str, ...]]]:

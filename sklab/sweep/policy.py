@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from sklab.launch.base import Launcher
 from sklab.launch.processes import oom_kills
+from sklab.plural import counted
 from sklab.records import FailureClass, RunOrder, RunRecord
 from sklab.spec.train import TrainSpec
 
@@ -66,7 +67,7 @@ class Retries:
     def _with_more_memory(self, order: RunOrder) -> str:
         before = self._capacity.get(order.key, self._launcher.capacity)
         if self._launcher.capacity < before or self._launcher.fewer():
-            return f"at most {self._launcher.capacity} runs at a time"
+            return f"at most {counted(self._launcher.capacity, 'run')} at a time"
         train, factor = order.spec.experiment.train, 2 * order.accumulate_factor
         if not _can_be_cut(train, factor):
             return ""

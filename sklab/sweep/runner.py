@@ -33,7 +33,6 @@ from sklab.sweep.state import Progress, State
 _MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
 _DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
-_DRAINING = "stopping: {} runs write a checkpoint and end, the same command goes on from there; again: stop at once"
 
 
 def run_study(
@@ -156,7 +155,7 @@ class _Runner:
         """Once: ask what runs to end with a checkpoint."""
         if not self._draining:
             self._draining = True
-            self.note(_DRAINING.format(len(self._running)))
+            self.note(_draining(len(self._running)))
             self._launcher.drain()
 
     def _prune(self) -> None:
@@ -279,6 +278,11 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     needed = called(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
+
+
+def _draining(runs: int) -> str:
+    what = "1 run writes a checkpoint and ends" if runs == 1 else f"{runs} runs write a checkpoint and end"
+    return f"stopping: {what}, and the same command goes on from there; Ctrl-C again: at once, without a checkpoint"
 
 
 def _left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:

@@ -89,7 +89,7 @@ def evaluate_study(
         warnings.warn(str(error), stacklevel=2)
     complete = [record for record in records.values() if record.status == "complete"]
     if not complete:
-        raise SklabError(f"{study.path}: no run is complete yet; only complete runs can be evaluated")
+        raise SklabError(f"{study.path}: no run is complete; only complete runs can be evaluated")
     sizes = [record.spec.experiment.data.image_size if size is None else size for record in complete]
     for record, wanted in zip(complete, sizes, strict=True):
         record.spec.experiment.data.at_size(wanted)
@@ -105,7 +105,7 @@ def complete_record(folder: RunFolder) -> RunRecord:
     """The record of a complete run. Raises SklabError for any other."""
     record = folder.read_record()
     if record is None or record.status != "complete":
-        state = "has not ended" if record is None else record.status
+        state = "has not ended" if record is None else record.state
         raise SklabError(
             f"{folder.path}: the run is not complete ({state}); only complete runs can be evaluated or analysed"
         )

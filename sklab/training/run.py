@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import platform
 import socket
 import time
@@ -40,6 +41,8 @@ from sklab.training.module import Classifier, DivergedError
 from sklab.training.pulse import PulseWriter
 from sklab.training.together import LostProcessError, Tell, train_together
 from sklab.training.trainer import make_trainer
+
+_log = logging.getLogger(__name__)
 
 _VERSIONED = ("torch", "lightning", "numpy")
 
@@ -103,8 +106,11 @@ def _train(
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
-        traceback.print_exc()
         outcome = _outcome(error, keeper.stop, folder.reached)
+        if isinstance(error, PreemptedError | PrunedError):  # asked for: nothing that a traceback would explain
+            _log.warning("%s", outcome["reason"])
+        else:
+            traceback.print_exc()
     resumed = {"resumed_from": found.step if found else 0}
     record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)

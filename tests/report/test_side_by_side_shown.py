@@ -2,7 +2,7 @@ import json
 
 import pytest
 from example import NASTY
-from studies import EXPERIMENT, make_records, make_sweep, write_study
+from studies import EXPERIMENT, failed_record, make_records, make_sweep, write_study
 
 from sklab.cli import main
 from sklab.records import Code
@@ -86,3 +86,13 @@ def test_studies_have_headings_of_their_own(tmp_path, capsys, studies, heads):
     assert max(map(len, shown)) <= 20
     assert all(wanted in found for wanted, found in zip(heads, shown, strict=True))
     assert len(set(shown)) == len(studies)
+
+
+def test_a_study_whose_numbers_are_not_all_there_says_how_its_runs_stand(results, capsys):
+    write_study(results / "c", make_sweep(), {record.key: record for record in (failed_record("K3", 0),)})
+    ended, text, _ = compare(results, capsys, "a", "c")
+    flat = " ".join(text.split())
+    assert ended == 0
+    assert "c: 0 of 6 runs complete, 1 failed, 5 waiting; sklab" in flat
+    assert "a: sklab 0.1.0" in flat, "all of its runs are complete"
+    assert "over 0 tests. no test" in flat

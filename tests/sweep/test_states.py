@@ -13,10 +13,11 @@ from launchers import FakeLauncher, Seen, start
 
 from sklab import cli
 from sklab.folders import StudyFolder
-from sklab.progress import PlainProgress
+from sklab.progress import PlainProgress, heading
 from sklab.records import RunOrder, RunRecord, RunState
 from sklab.spec.sweep import Sweep
 from sklab.states import STATES
+from sklab.sweep import runner
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
@@ -149,3 +150,18 @@ def test_what_earlier_attempts_left_is_counted_until_it_is_started_again(study):
     expected: dict[RunState, int] = {"complete": 2, "diverged": 1, "stopped": 3, "waiting": 1}
     assert {state: count for state, count in first.items() if count} == expected
     assert {state: count for state, count in last.items() if count} == {"complete": 6, "diverged": 1}
+
+
+def test_one_of_a_thing_is_told_as_one(toy_files, capsys):
+    (toy_files / "sweep.yaml").write_text(text_of(("complete",)))
+    sweep = load_sweep(toy_files / "sweep.yaml")
+    assert heading(sweep) == "sweep: 1 cell x 1 seed on toy"
+    folder = StudyFolder(toy_files / "results" / "sweep")
+    folder.write_sweep(sweep)
+    cli.main(["table", str(folder.path)])
+    cli.main(["status", str(folder.path)])
+    shown = capsys.readouterr().out
+    assert "0 of 1 run complete, 1 waiting" in shown
+    assert "sweep: 0 of 1 run complete, 1 waiting; no runner is at work" in shown
+    assert "1 run writes a checkpoint and ends" in runner._draining(1)
+    assert "2 runs write a checkpoint and end" in runner._draining(2)

@@ -188,7 +188,7 @@ def test_a_size_that_no_run_of_a_study_can_have_is_told_once(study, capsys):
     for key in study.records():
         study.run(key).record_file.unlink()
     assert main(["evaluate", "sweep", "--size", "32"]) == 2
-    assert "no run is complete yet" in capsys.readouterr().err
+    assert "no run is complete;" in capsys.readouterr().err
 
 
 def test_data_that_were_moved_are_found_where_the_last_order_says(photos, tmp_path):

@@ -47,6 +47,14 @@ def test_a_run_that_is_asked_to_stop_keeps_its_last_whole_step(made, monkeypatch
     assert_same(outcome(folder, record), outcome(RunFolder(folder.path.parent / "calm"), calm))
 
 
+def test_the_log_of_a_run_that_was_asked_to_stop_says_so_without_a_traceback(made, monkeypatch, capsys, caplog):
+    order, folder = made("run", PLAIN)
+    ask_at(monkeypatch, 1)
+    record = attempt(order, folder)
+    assert caplog.messages[-1] == record.reason
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_what_goes_wrong_after_the_signal_is_put_down_to_it(made, monkeypatch):
     order, folder = made("run", PLAIN)
     ask_at(monkeypatch, 1)
