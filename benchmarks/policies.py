@@ -28,6 +28,7 @@ from sklab.launch.worker import begin
 from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.run_folder import RunFolder
 from sklab.sweep import policy, runner
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.policy import Retries
 from sklab.sweep.runner import run_study
@@ -222,7 +223,7 @@ def simulate(chosen: Policy, runs: int, nodes: int, mtbf: float, preempted: floa
     with tempfile.TemporaryDirectory() as root, mock.patch.multiple(
         runner,
         Retries=chosen.retries,
-        ensure_sound=lambda *_: None,
+        ensure_sound=lambda *_: NOT_READ,
         time=SimpleNamespace(monotonic=lambda: cluster.now),
     ), mock.patch.multiple(policy, ATTEMPTS=chosen.tries, oom_kills=lambda: 0), mock.patch("os.fsync"):  # fmt: skip
         study = StudyFolder(Path(root) / "results" / "sweep")

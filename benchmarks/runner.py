@@ -26,6 +26,7 @@ from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.records import Code, RunRecord, Tracking
 from sklab.sweep import runner
+from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State
@@ -63,7 +64,7 @@ def ours(slots: int, seeds: int, overrides: dict[str, str]) -> Clock:
     """The shipped sweep at so many seeds, 11 cells each, in a folder of its own."""
     clock, launcher = Clock(), LocalLauncher(find_slots(slots))
     # Start-up is not the question: the check of the convolutions before the first run is left out.
-    with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound"):
+    with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound", return_value=NOT_READ):
         sweep = load_sweep(SWEEP, seeds=seeds, overrides=overrides)
         complete = run_study(sweep, StudyFolder(Path(root) / "kernels"), launcher, Code(version="0"), Tracking(), clock)
         launcher.stop()
