@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from sklab.shown import one_line
 
+_MOST_TOLD = 100  # faults of an input
+
 
 class SklabError(Exception):
     """Base of all intended errors. `exit_code` is what the command line leaves with."""
@@ -59,5 +61,7 @@ class FaultyInputError(SklabError):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
         noun = "fault" if len(self.faults) == 1 else "faults"
-        lines = "\n".join(f"  {fault}" for fault in self.faults)
+        lines = "\n".join(f"  {fault}" for fault in self.faults[:_MOST_TOLD])
+        if len(self.faults) > _MOST_TOLD:
+            lines += f"\n  and {len(self.faults) - _MOST_TOLD} more"
         super().__init__(f"{len(self.faults)} {noun}, nothing was started:\n{lines}")

@@ -54,7 +54,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--gpus", "0"], "--gpus: found 0; there is no GPU here"),
         (["--per-gpu", "2"], "--per-gpu: found 2; there is no GPU here (the CPU is cut by --slots)"),
         (["--per-gpu", "auto"], "--per-gpu: found auto; there is no GPU here"),
-        (["--per-gpu", "many"], "--per-gpu: found many; allowed: 1 or more, or auto"),
+        (["--per-gpu", "many"], "--per-gpu: found many; allowed: 1 to 1000, or auto"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "sweep"])

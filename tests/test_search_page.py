@@ -13,9 +13,9 @@ from sklab.cli import parser
 from sklab.commands.plan import costs_here
 from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
+from sklab.spec.limits import CELLS
 from sklab.spec.search import Pruning, Search
 from sklab.sweep import index, study
-from sklab.sweep.agreement import MOST_CELLS
 from sklab.sweep.counted import Counted
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
@@ -56,4 +56,4 @@ def test_every_sampler_and_default_stands_on_the_page() -> None:
     assert f"{index._MOST_REPEATS} times in a row" in PAGE
     assert f"a fifth of `trials`, at least {study._FEWEST_PARENTS}" in PAGE
     assert study._PARENTS == 5
-    assert f"at most {MOST_CELLS:,} combinations" in PAGE
+    assert f"at most {CELLS:,} combinations" in PAGE

@@ -118,7 +118,7 @@ def test_rules_between_values_are_told_from_faults():
     assert broken(branches=[{"kernel": 3, "groups": "x2"}]) >= {"int_type"}
     assert "value_error" in broken(branches=[{"kernel": 4}])
     assert broken(branches=[]) == {"too_short"}
-    assert broken(depths=[3, 0, 1]) == {"value_error"}
+    assert broken(depths=[3, 0, 1]) == {"greater_than_equal"}
     assert broken(reduction="16") == {"int_type"}
     assert broken(reduktion=16) == {"extra_forbidden"}
 

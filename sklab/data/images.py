@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sklab.spec import limits
 from sklab.spec.data import DataSpec
 from sklab.spec.values import Seq, ensure_none
 
@@ -30,8 +31,8 @@ class ImagesSpec(DataSpec):
 
     version: Literal[2] = 2
     channels: Literal[3] = 3
-    image_size: int = Field(default=224, ge=8)
-    resize: int = Field(default=256, ge=8)
+    image_size: int = Field(default=224, ge=8, le=limits.PIXELS)
+    resize: int = Field(default=256, ge=8, le=2 * limits.PIXELS)
     in_memory: bool = False
     skip_corrupt: bool = False
     exif: Literal["apply", "ignore"] = "ignore"

@@ -15,6 +15,7 @@ Gpus = list[tuple[str, str]]
 PerGpu = int | Literal["auto"]
 
 _MOST_CPU_SLOTS = 8  # more single-thread runs than this rarely pay: they share caches and memory
+_MOST_PER_GPU, _MOST_DIGITS = 1000, 4
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ def next_slot(slots: Iterable[Slot], taken: Iterable[Slot]) -> Slot:
 
 
 def runs_per_gpu(text: str) -> PerGpu:
-    """What `--per-gpu` says. Raises SklabError for anything but a whole number from 1, or auto."""
+    """What `--per-gpu` says. Raises SklabError for anything but a whole number from 1 to 1000, or auto."""
     if text == "auto":
         return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise SklabError(f"--per-gpu: found {text}; allowed: 1 or more, or auto (default: 1)")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or not 1 <= int(text) <= _MOST_PER_GPU:
+        raise SklabError(f"--per-gpu: found {text}; allowed: 1 to {_MOST_PER_GPU}, or auto (default: 1)")
     return int(text)
 
 

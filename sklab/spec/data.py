@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 import sklab.data.sets
 from sklab.errors import SklabError
 from sklab.names import did_you_mean
+from sklab.spec import limits
 from sklab.spec.values import Value
 
 
@@ -40,9 +41,9 @@ class DataSpec(Value):
     drawn: ClassVar[bool] = False
 
     name: str
-    num_classes: int = Field(ge=2)
-    channels: int = Field(ge=1)
-    image_size: int = Field(ge=8)
+    num_classes: int = Field(ge=2, le=limits.CLASSES)
+    channels: int = Field(ge=1, le=limits.CHANNELS)
+    image_size: int = Field(ge=8, le=limits.PIXELS)
     title: str = ""
 
     def identity(self) -> str:

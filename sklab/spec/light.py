@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sklab.spec import limits
 from sklab.spec.model import ModelSpec, Window
 from sklab.spec.values import Seq
 
@@ -20,10 +21,10 @@ class LightSpec(ModelSpec):
     min_dim    L
     """
 
-    branches: Seq[Window] = Field(min_length=1)
+    branches: Seq[Window] = Field(min_length=1, max_length=limits.BRANCHES)
     attention: Literal["none", "se", "sk"] = "none"
-    reduction: int = Field(default=16, ge=1)
-    min_dim: int = Field(default=24, ge=1)
+    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
+    min_dim: int = Field(default=24, ge=1, le=limits.CHANNELS)
 
     @property
     def is_plain(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -13,16 +13,20 @@ from pydantic_core import PydanticCustomError
 
 import sklab.models.families
 from sklab.names import did_you_mean
-from sklab.spec.values import Value
+from sklab.spec import limits
+from sklab.spec.values import Seq, Value
 
 DEFAULT_FAMILY = "bottleneck"  # of a network that states none
+
+
+_GROUPS = f"a whole number from 1 to {limits.CHANNELS}, or a multiple of the cardinality such as 2x"
 
 
 class Window(Value):
     """What a `kernel` x `kernel` convolution with dilation D sees."""
 
-    kernel: int = Field(ge=1)
-    dilation: int = Field(default=1, ge=1)
+    kernel: int = Field(ge=1, le=limits.KERNEL)
+    dilation: int = Field(default=1, ge=1, le=limits.KERNEL)
 
     @field_validator("kernel")
     @classmethod
@@ -46,10 +50,23 @@ class Window(Value):
         return f"{self.kernel}x{self.kernel}{dilated}"
 
 
+# Units of each stage.
+Depths = Annotated[Seq[Annotated[int, Field(ge=1, le=limits.UNITS)]], Field(min_length=1, max_length=limits.STAGES)]
+
+
+def too_many(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[str]:
+    """What to say of a network with more units, or convolutions in them, than any has."""
+    units = sum(depths)
+    if units > limits.UNITS:
+        yield f"{units} units; allowed: up to {limits.UNITS}"
+    elif units * len(branches) > limits.CONVOLUTIONS:
+        yield f"{units} units of {len(branches)} branches; allowed: up to {limits.CONVOLUTIONS} branches in all"
+
+
 class Branch(Window):
     """One path of an SK convolution: a `kernel` x `kernel` convolution with its own dilation D and groups G."""
 
-    groups: int = Field(ge=1, description="a whole number, or a multiple of the cardinality such as 2x")
+    groups: int = Field(ge=1, le=limits.CHANNELS, description=_GROUPS)
 
     def __str__(self) -> str:
         return f"{super().__str__()} G{self.groups}"
@@ -59,8 +76,8 @@ class ModelSpec(Value):
     """Base of every family's `Spec`. `family` is the module in `sklab.models.families`."""
 
     family: str
-    in_channels: int = Field(default=3, ge=1)
-    num_classes: int = Field(default=1000, ge=2)
+    in_channels: int = Field(default=3, ge=1, le=limits.CHANNELS)
+    num_classes: int = Field(default=1000, ge=2, le=limits.CLASSES)
 
     @property
     def image_size(self) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from sklab.spec import limits
 from sklab.spec.values import Value
 
 
@@ -27,6 +28,6 @@ class RaySpec(Value):
 
     launcher: Literal["ray"]
     address: str = Field(default="local", min_length=1)
-    parallel: int = Field(ge=1)
-    gpus: Annotated[float, AfterValidator(_whole_above_one)] = Field(default=0.0, ge=0)
-    cpus: int = Field(default=1, ge=1)
+    parallel: int = Field(ge=1, le=limits.MACHINES)
+    gpus: Annotated[float, AfterValidator(_whole_above_one)] = Field(default=0.0, ge=0, le=limits.DEVICES)
+    cpus: int = Field(default=1, ge=1, le=limits.MACHINES)

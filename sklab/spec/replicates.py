@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sklab.spec import limits
 from sklab.spec.values import Value
 
 MOST_REPLICATES = 1000
@@ -19,11 +20,11 @@ class Replicates(Value):
     runs   no further seed is begun that would make more runs than this in all
     """
 
-    start: int = Field(ge=2)
+    start: int = Field(ge=2, le=MOST_REPLICATES)
     max: int = Field(le=MOST_REPLICATES)
     stop: Literal["resolved"] = "resolved"
     width: float | None = Field(default=None, gt=0)
-    runs: int | None = Field(default=None, ge=1)
+    runs: int | None = Field(default=None, ge=1, le=limits.RUNS)
 
     @model_validator(mode="after")
     def _grows(self) -> Replicates:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sklab.spec import limits
 from sklab.spec.budget import Cost, Kind
 from sklab.spec.run import Seed
 from sklab.spec.values import Seq, Value
@@ -72,9 +73,9 @@ class Pruning(Value):
     """
 
     rule: Literal["median", "halving"]
-    start: int = Field(default=1, ge=1)
-    peers: int = Field(default=4, ge=1)
-    factor: int = Field(default=3, ge=2)
+    start: int = Field(default=1, ge=1, le=limits.EPOCHS)
+    peers: int = Field(default=4, ge=1, le=limits.RUNS)
+    factor: int = Field(default=3, ge=2, le=limits.RUNS)
 
     @model_validator(mode="after")
     def _used(self) -> Pruning:
@@ -92,7 +93,7 @@ class Search(Value):
     """
 
     sampler: Literal["tpe", "nsga2", "random", "qmc"] = "tpe"
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, le=limits.TRIALS)
     seed: Seed = 0
     constraints: Constraints | None = Field(default=None, description="a mapping with params, macs or both")
     objectives: Seq[str] = Field(default=(), description="a list such as [val_error, macs]")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sklab.spec import limits
 from sklab.spec.values import Value
 
 
@@ -21,9 +22,9 @@ class SlurmSpec(Value):
 
     launcher: Literal["slurm"]
     partition: str | None = None
-    time: int = Field(ge=1)
-    parallel: int = Field(ge=1)
-    gpus: int = Field(default=0, ge=0)
-    cpus: int = Field(default=1, ge=1)
-    memory: int | None = Field(default=None, ge=1)
+    time: int = Field(ge=1, le=limits.MINUTES)
+    parallel: int = Field(ge=1, le=limits.MACHINES)
+    gpus: int = Field(default=0, ge=0, le=limits.DEVICES)
+    cpus: int = Field(default=1, ge=1, le=limits.MACHINES)
+    memory: int | None = Field(default=None, ge=1, le=limits.MACHINES)
     sbatch: dict[str, str | int | bool] = {}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
+from sklab.spec import limits
 from sklab.spec.budget import EqualBudget
 from sklab.spec.replicates import Replicates
 from sklab.spec.run import Seed
@@ -44,11 +45,11 @@ class PublishedRow(Value):
     errors  the error in % at further evaluation sizes, by pixels a side
     """
 
-    error: float = Field(gt=0)
-    params: float | None = Field(default=None, gt=0)
-    gmacs: float | None = Field(default=None, gt=0)
+    error: float = Field(gt=0, le=limits.FIGURE)
+    params: float | None = Field(default=None, gt=0, le=limits.FIGURE)
+    gmacs: float | None = Field(default=None, gt=0, le=limits.FIGURE)
     # the keys of a YAML or JSON mapping are text
-    errors: dict[Annotated[int, Strict(False)], Annotated[float, Field(gt=0)]] = {}
+    errors: dict[Annotated[int, Strict(False)], Annotated[float, Field(gt=0, le=limits.FIGURE)]] = {}
     verified: bool = False
 
 
@@ -66,6 +67,9 @@ class Published(Value):
     tolerance: float | None = Field(default=None, gt=0, description="a number of percentage points above 0")
 
 
+_LEVELS = "a list of values, or a mapping of names to values"
+
+
 class Factor(Value):
     """A factor of any design but a list.
 
@@ -74,7 +78,7 @@ class Factor(Value):
     """
 
     path: str
-    levels: dict[str, Any] = Field(min_length=1, description="a list of values, or a mapping of names to values")
+    levels: dict[str, Any] = Field(min_length=1, max_length=limits.LEVELS, description=_LEVELS)
 
 
 class Fraction(Value):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sklab.spec import limits
 from sklab.spec.values import Seq, Value, ensure_none
 
 
@@ -18,7 +19,7 @@ class Augment(Value):
     random_resized_crop  [smallest, largest] share of the area to cut and resize, aspect 3/4 to 4/3 (null: off)
     """
 
-    pad_crop: int = Field(default=0, ge=0)
+    pad_crop: int = Field(default=0, ge=0, le=limits.PIXELS)
     flip: bool = False
     random_resized_crop: Seq[float] | None = None
 
@@ -48,28 +49,28 @@ class TrainSpec(Value):
         {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile", "devices"}
     )
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
+    epochs: int = Field(ge=1, le=limits.EPOCHS)
+    batch_size: int = Field(ge=2, le=limits.BATCH)
     optimizer: Literal["sgd"] = "sgd"
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, le=limits.RATE)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0, le=limits.RATE)
     decay_norm_and_bias: bool = True
     schedule: Literal["step", "cosine"] = "cosine"
-    step_every: int = Field(default=30, ge=1)  # epochs between two steps
-    step_at: Seq[int] = ()
+    step_every: int = Field(default=30, ge=1, le=limits.EPOCHS)  # epochs between two steps
+    step_at: Seq[Annotated[int, Field(ge=1, le=limits.EPOCHS)]] = Field(default=(), max_length=1000)
     step_factor: float = Field(default=0.1, gt=0, lt=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    mixup: float = Field(default=0.0, ge=0)
+    mixup: float = Field(default=0.0, ge=0, le=limits.RATE)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    accumulate: int = Field(default=1, ge=1)
-    clip_norm: float = Field(default=0.0, ge=0)
+    accumulate: int = Field(default=1, ge=1, le=limits.BATCH)
+    clip_norm: float = Field(default=0.0, ge=0, le=limits.RATE)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     compile: bool = False
-    devices: int = Field(default=1, ge=1)
+    devices: int = Field(default=1, ge=1, le=limits.DEVICES)
     augment: Augment = Augment()
 
     @field_validator("step_at")

@@ -9,6 +9,7 @@ from typing import Any
 
 from sklab.errors import Fault
 from sklab.names import did_you_mean
+from sklab.spec.limits import CELLS
 from sklab.spec.search import Search
 from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
@@ -18,7 +19,6 @@ from sklab.sweep.sound import Sound
 from sklab.sweep.sweepfile import SweepFile
 from sklab.sweep.yamltree import Document, Place, dotted
 
-MOST_CELLS = 10_000
 _USES = {
     "list": ("cells",),
     "grid": ("factors",),
@@ -42,12 +42,12 @@ def disagreements(document: Document, read: Sound, overrides: Mapping[str, str])
     yield from _replicates(document)
     yield from _search(document, read)
     if read.sweep.design == "grid" and is_too_large(read.sweep):
-        yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {MOST_CELLS}")
+        yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {CELLS}")
 
 
 def is_too_large(sweep: SweepFile) -> bool:
     """Whether the grid of all factors is more than a study can hold."""
-    return prod(len(factor.levels) for factor in sweep.factors.values()) > MOST_CELLS
+    return prod(len(factor.levels) for factor in sweep.factors.values()) > CELLS
 
 
 def is_too_small(sweep: SweepFile) -> bool:
@@ -96,7 +96,7 @@ def _search(document: Document, read: Sound) -> Iterator[Fault]:
         yield from _objectives(document, sweep.metric.name, search)
     if search.counts and is_too_large(sweep):
         message = "too many combinations of levels to count what each costs"
-        yield document.fault(("factors",), message, found="", allowed=f"at most {MOST_CELLS}")
+        yield document.fault(("factors",), message, found="", allowed=f"at most {CELLS}")
     for name, factor in sweep.factors.items() if search.pruning else ():
         if read.knows("factors", name, "path") and _covers(steps(factor.path), steps("train.epochs")):
             message = "can't be varied where search.pruning compares runs at the same epoch"

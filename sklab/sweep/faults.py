@@ -37,6 +37,7 @@ _BOUNDS = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "too_short": "{min_length} or more entries",
+    "too_long": "at most {max_length} entries",
     "string_too_short": "{min_length} or more characters",
 }
 # What is found by its name: the key that the name stands under, what it is a name of, and the names at hand.

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.names import find
+from sklab.spec.limits import RUNS
 from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
 from sklab.sweep.design import complete, lay, resolve
@@ -120,8 +121,9 @@ def _misnamed(file: str, study: str) -> Iterator[Fault]:
 def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault]) -> Sweep:
     """The sweep, if there is no fault so far and its cells have none."""
     drafts = drafts_of(document, read)
-    made, wrong = make(base, drafts, read.sweep.seeds)
-    wrong += [*same_names(document, drafts), *_published(document, read, drafts)]
+    beyond = list(_beyond_a_study(document, read.sweep, drafts))
+    made, wrong = make(base, drafts, read.sweep.seeds[:1] if beyond else read.sweep.seeds)
+    wrong += [*beyond, *same_names(document, drafts), *_published(document, read, drafts)]
     if not base.faults and not base.unread:
         wrong += [*same_runs(document, made), *_impossible_baseline(document, read, made)]
         wrong += _out_of_sight(document, read.sweep, base, made)
@@ -129,6 +131,14 @@ def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault])
     if told := [*faults, *wrong]:
         raise FaultyInputError(distinct(told))
     return _sweep(read.sweep, base, [cell for _, cell in made])
+
+
+def _beyond_a_study(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """More runs than a study can hold: told before the key of each is computed."""
+    runs = max(len(drafts), written.search.trials if written.search else 0) * len(written.seeds)
+    if runs > RUNS:
+        place = "replicates" if written.replicates else "seeds"
+        yield document.fault((place,), "too many runs", found=f"{runs}", allowed=f"at most {RUNS}")
 
 
 def _impossible_baseline(document: Document, read: Sound, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:

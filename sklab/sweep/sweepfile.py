@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from sklab.errors import Fault
 from sklab.names import canonical
+from sklab.spec import limits
 from sklab.spec.budget import EqualBudget
 from sklab.spec.replicates import MOST_REPLICATES, Replicates
 from sklab.spec.run import Seed
@@ -22,6 +23,7 @@ from sklab.sweep.yamltree import Document, Place, is_one_line
 Plain = Callable[[Document, Place, Any], Any]
 
 MOST_SEEDS = 1000
+_SIZES = "a list of image sizes, in pixels a side"
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 
 
@@ -52,9 +54,9 @@ class SweepFile(Value):
     seeds: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)
     replicates: Replicates | None = Field(default=None, description="a mapping with start and max")
     metric: Metric = Metric()
-    sizes: Seq[Annotated[int, Field(ge=1)]] = Field(default=(), description="a list of image sizes, in pixels a side")
+    sizes: Seq[Annotated[int, Field(ge=1, le=limits.PIXELS)]] = Field(default=(), max_length=100, description=_SIZES)
     baseline: Any
-    cells: Seq[ListedCell] = ()
+    cells: Seq[ListedCell] = Field(default=(), max_length=limits.CELLS)
     factors: dict[str, Factor] = {}
     columns: Seq[str] | None = None
     search: Search | None = None

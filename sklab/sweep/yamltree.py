@@ -22,6 +22,7 @@ Place = tuple[str | int, ...]
 
 MAX_NODES = 100_000  # a few nested aliases can stand for billions
 MAX_DEPTH = 40
+MAX_BYTES = 4 * 2**20
 _MOST_SHOWN = 60  # characters of a value in a message
 _MOST_DIGITS = 18  # what fits into 64 bits
 _TAG = "tag:yaml.org,2002:"
@@ -80,7 +81,11 @@ def read_mapping(file: Path) -> Document:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8")
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise FaultyInputError([Fault(str(file), "", f"larger than {MAX_BYTES >> 20} MB")])
+        return text.decode("utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise
     except UnicodeDecodeError as error:
@@ -122,9 +127,20 @@ def is_one_line(text: str) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the plain scalars of YAML 1.2's core schema (no octal, hexadecimal or infinite numbers)."""
+    """The safe loader with the plain scalars of YAML 1.2's core schema (no octal, hexadecimal or infinite numbers).
+
+    It stops at what is too much, before the rest is read: each value takes some 50 microseconds.
+    """
 
     yaml_implicit_resolvers = {}
+    _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next value. Raises YAMLError for one too many."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _refusal(f"more than {MAX_NODES} values", self.peek_event())  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 for _name, _pattern, _first in (
@@ -202,8 +218,8 @@ class _Builder:
         self.faults.append(Fault(self._file, dotted(self._prefix + place), message, 0 if self._prefix else line, found))
 
 
-def _refusal(reason: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
+def _refusal(reason: str, node: yaml.Node | yaml.Event) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, reason, node.start_mark)  # type: ignore[arg-type]
 
 
 def _written(node: yaml.Node) -> str:

@@ -76,7 +76,7 @@ def test_runs_per_gpu_are_a_number_or_auto(text, found):
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "all", ""])
 def test_anything_else_is_refused(text):
-    with pytest.raises(SklabError, match=r"--per-gpu: found .*; allowed: 1 or more, or auto"):
+    with pytest.raises(SklabError, match=r"--per-gpu: found .*; allowed: 1 to 1000, or auto"):
         runs_per_gpu(text)
 
 

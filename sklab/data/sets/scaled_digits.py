@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
+from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
 
 Floats = NDArray[np.float64]
@@ -49,9 +50,9 @@ class Spec(DataSpec):
     channels: Literal[1] = 1
     image_size: Literal[32] = 32
     version: Literal[1] = 1
-    seed: int = Field(default=0, ge=0)
-    train_size: int = Field(default=6000, ge=10)
-    val_size: int = Field(default=2000, ge=10)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    train_size: int = Field(default=6000, ge=10, le=limits.IMAGES)
+    val_size: int = Field(default=2000, ge=10, le=limits.IMAGES)
 
     @property
     def images(self) -> Images:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
+from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
 
 TRAIN, VAL = 8, 4  # images
@@ -27,8 +28,8 @@ class Spec(DataSpec):
     drawn: ClassVar[bool] = True
 
     name: Literal["stand_in"] = "stand_in"
-    channels: int = Field(default=3, ge=1)
-    image_size: int = Field(default=32, ge=8)
+    channels: int = Field(default=3, ge=1, le=limits.CHANNELS)
+    image_size: int = Field(default=32, ge=8, le=limits.PIXELS)
     version: Literal[1] = 1
     stands_for: dict[str, Any] = {}
 

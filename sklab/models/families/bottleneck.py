@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from sklab.spec.model import Branch, ModelSpec, Window, read_sides
+from sklab.spec import limits
+from sklab.spec.model import Branch, Depths, ModelSpec, Window, read_sides, too_many
 from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
     from torch import nn
 
 EXPANSION = 2  # channels double from stage to stage (paper, Table 1)
-_MULTIPLE = re.compile(r"(\d+)x")
+_MULTIPLE = re.compile(r"(\d{1,9})x")
 
 
 class Spec(ModelSpec):
@@ -37,15 +38,15 @@ class Spec(ModelSpec):
 
     family: Literal["bottleneck"] = "bottleneck"
     stem: Literal["imagenet", "small", "cifar"] = "imagenet"
-    stem_width: int = Field(default=64, ge=1)
-    depths: Seq[int] = Field(min_length=1)
-    width: int = Field(default=128, ge=1)
-    out_width: int = Field(default=256, ge=1)
-    cardinality: int = Field(default=32, ge=1)
-    branches: Seq[Branch] = Field(min_length=1)
+    stem_width: int = Field(default=64, ge=1, le=limits.CHANNELS)
+    depths: Depths
+    width: int = Field(default=128, ge=1, le=limits.CHANNELS)
+    out_width: int = Field(default=256, ge=1, le=limits.CHANNELS)
+    cardinality: int = Field(default=32, ge=1, le=limits.CHANNELS)
+    branches: Seq[Branch] = Field(min_length=1, max_length=limits.BRANCHES)
     attention: Literal["none", "se", "sk"] = "sk"
-    reduction: int = Field(default=16, ge=1)
-    min_dim: int = Field(default=32, ge=1)
+    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
+    min_dim: int = Field(default=32, ge=1, le=limits.CHANNELS)
 
     @model_validator(mode="before")
     @classmethod
@@ -55,19 +56,13 @@ class Spec(ModelSpec):
         cardinality = raw.get("cardinality", cls.model_fields["cardinality"].default)
         return {**raw, "branches": [_with_groups(branch, cardinality) for branch in raw["branches"]]}
 
-    @field_validator("depths")
-    @classmethod
-    def _has_units(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
-        if min(depths) < 1:
-            raise ValueError("every stage needs at least one unit")
-        return depths
-
     @model_validator(mode="after")
     def _fits(self) -> Spec:
         ensure_none(self._broken())
         return self
 
     def _broken(self) -> Iterator[str]:
+        yield from too_many(self.depths, self.branches)
         for number, branch in enumerate(self.branches, start=1):
             if odd := [channels for channels in self.stage_widths if channels % branch.groups]:
                 yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {odd[0]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from sklab.errors import SklabError
+from sklab.spec import limits
 from sklab.spec.model import ModelSpec, Window
 from sklab.spec.values import Seq, Value
 
@@ -25,8 +26,8 @@ class SKBranch(Window):
     @field_validator("groups", mode="plain")
     @classmethod
     def _known(cls, groups: Any) -> int | str:
-        whole = type(groups) is int and groups >= 1
-        if not whole and not (isinstance(groups, str) and re.fullmatch(r"[1-9]\d*x", groups)):
+        whole = type(groups) is int and 1 <= groups <= limits.CHANNELS
+        if not whole and not (isinstance(groups, str) and re.fullmatch(r"[1-9]\d{0,8}x", groups)):
             raise ValueError(f"groups must be {_GROUPS}")
         return groups  # type: ignore[no-any-return]
 
@@ -41,10 +42,10 @@ class SK(Value):
     """
 
     select: str = Field(min_length=1)
-    branches: Seq[SKBranch] = Field(min_length=1)
+    branches: Seq[SKBranch] = Field(min_length=1, max_length=limits.BRANCHES)
     attention: Literal["none", "sk"] = "sk"
-    reduction: int = Field(default=16, ge=1)
-    min_dim: int = Field(default=32, ge=1)
+    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
+    min_dim: int = Field(default=32, ge=1, le=limits.CHANNELS)
 
 
 class Spec(ModelSpec):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from sklab.spec import limits
 from sklab.spec.light import KINDS, LightSpec, scaled
 from sklab.spec.model import read_sides
 
@@ -29,7 +30,7 @@ class Spec(LightSpec):
     """
 
     family: Literal["mobilenetv2"] = "mobilenetv2"
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=limits.MULTIPLIER)
 
     def sides(self, image_size: int) -> tuple[int, ...]:
         """Behind the stem, which halves the image."""

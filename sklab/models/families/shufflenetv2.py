@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from sklab.spec import limits
 from sklab.spec.light import KINDS, LightSpec
-from sklab.spec.model import read_sides
+from sklab.spec.model import Depths, read_sides, too_many
 from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class Spec(LightSpec):
     """
 
     family: Literal["shufflenetv2"] = "shufflenetv2"
-    stem_width: int = Field(default=24, ge=1)
-    depths: Seq[int] = Field(default=(4, 8, 4), min_length=1)
-    widths: Seq[int] = Field(default=(116, 232, 464), min_length=1)
-    last_width: int = Field(default=1024, ge=1)
+    stem_width: int = Field(default=24, ge=1, le=limits.CHANNELS)
+    depths: Depths = (4, 8, 4)
+    widths: Seq[Annotated[int, Field(ge=2, le=limits.CHANNELS)]] = Field(default=(116, 232, 464), min_length=1)
+    last_width: int = Field(default=1024, ge=1, le=limits.CHANNELS)
 
     def sides(self, image_size: int) -> tuple[int, ...]:
         """Behind the stem, which halves the image twice."""
@@ -47,8 +48,9 @@ class Spec(LightSpec):
     def _broken(self) -> Iterator[str]:
         if len(self.depths) != len(self.widths):
             yield f"{len(self.depths)} depths for {len(self.widths)} widths"
-        if min(self.depths) < 1 or min(self.widths) < 2 or any(width % 2 for width in self.widths):
-            yield "every stage needs at least one unit and an even number of channels"
+        if any(width % 2 for width in self.widths):
+            yield "every stage needs an even number of channels"
+        yield from too_many(self.depths, self.branches)
 
 
 _WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
