@@ -24,6 +24,7 @@ from sklab.commands.wandb import add_wandb
 from sklab.commands.watching import add_dashboard, add_logs, add_status
 from sklab.commands.weights import add_analyze, add_evaluate
 from sklab.errors import SklabError
+from sklab.terminal import tell
 
 # In the order of `sklab --help`.
 _COMMANDS = (
@@ -50,15 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
         return code
     except SklabError as error:
-        print(f"sklab: {error}", file=sys.stderr)
+        tell(f"sklab: {error}")
         return error.exit_code
     except OSError as error:
         if isinstance(error, BrokenPipeError) and streams.is_unread():
             return UNREAD
-        print(f"sklab: {error}; finished runs are safe, the same command goes on from them", file=sys.stderr)
+        tell(f"sklab: {error}; finished runs are safe, the same command goes on from them")
         return USER_ERROR
     except KeyboardInterrupt:
-        print("sklab: interrupted; finished runs are safe, the same command goes on from them", file=sys.stderr)
+        tell("sklab: interrupted; finished runs are safe, the same command goes on from them")
         return INTERRUPTED
 
 

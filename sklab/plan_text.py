@@ -15,6 +15,7 @@ from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.text import aligned
 
+_ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states
 _MOST_NAMED = 8  # cells in one line
 
 
@@ -22,7 +23,7 @@ def plan_text(plan: Plan) -> str:
     """The plan, a row per cell, and what it adds up to."""
     states = [state for state in STATES if any(cell.counts[state] for cell in plan.cells)]
     header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", *states)
-    table = aligned(header, [_plan_row(cell, states) for cell in plan.cells])
+    table = aligned(header, [_plan_row(cell, states) for cell in plan.cells], (*states, *_ORDER))
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
     return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, _plan_sum(plan), *further))])

@@ -20,6 +20,7 @@ from sklab.states import ending, others_told
 from sklab.streams import show_plainly
 from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics
+from sklab.terminal import tell
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 
@@ -27,9 +28,9 @@ _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 @contextmanager
 def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LiveProgress]:
     """The progress display that suits standard error, opened with what is about to happen."""
-    print(heading(sweep), file=sys.stderr)
+    tell(heading(sweep))
     if notice:
-        print(notice, file=sys.stderr)
+        tell(notice)
     console = Console(stderr=True)
     if not console.is_terminal:
         yield PlainProgress()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sklab import terminal
 from sklab.launch.slots import Slot
 from sklab.machine import installed
 from sklab.plural import counted
@@ -24,23 +23,36 @@ if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.fields import FieldSize
     from sklab.analysis.findings import CellFindings
 
+_LONG = 12  # letters of a name that columns make room for
+_RUNNING = ("epoch", "left", "seed", "for", "attempt", "device", "img/s", "MB")  # by importance, behind the metric
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
 
 
-def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns two blanks apart, the first to the left and the others to the right. Where a terminal is too narrow for
-    that, what is long in the first stands above its line."""
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], order: Sequence[str] = ()) -> str:
+    """Columns two blanks apart, the first to the left and the others to the right.
+
+    Where a terminal is too narrow for that, the less important columns are left out, which a last line says, and what
+    is long in the first stands above its line. `order` names columns by importance, before those that it leaves out.
+    """
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
-    first, *others = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    room = shutil.get_terminal_size((sys.maxsize, 0)).columns - sum(2 + width for width in others)
-    first = min(first, max(room, len(header[0])))
-    return "\n".join(_line(name, rest, first, others) for name, *rest in lines)
+    widths, room = [max(map(len, column)) for column in zip(*lines, strict=True)], terminal.width()
+    by_importance = sorted(range(len(header)), key=lambda at: (at > 0, _rank(header[at], order)))
+    kept = terminal.chosen([min(widths[0], _LONG), *widths[1:]], by_importance, room)
+    others = [widths[at] for at in kept[1:]]
+    first = widths[0] if room is None else min(widths[0], max(room - sum(2 + each for each in others), len(header[0])))
+    shown = [_line([line[at] for at in kept], first, others) for line in lines]
+    return "\n".join([*shown, *terminal.left_out(header[at] for at in range(len(header)) if at not in kept)])
 
 
-def _line(name: str, rest: Sequence[str], first: int, others: Sequence[int]) -> str:
+def _rank(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
+    name, *rest = cells
     above, name = (f"{name}\n", "") if len(name) > first else ("", name)
-    cells = (text.rjust(width) for text, width in zip(rest, others, strict=True))
-    return above + "  ".join([name.ljust(first), *cells]).rstrip()
+    aside = (text.rjust(width) for text, width in zip(rest, others, strict=True))
+    return above + "  ".join([name.ljust(first), *aside]).rstrip()
 
 
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
@@ -85,7 +97,7 @@ def _running(status: StudyStatus) -> list[str]:
     if not status.running:
         return []
     header = ("running", "seed", "attempt", "epoch", status.metric, "img/s", "MB", "for", "left", "device")
-    return [aligned(header, [_running_row(run) for run in status.running])]
+    return [aligned(header, [_running_row(run) for run in status.running], (status.metric, *_RUNNING))]
 
 
 def _running_row(run: RunStatus) -> tuple[str, ...]:
@@ -124,17 +136,17 @@ def findings_text(result: CheckResult) -> str:
     """Each convolution with its errors against float64."""
     rows = [
         (
+            finding.convolution,
             "ok" if finding.ok else "WRONG",
             finding.precision,
             finding.memory_format,
             f"{finding.forward_error:.1e}",
             f"{finding.weight_error:.1e}",
             f"{finding.input_error:.1e}",
-            finding.convolution,
         )
         for finding in result.findings
     ]
-    header = ("", "dtype", "format", "output", "weight grad", "input grad", "convolution")
+    header = ("convolution", "", "dtype", "format", "output", "weight grad", "input grad")
     return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"
 
 
@@ -153,7 +165,12 @@ def behaviour_text(findings: Iterable[CellFindings]) -> str:
     ]
     slopes = ("unit", "slope against", "n", "large - small", "expected kernel", "", "verdict")
     sides = ("stage", "n", "effective field, px", "theoretical", "minus baseline's")
-    return "\n\n".join([*([aligned(slopes, trends)] if trends else []), aligned(sides, fields)])
+    return "\n\n".join(
+        [
+            *([aligned(slopes, trends, ("slope against", "large - small", "verdict"))] if trends else []),
+            aligned(sides, fields),
+        ]
+    )
 
 
 def _trend_numbers(trend: Trend) -> tuple[str, str]:

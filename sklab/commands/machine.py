@@ -8,6 +8,7 @@ from sklab.commands.options import COMPLETE, Commands, add_command, add_json, ad
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
 from sklab.shown import one_line
+from sklab.terminal import fitting
 
 
 def add_models(commands: Commands) -> None:
@@ -38,7 +39,7 @@ def _models(options: argparse.Namespace) -> int:
         {"name": name, "params": params, "macs": macs, "image_size": image_size(name)}
         for name, (params, macs) in zip(SETTINGS, counts, strict=True)
     ]
-    print(json.dumps(rows, indent=1) if options.json else models_text(rows))
+    print(json.dumps(rows, indent=1) if options.json else fitting(models_text(rows)))
     return COMPLETE
 
 
@@ -64,7 +65,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.all and options.file is None:
         raise SklabError("--all opens every image of a sweep's data: sklab doctor SWEEP --all")
     slots = find_slots()
-    print(machine_text(slots))
+    print(fitting(machine_text(slots)))
     if options.file is None:
         return _try_libraries()
     launcher = LocalLauncher(slots[:1])
@@ -74,7 +75,7 @@ def _doctor(options: argparse.Namespace) -> int:
         data = check_data(sweep, launcher, options.results, every_image=options.all)
     finally:
         launcher.stop()
-    print("\n".join([findings_text(result), *map(one_line, data.data_notices)]))
+    print(fitting("\n".join([findings_text(result), *map(one_line, data.data_notices)])))
     bad = [finding for finding in result.findings if not finding.ok]
     told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
     study = StudyFolder(options.results / sweep.study)

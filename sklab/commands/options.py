@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sklab.errors import SklabError
+from sklab.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -133,8 +133,3 @@ def slots_of(sweep: Sweep, options: argparse.Namespace) -> tuple[Slot, ...]:
 
     per_gpu = runs_per_gpu(options.per_gpu or "1")
     return find_slots(options.slots, most_devices(sweep), choose_gpus(options.gpus, tell), per_gpu)
-
-
-def tell(line: str) -> None:
-    """Say something beside the output, at once."""
-    print(line, file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from sklab.commands.options import (
     study_folder,
 )
 from sklab.plural import counted
+from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -71,9 +72,9 @@ def show_plan(options: argparse.Namespace) -> int:
         gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=read_data(sweep),
         notices=data_notices(sweep),
     )  # fmt: skip
-    print(plan.model_dump_json(indent=1) if options.json else plan_text(plan))
+    print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
     if options.differences:
-        print(differences_text(plan))
+        print(fitting(differences_text(plan)))
     return _kept_to(options.budget, plan.device_hours, gpu=plan.gpu) if options.budget else COMPLETE
 
 
@@ -99,7 +100,7 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
     if sys.stdin.isatty() and sys.stderr.isatty():
         print("start it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
-    print("sklab: nothing was started; fewer seeds or epochs, or a larger --budget", file=sys.stderr)
+    tell("sklab: nothing was started; fewer seeds or epochs, or a larger --budget")
     return False
 
 
@@ -113,13 +114,13 @@ def warn(sweep: Sweep) -> None:
 
     experiments = cell_experiments(sweep)
     for told in oddities(sweep, experiments):
-        print(f"warning: {told}", file=sys.stderr)
+        tell(f"warning: {told}")
     if sweep.equal_budget is None:
         return
     counted = zip(experiments, Counted(costs_elsewhere).of(list(experiments.values())), strict=True)
     costs = {name: Cost(params=params, macs=macs) for name, (params, macs) in counted}
     for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
-        print(f"warning: {off}", file=sys.stderr)
+        tell(f"warning: {off}")
 
 
 def cost_of(network: Network) -> Count:
@@ -152,7 +153,7 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
 
     unknown = unpriced(sweep, folder)
     if unknown:
-        print(f"probing {counted(len(unknown), 'cell')}, a few steps of each", file=sys.stderr, flush=True)
+        tell(f"probing {counted(len(unknown), 'cell')}, a few steps of each")
     launcher = LocalLauncher(slots)
     try:
         return probe(unknown, launcher, folder.path.parent)
@@ -166,5 +167,5 @@ def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
     from sklab.sweep.prices import hours
 
     over = device_hours is None or device_hours > hours(budget)
-    print(budget_text(device_hours, budget, over=over, gpu=gpu), file=sys.stderr)
+    tell(budget_text(device_hours, budget, over=over, gpu=gpu))
     return USER_ERROR if over else COMPLETE

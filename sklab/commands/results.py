@@ -15,8 +15,8 @@ from sklab.commands.options import (
     add_results,
     add_study,
     study_folder,
-    tell,
 )
+from sklab.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.analysis.rows import AblationTable
@@ -83,6 +83,6 @@ def _compare(options: argparse.Namespace) -> int:
     from sklab.report import side_by_side
 
     found = side_by_side.compare({name: study_folder(name, options).path for name in options.studies})
-    told = {"text": side_by_side.terminal, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
+    told = {"text": side_by_side.terminal_text, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
     print(told[options.form](*found))
     return _whole(found[1].values())

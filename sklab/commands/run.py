@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,11 @@ from sklab.commands.options import (
     overrides_of,
     slots_of,
     study_folder,
-    tell,
 )
 from sklab.commands.plan import costs_elsewhere, show_plan, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
+from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -158,7 +157,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
         return ray
     launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep), stale_after)
     told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
-    print(told, file=sys.stderr)
+    tell(told)
     return launcher
 
 
@@ -171,5 +170,5 @@ def _retry(options: argparse.Namespace) -> int:
 
     folder = study_folder(options.study, options)
     aside = retry(folder, options.cell or None, failed=options.failed)
-    print(retry_text(aside, Watcher(folder).look(time.time())))
+    print(fitting(retry_text(aside, Watcher(folder).look(time.time()))))
     return COMPLETE

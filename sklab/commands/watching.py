@@ -16,6 +16,7 @@ from sklab.commands.options import (
     add_study,
     study_folder,
 )
+from sklab.terminal import fitting
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -53,7 +54,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.watch:
         return _watch(folder)
     status = Watcher(folder).look(time.time())
-    print(status.model_dump_json(indent=1) if options.json else status_text(status))
+    print(status.model_dump_json(indent=1) if options.json else fitting(status_text(status)))
     return SOME_FAILED if status.unreadable else COMPLETE
 
 

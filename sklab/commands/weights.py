@@ -19,6 +19,7 @@ from sklab.commands.options import (
     study_folder,
 )
 from sklab.errors import SklabError
+from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.folders import StudyFolder
@@ -60,7 +61,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if study.sweep_file.exists():
         return _evaluate_study(study, options, device)
     evaluation = evaluate(find_run(options.run, options.results), options.size, device)
-    print(evaluation.model_dump_json(indent=1) if options.json else evaluation_text(evaluation))
+    print(evaluation.model_dump_json(indent=1) if options.json else fitting(evaluation_text(evaluation)))
     return COMPLETE
 
 
@@ -76,7 +77,7 @@ def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str
         run = f"{record.cell}, seed {record.spec.seed}"
         if isinstance(outcome, SklabError):
             failed = True
-            print(f"sklab: {run}: {outcome}", file=sys.stderr, flush=True)
+            tell(f"sklab: {run}: {outcome}")
             continue
         evaluations.append(outcome.model_dump(mode="json"))
         print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if options.json else sys.stdout, flush=True)
@@ -94,16 +95,13 @@ def _analyze(options: argparse.Namespace) -> int:
     from sklab.text import behaviour_text
     from sklab.training.analyze import analyze_all
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     runs, baseline = _runs_of(options)
     device = "cuda" if find_gpus() else "cpu"
-    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, say)
+    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, tell)
     found = findings(analyses, baseline)
     if found:
-        say(f"its figures: sklab report {_study_of(runs)}")
-    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else behaviour_text(found))
+        tell(f"its figures: sklab report {_study_of(runs)}")
+    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else fitting(behaviour_text(found)))
     return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sklab import terminal
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
@@ -25,6 +25,10 @@ from sklab.report.trained_on import same_data
 from sklab.report.words import progress
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
+_FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:
+_FURTHER = (*_FIRST, "Δ", "±95% of Δ", "p")
+_KINDS = ("mean", "Δ", "±95% of Δ", "p", "n", "±95%", "diff")  # the same by importance
+_SAID = {"±95% of Δ": "±95%"}
 
 
 def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, AblationTable]]:
@@ -38,18 +42,28 @@ def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, Ablation
     return side_by_side(tables), tables
 
 
-def terminal(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
-    """Aligned columns, and below them what differs between the studies."""
-    lines = [_head(found), *_rows(found)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    drawn = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
-    said = [textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in sentences(found, tables)]
-    return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], "", *said])
+def terminal_text(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+    """Aligned columns, as many as the terminal has room for, and below them what differs between the studies."""
+    room = terminal.width()
+    for number in range(len(_KINDS), 0, -1):
+        drawn, kept = _drawn(found, _KINDS[:number]), _KINDS[:number]
+        if room is None or max(map(len, drawn)) <= room:
+            break
+    left_out = terminal.left_out(kind for kind in dict.fromkeys(_FURTHER) if kind not in kept)
+    said = [terminal.filled(line, min(_WIDTH, room or _WIDTH)) for line in sentences(found, tables)]
+    return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], *left_out, "", *said])
+
+
+def _drawn(found: SideBySide, kinds: Sequence[str]) -> list[str]:
+    """The heading and a line per cell, with the columns of these kinds of every study."""
+    lines = [_head(found, kinds), *_rows(found, kinds)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
 
 
 def as_markdown(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """A table, and below it what differs between the studies."""
-    head, *rows = ([markdown(text) for text in line] for line in (_head(found), *_rows(found)))
+    head, *rows = ([markdown(text) for text in line] for line in (_head(found, _FURTHER), *_rows(found, _FURTHER)))
     ruler = [":--", *["--:"] * (len(head) - 1)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in (head, ruler, *rows))
     return "\n".join([table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
@@ -100,14 +114,18 @@ def _alone(found: SideBySide) -> Sequence[tuple[str, tuple[str, ...]]]:
     return tuple(zip(found.studies, found.alone, strict=True))
 
 
-def _head(found: SideBySide) -> list[str]:
-    names = _headings(found.studies)
-    first = [f"{names[0]} n", "mean", "±95%", "diff"]
-    return [
-        "cell",
-        *first,
-        *(text for name in names[1:] for text in (f"{name} n", "mean", "±95%", "diff", "Δ", "±95%", "p")),
-    ]
+def _head(found: SideBySide, kinds: Sequence[str]) -> list[str]:
+    """`cell`, then the columns of these kinds; the first one of a study bears its name."""
+    heads = ["cell"]
+    for at, name in enumerate(_headings(found.studies)):
+        first, *others = (_SAID.get(kind, kind) for kind in _kinds(at, kinds))
+        heads += [f"{name} {first}", *others]
+    return heads
+
+
+def _kinds(study: int, kinds: Sequence[str]) -> list[str]:
+    """The columns that study number `study` (from 0) has of these kinds; its mean in any case."""
+    return [kind for kind in (_FURTHER if study else _FIRST) if kind in kinds]
 
 
 def _headings(studies: Sequence[str]) -> list[str]:
@@ -128,26 +146,32 @@ def _end(text: str, widest: int) -> str:
     return text if len(text) <= widest else f"…{text[1 - widest :]}"
 
 
-def _rows(found: SideBySide) -> list[list[str]]:
+def _rows(found: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
     digits = metric_digits(found.metric)
     return [
         [
             shortened(clean(name), _NAME),
-            *(text for at, entry in enumerate(entries) for text in _texts(entry, digits, first=at == 0)),
+            *(_texts(entry, digits)[kind] for at, entry in enumerate(entries) for kind in _kinds(at, kinds)),
         ]
         for name, entries in found.cells.items()
     ]
 
 
-def _texts(entry: Entry | None, digits: int, *, first: bool) -> list[str]:
+def _texts(entry: Entry | None, digits: int) -> dict[str, str]:
+    """What stands in each column of a study."""
     if entry is None:
-        return [NOTHING] * (4 if first else 7)
-    own = [str(entry.n), fixed(entry.mean, digits), fixed(entry.half, digits), signed(entry.from_baseline, digits)]
+        return dict.fromkeys(_FURTHER, NOTHING)
     shift = entry.shift
+    told = {
+        "n": str(entry.n),
+        "mean": fixed(entry.mean, digits),
+        "±95%": fixed(entry.half, digits),
+        "diff": signed(entry.from_baseline, digits),
+    }
     if shift is None:
-        return own
+        return told
     p = NO_TEST if shift.adjusted is None else p_text(shift.adjusted)
-    return [*own, signed(shift.mean, digits), fixed(shift.half, digits), p]
+    return {**told, "Δ": signed(shift.mean, digits), "±95% of Δ": fixed(shift.half, digits), "p": p}
 
 
 def _differ(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:

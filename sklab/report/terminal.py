@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
+import sys
 from collections.abc import Sequence
 
+from sklab import terminal
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
@@ -14,20 +15,34 @@ _WIDEST = 32  # of a name; a longer one loses its middle
 _REASON = 80  # letters of a reason in place of numbers; the notes have all of it
 _NOTES = 30
 _WIDTH = 120  # of the text below the table
+# How the headings of columns begin, the most important ones first, and those that belong to the column on their left.
+_ORDER = ("cell", "n", "error", "loss", "verdict", "diff", "p adj.", "params", "publ.", "vs best", "MACs", "seeds+")
+_BELONG = ("±95%", "n")
 
 
 def terminal_table(table: AblationTable) -> str:
-    """The table in aligned columns, and below it what came out and what is to say about single rows."""
-    shown = [column for column in columns(table) if column.short]
-    lines = [
-        [column.short for column in shown],
-        *([shortened(column.text(row), _WIDEST) for column in shown] for row in table.rows),
-    ]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
+    """The table in aligned columns, as many as the terminal has room for, and below it what came out and what is to say
+    about single rows."""
+    every = [column for column in columns(table) if column.short]
+    texts = [[shortened(column.text(row), _WIDEST) for column in every] for row in table.rows]
+    widths = [max(map(len, (column.short, *(line[at] for line in texts)))) for at, column in enumerate(every)]
+    kept = terminal.chosen(widths, _by_importance(every), terminal.width())
+    shown, widths = [every[at] for at in kept], [widths[at] for at in kept]
+    lines = [[column.short for column in shown], *([line[at] for at in kept] for line in texts)]
     head, *body = (_line(line, shown, widths) for line in lines)
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     rows = [_row(row, line, widths) for row, line in zip(table.rows, body, strict=True)]
-    return "\n".join([head, rule, *rows, *_below(table)])
+    left_out = terminal.left_out(column.short for column in every if column not in shown)
+    return "\n".join([head, rule, *rows, *left_out, *_below(table)])
+
+
+def _by_importance(shown: Sequence[Column]) -> list[int]:
+    """Positions of the columns; an interval and a number of runs belong to the column on their left."""
+    ranks: list[float] = []
+    for column in shown:
+        own = next((rank for rank, start in enumerate(_ORDER) if column.short.startswith(start)), len(_ORDER))
+        ranks.append(ranks[-1] + 0.1 if column.short in _BELONG and len(ranks) > 1 else own)
+    return sorted(range(len(shown)), key=lambda at: ranks[at])
 
 
 def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -> str:
@@ -40,11 +55,15 @@ def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -
 def _row(row: Row, line: str, widths: Sequence[int]) -> str:
     """`line`, or for a row without numbers its name and the reason."""
     reason = words.no_number(row)
-    return f"{line[: widths[0] + widths[1] + 2]}  {_begin(reason)}" if reason else line
+    if not reason:
+        return line
+    begin = line[: widths[0] + widths[1] + 2]
+    room = (terminal.width() or sys.maxsize) - len(begin) - 2
+    return f"{begin}  {_begin(reason, max(20, min(_REASON, room)))}"
 
 
-def _begin(reason: str) -> str:
-    return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
+def _begin(reason: str, longest: int) -> str:
+    return reason if len(reason) <= longest else f"{reason[: longest - 1]}…"
 
 
 def _below(table: AblationTable) -> list[str]:
@@ -53,4 +72,5 @@ def _below(table: AblationTable) -> list[str]:
     found = [words.result(table), words.comparison(table), words.pareto(table)]
     published = [words.published(table.sweep), words.reproduced(table)]
     said = [words.progress(table), *found, *published, *notes[:_NOTES], *more]
-    return ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in said if line)]
+    columns = min(_WIDTH, terminal.width() or _WIDTH)
+    return ["", *(terminal.filled(line, columns) for line in said if line)]
