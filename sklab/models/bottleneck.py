@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from sklab.models.blocks import SqueezeExcite, conv_norm, initialise
-from sklab.models.families.bottleneck import Spec
 from sklab.models.sk import ConvNormAct, SKConv2d, global_average
 from sklab.spec.model import Branch
+
+if TYPE_CHECKING:
+    from sklab.models.families.bottleneck import Spec
 
 FIRST_STAGE = 2  # the stem is stage 1
 

@@ -11,7 +11,6 @@ from statistics import fmean
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError
 from sklab.folders import StudyFolder
-from sklab.locks import is_held
 from sklab.records import RunOrder, RunRecord, RunState
 from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
@@ -139,11 +138,6 @@ class Watcher:
         if written != self._written:
             self._sweep, self._written = self._folder.read_sweep(), written
         return self._sweep
-
-
-def is_live(folder: StudyFolder) -> bool:
-    """Whether a runner works on the study at this moment."""
-    return is_held(folder.lock_file)
 
 
 def last_metrics(run: RunFolder) -> tuple[int, dict[str, float]]:

@@ -16,8 +16,8 @@ from typing import IO, Any
 from sklab.errors import SklabError
 from sklab.files import is_regular
 from sklab.folders import StudyFolder
+from sklab.locks import is_held
 from sklab.safe_path import protect
-from sklab.sweep.status import is_live
 from sklab.tracking.mode import no_connection, require_connection
 
 _BATCH = 200  # runs in one call: a command line has a limit
@@ -34,7 +34,7 @@ def pending(study: StudyFolder) -> list[Path]:
 
     A run that is being trained at this moment is left out: once uploaded, its rest never would be.
     """
-    live = is_live(study)
+    live = is_held(study.lock_file)
     return [file for file in offline(study) if not _uploaded(file) and not (live and _unfinished(file))]
 
 
