@@ -26,6 +26,7 @@ from sklab.run_folder import RunFolder
 STATES: tuple[RunState, ...] = get_args(RunState)
 TROUBLED: tuple[RunState, ...] = ("failed", "diverged")
 UNENDED: tuple[RunState, ...] = ("stopped", "unreadable", "running", "waiting")
+ENDED_WITH_RUNNER = "it ended with its runner"  # why a run without a record is stopped
 TO_DO: tuple[RunState, ...] = ("failed", "stopped", "waiting")  # by the next start
 
 

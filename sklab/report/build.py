@@ -13,7 +13,7 @@ from sklab.files import collector_paused, write_whole
 from sklab.folders import StudyFolder
 from sklab.records import RunState
 from sklab.report.terminal import terminal_table
-from sklab.states import unended_states
+from sklab.states import ENDED_WITH_RUNNER, unended_states
 
 __all__ = ["build", "study_table", "terminal_table", "write"]
 
@@ -71,7 +71,7 @@ def study_table(folder: Path) -> AblationTable:
 
 def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:
     """What is known of runs whose records are not at hand."""
-    why = {"stopped": "it ended with its runner"}
+    why = {"stopped": ENDED_WITH_RUNNER}
     states = unended_states(study, (key for key in keys if key not in unreadable))
     told: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}
     return told | {key: (state, why.get(state, "no record yet")) for key, state in states.items()}

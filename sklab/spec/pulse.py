@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from sklab.spec.values import Value
 
 PULSE_FILE = "pulse.json"
@@ -18,8 +20,8 @@ class Pulse(Value):
 
     host: str
     device_name: str
-    epoch: int
-    step: int
-    steps: int
+    epoch: int = Field(ge=1)
+    step: int = Field(ge=0)
+    steps: int = Field(ge=1)
     samples_per_second: float
     peak_memory_mb: float

@@ -17,7 +17,7 @@ from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.states import TO_DO, TROUBLED, begun_at, counts_of, unended
+from sklab.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended
 from sklab.sweep.prices import packed, turn
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}
@@ -73,8 +73,8 @@ class StudyStatus(Value):
 
     @property
     def troubled(self) -> list[RunStatus]:
-        """The runs that failed, diverged or were stopped, of which a reason is known."""
-        return [run for run in self.runs if run.state in (*TROUBLED, "stopped") and run.reason]
+        """The runs that failed, diverged or were stopped, each with its reason."""
+        return [run for run in self.runs if run.state in (*TROUBLED, "stopped")]
 
     @property
     def goes_on(self) -> bool:
@@ -179,7 +179,8 @@ def _unended(
     state = unended(run, since)
     order = _order(run) if state == "running" else None
     if order is None:
-        return RunStatus(cell=cell.name, seed=seed, key=key, state=state)
+        reason, log = (ENDED_WITH_RUNNER, str(run.log_file)) if state == "stopped" else ("", "")
+        return RunStatus(cell=cell.name, seed=seed, key=key, state=state, reason=reason, log=log)
     ordered, pulse = run.order_file.stat().st_mtime, run.read_pulse()
     epochs = order.spec.experiment.train.epochs
     epoch, metrics = last_metrics(run)
@@ -214,12 +215,13 @@ def _remaining(
     left = max(0.0, epochs - max(begun, epoch))
     if usual is not None:
         return usual * left / epochs
-    return trained / epoch * left if trained is not None and epoch else None
+    return trained / epoch * left if trained is not None and 0 <= trained < inf and epoch else None
 
 
 def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
     """What a run of each cell takes, as far as one has finished."""
-    complete = {key: record.wall_seconds for key, record in records.items() if record.status == "complete"}
+    times = {key: record.wall_seconds for key, record in records.items() if record.status == "complete"}
+    complete = {key: seconds for key, seconds in times.items() if seconds >= 0}  # anybody may edit a record
     took = {cell.name: [complete[key] for key in cell.runs.values() if key in complete] for cell in sweep.cells}
     return {name: fmean(seconds) for name, seconds in took.items() if seconds}
 

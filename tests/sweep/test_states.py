@@ -122,6 +122,7 @@ def test_every_command_names_each_state_alike(live, capsys):
 def test_without_its_runner_a_run_that_ran_is_stopped_and_the_remedy_is_told(study, capsys):
     cli.main(["status", "sweep"])
     shown = capsys.readouterr().out
+    assert "killed with its runner, seed 0: stopped: it ended with its runner; log: " in shown
     assert "3 stopped, 1 waiting; no runner is at work: the same `sklab sweep` again goes on" in shown
     assert "running" not in shown.splitlines()[0]
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import math
 import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sklab.folders import StudyFolder
 from sklab.locks import alone
@@ -144,3 +148,22 @@ def test_a_watcher_reads_what_is_over_for_good_once_and_sees_what_is_new(study, 
     study.run(first.key).record_file.unlink()
     finish(study, second)
     assert watcher.look(NOW).counts["complete"] == 2
+
+
+WILD = st.one_of(st.floats(), st.integers(-3, 10**9).map(float))
+FINITE = st.floats(-1e5, 1e5)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(epoch=st.integers(-1, 9), step=st.integers(-1, 9), steps=st.integers(-1, 9), took=WILD, wall=FINITE, age=FINITE)
+def test_whatever_a_run_says_the_time_left_is_a_time_or_not_known(study, begin, epoch, step, steps, took, wall, age):
+    order = begin(0, 0, age=age)
+    told = {"host": "h", "device_name": "d", "samples_per_second": took, "peak_memory_mb": wall}
+    pulse = study.run(order.key).path / PULSE_FILE
+    pulse.write_text(json.dumps({**told, "epoch": epoch, "step": step, "steps": steps}))
+    study.run(order.key).metrics_file.write_text(HEADER + f"{max(epoch, 1)},2.0,2.0,55.5,0.1,{took}\n")
+    finish(study, begin(1, 0), wall_seconds=wall)
+    status = Watcher(study).look(NOW)
+    assert status.eta_seconds is None or 0 <= status.eta_seconds < math.inf
+    assert status_text(status)
+    assert json.loads(status.model_dump_json())
