@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import shlex
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from pydantic import ValidationError
@@ -25,9 +27,13 @@ _MOST_SWEEP = 64 * 2**20  # bytes of sweep.yaml
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`results/<study>`."""
+    """`results/<study>`. `rebuilt` is what is made anew from its records and its sweep at every start."""
 
     path: Path
+    rebuilt: ClassVar = (
+        *("study.log", "table.csv", "table.md", "table.tex", "references.bib"),
+        *("report.tex", "report.md", "report.html", "figures"),
+    )
 
     @property
     def sweep_file(self) -> Path:
@@ -48,8 +54,18 @@ class StudyFolder:
         """What a data set held that runs of the study were trained on."""
         return self.path / "data" / f"{fingerprint.listing}.json"
 
+    @property
+    def argument(self) -> str:
+        """What a shell's command calls the study by: a path, with a slash, to its folder."""
+        return shlex.quote(str(self.path) if _is_path(str(self.path)) else f"./{self.path}")
+
+    @property
+    def runs(self) -> Path:
+        """A folder for each run, called by its key."""
+        return self.path / "runs"
+
     def run(self, key: str) -> RunFolder:
-        return RunFolder(self.path / "runs" / key)
+        return RunFolder(self.runs / key)
 
     def write_sweep(self, sweep: Sweep) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -76,8 +92,8 @@ class StudyFolder:
 
     def readable(self, keys: Iterable[str] | None = None) -> tuple[dict[str, RunRecord], dict[str, DamagedRecordError]]:
         """The records that `records` gives, and by key why others can't be read, with the remedy."""
-        runs = self.path / "runs"
-        wanted = keys if keys is not None else (sorted(run.name for run in runs.iterdir()) if runs.is_dir() else [])
+        there = self.runs.iterdir() if keys is None and self.runs.is_dir() else ()
+        wanted = keys if keys is not None else sorted(run.name for run in there)
         reader = RecordReader()
         read: dict[str, RunRecord] = {}
         unreadable: dict[str, DamagedRecordError] = {}
@@ -124,19 +140,38 @@ def _studies(results: Path) -> str:
     return f"; studies there: {', '.join(found)}" if found else ""
 
 
+def find_study(name: str, results: Path) -> StudyFolder:
+    """The study called `name` under `results`; or, of a path (`./kernels`, `other/kernels`), the folder that it is.
+
+    Raises SklabError where a bare name is that of a study in the current folder and of none under `results`.
+    """
+    if _is_path(name):
+        return StudyFolder(Path(name))
+    study, here = StudyFolder(results / name), StudyFolder(Path(name))
+    if here.sweep_file.exists() and not study.sweep_file.exists():
+        raise SklabError(f"{study.path} is no study; the folder {name} of the current one is named ./{name}")
+    return study
+
+
 def find_run(name: str, results: Path) -> RunFolder:
-    """The run that `name` means: its folder, `STUDY/key`, or the key of a run in any study under `results`.
+    """The run that `name` means: its folder, as a path, `STUDY/key`, or the key of a run in any study under `results`.
 
     Raises SklabError when there is none, or several.
     """
     study, _, key = name.rpartition("/")
-    named = Path(name), Path(study) / "runs" / key, results / study / "runs" / key
-    found = [path for path in dict.fromkeys(named) if (path / "run.json").is_file()]
-    if not found and not study:
-        found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(key)}/run.json"))
+    if _is_path(name):
+        folder = Path(study) if _is_path(study) else results / study
+        named = Path(name), StudyFolder(folder).run(key).path
+        found = [path for path in dict.fromkeys(named) if (path / "run.json").is_file()]
+    else:
+        found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(name)}/run.json"))
     if len(found) != 1:
         several = f"several: {', '.join(map(str, found))}" if found else f"none under {results}"
         raise SklabError(
             f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}"
         )
     return RunFolder(found[0])
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name in (".", "..")

@@ -185,8 +185,42 @@ def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch
 
 def test_one_experiment_is_trained_once(here, capsys):
     assert main(["train", "toy.yaml", "--seed", "5", "--no-wandb", "--set", "train.epochs=1"]) == 0
-    [record] = StudyFolder(here / "results" / "toy").records().values()
+    [record] = StudyFolder(here / "results" / "toy-train.epochs-1").records().values()
     assert (record.spec.seed, record.epochs) == (5, 1)
+
+
+def test_seeds_of_one_experiment_gather_in_one_table(here, capsys):
+    for seed in ("7", "8"):
+        assert main(["train", "toy.yaml", "--seed", seed, "--no-wandb"]) == 0
+    assert "2 of 2 runs complete" in capsys.readouterr().out
+
+
+def test_a_sweep_beside_the_study_of_its_name_stays_and_the_same_command_goes_on(here, capsys):
+    """A folder of the user's own, called as the study, holds the sweep file; the study lies under --results."""
+    (here / "mine").mkdir()
+    mine = here / "mine" / "sweep.yaml"
+    mine.write_text("study: mine\n" + (here / "sweep.yaml").read_text().replace("toy.yaml", "../toy.yaml"))
+    written = mine.read_text()
+    command = ["sweep", "mine/sweep.yaml", "--no-wandb", "--seeds", "1", "--results", "out"]
+    assert main(command) == 0
+    assert main(command) == 0
+    assert main(["plan", *command[1:2], *command[3:]]) == 0
+    assert "2 done, 0 to run" in capsys.readouterr().out
+    assert mine.read_text() == written
+    assert [entry.name for entry in (here / "mine").iterdir()] == ["sweep.yaml"]
+    assert len(StudyFolder(here / "out" / "mine").records()) == 2
+
+
+@pytest.mark.parametrize("command", [["plan"], ["sweep"], ["sweep", "--budget", "9h"]])
+def test_a_sweep_in_the_folder_of_its_own_study_is_refused_and_stays(here, capsys, command):
+    (here / "mine").mkdir()
+    (here / "mine" / "sweep.yaml").write_text(
+        "study: mine\n" + (here / "sweep.yaml").read_text().replace("toy.yaml", "../toy.yaml")
+    )
+    before = sorted(here.rglob("*"))
+    assert main([command[0], "mine/sweep.yaml", "--results", ".", *command[1:]]) == 2
+    assert "it would be replaced, and nothing was started" in capsys.readouterr().err
+    assert [file for file in sorted(here.rglob("*")) if file.name != ".lock"] == before
 
 
 @pytest.mark.parametrize(
@@ -229,21 +263,22 @@ def test_the_doctor_tells_versions_and_checks_a_sweep(here, capsys):
 
 
 LONG = ("sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
+LONG_STUDY = "sweep-train.epochs-100000"
 
 
 def test_a_second_runner_is_sent_away_while_the_first_works_and_ctrl_c_ends_it_politely(here):
     first = sklab(*LONG)
-    until_there_is(here, "results/sweep/runs/*/metrics.csv")
+    until_there_is(here, f"results/{LONG_STUDY}/runs/*/metrics.csv")
     second = sklab(*LONG)
     assert "another runner is working" in second.communicate(timeout=300)[0]
     assert second.returncode == 2
-    assert main(["status", "sweep"]) == 0
+    assert main(["status", LONG_STUDY]) == 0
     first.send_signal(signal.SIGINT)
     told = first.communicate(timeout=300)[0]
     assert "write a checkpoint and end" in told
     assert "the same command goes on" in told
     assert first.returncode == 130
-    study = StudyFolder(here / "results" / "sweep")
+    study = StudyFolder(here / "results" / LONG_STUDY)
     records = study.records()
     assert {record.failure for record in records.values()} == {"preempted"}
     assert any(study.run(key).checkpoints.exists() for key in records)

@@ -19,7 +19,8 @@ from sklab.folders import StudyFolder
 KILLS = 20
 RUNS = 9
 EPOCHS = 100
-CHECKPOINTS = "results/sweep/runs/*/checkpoints/*.ckpt"
+STUDY = f"sweep-train.epochs-{EPOCHS}"
+CHECKPOINTS = f"results/{STUDY}/runs/*/checkpoints/*.ckpt"
 MEASURED = ("seconds", "samples", "memory", "latency", "commit", "host")  # columns that no two studies share
 
 SWEEP = """\
@@ -84,7 +85,7 @@ def strike(runner: subprocess.Popen[bytes], chance: random.Random) -> None:
 
 def results(folder: Path) -> tuple[list[dict[str, str]], dict[str, dict[str, float]]]:
     """The table without its measured columns, and every run's numbers."""
-    study = StudyFolder(folder / "results" / "sweep")
+    study = StudyFolder(folder / "results" / STUDY)
     with (study.path / "table.csv").open(newline="") as stream:
         rows = [
             {name: value for name, value in row.items() if not any(word in name for word in MEASURED)}
@@ -114,7 +115,7 @@ def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(t
             runner.wait(chance.uniform(0.0, 2.0))
         runner.kill()
         runner.wait()
-        ended = StudyFolder(toy_files / "results" / "sweep").records()
+        ended = StudyFolder(toy_files / "results" / STUDY).records()
         disturbed += sum(record.status == "complete" for record in ended.values()) < RUNS
         for key, when in finished.items():
             assert ended[key].ended == when, "a finished run was trained again"
@@ -124,5 +125,5 @@ def test_a_study_killed_twenty_times_ends_with_the_table_of_an_undisturbed_one(t
         if start(toy_files).wait(600) == 0:
             break
     assert results(toy_files) == results(calm)
-    records = StudyFolder(toy_files / "results" / "sweep").records().values()
+    records = StudyFolder(toy_files / "results" / STUDY).records().values()
     assert any(record.resumed_from for record in records), "no run went on from a checkpoint"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from sklab import files
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.files import write_whole
-from sklab.folders import StudyFolder, find_run
+from sklab.folders import StudyFolder, find_run, find_study
 from sklab.records import RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Metric
@@ -195,6 +196,42 @@ def test_a_run_is_found_by_folder_by_study_and_key_and_by_key(tmp_path, toy_orde
     for name in ("*", "c/" + order.key, "a", "", "nothing"):
         with pytest.raises(SklabError, match=r"found none.*allowed: a run's folder, STUDY/key or a key"):
             find_run(name, results)
+
+
+def test_a_bare_name_is_a_study_under_results_whatever_lies_in_the_current_folder(tmp_path, monkeypatch, toy_order):
+    monkeypatch.chdir(tmp_path)
+    order = toy_order()
+    for place in (Path("results"), Path("other"), Path()):
+        StudyFolder(place / "kernels").run(order.key).write_order(order)
+        (place / "kernels" / "sweep.yaml").touch()
+    assert find_study("kernels", Path("results")).path == Path("results/kernels")
+    assert find_study("kernels", Path("other")).path == Path("other/kernels")
+    assert find_study("./kernels", Path("results")).path == Path("kernels")
+    assert find_study("other/kernels", Path("results")).path == Path("other/kernels")
+    assert find_run(f"kernels/{order.key}", Path("other")).path == Path("other/kernels/runs") / order.key
+    assert find_run(f"./kernels/{order.key}", Path("other")).path == Path("kernels/runs") / order.key
+    assert find_run(order.key, Path("other")).path == Path("other/kernels/runs") / order.key
+    monkeypatch.chdir(tmp_path / "kernels")
+    assert find_study(".", Path("results")).sweep_file.exists()
+    assert find_run(f"runs/{order.key}", Path("results")).order_file.exists()
+
+
+def test_a_study_that_only_the_current_folder_has_is_told_how_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("kernels").mkdir()
+    Path("kernels/sweep.yaml").touch()
+    with pytest.raises(SklabError, match=r"^results/kernels is no study; the folder .* is named \./kernels$"):
+        find_study("kernels", Path("results"))
+    assert find_study("nothing", Path("results")).path == Path("results/nothing")
+
+
+@pytest.mark.parametrize("place", ["kernels", "results/kernels", "my results/kernels", "."])
+def test_what_a_command_is_given_finds_the_study(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    Path(place).mkdir(parents=True, exist_ok=True)
+    Path(place, "sweep.yaml").touch()
+    [argument] = shlex.split(StudyFolder(Path(place)).argument)
+    assert find_study(argument, Path("elsewhere")).path.samefile(place)
 
 
 def test_the_rule_of_the_metric_decides_the_epoch(toy_order):

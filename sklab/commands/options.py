@@ -71,7 +71,7 @@ def add_budget(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """The study, which `study_folder` finds."""
-    parser.add_argument("study", metavar="STUDY", help="name of a study, or its folder")
+    parser.add_argument("study", metavar="STUDY", help="name of a study under DIR, or a path to its folder")
     add_results(parser)
 
 
@@ -111,10 +111,16 @@ def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
 
 def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
     """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
+    from sklab.folders import find_study
+
+    return find_study(name, options.results)
+
+
+def folder_of(sweep: Sweep, options: argparse.Namespace) -> StudyFolder:
+    """Where the sweep's study lies or will lie: under `--results`, whatever lies in the current folder."""
     from sklab.folders import StudyFolder
 
-    given = Path(name)
-    return StudyFolder(given if (given / "sweep.yaml").exists() else options.results / name)
+    return StudyFolder(options.results / sweep.study)
 
 
 def at_least(option: str, found: N | None, least: N, default: N) -> N:

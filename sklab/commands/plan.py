@@ -16,9 +16,9 @@ from sklab.commands.options import (
     add_json,
     add_reuse,
     add_sweep_file,
+    folder_of,
     load,
     slots_of,
-    study_folder,
 )
 from sklab.plural import counted
 from sklab.terminal import fitting, tell
@@ -50,8 +50,8 @@ def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
     from sklab.machine import this_code
     from sklab.plan_text import differences_text, plan_text
+    from sklab.sweep.continued import continued
     from sklab.sweep.counted import Counted
-    from sklab.sweep.found import with_found_cells
     from sklab.sweep.held import data_notices, read_data
     from sklab.sweep.plan import cell_experiments, make_plan
     from sklab.sweep.prices import hours, share_of
@@ -60,10 +60,10 @@ def show_plan(options: argparse.Namespace) -> int:
     if options.budget:
         hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
-    folder, slots = study_folder(sweep.study, options), slots_of(sweep, options)
+    folder, slots = folder_of(sweep, options), slots_of(sweep, options)
     counted = Counted(costs_here)
     costs = space_costs(sweep, counted.of)
-    sweep = with_found_cells(sweep, folder, costs)
+    sweep = continued(sweep, folder, costs)
     counted.of(list(cell_experiments(sweep).values()))  # all at once, to be kept at once
     probes = _probes(sweep, folder, slots) if options.probe else {}
     gpu, share = slots[0].gpu is not None, share_of(slots)
@@ -81,17 +81,17 @@ def show_plan(options: argparse.Namespace) -> int:
 def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
     from sklab.machine import this_code
+    from sklab.sweep.continued import continued
     from sklab.sweep.counted import Counted
-    from sklab.sweep.found import with_found_cells
     from sklab.sweep.held import read_data
     from sklab.sweep.plan import price_left
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
 
     hours(budget)  # a fault in it is told before anything is probed
-    folder = study_folder(sweep.study, options)
+    folder = folder_of(sweep, options)
     costs = space_costs(sweep, Counted(costs_elsewhere).of)
-    sweep = with_found_cells(sweep, folder, costs)
+    sweep = continued(sweep, folder, costs)
     probes = _probes(sweep, folder, slots)
     held = read_data(sweep)
     left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse, held)

@@ -40,7 +40,7 @@ def add_compare(commands: Commands) -> None:
     """`sklab compare`."""
     text = "put studies side by side, cell by cell, with the first as the reference"
     compare = add_command(commands, "compare", _compare, text)
-    compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study, or its folder")
+    compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study under DIR, or a path to one")
     add_results(compare)
     forms = compare.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="print Markdown")

@@ -20,6 +20,7 @@ from sklab.commands.options import (
     add_study,
     add_sweep_file,
     at_least,
+    folder_of,
     load,
     overrides_of,
     slots_of,
@@ -111,7 +112,7 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
-    folder = study_folder(sweep.study, options)
+    folder = folder_of(sweep, options)
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
     costs = space_costs(sweep, Counted(costs_elsewhere).of)
     launcher = _launcher(sweep, folder, options, slots)

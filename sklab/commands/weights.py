@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -119,8 +118,10 @@ def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], s
 
 
 def _study_of(runs: dict[str, list[RunFolder]]) -> str:
-    """The folder of the study that the runs belong to, for a command line."""
-    return shlex.quote(str(next(run for of_cell in runs.values() for run in of_cell).path.parents[1]))
+    """The study that the runs belong to, for a command line."""
+    from sklab.folders import StudyFolder
+
+    return StudyFolder(next(run for of_cell in runs.values() for run in of_cell).path.parents[1]).argument
 
 
 def _data(texts: list[str]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from sklab.errors import Fault, FaultyInputError
 from sklab.names import did_you_mean
 from sklab.spec.networks import SETTINGS
-from sklab.spec.run import Experiment
+from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.values import RULE
 from sklab.sweep.design import NoSuchEntryError, NoSuchPlaceError, lay, resolve
 from sklab.sweep.faults import Layer, details_of, distinct, explain, options, steps
@@ -30,7 +30,8 @@ _NETWORK = ("model", "base")
 class Base:
     """`tree` can be resolved when there are no `faults`; `known` are the errors that those tell of.
 
-    unread  the sections that are not the experiment's, which could not be read
+    unread          the sections that are not the experiment's, which could not be read
+    other_settings  the overrides, if they make other runs than the file's own settings do: not where data lie
     """
 
     name: str
@@ -39,6 +40,7 @@ class Base:
     faults: tuple[Fault, ...]
     known: Known
     unread: Set[str] = frozenset()
+    other_settings: Mapping[str, str] = field(default_factory=dict)
 
     def explains(self, detail: ErrorDetails) -> bool:
         """Whether this error of a cell is, or may be, none of the cell's own."""
@@ -73,7 +75,26 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
     tree, layers, unlaid = _with_overrides(document, tree, given)
     faults = [*document.faults, *unread, *unknown, *unlaid]
     wrong, known = _errors(tree, layers, {fault.place.partition(".")[0] for fault in faults})
-    return Base(file.stem, tree, layers, tuple(distinct([*faults, *wrong])), known)
+    faults = distinct([*faults, *wrong])
+    other = {} if faults or not overrides else _other_settings(document, given, overrides, tree)
+    return Base(file.stem, tree, layers, tuple(faults), known, other_settings=other)
+
+
+def _other_settings(
+    document: Document, given: Sequence[Document], overrides: Mapping[str, str], tree: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """Those of `overrides` that count for a run's key; none if the file alone makes the same runs as they do."""
+    ours = resolve(tree)
+    uncounted = {f"data.{name}" for name in (*ours.data.places, "title")}
+    other = {path: text for path, text in overrides.items() if path not in uncounted}
+    left = [override for override in given if dotted(override.prefix) not in other]
+    alone, _, _ = _with_overrides(document, _with_network(document, left)[0], left)
+    try:
+        theirs = resolve(alone)
+    except ValidationError:  # the file alone is no experiment
+        return other
+    is_same = RunSpec(experiment=theirs, seed=0).key == RunSpec(experiment=ours, seed=0).key
+    return {} if is_same else other
 
 
 def _given(overrides: Mapping[str, str]) -> tuple[list[Document], list[Fault]]:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from sklab.folders import StudyFolder
 from sklab.names import canonical, find
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.design import choose, searched_cell
 from sklab.sweep.space import Costs, infeasible
 
 
-def with_found_cells(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
-    """`sweep` and, for a search, the cells that an earlier start found and that still are cells of its space; those
-    that can't be trained stand among the invalid ones."""
-    if sweep.search is None or not folder.sweep_file.exists():
-        return sweep
-    known, before = {cell.name for cell in sweep.cells}, folder.read_sweep()
+def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:
+    """The search `sweep` and the cells that it found `before`, as far as they are cells of its space; those that can't
+    be trained stand among the invalid ones."""
+    known = {cell.name for cell in sweep.cells}
     refused = {canonical(cell.name) for cell in before.invalid}
     found = [*(cell.factors for cell in before.cells), *(cell.factors for cell in before.invalid)]
     again = [

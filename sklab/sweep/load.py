@@ -21,6 +21,7 @@ from sklab.sweep.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.faults import distinct, options
 from sklab.sweep.fraction import describe
 from sklab.sweep.inputs import NoSuchFileError, read_input
+from sklab.sweep.naming import with_settings
 from sklab.sweep.onename import renamed
 from sklab.sweep.sound import Sound, read_sweep_file
 from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile
@@ -31,7 +32,7 @@ _LARGEST_SEED = 2**31 - 1
 
 
 def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NONE) -> Sweep:
-    """The experiment in `file` as a study of one cell and one seed, both named like the file."""
+    """The experiment in `file` as a study of one cell and one seed, named as `load_sweep` names its own."""
     base = read_experiment(file, overrides)
     name = base.name
     faults = [*base.faults, *_misnamed(str(file), name), *_out_of_range("--seed", seed, 0, _LARGEST_SEED)]
@@ -41,7 +42,7 @@ def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NO
     if isinstance(cell, InvalidCell):
         raise FaultyInputError([Fault(str(file), "", cell.reason)])
     return Sweep(
-        study=name,
+        study=with_settings(name, base.other_settings),
         experiment_name=name,
         experiment=base.tree,
         design="list",
@@ -59,7 +60,8 @@ def load_sweep(
 
     experiment  another experiment than the file names; the study is then called `<study>-<experiment>`
     seeds       the seeds 0, 1, ... of this number for every cell instead of the file's seeds or replicates
-    overrides   YAML text by dotted path, laid over the experiment (`--set`)
+    overrides   YAML text by dotted path, laid over the experiment (`--set`); where they make other runs than the
+                experiment itself, the study is called by them besides
 
     Raises FaultyInputError with the faults of all these at once. A cell that breaks a rule between well-formed
     values is no fault: it is listed in `Sweep.invalid`.
@@ -72,7 +74,7 @@ def load_sweep(
         raise FaultyInputError(distinct(faults))
     read, wrong = read_sweep_file(document)
     study = (read.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
-    update: dict[str, Any] = {"study": study}
+    update: dict[str, Any] = {"study": with_settings(study, base.other_settings)}
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
     faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, read, overrides)]

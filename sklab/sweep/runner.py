@@ -18,7 +18,7 @@ from sklab.spec.sweep import Sweep
 from sklab.states import ending, unended_states
 from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
-from sklab.sweep.found import with_found_cells
+from sklab.sweep.continued import continued
 from sklab.sweep.held import ensure_same, keep_inventories, read_data
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.orders import Orders
@@ -52,12 +52,12 @@ def run_study(
     (`space.space_costs`).
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
-    study, SklabError when the machine computes wrong gradients for it or its folder has gone, OSError when results
-    can't be written.
+    study, SklabError when the machine computes wrong gradients for it, its folder has gone or finished runs would leave
+    its table, OSError when results can't be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        sweep = with_found_cells(sweep, folder, costs)
+        sweep = continued(sweep, folder, costs)
         records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
         held = read_data(sweep)
         ensure_same(folder, records.values(), held)

@@ -13,9 +13,9 @@ from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Factor, Sweep
 from sklab.sweep.design import complete, lay, resolve
+from sklab.sweep.naming import extended
 
 _SEEDS, _TRIALS = 2, 3
-_NAME = 76  # letters of a study's name that leave room for what marks a toy
 _EXCHANGED = (
     "data",
     "train.epochs",
@@ -36,7 +36,7 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
     full = resolve(sweep.experiment)
     small = sweep.model_copy(
         update={
-            "study": f"{sweep.study[:_NAME]}-toy",
+            "study": extended(sweep.study, "-toy"),
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
             "seeds": sweep.seeds[: seeds or _SEEDS],

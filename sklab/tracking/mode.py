@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sklab.errors import SklabError
+from sklab.folders import StudyFolder
 from sklab.records import Tracking
 from sklab.tracking import credentials
 
@@ -65,7 +66,7 @@ def project_name(environ: Mapping[str, str]) -> str:
 def sync_command(folder: Path) -> str:
     """The shell command that uploads every offline run of the study in `folder` that was not uploaded before."""
     sklab = "sklab" if shutil.which("sklab") else shlex.quote(str(Path(sys.executable).with_name("sklab")))
-    return f"{sklab} wandb sync {shlex.quote(str(folder))}"
+    return f"{sklab} wandb sync {StudyFolder(folder).argument}"
 
 
 def no_connection(environ: Mapping[str, str] = os.environ) -> str:

@@ -148,7 +148,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outside_is_tried_again(slurm, toy_files):
     (toy_files / "slurm.yaml").write_text(LAUNCHER)
-    study = StudyFolder(toy_files / "results" / "sweep")
+    study = StudyFolder(toy_files / "results" / "sweep-train.epochs-30")
 
     first = start(toy_files)
     until(lambda: bool(jobs(study)))

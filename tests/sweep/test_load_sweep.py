@@ -157,6 +157,6 @@ def test_a_single_experiment_is_a_study_of_one_run(tmp_path: Path) -> None:
     file = write(tmp_path, LIST).with_name("base.yaml")
     sweep = load_single(file, seed=5, overrides={"train.epochs": "1"})
     (cell,) = sweep.cells
-    assert (sweep.study, sweep.baseline, list(cell.runs)) == ("base", "base", [5])
+    assert (sweep.study, sweep.baseline, list(cell.runs)) == ("base-train.epochs-1", "base", [5])
     assert run_spec(sweep, cell, 5).experiment.train.epochs == 1
     assert run_spec(sweep, cell, 5).key == cell.runs[5]

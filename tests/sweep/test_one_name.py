@@ -74,7 +74,7 @@ def test_what_a_search_has_found_stays_found(tmp_path: Path) -> None:
     before = load(tmp_path, with_level("search", "1e-2"))
     cell = before.cells[0].model_copy(update={"name": "lr=1e-2, r=8", "factors": {"lr": "1e-2", "r": "8"}})
     folder.write_sweep(before.model_copy(update={"cells": (*before.cells, cell)}))
-    now: Sweep = with_found_cells(load(tmp_path, with_level("search", "0.01")), folder, {})
+    now: Sweep = with_found_cells(load(tmp_path, with_level("search", "0.01")), folder.read_sweep(), {})
     assert [cell.name for cell in now.cells] == ["lr=0.1, r=16", "lr=0.01, r=8"]
 
 
