@@ -94,13 +94,14 @@ def _look(folder: Path) -> _Found:
     images: list[str] = []
     passed_over: Counter[str] = Counter()
     for entry in _shown(folder):
-        kind = _kind(entry.name)
-        if kind in _READ and not entry.is_dir(follow_symlinks=False):  # a link is followed when it is opened
+        if entry.name.lower().endswith(_READ) and not entry.is_dir(
+            follow_symlinks=False
+        ):  # a link is followed when it is opened
             images.append(entry.name)
         elif entry.is_dir():
             passed_over[_DEEPER] += _images_below(entry.path)
         else:
-            passed_over[kind] += 1
+            passed_over[_kind(entry.name)] += 1
     paths = [os.path.join(folder, name) for name in sorted(images)]  # noqa: PTH118 - a million Path objects take seconds
     return _Found(paths, passed_over)
 
