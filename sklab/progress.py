@@ -107,7 +107,7 @@ def _result(record: RunRecord) -> str:
 def _running_line(state: State) -> Iterator[str]:
     for order, run, seconds in state.running:
         epoch, metrics = last_metrics(run)
-        error = f", val_error {metrics['val_error']:.2f} %" if metrics else ""
+        error = f", val_error {metrics['val_error']:.2f} %" if "val_error" in metrics else ""
         epochs = order.spec.experiment.train.epochs
         yield f"{order.cell}, seed {order.spec.seed}: epoch {epoch}/{epochs}{error}, {duration(seconds)}"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.folders import StudyFolder
+from sklab.metrics import read_epochs
 
+_HIGHEST = 1e30
 SHOWN = 12  # cells whose curves are read and drawn
 Curve = dict[int, float]  # the metric by epoch, counted from 1
 
@@ -32,17 +33,6 @@ def chosen(rows: tuple[Row, ...], number: int) -> list[Row]:
 
 
 def _read(file: Path, metric: str) -> Curve:
-    """The curve in `file`; empty where there is none. Lines that a dying run left half-written are passed over."""
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            points = (_point(line, metric) for line in csv.DictReader(stream))
-            return dict(point for point in points if point)
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
-
-
-def _point(line: dict[str, str], metric: str) -> tuple[int, float] | None:
-    try:
-        return int(line["epoch"]), float(line[metric])
-    except (KeyError, TypeError, ValueError):
-        return None
+    """The curve in `file`; empty where there is none. What can't be drawn is left out."""
+    epochs = enumerate(read_epochs(file), start=1)
+    return {at: epoch[metric] for at, epoch in epochs if metric in epoch and abs(epoch[metric]) < _HIGHEST}

@@ -7,7 +7,6 @@ set of error and cost stays.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from statistics import median
 
 from sklab.analysis.replicates import is_pruned
 from sklab.folders import StudyFolder
+from sklab.metrics import read_epochs
 from sklab.records import RunOrder, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.spec.search import Pruning
@@ -131,11 +131,10 @@ def _can_hear(run: RunFolder) -> bool:
 
 def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
     """The metric by epoch as a run that ended there would count: at the last epoch, or at the best up to there."""
-    try:
-        rows = list(csv.DictReader(run.metrics_file.read_text(encoding="utf-8").splitlines()))
-        read = [(float(row["val_error"]), float(row[metric.name])) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError):  # not there yet, or its last line is being written
+    epochs = read_epochs(run.metrics_file)
+    if not {"val_error", metric.name} <= {*(epochs[0] if epochs else ())}:
         return ()
+    read = [(epoch["val_error"], epoch[metric.name]) for epoch in epochs]
     if metric.epoch == "last":
         return tuple(value for _, value in read)
     return tuple(min(read[: epoch + 1], key=lambda pair: pair[0])[1] for epoch in range(len(read)))

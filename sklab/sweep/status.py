@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from contextlib import suppress
-from math import inf
+from math import inf, isfinite
 from statistics import fmean
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError
 from sklab.folders import StudyFolder
+from sklab.metrics import read_epochs
 from sklab.records import RunOrder, RunRecord, RunState
 from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
@@ -141,13 +141,9 @@ class Watcher:
 
 
 def last_metrics(run: RunFolder) -> tuple[int, dict[str, float]]:
-    """The newest finished epoch of a run, from 1, with its metrics; (0, {}) before any."""
-    try:
-        rows = list(csv.DictReader(run.metrics_file.read_text(encoding="utf-8").splitlines()))
-        newest = {name: float(value) for name, value in rows[-1].items()}
-    except (OSError, ValueError, TypeError, IndexError):  # not there yet, or its last line is being written
-        return 0, {}
-    return int(newest.pop("epoch")), newest
+    """The newest finished epoch of a run, from 1, with those of its metrics that are numbers; (0, {}) before any."""
+    epochs = read_epochs(run.metrics_file)
+    return len(epochs), {name: value for name, value in (epochs[-1] if epochs else {}).items() if isfinite(value)}
 
 
 def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> RunStatus:

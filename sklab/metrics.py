@@ -1,0 +1,33 @@
+"""`metrics.csv` of a run: what each finished epoch came to. It may be written at this moment, or come from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sklab.files import content
+
+Epoch = dict[str, float]
+
+_MOST_BYTES = 256 * 2**20
+
+
+def read_epochs(file: Path) -> tuple[Epoch, ...]:
+    """The metrics by name of the epochs 1, 2, ... in order, up to the first line that is not whole: it is being
+    written, or a dying run left it. Empty where there is no such file."""
+    try:
+        lines = content(file, _MOST_BYTES).decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return ()
+    return tuple(_epochs(lines[0].split(","), lines[1:-1]))
+
+
+def _epochs(names: Sequence[str], lines: Sequence[str]) -> Iterator[Epoch]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            epoch = dict(zip(names, map(float, line.split(",")), strict=True))
+        except ValueError:
+            return
+        if epoch.pop("epoch", 0) != number:
+            return
+        yield epoch
