@@ -68,7 +68,7 @@ def test_what_is_no_budget_is_told_before_anything_is_planned(here, capsys, comm
 @pytest.mark.parametrize(("option", "reuse"), [("--no-reuse", "never"), ("--strict", "same code")])
 def test_the_budget_is_that_of_what_would_really_be_reused(monkeypatch, option, reuse):
     def priced(*given: object) -> Bill:
-        seen.append(given[-1])
+        seen.append(given[-2])
         return Bill(device_hours=0.0, seconds=0.0)
 
     seen: list[object] = []
@@ -112,5 +112,5 @@ def test_a_probe_prices_a_plan_and_finished_runs_take_its_place(here, capsys):
     assert main(["logs", key]) == 0
     assert main(["logs", f"sweep/{key}", "--follow"]) == 0
     assert main(["status", "sweep", "--watch"]) == 0
-    assert "2 of 2 done" in capsys.readouterr().out
+    assert "2 of 2 runs complete" in capsys.readouterr().out
     assert main(["logs", "nothing"]) == 2
