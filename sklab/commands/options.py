@@ -113,6 +113,9 @@ def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
     """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
     from sklab.folders import find_study
 
+    given = Path(name)
+    if len(given.parts) > 1 and given.is_file():  # a path: no study has such a name
+        raise SklabError(f"{name} is a file; a study is given by its name or its folder, for example {given.stem}")
     return find_study(name, options.results)
 
 

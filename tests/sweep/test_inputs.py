@@ -97,6 +97,13 @@ def test_for_a_missing_experiment_those_that_are_there_are_told(project: Path, n
     assert fault.allowed == "../experiments/quick.yaml, ../experiments/scale.yaml"
 
 
+@pytest.mark.parametrize("command", ["table", "status", "report", "compare", "retry"])
+def test_a_file_where_a_study_is_meant_is_told(project: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "sweeps/kernels.yaml"]) == 2
+    told = "sweeps/kernels.yaml is a file; a study is given by its name or its folder, for example kernels"
+    assert told in capsys.readouterr().err
+
+
 def test_a_folder_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "sweeps"]) == 2
     assert "sweeps: (document): this is a folder; allowed: the file of a sweep" in capsys.readouterr().err
