@@ -100,11 +100,25 @@ def cpu_name() -> str:
 
 
 def this_code() -> Code:
-    """The version of sklab and, when it runs from a git checkout, the commit and whether the tree was dirty."""
-    here = ["git", "-C", str(Path(__file__).parent)]
-    commit = _output([*here, "rev-parse", "HEAD"]).strip()
-    dirty = bool(commit and _output([*here, "status", "--porcelain", "--untracked-files=no"]).strip())
+    """The version of sklab and, when it runs from a git checkout of its own, the commit and whether sklab's own files
+    differ from it."""
+    commit, dirty = _commit_of(Path(__file__).resolve().parent)
     return Code(version=version("sklab"), commit=commit, dirty=dirty)
+
+
+def _commit_of(package: Path) -> tuple[str, bool]:
+    """The commit that holds the source in `package`, and whether files there differ from it or are not in it; no commit
+    where git knows none, refuses to tell (another owner's checkout), or it is that of a project which sklab was
+    installed into."""
+    git = ["git", "-C", str(package.parent)]
+    project = package.parent / "pyproject.toml"
+    if not project.is_file() or 'name = "sklab"' not in project.read_text(encoding="utf-8", errors="replace"):
+        return "", False
+    known = _output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/{Path(__file__).name}"])
+    commit = _output([*git, "rev-parse", "HEAD"]).strip() if known else ""
+    # With the branch's line, so that nothing at all is no answer.
+    status = _output([*git, "status", "--porcelain", "--branch", "--untracked-files=all", "--", package.name])
+    return commit, bool(commit) and len(status.splitlines()) != 1
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
@@ -131,10 +145,16 @@ def _version(name: str) -> str:
 
 
 def _output(command: list[str]) -> str:
-    """What `command` prints, or "" where it can't run."""
+    """What `command` prints, or "" where it can't run. No GIT_DIR or the like leads git elsewhere."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         return subprocess.run(
-            [program(command[0]), *command[1:]], capture_output=True, text=True, timeout=30, check=True
+            [program(command[0]), *command[1:]],
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

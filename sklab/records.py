@@ -21,15 +21,16 @@ FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", 
 
 
 class Code(Value):
-    """Which sklab made a run: its version, git commit ("" outside a checkout) and whether the tree was dirty."""
+    """Which sklab made a run: its version, git commit ("" outside its own checkout) and whether the tree was dirty."""
 
     version: str
     commit: str = ""
     dirty: bool = False
 
     def same_as(self, other: Code) -> bool:
-        """Whether both are surely the same code: two trees with uncommitted changes may differ in them."""
-        return self == other and not self.dirty
+        """Whether both are surely the same code: two trees with uncommitted changes may differ in them, and of two
+        without a commit nothing is known but the version."""
+        return self == other and self.commit != "" and not self.dirty
 
 
 class Tracking(Value):

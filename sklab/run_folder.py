@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def weights_file(self) -> Path:
-        """The weights that the last epoch was evaluated with, of a complete run; runs of sklab 0.1.0 have none."""
+        """The weights that the last epoch was evaluated with, of a complete run."""
         return self.path / "weights.pt"
 
     @property

@@ -145,7 +145,7 @@ def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:
     try:
         content = folder.weights_file.read_bytes()
     except FileNotFoundError:
-        remedy = "runs of sklab 0.1.0 kept none; move the run's folder away to train it again"
+        remedy = "move the run's folder away to train it again"
         raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
     found, named = checksum(content), record.files.get(folder.weights_file.name, "")
     if named not in ("", found):
