@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, load
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, folder_of, load
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
 from sklab.shown import one_line
@@ -54,7 +54,6 @@ def _try_libraries() -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from sklab.folders import StudyFolder
     from sklab.launch.local import LocalLauncher
     from sklab.launch.slots import find_slots
     from sklab.sweep.check import check, check_data, data_refusal, held_by, refusal
@@ -78,7 +77,7 @@ def _doctor(options: argparse.Namespace) -> int:
     print(fitting("\n".join([findings_text(result), *map(one_line, data.data_notices)])))
     bad = [finding for finding in result.findings if not finding.ok]
     told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
-    study = StudyFolder(options.results / sweep.study)
+    study = folder_of(sweep, options)
     told += changed(study, study_records(sweep, study).values(), held_by(sweep, data))
     if told:
         raise SklabError("\n".join(told))
