@@ -24,7 +24,7 @@ _MOST_WAITS = 1000
 def alone(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """Hold the study's lock, a file as old as that. Raises StudyLockedError while another process does, SklabError
     where the file system knows no locks."""
-    with folder.lock_file.open("a") as lock:
+    with open(folder.lock_file, "a", opener=at_once) as lock:
         try:
             is_ours = _taken(lock, pause)
         except OSError as error:
@@ -36,6 +36,11 @@ def alone(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> I
             raise StudyLockedError(f"another runner is working on {folder.path}; wait for it or stop it first")
         os.utime(lock.fileno())
         yield
+
+
+def at_once(path: str, flags: int) -> int:
+    """Opens a file; what lies in its place, such as a pipe, is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _taken(lock: IO[str], pause: Callable[[float], None]) -> bool:
@@ -62,9 +67,9 @@ def _try(lock: IO[str], how: int) -> bool:
 def is_held(lock_file: Path) -> bool:
     """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
     try:
-        with lock_file.open() as lock:
+        with open(lock_file, opener=at_once) as lock:
             return not _try(lock, fcntl.LOCK_SH)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:

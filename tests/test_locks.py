@@ -91,3 +91,12 @@ def test_a_watcher_that_never_ends_is_not_waited_for_forever(study):
         with pytest.raises(StudyLockedError), alone(study, waits.append):
             pass
     assert 5 < sum(waits) < 60
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_lies_in_the_place_of_a_lock_is_not_waited_for(tmp_path, make):
+    folder = StudyFolder(tmp_path)
+    make(folder.lock_file)
+    assert not is_held(folder.lock_file)
+    with pytest.raises(OSError, match=r"\.lock"), alone(folder):
+        pass

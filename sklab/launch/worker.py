@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
+from sklab.locks import at_once
 from sklab.processes import hear_again, on_parent_end
 from sklab.run_folder import RunFolder
 
@@ -103,7 +104,7 @@ def _alone_in(folder: Path, patience: int) -> Iterator[None]:
         sys.stderr.flush()
         sys.exit(FOLDER_HELD)
 
-    with RunFolder(folder).lock_file.open("a") as lock:
+    with open(RunFolder(folder).lock_file, "a", opener=at_once) as lock:
         signal.signal(signal.SIGALRM, give_up)
         signal.alarm(patience)
         fcntl.flock(lock, fcntl.LOCK_EX)

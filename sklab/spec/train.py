@@ -59,7 +59,7 @@ class TrainSpec(Value):
     decay_norm_and_bias: bool = True
     schedule: Literal["step", "cosine"] = "cosine"
     step_every: int = Field(default=30, ge=1, le=limits.EPOCHS)  # epochs between two steps
-    step_at: Seq[Annotated[int, Field(ge=1, le=limits.EPOCHS)]] = Field(default=(), max_length=1000)
+    step_at: Seq[Annotated[int, Field(le=limits.EPOCHS)]] = Field(default=(), max_length=1000)
     step_factor: float = Field(default=0.1, gt=0, lt=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

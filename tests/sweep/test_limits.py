@@ -66,14 +66,14 @@ def with_value(tree: Any, place: Place, value: Any) -> Any:
 
 
 def unbounded(kind: type[Value], tree: dict[str, Any]) -> list[Place]:
-    """The places where a number of 17 digits is taken."""
+    """The places where a whole number of 18 digits, or one of 300, is taken."""
     taken = []
     for place in numbers(tree):
         old = tree
         for step in place:
             old = old[step]  # type: ignore[index]
         try:
-            kind.model_validate(with_value(tree, place, type(old)(10**17)))
+            kind.model_validate(with_value(tree, place, 10**17 if type(old) is int else 1e300))
         except ValidationError:
             continue
         taken.append(place)
