@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -115,6 +117,7 @@ def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tenso
 
 def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:
     """Decoding in as many processes as this one has threads. How many never changes a pixel."""
+    Finalize(None, _end_workers, exitpriority=0)
     return DataLoader(
         images,
         num_workers=min(torch.get_num_threads(), _MOST_WORKERS),
@@ -129,6 +132,14 @@ def _outlast_signals(_worker: int) -> None:
     """A signal to all processes of a run asks the run to stop, which needs its loaders up to the next whole step."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    """With this process end those of its loaders that still wait for work, as after a batch that failed: it would ask
+    them by a signal, which they do not heed, and wait for ever."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def _batches(loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

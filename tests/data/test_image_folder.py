@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -184,6 +187,31 @@ def test_a_corrupt_image_is_named_in_one_line(root):
         epoch(open_loaders(spec(root), RECIPE.model_copy(update={"batch_size": 10}), 0, CPU).train)
     assert str(caught.value).startswith(f"{root}/train/dog/ink.jpg: not a readable image (")
     assert "\n" not in str(caught.value)
+
+
+ENDS = """
+import sys
+import torch
+from sklab.data.loaders import open_loaders
+from sklab.data.sets.image_folder import Spec
+from sklab.errors import SklabError
+from sklab.spec.train import TrainSpec
+
+torch.set_num_threads(2)
+spec = Spec(root=sys.argv[1], num_classes=2, image_size=96, resize=96)
+batches = iter(open_loaders(spec, TrainSpec(epochs=1, batch_size=5, lr=0.1), 0, torch.device("cpu")).train)
+try:
+    list(batches)
+except SklabError as error:
+    kept = error.__context__  # with every frame, and in them the loader
+    sys.exit(3)
+"""
+
+
+def test_a_process_whose_loader_failed_ends(root):
+    (root / "train" / "dog" / "ink.jpg").write_bytes(b"no jpeg")
+    done = subprocess.run([sys.executable, "-c", ENDS, root], timeout=300, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
 
 
 def remove(folder):
