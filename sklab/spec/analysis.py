@@ -7,7 +7,10 @@ rounded to six significant digits.
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from sklab.spec.data import AnyData
 from sklab.spec.fingerprint import Fingerprint
@@ -15,6 +18,14 @@ from sklab.spec.values import Seq, Value
 
 THRESHOLD = 1 - 0.9545  # of the largest gradient: what counts as inside an effective receptive field (Luo et al., 2016)
 FIELD_IMAGES = 64  # images that an effective receptive field is averaged over, at most
+
+
+def _ensure_shape(name: str, entries: Sequence[Any], *shape: int) -> None:
+    """Raise ValueError where nested `entries` are not of this shape: a file from elsewhere may hold anything."""
+    if len(entries) != shape[0]:
+        raise ValueError(f"{name}: {len(entries)} entries in the place of {shape[0]}")
+    for entry in entries if shape[1:] else ():
+        _ensure_shape(name, entry, *shape[1:])
 
 
 class Unit(Value):
@@ -76,6 +87,28 @@ class AttentionSummary(Value):
     counts: Seq[Seq[int]]
     units: Seq[UnitSummary]
     samples: Seq[Sample]
+
+    @model_validator(mode="after")
+    def _fits(self) -> AttentionSummary:
+        classes, bins = len(self.classes), len(self.counts[0]) if self.counts else 0
+        _ensure_shape("scale_edges", self.scale_edges, bins + 1 if self.scale_edges else 0)
+        _ensure_shape("counts", self.counts, classes, bins)
+        for unit in self.units:
+            branches = len(unit.kernels)
+            _ensure_shape(f"{unit.name}, mean", unit.mean, branches, classes, bins)
+            _ensure_shape(f"{unit.name}, spread", unit.spread, branches, classes, bins)
+            _ensure_shape(f"{unit.name}, slope", unit.slope, branches if unit.slope else 0)
+        _ensure_samples(self.samples, self.units, classes)
+        return self
+
+
+def _ensure_samples(samples: Iterable[Sample], units: Iterable[Unit], classes: int) -> None:
+    known = {unit.name: unit for unit in units}
+    for sample in samples:
+        if sample.label >= classes or not sample.weights.keys() <= known.keys():
+            raise ValueError(f"sample of image {sample.image}: of a class or a unit that is not there")
+        for name, weights in sample.weights.items():
+            _ensure_shape(f"sample, {name}", weights, len(known[name].kernels), len(weights[0]) if weights else 0)
 
 
 class UnitAnalysis(Unit):
@@ -148,3 +181,18 @@ class Analysis(Value):
     device: str
     torch: str
     weights: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Analysis:
+        scales, classes = len(self.enlargements), len(self.classes)
+        for unit in self.units:
+            branches = len(unit.kernels)
+            _ensure_shape(f"{unit.name}, mean", unit.mean, scales, branches)
+            _ensure_shape(f"{unit.name}, spread", unit.spread, scales, branches)
+            _ensure_shape(f"{unit.name}, slope", unit.slope, branches if unit.slope else 0)
+            if unit.by_class:
+                _ensure_shape(f"{unit.name}, by_class", unit.by_class, scales, branches, classes)
+        _ensure_samples(self.samples, self.units, classes)
+        for field in self.fields:
+            _ensure_shape(f"{field.stage}, map", field.map, len(field.map), len(field.map[0]) if field.map else 0)
+        return self

@@ -3,6 +3,7 @@ import re
 import attended
 import pytest
 from pages import read
+from pydantic import ValidationError
 from studies import key_of, make_records, make_sweep, write_study
 
 from sklab.analysis.attended import Seen, by_size, per_channel, per_class, read_attended, slopes
@@ -83,3 +84,23 @@ def test_channels_of_two_images_are_seen_at_three_enlargements():
     assert list(found[0].values) == list(attended.SCALES)
     assert found[0].values[1.5] == pytest.approx([-0.2, 0.2])
     assert per_channel(Seen("SK", (), ())) == []
+
+
+def test_files_whose_lists_do_not_fit_each_other_are_no_attention():
+    whole = attended.summary("k", 0)
+    AttentionSummary.model_validate(whole)
+    short = {**whole["units"][0], "mean": whole["units"][0]["mean"][:1]}
+    sample = {"image": 0, "label": 0, "weights": {"SK_9_9": [[0.5], [0.5]]}}
+    for changes in (
+        {"counts": [[1] * 3] * 2},
+        {"scale_edges": (1.0, 2.0)},
+        {"units": [short, *whole["units"][1:]]},
+        {"samples": [sample]},
+        {"samples": [{**sample, "label": 3, "weights": {}}]},
+    ):
+        with pytest.raises(ValidationError):
+            AttentionSummary.model_validate({**whole, **changes})
+    analysis = attended.analysis("k", 0)
+    for changes in ({"enlargements": (1.0, 2.0)}, {"classes": ("0",)}):
+        with pytest.raises(ValidationError):
+            Analysis.model_validate({**analysis, **changes})
