@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from sklab.processes import signal_name
 from sklab.safe_path import protect
 
 _PRELOAD = ["sklab.launch.apart", "sklab.launch.preload"]
+_LONGEST = 75  # of a temporary folder: below it lie `/pymp-xxxxxxxx/listener-xxxxxxxx`
 _SERVERS = 3  # killed one after the other before a run could be started
 _DYING = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
 _UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it
@@ -74,7 +76,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
     for _ in range(_SERVERS):
         theirs, jobs = context.Pipe(duplex=False)
         process = context.Process(target=work_on_call, args=(theirs,))
-        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module():
+        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _short_enough():
             process.start()
             return process, jobs
         time.sleep(_DYING)
@@ -95,6 +97,18 @@ def _why_it_died(killed_before: int) -> str:
         return f"what every run loads can't be loaded: killed by {how} (`sklab doctor` tells which library it is)"
     memory = ", and the kernel has killed a process because memory ran out" if oom_kills() > killed_before else ""
     return f"the process that runs are forked from was killed {_SERVERS} times before it could fork one{memory}"
+
+
+@contextmanager
+def _short_enough() -> Iterator[None]:
+    """Tell of a temporary folder whose path leaves no room for a socket's name, which may have 107 bytes."""
+    try:
+        yield
+    except OSError as error:
+        if "path too long" not in str(error):
+            raise
+        told = f"TMPDIR: the path {tempfile.gettempdir()} is too long for a socket in it"
+        raise SklabError(f"{told}; allowed: at most {_LONGEST} characters") from error
 
 
 @contextmanager

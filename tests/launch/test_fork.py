@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -102,10 +104,37 @@ def test_a_spare_that_is_not_needed_goes_even_if_it_is_stopped(tmp_path):
     assert spare._process not in multiprocessing.active_children()
 
 
-def test_a_spare_dies_with_the_process_that_it_waits_for_and_nothing_of_it_is_left(tmp_path):
-    script, temporary = tmp_path / "runner.py", tmp_path / "temporary"
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A temporary folder with a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_told(tmp_path):
+    script, long = tmp_path / "runner.py", tmp_path / ("a" * 100)
     script.write_text(RUNNER)
-    temporary.mkdir()
+    long.mkdir()
+    told = subprocess.run(
+        [sys.executable, script], env={**os.environ, "TMPDIR": str(long)}, capture_output=True, text=True, timeout=300
+    )
+    assert f"SklabError: TMPDIR: the path {long} is too long for a socket in it; allowed: at most 75" in told.stderr
+
+
+@pytest.mark.parametrize(("length", "fits"), [(fork._LONGEST, True), (fork._LONGEST + 1, False)])
+def test_the_longest_path_that_is_short_enough(length, fits, temporary):
+    script, folder = temporary / "runner.py", temporary / ("a" * (length - len(str(temporary)) - 1))
+    script.write_text(RUNNER.replace("signal.pause()", ""))
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, script], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, timeout=300
+    )
+    assert (done.returncode == 0) == fits
+
+
+def test_a_spare_dies_with_the_process_that_it_waits_for_and_nothing_of_it_is_left(tmp_path, temporary):
+    script = tmp_path / "runner.py"
+    script.write_text(RUNNER)
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as runner:
         spare, server = (os.pidfd_open(int(pid)) for pid in runner.stdout.readline().split())

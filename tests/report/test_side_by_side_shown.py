@@ -78,7 +78,8 @@ def test_what_cannot_be_compared_is_refused(results, capsys, studies, told):
         (["one-with-the-same-long-end", "two-with-the-same-long-end"], ["1: …", "2: …"]),
     ],
 )
-def test_studies_have_headings_of_their_own(tmp_path, capsys, studies, heads):
+def test_studies_have_headings_of_their_own(tmp_path, capsys, monkeypatch, studies, heads):
+    monkeypatch.chdir(tmp_path)
     for name in studies:
         write_study(tmp_path / name, make_sweep(), make_records(ERRORS))
     head = compare(tmp_path, capsys, *studies, "--markdown")[1].splitlines()[0]

@@ -186,8 +186,7 @@ def test_the_plan_lists_what_the_search_has_found_so_far(study, capsys, monkeypa
     sweep_of(study, PRUNING + ", seed: 0")
     assert main(command) == 0
     assert (
-        f"and 1 more cells to be asked for by the search, {len(found.cells) - 1} found so far"
-        in capsys.readouterr().out
+        f"and 1 more cell to be asked for by the search, {len(found.cells) - 1} found so far" in capsys.readouterr().out
     )
 
 
