@@ -19,6 +19,7 @@ from sklab.folders import StudyFolder
 from sklab.processes import asked_once
 
 SWEEP = ("-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
+STUDY = Path("results/sweep-train.epochs-100000")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def epochs(files: Path) -> int:
     """Lines of metrics that the runs of the sweep have written."""
-    return sum(len(file.read_text().splitlines()) for file in files.glob("results/sweep/runs/*/metrics.csv"))
+    return sum(len(file.read_text().splitlines()) for file in (files / STUDY).glob("runs/*/metrics.csv"))
 
 
 def read_to_the_end(terminal: int) -> str:
@@ -64,7 +65,7 @@ def read_to_the_end(terminal: int) -> str:
 
 
 def assert_stopped_with_checkpoints(files: Path) -> None:
-    study = StudyFolder(files / "results" / "sweep")
+    study = StudyFolder(files / STUDY)
     records = study.records()
     assert records
     assert {record.failure for record in records.values()} == {"preempted"}
