@@ -46,6 +46,8 @@ def _alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Keep the tests away from the user's cache, the network and the width of whatever terminal there is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # What torch compiled as for another processor (`make test-rounding`) crashes on this one.
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
         patch.setenv("WANDB_MODE", "disabled")
         patch.delenv("COLUMNS", raising=False)
         yield

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import test_launchers
 from test_launchers import LONG, Made, collect, made  # noqa: F401 - a fixture
+from workers import hang, worker_in
 
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
@@ -149,7 +150,7 @@ def test_a_killed_run_is_told_with_its_signal(launcher: RayLauncher, made: Made)
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
     _until(run.metrics_file.exists)
-    os.kill(_worker_in(run.path), signal.SIGKILL)
+    os.kill(worker_in(run.path), signal.SIGKILL)
     assert collect(launcher, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
     assert run.read_record() is None
 
@@ -173,7 +174,7 @@ def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:  # noqa: F811
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
     _until(run.metrics_file.exists)
-    worker = _worker_in(run.path)
+    worker = worker_in(run.path)
     launcher.stop()
     _until(lambda: not Path(f"/proc/{worker}").exists())
     assert run.read_record() is None
@@ -200,7 +201,7 @@ def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: R
     run = made(train={"epochs": 150})
     launcher.submit(Job("train", run.path))
     _until(run.metrics_file.exists)
-    worker, [_, lost] = _worker_in(run.path), cluster.list_all_nodes()
+    worker, [_, lost] = worker_in(run.path), cluster.list_all_nodes()
     cluster.add_node(**NODE, num_cpus=2)
     cluster.remove_node(lost, allow_graceful=False)
     assert launcher.wait(240.0) == [Ended(Job("train", run.path), 0)]  # Ray takes its time to miss a node
@@ -263,22 +264,15 @@ def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files
     sweep = load_sweep(toy_files / "sweep.yaml", seeds=1, overrides={"train.epochs": "50"})
     study = StudyFolder(toy_files / "results" / "sweep")
     first = study.run(sweep.cells[0].runs[0])
-    hang = Thread(target=lambda: (_until(first.log_file.exists), os.mkfifo(first.prune_file)))
+    hanging = Thread(target=hang, args=(first,))
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2), stale_after=6.0)
-    hang.start()
+    hanging.start()
     told = Seen()
     assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), told)
-    hang.join()
+    hanging.join()
     launcher.stop()
     assert told.notes == ["K3, seed 0: stale: the run made no step any more and was ended; tried again: attempt 2 of 3"]
     assert {record.cell: record.attempt for record in study.records().values()} == {"K3": 2, "K3+K5 SK": 1}
-
-
-def _worker_in(folder: Path) -> int:
-    """The process that holds the lock of a run's folder."""
-    inode = str((folder / ".lock").stat().st_ino)
-    locks = (line.split() for line in Path("/proc/locks").read_text().splitlines())
-    return next(int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].endswith(f":{inode}"))
 
 
 _until: Callable[[Callable[[], bool]], None] = test_launchers._until

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from slurm_commands import end_all_jobs, said, until
+from workers import hang
 
 from sklab.folders import StudyFolder
 from sklab.launch import slurm as launching
@@ -174,12 +175,6 @@ def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outsid
     past = RunFolder(study.run(left).attempts / "001").read_record()
     assert past is not None
     assert past.failure == "stale"
-
-
-def hang(run: RunFolder) -> None:
-    """Make the run that starts here hang: it reads what stands in a pipe that nobody writes to."""
-    until(run.log_file.exists)
-    os.mkfifo(run.prune_file)
 
 
 def jobs(study: StudyFolder) -> dict[str, str]:

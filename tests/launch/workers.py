@@ -1,0 +1,22 @@
+"""The process of a run, found from outside."""
+
+import os
+import signal
+from pathlib import Path
+
+from slurm_commands import until
+
+from sklab.run_folder import RunFolder
+
+
+def worker_in(folder: Path) -> int:
+    """The process that holds the lock of a run's folder."""
+    inode = str((folder / ".lock").stat().st_ino)
+    locks = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return next(int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].endswith(f":{inode}"))
+
+
+def hang(run: RunFolder) -> None:
+    """Make the run that starts here hang once it has made a step."""
+    until(run.heartbeat_file.exists)
+    os.kill(worker_in(run.path), signal.SIGSTOP)
