@@ -271,7 +271,9 @@ def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files
     assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), told)
     hanging.join()
     launcher.stop()
-    assert told.notes == ["K3, seed 0: stale: the run made no step any more and was ended; tried again: attempt 2 of 3"]
+    assert told.notes == [
+        "K3, seed 0: failed (stale): the run made no step any more and was ended; tried again: attempt 2 of 3"
+    ]
     assert {record.cell: record.attempt for record in study.records().values()} == {"K3": 2, "K3+K5 SK": 1}
 
 

@@ -164,10 +164,10 @@ def test_jobs_outlive_their_runner_but_not_a_hang_and_what_was_ended_from_outsid
     until(lambda: bool(jobs(study)) and left not in jobs(study))
     [(cancelled, number)] = jobs(study).items()
     said("scancel", number)
-    told, _ = second.communicate(timeout=300)
+    told = " ".join(second.communicate(timeout=300)[0].split())
     assert second.returncode == 0, told
     assert told.count("tried again: attempt 2 of 3") == 2, told
-    assert "stale: the run made no step any more and was ended" in told
+    assert "failed (stale): the run made no step any more and was ended" in told
 
     assert {record.status for record in study.records().values()} == {"complete"}
     assert [study.run(key).attempt for key in (left, cancelled)] == [2, 2], "the first one's first was adopted"
