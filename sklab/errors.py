@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sklab.plural import counted
 from sklab.shown import one_line
 
 _MOST_TOLD = 100  # faults of an input
@@ -60,8 +61,7 @@ class FaultyInputError(SklabError):
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
-        noun = "fault" if len(self.faults) == 1 else "faults"
         lines = "\n".join(f"  {fault}" for fault in self.faults[:_MOST_TOLD])
         if len(self.faults) > _MOST_TOLD:
             lines += f"\n  and {len(self.faults) - _MOST_TOLD} more"
-        super().__init__(f"{len(self.faults)} {noun}, nothing was started:\n{lines}")
+        super().__init__(f"{counted(len(self.faults), 'fault')}, nothing was started:\n{lines}")

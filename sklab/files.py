@@ -65,6 +65,16 @@ def content(file: Path, most: int = MOST_BYTES) -> bytes:
         return stream.read()
 
 
+def tail(file: Path, most: int) -> str:
+    """The last `most` bytes of `file` as text; "" where it can't be read."""
+    try:
+        with opened(file) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - most))
+            return stream.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def opened(file: Path) -> BinaryIO:
     """The regular file `file`, to be read. Raises FileNotFoundError where there is none, and OSError for what can't be
     read or is something else: a pipe would be waited for."""

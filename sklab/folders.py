@@ -65,6 +65,7 @@ class StudyFolder:
         return self.path / "runs"
 
     def run(self, key: str) -> RunFolder:
+        """The folder of the run of this key, whether it is there or not."""
         return RunFolder(self.runs / key)
 
     def write_sweep(self, sweep: Sweep) -> None:

@@ -52,7 +52,7 @@ def show_plan(options: argparse.Namespace) -> int:
     from sklab.plan_text import differences_text, plan_text
     from sklab.sweep.continued import continued
     from sklab.sweep.counted import Counted
-    from sklab.sweep.held import data_notices, read_data
+    from sklab.sweep.held import read_data
     from sklab.sweep.plan import cell_experiments, make_plan
     from sklab.sweep.prices import hours, share_of
     from sklab.sweep.space import space_costs
@@ -61,17 +61,18 @@ def show_plan(options: argparse.Namespace) -> int:
         hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
     folder, slots = folder_of(sweep, options), slots_of(sweep, options)
-    counted = Counted(costs_here)
-    costs = space_costs(sweep, counted.of)
+    count = Counted(costs_here).of
+    costs = space_costs(sweep, count)
     sweep = continued(sweep, folder, costs)
-    counted.of(list(cell_experiments(sweep).values()))  # all at once, to be kept at once
+    count(list(cell_experiments(sweep).values()))  # all at once, to be kept at once
     probes = _probes(sweep, folder, slots) if options.probe else {}
     gpu, share = slots[0].gpu is not None, share_of(slots)
+    notices: dict[str, None] = {}  # cells may share a set's files
+    held = read_data(sweep, notices.setdefault)
     plan = make_plan(
-        sweep, folder, len(slots), lambda one: counted.of([one])[0], probes,
-        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=read_data(sweep),
-        notices=data_notices(sweep),
-    )  # fmt: skip
+        sweep, folder, len(slots), lambda one: count([one])[0], probes,
+        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=held,
+    ).model_copy(update={"data_notices": tuple(notices)})  # fmt: skip
     print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
     if options.differences:
         print(fitting(differences_text(plan)))

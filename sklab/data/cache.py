@@ -14,16 +14,16 @@ from sklab.data.once import in_arrays, readable
 from sklab.spec.data import DataSpec
 
 
-def load_splits(spec: DataSpec) -> Splits:
+def load_splits(spec: DataSpec, *, whole: bool = False) -> Splits:
     """The data set of `spec`. What takes a computation or a pass over all images comes from the cache, in a few
     milliseconds, once one process has done it; after a change of the files, or of the code of the set, it is done anew.
 
-    Raises SklabError when the data are not as the spec says.
+    `whole` as for `inventory`. Raises SklabError when the data are not as the spec says.
     """
     if spec.drawn:
         return computed(spec)
     splits = listed(spec)
-    held = inventory(spec, splits)
+    held = inventory(spec, splits, whole=whole)
     return replace(_gone_through(spec, splits) if isinstance(spec, ImagesSpec) else splits, inventory=held)
 
 

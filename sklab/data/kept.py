@@ -16,7 +16,6 @@ from sklab.data.base import ArraySplit, Splits
 from sklab.data.fingerprint import inventory
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
-from sklab.data.notices import notices
 from sklab.files import writing_whole
 from sklab.spec.data import DataSpec
 from sklab.spec.fingerprint import Inventory
@@ -25,17 +24,12 @@ from sklab.spec.plugins import plugin_hash
 Arrays = dict[str, np.ndarray]
 
 
-def read_inventory(spec: DataSpec, *, whole: bool = False) -> Inventory | None:
+def read_inventory(spec: DataSpec) -> Inventory | None:
     """What the set of `spec` holds now; None where the settings alone decide that. No image is decoded.
 
     Raises SklabError when the data are not as the spec says.
     """
-    return None if spec.drawn else inventory(spec, listed(spec), whole=whole)
-
-
-def read_notices(spec: DataSpec) -> tuple[str, ...]:
-    """What there is to say about the set (`notices`). Raises SklabError as `read_inventory` does."""
-    return () if spec.drawn else notices(spec, listed(spec))
+    return None if spec.drawn else inventory(spec, listed(spec))
 
 
 def listed(spec: DataSpec) -> Splits:

@@ -9,7 +9,6 @@ from sklab.data.base import ArraySplit, FileSplit, Splits, some
 from sklab.data.cache import load_files, load_splits
 from sklab.data.decode import look
 from sklab.data.images import ImagesSpec
-from sklab.data.kept import read_inventory
 from sklab.data.notices import about_orientation, few, named
 from sklab.data.once import each
 from sklab.errors import SklabError
@@ -37,12 +36,11 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     Raises SklabError, naming the place, when runs by these recipes would find their data missing, not as stated or too
     few. What only has to be computed or read through once is done here, so that the runs find it in the cache.
     """
-    splits = load_splits(spec)
+    splits = load_splits(spec, whole=every_image)
     ensure_fits(spec, splits, *recipes)
     opened = _looked_into(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
     lines = [*splits.passed_over, *_left_out(splits), *opened]
-    held = read_inventory(spec, whole=True) if every_image else splits.inventory
-    return Looked(held, named(spec, lines))
+    return Looked(splits.inventory, named(spec, lines))
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Run
-from sklab.files import opened
+from sklab.files import tail
 from sklab.folders import StudyFolder
 from sklab.report.escape import clean
 
@@ -34,16 +33,10 @@ def chosen_runs(table: AblationTable) -> list[Run]:
 
 def log_tail(file: Path) -> tuple[str, ...]:
     """The last lines of `file` as plain text; of a line that a progress bar wrote over, what stood there last."""
-    try:
-        with opened(file) as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _BYTES))
-            text = stream.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ()
-    return tail(text)
+    return last_lines(tail(file, _BYTES))
 
 
-def tail(text: str) -> tuple[str, ...]:
+def last_lines(text: str) -> tuple[str, ...]:
     """The last lines of `text` that say something, each cut short."""
     lines = (_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
     said = [_printable(line) for line in lines if line.strip()]

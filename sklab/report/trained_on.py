@@ -11,7 +11,7 @@ from sklab.records import RunRecord
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import ended
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.fingerprint import Fingerprint, differ
 
 
 def trained_on(table: AblationTable) -> list[str]:
@@ -74,8 +74,7 @@ def _first_of_each(records: Iterable[RunRecord]) -> Mapping[str, Fingerprint]:
 
 
 def _is_other(record: RunRecord, first: Mapping[str, Fingerprint]) -> bool:
-    known = first.get(_identity(record))
-    return bool(known and record.fingerprint and not record.fingerprint.same_as(known))
+    return differ(first.get(_identity(record)), record.fingerprint)
 
 
 def _identity(record: RunRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sklab.plural import counted
 from sklab.spec.values import Value
 
 _SHOWN = 5  # changes in a message
@@ -26,6 +27,11 @@ class Fingerprint(Value):
         both_read = self.contents and other.contents
         same = (self.listing, self.sample) == (other.listing, other.sample)
         return same and (not both_read or self.contents == other.contents)
+
+
+def differ(one: Fingerprint | None, other: Fingerprint | None) -> bool:
+    """Whether two sets are surely not the same data: where a fingerprint is missing, nothing is sure."""
+    return one is not None and other is not None and not one.same_as(other)
 
 
 class Group(Value):
@@ -61,6 +67,5 @@ def _changes(before: Inventory, now: Inventory) -> Iterator[str]:
         elif old.images == new.images:
             yield f"as many images in {name}, but others"
         else:
-            count = abs(new.images - old.images)
             more = "more" if new.images > old.images else "fewer"
-            yield f"{count} {'image' if count == 1 else 'images'} {more} in {name}"
+            yield f"{counted(abs(new.images - old.images), 'image')} {more} in {name}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.folders import StudyFolder
+from sklab.plural import counted
 from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, Sweep
 from sklab.sweep.design import complete
@@ -90,6 +91,6 @@ def _with_further(sweep: Sweep, cell: Cell, seeds: set[int], left: Mapping[str, 
 def _refusal(before: Sweep, left: Mapping[str, RunRecord], folder: StudyFolder) -> str:
     cells = [cell.name for cell in before.cells if any(key in left for key in cell.runs.values())]
     more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
-    runs = f"{len(left)} finished {'run' if len(left) == 1 else 'runs'} of {', '.join(cells[:_MOST_NAMED])}{more}"
+    runs = f"{counted(len(left), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
     told = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
     return f"{told}; nothing was started: {_REMEDY}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sklab.data.kept import read_inventory, read_notices
+from sklab.data.fingerprint import inventory
+from sklab.data.kept import listed
+from sklab.data.notices import notices
 from sklab.errors import SklabError
 from sklab.files import read_kept, write_whole
 from sklab.folders import StudyFolder
 from sklab.records import RunRecord
 from sklab.spec.data import DataSpec, Images, data_spec
-from sklab.spec.fingerprint import Fingerprint, Inventory, changes
+from sklab.spec.fingerprint import Fingerprint, Inventory, changes, differ
 from sklab.spec.sweep import Sweep
 from sklab.sweep.design import lay
 from sklab.sweep.space import searchable
@@ -49,36 +51,38 @@ class HeldData:
 NOT_READ = HeldData()
 
 
-def read_data(sweep: Sweep) -> HeldData:
+def read_data(sweep: Sweep, tell: Callable[[str], None] | None = None) -> HeldData:
     """What this machine can read of the data of every cell; what it can't is left to the check where runs will be.
 
-    Raises SklabError when data of cells have the same settings and hold different images.
+    What else there is to say about them goes to `tell`. Raises SklabError when data of cells have the same settings
+    and hold different images.
     """
     found: dict[str, Inventory] = {}
     others: dict[str, DataSpec] = {}
     for data in data_sets_of(sweep):
-        try:
-            held = read_inventory(data)
-        except SklabError:
-            continue
-        before = found.setdefault(data.identity(), held) if held else None
-        if held and before and not held.fingerprint.same_as(before.fingerprint):
-            told = f"{' and '.join(map(_place, (others[data.identity()], data)))} hold different images"
-            raise SklabError(
-                f"{told}, and no cell can be told by where its images lie; make each place a study of its own and put "
-                f"them side by side: sklab compare"
-            )
-        others.setdefault(data.identity(), data)
+        if held := _look(data, tell):
+            before, other = found.setdefault(data.identity(), held), others.setdefault(data.identity(), data)
+            if differ(before.fingerprint, held.fingerprint):
+                told = f"{_place(other)} and {_place(data)} hold different images"
+                raise SklabError(
+                    f"{told}, and no cell can be told by where its images lie; make each place a study of its own and "
+                    f"put them side by side: sklab compare"
+                )
     return HeldData(found)
 
 
-def data_notices(sweep: Sweep) -> tuple[str, ...]:
-    """What this machine sees that there is to say about the data of every cell."""
-    told: list[str] = []
-    for data in data_sets_of(sweep):
-        with suppress(SklabError):
-            told += read_notices(data)
-    return tuple(dict.fromkeys(told))
+def _look(data: DataSpec, tell: Callable[[str], None] | None) -> Inventory | None:
+    """None for a set whose settings alone decide it, and for one that can't be read here."""
+    if data.drawn:
+        return None
+    with suppress(SklabError):
+        splits = listed(data)
+        held = inventory(data, splits)
+        if tell:
+            for notice in notices(data, splits):
+                tell(notice)
+        return held
+    return None
 
 
 def data_sets_of(sweep: Sweep) -> list[DataSpec]:
@@ -101,11 +105,11 @@ def _is_of_data(path: str) -> bool:
 
 def keep_inventories(folder: StudyFolder, held: HeldData) -> None:
     """Write down what the data hold, so that a later start can tell what has changed."""
-    for inventory in held.inventories.values():
-        file = folder.inventory_file(inventory.fingerprint)
+    for found in held.inventories.values():
+        file = folder.inventory_file(found.fingerprint)
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, inventory.model_dump_json())
+            write_whole(file, found.model_dump_json())
 
 
 def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> None:
@@ -128,7 +132,7 @@ def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -
     for record in records:
         data = record.spec.experiment.data
         then, now = record.fingerprint, held.inventories.get(data.identity())
-        if not record.final or then is None or now is None or then.same_as(now.fingerprint):
+        if not (record.final and then and now and differ(then, now.fingerprint)):
             continue
         if (pair := (then, now.fingerprint)) not in seen:
             seen.add(pair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sklab.files import opened
+from sklab.files import tail
 
 _TAIL = 1 << 16  # bytes of a log
 _TRACEBACK = "Traceback (most recent call last):"
@@ -12,7 +12,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 
 def last_words(log: Path) -> tuple[str, str]:
     """The last line of `log`, and the last traceback in it; "" for what is not there."""
-    text = _tail(log)
+    text = tail(log, _TAIL)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     start = text.rfind(_TRACEBACK)
     return lines[-1] if lines else "", text[start:] if start >= 0 else ""
@@ -22,12 +22,3 @@ def and_last(log: Path) -> str:
     """The last line of `log`, as the end of a sentence."""
     line, _ = last_words(log)
     return f": {line}" if line else ""
-
-
-def _tail(log: Path) -> str:
-    try:
-        with opened(log) as stream:
-            stream.seek(max(0, stream.seek(0, 2) - _TAIL))
-            return stream.read().decode(errors="replace")
-    except OSError:
-        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
@@ -118,13 +118,12 @@ def make_plan(
     code: Code = _UNKNOWN,
     reuse: Reuse = "any code",
     held: HeldData = NOT_READ,
-    notices: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
 
     `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
-    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over, `held`
-    what the data hold and `notices` what there is to say about them.
+    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over and
+    `held` what the data hold.
     """
     whole, records = sweep, study_records(sweep, folder)
     sweep = _called_now(sweep, records)
@@ -134,11 +133,7 @@ def make_plan(
     unended = unended_states(folder, (key for cell in sweep.cells for key in cell.runs.values() if key not in records))
     cells = tuple(
         _planned(cell, records, unended, cost(experiments[cell.name])).model_copy(
-            update={
-                "price": priced.get(cell.name),
-                "fault": probes[cell.name].fault if cell.name in probes else "",
-                "differences": found[cell.name],
-            }
+            update={"price": priced.get(cell.name), "fault": _fault(cell, probes), "differences": found[cell.name]}
         )
         for cell in sweep.cells
     )
@@ -163,19 +158,23 @@ def make_plan(
         odd=oddities(whole, experiments),
         confounds=confounds(sweep, experiments, found),
         change=change(whole, folder),
-        off_budget=off_budget(
-            sweep.equal_budget,
-            {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells},
-            sweep.baseline,
-        ),
+        off_budget=_off_budget(sweep, cells),
         further=_further(whole, records, slots),
         reused=len(offered),
         space=space_of(sweep, costs),
-        data_notices=notices,
         data_misfits=tuple(dict.fromkeys(_misfits(experiments, held))),
         data_changed=tuple(dict.fromkeys(changed(folder, records.values(), held))),
         refused=sum(bool(infeasible(sweep, cell.name, costs)) for cell in sweep.invalid),
     )
+
+
+def _fault(cell: Cell, probes: Mapping[str, Probe]) -> str:
+    return probes[cell.name].fault if cell.name in probes else ""
+
+
+def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:
+    costs = {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells}
+    return off_budget(sweep.equal_budget, costs, sweep.baseline)
 
 
 def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:

@@ -20,6 +20,7 @@ from sklab.models.zoo import build
 from sklab.records import Evaluation, RunRecord
 from sklab.run_folder import RunFolder
 from sklab.seal import checksum, sealed
+from sklab.spec.fingerprint import differ
 from sklab.training.logbook import log_evaluation
 from sklab.training.loss import Scores
 
@@ -114,8 +115,7 @@ def complete_record(folder: RunFolder) -> RunRecord:
 
 def ensure_trained_on(record: RunRecord, loaders: Loaders) -> None:
     """Raise SklabError when the data are surely other ones than those that the run was trained on."""
-    then, now = record.fingerprint, loaders.fingerprint
-    if then and now and not then.same_as(now):
+    if differ(record.fingerprint, loaders.fingerprint):
         raise SklabError(
             f"{record.cell}, seed {record.spec.seed}: the data have changed since the run was trained, and its "
             f"weights are not judged on other images; bring the images back"

@@ -25,6 +25,7 @@ from sklab.models.zoo import build
 from sklab.processes import PreemptedError, Stop
 from sklab.records import Hardware, RunOrder, RunRecord, now
 from sklab.run_folder import RunFolder
+from sklab.spec.fingerprint import differ
 from sklab.spec.run import Experiment
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
@@ -187,8 +188,7 @@ def _fit(
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
     """Raise SklabError when the data are not those that the study was started with."""
-    ordered, there = order.fingerprint, loaders.fingerprint
-    if ordered and there and not there.same_as(ordered):
+    if differ(order.fingerprint, loaders.fingerprint):
         raise SklabError(
             "the data have changed since the study was started; start it again, it then tells in what they have changed"
         )

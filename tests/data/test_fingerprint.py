@@ -10,6 +10,7 @@ import pytest
 from sklab.data import fingerprint as of_data
 from sklab.data import preflight
 from sklab.data.base import ArraySplit, Splits
+from sklab.data.cache import load_splits
 from sklab.data.fingerprint import inventory
 from sklab.data.kept import read_inventory
 from sklab.data.sets import image_folder, scaled_digits
@@ -31,8 +32,8 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "pets"
 
 
-def look(root, **how):
-    held = read_inventory(image_folder.Spec(root=str(root), num_classes=2), **how)
+def look(root, *, whole=False):
+    held = load_splits(image_folder.Spec(root=str(root), num_classes=2), whole=whole).inventory
     assert held is not None
     return held
 

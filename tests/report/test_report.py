@@ -19,7 +19,7 @@ from sklab.report.build import build, study_table
 from sklab.report.escape import clean
 from sklab.report.figures import draw
 from sklab.report.render import render
-from sklab.report.tail import tail
+from sklab.report.tail import last_lines
 from sklab.spec.sweep import Published, PublishedRow, Search
 
 TAGS = {
@@ -43,7 +43,7 @@ def page(kernels_folder):
 def nasty():
     table = ablation_table(*hostile())
     drawings = draw(table, {name: [{1: 2.0, 2: 1.0}] for name in NASTY[:12]})
-    tails = {run.key: tail("\n".join(NASTY[:6])) for row in table.rows for run in row.runs}
+    tails = {run.key: last_lines("\n".join(NASTY[:6])) for row in table.rows for run in row.runs}
     return drawings, render(table, drawings, tails)
 
 

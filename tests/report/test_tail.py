@@ -4,17 +4,17 @@ from hypothesis import strategies as st
 from studies import failed_record, make_record, make_sweep
 
 from sklab.analysis.tables import ablation_table
-from sklab.report.tail import RUNS, chosen_runs, log_tail, tail
+from sklab.report.tail import RUNS, chosen_runs, last_lines, log_tail
 
 
 def test_the_last_lines_as_a_reader_sees_them():
     log = "\x1b[32mINFO\x1b[0m start\n\nstep 1\rstep 2\rstep 3\n  File 'x.py', line 1\nboom\r\n"
-    assert tail(log) == ("INFO start", "step 3", "  File 'x.py', line 1", "boom")
+    assert last_lines(log) == ("INFO start", "step 3", "  File 'x.py', line 1", "boom")
 
 
 @given(st.text())
 def test_a_tail_is_few_short_printable_lines(text):
-    lines = tail(text)
+    lines = last_lines(text)
     assert len(lines) <= 8
     assert all(line.isprintable() and len(line) <= 160 for line in lines)
 

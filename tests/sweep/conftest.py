@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reusing import CODE, OVERLAP, Silent, Trained, sweep_of
+from reusing import study as study_of
 
 from sklab.folders import StudyFolder
+from sklab.records import Code, Tracking
 from sklab.sweep import policy, runner
 from sklab.sweep.held import NOT_READ
+from sklab.sweep.reuse import Reuse
+from sklab.sweep.runner import run_study
 
 
 @pytest.fixture
@@ -27,3 +34,19 @@ def study(toy_files: Path) -> StudyFolder:
 def quiet_machine(sound: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, and the kernel has killed nothing for memory."""
     monkeypatch.setattr(policy, "oom_kills", lambda: 0)
+
+
+@pytest.fixture
+def start(toy_files: Path, sound: None) -> Callable[..., Trained]:
+    """Runs `sweep.yaml` or, as study `second`, a sweep that has its baseline (under another name) and a cell more."""
+    (toy_files / "second.yaml").write_text(OVERLAP)
+    shutil.copy(toy_files / "second.yaml", toy_files / "third.yaml")
+
+    def run(name: str, code: Code = CODE, reuse: Reuse = "any code", status: str = "complete") -> Trained:
+        launcher = Trained(status)
+        run_study(
+            sweep_of(toy_files, name), study_of(toy_files, name), launcher, code, Tracking(), Silent(), reuse=reuse
+        )
+        return launcher
+
+    return run

@@ -7,18 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launchers import StandInLauncher
 from pictures import folder as image_folder
+from reusing import CODE, Silent, Trained
 
 from sklab import machine
 from sklab.cli import main
 from sklab.errors import SklabError
 from sklab.folders import StudyFolder
-from sklab.launch.base import Ended
 from sklab.plan_text import plan_text
-from sklab.records import Code, RunOrder, RunRecord, Tracking
+from sklab.records import RunOrder, Tracking
 from sklab.report.build import study_table, terminal_table
-from sklab.run_folder import RunFolder
 from sklab.spec.fingerprint import Inventory
 from sklab.sweep import runner
 from sklab.sweep.held import NOT_READ, HeldData, read_data
@@ -27,7 +25,6 @@ from sklab.sweep.plan import make_plan
 from sklab.sweep.reuse import to_take
 from sklab.sweep.runner import run_study
 
-CODE = Code(version="1", commit="abc")
 EXPERIMENT = """\
 data: {{name: image_folder, root: {root}, num_classes: 2, image_size: 32, resize: 32}}
 model: {{base: sknet_small, in_channels: 3, num_classes: 2, stem_width: 4, width: 8, out_width: 8, depths: [1, 1]}}
@@ -42,35 +39,6 @@ cells:
   - {{name: K3, set: {{model.branches: [{{kernel: 3}}], model.attention: none}}}}
   - {{name: K5, set: {{model.branches: [{{kernel: 5}}], model.attention: none}}}}
 """
-
-
-class Trained(StandInLauncher):
-    """Ends every run at once, trained on what its order says; `versions` are the libraries' of the machine."""
-
-    def __init__(self) -> None:
-        super().__init__(capacity=4)
-        self.trained: list[str] = []
-
-    def wait(self, timeout):
-        jobs, self._running = self._running, []
-        for job in jobs:
-            run = RunFolder(job.folder)
-            run.begin_attempt()
-            order = run.read_order()
-            self.trained.append(order.cell)
-            for name in ("weights.pt", "metrics.csv"):
-                (run.path / name).write_text("something")
-            numbers = {"last": {"val_error": 10.0, "val_loss": 1.0}, "best": {"val_error": 10.0, "val_loss": 1.0}}
-            versions = machine.dependencies(order.spec.experiment)
-            made = {"fingerprint": order.fingerprint, "versions": versions, "ended": "2026-01-02T03:04:05"}
-            run.write_record(RunRecord.of(order, status="complete", **numbers, **made))
-        return [Ended(job, 0) for job in jobs]
-
-
-class Silent:
-    def ended(self, record, state): ...
-    def note(self, text, state): ...
-    def look(self, state): ...
 
 
 @pytest.fixture
@@ -98,7 +66,7 @@ def start(name: str) -> list[str]:
     """The cells that a start of the sweep trains."""
     launcher = Trained()
     run_study(load_sweep(Path(f"{name}.yaml")), study(name), launcher, CODE, Tracking(), Silent())
-    return launcher.trained
+    return [order.cell for order in launcher.trained]
 
 
 def plan(name: str):
