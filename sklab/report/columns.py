@@ -18,7 +18,7 @@ from sklab.report.column import (
     scale,
     signed,
 )
-from sklab.report.compared import comparison
+from sklab.report.compared import GROUP, comparison
 from sklab.report.escape import clean
 from sklab.spec.sweep import Metric, Published, Sweep
 
@@ -32,6 +32,7 @@ __all__ = [
     "metric_name",
     "metric_unit",
     "p_text",
+    "power_columns",
     "scale",
     "signed",
 ]
@@ -42,6 +43,7 @@ _TIME: tuple[Scale, ...] = ((7200, 3600, "h", 2), (600, 60, "min", 1), (0, 1, "s
 _LATENCY: tuple[Scale, ...] = ((100, 1, "ms", 0), (0, 1, "ms", 2))
 _SPEED: tuple[Scale, ...] = ((100, 1, "", 0), (0, 1, "", 2))
 _MEMORY: tuple[Scale, ...] = ((1e4, 1e3, "GB", 1), (0, 1, "MB", 0))
+_POWER = ("n", GROUP, "±95% (all rows)", "verdict", "detectable", "more seeds")  # titles of columns
 
 
 def columns(table: AblationTable) -> tuple[Column, ...]:
@@ -55,6 +57,11 @@ def columns(table: AblationTable) -> tuple[Column, ...]:
         *_cost(table),
         *published,
     )
+
+
+def power_columns(table: AblationTable) -> list[Column]:
+    """Of the table's columns those that say what its seeds could show."""
+    return [column for column in columns(table) if column.title in _POWER]
 
 
 def _identity(table: AblationTable) -> tuple[Column, ...]:

@@ -27,6 +27,11 @@ def comparison(table: AblationTable) -> tuple[Column, ...]:
     return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
 
 
+def compared(table: AblationTable) -> list[Row]:
+    """The rows with an interval of their difference from the baseline."""
+    return [row for row in table.rows if row.baseline is not None and not math.isnan(row.baseline.half)]
+
+
 def _difference(table: AblationTable) -> tuple[Column, ...]:
     digits = metric_digits(table.sweep.metric)
     points = ", in percentage points" if metric_unit(table.sweep.metric) else ""

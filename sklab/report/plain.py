@@ -9,9 +9,9 @@ from itertools import groupby
 
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
-from sklab.report.columns import Column, columns
+from sklab.report.columns import Column, columns, power_columns
+from sklab.report.compared import compared
 from sklab.report.escape import markdown, sheet, tex
-from sklab.report.power import compared, power_columns
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 _LINES = 40  # of a further LaTeX table, for the same reason

@@ -10,24 +10,12 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.compare import Versus
 from sklab.analysis.rows import AblationTable, Row
-from sklab.report.column import Column, metric_unit
-from sklab.report.columns import columns
-from sklab.report.compared import GROUP
+from sklab.report.column import metric_unit
+from sklab.report.compared import compared
 from sklab.report.marks import kinds, mark, short_name
 from sklab.report.style import BASE, GRID, Drawing, drawing, new_figure
 
 _ROWS = 40
-_SHOWN = ("n", GROUP, "±95% (all rows)", "verdict", "detectable", "more seeds")  # titles of columns
-
-
-def power_columns(table: AblationTable) -> list[Column]:
-    """Of the table's columns those that say what its seeds could show."""
-    return [column for column in columns(table) if column.title in _SHOWN]
-
-
-def compared(table: AblationTable) -> list[Row]:
-    """The rows with an interval of their difference from the baseline."""
-    return [row for row in table.rows if row.baseline is not None and not math.isnan(row.baseline.half)]
 
 
 def power_figure(table: AblationTable) -> Drawing | None:

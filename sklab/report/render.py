@@ -19,7 +19,8 @@ from sklab.report.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, tr
 from sklab.report.bibliography import bibtex
 from sklab.report.changes import changes
 from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
-from sklab.report.columns import columns
+from sklab.report.columns import columns, power_columns
+from sklab.report.compared import compared
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.plain import (
     effects_markdown,
@@ -33,7 +34,6 @@ from sklab.report.plain import (
     table_markdown,
     table_tex,
 )
-from sklab.report.power import compared, power_columns
 from sklab.report.provenance import origins
 from sklab.report.reused import origin_path
 from sklab.report.style import Drawing, inline

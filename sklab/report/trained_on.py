@@ -19,7 +19,8 @@ def trained_on(table: AblationTable) -> list[str]:
     for each library of a network, or plug-in file, that runs have several versions of."""
     records = [run.record for run in ended(table) if run.record]
     unknown = [record for record in records if record.data_unknown]
-    mixed = [record for record in records if _is_other(record, _first_of_each(records))]
+    first = _first_of_each(records)
+    mixed = [record for record in records if _is_other(record, first)]
     return [*([_unknown(unknown)] if unknown else []), *([_mixed(mixed)] if mixed else []), *_versions(records)]
 
 
