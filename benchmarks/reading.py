@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from sklab.folders import StudyFolder
 from sklab.records import Code, Hardware, RunRecord
+from sklab.seal import sealed
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep
@@ -104,7 +105,7 @@ def write_study(path: Path, cells: int, seeds: int) -> None:
             changes = {"key": key, "cell": cell.name, "factors": cell.factors, "last": {"val_error": error}}
             run = folder.run(key)
             run.path.mkdir(parents=True)
-            run.record_file.write_text(templates[seed].model_copy(update=changes).model_dump_json(indent=1))
+            run.record_file.write_text(sealed(templates[seed].model_copy(update=changes)))
             run.metrics_file.write_text(curve(error))
 
 
