@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 
-from sklab.records import Code, RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.networks import network
 from sklab.spec.run import RunSpec
+from sklab.store.records import Code, RunOrder
+from sklab.store.run_folder import RunFolder
 from sklab.training.run import train
 
 BATCH = 16

@@ -24,11 +24,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, RunRecord, Tracking
-from sklab.run_folder import RunFolder
 from sklab.spec.check import CheckResult
+from sklab.store.records import Code, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State

@@ -1,8 +1,8 @@
 """Loaded by the server that `benchmarks/runner.py` forks its runs from: their training does nothing."""
 
 import sklab.training.run
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
 
 METRICS = {"val_error": 10.0, "val_loss": 1.0}
 

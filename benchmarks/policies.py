@@ -22,11 +22,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.worker import begin
-from sklab.records import Code, RunOrder, RunRecord, Tracking
-from sklab.run_folder import RunFolder
+from sklab.store.records import Code, RunOrder, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import policy, runner
 from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep

@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sklab.folders import StudyFolder
-from sklab.records import Code, Hardware, RunRecord
-from sklab.seal import sealed
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep
+from sklab.store.records import Code, Hardware, RunRecord
+from sklab.store.seal import sealed
+from sklab.store.study_folder import StudyFolder
 
 TABLE = "import sys; from sklab.cli import main; sys.exit(main(['table', sys.argv[1]]))"
 REPORT = "import sys; from sklab.cli import main; sys.exit(main(['report', sys.argv[1]]))"

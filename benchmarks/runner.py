@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from sklab.folders import StudyFolder
 from sklab.launch import fork
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import find_slots
-from sklab.records import Code, RunRecord, Tracking
+from sklab.store.records import Code, RunRecord, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep

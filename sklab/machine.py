@@ -11,10 +11,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sklab.records import Code
 from sklab.safe_path import program
 from sklab.spec.plugins import plugin_hash
 from sklab.spec.run import Experiment
+from sklab.store.records import Code
 
 
 def find_gpus() -> list[tuple[str, str]]:

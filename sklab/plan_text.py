@@ -8,9 +8,9 @@ from typing import Any
 
 from sklab.plural import counted
 from sklab.progress import duration
-from sklab.records import RunState
 from sklab.shown import one_line
-from sklab.states import STATES
+from sklab.store.records import RunState
+from sklab.store.states import STATES
 from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
 from sklab.text import aligned

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sklab.plural import counted
-from sklab.records import RunRecord
 from sklab.shown import one_line
 from sklab.spec.sweep import Sweep
-from sklab.states import ending, others_told
+from sklab.store.records import RunRecord
+from sklab.store.states import ending, others_told
 from sklab.streams import show_plainly
 from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics

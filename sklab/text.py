@@ -12,10 +12,10 @@ from sklab.launch.slots import Slot
 from sklab.machine import installed
 from sklab.plural import counted
 from sklab.progress import duration
-from sklab.records import Evaluation, RunRecord
 from sklab.shown import one_line
 from sklab.spec.check import CheckResult
-from sklab.states import ending, others_told
+from sklab.store.records import Evaluation, RunRecord
+from sklab.store.states import ending, others_told
 from sklab.sweep.status import RunStatus, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs

@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.text import Text
 
 from sklab.errors import SklabError
-from sklab.files import content
-from sklab.folders import StudyFolder
-from sklab.locks import is_held
-from sklab.run_folder import RunFolder
 from sklab.shown import visible
+from sklab.store.files import content
+from sklab.store.locks import is_held
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.status import StudyStatus, Watcher
 from sklab.text import status_text
 

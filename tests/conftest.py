@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest calls them
 
-from sklab.records import Code, RunOrder
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+from sklab.store.records import Code, RunOrder
 
 # What another process takes of the machine decides how long an example takes, and to find one.
 settings.register_profile("sklab", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
-from sklab.folders import StudyFolder
 from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import design, runner
 from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep

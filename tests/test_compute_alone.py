@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 
 ALONE = """
 import sys

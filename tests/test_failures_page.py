@@ -11,8 +11,8 @@ import pytest
 
 from sklab.cli import parser
 from sklab.launch import watchdog
-from sklab.records import FailureClass
-from sklab.states import STATES
+from sklab.store.records import FailureClass
+from sklab.store.states import STATES
 from sklab.sweep.policy import ATTEMPTS, MAX_IDENTICAL
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 
 KILLS = 20
 RUNS = 9

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from sklab.errors import SklabError, StudyLockedError
-from sklab.folders import StudyFolder
-from sklab.locks import alone, is_held
+from sklab.store.locks import alone, is_held
+from sklab.store.study_folder import StudyFolder
 
 
 @pytest.fixture

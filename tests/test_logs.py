@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
-from sklab.folders import StudyFolder
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 NUMBER = r"[\d.]+"

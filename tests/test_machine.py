@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sklab import machine
-from sklab.records import Code
+from sklab.store.records import Code
 
 LISTED = "0, GPU-aaa, NVIDIA H200\n1, GPU-bbb, NVIDIA H200\n"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.metrics import read_epochs
 from sklab.report.curves import _read
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Metric
+from sklab.store.metrics import read_epochs
+from sklab.store.run_folder import RunFolder
 from sklab.sweep.pruning import read_values
 from sklab.sweep.status import last_metrics
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sklab import files
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import write_whole
-from sklab.folders import StudyFolder, find_run, find_study
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Metric
+from sklab.store import files
+from sklab.store.files import write_whole
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder, find_run, find_study
 
 
 def record_of(order: RunOrder, **changes: object) -> RunRecord:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sklab import safe_path
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 
 SKLAB = [str(Path(sys.executable).with_name("sklab"))]
 AS_A_MODULE = [sys.executable, "-m", "sklab.cli"]

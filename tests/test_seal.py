@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from sklab.cli import main
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
-from sklab.records import Evaluation, RecordReader, RunOrder, RunRecord
-from sklab.run_folder import RunFolder
-from sklab.seal import open_text, sealed, unsealed
+from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.seal import open_text, sealed, unsealed
+from sklab.store.study_folder import StudyFolder
 from sklab.training.analyze import analyze
 from sklab.training.evaluate import evaluate
 

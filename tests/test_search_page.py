@@ -11,10 +11,10 @@ import pytest
 
 from sklab.cli import parser
 from sklab.commands.plan import costs_here
-from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
 from sklab.spec.limits import CELLS
 from sklab.spec.search import Pruning, Search
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import index, study
 from sklab.sweep.counted import Counted
 from sklab.sweep.load import load_sweep

@@ -19,11 +19,11 @@ from rich.live import Live
 from sklab import streams
 from sklab.cli import main
 from sklab.errors import Fault
-from sklab.folders import StudyFolder
 from sklab.progress import LiveProgress, PlainProgress
-from sklab.records import RunOrder, RunRecord
 from sklab.shown import one_line, visible
-from sklab.states import counts_of
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.states import counts_of
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.state import State

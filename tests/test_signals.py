@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sklab import processes
-from sklab.folders import StudyFolder
 from sklab.processes import asked_once
+from sklab.store.study_folder import StudyFolder
 
 SWEEP = ("-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
 STUDY = Path("results/sweep-train.epochs-100000")

@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab import plainyaml
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
-from sklab.files import MOST_BYTES, content
-from sklab.folders import StudyFolder
-from sklab.records import RunOrder, RunRecord
+from sklab.store import plain_yaml
+from sklab.store.files import MOST_BYTES, content
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.prices import prices
@@ -35,7 +35,7 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_what_is_written_as_yaml_is_read_as_the_safe_loader_reads_it(value):
     text = yaml.safe_dump(value)
-    assert plainyaml.read(text.encode()) == yaml.safe_load(text)
+    assert plain_yaml.read(text.encode()) == yaml.safe_load(text)
 
 
 def test_a_value_that_stands_twice_and_names_that_look_like_numbers_come_back(toy_files):
@@ -54,7 +54,7 @@ HOSTILE = {
     "mappings": "{a: " * 1_000_000,
     "keys": "? " * 1_000_000,
     "aliases": LAUGHS,
-    "values": "[" + "a," * plainyaml.MOST_VALUES + "a]",
+    "values": "[" + "a," * plain_yaml.MOST_VALUES + "a]",
     "digits": "study: " + "9" * 100_000,
     "base 60": "study: 1" + ":59" * 1_000_000,
     "a tag": "!!python/object/apply:os.abort []\n",
@@ -140,7 +140,7 @@ def test_a_file_without_permission_is_told(tmp_path, monkeypatch, toy_order):
     run = StudyFolder(tmp_path).run("k")
     run.write_order(toy_order())
     run.record_file.touch()
-    monkeypatch.setattr("sklab.files.os.open", refuse)
+    monkeypatch.setattr("sklab.store.files.os.open", refuse)
     with pytest.raises(DamagedRecordError, match=r"record.json: Permission denied; mend it, or move its folder away"):
         run.read_record()
 

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from sklab import dashboard
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.watch import follow, log_of, watch
 

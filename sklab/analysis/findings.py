@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sklab.analysis.attention import Trend, trends
 from sklab.analysis.fields import FieldSize, field_sizes
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
-from sklab.run_folder import RunFolder
 from sklab.spec.analysis import Analysis
 from sklab.spec.sweep import Sweep
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 
 
 @dataclass(frozen=True)

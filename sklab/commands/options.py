@@ -11,9 +11,9 @@ from sklab.errors import SklabError
 from sklab.terminal import tell
 
 if TYPE_CHECKING:
-    from sklab.folders import StudyFolder
     from sklab.launch.slots import Slot
     from sklab.spec.sweep import Sweep
+    from sklab.store.study_folder import StudyFolder
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -111,7 +111,7 @@ def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
 
 def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
     """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
-    from sklab.folders import find_study
+    from sklab.store.study_folder import find_study
 
     given = Path(name)
     if len(given.parts) > 1 and given.is_file():  # a path: no study has such a name
@@ -121,7 +121,7 @@ def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
 
 def folder_of(sweep: Sweep, options: argparse.Namespace) -> StudyFolder:
     """Where the sweep's study lies or will lie: under `--results`, whatever lies in the current folder."""
-    from sklab.folders import StudyFolder
+    from sklab.store.study_folder import StudyFolder
 
     return StudyFolder(options.results / sweep.study)
 

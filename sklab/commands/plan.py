@@ -24,10 +24,10 @@ from sklab.plural import counted
 from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
-    from sklab.folders import StudyFolder
     from sklab.launch.slots import Slot
     from sklab.spec.probe import Probe
     from sklab.spec.sweep import Sweep
+    from sklab.store.study_folder import StudyFolder
     from sklab.sweep.counted import Count, Network
 
 

@@ -20,7 +20,7 @@ from sklab.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.analysis.rows import AblationTable
-    from sklab.folders import StudyFolder
+    from sklab.store.study_folder import StudyFolder
 
 
 def add_table(commands: Commands) -> None:

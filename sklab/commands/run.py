@@ -32,10 +32,10 @@ from sklab.errors import SklabError
 from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
-    from sklab.folders import StudyFolder
     from sklab.launch.base import Launcher
     from sklab.launch.slots import Slot
     from sklab.spec.sweep import Sweep
+    from sklab.store.study_folder import StudyFolder
 
 
 def add_sweep(commands: Commands) -> None:

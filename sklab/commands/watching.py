@@ -19,7 +19,7 @@ from sklab.commands.options import (
 from sklab.terminal import fitting
 
 if TYPE_CHECKING:
-    from sklab.folders import StudyFolder
+    from sklab.store.study_folder import StudyFolder
 
 
 def add_status(commands: Commands) -> None:
@@ -73,7 +73,7 @@ def _watch(folder: StudyFolder) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
-    from sklab.folders import find_run
+    from sklab.store.study_folder import find_run
     from sklab.streams import raw
     from sklab.watch import follow, log_of
 

@@ -21,8 +21,8 @@ from sklab.errors import SklabError
 from sklab.terminal import fitting, tell
 
 if TYPE_CHECKING:
-    from sklab.folders import StudyFolder
-    from sklab.run_folder import RunFolder
+    from sklab.store.run_folder import RunFolder
+    from sklab.store.study_folder import StudyFolder
 
 _LARGEST_SCALE = 8.0
 
@@ -51,8 +51,8 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from sklab.folders import find_run
     from sklab.machine import find_gpus
+    from sklab.store.study_folder import find_run
     from sklab.text import evaluation_text
     from sklab.training.evaluate import evaluate
 
@@ -107,7 +107,7 @@ def _analyze(options: argparse.Namespace) -> int:
 def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
     from sklab.analysis.findings import runs_by_cell
-    from sklab.folders import find_run
+    from sklab.store.study_folder import find_run
 
     study = study_folder(options.target, options)
     if study.sweep_file.exists():
@@ -119,7 +119,7 @@ def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], s
 
 def _study_of(runs: dict[str, list[RunFolder]]) -> str:
     """The study that the runs belong to, for a command line."""
-    from sklab.folders import StudyFolder
+    from sklab.store.study_folder import StudyFolder
 
     return StudyFolder(next(run for of_cell in runs.values() for run in of_cell).path.parents[1]).argument
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits
 from sklab.errors import SklabError
-from sklab.files import content
 from sklab.spec.data import DataSpec, Images
+from sklab.store.files import content
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE

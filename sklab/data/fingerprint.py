@@ -19,10 +19,10 @@ from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.formats import file_bytes
 from sklab.errors import SklabError
-from sklab.files import read_kept, write_whole
 from sklab.spec.data import DataSpec
 from sklab.spec.fingerprint import Fingerprint, Group, Inventory
 from sklab.spec.values import Value
+from sklab.store.files import read_kept, write_whole
 
 SAMPLE = 1024  # images of each split whose contents are always read
 LARGEST_READ = 2**30  # bytes: the contents of a set up to this size are all read

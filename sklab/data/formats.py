@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from sklab import files
 from sklab.data.base import Picture, name_of
 from sklab.errors import SklabError
+from sklab.store import files
 
 # Pillow knows some forty; it hands PostScript to Ghostscript, and many of the others are hardly ever tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF")

@@ -19,9 +19,9 @@ from sklab.launch.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.slurm_job import arguments
 from sklab.launch.slurm_note import End, Note, has_ended, look_anew, read_end, read_note, write_note
 from sklab.launch.watchdog import STALE_AFTER
-from sklab.locks import is_held
-from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
+from sklab.store.locks import is_held
+from sklab.store.run_folder import RunFolder
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
 _ASK_EVERY = 5.0  # seconds between two questions to Slurm, for everything at once

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from sklab.files import content, read_kept, write_whole
-from sklab.run_folder import RunFolder
 from sklab.spec.values import Value
+from sklab.store.files import content, read_kept, write_whole
+from sklab.store.run_folder import RunFolder
 
 
 class Note(Value):

@@ -14,13 +14,13 @@ from sklab.analysis.attended import Attended, Seen, by_size, per_class, read_att
 from sklab.analysis.attention import Trend
 from sklab.analysis.findings import CellFindings
 from sklab.analysis.rows import AblationTable
-from sklab.folders import StudyFolder
 from sklab.report.channels import NAME, channels_figure
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.curves import chosen
 from sklab.report.escape import clean
 from sklab.report.marks import short_name
 from sklab.report.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure
+from sklab.store.study_folder import StudyFolder
 
 _CELLS = 6  # with a panel
 _CLASSES = 40  # with a name on the axis

@@ -9,11 +9,11 @@ from pathlib import Path
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.tables import Others, ablation_table
 from sklab.errors import DamagedRecordError
-from sklab.files import collector_paused, write_whole
-from sklab.folders import StudyFolder
-from sklab.records import RunState
 from sklab.report.terminal import terminal_table
-from sklab.states import ENDED_WITH_RUNNER, unended_states
+from sklab.store.files import collector_paused, write_whole
+from sklab.store.records import RunState
+from sklab.store.states import ENDED_WITH_RUNNER, unended_states
+from sklab.store.study_folder import StudyFolder
 
 __all__ = ["build", "study_table", "terminal_table", "write"]
 

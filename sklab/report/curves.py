@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Row
-from sklab.folders import StudyFolder
-from sklab.metrics import read_epochs
+from sklab.store.metrics import read_epochs
+from sklab.store.study_folder import StudyFolder
 
 _HIGHEST = 1e30
 SHOWN = 12  # cells whose curves are read and drawn

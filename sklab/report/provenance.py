@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from sklab.analysis.rows import AblationTable, Run
-from sklab.records import Code, RunRecord
 from sklab.report.escape import clean
+from sklab.store.records import Code, RunRecord
 
 
 @dataclass(frozen=True)

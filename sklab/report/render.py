@@ -38,7 +38,7 @@ from sklab.report.provenance import origins
 from sklab.report.reused import origin_path
 from sklab.report.style import Drawing, inline
 from sklab.report.tail import Tails
-from sklab.states import TROUBLED
+from sklab.store.states import TROUBLED
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one

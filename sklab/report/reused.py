@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from sklab.analysis.rows import AblationTable
 from sklab.plural import counted
-from sklab.records import Code
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import code_text, ended
+from sklab.store.records import Code
 
 
 def reused(table: AblationTable) -> list[str]:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from sklab.analysis.rows import AblationTable, Run
-from sklab.files import tail
-from sklab.folders import StudyFolder
 from sklab.report.escape import clean
+from sklab.store.files import tail
+from sklab.store.study_folder import StudyFolder
 
 RUNS = 60  # whose logs are read: the ones that failed or diverged first
 _LINES, _LETTERS = 8, 160  # of each

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sklab.analysis.rows import AblationTable
 from sklab.plural import counted
-from sklab.records import RunRecord
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import ended
 from sklab.spec.fingerprint import Fingerprint, differ
+from sklab.store.records import RunRecord
 
 
 def trained_on(table: AblationTable) -> list[str]:

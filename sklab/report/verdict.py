@@ -12,7 +12,7 @@ from sklab.report.column import fixed
 from sklab.report.escape import clean
 from sklab.report.front import front
 from sklab.report.phrases import difference, p_equals, points, value
-from sklab.states import UNENDED
+from sklab.store.states import UNENDED
 
 _NAMED = 3  # cells in a sentence, the largest differences first
 

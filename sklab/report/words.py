@@ -33,7 +33,7 @@ from sklab.report.verdict import result
 from sklab.spec.budget import Cost, off_budget
 from sklab.spec.search import Search
 from sklab.spec.sweep import Metric, Sweep
-from sklab.states import counts_of, others_told
+from sklab.store.states import counts_of, others_told
 
 _DESIGNS = {
     "list": "explicit list of cells",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sklab.folders import StudyFolder
 from sklab.names import canonical
 from sklab.spec.sweep import Sweep
 from sklab.spec.values import Seq, Value
+from sklab.store.study_folder import StudyFolder
 
 _HOW = ("baseline", "design", "metric", "sizes", "search", "factors")
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.files import read_kept, write_whole
 from sklab.launch.base import Job, Launcher
 from sklab.machine import installed
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
@@ -22,6 +21,7 @@ from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Sweep
 from sklab.spec.train import TrainSpec
+from sklab.store.files import read_kept, write_whole
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import HeldData
 from sklab.sweep.last_words import and_last

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.folders import StudyFolder
 from sklab.plural import counted
-from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, Sweep
+from sklab.store.records import RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import complete
 from sklab.sweep.found import with_found_cells
 from sklab.sweep.space import Costs

@@ -7,8 +7,8 @@ import signal
 
 from sklab.launch.base import FOLDER_HELD, Ended
 from sklab.processes import STOP_SIGNALS, signal_name
-from sklab.records import FailureClass, RunOrder, RunRecord, now
-from sklab.run_folder import RunFolder
+from sklab.store.records import FailureClass, RunOrder, RunRecord, now
+from sklab.store.run_folder import RunFolder
 from sklab.sweep.last_words import last_words
 
 

@@ -11,12 +11,12 @@ from sklab.data.fingerprint import inventory
 from sklab.data.kept import listed
 from sklab.data.notices import notices
 from sklab.errors import SklabError
-from sklab.files import read_kept, write_whole
-from sklab.folders import StudyFolder
-from sklab.records import RunRecord
 from sklab.spec.data import DataSpec, Images, data_spec
 from sklab.spec.fingerprint import Fingerprint, Inventory, changes, differ
 from sklab.spec.sweep import Sweep
+from sklab.store.files import read_kept, write_whole
+from sklab.store.records import RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import lay
 from sklab.sweep.space import searchable
 

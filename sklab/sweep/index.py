@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 
 from sklab.analysis.replicates import called, is_pruned
-from sklab.records import RunRecord
 from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.store.records import RunRecord
 from sklab.sweep.design import Choice, searched_cell
 from sklab.sweep.prices import turn
 from sklab.sweep.space import NO_COSTS, Costs, choices_by_lot, infeasible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sklab.files import tail
+from sklab.store.files import tail
 
 _TAIL = 1 << 16  # bytes of a log
 _TRACEBACK = "Traceback (most recent call last):"

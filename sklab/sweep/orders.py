@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sklab.records import Code, RunOrder, Tracking
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Sweep
+from sklab.store.records import Code, RunOrder, Tracking
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ, HeldData
 from sklab.sweep.index import Todo

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
-from sklab.folders import StudyFolder
-from sklab.records import Code, RunRecord, RunState
 from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.fit import misfits
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.states import counts_of, unended_states
+from sklab.store.records import Code, RunRecord, RunState
+from sklab.store.states import counts_of, unended_states
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.change import Change, change
 from sklab.sweep.confound import Difference, confounds, differences
 from sklab.sweep.design import run_spec

@@ -12,14 +12,14 @@ from statistics import fmean
 from typing import Any
 
 from sklab.errors import SklabError
-from sklab.files import content
-from sklab.folders import StudyFolder
 from sklab.launch.slots import Slot
-from sklab.records import RecordReader, RunRecord
 from sklab.spec.probe import Probe
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Cell, Sweep
 from sklab.spec.values import Value
+from sklab.store.files import content
+from sklab.store.records import RecordReader, RunRecord
+from sklab.store.study_folder import StudyFolder
 
 _NOTHING_KNOWN: Mapping[str, Any] = {}
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from sklab.analysis.replicates import is_pruned
-from sklab.folders import StudyFolder
-from sklab.metrics import read_epochs
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.search import Pruning
 from sklab.spec.sweep import Metric, Sweep
+from sklab.store.metrics import read_epochs
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.space import Costs
 
 

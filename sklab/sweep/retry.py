@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
-from sklab.locks import alone
 from sklab.names import did_you_mean, find
-from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
+from sklab.store.locks import alone
+from sklab.store.records import RunRecord
+from sklab.store.study_folder import StudyFolder
 
 
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:

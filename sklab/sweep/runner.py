@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.locks import alone
 from sklab.processes import asked_once
-from sklab.records import Code, RunOrder, RunRecord, RunState, Tracking
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
-from sklab.states import ending, unended_states
+from sklab.store.locks import alone
+from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.states import ending, unended_states
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import deaths
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.continued import continued

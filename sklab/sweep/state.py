@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sklab.records import RunOrder, RunRecord, RunState
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunOrder, RunRecord, RunState
+from sklab.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from statistics import fmean
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError
-from sklab.folders import StudyFolder
-from sklab.metrics import read_epochs
-from sklab.records import RunOrder, RunRecord, RunState
-from sklab.run_folder import RunFolder
 from sklab.spec.pulse import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended
+from sklab.store.metrics import read_epochs
+from sklab.store.records import RunOrder, RunRecord, RunState
+from sklab.store.run_folder import RunFolder
+from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.prices import packed, turn
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}

@@ -27,9 +27,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic_core import from_json
 
-from sklab.files import content
 from sklab.spec.search import Search
 from sklab.spec.sweep import Cell, Sweep
+from sklab.store.files import content
 from sklab.sweep.design import Choice
 
 logging.getLogger("optuna").setLevel(logging.WARNING)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sklab.analysis.attention import expected_kernel, pooled
 from sklab.errors import DamagedRecordError
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 
 Row = dict[str, str | int | float]
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklab.records import Tracking
+from sklab.store.records import Tracking
 
 if TYPE_CHECKING:
     import wandb

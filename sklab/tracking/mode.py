@@ -25,8 +25,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
-from sklab.records import Tracking
+from sklab.store.records import Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.tracking import credentials
 
 DEADLINE = 4.5  # seconds for name look-up, connection and answer together

@@ -19,10 +19,10 @@ from urllib.parse import quote
 from pydantic_core import from_json
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import content, write_whole
-from sklab.folders import StudyFolder
-from sklab.records import Tracking
 from sklab.report.build import build
+from sklab.store.files import content, write_whole
+from sklab.store.records import Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short
 from sklab.tracking.mode import project_name, require_connection

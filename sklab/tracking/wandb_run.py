@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sklab.records import RunOrder
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 from sklab.tracking.client import Client, in_short, run_id
 
 if TYPE_CHECKING:

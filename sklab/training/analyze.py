@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from sklab.data.kept import read_inventory
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import Fault, FaultyInputError, SklabError
-from sklab.files import write_whole
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
 from sklab.names import did_you_mean
-from sklab.run_folder import RunFolder
-from sklab.seal import sealed
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec
 from sklab.spec.model import ModelSpec
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
+from sklab.store.files import write_whole
+from sklab.store.run_folder import RunFolder
+from sklab.store.seal import sealed
 from sklab.training.attention import Recorder
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 from sklab.training.fields import receptive_field

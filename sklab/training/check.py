@@ -11,11 +11,11 @@ import torch
 
 from sklab.data import preflight
 from sklab.errors import SklabError
-from sklab.files import content, write_whole
 from sklab.models import numerics
 from sklab.models.cost import cost
 from sklab.spec.check import CheckOrder, CheckResult, Finding
 from sklab.spec.fingerprint import Inventory
+from sklab.store.files import content, write_whole
 
 
 def check(folder: Path, device: torch.device, device_name: str) -> None:

@@ -13,14 +13,14 @@ from torch import nn
 
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
-from sklab.files import write_whole
-from sklab.folders import StudyFolder
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import Evaluation, RunRecord
-from sklab.run_folder import RunFolder
-from sklab.seal import checksum, sealed
 from sklab.spec.fingerprint import differ
+from sklab.store.files import write_whole
+from sklab.store.records import Evaluation, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.seal import checksum, sealed
+from sklab.store.study_folder import StudyFolder
 from sklab.training.logbook import log_evaluation
 from sklab.training.loss import Scores
 

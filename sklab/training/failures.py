@@ -7,7 +7,7 @@ import errno
 import torch
 
 from sklab.errors import SklabError
-from sklab.records import FailureClass
+from sklab.store.records import FailureClass
 from sklab.training.module import DivergedError
 from sklab.training.together import LostProcessError
 

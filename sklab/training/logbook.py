@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from sklab.records import Evaluation, RunOrder, RunRecord
+from sklab.store.records import Evaluation, RunOrder, RunRecord
 from sklab.training.lightly import Callback, LightningModule, Trainer
 from sklab.training.meter import Meter
 

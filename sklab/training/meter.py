@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sklab.records import now
 from sklab.spec.fingerprint import Fingerprint
+from sklab.store.records import now
 from sklab.training.lightly import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from sklab.data.loaders import open_loaders
-from sklab.files import content, write_whole
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
+from sklab.store.files import content, write_whole
 from sklab.training.lightly import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.meter import peak_memory_mb
 from sklab.training.module import Classifier

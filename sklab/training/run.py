@@ -17,16 +17,16 @@ from torch import nn
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.data.share import Share
 from sklab.errors import SklabError
-from sklab.files import write_whole
 from sklab.machine import cpu_name, dependencies, installed
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.processes import PreemptedError, Stop
-from sklab.records import Hardware, RunOrder, RunRecord, now
-from sklab.run_folder import RunFolder
 from sklab.spec.fingerprint import differ
 from sklab.spec.run import Experiment
+from sklab.store.files import write_whole
+from sklab.store.records import Hardware, RunOrder, RunRecord, now
+from sklab.store.run_folder import RunFolder
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin

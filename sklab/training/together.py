@@ -22,8 +22,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in i
 
 from sklab.data.share import Share
 from sklab.processes import Stop, on_parent_end, signal_name
-from sklab.records import RunRecord
 from sklab.safe_path import protect
+from sklab.store.records import RunRecord
 from sklab.training.group import HOST, join
 from sklab.training.logbook import keep_log
 

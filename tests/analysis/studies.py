@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklab.folders import StudyFolder
-from sklab.records import Code, Evaluation, Hardware, RunRecord
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, Sweep
+from sklab.store.records import Code, Evaluation, Hardware, RunRecord
+from sklab.store.study_folder import StudyFolder
 
 EXPERIMENT: dict[str, Any] = {
     "data": {"name": "scaled_digits"},

@@ -22,9 +22,9 @@ from sklab.launch.local import LocalLauncher
 from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm import SlurmLauncher
-from sklab.records import RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 
 CPU = Slot(None, "cpu", 1)
 LONG = {"epochs": 100_000}

@@ -13,7 +13,7 @@ from sklab.launch.local import LocalLauncher
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.slots import Slot
 from sklab.machine import GpuUse
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 
 GPU0, GPU1 = Slot("0", "H200", 4), Slot("1", "H200", 4)
 NOBODY = {"0": (500.0, ()), "1": (500.0, ())}

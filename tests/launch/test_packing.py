@@ -20,9 +20,9 @@ from sklab.launch.local import LocalLauncher
 from sklab.launch.packing import Packing
 from sklab.launch.slots import Slot
 from sklab.machine import look_at_gpus
-from sklab.records import RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 
 PAGE = (Path(__file__).parents[2] / "docs" / "packing.md").read_text(encoding="utf-8")
 SLOTS = (Slot("0", "H100", 16), Slot("1", "H100", 16))

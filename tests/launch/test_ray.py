@@ -17,12 +17,12 @@ from test_launchers import LONG, Made, collect, made  # noqa: F401 - a fixture
 from workers import hang, worker_in
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray import RayLauncher
 from sklab.machine import find_gpus
-from sklab.records import Code, RunRecord, Tracking
 from sklab.spec.ray import RaySpec
+from sklab.store.records import Code, RunRecord, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep

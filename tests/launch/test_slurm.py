@@ -16,15 +16,15 @@ import pytest
 from slurm_commands import end_all_jobs, said, until
 from workers import hang
 
-from sklab.folders import StudyFolder
 from sklab.launch import slurm as launching
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm import SlurmLauncher
 from sklab.launch.slurm_note import Note, read_note, write_note
 from sklab.launch.slurm_task import SlurmTask
-from sklab.records import RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.slurm import SlurmSpec
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 

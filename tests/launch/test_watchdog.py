@@ -16,8 +16,8 @@ from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot, halved
 from sklab.launch.watchdog import Watchdog
-from sklab.records import RunRecord
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunRecord
+from sklab.store.run_folder import RunFolder
 from sklab.training.heartbeat import Heartbeat
 
 MINUTE = 60.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slurm_commands import until
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 
 
 def worker_in(folder: Path) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sklab.folders import StudyFolder
 from sklab.spec.analysis import Analysis, AttentionSummary
+from sklab.store.study_folder import StudyFolder
 
 UNITS = ("SK_2_1", "SK_3_1", "SK_4_1")
 SCALES = (1.0, 1.5, 2.0)

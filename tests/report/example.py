@@ -6,9 +6,9 @@ from typing import Any
 
 import studies
 
-from sklab.records import Code, RunRecord
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Cell, InvalidCell, Published, PublishedRow, Sweep
+from sklab.store.records import Code, RunRecord
 
 # Cell name, kernels, attention, published error with whether it is verified, errors by seed.
 _CELLS: list[tuple[str, str, str, float, bool, list[float]]] = [

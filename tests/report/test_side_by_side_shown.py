@@ -5,8 +5,8 @@ from example import NASTY
 from studies import EXPERIMENT, failed_record, make_records, make_sweep, write_study
 
 from sklab.cli import main
-from sklab.records import Code
 from sklab.spec.run import Experiment, RunSpec
+from sklab.store.records import Code
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0]}
 OTHERS = {"K3": [30.0, 30.5, 33.5], "K5": [25.0, 24.0, 26.0]}

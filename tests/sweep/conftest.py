@@ -10,8 +10,8 @@ import pytest
 from reusing import CODE, OVERLAP, Silent, Trained, sweep_of
 from reusing import study as study_of
 
-from sklab.folders import StudyFolder
-from sklab.records import Code, Tracking
+from sklab.store.records import Code, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import policy, runner
 from sklab.sweep.held import NOT_READ
 from sklab.sweep.reuse import Reuse

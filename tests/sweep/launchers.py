@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, Evaluation, RunOrder, RunRecord, Tracking
-from sklab.run_folder import RunFolder
+from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State

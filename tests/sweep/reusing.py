@@ -7,11 +7,11 @@ from pathlib import Path
 from launchers import StandInLauncher
 
 from sklab import machine
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended
-from sklab.records import Code, RunOrder, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
+from sklab.store.records import Code, RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 
 CODE, OTHER = Code(version="1", commit="abc"), Code(version="1", commit="def")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from launchers import StandInLauncher
 
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
 from sklab.launch.worker import begin
-from sklab.records import Code, RunOrder, RunRecord, Tracking
-from sklab.run_folder import RunFolder
+from sklab.store.records import Code, RunOrder, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State

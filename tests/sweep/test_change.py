@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.change import Change, change
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan

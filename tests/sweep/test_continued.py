@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from launchers import FakeLauncher, Seen, start
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Job
-from sklab.records import Code, RunRecord, Tracking
 from sklab.report.build import build, study_table, terminal_table
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
+from sklab.store.records import Code, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.continued import continued
 from sklab.sweep.held import NOT_READ

@@ -9,10 +9,10 @@ from scripted import BUG, OOM, Scripted, Told, is_first, start
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
-from sklab.locks import alone
-from sklab.records import RunOrder
 from sklab.report import build, words
-from sklab.run_folder import RunFolder
+from sklab.store.locks import alone
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 from sklab.sweep import policy
 from sklab.sweep.retry import retry
 

@@ -13,9 +13,9 @@ import pytest
 from scripted import Scripted, start
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended
-from sklab.records import RunOrder
+from sklab.store.records import RunOrder
+from sklab.store.study_folder import StudyFolder
 
 pytestmark = pytest.mark.usefixtures("quiet_machine")
 
@@ -109,7 +109,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 import scripted
 from sklab.errors import StudyLockedError
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.held import NOT_READ
 

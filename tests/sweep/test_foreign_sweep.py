@@ -16,8 +16,8 @@ from sklab.errors import FaultyInputError, SklabError
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
-from sklab.records import Code, RunOrder
-from sklab.run_folder import RunFolder
+from sklab.store.records import Code, RunOrder
+from sklab.store.run_folder import RunFolder
 from sklab.sweep.check import ensure_sound
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep

@@ -8,7 +8,7 @@ import pytest
 from sweepfiles import EXPERIMENT, LIST, changed, faults_in, faults_of, load
 
 from sklab.cli import main
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.launcherfile import read_launcher
 from sklab.sweep.load import load_single, load_sweep
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sweepfiles import EXPERIMENT, GRID, SWEEPS, load
 
 from sklab.errors import FaultyInputError
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 
 # Words and numbers that mean something somewhere in these files, and others.
 KEYS = [

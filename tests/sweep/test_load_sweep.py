@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, load, write
 
-from sklab.folders import StudyFolder
 from sklab.spec.sweep import Metric
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import resolve, run_spec
 from sklab.sweep.experimentfile import read_experiment
 from sklab.sweep.load import load_single, load_sweep

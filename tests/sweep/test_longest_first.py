@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_runner import FakeLauncher, Seen
 
-from sklab.folders import StudyFolder
-from sklab.records import Code, RunOrder, RunRecord, Tracking
 from sklab.spec.probe import Probe
 from sklab.spec.sweep import Sweep
+from sklab.store.records import Code, RunOrder, RunRecord, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import probe, runner
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sweepfiles import LIST, SWEEPS, changed, faults_of, load
 
-from sklab.folders import StudyFolder
 from sklab.spec.sweep import Sweep
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.change import change
 from sklab.sweep.found import with_found_cells
 from sklab.sweep.retry import retry

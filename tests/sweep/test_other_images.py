@@ -13,11 +13,11 @@ from reusing import CODE, Silent, Trained
 from sklab import machine
 from sklab.cli import main
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
-from sklab.records import RunOrder, Tracking
 from sklab.report.build import study_table, terminal_table
 from sklab.spec.fingerprint import Inventory
+from sklab.store.records import RunOrder, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.held import NOT_READ, HeldData, read_data
 from sklab.sweep.load import load_sweep

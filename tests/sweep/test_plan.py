@@ -5,8 +5,8 @@ import fcntl
 import pytest
 
 from sklab.plan_text import plan_text
-from sklab.records import RunOrder, RunRecord
 from sklab.spec.sweep import Cell
+from sklab.store.records import RunOrder, RunRecord
 from sklab.sweep import check
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.records import Code, RunOrder, RunRecord
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+from sklab.store.records import Code, RunOrder, RunRecord
 from sklab.sweep import policy
 from sklab.sweep.policy import ATTEMPTS, Retries, Tracebacks
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.launch.slots import Slot
 from sklab.plan_text import budget_text, plan_text
-from sklab.records import Hardware, RunOrder, RunRecord
 from sklab.spec.probe import Probe
+from sklab.store.records import Hardware, RunOrder, RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan, price_left, unpriced

@@ -11,14 +11,14 @@ import pytest
 from sklab.analysis.tables import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended, Job
-from sklab.records import Code, RunRecord, Tracking
 from sklab.report import words
 from sklab.report.terminal import terminal_table
-from sklab.run_folder import RunFolder
 from sklab.spec.budget import Cost
 from sklab.spec.sweep import Metric, Sweep
+from sklab.store.records import Code, RunRecord, Tracking
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.counted import Counted
 from sklab.sweep.held import NOT_READ

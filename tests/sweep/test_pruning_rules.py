@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.run_folder import RunFolder
 from sklab.spec.search import Pruning
 from sklab.spec.sweep import Metric
+from sklab.store.run_folder import RunFolder
 from sklab.sweep.pruning import Curve, read_values, verdict
 
 MEDIAN = Pruning(rule="median", start=2, peers=2)

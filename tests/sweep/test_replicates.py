@@ -11,16 +11,16 @@ import pytest
 from launchers import FakeLauncher, start
 
 from sklab.errors import FaultyInputError
-from sklab.folders import StudyFolder
 from sklab.launch.base import Ended
 from sklab.plan_text import plan_text
-from sklab.records import RunRecord
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
 from sklab.report.looks import looks_figure
 from sklab.report.methods import methods
 from sklab.report.terminal import terminal_table
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.load import load_sweep
 from sklab.sweep.plan import make_plan
 from sklab.sweep.status import study_status

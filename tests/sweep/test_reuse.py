@@ -10,8 +10,8 @@ from reusing import CODE, OTHER, baseline, cells, study, sweep_of
 
 from sklab.cli import parser
 from sklab.plan_text import plan_text
-from sklab.records import Code
 from sklab.report.build import build, study_table, terminal_table
+from sklab.store.records import Code
 from sklab.sweep.plan import make_plan, price_left
 from sklab.sweep.reuse import offers, take_over
 

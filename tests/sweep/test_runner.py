@@ -12,7 +12,7 @@ from launchers import FakeLauncher, Seen, start
 
 from sklab.errors import StudyLockedError
 from sklab.launch.base import Ended, Job
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("sound")
 

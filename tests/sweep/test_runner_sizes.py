@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from launchers import FakeLauncher, Seen, start
 
-from sklab.folders import StudyFolder
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 
 pytestmark = pytest.mark.usefixtures("sound")
 

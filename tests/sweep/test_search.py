@@ -9,11 +9,11 @@ import pytest
 from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.plan_text import plan_text
-from sklab.records import RunRecord
 from sklab.spec.budget import Cost
 from sklab.spec.sweep import Sweep
+from sklab.store.records import RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import grid
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.load import load_sweep

@@ -13,11 +13,11 @@ import pytest
 from launchers import FakeLauncher, Seen, start
 
 from sklab import cli
-from sklab.folders import StudyFolder
 from sklab.progress import PlainProgress, heading
-from sklab.records import RunOrder, RunRecord, RunState
 from sklab.spec.sweep import Sweep
-from sklab.states import STATES
+from sklab.store.records import RunOrder, RunRecord, RunState
+from sklab.store.states import STATES
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep

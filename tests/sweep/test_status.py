@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklab.folders import StudyFolder
-from sklab.locks import alone
-from sklab.records import RunOrder, RunRecord
 from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.store.locks import alone
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.status import Watcher

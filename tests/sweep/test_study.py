@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sklab.records import RunRecord
 from sklab.spec.sweep import Sweep
+from sklab.store.records import RunRecord
 from sklab.sweep import study
 from sklab.sweep.index import StudyIndex, Todo
 from sklab.sweep.load import load_sweep

@@ -10,8 +10,8 @@ import pytest
 from loopback_wandb import KEY, LoopbackServer
 from services import service_processes
 
-from sklab.records import Code, RunOrder, Tracking
 from sklab.spec.run import RunSpec
+from sklab.store.records import Code, RunOrder, Tracking
 
 # The hand-made studies of the reading plane's tests.
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("analysis", "report")]

@@ -23,8 +23,8 @@ from services import service_processes
 
 from sklab.cli import main
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.folders import StudyFolder
-from sklab.records import Code, RunOrder
+from sklab.store.records import Code, RunOrder
+from sklab.store.study_folder import StudyFolder
 from sklab.tracking import publish as module
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import run_id

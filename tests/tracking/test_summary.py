@@ -11,7 +11,7 @@ import pytest
 from loopback_wandb import KEY, LoopbackServer
 from offline_wandb import read_offline_run
 
-from sklab.records import Tracking
+from sklab.store.records import Tracking
 from sklab.tracking import summary
 from sklab.tracking.summary import log_table, log_to_run
 

@@ -16,8 +16,8 @@ from studies import make_sweep
 
 from sklab.cli import main
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
-from sklab.records import Tracking
+from sklab.store.records import Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.tracking import sync as module
 from sklab.tracking.client import Client
 from sklab.tracking.sync import pending, sync

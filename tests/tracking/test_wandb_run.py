@@ -24,8 +24,8 @@ from services import service_processes, wait_for
 from studies import make_sweep
 from torch.utils.data import DataLoader, TensorDataset
 
-from sklab.folders import StudyFolder
-from sklab.records import RunOrder, Tracking
+from sklab.store.records import RunOrder, Tracking
+from sklab.store.study_folder import StudyFolder
 from sklab.tracking import client
 from sklab.tracking.mode import sync_command
 from sklab.tracking.summary import log_to_run
@@ -286,7 +286,7 @@ def test_neither_wandb_nor_torch_is_imported_to_decide_or_to_do_nothing(order: R
     code = f"""
         import sys
         from pathlib import Path
-        from sklab.records import RunOrder
+        from sklab.store.records import RunOrder
         from sklab.tracking import mode, summary
         from sklab.tracking.wandb_run import close, open_logger
         assert mode.choose(False, Path("s")).tracking.mode == "offline"
@@ -317,7 +317,7 @@ def test_preload_leaves_nothing_to_import_in_a_run(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         import sklab.tracking.preload
-        from sklab.records import Tracking
+        from sklab.store.records import Tracking
         from sklab.tracking.client import Client
         before = set(sys.modules)
         with Client(Tracking(mode="offline"), Path({str(tmp_path)!r})).open(id="x") as run:

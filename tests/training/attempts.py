@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
 from sklab.training.run import train
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from attempts import DiedError
 
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import Slot
-from sklab.records import RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.run import RunSpec
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 from sklab.training import module
 from sklab.training.loss import Scores
 

@@ -11,14 +11,14 @@ import torch
 
 from sklab.cli import main
 from sklab.data.loaders import open_loaders
-from sklab.folders import StudyFolder
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.models.zoo import build, create_model
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.sweep import Sweep
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.training.analyze import analyze, enlarged, low_middle_high, stage_ends

@@ -15,12 +15,12 @@ from sklab.cli import main
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec
 from sklab.errors import SklabError
-from sklab.folders import StudyFolder
 from sklab.models.zoo import build
-from sklab.records import Code, Evaluation, RunOrder
-from sklab.run_folder import RunFolder
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+from sklab.store.records import Code, Evaluation, RunOrder
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.training.evaluate import evaluate

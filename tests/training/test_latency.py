@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 from sklab.training import latency
 from sklab.training.latency import latency_ms
 from sklab.training.run import train

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 from sklab.training.keeper import Keeper
 from sklab.training.run import train
 

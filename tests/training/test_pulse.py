@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sklab.run_folder import RunFolder
 from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.store.run_folder import RunFolder
 from sklab.training.pulse import PulseWriter
 from sklab.training.run import train
 

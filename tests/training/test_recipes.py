@@ -17,10 +17,10 @@ from sklab.data.draws import mixup_draw
 from sklab.data.loaders import open_loaders
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.train import TrainSpec
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
 from sklab.training.ema import Average
 from sklab.training.loss import batch_loss

@@ -12,7 +12,7 @@ import torch
 from attempts import FULL, PLAIN, assert_same, attempt, died, outcome
 from torch import Tensor, nn
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 from sklab.training import checkpoint, keeper, module
 from sklab.training import run as training
 

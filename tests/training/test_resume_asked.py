@@ -9,7 +9,7 @@ from attempts import FULL, PLAIN, assert_same, attempt, outcome
 from torch import Tensor
 
 from sklab.processes import Stop
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 from sklab.training import keeper, module
 
 

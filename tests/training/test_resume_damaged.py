@@ -13,7 +13,7 @@ import pytest
 import torch
 from attempts import PLAIN, assert_same, attempt, died, outcome
 
-from sklab.run_folder import RunFolder
+from sklab.store.run_folder import RunFolder
 from sklab.training import checkpoint
 from sklab.training import run as training
 

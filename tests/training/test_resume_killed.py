@@ -17,8 +17,8 @@ import torch
 
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
-from sklab.records import RunOrder, RunRecord
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
 
 FULL = {
     "epochs": 16,  # of 4 steps each

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sklab.errors import SklabError
-from sklab.records import RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.train import TrainSpec
+from sklab.store.records import RunRecord
+from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
 from sklab.training.optim import learning_rate
 from sklab.training.run import train

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sklab.launch.base import Ended, Job
 from sklab.launch.local import LocalLauncher
-from sklab.records import RunRecord
-from sklab.run_folder import RunFolder
+from sklab.store.records import RunRecord
+from sklab.store.run_folder import RunFolder
 from sklab.training.evaluate import evaluate
 
 TWO = {"devices": 2}

@@ -14,7 +14,7 @@ from sklab.data.base import FileSplit, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
 from sklab.errors import SklabError
-from sklab.files import is_regular, writing_whole
+from sklab.store.files import is_regular, writing_whole
 
 _SUFFIXES = (".parquet", ".arrow")
 _ROWS = 256  # per batch of a copy: what is held in memory at a time

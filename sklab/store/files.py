@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sklab.errors import DamagedRecordError
-from sklab.seal import open_text
+from sklab.store.seal import open_text
 
 V = TypeVar("V", bound=BaseModel)
 

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sklab.errors import DamagedRecordError
-from sklab.files import content, is_torn, read_kept, read_optional, why_unreadable, write_whole
-from sklab.records import Evaluation, RecordReader, RunOrder, RunRecord
-from sklab.seal import checksum, sealed
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.store.files import content, is_torn, read_kept, read_optional, why_unreadable, write_whole
+from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
+from sklab.store.seal import checksum, sealed
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"

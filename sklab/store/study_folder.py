@@ -13,13 +13,13 @@ from typing import ClassVar
 import yaml
 from pydantic import ValidationError
 
-from sklab import plainyaml
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.files import collector_paused, content, read_optional, why_unreadable, write_whole
-from sklab.records import Evaluation, RecordReader, Reused, RunRecord
-from sklab.run_folder import RunFolder
 from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.sweep import Sweep
+from sklab.store import plain_yaml
+from sklab.store.files import collector_paused, content, read_optional, why_unreadable, write_whole
+from sklab.store.records import Evaluation, RecordReader, Reused, RunRecord
+from sklab.store.run_folder import RunFolder
 
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C version is ten times faster
 _MOST_SWEEP = 64 * 2**20  # bytes of sweep.yaml
@@ -75,7 +75,7 @@ class StudyFolder:
     def read_sweep(self) -> Sweep:
         """The study's sweep as resolved. Raises DamagedRecordError when there is none to read."""
         try:
-            return Sweep.model_validate(plainyaml.read(content(self.sweep_file, _MOST_SWEEP)))
+            return Sweep.model_validate(plain_yaml.read(content(self.sweep_file, _MOST_SWEEP)))
         except FileNotFoundError as error:
             known = _studies(self.path.parent)
             raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sklab.files import content
+from sklab.store.files import content
 
 Epoch = dict[str, float]
 

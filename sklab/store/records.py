@@ -1,4 +1,4 @@
-"""What is written about runs: orders, records and what is found out afterwards. `sklab.folders` says where it lies."""
+"""What is written about runs: orders, records and what is found out afterwards. `study_folder` says where it lies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import from_json
 
-from sklab.seal import open_text, unsealed
 from sklab.spec.data import AnyData
 from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.sweep import Metric
 from sklab.spec.values import Seq, Value
+from sklab.store.seal import open_text, unsealed
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
@@ -109,7 +109,7 @@ class RunRecord(Value):
                         records of versions that kept none
     files               SHA-256 of what lies beside the record, by name: weights and attention of a complete run. None
                         in older records
-    edited              whether the record is not as it was written, by its seal (see `sklab.seal`); no part of the file
+    edited              whether the record is not as it was written, by its seal (see `store.seal`); no part of the file
     """
 
     key: str
@@ -165,7 +165,7 @@ class RunRecord(Value):
 
     @property
     def state(self) -> RunState:
-        """The word of `sklab.states` for it: of a run that was asked to end, nothing has failed."""
+        """The word of `sklab.store.states` for it: of a run that was asked to end, nothing has failed."""
         return "stopped" if self.failure == "preempted" else self.status
 
     def value(self, metric: Metric) -> float | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from sklab.errors import SklabError, StudyLockedError
-from sklab.folders import StudyFolder
+from sklab.store.study_folder import StudyFolder
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _REMEDY = "put the results on another disk (--results), or have it mounted with locks (Lustre: -o flock)"

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import get_args
 
-from sklab.files import is_regular
-from sklab.folders import StudyFolder
-from sklab.locks import is_held
-from sklab.records import RunRecord, RunState
-from sklab.run_folder import RunFolder
+from sklab.store.files import is_regular
+from sklab.store.locks import is_held
+from sklab.store.records import RunRecord, RunState
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 
 STATES: tuple[RunState, ...] = get_args(RunState)
 TROUBLED: tuple[RunState, ...] = ("failed", "diverged")
