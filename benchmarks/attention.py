@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from sklab.machine import this_code
 from sklab.spec.run import RunSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.store.versions import this_code
 from sklab.sweep.design import resolve
 from sklab.sweep.experimentfile import read_experiment
 from sklab.training.attention import AttentionMeter, Recorder

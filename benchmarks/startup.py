@@ -18,9 +18,9 @@ from statistics import median
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.slots import find_slots
-from sklab.machine import this_code
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.run_folder import RunFolder
+from sklab.store.versions import this_code
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 

@@ -1,20 +1,15 @@
-"""What this machine is, told without torch: its processor, its GPUs, the checkout that sklab runs from."""
+"""What this machine is, told without torch: its processor and its GPUs."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sklab.safe_path import program
-from sklab.spec.plugins import plugin_hash
-from sklab.spec.run import Experiment
-from sklab.store.records import Code
 
 
 def find_gpus() -> list[tuple[str, str]]:
@@ -62,7 +57,7 @@ def look_at_gpus() -> tuple[GpuUse, ...]:
 
 def _rows(command: list[str], columns: int) -> list[list[str]]:
     """The comma-separated lines that `command` prints; the last column may hold commas."""
-    lines = (line.split(",", columns - 1) for line in _output(command).splitlines())
+    lines = (line.split(",", columns - 1) for line in output(command).splitlines())
     return [[part.strip() for part in parts] for parts in lines if len(parts) == columns]
 
 
@@ -99,52 +94,7 @@ def cpu_name() -> str:
     return models[0] if models else platform.machine()
 
 
-def this_code() -> Code:
-    """The version of sklab and, when it runs from a git checkout of its own, the commit and whether sklab's own files
-    differ from it."""
-    commit, dirty = _commit_of(Path(__file__).resolve().parent)
-    return Code(version=version("sklab"), commit=commit, dirty=dirty)
-
-
-def _commit_of(package: Path) -> tuple[str, bool]:
-    """The commit that holds the source in `package`, and whether files there differ from it or are not in it; no commit
-    where git knows none, refuses to tell (another owner's checkout), or it is that of a project which sklab was
-    installed into."""
-    git = ["git", "-C", str(package.parent)]
-    project = package.parent / "pyproject.toml"
-    if not project.is_file() or 'name = "sklab"' not in project.read_text(encoding="utf-8", errors="replace"):
-        return "", False
-    known = _output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/{Path(__file__).name}"])
-    commit = _output([*git, "rev-parse", "HEAD"]).strip() if known else ""
-    # With the branch's line, so that nothing at all is no answer.
-    status = _output([*git, "status", "--porcelain", "--branch", "--untracked-files=all", "--", package.name])
-    return commit, bool(commit) and len(status.splitlines()) != 1
-
-
-def installed(names: Iterable[str]) -> dict[str, str]:
-    """The version of each of these packages, or "not installed"."""
-    return {name: _version(name) for name in names}
-
-
-def dependencies(experiment: Experiment) -> dict[str, str]:
-    """What beyond sklab decides what the experiment computes: the versions of the libraries that its network comes
-    from, and the SHA-256 of plug-in files, by name."""
-    plugins = {
-        f"sklab.{room}.{name}": found
-        for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
-        if (found := plugin_hash(room, name))
-    }
-    return {**installed(experiment.model.libraries), **plugins}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _output(command: list[str]) -> str:
+def output(command: list[str]) -> str:
     """What `command` prints, or "" where it can't run. No GIT_DIR or the like leads git elsewhere."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sklab import terminal
 from sklab.launch.slots import Slot
-from sklab.machine import installed
 from sklab.plural import counted
 from sklab.progress import duration
 from sklab.shown import one_line
 from sklab.spec.check import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told
+from sklab.store.versions import installed
 from sklab.sweep.status import RunStatus, StudyStatus
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs

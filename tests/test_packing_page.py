@@ -44,7 +44,7 @@ def test_its_numbers_are_the_programs() -> None:
 
 @pytest.fixture
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_output", lambda _: "")
+    monkeypatch.setattr(machine, "output", lambda _: "")
 
 
 @pytest.mark.usefixtures("_no_gpu")
@@ -75,7 +75,7 @@ def test_on_a_cluster_the_launcher_file_decides(toy_files, capsys, options) -> N
 @pytest.fixture
 def _gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = "0, GPU-a, 0, 80000, 0, H100\n1, GPU-b, 0, 80000, 0, H100\n2, GPU-c, 9000, 80000, 50, H100\n"
-    monkeypatch.setattr(machine, "_output", lambda command: lines if "memory.used" in command[1] else "")
+    monkeypatch.setattr(machine, "output", lambda command: lines if "memory.used" in command[1] else "")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 

@@ -13,11 +13,11 @@ import sklab
 import sklab.data.sets
 import sklab.spec.data
 from sklab.data import cache
-from sklab.machine import dependencies
 from sklab.spec import plugins
 from sklab.spec.data import data_spec
 from sklab.spec.plugins import plugin_hash
 from sklab.spec.run import Experiment
+from sklab.store.versions import dependencies
 
 PLUGIN = """
 from typing import ClassVar, Literal

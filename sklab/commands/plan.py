@@ -48,8 +48,8 @@ def add_plan(commands: Commands) -> None:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
-    from sklab.machine import this_code
     from sklab.plan_text import differences_text, plan_text
+    from sklab.store.versions import this_code
     from sklab.sweep.continued import continued
     from sklab.sweep.counted import Counted
     from sklab.sweep.held import read_data
@@ -81,7 +81,7 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
-    from sklab.machine import this_code
+    from sklab.store.versions import this_code
     from sklab.sweep.continued import continued
     from sklab.sweep.counted import Counted
     from sklab.sweep.held import read_data

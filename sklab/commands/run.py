@@ -103,8 +103,8 @@ def _train(options: argparse.Namespace) -> int:
 def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> int:
     """Run a study to its end, in these slots of this machine or by the launcher that the options name; then write and
     show its table and report."""
-    from sklab.machine import this_code
     from sklab.progress import show_progress
+    from sklab.store.versions import this_code
     from sklab.sweep.counted import Counted
     from sklab.sweep.policy import MAX_IDENTICAL
     from sklab.sweep.runner import run_study

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
-from sklab.machine import installed
 from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
 from sklab.spec.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.store.files import read_kept, write_whole
+from sklab.store.versions import installed
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import HeldData
 from sklab.sweep.last_words import and_last

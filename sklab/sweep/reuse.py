@@ -11,12 +11,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from sklab.machine import dependencies
 from sklab.spec.sweep import Cell, Sweep
 from sklab.store.files import content, is_regular, write_whole
 from sklab.store.records import Code, RecordReader, Reused, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
+from sklab.store.versions import dependencies
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ, HeldData
 

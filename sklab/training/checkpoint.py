@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from sklab.machine import dependencies, installed
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder
+from sklab.store.versions import dependencies, installed
 from sklab.training.lightly import CheckpointIO
 
 _log = logging.getLogger(__name__)

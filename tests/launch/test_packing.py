@@ -34,7 +34,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, slots: tuple[Slot, ...] = SLOTS, used: str = "0") -> None:
         self.used, self.busy, self.now, self.looks = used, "0", 100.0, 0
         self.told: list[str] = []
-        monkeypatch.setattr(machine, "_output", self.print)
+        monkeypatch.setattr(machine, "output", self.print)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         self.packing = Packing(slots, self.told.append, look_at_gpus, lambda: self.now)
 
@@ -168,7 +168,7 @@ def test_what_an_earlier_attempt_said_is_not_looked_at(monkeypatch, run):
 @pytest.mark.parametrize("missing", ["used", "total", "busy"])
 def test_a_gpu_that_nothing_is_told_of_can_not_be_measured(monkeypatch, missing):
     line = {"used": "[N/A], 80000, 0", "total": "0, [N/A], 0", "busy": "0, 80000, [N/A]"}[missing]
-    monkeypatch.setattr(machine, "_output", lambda _: f"0, GPU-a, {line}, H100")
+    monkeypatch.setattr(machine, "output", lambda _: f"0, GPU-a, {line}, H100")
     with pytest.raises(SklabError, match="--per-gpu: found auto, but nvidia-smi tells no memory or use"):
         Packing(SLOTS[:1], print)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from launchers import StandInLauncher
 
-from sklab import machine
 from sklab.launch.base import Ended
 from sklab.spec.sweep import Sweep
+from sklab.store import versions
 from sklab.store.records import Code, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -46,7 +46,7 @@ class Trained(StandInLauncher):
             for name in FILES:
                 (run.path / name).write_text(f"{name} of {order.study}")
             metrics = {"val_error": 10.0 + order.spec.seed, "val_loss": 1.0}
-            made = {"fingerprint": order.fingerprint, "versions": machine.dependencies(order.spec.experiment)}
+            made = {"fingerprint": order.fingerprint, "versions": versions.dependencies(order.spec.experiment)}
             times = {"wall_seconds": 7.0, "ended": "2026-01-02T03:04:05"}
             record = RunRecord.of(order, status=self._status, last=metrics, best=metrics, **made, **times)
             run.write_record(record)

@@ -10,12 +10,12 @@ import pytest
 from pictures import folder as image_folder
 from reusing import CODE, Silent, Trained
 
-from sklab import machine
 from sklab.cli import main
 from sklab.errors import SklabError
 from sklab.plan_text import plan_text
 from sklab.report.build import study_table, terminal_table
 from sklab.spec.fingerprint import Inventory
+from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep import runner
@@ -229,7 +229,7 @@ def test_what_foreign_code_made_is_taken_for_the_same_foreign_code_only(files, m
 
 def test_a_table_of_several_versions_of_a_plug_in_says_so(files, monkeypatch):
     for cells, version in (("K3", "0123"), ("K5", "4567")):
-        monkeypatch.setattr(machine, "dependencies", lambda _, version=version: {"sklab.data.sets.birds": version})
+        monkeypatch.setattr(versions, "dependencies", lambda _, version=version: {"sklab.data.sets.birds": version})
         start("a")
         if cells == "K3":
             shutil.rmtree(study("a").run(load_sweep(files / "a.yaml").cells[1].runs[0]).path)

@@ -1,0 +1,57 @@
+"""Versions of what decides a run's numbers beside its spec: the checkout of sklab, libraries and plug-in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sklab.machine import output
+from sklab.spec.plugins import plugin_hash
+from sklab.spec.run import Experiment
+from sklab.store.records import Code
+
+
+def this_code() -> Code:
+    """The version of sklab and, when it runs from a git checkout of its own, the commit and whether sklab's own files
+    differ from it."""
+    commit, dirty = _commit_of(Path(__file__).resolve().parents[1])
+    return Code(version=version("sklab"), commit=commit, dirty=dirty)
+
+
+def _commit_of(package: Path) -> tuple[str, bool]:
+    """The commit that holds the source in `package`, and whether files there differ from it or are not in it; no commit
+    where git knows none, refuses to tell (another owner's checkout), or it is that of a project which sklab was
+    installed into."""
+    git = ["git", "-C", str(package.parent)]
+    project = package.parent / "pyproject.toml"
+    if not project.is_file() or 'name = "sklab"' not in project.read_text(encoding="utf-8", errors="replace"):
+        return "", False
+    known = output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/__init__.py"])
+    commit = output([*git, "rev-parse", "HEAD"]).strip() if known else ""
+    # With the branch's line, so that nothing at all is no answer.
+    status = output([*git, "status", "--porcelain", "--branch", "--untracked-files=all", "--", package.name])
+    return commit, bool(commit) and len(status.splitlines()) != 1
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """The version of each of these packages, or "not installed"."""
+    return {name: _version(name) for name in names}
+
+
+def dependencies(experiment: Experiment) -> dict[str, str]:
+    """What beyond sklab decides what the experiment computes: the versions of the libraries that its network comes
+    from, and the SHA-256 of plug-in files, by name."""
+    plugins = {
+        f"sklab.{room}.{name}": found
+        for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
+        if (found := plugin_hash(room, name))
+    }
+    return {**installed(experiment.model.libraries), **plugins}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
