@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.safe_path import leave_current_directory, protect
+from sklab.system.safe_path import leave_current_directory, protect
 
 if __name__ == "__main__":
     leave_current_directory()
@@ -14,7 +14,7 @@ import sys
 import warnings
 from datetime import datetime
 
-from sklab import streams
+from sklab.system import streams
 from sklab.commands.machine import add_doctor, add_models
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
 from sklab.commands.plan import add_plan
@@ -24,7 +24,7 @@ from sklab.commands.wandb import add_wandb
 from sklab.commands.watching import add_dashboard, add_logs, add_status
 from sklab.commands.weights import add_analyze, add_evaluate
 from sklab.errors import SklabError
-from sklab.terminal import tell
+from sklab.system.terminal import tell
 
 # In the order of `sklab --help`.
 _COMMANDS = (

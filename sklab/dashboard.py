@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.safe_path import program
 from sklab.store.study_folder import StudyFolder
+from sklab.system.safe_path import program
 
 _HOST, _PORT = "127.0.0.1", 8080
 _READ_ONLY = 0o444

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sklab.plural import counted
-from sklab.shown import one_line
+from sklab.system.plural import counted
+from sklab.system.shown import one_line
 
 _MOST_TOLD = 100  # faults of an input
 

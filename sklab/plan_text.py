@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sklab.plural import counted
 from sklab.progress import duration
-from sklab.shown import one_line
 from sklab.store.records import RunState
 from sklab.store.states import STATES
 from sklab.sweep.change import Change
 from sklab.sweep.plan import Further, Plan, PlannedCell
+from sklab.system.plural import counted
+from sklab.system.shown import one_line
 from sklab.text import aligned
 
 _ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states

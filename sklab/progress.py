@@ -12,15 +12,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sklab.plural import counted
-from sklab.shown import one_line
 from sklab.spec.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.store.states import ending, others_told
-from sklab.streams import show_plainly
 from sklab.sweep.state import State
 from sklab.sweep.status import last_metrics
-from sklab.terminal import tell
+from sklab.system.plural import counted
+from sklab.system.shown import one_line
+from sklab.system.streams import show_plainly
+from sklab.system.terminal import tell
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 

@@ -7,16 +7,16 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sklab import terminal
 from sklab.launch.slots import Slot
-from sklab.plural import counted
 from sklab.progress import duration
-from sklab.shown import one_line
 from sklab.spec.check import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told
 from sklab.store.versions import installed
 from sklab.sweep.status import RunStatus, StudyStatus
+from sklab.system import terminal
+from sklab.system.plural import counted
+from sklab.system.shown import one_line
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.attention import Trend

@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.text import Text
 
 from sklab.errors import SklabError
-from sklab.shown import visible
 from sklab.store.files import content
 from sklab.store.locks import is_held
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.status import StudyStatus, Watcher
+from sklab.system.shown import visible
 from sklab.text import status_text
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds

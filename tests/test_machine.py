@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sklab import machine
+from sklab.system import machine
 
 LISTED = "0, GPU-aaa, NVIDIA H200\n1, GPU-bbb, NVIDIA H200\n"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sklab import machine
 from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
@@ -16,6 +15,7 @@ from sklab.launch import gpus, neighbours, packing, slots
 from sklab.spec.probe import Probe
 from sklab.sweep import runner
 from sklab.sweep.prices import packed
+from sklab.system import machine
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "packing.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sklab import safe_path
 from sklab.store.study_folder import StudyFolder
+from sklab.system import safe_path
 
 SKLAB = [str(Path(sys.executable).with_name("sklab"))]
 AS_A_MODULE = [sys.executable, "-m", "sklab.cli"]

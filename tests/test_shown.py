@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.live import Live
 
-from sklab import streams
 from sklab.cli import main
 from sklab.errors import Fault
 from sklab.progress import LiveProgress, PlainProgress
-from sklab.shown import one_line, visible
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.states import counts_of
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
 from sklab.sweep.state import State
+from sklab.system import streams
+from sklab.system.shown import one_line, visible
 
 EVIL = "K\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\rgone\nsklab: all runs complete"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

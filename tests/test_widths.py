@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab import terminal
+from sklab.system import terminal
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [

@@ -7,8 +7,8 @@ import argparse
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, folder_of, load
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
-from sklab.shown import one_line
-from sklab.terminal import fitting
+from sklab.system.shown import one_line
+from sklab.system.terminal import fitting
 
 
 def add_models(commands: Commands) -> None:
@@ -44,7 +44,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _try_libraries() -> int:
-    from sklab.libraries import libraries_text, needed_by_runs, unloadable
+    from sklab.system.libraries import libraries_text, needed_by_runs, unloadable
 
     faults = unloadable()
     print(libraries_text(faults))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sklab.errors import SklabError
-from sklab.terminal import tell
+from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot

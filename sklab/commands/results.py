@@ -16,7 +16,7 @@ from sklab.commands.options import (
     add_study,
     study_folder,
 )
-from sklab.terminal import tell
+from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.analysis.rows import AblationTable

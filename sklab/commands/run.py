@@ -29,7 +29,7 @@ from sklab.commands.options import (
 from sklab.commands.plan import costs_elsewhere, show_plan, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
-from sklab.terminal import fitting, tell
+from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.launch.base import Launcher

@@ -16,7 +16,7 @@ from sklab.commands.options import (
     add_study,
     study_folder,
 )
-from sklab.terminal import fitting
+from sklab.system.terminal import fitting
 
 if TYPE_CHECKING:
     from sklab.store.study_folder import StudyFolder
@@ -74,7 +74,7 @@ def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
     from sklab.store.study_folder import find_run
-    from sklab.streams import raw
+    from sklab.system.streams import raw
     from sklab.watch import follow, log_of
 
     run = find_run(options.run, options.results)

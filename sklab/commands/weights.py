@@ -18,7 +18,7 @@ from sklab.commands.options import (
     study_folder,
 )
 from sklab.errors import SklabError
-from sklab.terminal import fitting, tell
+from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.store.run_folder import RunFolder
@@ -51,8 +51,8 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from sklab.machine import find_gpus
     from sklab.store.study_folder import find_run
+    from sklab.system.machine import find_gpus
     from sklab.text import evaluation_text
     from sklab.training.evaluate import evaluate
 
@@ -90,7 +90,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from sklab.analysis.findings import findings
-    from sklab.machine import find_gpus
+    from sklab.system.machine import find_gpus
     from sklab.text import behaviour_text
     from sklab.training.analyze import analyze_all
 

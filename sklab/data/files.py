@@ -18,8 +18,8 @@ from sklab.data.decode import View, centre, decode, random_resized
 from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
 from sklab.data.share import BatchKeys, Share
 from sklab.errors import SklabError
-from sklab.processes import STOP_SIGNALS
 from sklab.spec.train import TrainSpec
+from sklab.system.signals import STOP_SIGNALS
 
 _MOST_WORKERS = 8
 

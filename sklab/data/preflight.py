@@ -12,11 +12,11 @@ from sklab.data.images import ImagesSpec
 from sklab.data.notices import about_orientation, few, named
 from sklab.data.once import each
 from sklab.errors import SklabError
-from sklab.shown import one_line
 from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory
 from sklab.spec.fit import misfits
 from sklab.spec.train import TrainSpec
+from sklab.system.shown import one_line
 
 SHOWN = 20  # images that are named one by one
 

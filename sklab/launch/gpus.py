@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sklab.errors import SklabError
 from sklab.launch.slots import Gpus
-from sklab.machine import GpuUse, look_at_gpus
+from sklab.system.machine import GpuUse, look_at_gpus
 
 _IDLE_MB = 1000.0  # what drivers and a desktop may hold of a GPU that nobody computes on
 

@@ -15,9 +15,9 @@ from sklab.launch.base import Ended, Job
 from sklab.launch.fork import Spare, exit_code
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.packing import Packing
-from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
+from sklab.system.kernel import start_time
 
 
 class LocalLauncher:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sklab.launch.gpus import use_of
 from sklab.launch.slots import Slot
-from sklab.machine import GpuUse, look_at_gpus
+from sklab.system.machine import GpuUse, look_at_gpus
 
 _EVERY = 10.0  # seconds between two looks, each of which costs two starts of nvidia-smi
 

@@ -20,9 +20,9 @@ from sklab.launch.base import Ended, Job
 from sklab.launch.ray_task import leave_mark, read_files, run_on_node, sees, write_files
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
-from sklab.safe_path import protect
 from sklab.spec.ray import RaySpec
 from sklab.store.run_folder import RunFolder
+from sklab.system.safe_path import protect
 
 _MOST_LOST_NODES = 20  # times a run may lose its node before it counts as failed
 _ASK_AGAIN = 20.0  # seconds after which runs are asked to end once more: Ray promises no more than to try

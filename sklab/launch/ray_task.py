@@ -13,8 +13,8 @@ from sklab.launch.base import Job
 from sklab.launch.fork import Spare, exit_code
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
-from sklab.machine import cpu_name, find_gpus
 from sklab.store.files import write_whole
+from sklab.system.machine import cpu_name, find_gpus
 
 Files = dict[str, bytes]  # what lies in a folder, by the path within it
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sklab.errors import SklabError
-from sklab.machine import cpu_name, find_gpus
+from sklab.system.machine import cpu_name, find_gpus
 
 Gpus = list[tuple[str, str]]
 PerGpu = int | Literal["auto"]

@@ -18,9 +18,9 @@ from sklab.launch.slots import Slot
 from sklab.launch.slurm_note import End, Note, end_file, read_note, write_note
 from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
-from sklab.machine import cpu_name, find_gpus
-from sklab.safe_path import program, protect
 from sklab.store.files import write_whole
+from sklab.system.machine import cpu_name, find_gpus
+from sklab.system.safe_path import program, protect
 
 MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sklab.analysis.rows import AblationTable
-from sklab.plural import counted
 from sklab.report.phrases import listed
+from sklab.system.plural import counted
 
 
 def edited(table: AblationTable) -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from sklab.analysis.anova import Effect
 from sklab.analysis.effects import ABSENT
 from sklab.analysis.rows import AblationTable
-from sklab.plural import counted
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
+from sklab.system.plural import counted
 
 EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "95 % interval", "size (%)", "95 % interval")
 MEANS_HEAD = ("factor", "level", "cells", "runs", "mean", "±95%")

@@ -8,9 +8,9 @@ from sklab.analysis.checks import FAILS_BELOW, Check
 from sklab.analysis.compare import Choice
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.stats import ALPHA
-from sklab.plural import counted
 from sklab.report.column import metric_name, p_text
 from sklab.report.escape import clean
+from sklab.system.plural import counted
 
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "

@@ -6,11 +6,11 @@ from collections import defaultdict
 from urllib.parse import quote
 
 from sklab.analysis.rows import AblationTable
-from sklab.plural import counted
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import code_text, ended
 from sklab.store.records import Code
+from sklab.system.plural import counted
 
 
 def reused(table: AblationTable) -> list[str]:

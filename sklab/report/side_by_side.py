@@ -9,12 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sklab import terminal
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
 from sklab.names import common_names
-from sklab.plural import counted
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
 from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
@@ -23,6 +21,8 @@ from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import origins
 from sklab.report.trained_on import same_data
 from sklab.report.words import progress
+from sklab.system import terminal
+from sklab.system.plural import counted
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 _FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:

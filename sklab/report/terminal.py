@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sklab import terminal
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
 from sklab.report.escape import shortened
+from sklab.system import terminal
 
 _WIDEST = 32  # of a name; a longer one loses its middle
 _REASON = 80  # letters of a reason in place of numbers; the notes have all of it

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from sklab.analysis.rows import AblationTable
-from sklab.plural import counted
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import ended
 from sklab.spec.fingerprint import Fingerprint, differ
 from sklab.store.records import RunRecord
+from sklab.system.plural import counted
 
 
 def trained_on(table: AblationTable) -> list[str]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from sklab.analysis.planning import MOST_SEEDS
 from sklab.analysis.rows import AblationTable, Judged, Row
 from sklab.analysis.stats import ALPHA
-from sklab.plural import counted
 from sklab.report.column import fixed
 from sklab.report.escape import clean
 from sklab.report.front import front
 from sklab.report.phrases import difference, p_equals, points, value
 from sklab.store.states import UNENDED
+from sklab.system.plural import counted
 
 _NAMED = 3  # cells in a sentence, the largest differences first
 

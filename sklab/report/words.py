@@ -7,7 +7,6 @@ from collections import Counter
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.published import data_title, on_published_data
 from sklab.analysis.rows import AblationTable, Row
-from sklab.plural import counted
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
 from sklab.report.cut_batches import cut_batches
@@ -34,6 +33,7 @@ from sklab.spec.budget import Cost, off_budget
 from sklab.spec.search import Search
 from sklab.spec.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told
+from sklab.system.plural import counted
 
 _DESIGNS = {
     "list": "explicit list of cells",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sklab.plural import counted
 from sklab.spec.values import Value
+from sklab.system.plural import counted
 
 _SHOWN = 5  # changes in a message
 

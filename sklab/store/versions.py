@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sklab.machine import output
 from sklab.spec.plugins import plugin_hash
 from sklab.spec.run import Experiment
 from sklab.store.records import Code
+from sklab.system.machine import output
 
 
 def this_code() -> Code:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.plural import counted
 from sklab.spec.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import complete
 from sklab.sweep.found import with_found_cells
 from sklab.sweep.space import Costs
+from sklab.system.plural import counted
 
 _MOST_NAMED = 5  # cells in the error
 _REMEDY = (

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from sklab.launch.base import Launcher
-from sklab.launch.processes import oom_kills
-from sklab.plural import counted
 from sklab.spec.train import TrainSpec
 from sklab.store.records import FailureClass, RunOrder, RunRecord
+from sklab.system.kernel import oom_kills
+from sklab.system.plural import counted
 
 ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.processes import asked_once
 from sklab.spec.sweep import Sweep
 from sklab.store.locks import alone
 from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
@@ -29,6 +28,7 @@ from sklab.sweep.pruning import Pruner
 from sklab.sweep.reuse import Reuse, take_over
 from sklab.sweep.space import NO_COSTS, Costs
 from sklab.sweep.state import Progress, State
+from sklab.system.signals import asked_once
 
 _MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics

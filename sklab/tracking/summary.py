@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sklab.report.escape import unsheet
-from sklab.safe_path import protect
 from sklab.store.records import Tracking
+from sklab.system.safe_path import protect
 from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short, run_id
 

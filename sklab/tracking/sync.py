@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from sklab.errors import SklabError
-from sklab.safe_path import protect
 from sklab.store.files import is_regular
 from sklab.store.locks import is_held
 from sklab.store.study_folder import StudyFolder
+from sklab.system.safe_path import protect
 from sklab.tracking.mode import no_connection, require_connection
 
 _BATCH = 200  # runs in one call: a command line has a limit

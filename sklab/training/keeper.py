@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sklab.data.share import Share
-from sklab.processes import PreemptedError, Stop
 from sklab.store.files import content
+from sklab.system.signals import PreemptedError, Stop
 from sklab.training.checkpoint import Checkpoints, Found, step_name
 from sklab.training.group import gathered, largest
 from sklab.training.lightly import Callback, LightningModule, Trainer

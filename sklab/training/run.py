@@ -17,17 +17,17 @@ from torch import nn
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.data.share import Share
 from sklab.errors import SklabError
-from sklab.machine import cpu_name
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.processes import PreemptedError, Stop
 from sklab.spec.fingerprint import differ
 from sklab.spec.run import Experiment
 from sklab.store.files import write_whole
 from sklab.store.records import Hardware, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
+from sklab.system.machine import cpu_name
+from sklab.system.signals import PreemptedError, Stop
 from sklab.tracking.wandb_run import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin

@@ -21,9 +21,9 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.share import Share
-from sklab.processes import Stop, on_parent_end, signal_name
-from sklab.safe_path import protect
 from sklab.store.records import RunRecord
+from sklab.system.safe_path import protect
+from sklab.system.signals import Stop, on_parent_end, signal_name
 from sklab.training.group import HOST, join
 from sklab.training.logbook import keep_log
 

@@ -7,7 +7,7 @@ import pytest
 from sklab.errors import SklabError
 from sklab.launch import gpus
 from sklab.launch.gpus import choose_gpus
-from sklab.machine import GpuUse
+from sklab.system.machine import GpuUse
 
 FREE = GpuUse("0", "H200", 600.0, 150_000.0, 0.0)
 USED = GpuUse("1", "H200", 32_000.0, 150_000.0, 97.0, ("4711 (python3)", "4712 (train)"))

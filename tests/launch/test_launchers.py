@@ -19,12 +19,12 @@ from sklab.launch import slots, worker
 from sklab.launch.base import FOLDER_HELD, Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import LocalLauncher
-from sklab.launch.processes import start_time
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm import SlurmLauncher
 from sklab.spec.slurm import SlurmSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.system.kernel import start_time
 
 CPU = Slot(None, "cpu", 1)
 LONG = {"epochs": 100_000}
@@ -255,7 +255,7 @@ import sys
 from pathlib import Path
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
-from sklab.launch.processes import start_time
+from sklab.system.kernel import start_time
 from sklab.launch.slots import Slot
 if __name__ == "__main__":
     launcher = LocalLauncher((Slot(None, "cpu", 1),))

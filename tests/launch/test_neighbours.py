@@ -12,8 +12,8 @@ from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.neighbours import Neighbours
 from sklab.launch.slots import Slot
-from sklab.machine import GpuUse
 from sklab.store.run_folder import RunFolder
+from sklab.system.machine import GpuUse
 
 GPU0, GPU1 = Slot("0", "H200", 4), Slot("1", "H200", 4)
 NOBODY = {"0": (500.0, ()), "1": (500.0, ())}

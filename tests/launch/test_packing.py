@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab import machine
 from sklab.errors import SklabError
 from sklab.launch import fork
 from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.packing import Packing
 from sklab.launch.slots import Slot
-from sklab.machine import look_at_gpus
 from sklab.spec.pulse import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.system import machine
+from sklab.system.machine import look_at_gpus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "packing.md").read_text(encoding="utf-8")
 SLOTS = (Slot("0", "H100", 16), Slot("1", "H100", 16))

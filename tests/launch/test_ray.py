@@ -19,7 +19,6 @@ from workers import hang, worker_in
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray import RayLauncher
-from sklab.machine import find_gpus
 from sklab.spec.ray import RaySpec
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
@@ -28,6 +27,7 @@ from sklab.sweep.held import NOT_READ
 from sklab.sweep.load import load_sweep
 from sklab.sweep.runner import run_study
 from sklab.sweep.state import State
+from sklab.system.machine import find_gpus
 
 ENGINES = Path(sys.prefix) / "engines"  # where `make test-slow` puts Ray
 NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100_000_000}

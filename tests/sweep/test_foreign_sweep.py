@@ -124,7 +124,7 @@ def record(page, folder):
 
 
 def test_the_librarys_version_stands_in_the_record(page, timm, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklab.machine.version", lambda name: f"{name}'s")
+    monkeypatch.setattr("sklab.system.machine.version", lambda name: f"{name}'s")
     made = record(page, tmp_path / "run")
     assert (made.status, made.versions["timm"]) == ("complete", "timm's")
 

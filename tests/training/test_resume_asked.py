@@ -8,8 +8,8 @@ import pytest
 from attempts import FULL, PLAIN, assert_same, attempt, outcome
 from torch import Tensor
 
-from sklab.processes import Stop
 from sklab.store.run_folder import RunFolder
+from sklab.system.signals import Stop
 from sklab.training import keeper, module
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-from sklab.shown import visible
+from sklab.system.shown import visible
 
 _LAST = 2  # standard error
 

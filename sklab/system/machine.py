@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sklab.safe_path import program
+from sklab.system.safe_path import program
 
 
 def find_gpus() -> list[tuple[str, str]]:

@@ -44,4 +44,5 @@ def _places() -> list[str]:
 
 def _ours() -> str:
     """The folder that holds the package."""
-    return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+    return os.path.dirname(package)  # noqa: PTH120
