@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import Code, Hardware, RunRecord
 from sklab.store.seal import sealed
 from sklab.store.study_folder import StudyFolder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.progress import duration
-from sklab.spec.check import CheckResult
+from sklab.spec.jobs.check import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told
 from sklab.store.versions import installed

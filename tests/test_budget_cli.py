@@ -9,7 +9,7 @@ import pytest
 
 from sklab.cli import main
 from sklab.commands import plan, run
-from sklab.spec.probe import Probe
+from sklab.spec.jobs.probe import Probe
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep import plan as prices_left
 from sklab.sweep.prices import Bill

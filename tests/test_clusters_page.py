@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sklab.cli import parser
-from sklab.spec.slurm import SlurmSpec
+from sklab.spec.study.slurm import SlurmSpec
 from sklab.sweep.launcherfile import read_launcher
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.report.curves import _read
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 from sklab.store.metrics import read_epochs
 from sklab.store.run_folder import RunFolder
 from sklab.sweep.pruning import read_values

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.names import canonical, common_names, did_you_mean, find
+from sklab.spec.names import canonical, common_names, did_you_mean, find
 
 WAYS = [["0.01", "1e-2", "+.01", "0.010", "10E-3"], ["16", "16.0", "1.6e1", "+16."], ["0", "-0.0", "0e5"]]
 

@@ -12,7 +12,7 @@ from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
 from sklab.launch import gpus, neighbours, packing, slots
-from sklab.spec.probe import Probe
+from sklab.spec.jobs.probe import Probe
 from sklab.sweep import runner
 from sklab.sweep.prices import packed
 from sklab.system import machine

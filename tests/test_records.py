@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 from sklab.store import files
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder, RunRecord

@@ -13,7 +13,7 @@ from sklab.cli import parser
 from sklab.commands.plan import costs_here
 from sklab.plan_text import plan_text
 from sklab.spec.limits import CELLS
-from sklab.spec.search import Pruning, Search
+from sklab.spec.study.search import Pruning, Search
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep import index, study
 from sklab.sweep.counted import Counted

@@ -12,7 +12,7 @@ from sklab.analysis.attention import Measure, Trend, by_class, levels, measured,
 from sklab.analysis.findings import CellFindings, findings
 from sklab.analysis.stats import FloatArray, mean_interval
 from sklab.errors import SklabError
-from sklab.spec.analysis import Analysis, AttentionSummary, Unit
+from sklab.spec.jobs.analysis import Analysis, AttentionSummary, Unit
 from sklab.store.run_folder import RunFolder
 
 

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from sklab.analysis.anova import Anova, analyse
 from sklab.analysis.stats import LEVEL, FloatArray
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 
 MOST_RUNS = 2000  # least squares over that many runs takes seconds
 ABSENT = "–"  # the level of a cell that has none

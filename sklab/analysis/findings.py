@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sklab.analysis.attention import Trend, trends
 from sklab.analysis.fields import FieldSize, field_sizes
 from sklab.errors import SklabError
-from sklab.spec.analysis import Analysis
-from sklab.spec.sweep import Sweep
+from sklab.spec.jobs.analysis import Analysis
+from sklab.spec.study.sweep import Sweep
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 

@@ -11,7 +11,7 @@ import pandas as pd
 from sklab.analysis.compare import Versus
 from sklab.analysis.pareto import COSTS
 from sklab.analysis.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 
 _DIGITS = 12  # significant digits: all that a sum leaves certain, so that machines agree to the byte
 _TEST_DIGITS = 6  # the same of what series and root finding make: p, their intervals and what is planned from them

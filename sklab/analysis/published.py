@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from sklab.analysis.agreement import RankAgreement, Verdict, rank_agreement, verdict
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 
 Reproduced = Verdict | Literal[""]
 

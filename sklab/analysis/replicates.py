@@ -14,7 +14,7 @@ import numpy as np
 from sklab.analysis import blocks
 from sklab.analysis.sequential import Race, race
 from sklab.analysis.stats import BoolArray, FloatArray
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 
 _SIMULATED = 200

@@ -15,7 +15,7 @@ from sklab.analysis.pareto import front as pareto_front
 from sklab.analysis.published import Reproduced, reproduced
 from sklab.analysis.sequential import Race
 from sklab.analysis.stats import ALPHA
-from sklab.spec.sweep import PublishedRow, Sweep
+from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]

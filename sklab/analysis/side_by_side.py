@@ -13,8 +13,8 @@ from sklab.analysis.agreement import RankAgreement, rank_agreement
 from sklab.analysis.rows import AblationTable, Row
 from sklab.analysis.stats import FloatArray
 from sklab.errors import SklabError
-from sklab.names import common_names
-from sklab.spec.sweep import Metric
+from sklab.spec.names import common_names
+from sklab.spec.study.sweep import Metric
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sklab.analysis.effects import effects_of
 from sklab.analysis.replicates import called, race_of
 from sklab.analysis.rows import AblationTable, AtSize, Judged, Row, Run, Standing
 from sklab.analysis.sequential import BETTER, NO_TEST, WORSE, Race
-from sklab.spec.sweep import Cell, InvalidCell, Metric, Sweep
+from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Sweep
 from sklab.store.records import Evaluation, RunRecord, RunState
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size

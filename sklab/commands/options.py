@@ -12,7 +12,7 @@ from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot
-    from sklab.spec.sweep import Sweep
+    from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141

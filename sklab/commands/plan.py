@@ -25,8 +25,8 @@ from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot
-    from sklab.spec.probe import Probe
-    from sklab.spec.sweep import Sweep
+    from sklab.spec.jobs.probe import Probe
+    from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.counted import Count, Network
 
@@ -108,7 +108,7 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
 def warn(sweep: Sweep) -> None:
     """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
     for."""
-    from sklab.spec.budget import Cost, off_budget
+    from sklab.spec.study.budget import Cost, off_budget
     from sklab.sweep.counted import Counted
     from sklab.sweep.odd import oddities
     from sklab.sweep.plan import cell_experiments

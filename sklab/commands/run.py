@@ -34,7 +34,7 @@ from sklab.system.terminal import fitting, tell
 if TYPE_CHECKING:
     from sklab.launch.base import Launcher
     from sklab.launch.slots import Slot
-    from sklab.spec.sweep import Sweep
+    from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
 
 
@@ -147,7 +147,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
         raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
     from sklab.launch.ray import RayLauncher
     from sklab.launch.slurm import SlurmLauncher
-    from sklab.spec.ray import RaySpec
+    from sklab.spec.study.ray import RaySpec
     from sklab.sweep.launcherfile import read_launcher
 
     spec = read_launcher(options.launcher)

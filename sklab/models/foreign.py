@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sklab.errors import SklabError
-from sklab.names import did_you_mean
+from sklab.spec.names import did_you_mean
 
 Library = Literal["timm", "torchvision"]
 

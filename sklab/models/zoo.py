@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails
 from torch import nn
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.names import did_you_mean
 from sklab.spec.model import ModelSpec, family_module, family_spec
+from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.values import Value, class_in
 

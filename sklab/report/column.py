@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sklab.analysis.rows import Row
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
 DAGGER = "†"

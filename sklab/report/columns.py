@@ -20,7 +20,7 @@ from sklab.report.column import (
 )
 from sklab.report.compared import GROUP, comparison
 from sklab.report.escape import clean
-from sklab.spec.sweep import Metric, Published, Sweep
+from sklab.spec.study.sweep import Metric, Published, Sweep
 
 __all__ = [
     "DAGGER",

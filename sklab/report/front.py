@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklab.analysis.rows import AblationTable, Row
 from sklab.report.escape import clean
 from sklab.report.phrases import value
-from sklab.spec.budget import Kind
+from sklab.spec.study.budget import Kind
 
 NAMES: dict[Kind, str] = {"params": "parameters", "macs": "multiply-accumulates"}
 

@@ -12,7 +12,7 @@ from sklab.analysis.rows import AblationTable, row_reproduced
 from sklab.report.column import DAGGER, metric_name
 from sklab.report.escape import clean
 from sklab.report.phrases import listed, p_equals
-from sklab.spec.sweep import PublishedRow, Sweep
+from sklab.spec.study.sweep import PublishedRow, Sweep
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 

@@ -17,7 +17,7 @@ from sklab.report.labels import Label, place_labels
 from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
 from sklab.report.style import INK, MUTED, PAPER, Drawing, drawing, new_figure
 from sklab.report.words import on_published_data
-from sklab.spec.sweep import Published
+from sklab.spec.study.sweep import Published
 
 _LABELLED = 16  # cells with a name in a panel
 _WIDTH, _HEIGHT = 5.4, 3.9  # of a panel, inches

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.sequential import RACING, UNDECIDED, Race
 from sklab.report.escape import clean
-from sklab.spec.replicates import Replicates
+from sklab.spec.study.replicates import Replicates
 
 
 def verdicts(table: AblationTable) -> tuple[str, ...]:

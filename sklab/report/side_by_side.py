@@ -12,7 +12,6 @@ from typing import Any
 from sklab.analysis.rows import AblationTable
 from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
-from sklab.names import common_names
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment
 from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
@@ -21,6 +20,7 @@ from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import origins
 from sklab.report.trained_on import same_data
 from sklab.report.words import progress
+from sklab.spec.names import common_names
 from sklab.system import terminal
 from sklab.system.plural import counted
 

@@ -29,9 +29,9 @@ from sklab.report.reused import reused
 from sklab.report.settled import verdicts
 from sklab.report.trained_on import trained_on
 from sklab.report.verdict import result
-from sklab.spec.budget import Cost, off_budget
-from sklab.spec.search import Search
-from sklab.spec.sweep import Metric, Sweep
+from sklab.spec.study.budget import Cost, off_budget
+from sklab.spec.study.search import Search
+from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told
 from sklab.system.plural import counted
 

@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 import sklab.data.sets
 from sklab.errors import SklabError
-from sklab.names import did_you_mean
 from sklab.spec import limits
+from sklab.spec.names import did_you_mean
 from sklab.spec.values import Value
 
 

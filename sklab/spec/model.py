@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 from pydantic_core import PydanticCustomError
 
 import sklab.models.families
-from sklab.names import did_you_mean
 from sklab.spec import limits
+from sklab.spec.names import did_you_mean
 from sklab.spec.values import Seq, Value
 
 DEFAULT_FAMILY = "bottleneck"  # of a network that states none

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from sklab.spec.data import AnyData
 from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Seq, Value
 from sklab.store.seal import open_text, unsealed
 

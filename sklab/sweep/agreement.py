@@ -8,9 +8,9 @@ from math import prod
 from typing import Any
 
 from sklab.errors import Fault
-from sklab.names import did_you_mean
 from sklab.spec.limits import CELLS
-from sklab.spec.search import Search
+from sklab.spec.names import did_you_mean
+from sklab.spec.study.search import Search
 from sklab.sweep.design import KEPT, NETWORK
 from sklab.sweep.experimentfile import COMMAND_LINE
 from sklab.sweep.faults import options, steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sklab.names import canonical
-from sklab.spec.sweep import Sweep
+from sklab.spec.names import canonical
+from sklab.spec.study.sweep import Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.study_folder import StudyFolder
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
-from sklab.spec.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.data import DataSpec
+from sklab.spec.jobs.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.store.files import read_kept, write_whole
 from sklab.store.versions import installed

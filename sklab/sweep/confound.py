@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Seq, Value
 
 _REPLACING = {"model.base": "model", "data.name": "data"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import complete

@@ -12,7 +12,7 @@ from sklab.spec.fit import impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.spec.values import RULE
 
 Tree = Mapping[str, Any]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sklab.errors import Fault
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, InvalidCell
+from sklab.spec.study.sweep import Cell, InvalidCell
 from sklab.spec.values import RULE
 from sklab.sweep.agreement import is_too_large, is_too_small
 from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.names import did_you_mean
+from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.values import RULE

@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault
-from sklab.names import did_you_mean
 from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
+from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
 from sklab.spec.values import Value, class_in
 from sklab.sweep.yamltree import Document, Place, dotted

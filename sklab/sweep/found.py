@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from sklab.names import canonical, find
-from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.spec.names import canonical, find
+from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.sweep.design import choose, searched_cell
 from sklab.sweep.space import Costs, infeasible
 

@@ -13,7 +13,7 @@ from functools import reduce
 from itertools import combinations, product
 from operator import xor
 
-from sklab.spec.sweep import Factor, Fraction
+from sklab.spec.study.sweep import Factor, Fraction
 from sklab.sweep.design import Choice
 
 MOST_FACTORS = 9  # the search for the best fraction is exhaustive

@@ -13,7 +13,7 @@ from sklab.data.notices import notices
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images, data_spec
 from sklab.spec.fingerprint import Fingerprint, Inventory, changes, differ
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from sklab.analysis.replicates import called, is_pruned
-from sklab.spec.sweep import Cell, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design import Choice, searched_cell
 from sklab.sweep.prices import turn

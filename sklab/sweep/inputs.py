@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.names import did_you_mean
+from sklab.spec.names import did_you_mean
 from sklab.sweep.faults import options
 from sklab.sweep.yamltree import Document, read_mapping
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.names import did_you_mean
-from sklab.spec.ray import RaySpec
-from sklab.spec.slurm import SlurmSpec
+from sklab.spec.names import did_you_mean
+from sklab.spec.study.ray import RaySpec
+from sklab.spec.study.slurm import SlurmSpec
 from sklab.sweep.faults import Layer, details_of, distinct, explain
 from sklab.sweep.inputs import read_input
 from sklab.sweep.yamltree import Document

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sklab.errors import Fault, FaultyInputError, SklabError
-from sklab.names import find
 from sklab.spec.limits import RUNS
-from sklab.spec.sweep import Cell, InvalidCell, StudyName, Sweep
+from sklab.spec.names import find
+from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.agreement import disagreements, unknown
 from sklab.sweep.design import complete, lay, resolve
 from sklab.sweep.drafts import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from sklab.spec.sweep import LONGEST_NAME
+from sklab.spec.study.sweep import LONGEST_NAME
 
 _OTHER_SIGNS = re.compile(r"[^A-Za-z0-9._-]+")
 _DIGITS = 8  # of a digest

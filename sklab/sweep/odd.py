@@ -8,7 +8,7 @@ from math import prod
 
 from sklab.spec.fit import odd
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 
 _MOST_NAMED = 4  # cells in a line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sklab.names import canonical, find
-from sklab.spec.sweep import Published
+from sklab.spec.names import canonical, find
+from sklab.spec.study.sweep import Published
 
 Tree = dict[str, Any]
 

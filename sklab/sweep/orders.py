@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunOrder, Tracking
 from sklab.sweep.design import run_spec
 from sklab.sweep.held import NOT_READ, HeldData

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from sklab.analysis.replicates import called, expected, most
-from sklab.spec.budget import Cost, OffBudget, off_budget
 from sklab.spec.fit import misfits
-from sklab.spec.probe import Probe
+from sklab.spec.jobs.probe import Probe
 from sklab.spec.run import Experiment, Seed
-from sklab.spec.sweep import Cell, Fraction, InvalidCell, Sweep
+from sklab.spec.study.budget import Cost, OffBudget, off_budget
+from sklab.spec.study.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.records import Code, RunRecord, RunState
 from sklab.store.states import counts_of, unended_states

@@ -13,9 +13,9 @@ from typing import Any
 
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
-from sklab.spec.probe import Probe
+from sklab.spec.jobs.probe import Probe
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.store.files import content
 from sklab.store.records import RecordReader, RunRecord

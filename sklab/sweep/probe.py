@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sklab.launch.base import Job, Launcher
-from sklab.spec.probe import Probe, ProbeOrder
+from sklab.spec.jobs.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design import run_spec

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from sklab.analysis.replicates import is_pruned
-from sklab.spec.search import Pruning
-from sklab.spec.sweep import Metric, Sweep
+from sklab.spec.study.search import Pruning
+from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sklab.errors import SklabError
-from sklab.names import did_you_mean, find
-from sklab.spec.sweep import Sweep
+from sklab.spec.names import did_you_mean, find
+from sklab.spec.study.sweep import Sweep
 from sklab.store.locks import alone
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder

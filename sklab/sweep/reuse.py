@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.files import content, is_regular, write_whole
 from sklab.store.records import Code, RecordReader, Reused, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from sklab.analysis.replicates import called
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.locks import alone
 from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder

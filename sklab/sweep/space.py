@@ -8,9 +8,9 @@ from math import prod
 from random import Random
 
 from sklab.errors import SklabError
-from sklab.spec.budget import Cost
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.budget import Cost
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.sweep.design import Choice, grid, run_spec, searched_cell
 

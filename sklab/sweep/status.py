@@ -9,9 +9,9 @@ from statistics import fmean
 
 from sklab.analysis.replicates import called
 from sklab.errors import DamagedRecordError
-from sklab.spec.pulse import Pulse
+from sklab.spec.jobs.pulse import Pulse
 from sklab.spec.run import Seed
-from sklab.spec.sweep import Cell, Metric, Sweep
+from sklab.spec.study.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord, RunState

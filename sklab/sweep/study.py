@@ -27,8 +27,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic_core import from_json
 
-from sklab.spec.search import Search
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.search import Search
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.files import content
 from sklab.sweep.design import Choice
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from sklab.errors import Fault
-from sklab.names import canonical
 from sklab.spec import limits
-from sklab.spec.budget import EqualBudget
-from sklab.spec.replicates import MOST_REPLICATES, Replicates
+from sklab.spec.names import canonical
 from sklab.spec.run import Seed
-from sklab.spec.search import Search
-from sklab.spec.sweep import Design, Factor, Metric, Published, StudyName
+from sklab.spec.study.budget import EqualBudget
+from sklab.spec.study.replicates import MOST_REPLICATES, Replicates
+from sklab.spec.study.search import Search
+from sklab.spec.study.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
 from sklab.sweep.onename import with_one_name_each
 from sklab.sweep.yamltree import Document, Place, is_one_line

@@ -11,7 +11,7 @@ from typing import Any
 
 from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
-from sklab.spec.sweep import Cell, Factor, Sweep
+from sklab.spec.study.sweep import Cell, Factor, Sweep
 from sklab.sweep.design import complete, lay, resolve
 from sklab.sweep.naming import extended
 

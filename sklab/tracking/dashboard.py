@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.tracking import panels
 from sklab.tracking.summary import Place
 

@@ -6,7 +6,7 @@ import wandb_workspaces.reports.v2 as wr
 
 from sklab.report.columns import metric_name, metric_unit
 from sklab.report.escape import clean
-from sklab.spec.sweep import Metric, Sweep
+from sklab.spec.study.sweep import Metric, Sweep
 from sklab.tracking.summary import ATTENTION, FIGURES
 
 CELL = wr.Metric("JobType")  # what a run's job type is

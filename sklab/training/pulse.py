@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.system.machine import cpu_name
 from sklab.training.lightly import Callback, LightningModule, Trainer
 from sklab.training.meter import peak_memory_mb

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import Code, Evaluation, Hardware, RunRecord
 from sklab.store.study_folder import StudyFolder
 

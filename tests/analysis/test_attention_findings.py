@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklab.analysis.attention import MARGIN, by_class, expected_kernel, large_minus_small, levels, trends, verdict
 from sklab.analysis.findings import findings, read_analyses
 from sklab.errors import SklabError
-from sklab.spec.analysis import Analysis, ReceptiveField, UnitAnalysis
+from sklab.spec.jobs.analysis import Analysis, ReceptiveField, UnitAnalysis
 from sklab.store.run_folder import RunFolder
 
 SCALES = (1.0, 1.5, 2.0)

@@ -9,7 +9,7 @@ from studies import key_of, make_records, make_sweep
 from sklab.analysis.anova import analyse
 from sklab.analysis.effects import ABSENT, MOST_RUNS, effects_of
 from sklab.analysis.tables import ablation_table
-from sklab.spec.sweep import Cell, Factor, Fraction
+from sklab.spec.study.sweep import Cell, Factor, Fraction
 
 LEVELS = {"D": ("1", "2"), "G": ("1", "2", "4")}
 GRID = [dict(zip(LEVELS, levels, strict=True)) for levels in product(*LEVELS.values())]

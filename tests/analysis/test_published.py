@@ -6,7 +6,7 @@ from studies import EXPERIMENT, make_records, make_sweep
 from sklab.analysis.frame import data_frame
 from sklab.analysis.published import on_published_data, order_agreement, reproduced
 from sklab.analysis.tables import ablation_table
-from sklab.spec.sweep import Metric, Published, PublishedRow
+from sklab.spec.study.sweep import Metric, Published, PublishedRow
 
 ROWS = {"K3": PublishedRow(error=20.0), "K5": PublishedRow(error=25.0), "K7": PublishedRow(error=30.0)}
 ERRORS = {"K3": [20.0, 20.1, 19.9], "K5": [22.0, 22.1, 21.9], "K7": [29.0, 30.0, 31.0]}

@@ -6,7 +6,7 @@ from scipy.special import ndtr, ndtri
 
 from sklab.analysis.boundaries import nominal_levels
 from sklab.analysis.sequential import race
-from sklab.spec.replicates import Replicates
+from sklab.spec.study.replicates import Replicates
 
 RULE = Replicates(start=3, max=8)
 

@@ -5,7 +5,7 @@ from studies import make_records, make_sweep
 from sklab.analysis.side_by_side import side_by_side
 from sklab.analysis.tables import ablation_table
 from sklab.errors import SklabError
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 
 FIRST = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "old": [1.0, 2.0, 3.0]}
 SECOND = {"K3": [30.0, 30.5, 33.5], "K5": [25.0, None, 26.0], "new": [1.0, 2.0, 3.0]}

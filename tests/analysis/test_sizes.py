@@ -14,7 +14,7 @@ from sklab.analysis.frame import data_frame
 from sklab.analysis.rows import AblationTable, AtSize
 from sklab.analysis.stats import mean_interval
 from sklab.analysis.tables import ablation_table
-from sklab.spec.sweep import InvalidCell, Published, PublishedRow
+from sklab.spec.study.sweep import InvalidCell, Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0]}
 AT_320 = {"K3": [19.0, 19.5, 21.5], "K5": [17.0, None, 18.5]}

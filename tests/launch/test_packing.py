@@ -18,7 +18,7 @@ from sklab.launch.base import Job
 from sklab.launch.local import LocalLauncher
 from sklab.launch.packing import Packing
 from sklab.launch.slots import Slot
-from sklab.spec.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system import machine

@@ -23,7 +23,7 @@ from sklab.launch.sbatch import RefusedError, hand_over
 from sklab.launch.slurm import SlurmLauncher
 from sklab.launch.slurm_job import own_slot
 from sklab.launch.slurm_note import End, Note, has_ended, read_end, read_note, write_note
-from sklab.spec.slurm import SlurmSpec
+from sklab.spec.study.slurm import SlurmSpec
 
 SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
 ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}

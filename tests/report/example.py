@@ -7,7 +7,7 @@ from typing import Any
 import studies
 
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Cell, InvalidCell, Published, PublishedRow, Sweep
+from sklab.spec.study.sweep import Cell, InvalidCell, Published, PublishedRow, Sweep
 from sklab.store.records import Code, RunRecord
 
 # Cell name, kernels, attention, published error with whether it is verified, errors by seed.

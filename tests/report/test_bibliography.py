@@ -5,7 +5,7 @@ from studies import EXPERIMENT, make_record, make_sweep
 from sklab.analysis.tables import ablation_table
 from sklab.report.bibliography import bibtex, entries
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.sweep import Search
+from sklab.spec.study.sweep import Search
 
 
 def cited(sweep, *records):

@@ -9,7 +9,7 @@ from sklab.report.curves import chosen, read_curves
 from sklab.report.figures import draw
 from sklab.report.labels import Label, place_labels
 from sklab.report.style import COLOURS, inline, new_figure
-from sklab.spec.sweep import Published, PublishedRow
+from sklab.spec.study.sweep import Published, PublishedRow
 
 
 def texts(svg):

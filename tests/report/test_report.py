@@ -20,7 +20,7 @@ from sklab.report.escape import clean
 from sklab.report.figures import draw
 from sklab.report.render import render
 from sklab.report.tail import last_lines
-from sklab.spec.sweep import Published, PublishedRow, Search
+from sklab.spec.study.sweep import Published, PublishedRow, Search
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "dl", "div", "dt", "dd"),

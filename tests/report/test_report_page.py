@@ -6,7 +6,7 @@ from studies import EXPERIMENT, make_records, make_sweep
 
 from sklab.analysis.tables import ablation_table
 from sklab.report.columns import columns, fixed, signed
-from sklab.spec.sweep import Published, PublishedRow
+from sklab.spec.study.sweep import Published, PublishedRow
 
 PAGE = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")
 ERRORS = {"base": [20.0, 21.0, 22.5], "A": [18.0, 19.5, 20.0], "B": [20.5, 20.0, 22.0]}

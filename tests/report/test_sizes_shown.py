@@ -9,7 +9,7 @@ from pages import read
 from studies import key_of, make_evaluations, make_records, make_sweep, write_study
 
 from sklab.report.build import build, study_table, terminal_table
-from sklab.spec.sweep import Published, PublishedRow
+from sklab.spec.study.sweep import Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [30.0, 31.0, 32.0]}
 AT_320 = {"K3": [19.0, 19.5, 21.5], "K5": [17.0, None, 18.5]}

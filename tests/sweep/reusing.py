@@ -7,7 +7,7 @@ from pathlib import Path
 from launchers import StandInLauncher
 
 from sklab.launch.base import Ended
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store import versions
 from sklab.store.records import Code, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sklab.errors import Fault, FaultyInputError
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.sweep.load import load_sweep
 
 EXPERIMENT = """\

@@ -13,7 +13,7 @@ from launchers import FakeLauncher, Seen, start
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.launch.base import Job
 from sklab.report.build import build, study_table, terminal_table
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sweepfiles import EXPERIMENT, SEARCH, load
 
 from sklab.spec.networks import SETTINGS
-from sklab.spec.sweep import Cell, Factor, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.sweep.design import (
     NoSuchEntryError,
     NoSuchPlaceError,

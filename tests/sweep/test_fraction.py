@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweepfiles import FRACTIONAL, LEAVE_ONE_OUT, changed, faults_of, load
 
-from sklab.spec.sweep import Factor
+from sklab.spec.study.sweep import Factor
 from sklab.sweep.fraction import SHARES, describe, fractional, shares_of
 
 NAMES = "ABCDEFGHI"

@@ -11,7 +11,7 @@ import pytest
 from sklab.commands.plan import costs_here
 from sklab.errors import FaultyInputError
 from sklab.plan_text import plan_text
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.counted import Counted
 from sklab.sweep.experimentfile import read_experiment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, load, write
 
-from sklab.spec.sweep import Metric
+from sklab.spec.study.sweep import Metric
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import resolve, run_spec
 from sklab.sweep.experimentfile import read_experiment

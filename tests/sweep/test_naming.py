@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sklab.spec.sweep import StudyName
+from sklab.spec.study.sweep import StudyName
 from sklab.sweep.load import load_single, load_sweep
 from sklab.sweep.naming import extended, with_settings
 from sklab.sweep.toy import toy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweepfiles import LIST, SWEEPS, changed, faults_of, load
 
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.change import change
 from sklab.sweep.found import with_found_cells

@@ -5,7 +5,7 @@ import fcntl
 import pytest
 
 from sklab.plan_text import plan_text
-from sklab.spec.sweep import Cell
+from sklab.spec.study.sweep import Cell
 from sklab.store.records import RunOrder, RunRecord
 from sklab.sweep import check
 from sklab.sweep.design import run_spec

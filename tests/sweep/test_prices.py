@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
 from sklab.plan_text import budget_text, plan_text
-from sklab.spec.probe import Probe
+from sklab.spec.jobs.probe import Probe
 from sklab.store.records import Hardware, RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec

@@ -14,8 +14,8 @@ from sklab.commands import plan
 from sklab.launch.base import Ended, Job
 from sklab.report import words
 from sklab.report.terminal import terminal_table
-from sklab.spec.budget import Cost
-from sklab.spec.sweep import Metric, Sweep
+from sklab.spec.study.budget import Cost
+from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

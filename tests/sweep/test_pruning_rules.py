@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.spec.search import Pruning
-from sklab.spec.sweep import Metric
+from sklab.spec.study.search import Pruning
+from sklab.spec.study.sweep import Metric
 from sklab.store.run_folder import RunFolder
 from sklab.sweep.pruning import Curve, read_values, verdict
 

@@ -10,8 +10,8 @@ from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
 from sklab.errors import SklabError
 from sklab.plan_text import plan_text
-from sklab.spec.budget import Cost
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.budget import Cost
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import grid

@@ -14,7 +14,7 @@ from launchers import FakeLauncher, Seen, start
 
 from sklab import cli
 from sklab.progress import PlainProgress, heading
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.states import STATES
 from sklab.store.study_folder import StudyFolder

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep import study
 from sklab.sweep.index import StudyIndex, Todo

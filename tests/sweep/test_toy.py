@@ -15,7 +15,7 @@ from sweepfiles import SWEEPS, load, write
 from sklab.cli import main
 from sklab.launch import local
 from sklab.launch.inline import InlineLauncher
-from sklab.spec.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import resolve, run_spec, searched_cell
 from sklab.sweep.toy import toy

@@ -15,7 +15,7 @@ from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.models.zoo import build, create_model
-from sklab.spec.sweep import Sweep
+from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -15,7 +15,7 @@ from sklab.analysis.attention import pooled
 from sklab.data.loaders import open_loaders
 from sklab.models.convert import to_sk
 from sklab.models.zoo import build, create_model
-from sklab.spec.analysis import UnitSummary
+from sklab.spec.jobs.analysis import UnitSummary
 from sklab.store.run_folder import RunFolder
 from sklab.training import attention
 from sklab.training.attention import Recorder, sk_convolutions

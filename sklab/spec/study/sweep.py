@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Strict
 
 from sklab.spec import limits
-from sklab.spec.budget import EqualBudget
-from sklab.spec.replicates import Replicates
 from sklab.spec.run import Seed
-from sklab.spec.search import Search
+from sklab.spec.study.budget import EqualBudget
+from sklab.spec.study.replicates import Replicates
+from sklab.spec.study.search import Search
 from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]

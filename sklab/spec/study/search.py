@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.budget import Cost, Kind
 from sklab.spec.run import Seed
+from sklab.spec.study.budget import Cost, Kind
 from sklab.spec.values import Seq, Value
 
 _KINDS: tuple[Kind, ...] = ("params", "macs")
