@@ -10,7 +10,7 @@ from sklab.data.base import FileSplit, Splits, only
 from sklab.data.fingerprint import inventory, state_of
 from sklab.data.images import ImagesSpec
 from sklab.data.kept import Arrays, as_arrays, as_splits, computed, kept_arrays, listed
-from sklab.data.once import in_arrays, readable
+from sklab.data.scan import in_arrays, readable
 from sklab.spec.data import DataSpec
 
 

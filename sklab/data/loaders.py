@@ -15,8 +15,8 @@ from torch import Tensor
 from sklab.data.arrays import TrainArrays, ValArrays
 from sklab.data.augment import Normalise
 from sklab.data.base import ArraySplit, FileSplit, Splits, only
+from sklab.data.batches import TrainFiles, ValFiles
 from sklab.data.cache import load_splits
-from sklab.data.files import TrainFiles, ValFiles
 from sklab.data.preflight import ensure_fits
 from sklab.data.share import Share
 from sklab.spec.data import DataSpec

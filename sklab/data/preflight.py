@@ -10,7 +10,7 @@ from sklab.data.cache import load_files, load_splits
 from sklab.data.decode import look
 from sklab.data.images import ImagesSpec
 from sklab.data.notices import about_orientation, few, named
-from sklab.data.once import each
+from sklab.data.scan import each
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory

@@ -7,7 +7,7 @@ import torch
 from pictures import encoded, folder, pixels
 from pydantic import ValidationError
 
-from sklab.data import cache, notices, once, preflight
+from sklab.data import cache, notices, preflight, scan
 from sklab.data.base import ArraySplit, FileSplit
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec
@@ -99,7 +99,7 @@ def test_the_images_that_are_left_are_the_right_ones(root):
 
 def test_more_images_than_are_handed_over_at_a_time(root, monkeypatch):
     whole = cache.load_splits(small(root)).train.images
-    monkeypatch.setattr(once, "_CHUNK", 5)
+    monkeypatch.setattr(scan, "_CHUNK", 5)
     monkeypatch.setenv("SKLAB_CACHE", str(root / "other"))
     assert np.array_equal(cache.load_splits(small(root)).train.images, whole)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sklab.errors import SklabError
-from sklab.models.foreign import create_foreign
+from sklab.models.libraries import create_foreign
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_library_that_fails_to_import_says_why(monkeypatch, error, words):
     def fail(_name):
         raise error
 
-    monkeypatch.setattr("sklab.models.foreign.import_module", fail)
+    monkeypatch.setattr("sklab.models.libraries.import_module", fail)
     with pytest.raises(SklabError, match=words):
         create_foreign("timm", "resnext50_32x4d", num_classes=7, in_channels=3)
 

@@ -8,7 +8,7 @@ from sklab.errors import SklabError
 from sklab.models.convert import to_sk
 from sklab.models.cost import convolutions, cost
 from sklab.models.families.foreign import Spec
-from sklab.models.foreign import create_foreign
+from sklab.models.libraries import create_foreign
 from sklab.models.sk import SKConv2d
 from sklab.models.zoo import build
 

@@ -78,7 +78,7 @@ def build(spec: Spec) -> nn.Module:
     Raises SklabError, with the remedy, when the library can't be imported or does not know the name, and with the
     reason when what `spec.sk` selects can't be replaced.
     """
-    from sklab.models.foreign import create_foreign
+    from sklab.models.libraries import create_foreign
 
     network = create_foreign(spec.library, spec.name, spec.num_classes, spec.in_channels)
     try:
