@@ -19,9 +19,9 @@ from sklab.system.plural import counted
 from sklab.system.shown import one_line
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
-    from sklab.analysis.attention import Trend
-    from sklab.analysis.fields import FieldSize
-    from sklab.analysis.findings import CellFindings
+    from sklab.analysis.attention.analyses import CellFindings
+    from sklab.analysis.attention.fields import FieldSize
+    from sklab.analysis.attention.trends import Trend
 
 _LONG = 12  # letters of a name that columns make room for
 _RUNNING = ("epoch", "left", "seed", "for", "attempt", "device", "img/s", "MB")  # by importance, behind the metric

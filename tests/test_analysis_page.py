@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.analysis.attention import MARGIN
+from sklab.analysis.attention.trends import MARGIN
 from sklab.cli import parser
 from sklab.spec.jobs.analysis import FIELD_IMAGES, THRESHOLD, Analysis, AttentionSummary
 from sklab.training.summary import BINS

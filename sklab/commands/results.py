@@ -19,7 +19,7 @@ from sklab.commands.options import (
 from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
-    from sklab.analysis.rows import AblationTable
+    from sklab.analysis.table.rows import AblationTable
     from sklab.store.study_folder import StudyFolder
 
 

@@ -89,7 +89,7 @@ def _analyze(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    from sklab.analysis.findings import findings
+    from sklab.analysis.attention.analyses import findings
     from sklab.system.machine import find_gpus
     from sklab.text import behaviour_text
     from sklab.training.analyze import analyze_all
@@ -106,7 +106,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
-    from sklab.analysis.findings import runs_by_cell
+    from sklab.analysis.attention.analyses import runs_by_cell
     from sklab.store.study_folder import find_run
 
     study = study_folder(options.target, options)

@@ -10,10 +10,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sklab.analysis.attended import Attended, Seen, by_size, per_class, read_attended, slopes
-from sklab.analysis.attention import Trend
-from sklab.analysis.findings import CellFindings
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.attention.analyses import CellFindings
+from sklab.analysis.attention.cells import Attended, Seen, by_size, per_class, read_attended, slopes
+from sklab.analysis.attention.trends import Trend
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.channels import NAME, channels_figure
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.curves import chosen

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.methods import methods
 
 _ENTRIES = Path(__file__).parent / "templates" / "references.bib"

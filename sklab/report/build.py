@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.tables import Others, ablation_table
+from sklab.analysis.table.ablation import Others, ablation_table
+from sklab.analysis.table.rows import AblationTable
 from sklab.errors import DamagedRecordError
 from sklab.report.terminal import terminal_table
 from sklab.store.files import collector_paused, write_whole

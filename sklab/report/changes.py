@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 
 _SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells

@@ -7,7 +7,7 @@ from functools import partial
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sklab.analysis.attended import Seen, per_channel
+from sklab.analysis.attention.cells import Seen, per_channel
 from sklab.report.escape import clean
 from sklab.report.marks import short_name
 from sklab.report.style import ACCENT, BASE, INK, Drawing, drawing, new_figure

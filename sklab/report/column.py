@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sklab.analysis.rows import Row
+from sklab.analysis.table.rows import Row
 from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"

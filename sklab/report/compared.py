@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sklab.analysis.compare import Versus
-from sklab.analysis.planning import MOST_SEEDS
-from sklab.analysis.rows import AblationTable, Row, Standing
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.statistics.planning import MOST_SEEDS
+from sklab.analysis.table.rows import AblationTable, Row, Standing
 from sklab.report.column import NOTHING, Column, Text, fixed, metric_digits, metric_unit, p_text, signed
 
 NO_TEST = "no test"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.store.metrics import read_epochs
 from sklab.store.study_folder import StudyFolder
 

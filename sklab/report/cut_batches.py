@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 
 

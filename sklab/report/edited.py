@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.phrases import listed
 from sklab.system.plural import counted
 

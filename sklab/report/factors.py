@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sklab.analysis.anova import Effect
-from sklab.analysis.effects import ABSENT
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.statistics.anova import Effect
+from sklab.analysis.table.effects import ABSENT
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
 from sklab.system.plural import counted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 from sklab.report.phrases import value
 from sklab.spec.study.budget import Kind

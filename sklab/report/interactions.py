@@ -9,8 +9,8 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sklab.analysis.effects import LevelMean, Term
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.table.effects import LevelMean, Term
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean, shortened
 from sklab.report.marks import metric_axis, metric_title, short_name
 from sklab.report.style import ACCENT, BASE, INK, MUTED, PAPER, Drawing, drawing, new_figure

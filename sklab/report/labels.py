@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from sklab.analysis.stats import FloatArray
+from sklab.analysis.statistics.intervals import FloatArray
 from sklab.report.style import MUTED
 
 _SIZE = 7.5  # points

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import get_args
 
-from sklab.analysis.agreement import Verdict
-from sklab.analysis.published import asks_for_verdict, data_title, on_published_data, order_agreement
-from sklab.analysis.rows import AblationTable, row_reproduced
+from sklab.analysis.statistics.rank_agreement import Verdict
+from sklab.analysis.table.published import asks_for_verdict, data_title, on_published_data, order_agreement
+from sklab.analysis.table.rows import AblationTable, row_reproduced
 from sklab.report.column import DAGGER, metric_name
 from sklab.report.escape import clean
 from sklab.report.phrases import listed, p_equals

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.sequential import BETTER, WORSE, Race
+from sklab.analysis.statistics.sequential import BETTER, WORSE, Race
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import fixed, metric_digits
 from sklab.report.marks import metric_axis, metric_title, short_name
 from sklab.report.settled import settled

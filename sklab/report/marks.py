@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.columns import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 from sklab.report.style import ACCENT, BASE, INK, PAPER

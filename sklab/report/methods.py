@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from sklab.analysis.checks import FAILS_BELOW, Check
-from sklab.analysis.compare import Choice
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.stats import ALPHA
+from sklab.analysis.statistics.checks import FAILS_BELOW, Check
+from sklab.analysis.statistics.compare import Choice
+from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name, p_text
 from sklab.report.escape import clean
 from sklab.system.plural import counted

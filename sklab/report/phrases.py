@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sklab.analysis.compare import Versus
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import fixed, metric_digits, metric_unit, p_text, signed
 from sklab.report.escape import clean
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns, power_columns
 from sklab.report.compared import compared
@@ -47,7 +47,7 @@ def gap(shown: Sequence[Column]) -> slice:
 
 def table_csv(table: AblationTable) -> str:
     """The table as data with the keys of its runs, means at 12 significant digits, tests at 6; no text is a formula."""
-    from sklab.analysis.frame import data_frame  # half a second that no other format needs
+    from sklab.analysis.table.frame import data_frame  # half a second that no other format needs
 
     frame = data_frame(table)
     texts: list[str] = list(frame.select_dtypes("str").columns)
@@ -57,7 +57,7 @@ def table_csv(table: AblationTable) -> str:
 
 def table_json(table: AblationTable) -> str:
     """The same for programs that read JSON: an object per row, null where there is no number."""
-    from sklab.analysis.frame import data_frame
+    from sklab.analysis.table.frame import data_frame
 
     frame = data_frame(table).astype(object)
     rows = frame.where(frame.notna(), None).to_dict("records")

@@ -8,8 +8,8 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from sklab.analysis.compare import Versus
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import metric_unit
 from sklab.report.compared import compared
 from sklab.report.marks import kinds, mark, short_name

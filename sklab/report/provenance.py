@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sklab.analysis.rows import AblationTable, Run
+from sklab.analysis.table.rows import AblationTable, Run
 from sklab.report.escape import clean
 from sklab.store.records import Code, RunRecord
 

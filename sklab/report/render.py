@@ -12,8 +12,8 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
-from sklab.analysis.attended import Attended
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.attention.cells import Attended
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.bibliography import bibtex

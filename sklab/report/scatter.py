@@ -10,7 +10,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.columns import DAGGER
 from sklab.report.escape import clean
 from sklab.report.labels import Label, place_labels

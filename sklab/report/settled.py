@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.sequential import RACING, UNDECIDED, Race
+from sklab.analysis.statistics.sequential import RACING, UNDECIDED, Race
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
 from sklab.spec.study.replicates import Replicates
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.side_by_side import Entry, SideBySide, side_by_side
+from sklab.analysis.table.rows import AblationTable
+from sklab.analysis.table.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
 from sklab.report.build import study_table
 from sklab.report.changes import Change, difference, experiment

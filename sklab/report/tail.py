@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sklab.analysis.rows import AblationTable, Run
+from sklab.analysis.table.rows import AblationTable, Run
 from sklab.report.escape import clean
 from sklab.store.files import tail
 from sklab.store.study_folder import StudyFolder

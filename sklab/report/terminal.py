@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report import words
 from sklab.report.columns import Column, columns
 from sklab.report.escape import shortened

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from sklab.analysis.rows import AblationTable
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
 from sklab.report.phrases import listed
 from sklab.report.provenance import ended

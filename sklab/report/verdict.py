@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sklab.analysis.planning import MOST_SEEDS
-from sklab.analysis.rows import AblationTable, Judged, Row
-from sklab.analysis.stats import ALPHA
+from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.statistics.planning import MOST_SEEDS
+from sklab.analysis.table.rows import AblationTable, Judged, Row
 from sklab.report.column import fixed
 from sklab.report.escape import clean
 from sklab.report.front import front

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sklab.analysis.pareto import COSTS
-from sklab.analysis.published import data_title, on_published_data
-from sklab.analysis.rows import AblationTable, Row
+from sklab.analysis.statistics.pareto import COSTS
+from sklab.analysis.table.published import data_title, on_published_data
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.compared import COST_NAMES
 from sklab.report.cut_batches import cut_batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sklab.analysis.replicates import called
+from sklab.analysis.table.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord

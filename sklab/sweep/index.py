@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from sklab.analysis.replicates import called, is_pruned
+from sklab.analysis.table.replicates import called, is_pruned
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design import Choice, searched_cell

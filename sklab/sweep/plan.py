@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from sklab.analysis.replicates import called, expected, most
+from sklab.analysis.table.replicates import called, expected, most
 from sklab.spec.fit import misfits
 from sklab.spec.jobs.probe import Probe
 from sklab.spec.run import Experiment, Seed

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from sklab.analysis.replicates import is_pruned
+from sklab.analysis.table.replicates import is_pruned
 from sklab.spec.study.search import Pruning
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.metrics import read_epochs

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from sklab.analysis.replicates import called
+from sklab.analysis.table.replicates import called
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.spec.study.sweep import Sweep

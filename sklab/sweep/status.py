@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import inf, isfinite
 from statistics import fmean
 
-from sklab.analysis.replicates import called
+from sklab.analysis.table.replicates import called
 from sklab.errors import DamagedRecordError
 from sklab.spec.jobs.pulse import Pulse
 from sklab.spec.run import Seed

@@ -6,7 +6,7 @@ import math
 import warnings
 from pathlib import Path
 
-from sklab.analysis.attention import expected_kernel, pooled
+from sklab.analysis.attention.trends import expected_kernel, pooled
 from sklab.errors import DamagedRecordError
 from sklab.store.run_folder import RunFolder
 

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from sklab.analysis import blocks, checks, dunnett, stats
-from sklab.analysis.compare import choose, compare
+from sklab.analysis.statistics import blocks, checks, dunnett, intervals
+from sklab.analysis.statistics.compare import choose, compare
 
 NOISES = (
     "normal",
@@ -74,8 +74,8 @@ def equal_rejects(values):
 
 def paired_rejects(values):
     """(studies, cells - 1): told apart from row 0 by paired t (Welch where seeds are not shared) and Holm."""
-    found, _ = stats.mean_difference(values, values[:, :1])
-    return np.array([stats.holm(p) for p in found.p[:, 1:]]) < stats.ALPHA
+    found, _ = intervals.mean_difference(values, values[:, :1])
+    return np.array([intervals.holm(p) for p in found.p[:, 1:]]) < intervals.ALPHA
 
 
 def rejects(values):

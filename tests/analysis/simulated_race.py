@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from simulated import NOISES, rejects, studies
 
-from sklab.analysis.sequential import BETTER, WORSE, race
+from sklab.analysis.statistics.sequential import BETTER, WORSE, race
 from sklab.spec.study.replicates import Replicates
 
 RULE = Replicates(start=3, max=10)

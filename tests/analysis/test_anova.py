@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from scipy.special import ncfdtr
 
-from sklab.analysis.anova import _noncentrality, analyse
+from sklab.analysis.statistics.anova import _noncentrality, analyse
 
 
 def design(rng, levels=(3, 2), seeds=4):

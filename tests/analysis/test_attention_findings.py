@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.analysis.attention import MARGIN, by_class, expected_kernel, large_minus_small, levels, trends, verdict
-from sklab.analysis.findings import findings, read_analyses
+from sklab.analysis.attention.analyses import findings, read_analyses
+from sklab.analysis.attention.trends import (
+    MARGIN,
+    by_class,
+    expected_kernel,
+    large_minus_small,
+    levels,
+    trends,
+    verdict,
+)
 from sklab.errors import SklabError
 from sklab.spec.jobs.analysis import Analysis, ReceptiveField, UnitAnalysis
 from sklab.store.run_folder import RunFolder

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklab.analysis import blocks
+from sklab.analysis.statistics import blocks
 
 draws = st.integers(0, 10_000)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from sklab.analysis import checks
-from sklab.analysis.blocks import fit
+from sklab.analysis.statistics import checks
+from sklab.analysis.statistics.blocks import fit
 
 
 def null(cells, seeds, count=10_000):

@@ -6,9 +6,9 @@ import simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklab.analysis import compare as module
-from sklab.analysis import stats
-from sklab.analysis.compare import EQUAL, all_pairs, compare
+from sklab.analysis.statistics import compare as module
+from sklab.analysis.statistics import intervals
+from sklab.analysis.statistics.compare import EQUAL, all_pairs, compare
 
 draws = st.integers(0, 10_000)
 shapes = st.tuples(st.integers(2, 6), st.integers(2, 6))
@@ -52,7 +52,7 @@ def test_a_block_test_tells_apart_exactly_where_the_interval_does_not_hold_zero(
     values[1] += rng.normal(0, 4)
     for row in compare(values, 0).rows:
         if row.test == "block":
-            assert (abs(row.difference) > row.half) == (row.adjusted < stats.ALPHA)
+            assert (abs(row.difference) > row.half) == (row.adjusted < intervals.ALPHA)
 
 
 @pytest.mark.parametrize("noise", simulated.NOISES)
@@ -63,13 +63,13 @@ def test_the_simulated_procedure_is_this_one(noise, seeds):
     values[:, 1] += 4
     at_once = simulated.rejects(values)
     for study, decided in zip(values, at_once, strict=True):
-        found = [row.adjusted < stats.ALPHA for row in compare(study, 0).rows[1:]]
+        found = [row.adjusted < intervals.ALPHA for row in compare(study, 0).rows[1:]]
         assert found == decided.tolist()
 
 
 def test_two_cells_are_a_paired_t_test():
     values = np.array([[20.0, 21.0, 22.5], [18.0, 19.5, 20.0]])
-    ours, pair = compare(values, 0).rows[1], stats.paired_difference(values[1], values[0])
+    ours, pair = compare(values, 0).rows[1], intervals.paired_difference(values[1], values[0])
     assert (ours.test, ours.df) == ("block", 2)
     assert (ours.difference, ours.half, ours.adjusted) == pytest.approx(
         (float(pair.mean), float(pair.half), float(pair.p))
@@ -84,7 +84,9 @@ def test_pooling_makes_three_seeds_tell_what_pairs_cannot_also_with_a_run_missin
     gapped = compare(values, 0)
     assert whole.rows[1].df > 5
     assert whole.rows[1].adjusted < 0.01
-    assert gapped.rows[1].adjusted < 0.01 < 0.1 < stats.holm(stats.paired_difference(values, values[0]).p[1:])[0]
+    assert (
+        gapped.rows[1].adjusted < 0.01 < 0.1 < intervals.holm(intervals.paired_difference(values, values[0]).p[1:])[0]
+    )
 
 
 def test_missing_runs_are_gaps_in_the_fit_and_it_says_so():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulated import METHODS, NOISES, best_wronged, found_at_the_detectable, power, studies, wrong
 
-from sklab.analysis import stats
+from sklab.analysis.statistics import intervals
 
 pytestmark = pytest.mark.slow
 SEEDS = (3, 5, 10)
@@ -33,7 +33,7 @@ def test_paired_intervals_hold_as_often_as_they_say(seeds, cells):
 def test_intervals_of_single_means_hold_as_often_as_they_say(noise, seeds):
     rng = np.random.default_rng(seeds)
     values = studies(noise, 10_000, 4, seeds, rng)
-    estimate = stats.mean_interval(values)
+    estimate = intervals.mean_interval(values)
     told = ~np.isnan(estimate.half)
     assert 100 * np.mean(np.abs(estimate.mean[told]) <= estimate.half[told]) == pytest.approx(95, abs=1)
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import special
 from scipy import stats as reference
 
-from sklab.analysis import dunnett
+from sklab.analysis.statistics import dunnett
 
 # Two-sided critical values at 5 and 1 %, 1 to 9 comparisons (C. W. Dunnett, New tables for multiple comparisons with a
 # control, Biometrics 20 (1964), 482-491).

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from studies import key_of, make_records, make_sweep
 
-from sklab.analysis.anova import analyse
-from sklab.analysis.effects import ABSENT, MOST_RUNS, effects_of
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.statistics.anova import analyse
+from sklab.analysis.table.ablation import ablation_table
+from sklab.analysis.table.effects import ABSENT, MOST_RUNS, effects_of
 from sklab.spec.study.sweep import Cell, Factor, Fraction
 
 LEVELS = {"D": ("1", "2"), "G": ("1", "2", "4")}

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.analysis import pareto
+from sklab.analysis.statistics import pareto
 
 
 def dominated_by(values, costs):

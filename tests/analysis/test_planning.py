@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from sklab.analysis import dunnett, planning
+from sklab.analysis.statistics import dunnett, planning
 
 dunnett10 = partial(dunnett.critical, 10)
 

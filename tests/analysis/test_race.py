@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis.boundaries import nominal_levels
-from sklab.analysis.sequential import race
+from sklab.analysis.statistics.boundaries import nominal_levels
+from sklab.analysis.statistics.sequential import race
 from sklab.spec.study.replicates import Replicates
 
 RULE = Replicates(start=3, max=8)

@@ -2,8 +2,8 @@ import pytest
 from scipy.stats import ttest_rel
 from studies import make_records, make_sweep
 
-from sklab.analysis.side_by_side import side_by_side
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
+from sklab.analysis.table.side_by_side import side_by_side
 from sklab.errors import SklabError
 from sklab.spec.study.sweep import Metric
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import failed_record, key_of, make_evaluations, make_records, make_sweep
 
-from sklab.analysis.frame import data_frame
-from sklab.analysis.rows import AblationTable, AtSize
-from sklab.analysis.stats import mean_interval
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.statistics.intervals import mean_interval
+from sklab.analysis.table.ablation import ablation_table
+from sklab.analysis.table.frame import data_frame
+from sklab.analysis.table.rows import AblationTable, AtSize
 from sklab.spec.study.sweep import InvalidCell, Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0]}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sklab.analysis.compare import compare
+from sklab.analysis.statistics.compare import compare
 
 PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="utf-8").replace("−", "-")
 

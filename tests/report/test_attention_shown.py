@@ -6,7 +6,7 @@ from pages import read
 from pydantic import ValidationError
 from studies import key_of, make_records, make_sweep, write_study
 
-from sklab.analysis.attended import Seen, by_size, per_channel, per_class, read_attended, slopes
+from sklab.analysis.attention.cells import Seen, by_size, per_channel, per_class, read_attended, slopes
 from sklab.report.build import build
 from sklab.spec.jobs.analysis import Analysis, AttentionSummary
 from sklab.store.study_folder import StudyFolder

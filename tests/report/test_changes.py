@@ -1,6 +1,6 @@
 from studies import EXPERIMENT, make_record, make_sweep
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.changes import Change, changes, difference
 from sklab.spec.run import Experiment, RunSpec
 

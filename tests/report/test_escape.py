@@ -7,7 +7,7 @@ from example import hostile, kernels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.escape import clean, markdown, sheet, shortened, tex, unsheet
 from sklab.report.plain import table_tex
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 from studies import EXPERIMENT, make_record, make_records, make_sweep, write_study
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.curves import chosen, read_curves
 from sklab.report.figures import draw
 from sklab.report.labels import Label, place_labels

@@ -11,8 +11,8 @@ from example import NASTY, hostile
 from pages import read
 from studies import key_of, make_record, make_records, make_sweep, write_study
 
-from sklab.analysis.frame import data_frame
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
+from sklab.analysis.table.frame import data_frame
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, study_table

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from studies import EXPERIMENT, make_records, make_sweep
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.columns import columns, fixed, signed
 from sklab.spec.study.sweep import Published, PublishedRow
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import failed_record, make_record, make_sweep
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.tail import RUNS, chosen_runs, last_lines, log_tail
 
 

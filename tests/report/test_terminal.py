@@ -2,7 +2,7 @@ import pytest
 from example import hostile, kernels
 from studies import make_records, make_sweep
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report.terminal import terminal_table
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from studies import key_of, make_record, make_sweep
 
-from sklab.analysis.rows import AblationTable
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.trained_on import trained_on
 from sklab.spec.data import DataSpec
 from sklab.spec.fingerprint import Fingerprint

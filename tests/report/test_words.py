@@ -6,8 +6,8 @@ import pytest
 from example import kernels
 from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 
-from sklab.analysis.planning import MOST_SEEDS
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.statistics.planning import MOST_SEEDS
+from sklab.analysis.table.ablation import ablation_table
 from sklab.report import words
 from sklab.report.plain import table_markdown
 from sklab.report.terminal import terminal_table

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.analysis.tables import ablation_table
+from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
 from sklab.launch.base import Ended, Job

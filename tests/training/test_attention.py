@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklab.analysis.attention import pooled
+from sklab.analysis.attention.trends import pooled
 from sklab.data.loaders import open_loaders
 from sklab.models.convert import to_sk
 from sklab.models.zoo import build, create_model

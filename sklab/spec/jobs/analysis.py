@@ -1,7 +1,7 @@
 """What a network was seen to do, as values: `attention.json` and `analysis.json` of a run.
 
 The numbers are a branch's share of the attention, as it stands: what compares branches (the difference between the
-large kernel and the small one, the expected kernel) follows from them in `sklab.analysis.attention`. Shares are
+large kernel and the small one, the expected kernel) follows from them in `sklab.analysis.attention.trends`. Shares are
 rounded to six significant digits.
 """
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sklab.analysis import pareto, stats
-from sklab.analysis.compare import Comparisons, Versus, compare
-from sklab.analysis.effects import effects_of
-from sklab.analysis.replicates import called, race_of
-from sklab.analysis.rows import AblationTable, AtSize, Judged, Row, Run, Standing
-from sklab.analysis.sequential import BETTER, NO_TEST, WORSE, Race
+from sklab.analysis.statistics import intervals, pareto
+from sklab.analysis.statistics.compare import Comparisons, Versus, compare
+from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
+from sklab.analysis.table.effects import effects_of
+from sklab.analysis.table.replicates import called, race_of
+from sklab.analysis.table.rows import AblationTable, AtSize, Judged, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Sweep
 from sklab.store.records import Evaluation, RunRecord, RunState
 
@@ -38,7 +38,7 @@ def ablation_table(
     race, sweep = race_of(sweep, records), called(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    estimate = stats.mean_interval(values)
+    estimate = intervals.mean_interval(values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_baseline = _against(values, _index(sweep, sweep.baseline))
     against_best = _of_rows(_against(values, best), best, len(runs))
@@ -103,7 +103,7 @@ def _run(seed: int, key: str, record: RunRecord, metric: Metric, errors: Mapping
 
 def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
     counted = () if _any_pruned(runs) else runs
-    estimate = stats.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in counted)])
+    estimate = intervals.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in counted)])
     return AtSize(int(estimate.n), _number(float(estimate.mean)), _number(float(estimate.half)))
 
 
@@ -120,7 +120,7 @@ def _index(sweep: Sweep, name: str) -> int | None:
     return next((at for at, cell in enumerate(sweep.cells) if cell.name == name), None)
 
 
-def _against(values: stats.FloatArray, reference: int | None) -> Comparisons | None:
+def _against(values: intervals.FloatArray, reference: int | None) -> Comparisons | None:
     return None if reference is None else compare(values, reference)
 
 
@@ -131,12 +131,12 @@ def _of_rows(found: Comparisons | None, reference: int | None, rows: int) -> lis
     return [None if at == reference else versus for at, versus in enumerate(found.rows)]
 
 
-def _deviation(values: stats.FloatArray) -> float:
+def _deviation(values: intervals.FloatArray) -> float:
     there = values[~np.isnan(values)]
     return float(there.std(ddof=1)) if len(there) > 1 else math.nan
 
 
-def _pareto_sets(values: stats.FloatArray, facts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _pareto_sets(values: intervals.FloatArray, facts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """For each row the costs that no other row dominates it at."""
     if not facts:
         return []
@@ -156,7 +156,7 @@ def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
         return ""
     if math.isnan(against_best.adjusted):
         return "cannot tell"
-    return "worse" if against_best.adjusted < stats.ALPHA else "not distinguishable"
+    return "worse" if against_best.adjusted < intervals.ALPHA else "not distinguishable"
 
 
 def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis import blocks
-from sklab.analysis.boundaries import nominal_levels
-from sklab.analysis.stats import ALPHA, BoolArray, FloatArray, IntArray
+from sklab.analysis.statistics import blocks
+from sklab.analysis.statistics.boundaries import nominal_levels
+from sklab.analysis.statistics.intervals import ALPHA, BoolArray, FloatArray, IntArray
 from sklab.spec.study.replicates import Replicates
 
 HOPELESS = 0.07  # predictive probability below which a cell is out of reach

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr, stdtr, stdtrit
 
-from sklab.analysis.stats import LEVEL, FloatArray
+from sklab.analysis.statistics.intervals import LEVEL, FloatArray
 
 _Z = np.linspace(0.0, 7.0, 25)  # the baseline's deviation, in standard errors; the other side is its mirror
 _Z_WEIGHTS = np.where(_Z == 0, 0.5, np.exp(-(_Z**2) / 2)) / np.where(_Z == 0, 0.5, np.exp(-(_Z**2) / 2)).sum()

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from sklab.analysis import dunnett
-from sklab.analysis.stats import LEVEL, ROUNDING, FloatArray, IntArray
+from sklab.analysis.statistics import dunnett
+from sklab.analysis.statistics.intervals import LEVEL, ROUNDING, FloatArray, IntArray
 
 PRIOR = 4  # degrees of freedom that the common variance counts for beside a cell's own
 QUIETEST = 0.25  # of the others' variance: the least that a baseline of two runs is taken to have

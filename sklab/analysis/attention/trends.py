@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sklab.analysis.stats import Estimate, FloatArray, mean_interval
+from sklab.analysis.statistics.intervals import Estimate, FloatArray, mean_interval
 from sklab.spec.jobs.analysis import Analysis, AttentionSummary, Unit, UnitAnalysis, UnitSummary
 
 Against = Literal["object", "enlargement"]

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sklab.analysis.compare import Choice, Versus
-from sklab.analysis.effects import NO_EFFECTS, Effects
-from sklab.analysis.pareto import front as pareto_front
-from sklab.analysis.published import Reproduced, reproduced
-from sklab.analysis.sequential import Race
-from sklab.analysis.stats import ALPHA
+from sklab.analysis.statistics.compare import Choice, Versus
+from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.statistics.pareto import front as pareto_front
+from sklab.analysis.statistics.sequential import Race
+from sklab.analysis.table.effects import NO_EFFECTS, Effects
+from sklab.analysis.table.published import Reproduced, reproduced
 from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.records import Reused, RunRecord, RunState
 

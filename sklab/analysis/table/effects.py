@@ -10,8 +10,8 @@ from itertools import combinations
 import numpy as np
 from scipy.special import stdtrit
 
-from sklab.analysis.anova import Anova, analyse
-from sklab.analysis.stats import LEVEL, FloatArray
+from sklab.analysis.statistics.anova import Anova, analyse
+from sklab.analysis.statistics.intervals import LEVEL, FloatArray
 from sklab.spec.study.sweep import Cell, Sweep
 
 MOST_RUNS = 2000  # least squares over that many runs takes seconds

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklab.analysis import blocks
-from sklab.analysis.sequential import Race, race
-from sklab.analysis.stats import BoolArray, FloatArray
+from sklab.analysis.statistics import blocks
+from sklab.analysis.statistics.intervals import BoolArray, FloatArray
+from sklab.analysis.statistics.sequential import Race, race
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 

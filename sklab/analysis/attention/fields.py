@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sklab.analysis.stats import FloatArray, mean_interval, paired_difference
+from sklab.analysis.statistics.intervals import FloatArray, mean_interval, paired_difference
 from sklab.spec.jobs.analysis import Analysis, ReceptiveField
 
 

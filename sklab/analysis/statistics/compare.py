@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from sklab.analysis import blocks, checks, dunnett, planning, stats
-from sklab.analysis.checks import Check
-from sklab.analysis.stats import BoolArray, Difference, FloatArray
+from sklab.analysis.statistics import blocks, checks, dunnett, intervals, planning
+from sklab.analysis.statistics.checks import Check
+from sklab.analysis.statistics.intervals import BoolArray, Difference, FloatArray
 
 Method = Literal["pooled", "paired"]
 Test = Literal["block", "paired t", "Welch", ""]
@@ -122,7 +122,7 @@ def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    found, _ = stats.mean_difference(values[:, None], values[None])
+    found, _ = intervals.mean_difference(values[:, None], values[None])
     return found.mean, found.p
 
 
@@ -147,7 +147,7 @@ def choose(values: FloatArray) -> Choice:
     several = there[there.sum(1) > 1].astype(float)
     if not fitted.df or not (several @ several.T).all():
         return Choice("paired", f"{told}, so that not all cells can be compared on common seeds")
-    if fitted.variance <= (stats.ROUNDING * np.nanmax(np.abs(values))) ** 2:
+    if fitted.variance <= (intervals.ROUNDING * np.nanmax(np.abs(values))) ** 2:
         return Choice("paired", "the cells differ by the same with every seed")
     variances, additivity = _checks(values[np.ix_(*_whole(there))])
     tests = {"equal variances": variances, "additivity": additivity}
@@ -195,11 +195,11 @@ def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
 
 
 def _paired(values: FloatArray, baseline: int) -> list[Versus]:
-    first, _ = stats.mean_difference(values, values[baseline])
+    first, _ = intervals.mean_difference(values, values[baseline])
     first.p[baseline] = np.nan
     tests = max(int(np.count_nonzero(~np.isnan(first.p))), 1)
-    level, adjusted = 1 - (1 - stats.LEVEL) / tests, stats.holm(first.p)
-    found, shared = stats.mean_difference(values, values[baseline], level)
+    level, adjusted = 1 - (1 - intervals.LEVEL) / tests, intervals.holm(first.p)
+    found, shared = intervals.mean_difference(values, values[baseline], level)
     rows = [_pair(found, row, float(adjusted[row]), bool(shared[row]), level) for row in range(len(values))]
     rows[baseline] = Versus(int(found.n[baseline]), reason=BASELINE)
     return rows
@@ -216,7 +216,7 @@ def _pair(found: Difference, row: int, adjusted: float, shared: bool, level: flo
     return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", effect, *planned)
 
 
-def _critical_t(df: float, level: float = stats.LEVEL) -> float:
+def _critical_t(df: float, level: float = intervals.LEVEL) -> float:
     """The |t| of one two-sided comparison that is exceeded by chance with probability 1 - `level`."""
     return float(stdtrit(df, 0.5 + level / 2))
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklab.analysis import stats
-from sklab.analysis.agreement import RankAgreement, rank_agreement
-from sklab.analysis.rows import AblationTable, Row
-from sklab.analysis.stats import FloatArray
+from sklab.analysis.statistics import intervals
+from sklab.analysis.statistics.intervals import FloatArray
+from sklab.analysis.statistics.rank_agreement import RankAgreement, rank_agreement
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import SklabError
 from sklab.spec.names import common_names
 from sklab.spec.study.sweep import Metric
@@ -118,8 +118,8 @@ def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[lis
     """By study and cell; p adjusted over all of them."""
     seeds = sorted({run.seed for of in rows for row in of.values() for run in row.runs})
     first, *others = (_matrix(of, names, seeds) for of in rows)
-    found = [stats.paired_difference(other, first) for other in others]
-    adjusted = stats.holm(np.concatenate([one.p for one in found])).reshape(len(found), -1)
+    found = [intervals.paired_difference(other, first) for other in others]
+    adjusted = intervals.holm(np.concatenate([one.p for one in found])).reshape(len(found), -1)
     made: list[list[Shift | None]] = [
         [
             Shift(int(n), *map(_number, numbers))
@@ -137,8 +137,8 @@ def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> li
     """Of one study, in the order of `names`; None for a cell that it has not."""
     seeds = sorted({run.seed for row in rows.values() for run in row.runs})
     values = _matrix(rows, names, seeds)
-    estimate = stats.mean_interval(values)
-    difference = stats.paired_difference(values, np.array(_values(rows.get(baseline), seeds)))
+    estimate = intervals.mean_interval(values)
+    difference = intervals.paired_difference(values, np.array(_values(rows.get(baseline), seeds)))
     difference.mean[[name == baseline for name in names]] = np.nan
     numbers = zip(names, estimate.n, estimate.mean, estimate.half, difference.mean, strict=True)
     return [(int(n), *map(float, others)) if name in rows else None for name, n, *others in numbers]  # type: ignore[misc]

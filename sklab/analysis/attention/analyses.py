@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sklab.analysis.attention import Trend, trends
-from sklab.analysis.fields import FieldSize, field_sizes
+from sklab.analysis.attention.fields import FieldSize, field_sizes
+from sklab.analysis.attention.trends import Trend, trends
 from sklab.errors import SklabError
 from sklab.spec.jobs.analysis import Analysis
 from sklab.spec.study.sweep import Sweep

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincc, fdtrc
 
-from sklab.analysis.blocks import fit
-from sklab.analysis.stats import BoolArray, FloatArray, IntArray
+from sklab.analysis.statistics.blocks import fit
+from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray
 
 FAILS_BELOW = 0.01  # a check of few seeds has little power; below this p it speaks plainly
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from sklab.analysis.compare import Versus
-from sklab.analysis.pareto import COSTS
-from sklab.analysis.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.statistics.pareto import COSTS
+from sklab.analysis.table.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
 from sklab.spec.study.sweep import Sweep
 
 _DIGITS = 12  # significant digits: all that a sum leaves certain, so that machines agree to the byte

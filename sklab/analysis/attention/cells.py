@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklab.analysis.attention import Measure, Trend, by_class, levels, measured, pooled, summary_trends, trends
-from sklab.analysis.findings import CellFindings, findings
-from sklab.analysis.stats import FloatArray, mean_interval
+from sklab.analysis.attention.analyses import CellFindings, findings
+from sklab.analysis.attention.trends import Measure, Trend, by_class, levels, measured, pooled, summary_trends, trends
+from sklab.analysis.statistics.intervals import FloatArray, mean_interval
 from sklab.errors import SklabError
 from sklab.spec.jobs.analysis import Analysis, AttentionSummary, Unit
 from sklab.store.run_folder import RunFolder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from sklab.analysis.agreement import RankAgreement, Verdict, rank_agreement, verdict
+from sklab.analysis.statistics.rank_agreement import RankAgreement, Verdict, rank_agreement, verdict
 from sklab.spec.study.sweep import Sweep
 
 Reproduced = Verdict | Literal[""]

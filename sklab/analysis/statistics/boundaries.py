@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis.stats import FloatArray
+from sklab.analysis.statistics.intervals import FloatArray
 
 _POINTS = 401  # of the sum of all seeds so far, between its boundaries
 _HALVINGS = 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sklab.analysis import stats
-from sklab.analysis.compare import all_pairs
-from sklab.analysis.stats import BoolArray
+from sklab.analysis.statistics import intervals
+from sklab.analysis.statistics.compare import all_pairs
+from sklab.analysis.statistics.intervals import BoolArray
 
 COSTS = ("params", "macs", "latency_ms")
 
@@ -32,9 +32,9 @@ def told_higher(values: npt.ArrayLike) -> BoolArray:
     mean, p = all_pairs(values)
     upper = np.triu_indices(len(p), 1)
     adjusted = np.full_like(p, np.nan)
-    adjusted[upper] = stats.holm(p[upper])
+    adjusted[upper] = intervals.holm(p[upper])
     adjusted = np.fmax(adjusted, adjusted.T)
-    return np.asarray((mean > 0) & (adjusted < stats.ALPHA))
+    return np.asarray((mean > 0) & (adjusted < intervals.ALPHA))
 
 
 def dominated_by(higher: BoolArray, costs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:

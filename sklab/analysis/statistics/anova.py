@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtr, fdtrc, ncfdtr
 
-from sklab.analysis.stats import LEVEL, ROUNDING, FloatArray, IntArray
+from sklab.analysis.statistics.intervals import LEVEL, ROUNDING, FloatArray, IntArray
 
 HIGHER = "higher order"
 _PRECISION = 1e-9  # of a noncentrality
