@@ -49,7 +49,8 @@ def add_compare(commands: Commands) -> None:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from sklab.report import build, plain
+    from sklab.report import build
+    from sklab.report import tables as plain
 
     table = build.study_table(study_folder(options.study, options).path)
     print(plain.table_json(table) if options.json else build.terminal_table(table))

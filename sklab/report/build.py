@@ -33,12 +33,12 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
-    from sklab.report import looks
-    from sklab.report.attention import attention_figures, read
-    from sklab.report.curves import read_curves
-    from sklab.report.figures import NAMES, draw
+    from sklab.report.figures import looks
+    from sklab.report.figures.attention import attention_figures, read
+    from sklab.report.figures.curves import read_curves
+    from sklab.report.figures.study import NAMES, draw
+    from sklab.report.log_ends import read_tails
     from sklab.report.render import render
-    from sklab.report.tail import read_tails
 
     with collector_paused():
         seen = read(folder, table)

@@ -18,7 +18,7 @@ from sklab.report.column import (
     scale,
     signed,
 )
-from sklab.report.compared import GROUP, comparison
+from sklab.report.comparison_columns import GROUP, comparison
 from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric, Published, Sweep
 

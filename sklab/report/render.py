@@ -14,15 +14,15 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.attention.cells import Attended
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report import words
-from sklab.report.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
-from sklab.report.bibliography import bibtex
-from sklab.report.changes import changes
 from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
-from sklab.report.compared import compared
+from sklab.report.comparison_columns import compared
 from sklab.report.escape import clean, markdown, tex
-from sklab.report.plain import (
+from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
+from sklab.report.figures.style import Drawing, inline
+from sklab.report.log_ends import Tails
+from sklab.report.provenance import origins
+from sklab.report.tables import (
     effects_markdown,
     effects_tex,
     gap,
@@ -34,10 +34,10 @@ from sklab.report.plain import (
     table_markdown,
     table_tex,
 )
-from sklab.report.provenance import origins
-from sklab.report.reused import origin_path
-from sklab.report.style import Drawing, inline
-from sklab.report.tail import Tails
+from sklab.report.words import sentences
+from sklab.report.words.bibliography import bibtex
+from sklab.report.words.changes import changes
+from sklab.report.words.reused import origin_path
 from sklab.store.states import TROUBLED
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -99,7 +99,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "made": made,
         "origin_path": origin_path,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
-        "words": words,
+        "words": sentences,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),

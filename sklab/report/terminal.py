@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report import words
 from sklab.report.columns import Column, columns
 from sklab.report.escape import shortened
+from sklab.report.words import sentences
 from sklab.system import terminal
 
 _WIDEST = 32  # of a name; a longer one loses its middle
@@ -54,7 +54,7 @@ def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -
 
 def _row(row: Row, line: str, widths: Sequence[int]) -> str:
     """`line`, or for a row without numbers its name and the reason."""
-    reason = words.no_number(row)
+    reason = sentences.no_number(row)
     if not reason:
         return line
     begin = line[: widths[0] + widths[1] + 2]
@@ -67,10 +67,10 @@ def _begin(reason: str, longest: int) -> str:
 
 
 def _below(table: AblationTable) -> list[str]:
-    notes = words.notes(table)
+    notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    found = [words.result(table), words.comparison(table), words.pareto(table)]
-    published = [words.published(table.sweep), words.reproduced(table)]
-    said = [words.progress(table), *found, *published, *notes[:_NOTES], *more]
+    found = [sentences.result(table), sentences.comparison(table), sentences.pareto(table)]
+    published = [sentences.published(table.sweep), sentences.reproduced(table)]
+    said = [sentences.progress(table), *found, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)
     return ["", *(terminal.filled(line, columns) for line in said if line)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sklab.report.build import build
-from sklab.report.figures import NAMES
+from sklab.report.figures.study import NAMES
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = ("table.csv", "table.md", "table.tex", "report.md", "report.tex", "report.html", "references.bib")

@@ -9,7 +9,8 @@ from scripted import BUG, OOM, Scripted, Told, is_first, start
 
 from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
-from sklab.report import build, words
+from sklab.report import build
+from sklab.report.words import sentences
 from sklab.store.locks import alone
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
@@ -77,7 +78,7 @@ def test_a_batch_that_does_not_fit_is_cut_and_the_table_says_so(study):
         (4, 4),
     ]
     assert {order.key for order in first} == {first[0].spec.key}
-    notes = words.notes(build.study_table(study.path))
+    notes = sentences.notes(build.study_table(study.path))
     [note] = [note for note in notes if "out of memory" in note]
     assert note == (
         "K3: seed 0: out of memory, so trained in batches of 4 instead of 16, 4 accumulated: the effective batch is "

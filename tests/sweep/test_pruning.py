@@ -12,8 +12,8 @@ from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
 from sklab.launch.base import Ended, Job
-from sklab.report import words
 from sklab.report.terminal import terminal_table
+from sklab.report.words import sentences
 from sklab.spec.study.budget import Cost
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.records import Code, RunRecord, Tracking
@@ -146,9 +146,9 @@ def test_a_pruned_run_is_no_failure_takes_no_part_in_the_table_and_is_not_traine
     for record in pruned:
         row = rows[record.cell]
         assert (row.n, row.mean, row.pareto) == (0, None, ())
-        assert words.no_number(row).startswith("pruned at epoch ")
+        assert sentences.no_number(row).startswith("pruned at epoch ")
     assert "pruned at epoch" in terminal_table(ablation_table(sweep, records))
-    assert f"{len(pruned)} pruned" in words.progress(ablation_table(sweep, records))
+    assert f"{len(pruned)} pruned" in sentences.progress(ablation_table(sweep, records))
     status = study_status(sweep, study, records, 0.0)
     assert (status.counts["pruned"], status.counts["waiting"], status.troubled) == (len(pruned), 0, [])
     assert f"runs complete, {len(pruned)} pruned; no runner is at work" in status_text(status)

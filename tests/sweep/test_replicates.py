@@ -15,9 +15,9 @@ from sklab.launch.base import Ended
 from sklab.plan_text import plan_text
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
-from sklab.report.looks import looks_figure
-from sklab.report.methods import methods
+from sklab.report.figures.looks import looks_figure
 from sklab.report.terminal import terminal_table
+from sklab.report.words.methods import methods
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

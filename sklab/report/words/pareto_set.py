@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
-from sklab.report.phrases import value
+from sklab.report.words.phrases import value
 from sklab.spec.study.budget import Kind
 
 NAMES: dict[Kind, str] = {"params": "parameters", "macs": "multiply-accumulates"}

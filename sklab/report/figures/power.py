@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import metric_unit
-from sklab.report.compared import compared
-from sklab.report.marks import kinds, mark, short_name
-from sklab.report.style import BASE, GRID, Drawing, drawing, new_figure
+from sklab.report.comparison_columns import compared
+from sklab.report.figures.marks import kinds, mark, short_name
+from sklab.report.figures.style import BASE, GRID, Drawing, drawing, new_figure
 
 _ROWS = 40
 

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report import attention
-from sklab.report.curves import Curve, chosen
-from sklab.report.interactions import effect_figures
-from sklab.report.looks import looks_figure
-from sklab.report.marks import kinds, mark, means, metric_axis, metric_title, short_name
-from sklab.report.power import power_figure
-from sklab.report.scatter import LATENCY, MACS, PARAMS, cost_figure
-from sklab.report.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure, panel_grid
+from sklab.report.figures import attention
+from sklab.report.figures.curves import Curve, chosen
+from sklab.report.figures.interactions import effect_figures
+from sklab.report.figures.looks import looks_figure
+from sklab.report.figures.marks import kinds, mark, means, metric_axis, metric_title, short_name
+from sklab.report.figures.power import power_figure
+from sklab.report.figures.scatter import LATENCY, MACS, PARAMS, cost_figure
+from sklab.report.figures.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure, panel_grid
 
 NAMES = (
     "error",

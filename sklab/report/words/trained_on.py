@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
-from sklab.report.phrases import listed
 from sklab.report.provenance import ended
+from sklab.report.words.phrases import listed
 from sklab.spec.fingerprint import Fingerprint, differ
 from sklab.store.records import RunRecord
 from sklab.system.plural import counted

@@ -11,7 +11,7 @@ from sklab.analysis.table.published import asks_for_verdict, data_title, on_publ
 from sklab.analysis.table.rows import AblationTable, row_reproduced
 from sklab.report.column import DAGGER, metric_name
 from sklab.report.escape import clean
-from sklab.report.phrases import listed, p_equals
+from sklab.report.words.phrases import listed, p_equals
 from sklab.spec.study.sweep import PublishedRow, Sweep
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report import words
 from sklab.report.columns import Column, columns, power_columns
-from sklab.report.compared import compared
+from sklab.report.comparison_columns import compared
 from sklab.report.escape import markdown, sheet, tex
+from sklab.report.words import sentences
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 _LINES = 40  # of a further LaTeX table, for the same reason
@@ -74,8 +74,8 @@ def rows_markdown(table: AblationTable) -> str:
     shown = columns(table)
     head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
     rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
-    said = [f"{words.progress(table)}.", *words.below(table)]
-    notes = [f"- {markdown(note)}" for note in words.notes(table)]
+    said = [f"{sentences.progress(table)}.", *sentences.below(table)]
+    notes = [f"- {markdown(note)}" for note in sentences.notes(table)]
     paragraphs = [line for text in said for line in ("", markdown(text))]
     return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes])
 
@@ -92,11 +92,11 @@ def power_markdown(table: AblationTable) -> str:
 
 def effects_tex(table: AblationTable) -> str:
     """Effects of the factors and means per level as `table` environments; "" where there is no analysis."""
-    effects, means = words.effect_rows(table), words.means_rows(table)
+    effects, means = sentences.effect_rows(table), sentences.means_rows(table)
     if not effects:
         return ""
-    of_effects = _rows_tex(words.EFFECT_HEAD, effects, f"Effects of the factors; {words.EFFECT_LEGEND}.")
-    return of_effects + _rows_tex(words.MEANS_HEAD, means, f"Levels of the factors: {words.MEANS_LEGEND}.")
+    of_effects = _rows_tex(sentences.EFFECT_HEAD, effects, f"Effects of the factors; {sentences.EFFECT_LEGEND}.")
+    return of_effects + _rows_tex(sentences.MEANS_HEAD, means, f"Levels of the factors: {sentences.MEANS_LEGEND}.")
 
 
 def power_tex(table: AblationTable) -> str:
@@ -117,12 +117,12 @@ def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
 
 def _effects_markdown(table: AblationTable) -> list[str]:
     """Effects of the factors and means per level, with what is to say about them."""
-    said = [line for text in words.effects_said(table) for line in ("", markdown(text))]
-    effects, means = words.effect_rows(table), words.means_rows(table)
+    said = [line for text in sentences.effects_said(table) for line in ("", markdown(text))]
+    effects, means = sentences.effect_rows(table), sentences.means_rows(table)
     if not effects:
         return said
-    tables = (_rows_markdown(words.EFFECT_HEAD, effects), _rows_markdown(words.MEANS_HEAD, means))
-    legends = (["", markdown(text)] for text in (f"{words.EFFECT_LEGEND}.", f"{words.MEANS_LEGEND}."))
+    tables = (_rows_markdown(sentences.EFFECT_HEAD, effects), _rows_markdown(sentences.MEANS_HEAD, means))
+    legends = (["", markdown(text)] for text in (f"{sentences.EFFECT_LEGEND}.", f"{sentences.MEANS_LEGEND}."))
     return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
 
 
@@ -138,9 +138,9 @@ def table_tex(table: AblationTable) -> str:
     shown = [column for column in columns(table) if column.short or column.is_factor]  # a page is narrow
     over = headings(shown)
     said = [
-        f"{words.progress(table)}. {words.KEY}",
-        *words.below(table),
-        *words.notes(table)[:_NOTES],
+        f"{sentences.progress(table)}. {sentences.KEY}",
+        *sentences.below(table),
+        *sentences.notes(table)[:_NOTES],
     ]
     return "\n".join(
         [
@@ -193,7 +193,7 @@ def _rows_tex(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
 
 def _markdown_cells(row: Row, shown: Sequence[Column]) -> list[str]:
     name, *others = (markdown(column.text(row)) for column in shown)
-    reason = words.no_number(row)
+    reason = sentences.no_number(row)
     tags = (" (baseline)" if row.is_baseline else "") + (f" – {markdown(reason)}" if reason else "")
     cells = [name + tags, *others]
     return [f"**{cell}**" if row.standing == "best" and cell else cell for cell in cells]
@@ -202,7 +202,7 @@ def _markdown_cells(row: Row, shown: Sequence[Column]) -> list[str]:
 def _tex_row(row: Row, shown: Sequence[Column]) -> str:
     name, *others = (tex(column.text(row)) for column in shown)
     cells = [name + (" (baseline)" if row.is_baseline else ""), *others]
-    reason, empty = words.no_number(row), gap(shown)
+    reason, empty = sentences.no_number(row), gap(shown)
     if reason:
         cells[empty] = [rf"\multicolumn{{{empty.stop - empty.start}}}{{l}}{{\emph{{{tex(reason)}}}}}"]
     return _ends(rf"\textbf{{{cell}}}" if row.standing == "best" and cell else cell for cell in cells)

@@ -9,7 +9,7 @@ from typing import Any
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.columns import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
-from sklab.report.style import ACCENT, BASE, INK, PAPER
+from sklab.report.figures.style import ACCENT, BASE, INK, PAPER
 
 _NAME = 28  # letters of a name
 Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the baseline

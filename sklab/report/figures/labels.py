@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from sklab.analysis.statistics.intervals import FloatArray
-from sklab.report.style import MUTED
+from sklab.report.figures.style import MUTED
 
 _SIZE = 7.5  # points
 _CLEAR = 4.0  # around a mark, points

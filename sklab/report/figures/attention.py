@@ -14,12 +14,12 @@ from sklab.analysis.attention.analyses import CellFindings
 from sklab.analysis.attention.cells import Attended, Seen, by_size, per_class, read_attended, slopes
 from sklab.analysis.attention.trends import Trend
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.channels import NAME, channels_figure
 from sklab.report.column import fixed, p_text, signed
-from sklab.report.curves import chosen
 from sklab.report.escape import clean
-from sklab.report.marks import short_name
-from sklab.report.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure
+from sklab.report.figures.channels import NAME, channels_figure
+from sklab.report.figures.curves import chosen
+from sklab.report.figures.marks import short_name
+from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure
 from sklab.store.study_folder import StudyFolder
 
 _CELLS = 6  # with a panel

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from sklab.analysis.statistics.sequential import BETTER, WORSE, Race
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import fixed, metric_digits
-from sklab.report.marks import metric_axis, metric_title, short_name
-from sklab.report.settled import settled
-from sklab.report.style import ACCENT, BASE, MUTED, Drawing, drawing, panel_grid
+from sklab.report.figures.marks import metric_axis, metric_title, short_name
+from sklab.report.figures.style import ACCENT, BASE, MUTED, Drawing, drawing, panel_grid
+from sklab.report.words.settled import settled
 
 NAME = "looks"
 _PANELS = 24

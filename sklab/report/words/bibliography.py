@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.methods import methods
+from sklab.report.words.methods import methods
 
-_ENTRIES = Path(__file__).parent / "templates" / "references.bib"
+_ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"
 
 # What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
 # setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.

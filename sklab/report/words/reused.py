@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
-from sklab.report.phrases import listed
 from sklab.report.provenance import code_text, ended
+from sklab.report.words.phrases import listed
 from sklab.store.records import Code
 from sklab.system.plural import counted
 

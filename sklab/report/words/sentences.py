@@ -8,11 +8,11 @@ from sklab.analysis.statistics.pareto import COSTS
 from sklab.analysis.table.published import data_title, on_published_data
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import metric_name, metric_unit
-from sklab.report.compared import COST_NAMES
-from sklab.report.cut_batches import cut_batches
-from sklab.report.edited import edited
+from sklab.report.comparison_columns import COST_NAMES
 from sklab.report.escape import clean
-from sklab.report.factors import (
+from sklab.report.words.cut_batches import cut_batches
+from sklab.report.words.edited import edited
+from sklab.report.words.effects import (
     EFFECT_HEAD,
     EFFECT_LEGEND,
     MEANS_HEAD,
@@ -21,14 +21,14 @@ from sklab.report.factors import (
     effects_said,
     means_rows,
 )
-from sklab.report.front import NAMES as FRONT_NAMES
-from sklab.report.literature import agreement, published, published_only, reproduced
-from sklab.report.methods import comparison, methods
-from sklab.report.phrases import listed
-from sklab.report.reused import reused
-from sklab.report.settled import verdicts
-from sklab.report.trained_on import trained_on
-from sklab.report.verdict import result
+from sklab.report.words.literature import agreement, published, published_only, reproduced
+from sklab.report.words.methods import comparison, methods
+from sklab.report.words.pareto_set import NAMES as FRONT_NAMES
+from sklab.report.words.phrases import listed
+from sklab.report.words.reused import reused
+from sklab.report.words.settled import verdicts
+from sklab.report.words.trained_on import trained_on
+from sklab.report.words.verdict import result
 from sklab.spec.study.budget import Cost, off_budget
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric, Sweep

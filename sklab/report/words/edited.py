@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.phrases import listed
+from sklab.report.words.phrases import listed
 from sklab.system.plural import counted
 
 
