@@ -106,7 +106,7 @@ def require_installed() -> None:
 
 
 def _views(study: StudyFolder, place: Place, names: Mapping[str, str]) -> list[View]:
-    from sklab.tracking import dashboard
+    from sklab.tracking import workspace as dashboard
 
     sweep = study.read_sweep()
     markdown = (study.path / "report.md").read_text(encoding="utf-8")

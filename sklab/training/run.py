@@ -28,7 +28,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
 from sklab.system.machine import cpu_name
 from sklab.system.signals import PreemptedError, Stop
-from sklab.tracking.wandb_run import close, open_logger
+from sklab.tracking.live import close, open_logger
 from sklab.training.attention import AttentionMeter
 from sklab.training.checkpoint import Checkpoints, Found, origin
 from sklab.training.failures import failure_class

@@ -27,9 +27,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.tracking import client
+from sklab.tracking.live import close, open_logger
 from sklab.tracking.mode import sync_command
 from sklab.tracking.summary import log_to_run
-from sklab.tracking.wandb_run import close, open_logger
 
 EPOCHS = 3
 
@@ -288,7 +288,7 @@ def test_neither_wandb_nor_torch_is_imported_to_decide_or_to_do_nothing(order: R
         from pathlib import Path
         from sklab.store.records import RunOrder
         from sklab.tracking import mode, summary
-        from sklab.tracking.wandb_run import close, open_logger
+        from sklab.tracking.live import close, open_logger
         assert mode.choose(False, Path("s")).tracking.mode == "offline"
         close(open_logger(RunOrder.model_validate_json({disabled!r}), Path({str(tmp_path)!r})), failed=False)
         sys.exit(", ".join({{"wandb", "torch", "lightning", "requests"}} & set(sys.modules)) or 0)
