@@ -25,7 +25,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.versions import this_code
 from sklab.sweep.design import resolve
 from sklab.sweep.experimentfile import read_experiment
-from sklab.training.attention import AttentionMeter, Recorder
+from sklab.training.attention.recorder import AttentionMeter, Recorder
 from sklab.training.run import train
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"

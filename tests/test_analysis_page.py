@@ -12,7 +12,7 @@ import pytest
 from sklab.analysis.attention.trends import MARGIN
 from sklab.cli import parser
 from sklab.spec.jobs.analysis import FIELD_IMAGES, THRESHOLD, Analysis, AttentionSummary
-from sklab.training.summary import BINS
+from sklab.training.attention.summary import BINS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.seal import open_text, sealed, unsealed
 from sklab.store.study_folder import StudyFolder
-from sklab.training.analyze import analyze
+from sklab.training.attention.analyze import analyze
 from sklab.training.evaluate import evaluate
 
 EDITED = "was changed after the run had written it: its numbers may be somebody's, not the run's"

@@ -92,7 +92,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from sklab.analysis.attention.analyses import findings
     from sklab.system.machine import find_gpus
     from sklab.text import behaviour_text
-    from sklab.training.analyze import analyze_all
+    from sklab.training.attention.analyze import analyze_all
 
     runs, baseline = _runs_of(options)
     device = "cuda" if find_gpus() else "cpu"

@@ -15,8 +15,8 @@ from sklab.store.files import collector_paused
 
 with collector_paused():  # nothing of it goes away again
     import sklab.launch.worker
-    import sklab.training.check
     import sklab.training.evaluate
+    import sklab.training.preflight
     import sklab.training.run
 
     for name in data_sets():

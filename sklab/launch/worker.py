@@ -52,7 +52,7 @@ def _do(job: Job, slot: Slot) -> None:
 
 
 def _keep_log() -> None:
-    from sklab.training.logbook import keep_log
+    from sklab.training.callbacks.logbook import keep_log
 
     keep_log()
 
@@ -90,7 +90,7 @@ def perform(job: Job, slot: Slot) -> None:
 
         probe(job.folder, device)
     else:
-        from sklab.training.check import check
+        from sklab.training.preflight import check
 
         check(job.folder, device, slot.name)
 

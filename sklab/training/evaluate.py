@@ -21,7 +21,7 @@ from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.seal import checksum, sealed
 from sklab.store.study_folder import StudyFolder
-from sklab.training.logbook import log_evaluation
+from sklab.training.callbacks.logbook import log_evaluation
 from sklab.training.loss import Scores
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sklab.spec.run import Experiment
-from sklab.training.lightly import Callback, Trainer
+from sklab.training.lean_lightning import Callback, Trainer
 
 _WARM_UP, _PASSES, _SECONDS = 3, 30, 1.0  # no more passes than these, and none begun after so many seconds
 

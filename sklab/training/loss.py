@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sklab.data.draws import mixup_draw
 from sklab.spec.train import TrainSpec
-from sklab.training.group import total
+from sklab.training.collective import total
 
 
 def batch_loss(

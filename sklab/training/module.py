@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from sklab.spec.train import TrainSpec
+from sklab.training.collective import copy_buffers, total
 from sklab.training.ema import Average
-from sklab.training.group import copy_buffers, total
-from sklab.training.lightly import LightningModule, OptimizerLRSchedulerConfig
+from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig
 from sklab.training.loss import Scores, batch_loss
 from sklab.training.optim import learning_rate, make_optimizer
 

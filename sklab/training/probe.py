@@ -15,8 +15,8 @@ from sklab.models.zoo import build
 from sklab.spec.jobs.probe import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
-from sklab.training.lightly import Callback, LightningEnvironment, LightningModule, Trainer
-from sklab.training.meter import peak_memory_mb
+from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.lean_lightning import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.module import Classifier
 from sklab.training.trainer import make_trainer
 

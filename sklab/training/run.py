@@ -29,19 +29,19 @@ from sklab.store.versions import dependencies, installed
 from sklab.system.machine import cpu_name
 from sklab.system.signals import PreemptedError, Stop
 from sklab.tracking.live import close, open_logger
-from sklab.training.attention import AttentionMeter
-from sklab.training.checkpoint import Checkpoints, Found, origin
-from sklab.training.failures import failure_class
-from sklab.training.group import environment, largest, strategy
-from sklab.training.heartbeat import Heartbeat
-from sklab.training.keeper import Keeper, PrunedError
+from sklab.training.attention.recorder import AttentionMeter
+from sklab.training.callbacks.checkpoint import Checkpoints, Found, origin
+from sklab.training.callbacks.heartbeat import Heartbeat
+from sklab.training.callbacks.logbook import Logbook, log_end
+from sklab.training.callbacks.meter import Meter, peak_memory_mb
+from sklab.training.callbacks.pulse import PulseWriter
+from sklab.training.callbacks.resume import Keeper, PrunedError
+from sklab.training.collective import environment, largest, strategy
+from sklab.training.devices import LostProcessError, Tell, train_together
 from sklab.training.latency import LatencyMeter
-from sklab.training.lightly import Callback, Logger, SIGTERMException
-from sklab.training.logbook import Logbook, log_end
-from sklab.training.meter import Meter, peak_memory_mb
+from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
 from sklab.training.module import Classifier, DivergedError
-from sklab.training.pulse import PulseWriter
-from sklab.training.together import LostProcessError, Tell, train_together
+from sklab.training.outcome import failure_class
 from sklab.training.trainer import make_trainer
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from sklab.spec.train import TrainSpec
-from sklab.training.lightly import Trainer
+from sklab.training.lean_lightning import Trainer
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",

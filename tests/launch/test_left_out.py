@@ -107,7 +107,7 @@ def test_lightning_is_taken_in_one_place():
     import sklab.training
 
     [room] = sklab.training.__path__
-    takers = {file.name for file in Path(room).glob("*.py") if "\nfrom lightning." in file.read_text()}
-    assert takers == {"lightly.py"}
+    takers = {file.name for file in Path(room).rglob("*.py") if "\nfrom lightning." in file.read_text()}
+    assert takers == {"lean_lightning.py"}
     assert {"torchvision", "transformers", "scipy", "matplotlib"} <= set(optional("lightning", "torchmetrics"))
     assert not {"torch", "numpy", "wandb"} & set(optional("lightning", "torchmetrics"))

@@ -21,8 +21,8 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import run_spec
 from sklab.sweep.load import load_sweep
-from sklab.training.analyze import analyze, enlarged, low_middle_high, stage_ends
-from sklab.training.attention import sk_convolutions
+from sklab.training.attention.analyze import analyze, enlarged, low_middle_high, stage_ends
+from sklab.training.attention.recorder import sk_convolutions
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def test_other_data_and_scales_replace_the_record(run, capsys):
 def test_what_can_not_be_analysed_is_told(toy_order, tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "sklab.training.analyze.complete_record", lambda run: RunRecord.of(run.read_order(), status="failed")
+        "sklab.training.attention.analyze.complete_record", lambda run: RunRecord.of(run.read_order(), status="failed")
     )
     order = toy_order()
     study = StudyFolder(Path("results/sweep"))

@@ -17,10 +17,10 @@ from sklab.models.convert import to_sk
 from sklab.models.zoo import build, create_model
 from sklab.spec.jobs.analysis import UnitSummary
 from sklab.store.run_folder import RunFolder
-from sklab.training import attention
-from sklab.training.attention import Recorder, sk_convolutions
+from sklab.training.attention import recorder as attention
+from sklab.training.attention.recorder import Recorder, sk_convolutions
+from sklab.training.attention.summary import chosen_images, moments, scale_bins, slopes, table
 from sklab.training.run import train
-from sklab.training.summary import chosen_images, moments, scale_bins, slopes, table
 
 CPU = torch.device("cpu")
 

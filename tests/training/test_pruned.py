@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sklab.store.run_folder import RunFolder
-from sklab.training.keeper import Keeper
+from sklab.training.callbacks.resume import Keeper
 from sklab.training.run import train
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch
 
 from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.store.run_folder import RunFolder
-from sklab.training.pulse import PulseWriter
+from sklab.training.callbacks.pulse import PulseWriter
 from sklab.training.run import train
 
 

@@ -13,8 +13,9 @@ from attempts import FULL, PLAIN, assert_same, attempt, died, outcome
 from torch import Tensor, nn
 
 from sklab.store.run_folder import RunFolder
-from sklab.training import checkpoint, keeper, module
+from sklab.training import module
 from sklab.training import run as training
+from sklab.training.callbacks import checkpoint, resume
 
 STEPS = {**PLAIN, "schedule": "step", "step_at": (1, 2), "nesterov": True, "memory_format": "channels_last"}
 
@@ -117,7 +118,7 @@ def test_checkpoints_take_no_more_than_their_share_of_the_time(made, monkeypatch
     """Each takes 3 s of the faked clock, a step 1 s: the next one is due 300 s later, not 10."""
     clock = {"now": 0.0}
     steps: list[int] = []
-    monkeypatch.setattr(keeper.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(resume.time, "monotonic", lambda: clock["now"])
     write = checkpoint.Checkpoints.save_checkpoint
     step = module.batch_loss
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sklab.store.run_folder import RunFolder
 from sklab.system.signals import Stop
-from sklab.training import keeper, module
+from sklab.training import module
+from sklab.training.callbacks import resume
 
 
 def ask_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
@@ -62,7 +63,7 @@ def test_what_goes_wrong_after_the_signal_is_put_down_to_it(made, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
 
-    monkeypatch.setattr(keeper.Keeper, "on_train_batch_end", broken)
+    monkeypatch.setattr(resume.Keeper, "on_train_batch_end", broken)
     record = attempt(order, folder)
     assert record.failure == "code", "no signal has come yet"
     ask_at(monkeypatch, 0)
@@ -73,7 +74,7 @@ def test_what_goes_wrong_after_the_signal_is_put_down_to_it(made, monkeypatch):
 def test_an_evaluation_under_way_is_given_up_after_a_while(made, monkeypatch):
     order, folder = made("run", PLAIN)
     ask_at(monkeypatch, 3)  # the last of the epoch
-    monkeypatch.setattr(keeper, "_PATIENCE", -1.0)
+    monkeypatch.setattr(resume, "_PATIENCE", -1.0)
     record = attempt(order, folder)
     assert record.reason.startswith("SIGTERM during an evaluation")
     monkeypatch.undo()

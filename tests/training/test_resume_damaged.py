@@ -14,8 +14,8 @@ import torch
 from attempts import PLAIN, assert_same, attempt, died, outcome
 
 from sklab.store.run_folder import RunFolder
-from sklab.training import checkpoint
 from sklab.training import run as training
+from sklab.training.callbacks import checkpoint
 
 
 def torn(file: Path) -> None:

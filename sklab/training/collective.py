@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sklab.data.share import Share
-from sklab.training.lightly import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
+from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
 
 T = TypeVar("T")
 

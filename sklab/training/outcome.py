@@ -8,8 +8,8 @@ import torch
 
 from sklab.errors import SklabError
 from sklab.store.records import FailureClass
+from sklab.training.devices import LostProcessError
 from sklab.training.module import DivergedError
-from sklab.training.together import LostProcessError
 
 # What torch says of memory in a plain RuntimeError: its CPU allocator, CUDA, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")

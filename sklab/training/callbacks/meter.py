@@ -12,7 +12,7 @@ import torch
 
 from sklab.spec.fingerprint import Fingerprint
 from sklab.store.records import now
-from sklab.training.lightly import Callback, LightningModule, Trainer
+from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
 

@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from sklab.store.records import Evaluation, RunOrder, RunRecord
-from sklab.training.lightly import Callback, LightningModule, Trainer
-from sklab.training.meter import Meter
+from sklab.training.callbacks.meter import Meter
+from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import torch
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder
 from sklab.store.versions import dependencies, installed
-from sklab.training.lightly import CheckpointIO
+from sklab.training.lean_lightning import CheckpointIO
 
 _log = logging.getLogger(__name__)
 

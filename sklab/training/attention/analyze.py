@@ -28,10 +28,10 @@ from sklab.spec.train import TrainSpec
 from sklab.store.files import write_whole
 from sklab.store.run_folder import RunFolder
 from sklab.store.seal import sealed
-from sklab.training.attention import Recorder
+from sklab.training.attention.fields import receptive_field
+from sklab.training.attention.recorder import Recorder
+from sklab.training.attention.summary import chosen_images, known_scale, moments, rounded, sample, slopes, table
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
-from sklab.training.fields import receptive_field
-from sklab.training.summary import chosen_images, known_scale, moments, rounded, sample, slopes, table
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")
 _SAMPLES = 2

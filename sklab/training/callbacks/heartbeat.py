@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sklab.training.lightly import Callback
+from sklab.training.lean_lightning import Callback
 
 _EVERY = 1.0  # seconds; a step may take a millisecond, and the file may lie on a network
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklab.spec.jobs.analysis import THRESHOLD, ReceptiveField
-from sklab.training.summary import Floats, rounded
+from sklab.training.attention.summary import Floats, rounded
 
 _SIDE = 32  # of the map that is kept, at most
 _DIGITS = 3

@@ -13,10 +13,10 @@ from typing import Any
 from sklab.data.share import Share
 from sklab.store.files import content
 from sklab.system.signals import PreemptedError, Stop
-from sklab.training.checkpoint import Checkpoints, Found, step_name
-from sklab.training.group import gathered, largest
-from sklab.training.lightly import Callback, LightningModule, Trainer
-from sklab.training.randomness import random_state, restore_random_state
+from sklab.training.callbacks.checkpoint import Checkpoints, Found, step_name
+from sklab.training.callbacks.randomness import random_state, restore_random_state
+from sklab.training.collective import gathered, largest
+from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _SHARE = 0.01  # of the time, at most, goes into checkpoints
 _PATIENCE = 5.0  # seconds that an evaluation under way has to end in, once the process was asked to

@@ -13,8 +13,8 @@ import torch
 
 from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.system.machine import cpu_name
-from sklab.training.lightly import Callback, LightningModule, Trainer
-from sklab.training.meter import peak_memory_mb
+from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _EVERY = 2.0  # seconds
 

@@ -24,8 +24,8 @@ from sklab.data.share import Share
 from sklab.store.records import RunRecord
 from sklab.system.safe_path import protect
 from sklab.system.signals import Stop, on_parent_end, signal_name
-from sklab.training.group import HOST, join
-from sklab.training.logbook import keep_log
+from sklab.training.callbacks.logbook import keep_log
+from sklab.training.collective import HOST, join
 
 Tell = Callable[[RunRecord], object]
 Keep = Callable[[RunRecord], RunRecord]

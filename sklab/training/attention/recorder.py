@@ -20,8 +20,8 @@ from sklab.data.loaders import Loaders
 from sklab.models.sk import SKConv2d
 from sklab.spec.jobs.analysis import Unit
 from sklab.store.files import write_whole
-from sklab.training.lightly import Callback, Trainer
-from sklab.training.summary import chosen_images, summarise
+from sklab.training.attention.summary import chosen_images, summarise
+from sklab.training.lean_lightning import Callback, Trainer
 
 _UNIT = re.compile(r"SK_\d+_\d+")
 _SAMPLES = 3
