@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from sklab.launch import fork
-from sklab.launch.local import LocalLauncher
+from sklab.launch.fork import spare
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
@@ -103,7 +103,7 @@ def main() -> None:
 def empty(slots: int, runs: int) -> Clock:
     """Runs whose training is replaced, by what their server process loads."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    with mock.patch.object(fork, "_PRELOAD", [*fork._PRELOAD, "nothing"]):
+    with mock.patch.object(spare, "_PRELOAD", [*spare._PRELOAD, "nothing"]):
         return ours(slots, -(-runs // 11), {})
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from sklab.launch.base import Job
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.run_folder import RunFolder

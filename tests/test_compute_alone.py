@@ -16,7 +16,7 @@ from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 InlineLauncher(Slot(None, "cpu", 1)).submit(Job("train", Path(sys.argv[1])))
-import sklab.launch.preload
+import sklab.launch.fork.preload
 """
 
 

@@ -11,7 +11,8 @@ import pytest
 from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
-from sklab.launch import gpus, neighbours, packing, slots
+from sklab.launch import slots
+from sklab.launch.local import gpus, neighbours, packing
 from sklab.spec.jobs.probe import Probe
 from sklab.sweep import runner
 from sklab.sweep.prices import packed

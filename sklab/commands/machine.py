@@ -54,7 +54,7 @@ def _try_libraries() -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from sklab.launch.local import LocalLauncher
+    from sklab.launch.local.launcher import LocalLauncher
     from sklab.launch.slots import find_slots
     from sklab.sweep.check import check, check_data, data_refusal, held_by, refusal
     from sklab.sweep.held import changed

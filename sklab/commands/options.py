@@ -136,7 +136,7 @@ def at_least(option: str, found: N | None, least: N, default: N) -> N:
 
 def slots_of(sweep: Sweep, options: argparse.Namespace) -> tuple[Slot, ...]:
     """Where the runs of the sweep would be computed on this machine."""
-    from sklab.launch.gpus import choose_gpus
+    from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu
     from sklab.sweep.check import most_devices
 

@@ -148,7 +148,7 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
 
 def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
     """A probe of each cell that no finished run tells the price of."""
-    from sklab.launch.local import LocalLauncher
+    from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan import unpriced
     from sklab.sweep.probe import probe
 

@@ -136,17 +136,17 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
 
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
-        from sklab.launch.local import LocalLauncher
-        from sklab.launch.neighbours import Neighbours
-        from sklab.launch.packing import Packing
+        from sklab.launch.local.launcher import LocalLauncher
+        from sklab.launch.local.neighbours import Neighbours
+        from sklab.launch.local.packing import Packing
 
         packing = Packing(slots, tell) if options.per_gpu == "auto" else None
         neighbours = Neighbours(tell) if options.gpus is None and slots[0].gpu is not None else None
         return LocalLauncher(slots, stale_after, packing, neighbours)
     if options.gpus or options.per_gpu:
         raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
-    from sklab.launch.ray import RayLauncher
-    from sklab.launch.slurm import SlurmLauncher
+    from sklab.launch.ray.launcher import RayLauncher
+    from sklab.launch.slurm.launcher import SlurmLauncher
     from sklab.spec.study.ray import RaySpec
     from sklab.sweep.launcherfile import read_launcher
 

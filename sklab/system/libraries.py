@@ -11,7 +11,7 @@ from sklab.system.safe_path import protect
 from sklab.system.signals import signal_name
 
 # What every run loads, and then what commands and single experiments load.
-_NEEDED = ("torch", "numpy", "PIL", "simplejpeg", "sklearn", "yaml", "pydantic", "sklab.launch.preload")
+_NEEDED = ("torch", "numpy", "PIL", "simplejpeg", "sklearn", "yaml", "pydantic", "sklab.launch.fork.preload")
 _OTHERS = ("optuna", "pandas", "scipy", "matplotlib", "jinja2", "rich", "wandb", "wandb_workspaces", "pyarrow")
 _EXTRAS = ("datasets", "timm", "torchvision", "ray", "optuna_dashboard")
 _TRY = """
@@ -27,7 +27,7 @@ for name in sys.argv[1:]:
 
 
 def unloadable() -> dict[str, str]:
-    """The installed libraries that can't be loaded, and why; `sklab.launch.preload` is what a run loads together."""
+    """The installed libraries that can't be loaded, and why; `launch.fork.preload` is what a run loads together."""
     left = [name for name in (*_NEEDED, *_OTHERS, *_EXTRAS) if find_spec(name.partition(".")[0]) is not None]
     faults: dict[str, str] = {}
     while left:

@@ -19,16 +19,16 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import SklabError
-from sklab.launch import fork
 from sklab.launch.base import Job
-from sklab.launch.fork import Spare
+from sklab.launch.fork import spare as fork
+from sklab.launch.fork.spare import Spare
 from sklab.launch.slots import Slot
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-from sklab.launch import fork
+from sklab.launch.fork import spare as fork
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 
@@ -161,10 +161,10 @@ def test_a_process_that_ends_by_itself_leaves_the_server_its_folder():
 RUNNER = """
 import signal
 from multiprocessing.forkserver import _forkserver
-from sklab.launch import fork
+from sklab.launch.fork import spare as fork
 
 if __name__ == "__main__":
-    fork._PRELOAD = ["sklab.launch.apart"]
+    fork._PRELOAD = ["sklab.launch.fork.server"]
     print(fork.Spare()._process.pid, _forkserver._forkserver_pid, flush=True)
     signal.pause()
 """
@@ -183,10 +183,10 @@ DEAF_SERVER = """
 import multiprocessing.forkserver
 import os
 import signal
-from sklab.launch import fork
+from sklab.launch.fork import spare as fork
 
 if __name__ == "__main__":
-    fork._PRELOAD = ["sklab.launch.apart"]
+    fork._PRELOAD = ["sklab.launch.fork.server"]
     old = fork.Spare()
     server = multiprocessing.forkserver._forkserver._forkserver_pid
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):

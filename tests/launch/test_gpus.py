@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sklab.errors import SklabError
-from sklab.launch import gpus
-from sklab.launch.gpus import choose_gpus
+from sklab.launch.local import gpus
+from sklab.launch.local.gpus import choose_gpus
 from sklab.system.machine import GpuUse
 
 FREE = GpuUse("0", "H200", 600.0, 150_000.0, 0.0)

@@ -18,9 +18,9 @@ from sklab.errors import SklabError
 from sklab.launch import slots, worker
 from sklab.launch.base import FOLDER_HELD, Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot, find_slots
-from sklab.launch.slurm import SlurmLauncher
+from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.spec.study.slurm import SlurmSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
@@ -254,7 +254,7 @@ _RUNNER = """
 import sys
 from pathlib import Path
 from sklab.launch.base import Job
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.system.kernel import start_time
 from sklab.launch.slots import Slot
 if __name__ == "__main__":

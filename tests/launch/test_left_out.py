@@ -16,7 +16,7 @@ from sklab.training.left_out import left_out, optional
 
 BEGIN = "import sys\n"
 LOADED = """
-import sklab.launch.preload
+import sklab.launch.fork.preload
 print(*sorted({"scipy", "matplotlib", "lightning.pytorch", "sklab.training.run"} & set(sys.modules)))
 import matplotlib.pyplot, scipy.signal
 from torchmetrics.functional.audio import permutation_invariant_training

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.launch import fork
 from sklab.launch.base import Job
-from sklab.launch.local import LocalLauncher
-from sklab.launch.packing import Packing
+from sklab.launch.fork import spare
+from sklab.launch.local.launcher import LocalLauncher
+from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot
 from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder
@@ -220,7 +220,7 @@ def test_a_launcher_takes_more_runs_at_once_without_a_new_start(tmp_path, toy_or
 
 def test_the_libraries_of_a_run_start_no_more_threads_than_its_slot_has(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(fork._PRELOAD)
+    context.set_forkserver_preload(spare._PRELOAD)
     process = context.Process(target=_write_threads, args=(tmp_path / "threads",))
     process.start()
     process.join(300)

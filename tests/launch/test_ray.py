@@ -18,7 +18,7 @@ from workers import hang, worker_in
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.ray import RayLauncher
+from sklab.launch.ray.launcher import RayLauncher
 from sklab.spec.study.ray import RaySpec
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
@@ -80,7 +80,7 @@ def launcher(cluster: Any) -> Iterator[RayLauncher]:
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """No node finds the runner's mark, as if it had another disk."""
-    monkeypatch.setattr("sklab.launch.ray.leave_mark", lambda folder, mark: None)
+    monkeypatch.setattr("sklab.launch.ray.launcher.leave_mark", lambda folder, mark: None)
 
 
 class TestRay(test_launchers.TestEveryLauncher):

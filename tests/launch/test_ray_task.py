@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.errors import FaultyInputError, SklabError
-from sklab.launch import ray_task
-from sklab.launch.ray import RayLauncher
-from sklab.launch.ray_task import read_files, write_files
+from sklab.launch.ray import task
+from sklab.launch.ray.launcher import RayLauncher
+from sklab.launch.ray.task import read_files, write_files
 from sklab.launch.slots import Slot
 from sklab.spec.study.ray import RaySpec
 from sklab.sweep.launcherfile import read_launcher
@@ -24,7 +24,7 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=40))
 
 @settings(max_examples=30, deadline=None)  # every file is flushed to the disk
 @given(FILES, FILES)
-def test_a_folder_comes_to_hold_what_is_brought_back(before: ray_task.Files, after: ray_task.Files) -> None:
+def test_a_folder_comes_to_hold_what_is_brought_back(before: task.Files, after: task.Files) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         write_files(folder, {"analysis.json": b"made meanwhile", **before})
@@ -34,7 +34,7 @@ def test_a_folder_comes_to_hold_what_is_brought_back(before: ray_task.Files, aft
 
 def test_the_record_is_brought_back_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(ray_task, "write_whole", lambda file, _content: written.append(file.name))
+    monkeypatch.setattr(task, "write_whole", lambda file, _content: written.append(file.name))
     write_files(tmp_path, {"record.json": b"1", "weights.pt": b"2", "metrics.csv": b"3"})
     assert written[-1] == "record.json"
     assert sorted(written) == ["metrics.csv", "record.json", "weights.pt"]
@@ -48,26 +48,26 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
 
 
 def test_locks_and_marks_do_not_travel(tmp_path: Path) -> None:
-    ray_task.leave_mark(tmp_path, "1")
+    task.leave_mark(tmp_path, "1")
     (tmp_path / ".lock").touch()
     (tmp_path / "run.json").touch()
     assert list(read_files(tmp_path)) == ["run.json"]
 
 
 def test_a_folder_of_the_same_name_on_another_disk_is_not_the_same_folder(tmp_path: Path) -> None:
-    assert not ray_task.sees(tmp_path, "1")
-    ray_task.leave_mark(tmp_path, "1")
-    assert ray_task.sees(tmp_path, "1")
-    assert not ray_task.sees(tmp_path, "2")
+    assert not task.sees(tmp_path, "1")
+    task.leave_mark(tmp_path, "1")
+    assert task.sees(tmp_path, "1")
+    assert not task.sees(tmp_path, "2")
 
 
 def test_a_run_has_the_gpus_that_ray_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_task, "find_gpus", lambda: [("2", "H200"), ("5", "H200")])
-    assert ray_task._own_slot(2, 4) == Slot("2,5", "H200", 4)
-    assert ray_task._own_slot(0, 4).gpu is None
-    monkeypatch.setattr(ray_task, "find_gpus", list)
+    monkeypatch.setattr(task, "find_gpus", lambda: [("2", "H200"), ("5", "H200")])
+    assert task._own_slot(2, 4) == Slot("2,5", "H200", 4)
+    assert task._own_slot(0, 4).gpu is None
+    monkeypatch.setattr(task, "find_gpus", list)
     with pytest.raises(SklabError, match="nvidia-smi shows none"):
-        ray_task._own_slot(0.5, 4)
+        task._own_slot(0.5, 4)
 
 
 def test_a_file_says_what_runs_ask_of_ray(tmp_path: Path) -> None:

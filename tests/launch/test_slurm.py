@@ -16,10 +16,10 @@ import pytest
 from slurm_commands import end_all_jobs, said, until
 from workers import hang
 
-from sklab.launch import slurm as launching
 from sklab.launch.base import Ended, Job
-from sklab.launch.slurm import SlurmLauncher
-from sklab.launch.slurm_note import Note, read_note, write_note
+from sklab.launch.slurm import launcher as launching
+from sklab.launch.slurm.launcher import SlurmLauncher
+from sklab.launch.slurm.note import Note, read_note, write_note
 from sklab.launch.slurm_task import SlurmTask
 from sklab.spec.study.slurm import SlurmSpec
 from sklab.store.records import RunOrder

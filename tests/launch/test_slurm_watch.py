@@ -17,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.launch import slurm, slurm_job, slurm_task
+from sklab.launch import slurm_task
 from sklab.launch.base import Ended, Job
-from sklab.launch.sbatch import RefusedError, hand_over
-from sklab.launch.slurm import SlurmLauncher
-from sklab.launch.slurm_job import own_slot
-from sklab.launch.slurm_note import End, Note, has_ended, read_end, read_note, write_note
+from sklab.launch.slurm import job as slurm_job
+from sklab.launch.slurm import launcher as slurm
+from sklab.launch.slurm.job import own_slot
+from sklab.launch.slurm.launcher import SlurmLauncher
+from sklab.launch.slurm.note import End, Note, has_ended, read_end, read_note, write_note
+from sklab.launch.slurm.sbatch import RefusedError, hand_over
 from sklab.spec.study.slurm import SlurmSpec
 
 SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
@@ -277,8 +279,8 @@ def test_what_is_executed_stands_in_the_batch_script_which_slurm_keeps(tmp_path,
         given.update(how, command=command)
         return SimpleNamespace(returncode=0, stdout="12;cluster\n", stderr="")
 
-    monkeypatch.setattr("sklab.launch.sbatch.program", lambda name: f"/bin/{name}")
-    monkeypatch.setattr("sklab.launch.sbatch.subprocess.run", sbatch)
+    monkeypatch.setattr("sklab.launch.slurm.sbatch.program", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("sklab.launch.slurm.sbatch.subprocess.run", sbatch)
     spec = SlurmSpec(launcher="slurm", time=60, parallel=4, gpus=2, memory=8, sbatch={"exclusive": True, "qos": "a b"})
     files = tmp_path / "it's"
     assert hand_over(spec, "toy", files, 90, ["train:/a b", "train:/c"], ["-m", "x"]) == "12"

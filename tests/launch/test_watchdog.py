@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sklab.launch import local, watched
+from sklab.launch import watched
 from sklab.launch.base import Job
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local import launcher as local
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot, halved
 from sklab.launch.watchdog import Watchdog
 from sklab.store.records import RunRecord

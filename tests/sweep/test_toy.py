@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sweepfiles import SWEEPS, load, write
 
 from sklab.cli import main
-from sklab.launch import local
 from sklab.launch.inline import InlineLauncher
+from sklab.launch.local import launcher
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import resolve, run_spec, searched_cell
@@ -133,7 +133,7 @@ def run(tmp_path: Path, *arguments: str) -> int:
 def test_a_sweep_without_its_data_is_planned_run_and_reported_as_a_toy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(local, "LocalLauncher", lambda slots, *_: InlineLauncher(slots[0]))  # no process to start
+    monkeypatch.setattr(launcher, "LocalLauncher", lambda slots, *_: InlineLauncher(slots[0]))  # no process to start
     file = str(write(tmp_path, CELLS[: CELLS.index("  - {name: longer")] + CELLS[CELLS.index("published") :], FOLDER))
     assert run(tmp_path, "plan", file, "--toy", "--json") == 0
     plan = json.loads(capsys.readouterr().out)

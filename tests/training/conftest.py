@@ -10,7 +10,7 @@ import pytest
 import torch
 from attempts import DiedError
 
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot
 from sklab.spec.run import RunSpec
 from sklab.store.records import RunOrder

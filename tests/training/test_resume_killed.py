@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from sklab.launch.base import Job
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 

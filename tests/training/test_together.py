@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.local import LocalLauncher
+from sklab.launch.local.launcher import LocalLauncher
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.evaluate import evaluate

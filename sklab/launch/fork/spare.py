@@ -27,7 +27,7 @@ from sklab.system.kernel import oom_kills
 from sklab.system.safe_path import protect
 from sklab.system.signals import signal_name
 
-_PRELOAD = ["sklab.launch.apart", "sklab.launch.preload"]
+_PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
 _LONGEST = 75  # of a temporary folder: below it lie `/pymp-xxxxxxxx/listener-xxxxxxxx`
 _SERVERS = 3  # killed one after the other before a run could be started
 _DYING = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
-from sklab.launch.fork import Spare, exit_code
+from sklab.launch.fork.spare import Spare, exit_code
 from sklab.launch.slots import Slot
 from sklab.launch.watched import end_group, wait_for
 from sklab.store.files import write_whole

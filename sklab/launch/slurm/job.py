@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast, get_args
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Task
 from sklab.launch.slots import Slot
-from sklab.launch.slurm_note import End, Note, end_file, read_note, write_note
+from sklab.launch.slurm.note import End, Note, end_file, read_note, write_note
 from sklab.launch.watched import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.store.files import write_whole
@@ -27,7 +27,7 @@ MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts a
 
 def arguments(files: Path, handed_over: str, gpus: int, grace: float, stale_after: float) -> list[str]:
     """What to give to Python before the jobs, which are `task:folder` each; `main` says what they mean."""
-    return ["-m", "sklab.launch.slurm_job", str(files), handed_over, str(gpus), str(grace), str(stale_after)]
+    return ["-m", "sklab.launch.slurm.job", str(files), handed_over, str(gpus), str(grace), str(stale_after)]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sklab.launch.gpus import use_of
+from sklab.launch.local.gpus import use_of
 from sklab.launch.slots import Slot
 from sklab.system.machine import GpuUse, look_at_gpus
 

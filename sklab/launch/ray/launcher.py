@@ -17,7 +17,7 @@ from typing import Any
 import sklab
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.ray_task import leave_mark, read_files, run_on_node, sees, write_files
+from sklab.launch.ray.task import leave_mark, read_files, run_on_node, sees, write_files
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
 from sklab.spec.study.ray import RaySpec

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from sklab.errors import SklabError
-from sklab.launch.gpus import gigabytes
+from sklab.launch.local.gpus import gigabytes
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
 from sklab.system.machine import GpuUse, look_at_gpus

@@ -12,9 +12,9 @@ from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.fork import Spare, exit_code
-from sklab.launch.neighbours import Neighbours
-from sklab.launch.packing import Packing
+from sklab.launch.fork.spare import Spare, exit_code
+from sklab.launch.local.neighbours import Neighbours
+from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
 from sklab.system.kernel import start_time
