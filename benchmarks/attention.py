@@ -23,8 +23,8 @@ from sklab.spec.run import RunSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import this_code
-from sklab.sweep.design import resolve
-from sklab.sweep.experimentfile import read_experiment
+from sklab.sweep.design.cells import resolve
+from sklab.sweep.files.experimentfile import read_experiment
 from sklab.training.attention.recorder import AttentionMeter, Recorder
 from sklab.training.run import train
 

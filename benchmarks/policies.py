@@ -27,12 +27,12 @@ from sklab.launch.worker import begin
 from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import policy, runner
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_sweep
-from sklab.sweep.policy import Retries
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import failures, runner
+from sklab.sweep.run.failures import Retries
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.runner import run_study
 
 HOUR = 3600.0
 RUN = HOUR  # seconds of training in a run
@@ -64,7 +64,7 @@ class Policy:
 
     name: str
     every: float = math.inf
-    tries: int = policy.ATTEMPTS
+    tries: int = failures.ATTEMPTS
     retries: type[Retries] = Retries
 
 
@@ -225,7 +225,7 @@ def simulate(chosen: Policy, runs: int, nodes: int, mtbf: float, preempted: floa
         Retries=chosen.retries,
         ensure_sound=lambda *_: NOT_READ,
         time=SimpleNamespace(monotonic=lambda: cluster.now),
-    ), mock.patch.multiple(policy, ATTEMPTS=chosen.tries, oom_kills=lambda: 0), mock.patch("os.fsync"):  # fmt: skip
+    ), mock.patch.multiple(failures, ATTEMPTS=chosen.tries, oom_kills=lambda: 0), mock.patch("os.fsync"):  # fmt: skip
         study = StudyFolder(Path(root) / "results" / "sweep")
         run_study(load_sweep(write_sweep(Path(root), runs)), study, cluster, Code(version="0"), Tracking(), Quiet())
         lost = sum(record.status == "failed" for record in study.records().values())

@@ -25,11 +25,11 @@ from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import find_slots
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import runner
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.runner import run_study
 
 HERE = Path(__file__).parent
 SWEEP = HERE.parent / "sweeps" / "kernels.yaml"

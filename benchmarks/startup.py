@@ -21,8 +21,8 @@ from sklab.launch.slots import find_slots
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import this_code
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
 
 REPEATS = 7
 SWEEP = Path(__file__).parents[1] / "sweeps" / "kernels.yaml"

@@ -9,8 +9,8 @@ from typing import Any
 from sklab.progress import duration
 from sklab.store.records import RunState
 from sklab.store.states import STATES
-from sklab.sweep.change import Change
-from sklab.sweep.plan import Further, Plan, PlannedCell
+from sklab.sweep.plan.changes import Change
+from sklab.sweep.plan.plan import Further, Plan, PlannedCell
 from sklab.system.plural import counted
 from sklab.system.shown import one_line
 from sklab.text import aligned

@@ -15,8 +15,8 @@ from rich.text import Text
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.store.states import ending, others_told
-from sklab.sweep.state import State
-from sklab.sweep.status import last_metrics
+from sklab.sweep.plan.status import last_metrics
+from sklab.sweep.run.progress import State
 from sklab.system.plural import counted
 from sklab.system.shown import one_line
 from sklab.system.streams import show_plainly

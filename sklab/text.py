@@ -13,7 +13,7 @@ from sklab.spec.jobs.check import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told
 from sklab.store.versions import installed
-from sklab.sweep.status import RunStatus, StudyStatus
+from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
 from sklab.system.plural import counted
 from sklab.system.shown import one_line

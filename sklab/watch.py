@@ -15,7 +15,7 @@ from sklab.store.files import content
 from sklab.store.locks import is_held
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.status import StudyStatus, Watcher
+from sklab.sweep.plan.status import StudyStatus, Watcher
 from sklab.system.shown import visible
 from sklab.text import status_text
 

@@ -11,8 +11,8 @@ from sklab.cli import main
 from sklab.commands import plan, run
 from sklab.spec.jobs.probe import Probe
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import plan as prices_left
-from sklab.sweep.prices import Bill
+from sklab.sweep.plan import plan as prices_left
+from sklab.sweep.plan.prices import Bill
 
 
 @pytest.fixture

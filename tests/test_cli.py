@@ -16,9 +16,10 @@ from sklab.cli import main
 from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import design, runner
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_sweep
+from sklab.sweep.design import cells
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import runner
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
 
@@ -173,7 +174,7 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
 
 
 def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch):
-    monkeypatch.setattr(design, "impossible", lambda _: "")  # as where it is not known before the start
+    monkeypatch.setattr(cells, "impossible", lambda _: "")  # as where it is not known before the start
     monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.accumulate: 65}}\n"
     (here / "sweep.yaml").write_text(text)

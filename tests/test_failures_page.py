@@ -13,7 +13,7 @@ from sklab.cli import parser
 from sklab.launch import watchdog
 from sklab.store.records import FailureClass
 from sklab.store.states import STATES
-from sklab.sweep.policy import ATTEMPTS, MAX_IDENTICAL
+from sklab.sweep.run.failures import ATTEMPTS, MAX_IDENTICAL
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from sklab.models.zoo import build
 from sklab.spec.fit import impossible, odd
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.run import Experiment
-from sklab.sweep.load import load_single, load_sweep
+from sklab.sweep.files.load import load_single, load_sweep
 
 DIGITS = {"name": "scaled_digits", "train_size": 640, "val_size": 20}
 CIFAR = {"name": "cifar10", "root": "/nowhere"}

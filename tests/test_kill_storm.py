@@ -38,7 +38,7 @@ cells:
 # The runs are short, so they write checkpoints more often than those of a user.
 RUNNER = """\
 import functools, sys
-from sklab.sweep import orders
+from sklab.sweep.run import orders
 orders.RunOrder = functools.partial(orders.RunOrder, checkpoint_seconds=0.1)
 from sklab.cli import main
 sys.exit(main())

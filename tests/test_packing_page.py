@@ -14,8 +14,8 @@ from sklab.errors import SklabError
 from sklab.launch import slots
 from sklab.launch.local import gpus, neighbours, packing
 from sklab.spec.jobs.probe import Probe
-from sklab.sweep import runner
-from sklab.sweep.prices import packed
+from sklab.sweep.plan.prices import packed
+from sklab.sweep.run import runner
 from sklab.system import machine
 
 ROOT = Path(__file__).parents[1]

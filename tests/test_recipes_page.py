@@ -11,7 +11,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from sklab.spec.train import Augment, TrainSpec
-from sklab.sweep.yamltree import parse
+from sklab.sweep.files.yamltree import parse
 
 PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

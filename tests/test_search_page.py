@@ -15,11 +15,11 @@ from sklab.plan_text import plan_text
 from sklab.spec.limits import CELLS
 from sklab.spec.study.search import Pruning, Search
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import index, study
-from sklab.sweep.counted import Counted
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.space import space_costs
+from sklab.sweep.design.space import space_costs
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.run import index, study
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")

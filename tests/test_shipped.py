@@ -11,9 +11,9 @@ import pytest
 from sklab.cli import main
 from sklab.errors import FaultyInputError
 from sklab.models.cost import cost
-from sklab.sweep.design import resolve, run_spec
-from sklab.sweep.experimentfile import read_experiment
-from sklab.sweep.load import load_sweep
+from sklab.sweep.design.cells import resolve, run_spec
+from sklab.sweep.files.experimentfile import read_experiment
+from sklab.sweep.files.load import load_sweep
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))

@@ -22,9 +22,9 @@ from sklab.progress import LiveProgress, PlainProgress
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.states import counts_of
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.state import State
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run.progress import State
 from sklab.system import streams
 from sklab.system.shown import one_line, visible
 

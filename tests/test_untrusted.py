@@ -20,11 +20,11 @@ from sklab.store import plain_yaml
 from sklab.store.files import MOST_BYTES, content
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.prices import prices
-from sklab.sweep.reuse import offers, take_over
-from sklab.sweep.study import _is_whole
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prices import prices
+from sklab.sweep.plan.reuse import offers, take_over
+from sklab.sweep.run.study import _is_whole
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),

@@ -20,7 +20,7 @@ from sklab import dashboard
 from sklab.errors import SklabError
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 from sklab.watch import follow, log_of, watch
 
 

@@ -87,8 +87,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace) -> Sweep:
     """The sweep of the file named, with what the options change of it."""
-    from sklab.sweep.load import load_sweep
-    from sklab.sweep.toy import toy
+    from sklab.sweep.design.toy import toy
+    from sklab.sweep.files.load import load_sweep
 
     overrides = overrides_of(options)
     sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
@@ -138,7 +138,7 @@ def slots_of(sweep: Sweep, options: argparse.Namespace) -> tuple[Slot, ...]:
     """Where the runs of the sweep would be computed on this machine."""
     from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu
-    from sklab.sweep.check import most_devices
+    from sklab.sweep.run.preflight import most_devices
 
     per_gpu = runs_per_gpu(options.per_gpu or "1")
     return find_slots(options.slots, most_devices(sweep), choose_gpus(options.gpus, tell), per_gpu)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sklab.spec.jobs.probe import Probe
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
-    from sklab.sweep.counted import Count, Network
+    from sklab.sweep.plan.costs import Count, Network
 
 
 def add_plan(commands: Commands) -> None:
@@ -50,12 +50,12 @@ def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
     from sklab.plan_text import differences_text, plan_text
     from sklab.store.versions import this_code
-    from sklab.sweep.continued import continued
-    from sklab.sweep.counted import Counted
-    from sklab.sweep.held import read_data
-    from sklab.sweep.plan import cell_experiments, make_plan
-    from sklab.sweep.prices import hours, share_of
-    from sklab.sweep.space import space_costs
+    from sklab.sweep.design.space import space_costs
+    from sklab.sweep.plan.continued import continued
+    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.plan import cell_experiments, make_plan
+    from sklab.sweep.plan.prices import hours, share_of
+    from sklab.sweep.plan.trained_data import read_data
 
     if options.budget:
         hours(options.budget)  # a fault in it is told before anything is counted
@@ -82,12 +82,12 @@ def show_plan(options: argparse.Namespace) -> int:
 def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
     from sklab.store.versions import this_code
-    from sklab.sweep.continued import continued
-    from sklab.sweep.counted import Counted
-    from sklab.sweep.held import read_data
-    from sklab.sweep.plan import price_left
-    from sklab.sweep.prices import hours, share_of
-    from sklab.sweep.space import space_costs
+    from sklab.sweep.design.space import space_costs
+    from sklab.sweep.plan.continued import continued
+    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.plan import price_left
+    from sklab.sweep.plan.prices import hours, share_of
+    from sklab.sweep.plan.trained_data import read_data
 
     hours(budget)  # a fault in it is told before anything is probed
     folder = folder_of(sweep, options)
@@ -109,9 +109,9 @@ def warn(sweep: Sweep) -> None:
     """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
     for."""
     from sklab.spec.study.budget import Cost, off_budget
-    from sklab.sweep.counted import Counted
-    from sklab.sweep.odd import oddities
-    from sklab.sweep.plan import cell_experiments
+    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.oddities import oddities
+    from sklab.sweep.plan.plan import cell_experiments
 
     experiments = cell_experiments(sweep)
     for told in oddities(sweep, experiments):
@@ -149,8 +149,8 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
 def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
     """A probe of each cell that no finished run tells the price of."""
     from sklab.launch.local.launcher import LocalLauncher
-    from sklab.sweep.plan import unpriced
-    from sklab.sweep.probe import probe
+    from sklab.sweep.plan.plan import unpriced
+    from sklab.sweep.plan.probe import probe
 
     unknown = unpriced(sweep, folder)
     if unknown:
@@ -165,7 +165,7 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
     """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
     from sklab.plan_text import budget_text
-    from sklab.sweep.prices import hours
+    from sklab.sweep.plan.prices import hours
 
     over = device_hours is None or device_hours > hours(budget)
     tell(budget_text(device_hours, budget, over=over, gpu=gpu))

@@ -93,7 +93,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from sklab.sweep.load import load_single
+    from sklab.sweep.files.load import load_single
 
     sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options))
     warn(sweep)
@@ -105,10 +105,10 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
     show its table and report."""
     from sklab.progress import show_progress
     from sklab.store.versions import this_code
-    from sklab.sweep.counted import Counted
-    from sklab.sweep.policy import MAX_IDENTICAL
-    from sklab.sweep.runner import run_study
-    from sklab.sweep.space import space_costs
+    from sklab.sweep.design.space import space_costs
+    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.run.failures import MAX_IDENTICAL
+    from sklab.sweep.run.runner import run_study
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
@@ -132,7 +132,7 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
 def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, slots: tuple[Slot, ...]) -> Launcher:
     """These slots of this machine, or the engine that `--launcher` names."""
     from sklab.launch.watchdog import STALE_AFTER
-    from sklab.sweep.check import most_devices
+    from sklab.sweep.run.preflight import most_devices
 
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
@@ -148,7 +148,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
     from sklab.launch.ray.launcher import RayLauncher
     from sklab.launch.slurm.launcher import SlurmLauncher
     from sklab.spec.study.ray import RaySpec
-    from sklab.sweep.launcherfile import read_launcher
+    from sklab.sweep.files.launcherfile import read_launcher
 
     spec = read_launcher(options.launcher)
     if isinstance(spec, RaySpec):
@@ -165,8 +165,8 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
 def _retry(options: argparse.Namespace) -> int:
     import time
 
-    from sklab.sweep.retry import retry
-    from sklab.sweep.status import Watcher
+    from sklab.sweep.plan.status import Watcher
+    from sklab.sweep.run.retry import retry
     from sklab.text import retry_text
 
     folder = study_folder(options.study, options)

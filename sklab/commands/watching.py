@@ -47,7 +47,7 @@ def add_dashboard(commands: Commands) -> None:
 def _status(options: argparse.Namespace) -> int:
     import time
 
-    from sklab.sweep.status import Watcher
+    from sklab.sweep.plan.status import Watcher
     from sklab.text import status_text
 
     folder = study_folder(options.study, options)

@@ -126,7 +126,7 @@ def _study_of(runs: dict[str, list[RunFolder]]) -> str:
 
 def _data(texts: list[str]) -> dict[str, object]:
     """The `--data key=value` options, values read as YAML."""
-    from sklab.sweep.yamltree import parse
+    from sklab.sweep.files.yamltree import parse
 
     pairs = pairs_of(texts, "--data", "val_size=4000")
     return {key: parse(value, "--data", (key,)).tree for key, value in pairs.items()}

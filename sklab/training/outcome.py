@@ -1,4 +1,4 @@
-"""What kind of failure an exception is; `sklab.sweep.policy` decides what follows from it."""
+"""What kind of failure an exception is; `sklab.sweep.run.failures` decides what follows from it."""
 
 from __future__ import annotations
 

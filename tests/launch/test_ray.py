@@ -22,11 +22,11 @@ from sklab.launch.ray.launcher import RayLauncher
 from sklab.spec.study.ray import RaySpec
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import runner
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.runner import run_study
 from sklab.system.machine import find_gpus
 
 ENGINES = Path(sys.prefix) / "engines"  # where `make test-slow` puts Ray

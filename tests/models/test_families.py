@@ -10,7 +10,7 @@ from sklab.spec.jobs.check import Checked
 from sklab.spec.model import ModelSpec, families, family_module, family_spec
 from sklab.spec.networks import SETTINGS, image_size, network
 from sklab.spec.run import Experiment
-from sklab.sweep.check import _covering
+from sklab.sweep.run.preflight import _covering
 
 DATA = {"name": "scaled_digits"}
 TRAIN = {"epochs": 1, "batch_size": 2, "lr": 0.1}
@@ -20,7 +20,7 @@ ALONE = """
 import sys
 from pathlib import Path
 from sklab.spec.model import families, family_module
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 
 named = [family for family in families() if family_module(family).SETTINGS]
 for family in named:

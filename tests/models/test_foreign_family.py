@@ -17,7 +17,7 @@ from sklab.models.sk import SKConv2d
 from sklab.models.zoo import build
 from sklab.spec.jobs.check import Checked
 from sklab.spec.run import Experiment, RunSpec
-from sklab.sweep.check import _covering
+from sklab.sweep.run.preflight import _covering
 
 SK = {"select": "grouped3x3", "branches": [{"kernel": 3}, {"kernel": 3, "dilation": 2, "groups": "2x"}]}
 

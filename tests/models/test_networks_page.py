@@ -21,7 +21,7 @@ import sys
 import sklab.models.families
 sklab.models.families.__path__.append(sys.argv[1])
 from pathlib import Path
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 
 Path("base.yaml").write_text("data: {name: scaled_digits}\\ntrain: {epochs: 1, batch_size: 2, lr: 0.1}\\n"
                              "model: {base: plainsk2, in_channels: 1, num_classes: 10}\\n")

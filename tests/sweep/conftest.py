@@ -12,10 +12,10 @@ from reusing import study as study_of
 
 from sklab.store.records import Code, Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import policy, runner
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.reuse import Reuse
-from sklab.sweep.runner import run_study
+from sklab.sweep.plan.reuse import Reuse
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import failures, runner
+from sklab.sweep.run.runner import run_study
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def study(toy_files: Path) -> StudyFolder:
 @pytest.fixture
 def quiet_machine(sound: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, and the kernel has killed nothing for memory."""
-    monkeypatch.setattr(policy, "oom_kills", lambda: 0)
+    monkeypatch.setattr(failures, "oom_kills", lambda: 0)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from sklab.launch.base import Ended, Job
 from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.runner import run_study
 
 
 class StandInLauncher:

@@ -12,7 +12,7 @@ from sklab.store import versions
 from sklab.store.records import Code, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 
 CODE, OTHER = Code(version="1", commit="abc"), Code(version="1", commit="def")
 FILES = ("weights.pt", "metrics.csv", "log.txt", "attention.json", "analysis.json", "evaluation-16.json")

@@ -11,9 +11,9 @@ from sklab.launch.worker import begin
 from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.load import load_sweep
-from sklab.sweep.runner import run_study
-from sklab.sweep.state import State
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.runner import run_study
 
 Script = Callable[[RunOrder, int], dict[str, object] | int | None]
 METRICS = {"val_error": 10.0, "val_loss": 1.0}

@@ -11,7 +11,7 @@ import yaml
 
 from sklab.errors import Fault, FaultyInputError
 from sklab.spec.study.sweep import Sweep
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 
 EXPERIMENT = """\
 data:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweepfiles import EXPERIMENT, LIST, SEARCH, SWEEPS, faults_in, write
 
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
 
 # A fault is planted by changing the trees of the sweep and of its experiment.
 Plant = Callable[[dict[str, Any], dict[str, Any]], None]

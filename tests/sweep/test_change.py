@@ -6,9 +6,9 @@ import pytest
 
 from sklab.plan_text import plan_text
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.change import Change, change
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.changes import Change, change
+from sklab.sweep.plan.plan import make_plan
 
 
 @pytest.fixture

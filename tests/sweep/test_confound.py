@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.sweep.confound import confounds, differences
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import cell_experiments
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.differences import confounds, differences
+from sklab.sweep.plan.plan import cell_experiments
 
 TOY_EXPERIMENT = """\
 data: {name: scaled_digits, train_size: 64, val_size: 32}

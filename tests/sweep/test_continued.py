@@ -17,11 +17,11 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.continued import continued
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_single, load_sweep
-from sklab.sweep.runner import run_study
+from sklab.sweep.files.load import load_single, load_sweep
+from sklab.sweep.plan.continued import continued
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import runner
+from sklab.sweep.run.runner import run_study
 
 SK = '  - {name: K3+K5 SK, factors: {kernels: "3, 5", SK: x}}\n'
 THIRD = "  - {name: K5, set: {model.branches: [{kernel: 5}], model.attention: none}}\n"

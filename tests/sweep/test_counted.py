@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.spec.networks import network
-from sklab.sweep import counted
-from sklab.sweep.counted import Counted, Network
+from sklab.sweep.plan import costs
+from sklab.sweep.plan.costs import Counted, Network
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = [Network(network("sknet_small", width=width), 32) for width in (8, 4, 8)]
@@ -48,9 +48,9 @@ def test_other_code_or_another_torch_counts_anew(cache: Path, monkeypatch: pytes
     counter = Counter()
     Counted(counter)(NETWORKS)
     if change == "code":
-        monkeypatch.setattr(counted, "_code", lambda: "other")
+        monkeypatch.setattr(costs, "_code", lambda: "other")
     else:
-        monkeypatch.setattr(counted, "installed", lambda names: dict.fromkeys(names, "99"))
+        monkeypatch.setattr(costs, "installed", lambda names: dict.fromkeys(names, "99"))
     Counted(counter)(NETWORKS)
     assert counter.asked == 4
 
@@ -58,16 +58,16 @@ def test_other_code_or_another_torch_counts_anew(cache: Path, monkeypatch: pytes
 def test_what_networks_are_made_of_is_part_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sklab.models.families
 
-    before = counted._code()
+    before = costs._code()
     monkeypatch.setattr(sklab.models.families, "__path__", [*sklab.models.families.__path__, str(tmp_path)])
     (tmp_path / "mine.py").write_text("SETTINGS = {}")
-    counted._code.cache_clear()
-    mine = counted._code()
+    costs._code.cache_clear()
+    mine = costs._code()
     (tmp_path / "mine.py").write_text("SETTINGS = {'mine': {}}")
-    counted._code.cache_clear()
-    assert len({before, mine, counted._code()}) == 3
+    costs._code.cache_clear()
+    assert len({before, mine, costs._code()}) == 3
     monkeypatch.undo()
-    counted._code.cache_clear()
+    costs._code.cache_clear()
 
 
 @given(st.binary(max_size=60) | st.text(max_size=20).map(str.encode) | st.just(b"[" * 10_000))
@@ -95,7 +95,7 @@ def test_a_cache_that_can_not_be_written_keeps_nothing(tmp_path: Path, monkeypat
 
 
 def test_the_oldest_counts_go_first_and_those_of_others_stay(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counted, "MOST_KEPT", 2)
+    monkeypatch.setattr(costs, "MOST_KEPT", 2)
     counter, first = Counter(), Counted(Counter())
     Counted(counter)(NETWORKS[:1])
     first(NETWORKS[1:2])  # read the file before the other was kept

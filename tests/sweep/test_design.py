@@ -15,7 +15,7 @@ from sweepfiles import EXPERIMENT, SEARCH, load
 
 from sklab.spec.networks import SETTINGS
 from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
-from sklab.sweep.design import (
+from sklab.sweep.design.cells import (
     NoSuchEntryError,
     NoSuchPlaceError,
     choose,

@@ -14,8 +14,8 @@ from sklab.report.words import sentences
 from sklab.store.locks import alone
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
-from sklab.sweep import policy
-from sklab.sweep.retry import retry
+from sklab.sweep.run import failures
+from sklab.sweep.run.retry import retry
 
 pytestmark = pytest.mark.usefixtures("quiet_machine")
 
@@ -59,7 +59,7 @@ def test_a_run_that_hangs_every_time_is_recorded_as_stale_and_the_others_go_on(s
 
 def test_a_kill_by_the_kernel_for_memory_is_oom(study, monkeypatch):
     count = iter(range(100))
-    monkeypatch.setattr(policy, "oom_kills", lambda: next(count))
+    monkeypatch.setattr(failures, "oom_kills", lambda: next(count))
     launcher = Scripted(lambda order, attempt: -9 if is_first(order) and attempt == 1 else {}, capacity=2)
     assert start(study, launcher)
     assert launcher.capacity == 1

@@ -110,8 +110,8 @@ from pathlib import Path
 import scripted
 from sklab.errors import StudyLockedError
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.held import NOT_READ
+from sklab.sweep.run import runner
+from sklab.sweep.plan.trained_data import NOT_READ
 
 runner.ensure_sound = lambda *_: NOT_READ
 study = StudyFolder(Path("results/sweep").absolute())

@@ -18,9 +18,9 @@ from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.store.records import Code, RunOrder
 from sklab.store.run_folder import RunFolder
-from sklab.sweep.check import ensure_sound
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run.preflight import ensure_sound
 
 PAGE = (Path(__file__).parents[2] / "docs" / "convert.md").read_text(encoding="utf-8")
 EXPERIMENT, SWEEP = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -124,7 +124,7 @@ def record(page, folder):
 
 
 def test_the_librarys_version_stands_in_the_record(page, timm, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklab.system.machine.version", lambda name: f"{name}'s")
+    monkeypatch.setattr("sklab.store.versions.version", lambda name: f"{name}'s")
     made = record(page, tmp_path / "run")
     assert (made.status, made.versions["timm"]) == ("complete", "timm's")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sweepfiles import FRACTIONAL, LEAVE_ONE_OUT, changed, faults_of, load
 
 from sklab.spec.study.sweep import Factor
-from sklab.sweep.fraction import SHARES, describe, fractional, shares_of
+from sklab.sweep.design.fraction import SHARES, describe, fractional, shares_of
 
 NAMES = "ABCDEFGHI"
 

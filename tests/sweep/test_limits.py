@@ -21,7 +21,7 @@ from sklab.spec.study.ray import RaySpec
 from sklab.spec.study.search import Search
 from sklab.spec.study.slurm import SlurmSpec
 from sklab.spec.values import Value
-from sklab.sweep.yamltree import MAX_BYTES, MAX_NODES, parse, read_mapping
+from sklab.sweep.files.yamltree import MAX_BYTES, MAX_NODES, parse, read_mapping
 
 Place = tuple[str | int, ...]
 

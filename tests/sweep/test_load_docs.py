@@ -13,10 +13,10 @@ from sklab.errors import FaultyInputError
 from sklab.plan_text import plan_text
 from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.counted import Counted
-from sklab.sweep.experimentfile import read_experiment
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
+from sklab.sweep.files.experimentfile import read_experiment
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, faults_in, faults_of, load, write
 
-from sklab.sweep.load import load_single, load_sweep
+from sklab.sweep.files.load import load_single, load_sweep
 
 CELLS = yaml.safe_load(LIST)["cells"]
 FACTORS = yaml.safe_load(GRID)["factors"]

@@ -9,9 +9,9 @@ from sweepfiles import EXPERIMENT, GRID, LIST, SEARCH, SWEEPS, changed, load, wr
 
 from sklab.spec.study.sweep import Metric
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import resolve, run_spec
-from sklab.sweep.experimentfile import read_experiment
-from sklab.sweep.load import load_single, load_sweep
+from sklab.sweep.design.cells import resolve, run_spec
+from sklab.sweep.files.experimentfile import read_experiment
+from sklab.sweep.files.load import load_single, load_sweep
 
 
 def test_a_list_of_cells(tmp_path: Path) -> None:

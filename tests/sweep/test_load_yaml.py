@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.errors import FaultyInputError
-from sklab.sweep.yamltree import MAX_DEPTH, Document, is_one_line, parse, read_mapping
+from sklab.sweep.files.yamltree import MAX_DEPTH, Document, is_one_line, parse, read_mapping
 
 
 def refused(text: str) -> str:

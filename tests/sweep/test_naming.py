@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from sklab.spec.study.sweep import StudyName
-from sklab.sweep.load import load_single, load_sweep
-from sklab.sweep.naming import extended, with_settings
-from sklab.sweep.toy import toy
+from sklab.sweep.design.study_names import extended, with_settings
+from sklab.sweep.design.toy import toy
+from sklab.sweep.files.load import load_single, load_sweep
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", fullmatch=True)
 

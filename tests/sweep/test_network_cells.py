@@ -9,7 +9,7 @@ from sweepfiles import load
 
 from sklab.errors import FaultyInputError
 from sklab.spec.networks import network
-from sklab.sweep.design import run_spec
+from sklab.sweep.design.cells import run_spec
 
 GRID = """\
 experiment: base.yaml

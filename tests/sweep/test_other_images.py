@@ -18,12 +18,12 @@ from sklab.spec.fingerprint import Inventory
 from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.held import NOT_READ, HeldData, read_data
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.reuse import to_take
-from sklab.sweep.runner import run_study
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.reuse import to_take
+from sklab.sweep.plan.trained_data import NOT_READ, HeldData, read_data
+from sklab.sweep.run import runner
+from sklab.sweep.run.runner import run_study
 
 EXPERIMENT = """\
 data: {{name: image_folder, root: {root}, num_classes: 2, image_size: 32, resize: 32}}
@@ -223,7 +223,7 @@ def test_what_foreign_code_made_is_taken_for_the_same_foreign_code_only(files, m
 
     assert taken() == 2
     for needed, count in (({"timm": "1.0.31"}, 0), ({}, 2), ({"sklab.data.sets.birds": "0123"}, 0)):
-        monkeypatch.setattr("sklab.sweep.reuse.dependencies", lambda _, needed=needed: needed)
+        monkeypatch.setattr("sklab.sweep.plan.reuse.dependencies", lambda _, needed=needed: needed)
         assert taken() == count
 
 

@@ -7,11 +7,11 @@ import pytest
 from sklab.plan_text import plan_text
 from sklab.spec.study.sweep import Cell
 from sklab.store.records import RunOrder, RunRecord
-from sklab.sweep import check
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.status import study_status
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.status import study_status
+from sklab.sweep.run import preflight
 from sklab.text import status_text
 
 COST = 1_000, 2_000_000
@@ -133,8 +133,8 @@ factors:
 
 def test_the_check_asks_about_every_branch_of_a_search_space_with_few_networks(toy_files):
     (toy_files / "search.yaml").write_text(SEARCH)
-    experiments = list(check._experiments(load_sweep(toy_files / "search.yaml")))
-    chosen = check._covering(experiments)
+    experiments = list(preflight._experiments(load_sweep(toy_files / "search.yaml")))
+    chosen = preflight._covering(experiments)
     wanted = {(experiment.model.reduction, len(experiment.model.branches)) for experiment in experiments}
     assert {(network.model.reduction, len(network.model.branches)) for network in chosen} == wanted
     assert {branch.dilation for network in chosen for branch in network.model.branches} == {1, 2, 3}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
 from sklab.store.records import Code, RunOrder, RunRecord
-from sklab.sweep import policy
-from sklab.sweep.policy import ATTEMPTS, Retries, Tracebacks
+from sklab.sweep.run import failures
+from sklab.sweep.run.failures import ATTEMPTS, Retries, Tracebacks
 
 DATA = {"name": "scaled_digits", "train_size": 64, "val_size": 32}
 
@@ -30,7 +30,7 @@ class Machine:
 
 @pytest.fixture(autouse=True)
 def _no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "oom_kills", lambda: 0)
+    monkeypatch.setattr(failures, "oom_kills", lambda: 0)
 
 
 def make_order(**train: int) -> RunOrder:
@@ -119,7 +119,7 @@ def test_a_run_in_smaller_batches_goes_on_in_them_with_the_next_runner():
 
 def test_the_kernels_count_tells_a_kill_for_memory(monkeypatch):
     count = iter([5, 5, 5, 6])
-    monkeypatch.setattr(policy, "oom_kills", lambda: next(count))
+    monkeypatch.setattr(failures, "oom_kills", lambda: next(count))
     retries = Retries(Machine(), {})
     for expected in (False, True):
         retries.start(make_order())

@@ -12,10 +12,10 @@ from sklab.plan_text import budget_text, plan_text
 from sklab.spec.jobs.probe import Probe
 from sklab.store.records import Hardware, RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan, price_left, unpriced
-from sklab.sweep.prices import Share, hours, packed, share_of
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan, price_left, unpriced
+from sklab.sweep.plan.prices import Share, hours, packed, share_of
 
 DURATIONS = st.lists(st.floats(0.1, 1e4), max_size=30)
 PROBE = Probe(epochs=2, steps=10, val_steps=5, step_seconds=1.0, val_step_seconds=0.2, setup_seconds=3.0)

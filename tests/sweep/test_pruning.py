@@ -19,16 +19,16 @@ from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.counted import Counted
-from sklab.sweep.held import NOT_READ
-from sklab.sweep.load import load_sweep
-from sklab.sweep.pruning import Pruner, read_values
-from sklab.sweep.reuse import offers
-from sklab.sweep.runner import run_study
-from sklab.sweep.space import space_costs
-from sklab.sweep.state import State
-from sklab.sweep.status import study_status
+from sklab.sweep.design.space import space_costs
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.reuse import offers
+from sklab.sweep.plan.status import study_status
+from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.run import runner
+from sklab.sweep.run.progress import State
+from sklab.sweep.run.pruning import Pruner, read_values
+from sklab.sweep.run.runner import run_study
 from sklab.text import status_text
 
 SEARCH = """\

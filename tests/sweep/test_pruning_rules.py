@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklab.spec.study.search import Pruning
 from sklab.spec.study.sweep import Metric
 from sklab.store.run_folder import RunFolder
-from sklab.sweep.pruning import Curve, read_values, verdict
+from sklab.sweep.run.pruning import Curve, read_values, verdict
 
 MEDIAN = Pruning(rule="median", start=2, peers=2)
 HALVING = Pruning(rule="halving", start=1, factor=2)

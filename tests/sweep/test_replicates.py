@@ -21,10 +21,10 @@ from sklab.report.words.methods import methods
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.status import study_status
-from sklab.sweep.toy import toy
+from sklab.sweep.design.toy import toy
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.status import study_status
 
 pytestmark = pytest.mark.usefixtures("sound")
 

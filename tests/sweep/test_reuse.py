@@ -12,8 +12,8 @@ from sklab.cli import parser
 from sklab.plan_text import plan_text
 from sklab.report.build import build, study_table, terminal_table
 from sklab.store.records import Code
-from sklab.sweep.plan import make_plan, price_left
-from sklab.sweep.reuse import offers, take_over
+from sklab.sweep.plan.plan import make_plan, price_left
+from sklab.sweep.plan.reuse import offers, take_over
 
 
 def test_deleting_the_origin_breaks_nothing(start, toy_files):

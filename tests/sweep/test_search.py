@@ -14,11 +14,11 @@ from sklab.spec.study.budget import Cost
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import grid
-from sklab.sweep.index import StudyIndex, Todo
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.space import choices_by_lot, searchable, space_costs, space_of
+from sklab.sweep.design.cells import grid
+from sklab.sweep.design.space import choices_by_lot, searchable, space_costs, space_of
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.run.index import StudyIndex, Todo
 
 SPACE = """\
 experiment: toy.yaml

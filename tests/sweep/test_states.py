@@ -18,11 +18,11 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.states import STATES
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import runner
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.plan import make_plan
-from sklab.sweep.state import State
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.run import runner
+from sklab.sweep.run.progress import State
 
 RECORDS = {
     "complete": {"status": "complete", "last": {"val_error": 9.0, "val_loss": 1.0}},

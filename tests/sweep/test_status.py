@@ -15,9 +15,9 @@ from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.store.locks import alone
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
-from sklab.sweep.status import Watcher
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.status import Watcher
 from sklab.text import status_text
 
 NOW = 1_000_000.0

@@ -7,9 +7,9 @@ import pytest
 
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
-from sklab.sweep import study
-from sklab.sweep.index import StudyIndex, Todo
-from sklab.sweep.load import load_sweep
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run import study
+from sklab.sweep.run.index import StudyIndex, Todo
 
 GRID = """\
 experiment: toy.yaml

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from reusing import FILES, baseline, cells, study, sweep_of
 
-from sklab.sweep import reuse
-from sklab.sweep.plan import make_plan
+from sklab.sweep.plan import reuse
+from sklab.sweep.plan.plan import make_plan
 
 
 def test_a_finished_run_is_taken_over_with_its_files_and_named_as_here(start, toy_files):

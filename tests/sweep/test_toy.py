@@ -17,8 +17,8 @@ from sklab.launch.inline import InlineLauncher
 from sklab.launch.local import launcher
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import resolve, run_spec, searched_cell
-from sklab.sweep.toy import toy
+from sklab.sweep.design.cells import resolve, run_spec, searched_cell
+from sklab.sweep.design.toy import toy
 
 ROOT = Path(__file__).parents[2]
 FOLDER = """\

@@ -21,8 +21,8 @@ from sklab.spec.run import RunSpec
 from sklab.store.records import Code, Evaluation, RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import run_spec
-from sklab.sweep.load import load_sweep
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.files.load import load_sweep
 from sklab.training.evaluate import evaluate
 from sklab.training.run import train
 

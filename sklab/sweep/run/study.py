@@ -30,7 +30,7 @@ from pydantic_core import from_json
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.files import content
-from sklab.sweep.design import Choice
+from sklab.sweep.design.cells import Choice
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 

@@ -11,13 +11,13 @@ from sklab.errors import Fault
 from sklab.spec.limits import CELLS
 from sklab.spec.names import did_you_mean
 from sklab.spec.study.search import Search
-from sklab.sweep.design import KEPT, NETWORK
-from sklab.sweep.experimentfile import COMMAND_LINE
-from sklab.sweep.faults import options, steps
-from sklab.sweep.fraction import MOST_FACTORS, shares_of
-from sklab.sweep.sound import Sound
-from sklab.sweep.sweepfile import SweepFile
-from sklab.sweep.yamltree import Document, Place, dotted
+from sklab.sweep.design.cells import KEPT, NETWORK
+from sklab.sweep.design.fraction import MOST_FACTORS, shares_of
+from sklab.sweep.files.experimentfile import COMMAND_LINE
+from sklab.sweep.files.faults import options, steps
+from sklab.sweep.files.sweepfile import SweepFile
+from sklab.sweep.files.without_faults import Sound
+from sklab.sweep.files.yamltree import Document, Place, dotted
 
 _USES = {
     "list": ("cells",),

@@ -15,19 +15,19 @@ from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ending, unended_states
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep import deaths
-from sklab.sweep.check import ensure_sound
-from sklab.sweep.continued import continued
-from sklab.sweep.held import ensure_same, keep_inventories, read_data
-from sklab.sweep.index import StudyIndex, Todo
-from sklab.sweep.orders import Orders
-from sklab.sweep.policy import MAX_IDENTICAL, Retries, Tracebacks
-from sklab.sweep.prices import time_left, usual_seconds
-from sklab.sweep.probe import kept_probes
-from sklab.sweep.pruning import Pruner
-from sklab.sweep.reuse import Reuse, take_over
-from sklab.sweep.space import NO_COSTS, Costs
-from sklab.sweep.state import Progress, State
+from sklab.sweep.design.space import NO_COSTS, Costs
+from sklab.sweep.plan.continued import continued
+from sklab.sweep.plan.prices import time_left, usual_seconds
+from sklab.sweep.plan.probe import kept_probes
+from sklab.sweep.plan.reuse import Reuse, take_over
+from sklab.sweep.plan.trained_data import ensure_same, keep_inventories, read_data
+from sklab.sweep.run import deaths
+from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
+from sklab.sweep.run.index import StudyIndex, Todo
+from sklab.sweep.run.orders import Orders
+from sklab.sweep.run.preflight import ensure_sound
+from sklab.sweep.run.progress import Progress, State
+from sklab.sweep.run.pruning import Pruner
 from sklab.system.signals import asked_once
 
 _MANY = 100  # runs

@@ -19,7 +19,7 @@ from sklab.store.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.space import Costs
+from sklab.sweep.design.space import Costs
 
 
 @dataclass(frozen=True)

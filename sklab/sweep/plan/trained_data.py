@@ -17,8 +17,8 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import lay
-from sklab.sweep.space import searchable
+from sklab.sweep.design.cells import lay
+from sklab.sweep.design.space import searchable
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from sklab.errors import Fault
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, InvalidCell
 from sklab.spec.values import RULE
-from sklab.sweep.agreement import is_too_large, is_too_small
-from sklab.sweep.design import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat
-from sklab.sweep.experimentfile import Base
-from sklab.sweep.faults import Layer, details_of, explain, steps
-from sklab.sweep.fraction import fractional
-from sklab.sweep.sound import Sound
-from sklab.sweep.sweepfile import ListedCell, SweepFile
-from sklab.sweep.yamltree import Document, Place
+from sklab.sweep.design.cells import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat
+from sklab.sweep.design.fraction import fractional
+from sklab.sweep.files.consistency import is_too_large, is_too_small
+from sklab.sweep.files.experimentfile import Base
+from sklab.sweep.files.faults import Layer, details_of, explain, steps
+from sklab.sweep.files.sweepfile import ListedCell, SweepFile
+from sklab.sweep.files.without_faults import Sound
+from sklab.sweep.files.yamltree import Document, Place
 
 Made = Cell | InvalidCell
 

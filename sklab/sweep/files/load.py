@@ -14,18 +14,18 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
 from sklab.spec.names import find
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
-from sklab.sweep.agreement import disagreements, unknown
-from sklab.sweep.design import complete, lay, resolve
-from sklab.sweep.drafts import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
-from sklab.sweep.experimentfile import STAND_IN, Base, read_experiment
-from sklab.sweep.faults import distinct, options
-from sklab.sweep.fraction import describe
-from sklab.sweep.inputs import NoSuchFileError, read_input
-from sklab.sweep.naming import with_settings
-from sklab.sweep.onename import renamed
-from sklab.sweep.sound import Sound, read_sweep_file
-from sklab.sweep.sweepfile import MOST_SEEDS, SweepFile
-from sklab.sweep.yamltree import Document
+from sklab.sweep.design.cells import complete, lay, resolve
+from sklab.sweep.design.fraction import describe
+from sklab.sweep.design.study_names import with_settings
+from sklab.sweep.files.cells import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
+from sklab.sweep.files.consistency import disagreements, unknown
+from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
+from sklab.sweep.files.faults import distinct, options
+from sklab.sweep.files.inputs import NoSuchFileError, read_input
+from sklab.sweep.files.one_name import renamed
+from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile
+from sklab.sweep.files.without_faults import Sound, read_sweep_file
+from sklab.sweep.files.yamltree import Document
 
 _NONE: Mapping[str, str] = {}
 _LARGEST_SEED = 2**31 - 1

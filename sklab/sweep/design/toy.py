@@ -12,8 +12,8 @@ from typing import Any
 from sklab.spec.data import DataSpec
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Factor, Sweep
-from sklab.sweep.design import complete, lay, resolve
-from sklab.sweep.naming import extended
+from sklab.sweep.design.cells import complete, lay, resolve
+from sklab.sweep.design.study_names import extended
 
 _SEEDS, _TRIALS = 2, 3
 _EXCHANGED = (

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sklab.errors import Fault, FaultyInputError
 from sklab.spec.names import did_you_mean
-from sklab.sweep.faults import options
-from sklab.sweep.yamltree import Document, read_mapping
+from sklab.sweep.files.faults import options
+from sklab.sweep.files.yamltree import Document, read_mapping
 
 Kind = Literal["sweep", "experiment", "launcher"]
 

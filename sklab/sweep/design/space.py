@@ -12,7 +12,7 @@ from sklab.spec.run import Experiment
 from sklab.spec.study.budget import Cost
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
-from sklab.sweep.design import Choice, grid, run_spec, searched_cell
+from sklab.sweep.design.cells import Choice, grid, run_spec, searched_cell
 
 Costs = Mapping[str, Cost]  # by the name of a cell
 NO_COSTS: Costs = {}

@@ -10,9 +10,9 @@ from sklab.errors import Fault, FaultyInputError
 from sklab.spec.names import did_you_mean
 from sklab.spec.study.ray import RaySpec
 from sklab.spec.study.slurm import SlurmSpec
-from sklab.sweep.faults import Layer, details_of, distinct, explain
-from sklab.sweep.inputs import read_input
-from sklab.sweep.yamltree import Document
+from sklab.sweep.files.faults import Layer, details_of, distinct, explain
+from sklab.sweep.files.inputs import read_input
+from sklab.sweep.files.yamltree import Document
 
 _ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray": RaySpec}
 

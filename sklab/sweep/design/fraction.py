@@ -14,7 +14,7 @@ from itertools import combinations, product
 from operator import xor
 
 from sklab.spec.study.sweep import Factor, Fraction
-from sklab.sweep.design import Choice
+from sklab.sweep.design.cells import Choice
 
 MOST_FACTORS = 9  # the search for the best fraction is exhaustive
 SHARES = {"1/2": 1, "1/4": 2, "1/8": 3, "1/16": 4}  # how many factors follow from the others

@@ -15,10 +15,10 @@ from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.values import RULE
-from sklab.sweep.design import NoSuchEntryError, NoSuchPlaceError, lay, resolve
-from sklab.sweep.faults import Layer, details_of, distinct, explain, options, steps
-from sklab.sweep.inputs import read_input
-from sklab.sweep.yamltree import Document, Place, dotted, parse
+from sklab.sweep.design.cells import NoSuchEntryError, NoSuchPlaceError, lay, resolve
+from sklab.sweep.files.faults import Layer, details_of, distinct, explain, options, steps
+from sklab.sweep.files.inputs import read_input
+from sklab.sweep.files.yamltree import Document, Place, dotted, parse
 
 COMMAND_LINE = "--set"  # the "file" of faults in what was given there
 Known = Set[tuple[Place, str]]  # errors, by place and type

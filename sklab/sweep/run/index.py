@@ -12,10 +12,10 @@ from statistics import fmean
 from sklab.analysis.table.replicates import called, is_pruned
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
-from sklab.sweep.design import Choice, searched_cell
-from sklab.sweep.prices import turn
-from sklab.sweep.space import NO_COSTS, Costs, choices_by_lot, infeasible
-from sklab.sweep.study import Trials
+from sklab.sweep.design.cells import Choice, searched_cell
+from sklab.sweep.design.space import NO_COSTS, Costs, choices_by_lot, infeasible
+from sklab.sweep.plan.prices import turn
+from sklab.sweep.run.study import Trials
 
 _NOTHING_KNOWN: Mapping[str, float] = {}
 _MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through

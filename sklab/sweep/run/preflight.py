@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
+from sklab.launch.last_words import and_last
 from sklab.spec.data import DataSpec
 from sklab.spec.jobs.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
@@ -22,10 +23,9 @@ from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.store.files import read_kept, write_whole
 from sklab.store.versions import installed
-from sklab.sweep.design import run_spec
-from sklab.sweep.held import HeldData
-from sklab.sweep.last_words import and_last
-from sklab.sweep.space import searchable
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.design.space import searchable
+from sklab.sweep.plan.trained_data import HeldData
 
 _LOOK_EVERY = 60.0
 _MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of

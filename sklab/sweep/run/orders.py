@@ -5,9 +5,9 @@ from __future__ import annotations
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunOrder, Tracking
-from sklab.sweep.design import run_spec
-from sklab.sweep.held import NOT_READ, HeldData
-from sklab.sweep.index import Todo
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.plan.trained_data import NOT_READ, HeldData
+from sklab.sweep.run.index import Todo
 
 
 class Orders:

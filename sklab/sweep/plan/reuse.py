@@ -17,8 +17,8 @@ from sklab.store.records import Code, RecordReader, Reused, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.store.versions import dependencies
-from sklab.sweep.design import run_spec
-from sklab.sweep.held import NOT_READ, HeldData
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.plan.trained_data import NOT_READ, HeldData
 
 Reuse = Literal["any code", "same code", "never"]
 

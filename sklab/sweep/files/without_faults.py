@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault
-from sklab.sweep.faults import Layer, details_of, explain
-from sklab.sweep.sweepfile import SweepFile, nameless_levels, plain_tree
-from sklab.sweep.yamltree import Document, Place, value_at
+from sklab.sweep.files.faults import Layer, details_of, explain
+from sklab.sweep.files.sweepfile import SweepFile, nameless_levels, plain_tree
+from sklab.sweep.files.yamltree import Document, Place, value_at
 
 Tree = dict[str, Any]
 

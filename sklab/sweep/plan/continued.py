@@ -9,9 +9,9 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design import complete
-from sklab.sweep.found import with_found_cells
-from sklab.sweep.space import Costs
+from sklab.sweep.design.cells import complete
+from sklab.sweep.design.found import with_found_cells
+from sklab.sweep.design.space import Costs
 from sklab.system.plural import counted
 
 _MOST_NAMED = 5  # cells in the error

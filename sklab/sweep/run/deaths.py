@@ -6,9 +6,9 @@ import shlex
 import signal
 
 from sklab.launch.base import FOLDER_HELD, Ended
+from sklab.launch.last_words import last_words
 from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
-from sklab.sweep.last_words import last_words
 from sklab.system.signals import STOP_SIGNALS, signal_name
 
 

@@ -17,7 +17,7 @@ from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, n
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
 from sklab.spec.values import Value, class_in
-from sklab.sweep.yamltree import Document, Place, dotted
+from sklab.sweep.files.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
 _MOST_INDEX_DIGITS = 6

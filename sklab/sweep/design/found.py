@@ -7,8 +7,8 @@ from functools import partial
 
 from sklab.spec.names import canonical, find
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
-from sklab.sweep.design import choose, searched_cell
-from sklab.sweep.space import Costs, infeasible
+from sklab.sweep.design.cells import choose, searched_cell
+from sklab.sweep.design.space import Costs, infeasible
 
 
 def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:

@@ -18,7 +18,7 @@ from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.prices import packed, turn
+from sklab.sweep.plan.prices import packed, turn
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}
 

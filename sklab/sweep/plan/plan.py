@@ -15,14 +15,14 @@ from sklab.spec.values import Seq, Value
 from sklab.store.records import Code, RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.change import Change, change
-from sklab.sweep.confound import Difference, confounds, differences
-from sklab.sweep.design import run_spec
-from sklab.sweep.held import NOT_READ, HeldData, changed
-from sklab.sweep.odd import oddities
-from sklab.sweep.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
-from sklab.sweep.reuse import Reuse, to_take
-from sklab.sweep.space import NO_COSTS, Costs, Space, infeasible, space_of
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, space_of
+from sklab.sweep.plan.changes import Change, change
+from sklab.sweep.plan.differences import Difference, confounds, differences
+from sklab.sweep.plan.oddities import oddities
+from sklab.sweep.plan.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
+from sklab.sweep.plan.reuse import Reuse, to_take
+from sklab.sweep.plan.trained_data import NOT_READ, HeldData, changed
 
 _NO_PROBES: Mapping[str, Probe] = {}
 _UNKNOWN = Code(version="")

@@ -17,8 +17,8 @@ from sklab.spec.study.replicates import MOST_REPLICATES, Replicates
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Design, Factor, Metric, Published, StudyName
 from sklab.spec.values import Seq, Value
-from sklab.sweep.onename import with_one_name_each
-from sklab.sweep.yamltree import Document, Place, is_one_line
+from sklab.sweep.files.one_name import with_one_name_each
+from sklab.sweep.files.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
 
