@@ -15,13 +15,13 @@ import warnings
 from datetime import datetime
 
 from sklab.system import streams
-from sklab.commands.machine import add_doctor, add_models
+from sklab.commands.doctor import add_doctor, add_models
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
 from sklab.commands.wandb import add_wandb
-from sklab.commands.watching import add_dashboard, add_logs, add_status
+from sklab.commands.status import add_dashboard, add_logs, add_status
 from sklab.commands.weights import add_analyze, add_evaluate
 from sklab.errors import SklabError
 from sklab.system.terminal import tell

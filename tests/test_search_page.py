@@ -11,7 +11,7 @@ import pytest
 
 from sklab.cli import parser
 from sklab.commands.plan import costs_here
-from sklab.plan_text import plan_text
+from sklab.commands.screen.plan import plan_text
 from sklab.spec.limits import CELLS
 from sklab.spec.study.search import Pruning, Search
 from sklab.store.study_folder import StudyFolder

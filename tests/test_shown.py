@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.live import Live
 
 from sklab.cli import main
+from sklab.commands.screen.progress import LiveProgress, PlainProgress
 from sklab.errors import Fault
-from sklab.progress import LiveProgress, PlainProgress
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.states import counts_of
 from sklab.store.study_folder import StudyFolder

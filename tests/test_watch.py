@@ -16,12 +16,12 @@ import tempfile
 import pytest
 from rich.console import Console
 
-from sklab import dashboard
+from sklab.commands.screen import optuna_dashboard
+from sklab.commands.screen.watch import follow, log_of, watch
 from sklab.errors import SklabError
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
-from sklab.watch import follow, log_of, watch
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_dashboard_gets_a_read_only_copy_of_the_whole_lines(study, tmp_path)
     study.index_file.write_text('{"op": 1}\n{"op": 2}\n{"op"')
     place = tmp_path / "copy"
     place.mkdir()
-    copy = dashboard.copy_journal(study, place)
+    copy = optuna_dashboard.copy_journal(study, place)
     assert [json.loads(line) for line in copy.read_text().splitlines()] == [{"op": 1}, {"op": 2}]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o444
     assert study.index_file.read_text().endswith('{"op"'), "the study's own stays as it is"
@@ -98,24 +98,24 @@ def test_the_dashboard_gets_a_read_only_copy_of_the_whole_lines(study, tmp_path)
 
 def test_a_study_without_a_journal_is_told(study, tmp_path):
     with pytest.raises(SklabError, match="no journal yet"):
-        dashboard.copy_journal(study, tmp_path)
+        optuna_dashboard.copy_journal(study, tmp_path)
 
 
 def test_a_missing_dashboard_gives_the_line_that_installs_it(study, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(SklabError, match=r"pip install 'sklab\[dashboard\]'"):
-        dashboard.open_dashboard(study, print)
+        optuna_dashboard.open_dashboard(study, print)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_dashboards_copy_goes_with_it_when_its_terminal_closes(study, monkeypatch, tmp_path, number):
     study.index_file.write_text('{"op": 1}\n')
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(dashboard, "_command", lambda: "optuna-dashboard")
+    monkeypatch.setattr(optuna_dashboard, "_command", lambda: "optuna-dashboard")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: os.kill(os.getpid(), number))
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     with pytest.raises(SystemExit) as ended:
-        dashboard.open_dashboard(study, lambda _: None)
+        optuna_dashboard.open_dashboard(study, lambda _: None)
     for each, handler in before.items():
         signal.signal(each, handler)
     assert (ended.value.code, list(tmp_path.glob("sklab-dashboard-*"))) == (128 + number, [])
@@ -129,4 +129,4 @@ def test_a_taken_port_is_passed_over():
             taken.listen()
         except OSError:
             pass  # somebody else has taken it, which is as good
-        assert dashboard.free_port() not in (0, 8080)
+        assert optuna_dashboard.free_port() not in (0, 8080)

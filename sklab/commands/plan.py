@@ -48,7 +48,7 @@ def add_plan(commands: Commands) -> None:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
-    from sklab.plan_text import differences_text, plan_text
+    from sklab.commands.screen.plan import differences_text, plan_text
     from sklab.store.versions import this_code
     from sklab.sweep.design.space import space_costs
     from sklab.sweep.plan.continued import continued
@@ -164,7 +164,7 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
 
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
     """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
-    from sklab.plan_text import budget_text
+    from sklab.commands.screen.plan import budget_text
     from sklab.sweep.plan.prices import hours
 
     over = device_hours is None or device_hours > hours(budget)

@@ -103,7 +103,7 @@ def _train(options: argparse.Namespace) -> int:
 def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> int:
     """Run a study to its end, in these slots of this machine or by the launcher that the options name; then write and
     show its table and report."""
-    from sklab.progress import show_progress
+    from sklab.commands.screen.progress import show_progress
     from sklab.store.versions import this_code
     from sklab.sweep.design.space import space_costs
     from sklab.sweep.plan.costs import Counted
@@ -165,9 +165,9 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
 def _retry(options: argparse.Namespace) -> int:
     import time
 
+    from sklab.commands.screen.text import retry_text
     from sklab.sweep.plan.status import Watcher
     from sklab.sweep.run.retry import retry
-    from sklab.text import retry_text
 
     folder = study_folder(options.study, options)
     aside = retry(folder, options.cell or None, failed=options.failed)

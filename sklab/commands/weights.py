@@ -51,9 +51,9 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from sklab.commands.screen.text import evaluation_text
     from sklab.store.study_folder import find_run
     from sklab.system.machine import find_gpus
-    from sklab.text import evaluation_text
     from sklab.training.evaluate import evaluate
 
     device, study = "cuda" if find_gpus() else "cpu", study_folder(options.run, options)
@@ -68,7 +68,7 @@ def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str
     """Evaluate every complete run of a study, each told as it ends; one without weights does not stop the others."""
     import json
 
-    from sklab.text import evaluation_text
+    from sklab.commands.screen.text import evaluation_text
     from sklab.training.evaluate import evaluate_study
 
     evaluations, failed = [], False
@@ -90,8 +90,8 @@ def _analyze(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from sklab.analysis.attention.analyses import findings
+    from sklab.commands.screen.text import behaviour_text
     from sklab.system.machine import find_gpus
-    from sklab.text import behaviour_text
     from sklab.training.attention.analyze import analyze_all
 
     runs, baseline = _runs_of(options)

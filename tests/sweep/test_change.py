@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sklab.plan_text import plan_text
+from sklab.commands.screen.plan import plan_text
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.changes import Change, change

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sklab.commands.plan import costs_here
+from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
-from sklab.plan_text import plan_text
 from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.experimentfile import read_experiment

@@ -11,8 +11,8 @@ from pictures import folder as image_folder
 from reusing import CODE, Silent, Trained
 
 from sklab.cli import main
+from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
-from sklab.plan_text import plan_text
 from sklab.report.build import study_table, terminal_table
 from sklab.spec.fingerprint import Inventory
 from sklab.store import versions

@@ -4,7 +4,8 @@ import fcntl
 
 import pytest
 
-from sklab.plan_text import plan_text
+from sklab.commands.screen.plan import plan_text
+from sklab.commands.screen.text import status_text
 from sklab.spec.study.sweep import Cell
 from sklab.store.records import RunOrder, RunRecord
 from sklab.sweep.design.cells import run_spec
@@ -12,7 +13,6 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.run import preflight
-from sklab.text import status_text
 
 COST = 1_000, 2_000_000
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sklab.commands.screen.plan import budget_text, plan_text
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
-from sklab.plan_text import budget_text, plan_text
 from sklab.spec.jobs.probe import Probe
 from sklab.store.records import Hardware, RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder

@@ -11,6 +11,7 @@ import pytest
 from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
+from sklab.commands.screen.text import status_text
 from sklab.launch.base import Ended, Job
 from sklab.report.terminal import terminal_table
 from sklab.report.words import sentences
@@ -29,7 +30,6 @@ from sklab.sweep.run import runner
 from sklab.sweep.run.progress import State
 from sklab.sweep.run.pruning import Pruner, read_values
 from sklab.sweep.run.runner import run_study
-from sklab.text import status_text
 
 SEARCH = """\
 experiment: toy.yaml

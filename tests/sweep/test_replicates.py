@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from launchers import FakeLauncher, start
 
+from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
 from sklab.launch.base import Ended
-from sklab.plan_text import plan_text
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
 from sklab.report.figures.looks import looks_figure

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
+from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
-from sklab.plan_text import plan_text
 from sklab.spec.study.budget import Cost
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord

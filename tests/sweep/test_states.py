@@ -13,7 +13,7 @@ import pytest
 from launchers import FakeLauncher, Seen, start
 
 from sklab import cli
-from sklab.progress import PlainProgress, heading
+from sklab.commands.screen.progress import PlainProgress, heading
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.states import STATES

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sklab.commands.screen.text import status_text
 from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
 from sklab.store.locks import alone
 from sklab.store.records import RunOrder, RunRecord
@@ -18,7 +19,6 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.status import Watcher
-from sklab.text import status_text
 
 NOW = 1_000_000.0
 HEADER = "epoch,train_loss,val_loss,val_error,lr,seconds\n"

@@ -47,8 +47,8 @@ def add_dashboard(commands: Commands) -> None:
 def _status(options: argparse.Namespace) -> int:
     import time
 
+    from sklab.commands.screen.text import status_text
     from sklab.sweep.plan.status import Watcher
-    from sklab.text import status_text
 
     folder = study_folder(options.study, options)
     if options.watch:
@@ -63,7 +63,7 @@ def _watch(folder: StudyFolder) -> int:
 
     from rich.console import Console
 
-    from sklab.watch import watch
+    from sklab.commands.screen.watch import watch
 
     with suppress(KeyboardInterrupt):  # who watches ends nothing but the watching
         watch(folder, Console())
@@ -73,9 +73,9 @@ def _watch(folder: StudyFolder) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
+    from sklab.commands.screen.watch import follow, log_of
     from sklab.store.study_folder import find_run
     from sklab.system.streams import raw
-    from sklab.watch import follow, log_of
 
     run = find_run(options.run, options.results)
     out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log as it is
@@ -92,7 +92,7 @@ def _logs(options: argparse.Namespace) -> int:
 def _dashboard(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
-    from sklab.dashboard import open_dashboard
+    from sklab.commands.screen.optuna_dashboard import open_dashboard
 
     with suppress(KeyboardInterrupt):
         open_dashboard(study_folder(options.study, options), lambda line: print(line, flush=True))

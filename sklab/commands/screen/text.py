@@ -7,8 +7,8 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sklab.commands.screen.progress import duration
 from sklab.launch.slots import Slot
-from sklab.progress import duration
 from sklab.spec.jobs.check import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told

@@ -30,9 +30,9 @@ def add_doctor(commands: Commands) -> None:
 def _models(options: argparse.Namespace) -> int:
     import json
 
+    from sklab.commands.screen.text import models_text
     from sklab.spec.networks import SETTINGS, image_size, network
     from sklab.sweep.plan.costs import Counted, Network
-    from sklab.text import models_text
 
     counts = Counted(costs_here)([Network(network(name), image_size(name)) for name in SETTINGS])
     rows = [
@@ -54,12 +54,12 @@ def _try_libraries() -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from sklab.commands.screen.text import findings_text, machine_text
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.launch.slots import find_slots
     from sklab.sweep.plan.plan import study_records
     from sklab.sweep.plan.trained_data import changed
     from sklab.sweep.run.preflight import check, check_data, data_refusal, held_by, refusal
-    from sklab.text import findings_text, machine_text
 
     if options.all and options.file is None:
         raise SklabError("--all opens every image of a sweep's data: sklab doctor SWEEP --all")

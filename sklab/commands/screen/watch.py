@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from sklab.commands.screen.text import status_text
 from sklab.errors import SklabError
 from sklab.store.files import content
 from sklab.store.locks import is_held
@@ -17,7 +18,6 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.status import StudyStatus, Watcher
 from sklab.system.shown import visible
-from sklab.text import status_text
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
 _MOST_LOG = 2**30  # bytes
