@@ -1,0 +1,126 @@
+"""docs/packing.md against the program, and its options on a machine without GPUs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sklab.cli import main, parser
+from sklab.commands import plan
+from sklab.errors import SklabError
+from sklab.launch import slots
+from sklab.launch.local import gpus, neighbours, packing
+from sklab.spec.jobs.probe import Probe
+from sklab.sweep.plan.prices import packed
+from sklab.sweep.run import runner
+from sklab.system import machine
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "packing.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line)[1:] for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_is_one(command: list[str]) -> None:
+    options = parser().parse_args(command)
+    assert options.command.__name__ in (f"_{command[0]}", f"show_{command[0]}")
+    assert (ROOT / command[1]).is_file()
+
+
+def test_its_numbers_are_the_programs() -> None:
+    assert f"every {packing._EVERY:g} seconds" in PAGE
+    assert f"at least {packing._LOOKS} answers" in PAGE
+    assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
+    assert f"**at most** {packing._MOST}," in PAGE
+    assert f"at most every {neighbours._EVERY:g} seconds" in PAGE
+    assert f"more than {gpus._IDLE_MB / 1000:g} GB is held" in PAGE
+    assert slots._MOST_CPU_SLOTS == 8
+    assert (packed([10, 10, 10, 30], [0, 0]), packed([30, 10, 10, 10], [0, 0])) == (40, 30)
+
+
+@pytest.fixture
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "output", lambda _: "")
+
+
+@pytest.mark.usefixtures("_no_gpu")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--gpus", "0"], "--gpus: found 0; there is no GPU here"),
+        (["--per-gpu", "2"], "--per-gpu: found 2; there is no GPU here (the CPU is cut by --slots)"),
+        (["--per-gpu", "auto"], "--per-gpu: found auto; there is no GPU here"),
+        (["--per-gpu", "many"], "--per-gpu: found many; allowed: 1 to 1000, or auto"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_a_machine_without_gpus_refuses_what_is_asked_of_them(toy_files, capsys, command, options, told) -> None:
+    assert main([command, str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), *options]) == 2
+    assert told in capsys.readouterr().err
+    assert not (toy_files / "results").exists()
+
+
+@pytest.mark.parametrize("options", [["--gpus", "0"], ["--per-gpu", "auto"]])
+def test_on_a_cluster_the_launcher_file_decides(toy_files, capsys, options) -> None:
+    (toy_files / "slurm.yaml").write_text("launcher: slurm\ntime: 5\nparallel: 2\n")
+    start = ["sweep", str(toy_files / "sweep.yaml"), "--launcher", str(toy_files / "slurm.yaml")]
+    assert main([*start, "--results", str(toy_files / "results"), *options]) == 2
+    assert "--gpus and --per-gpu choose among this machine's GPUs" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "0, GPU-a, 0, 80000, 0, H100\n1, GPU-b, 0, 80000, 0, H100\n2, GPU-c, 9000, 80000, 50, H100\n"
+    monkeypatch.setattr(machine, "output", lambda command: lines if "memory.used" in command[1] else "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("_gpus")
+@pytest.mark.parametrize(("options", "capacity", "measures"), [([], 2, False), (["--per-gpu", "auto"], 2, True)])
+def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatch, options, capacity, measures) -> None:
+    launchers = []
+
+    def refuse(sweep, folder, launcher, *_: object) -> bool:
+        launchers.append(launcher)
+        raise SklabError("seen")
+
+    monkeypatch.setattr(runner, "run_study", refuse)
+    assert main(["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), *options]) == 2
+    [launcher] = launchers
+    assert launcher.capacity == capacity
+    assert (launcher._packing is not None) == measures
+
+
+@pytest.mark.usefixtures("_gpus")
+def test_the_plan_counts_the_slots_that_the_options_make(toy_files, capsys) -> None:
+    plan = ["plan", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--json"]
+    for options, expected in ((["--per-gpu", "3"], 6), (["--gpus", "1"], 1), (["--gpus", "0,2", "--per-gpu", "2"], 4)):
+        assert main([*plan, *options]) == 0
+        assert f'"slots": {expected},' in capsys.readouterr().out
+    assert main(plan) == 0
+    assert "GPU 2 is used by somebody else: 9.4 of 83.9 GB" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_gpus")
+def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unless_gpus_are_named(
+    toy_files, capsys, monkeypatch
+) -> None:
+    launchers = []
+
+    def refuse(sweep, folder, launcher, *_: object) -> bool:
+        launchers.append(launcher)
+        raise SklabError("seen")
+
+    monkeypatch.setattr(runner, "run_study", refuse)
+    hour = Probe(epochs=1, setup_seconds=3600.0)
+    monkeypatch.setattr(plan, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+    sweep = ["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--budget", "9h"]
+    for more in ([], ["--gpus", "0,2"]):
+        assert main([*sweep, *more]) == 2
+        assert capsys.readouterr().err.count("GPU 2 is used by somebody else") == 1
+    assert [launcher._neighbours is not None for launcher in launchers] == [True, False]

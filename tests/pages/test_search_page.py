@@ -1,0 +1,59 @@
+"""docs/search.md against the program: its sweep loads, its commands parse, its numbers are the program's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sklab.cli import parser
+from sklab.commands.plan import costs_here
+from sklab.commands.screen.plan import plan_text
+from sklab.spec.limits import CELLS
+from sklab.spec.study.search import Pruning, Search
+from sklab.store.study_folder import StudyFolder
+from sklab.sweep.design.space import space_costs
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.run import index, study
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+[SWEEP] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+[TOLD] = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)
+COMMANDS = [
+    shlex.split(line)[1:] for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_is_one(command: list[str]) -> None:
+    assert parser().parse_args(command).command.__name__.endswith(f"_{command[0]}")
+
+
+def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    (tmp_path / "sweeps").mkdir()
+    file = tmp_path / "sweeps" / "small.yaml"
+    file.write_text(SWEEP, encoding="utf-8")
+    sweep = load_sweep(file)
+    costs = space_costs(sweep, Counted(costs_here).of)
+    plan = make_plan(sweep, StudyFolder(tmp_path / "results" / "small"), 1, lambda _: (1, 1), costs=costs)
+    assert TOLD in plan_text(plan).splitlines()
+
+
+def test_every_sampler_and_default_stands_on_the_page() -> None:
+    for sampler in ("tpe", "nsga2", "random", "qmc"):
+        assert Search(sampler=sampler, trials=1).sampler == sampler
+        assert f"`{sampler}` (" in PAGE or f"`{sampler}`" in PAGE
+    defaults = Pruning(rule="median")
+    assert f"from epoch `start` ({defaults.start}) on, once there are `peers` ({defaults.peers})" in PAGE
+    assert f"`start` x `factor` ({defaults.factor})" in PAGE
+    assert f"{index._MOST_REPEATS} times in a row" in PAGE
+    assert f"a fifth of `trials`, at least {study._FEWEST_PARENTS}" in PAGE
+    assert study._PARENTS == 5
+    assert f"at most {CELLS:,} combinations" in PAGE
