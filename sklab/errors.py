@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sklab.system.plural import counted
-from sklab.system.shown import one_line
+from sklab.system.terminal import counted, one_line
 
 _MOST_TOLD = 100  # faults of an input
 

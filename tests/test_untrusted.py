@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
-from sklab.store import plain_yaml
+from sklab.store import study_folder
 from sklab.store.files import MOST_BYTES, content
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
@@ -35,7 +35,7 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_what_is_written_as_yaml_is_read_as_the_safe_loader_reads_it(value):
     text = yaml.safe_dump(value)
-    assert plain_yaml.read(text.encode()) == yaml.safe_load(text)
+    assert study_folder.read(text.encode()) == yaml.safe_load(text)
 
 
 def test_a_value_that_stands_twice_and_names_that_look_like_numbers_come_back(toy_files):
@@ -54,7 +54,7 @@ HOSTILE = {
     "mappings": "{a: " * 1_000_000,
     "keys": "? " * 1_000_000,
     "aliases": LAUGHS,
-    "values": "[" + "a," * plain_yaml.MOST_VALUES + "a]",
+    "values": "[" + "a," * study_folder.MOST_VALUES + "a]",
     "digits": "study: " + "9" * 100_000,
     "base 60": "study: 1" + ":59" * 1_000_000,
     "a tag": "!!python/object/apply:os.abort []\n",

@@ -7,8 +7,7 @@ import argparse
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, folder_of, load
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
-from sklab.system.shown import one_line
-from sklab.system.terminal import fitting
+from sklab.system.terminal import fitting, one_line
 
 
 def add_models(commands: Commands) -> None:

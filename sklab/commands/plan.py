@@ -20,8 +20,7 @@ from sklab.commands.options import (
     load,
     slots_of,
 )
-from sklab.system.plural import counted
-from sklab.system.terminal import fitting, tell
+from sklab.system.terminal import counted, fitting, tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot

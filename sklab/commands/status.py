@@ -75,7 +75,7 @@ def _logs(options: argparse.Namespace) -> int:
 
     from sklab.commands.screen.watch import follow, log_of
     from sklab.store.study_folder import find_run
-    from sklab.system.streams import raw
+    from sklab.system.terminal import raw
 
     run = find_run(options.run, options.results)
     out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log as it is

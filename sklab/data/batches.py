@@ -19,7 +19,7 @@ from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
 from sklab.data.share import BatchKeys, Share
 from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
-from sklab.system.signals import STOP_SIGNALS
+from sklab.system.processes import STOP_SIGNALS
 
 _MOST_WORKERS = 8
 

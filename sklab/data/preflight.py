@@ -16,7 +16,7 @@ from sklab.spec.data import DataSpec, Images
 from sklab.spec.fingerprint import Inventory
 from sklab.spec.fit import misfits
 from sklab.spec.train import TrainSpec
-from sklab.system.shown import one_line
+from sklab.system.terminal import one_line
 
 SHOWN = 20  # images that are named one by one
 

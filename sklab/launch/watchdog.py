@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sklab.store.run_folder import RunFolder
-from sklab.system.kernel import waits
+from sklab.system.processes import waits
 
 STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one

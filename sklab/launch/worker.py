@@ -15,7 +15,7 @@ from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
 from sklab.store.locks import at_once
 from sklab.store.run_folder import RunFolder
-from sklab.system.signals import hear_again, on_parent_end
+from sklab.system.processes import hear_again, on_parent_end
 
 
 def work(job: Job, slot: Slot) -> None:

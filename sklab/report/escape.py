@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 
-from sklab.system.shown import visible
+from sklab.system.terminal import visible
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#!~$])")
 # Where a spreadsheet begins a cell: at the start or, if it takes the file for one of another separator, behind that.

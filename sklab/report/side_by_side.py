@@ -22,7 +22,7 @@ from sklab.report.words.sentences import progress
 from sklab.report.words.trained_on import same_data
 from sklab.spec.names import common_names
 from sklab.system import terminal
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 _FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sklab.spec.values import Value
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _SHOWN = 5  # changes in a message
 

@@ -13,7 +13,7 @@ from sklab.spec.fingerprint import Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Seq, Value
-from sklab.store.seal import open_text, unsealed
+from sklab.store.files import open_text, unsealed
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]

@@ -18,9 +18,8 @@ from pydantic_core import from_json
 from sklab.errors import DamagedRecordError
 from sklab.spec.jobs.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
-from sklab.store.files import content, is_torn, read_kept, read_optional, why_unreadable, write_whole
+from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
 from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
-from sklab.store.seal import checksum, sealed
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"

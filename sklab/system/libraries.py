@@ -7,8 +7,8 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from sklab.system.processes import signal_name
 from sklab.system.safe_path import protect
-from sklab.system.signals import signal_name
 
 # What every run loads, and then what commands and single experiments load.
 _NEEDED = ("torch", "numpy", "PIL", "simplejpeg", "sklearn", "yaml", "pydantic", "sklab.launch.fork.preload")

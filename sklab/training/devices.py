@@ -22,8 +22,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in i
 
 from sklab.data.share import Share
 from sklab.store.records import RunRecord
+from sklab.system.processes import Stop, on_parent_end, signal_name
 from sklab.system.safe_path import protect
-from sklab.system.signals import Stop, on_parent_end, signal_name
 from sklab.training.callbacks.logbook import keep_log
 from sklab.training.collective import HOST, join
 

@@ -16,10 +16,9 @@ from sklab.errors import SklabError
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.fingerprint import differ
-from sklab.store.files import write_whole
+from sklab.store.files import checksum, sealed, write_whole
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.store.seal import checksum, sealed
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.logbook import log_evaluation
 from sklab.training.loss import Scores

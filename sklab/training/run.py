@@ -27,7 +27,7 @@ from sklab.store.records import Hardware, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
 from sklab.system.machine import cpu_name
-from sklab.system.signals import PreemptedError, Stop
+from sklab.system.processes import PreemptedError, Stop
 from sklab.tracking.live import close, open_logger
 from sklab.training.attention.recorder import AttentionMeter
 from sklab.training.callbacks.checkpoint import Checkpoints, Found, origin

@@ -96,7 +96,7 @@ def test_a_sweep_whose_progress_can_not_be_written_trains_all_the_same(here):
 def test_a_full_terminal_that_does_not_wait_takes_what_it_can():
     read, write = os.pipe()
     os.set_blocking(write, False)
-    says = "import sys; from sklab.system import streams; streams.outlast_readers(); [print('x' * 999, file=sys.stderr)"
+    says = "import sys; from sklab.system import terminal as t; t.outlast_readers(); [print('x' * 999, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", f"{says} for _ in range(999)]"], stderr=write, timeout=300, check=False
     )

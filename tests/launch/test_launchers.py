@@ -24,7 +24,7 @@ from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.spec.study.slurm import SlurmSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
-from sklab.system.kernel import start_time
+from sklab.system.processes import start_time
 
 CPU = Slot(None, "cpu", 1)
 LONG = {"epochs": 100_000}
@@ -255,7 +255,7 @@ import sys
 from pathlib import Path
 from sklab.launch.base import Job
 from sklab.launch.local.launcher import LocalLauncher
-from sklab.system.kernel import start_time
+from sklab.system.processes import start_time
 from sklab.launch.slots import Slot
 if __name__ == "__main__":
     launcher = LocalLauncher((Slot(None, "cpu", 1),))

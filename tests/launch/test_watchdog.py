@@ -19,7 +19,7 @@ from sklab.launch.slots import Slot, halved
 from sklab.launch.watchdog import Watchdog
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.system import kernel
+from sklab.system import processes
 from sklab.training.callbacks.heartbeat import Heartbeat
 
 MINUTE = 60.0
@@ -214,13 +214,13 @@ def test_a_run_waits_when_it_or_what_it_started_does(parent):
     deadline = time.monotonic() + 600
 
     def eventually(waits: bool) -> bool:
-        while kernel.waits(parent) != waits and time.monotonic() < deadline:
+        while processes.waits(parent) != waits and time.monotonic() < deadline:
             pass
-        return kernel.waits(parent) == waits
+        return processes.waits(parent) == waits
 
     while not (child := Path(f"/proc/{parent}/task/{parent}/children").read_text()):
         assert time.monotonic() < deadline
-    assert not kernel.waits(parent)
+    assert not processes.waits(parent)
     os.kill(int(child), signal.SIGSTOP)
     assert eventually(True)
     os.kill(int(child), signal.SIGKILL)
@@ -230,22 +230,22 @@ def test_a_run_waits_when_it_or_what_it_started_does(parent):
 
 
 def test_processes_are_told_by_their_start(tmp_path):
-    assert kernel.start_time(os.getpid()) == kernel.start_time(os.getpid()) is not None
-    assert (kernel.start_time(2**30), kernel.waits(2**30)) == (None, False)
+    assert processes.start_time(os.getpid()) == processes.start_time(os.getpid()) is not None
+    assert (processes.start_time(2**30), processes.waits(2**30)) == (None, False)
 
 
 def test_kills_for_memory_are_counted_in_the_control_group_or_else_on_the_machine(tmp_path, monkeypatch):
     proc, groups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (groups / "mine").mkdir(parents=True)
-    monkeypatch.setattr(kernel, "_PROC", proc)
-    monkeypatch.setattr(kernel, "_CGROUPS", groups)
-    assert kernel.oom_kills() == 0
+    monkeypatch.setattr(processes, "_PROC", proc)
+    monkeypatch.setattr(processes, "_CGROUPS", groups)
+    assert processes.oom_kills() == 0
     (proc / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
     (proc / "self/cgroup").write_text("0::/mine\n")
-    assert kernel.oom_kills() == 3
+    assert processes.oom_kills() == 3
     (groups / "mine/memory.events").write_text("low 0\noom 9\noom_kill 2\noom_group_kill 0\n")
-    assert kernel.oom_kills() == 2
+    assert processes.oom_kills() == 2
 
 
 def test_half_of_the_slots_of_each_device_are_kept():

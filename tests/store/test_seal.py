@@ -18,9 +18,9 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
+from sklab.store.files import open_text, sealed, unsealed
 from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.store.seal import open_text, sealed, unsealed
 from sklab.store.study_folder import StudyFolder
 from sklab.training.attention.analyze import analyze
 from sklab.training.evaluate import evaluate

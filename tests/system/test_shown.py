@@ -25,8 +25,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.run.progress import State
-from sklab.system import streams
-from sklab.system.shown import one_line, visible
+from sklab.system import terminal as streams
+from sklab.system.terminal import one_line, visible
 
 EVIL = "K\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\rgone\nsklab: all runs complete"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sklab.store.study_folder import StudyFolder
-from sklab.system import signals
-from sklab.system.signals import asked_once
+from sklab.system import processes
+from sklab.system.processes import asked_once
 
 SWEEP = ("-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
 STUDY = Path("results/sweep-train.epochs-100000")
@@ -146,7 +146,7 @@ def test_which_second_signal_means_at_once(first, second, seconds, at_once):
 
 def test_a_hangup_that_was_ignored_from_the_start_is_not_heard():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stop = signals.Stop()
+    stop = processes.Stop()
     try:
         with asked_once() as asked:
             os.kill(os.getpid(), signal.SIGHUP)

@@ -12,8 +12,7 @@ from sklab.store.records import RunState
 from sklab.store.states import STATES
 from sklab.sweep.plan.changes import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
-from sklab.system.plural import counted
-from sklab.system.shown import one_line
+from sklab.system.terminal import counted, one_line
 
 _ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states
 _MOST_NAMED = 8  # cells in one line

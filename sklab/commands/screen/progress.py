@@ -17,10 +17,7 @@ from sklab.store.records import RunRecord
 from sklab.store.states import ending, others_told
 from sklab.sweep.plan.status import last_metrics
 from sklab.sweep.run.progress import State
-from sklab.system.plural import counted
-from sklab.system.shown import one_line
-from sklab.system.streams import show_plainly
-from sklab.system.terminal import tell
+from sklab.system.terminal import counted, one_line, show_plainly, tell
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 

@@ -15,8 +15,7 @@ from sklab.store.states import ending, others_told
 from sklab.store.versions import installed
 from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
-from sklab.system.plural import counted
-from sklab.system.shown import one_line
+from sklab.system.terminal import counted, one_line
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.attention.analyses import CellFindings

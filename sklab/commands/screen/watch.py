@@ -17,7 +17,7 @@ from sklab.store.locks import is_held
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.status import StudyStatus, Watcher
-from sklab.system.shown import visible
+from sklab.system.terminal import visible
 
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
 _MOST_LOG = 2**30  # bytes

@@ -8,10 +8,10 @@ import os
 # NumPy's BLAS would take every core for every run. Its threads are settled when it is loaded, torch's run by run.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from sklab.launch.fork.large_pages import gather
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 from sklab.store.files import collector_paused
+from sklab.system.processes import gather
 
 with collector_paused():  # nothing of it goes away again
     import sklab.launch.worker

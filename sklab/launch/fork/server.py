@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from multiprocessing import forkserver
 
-from sklab.system.signals import hear_nothing
+from sklab.system.processes import hear_nothing
 
 _SERVER, _RUNNER = os.getpid(), os.getppid()
 

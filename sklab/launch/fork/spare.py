@@ -23,9 +23,8 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
-from sklab.system.kernel import oom_kills
+from sklab.system.processes import oom_kills, signal_name
 from sklab.system.safe_path import protect
-from sklab.system.signals import signal_name
 
 _PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
 _LONGEST = 75  # of a temporary folder: below it lie `/pymp-xxxxxxxx/listener-xxxxxxxx`

@@ -17,7 +17,7 @@ from sklab.launch.local.neighbours import Neighbours
 from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
-from sklab.system.kernel import start_time
+from sklab.system.processes import start_time
 
 
 class LocalLauncher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.words.phrases import listed
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 
 def edited(table: AblationTable) -> list[str]:

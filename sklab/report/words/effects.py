@@ -10,7 +10,7 @@ from sklab.analysis.table.effects import ABSENT
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "95 % interval", "size (%)", "95 % interval")
 MEANS_HEAD = ("factor", "level", "cells", "runs", "mean", "±95%")

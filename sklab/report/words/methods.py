@@ -10,7 +10,7 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name, p_text
 from sklab.report.escape import clean
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "

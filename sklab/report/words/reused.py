@@ -10,7 +10,7 @@ from sklab.report.escape import clean
 from sklab.report.provenance import code_text, ended
 from sklab.report.words.phrases import listed
 from sklab.store.records import Code
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 
 def reused(table: AblationTable) -> list[str]:

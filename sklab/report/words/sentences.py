@@ -33,7 +33,7 @@ from sklab.spec.study.budget import Cost, off_budget
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _DESIGNS = {
     "list": "explicit list of cells",

@@ -11,7 +11,7 @@ from sklab.report.provenance import ended
 from sklab.report.words.phrases import listed
 from sklab.spec.fingerprint import Fingerprint, differ
 from sklab.store.records import RunRecord
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 
 def trained_on(table: AblationTable) -> list[str]:

@@ -12,7 +12,7 @@ from sklab.report.escape import clean
 from sklab.report.words.pareto_set import front
 from sklab.report.words.phrases import difference, p_equals, points, value
 from sklab.store.states import UNENDED
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _NAMED = 3  # cells in a sentence, the largest differences first
 

@@ -12,7 +12,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import complete
 from sklab.sweep.design.found import with_found_cells
 from sklab.sweep.design.space import Costs
-from sklab.system.plural import counted
+from sklab.system.terminal import counted
 
 _MOST_NAMED = 5  # cells in the error
 _REMEDY = (

@@ -9,7 +9,7 @@ from sklab.launch.base import FOLDER_HELD, Ended
 from sklab.launch.last_words import last_words
 from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
-from sklab.system.signals import STOP_SIGNALS, signal_name
+from sklab.system.processes import STOP_SIGNALS, signal_name
 
 
 def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:

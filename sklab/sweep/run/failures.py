@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from sklab.launch.base import Launcher
 from sklab.spec.train import TrainSpec
 from sklab.store.records import FailureClass, RunOrder, RunRecord
-from sklab.system.kernel import oom_kills
-from sklab.system.plural import counted
+from sklab.system.processes import oom_kills
+from sklab.system.terminal import counted
 
 ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study

@@ -28,7 +28,7 @@ from sklab.sweep.run.orders import Orders
 from sklab.sweep.run.preflight import ensure_sound
 from sklab.sweep.run.progress import Progress, State
 from sklab.sweep.run.pruning import Pruner
-from sklab.system.signals import asked_once
+from sklab.system.processes import asked_once
 
 _MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics

@@ -25,9 +25,8 @@ from sklab.spec.model import ModelSpec
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
-from sklab.store.files import write_whole
+from sklab.store.files import sealed, write_whole
 from sklab.store.run_folder import RunFolder
-from sklab.store.seal import sealed
 from sklab.training.attention.fields import receptive_field
 from sklab.training.attention.recorder import Recorder
 from sklab.training.attention.summary import chosen_images, known_scale, moments, rounded, sample, slopes, table

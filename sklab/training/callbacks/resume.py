@@ -12,7 +12,7 @@ from typing import Any
 
 from sklab.data.share import Share
 from sklab.store.files import content
-from sklab.system.signals import PreemptedError, Stop
+from sklab.system.processes import PreemptedError, Stop
 from sklab.training.callbacks.checkpoint import Checkpoints, Found, step_name
 from sklab.training.callbacks.randomness import random_state, restore_random_state
 from sklab.training.collective import gathered, largest

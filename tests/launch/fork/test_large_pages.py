@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.launch.fork.large_pages import gather
+from sklab.system.processes import gather
 
 SIZE = 16 << 20
 
@@ -42,5 +42,5 @@ def test_what_was_allocated_lies_in_large_pages_and_is_the_same():
 
 
 def test_where_the_kernel_tells_nothing_nothing_happens(tmp_path, monkeypatch):
-    monkeypatch.setattr("sklab.launch.fork.large_pages._MAPS", tmp_path / "maps")
+    monkeypatch.setattr("sklab.system.processes._MAPS", tmp_path / "maps")
     gather()

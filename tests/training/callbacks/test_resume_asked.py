@@ -9,7 +9,7 @@ from attempts import FULL, PLAIN, assert_same, attempt, outcome
 from torch import Tensor
 
 from sklab.store.run_folder import RunFolder
-from sklab.system.signals import Stop
+from sklab.system.processes import Stop
 from sklab.training import module
 from sklab.training.callbacks import resume
 

@@ -1,16 +1,22 @@
-"""How processes end: together, or when they are asked to."""
+"""How processes end, together or when they are asked to, and what the kernel says about them.
+
+Where there is no /proc (macOS), the kernel says nothing: None, False and 0.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -124,3 +130,94 @@ def asked_once(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def start_time(pid: int) -> int | None:
+    """When process `pid` started, in ticks since boot. With the number it names a process for good: numbers return."""
+    fields = _stat(_PROC / str(pid))
+    return int(fields[19]) if fields else None
+
+
+def waits(pid: int) -> bool:
+    """Whether a thread of process `pid`, or of one that it started, waits for a disk or was stopped.
+
+    Who reads images is a loader's process, a device's or a thread, and the process itself only sleeps until they come.
+    """
+    tasks = _tasks(pid)
+    return any(_waits(task) for task in tasks) or any(waits(child) for task in tasks for child in _children(task))
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed so far because memory ran out: in this control group where that is
+    counted, else on the machine."""
+    try:
+        group = (_PROC / "self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip().lstrip("/")
+        return _count(_CGROUPS / group / "memory.events")
+    except (OSError, ValueError):
+        pass
+    try:
+        return _count(_PROC / "vmstat")
+    except (OSError, ValueError):
+        return 0
+
+
+def _count(file: Path) -> int:
+    lines = (line.split() for line in file.read_text(encoding="ascii").splitlines())
+    return next((int(number) for name, number in lines if name == "oom_kill"), 0)
+
+
+def _tasks(pid: int) -> list[Path]:
+    """The threads of process `pid`, a folder each."""
+    try:
+        return list((_PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
+
+
+def _children(task: Path) -> list[int]:
+    """The processes that a thread started. None where the kernel does not tell (CONFIG_PROC_CHILDREN)."""
+    try:
+        return [int(pid) for pid in (task / "children").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
+
+
+def _waits(task: Path) -> bool:
+    """Whether its state is D, for a disk, or T, stopped; not R, S or Z: it runs, sleeps or has ended."""
+    return _stat(task)[:1] in (["D"], ["T"])
+
+
+def _stat(process: Path) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on; the name before it may hold anything."""
+    try:
+        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+_COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1 and later; others refuse it, and all stays as it was
+_LARGE = 2 << 20  # bytes of a large page
+_MAPS = Path("/proc/self/maps")
+_HEAP = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +(?:\[heap\])?$")
+
+
+def gather() -> None:
+    """Ask the kernel to put what this process has allocated so far into large pages; without Linux nothing happens."""
+    if not _MAPS.exists():
+        return
+    libc = ctypes.CDLL(None)
+    for start, end in _allocated():
+        libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _COLLAPSE)
+
+
+def _allocated() -> Iterator[tuple[int, int]]:
+    """The first and last address of what lies in whole large pages."""
+    for line in _MAPS.read_text(encoding="utf-8").splitlines():
+        if found := _HEAP.match(line):
+            start, end = -(-int(found[1], 16) // _LARGE) * _LARGE, int(found[2], 16) // _LARGE * _LARGE
+            if start < end:
+                yield start, end
