@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sklab.launch.base import Ended, Job
-from sklab.spec.jobs.check import CheckResult
+from sklab.spec.jobs import CheckResult
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

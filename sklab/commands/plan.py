@@ -24,7 +24,7 @@ from sklab.system.terminal import counted, fitting, tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot
-    from sklab.spec.jobs.probe import Probe
+    from sklab.spec.jobs import Probe
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.plan.costs import Count, Network
@@ -107,7 +107,7 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
 def warn(sweep: Sweep) -> None:
     """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
     for."""
-    from sklab.spec.study.budget import Cost, off_budget
+    from sklab.spec.study.search import Cost, off_budget
     from sklab.sweep.plan.costs import Counted
     from sklab.sweep.plan.oddities import oddities
     from sklab.sweep.plan.plan import cell_experiments

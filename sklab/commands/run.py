@@ -147,7 +147,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
         raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
     from sklab.launch.ray.launcher import RayLauncher
     from sklab.launch.slurm.launcher import SlurmLauncher
-    from sklab.spec.study.ray import RaySpec
+    from sklab.spec.study.launchers import RaySpec
     from sklab.sweep.files.launcherfile import read_launcher
 
     spec = read_launcher(options.launcher)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sklab.spec.fingerprint import Inventory
+from sklab.spec.data import Inventory
 
 _SHOWN = 5  # names in a message
 

@@ -19,8 +19,7 @@ from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
 from sklab.data.folder import cache_folder
 from sklab.data.formats import file_bytes
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec
-from sklab.spec.fingerprint import Fingerprint, Group, Inventory
+from sklab.spec.data import DataSpec, Fingerprint, Group, Inventory
 from sklab.spec.values import Value
 from sklab.store.files import read_kept, write_whole
 

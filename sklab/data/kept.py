@@ -16,9 +16,7 @@ from sklab.data.base import ArraySplit, Splits
 from sklab.data.fingerprint import inventory
 from sklab.data.folder import cache_folder
 from sklab.data.images import ImagesSpec
-from sklab.spec.data import DataSpec
-from sklab.spec.fingerprint import Inventory
-from sklab.spec.plugins import plugin_hash
+from sklab.spec.data import DataSpec, Inventory, plugin_hash
 from sklab.store.files import writing_whole
 
 Arrays = dict[str, np.ndarray]

@@ -19,8 +19,7 @@ from sklab.data.batches import TrainFiles, ValFiles
 from sklab.data.cache import load_splits
 from sklab.data.preflight import ensure_fits
 from sklab.data.share import Share
-from sklab.spec.data import DataSpec
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.data import DataSpec, Fingerprint
 from sklab.spec.train import TrainSpec
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from sklab.data.images import ImagesSpec
 from sklab.data.notices import about_orientation, few, named
 from sklab.data.scan import each
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Images
-from sklab.spec.fingerprint import Inventory
+from sklab.spec.data import DataSpec, Images, Inventory
 from sklab.spec.fit import misfits
 from sklab.spec.train import TrainSpec
 from sklab.system.terminal import one_line

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sklab.models.sk import SKConv2d, global_average
-from sklab.spec.light import LightSpec
-from sklab.spec.model import Branch
+from sklab.spec.model import Branch, LightSpec
 
 
 class SqueezeExcite(nn.Module):

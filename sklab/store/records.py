@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import from_json
 
-from sklab.spec.data import AnyData
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Seq, Value

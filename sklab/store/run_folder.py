@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sklab.errors import DamagedRecordError
-from sklab.spec.jobs.analysis import Analysis, AttentionSummary
-from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
+from sklab.spec.analysis import Analysis, AttentionSummary
+from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
 from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
 

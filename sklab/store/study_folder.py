@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.data import Fingerprint
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import collector_paused, content, read_optional, why_unreadable, write_whole
 from sklab.store.records import Evaluation, RecordReader, Reused, RunRecord

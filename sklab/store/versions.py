@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sklab.spec.plugins import plugin_hash
+from sklab.spec.data import plugin_hash
 from sklab.spec.run import Experiment
 from sklab.store.records import Code
 from sklab.system.machine import output

@@ -15,7 +15,7 @@ from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
-from sklab.spec.fingerprint import differ
+from sklab.spec.data import differ
 from sklab.store.files import checksum, sealed, write_whole
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder

@@ -13,8 +13,8 @@ from sklab.data import preflight
 from sklab.errors import SklabError
 from sklab.models import numerics
 from sklab.models.cost import cost
-from sklab.spec.fingerprint import Inventory
-from sklab.spec.jobs.check import CheckOrder, CheckResult, Finding
+from sklab.spec.data import Inventory
+from sklab.spec.jobs import CheckOrder, CheckResult, Finding
 from sklab.store.files import content, write_whole
 
 

@@ -12,7 +12,7 @@ import torch
 from sklab.data.loaders import open_loaders
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.spec.jobs.probe import Probe, ProbeOrder
+from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.training.callbacks.meter import peak_memory_mb

@@ -20,7 +20,7 @@ from sklab.errors import SklabError
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.spec.fingerprint import differ
+from sklab.spec.data import differ
 from sklab.spec.run import Experiment
 from sklab.store.files import write_whole
 from sklab.store.records import Hardware, RunOrder, RunRecord, now

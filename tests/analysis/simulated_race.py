@@ -9,7 +9,7 @@ import numpy as np
 from simulated import NOISES, rejects, studies
 
 from sklab.analysis.statistics.sequential import BETTER, WORSE, race
-from sklab.spec.study.replicates import Replicates
+from sklab.spec.study.sweep import Replicates
 
 RULE = Replicates(start=3, max=10)
 EFFECTS = ((3.0, 3.0, 3.0), (2.0, 2.0, 2.0), (1.4, 1.4, 1.4), (3.0, 2.0, 1.4))  # in standard deviations of a run

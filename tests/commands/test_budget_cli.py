@@ -9,7 +9,7 @@ import pytest
 
 from sklab.cli import main
 from sklab.commands import plan, run
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan import plan as prices_left
 from sklab.sweep.plan.prices import Bill

@@ -15,7 +15,7 @@ from sklab.data.fingerprint import inventory
 from sklab.data.kept import read_inventory
 from sklab.data.sets import image_folder, scaled_digits
 from sklab.errors import SklabError
-from sklab.spec.fingerprint import changes
+from sklab.spec.data import changes
 from sklab.spec.train import TrainSpec
 
 

@@ -17,7 +17,7 @@ from sklab.data.kept import read_inventory
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.parquet import Spec, load
 from sklab.errors import SklabError
-from sklab.spec.fingerprint import changes
+from sklab.spec.data import changes
 from sklab.spec.train import Augment, TrainSpec
 
 CPU = torch.device("cpu")

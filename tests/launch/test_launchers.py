@@ -21,7 +21,7 @@ from sklab.launch.inline import InlineLauncher
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot, find_slots
 from sklab.launch.slurm.launcher import SlurmLauncher
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import start_time

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from sklab.spec.jobs.check import Checked
+from sklab.spec.jobs import Checked
 from sklab.spec.model import ModelSpec, families, family_module, family_spec
 from sklab.spec.networks import SETTINGS, image_size, network
 from sklab.spec.run import Experiment

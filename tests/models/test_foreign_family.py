@@ -15,7 +15,7 @@ from sklab.models.cost import Cost, convolutions, cost
 from sklab.models.families.foreign import Spec
 from sklab.models.sk import SKConv2d
 from sklab.models.zoo import build
-from sklab.spec.jobs.check import Checked
+from sklab.spec.jobs import Checked
 from sklab.spec.run import Experiment, RunSpec
 from sklab.sweep.run.preflight import _covering
 

@@ -11,7 +11,7 @@ import pytest
 
 from sklab.analysis.attention.trends import MARGIN
 from sklab.cli import parser
-from sklab.spec.jobs.analysis import FIELD_IMAGES, THRESHOLD, Analysis, AttentionSummary
+from sklab.spec.analysis import FIELD_IMAGES, THRESHOLD, Analysis, AttentionSummary
 from sklab.training.attention.summary import BINS
 
 ROOT = Path(__file__).parents[2]

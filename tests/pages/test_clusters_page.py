@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sklab.cli import parser
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 from sklab.sweep.files.launcherfile import read_launcher
 
 ROOT = Path(__file__).parents[2]

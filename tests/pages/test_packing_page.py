@@ -13,7 +13,7 @@ from sklab.commands import plan
 from sklab.errors import SklabError
 from sklab.launch import slots
 from sklab.launch.local import gpus, neighbours, packing
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.sweep.plan.prices import packed
 from sklab.sweep.run import runner
 from sklab.system import machine

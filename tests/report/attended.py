@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sklab.spec.jobs.analysis import Analysis, AttentionSummary
+from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.store.study_folder import StudyFolder
 
 UNITS = ("SK_2_1", "SK_3_1", "SK_4_1")

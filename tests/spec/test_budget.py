@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.cli import main
-from sklab.spec.study.budget import Cost, EqualBudget, off_budget
+from sklab.spec.study.search import Cost, EqualBudget, off_budget
 
 CLAIM = "equal_budget: {params: 0.1, macs: 0.9}\n"
 counts = st.integers(1, 10**12)

@@ -13,9 +13,8 @@ import sklab
 import sklab.data.sets
 import sklab.spec.data
 from sklab.data import cache
-from sklab.spec import plugins
-from sklab.spec.data import data_spec
-from sklab.spec.plugins import plugin_hash
+from sklab.spec import data
+from sklab.spec.data import data_spec, plugin_hash
 from sklab.spec.run import Experiment
 from sklab.store.versions import dependencies
 
@@ -47,7 +46,7 @@ def load(spec):
 def test_what_ships_is_known_by_name(room):
     folder = Path(sklab.__path__[0]).joinpath(*room.split("."))
     ours = {file.stem for file in folder.glob("*.py")} - {"__init__"}
-    assert plugins._SHIPPED[room] == ours
+    assert data._SHIPPED[room] == ours
     assert {plugin_hash(room, name) for name in ours} == {""}
 
 

@@ -7,7 +7,7 @@ import torch
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
-from sklab.spec.jobs.probe import Probe, ProbeOrder
+from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.sweep.plan.probe import probe as ask
 from sklab.training.probe import probe
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sklab.analysis.attention.fields import FieldSize, field_sizes
 from sklab.analysis.attention.trends import Trend, trends
 from sklab.errors import SklabError
-from sklab.spec.jobs.analysis import Analysis
+from sklab.spec.analysis import Analysis
 from sklab.spec.study.sweep import Sweep
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

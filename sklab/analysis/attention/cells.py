@@ -12,7 +12,7 @@ from sklab.analysis.attention.analyses import CellFindings, findings
 from sklab.analysis.attention.trends import Measure, Trend, by_class, levels, measured, pooled, summary_trends, trends
 from sklab.analysis.statistics.intervals import FloatArray, mean_interval
 from sklab.errors import SklabError
-from sklab.spec.jobs.analysis import Analysis, AttentionSummary, Unit
+from sklab.spec.analysis import Analysis, AttentionSummary, Unit
 from sklab.store.run_folder import RunFolder
 
 

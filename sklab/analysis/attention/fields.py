@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklab.analysis.statistics.intervals import FloatArray, mean_interval, paired_difference
-from sklab.spec.jobs.analysis import Analysis, ReceptiveField
+from sklab.spec.analysis import Analysis, ReceptiveField
 
 
 @dataclass(frozen=True)

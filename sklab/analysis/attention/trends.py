@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklab.analysis.statistics.intervals import Estimate, FloatArray, mean_interval
-from sklab.spec.jobs.analysis import Analysis, AttentionSummary, Unit, UnitAnalysis, UnitSummary
+from sklab.spec.analysis import Analysis, AttentionSummary, Unit, UnitAnalysis, UnitSummary
 
 Against = Literal["object", "enlargement"]
 Measure = Literal["difference", "kernel"]

@@ -29,7 +29,7 @@ from scipy.special import ndtr, ndtri
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.boundaries import nominal_levels
 from sklab.analysis.statistics.intervals import ALPHA, BoolArray, FloatArray, IntArray
-from sklab.spec.study.replicates import Replicates
+from sklab.spec.study.sweep import Replicates
 
 HOPELESS = 0.07  # predictive probability below which a cell is out of reach
 RACING, BETTER, WORSE, EQUAL, OUT_OF_REACH = "racing", "better", "worse", "equal within width", "out of reach"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.commands.screen.progress import duration
 from sklab.launch.slots import Slot
-from sklab.spec.jobs.check import CheckResult
+from sklab.spec.jobs import CheckResult
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.states import ending, others_told
 from sklab.store.versions import installed

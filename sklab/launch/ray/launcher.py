@@ -20,7 +20,7 @@ from sklab.launch.base import Ended, Job
 from sklab.launch.ray.task import leave_mark, read_files, run_on_node, sees, write_files
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
-from sklab.spec.study.ray import RaySpec
+from sklab.spec.study.launchers import RaySpec
 from sklab.store.run_folder import RunFolder
 from sklab.system.safe_path import protect
 

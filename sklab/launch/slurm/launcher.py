@@ -19,7 +19,7 @@ from sklab.launch.slurm.job import arguments
 from sklab.launch.slurm.note import End, Note, has_ended, look_anew, read_end, read_note, write_note
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.watchdog import STALE_AFTER
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 from sklab.store.locks import is_held
 from sklab.store.run_folder import RunFolder
 

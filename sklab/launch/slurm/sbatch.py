@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sklab.errors import SklabError
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 from sklab.system.safe_path import program, protect
 
 _PATIENCE = 120.0  # seconds for an answer; Slurm's own commands give up sooner

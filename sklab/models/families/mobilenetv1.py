@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sklab.spec import limits
-from sklab.spec.light import KINDS, LightSpec, scaled
-from sklab.spec.model import read_sides
+from sklab.spec.model import KINDS, LightSpec, read_sides, scaled
 
 if TYPE_CHECKING:
     from torch import nn

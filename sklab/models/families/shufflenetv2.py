@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.light import KINDS, LightSpec
-from sklab.spec.model import Depths, read_sides, too_many
+from sklab.spec.model import KINDS, Depths, LightSpec, read_sides, too_many
 from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 from sklab.report.words.phrases import value
-from sklab.spec.study.budget import Kind
-
-NAMES: dict[Kind, str] = {"params": "parameters", "macs": "multiply-accumulates"}
+from sklab.spec.study.search import COST_NOUNS, Kind
 
 
 def front(table: AblationTable) -> str:
@@ -18,9 +16,9 @@ def front(table: AblationTable) -> str:
     told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.front)
     return (
         f"Two objectives, so no single best cell. By their means {len(table.front)} of the cells stand on the Pareto "
-        f"set, where none with as few {NAMES[against]} has a lower error: {told}."
+        f"set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
     )
 
 
 def _cost(row: Row, against: Kind) -> str:
-    return f"{getattr(row, against):,} {NAMES[against]}"
+    return f"{getattr(row, against):,} {COST_NOUNS[against]}"

@@ -23,14 +23,12 @@ from sklab.report.words.effects import (
 )
 from sklab.report.words.literature import agreement, published, published_only, reproduced
 from sklab.report.words.methods import comparison, methods
-from sklab.report.words.pareto_set import NAMES as FRONT_NAMES
 from sklab.report.words.phrases import listed
 from sklab.report.words.reused import reused
 from sklab.report.words.settled import verdicts
 from sklab.report.words.trained_on import trained_on
 from sklab.report.words.verdict import result
-from sklab.spec.study.budget import Cost, off_budget
-from sklab.spec.study.search import Search
+from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told
 from sklab.system.terminal import counted
@@ -94,7 +92,7 @@ def _search(search: Search, metric: Metric) -> str:
     limits = search.constraints
     parts = [
         f"{search.sampler} search for {counted(search.trials, 'cell')}",
-        *([f"{metric_name(metric)} against {FRONT_NAMES[search.against]}"] if search.against else []),
+        *([f"{metric_name(metric)} against {COST_NOUNS[search.against]}"] if search.against else []),
         *([f"at most {limits.params.max:,} parameters"] if limits and limits.params else []),
         *([f"at most {limits.macs.max:,} multiply-accumulates"] if limits and limits.macs else []),
         *([f"runs pruned by the rule `{search.pruning.rule}`"] if search.pruning else []),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sklab.analysis.statistics.sequential import RACING, UNDECIDED, Race
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
-from sklab.spec.study.replicates import Replicates
+from sklab.spec.study.sweep import Replicates
 
 
 def verdicts(table: AblationTable) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
 from sklab.report.provenance import ended
 from sklab.report.words.phrases import listed
-from sklab.spec.fingerprint import Fingerprint, differ
+from sklab.spec.data import Fingerprint, differ
 from sklab.store.records import RunRecord
 from sklab.system.terminal import counted
 

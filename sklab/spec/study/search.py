@@ -1,22 +1,95 @@
-"""How a search design asks for cells: sampler, limits that are checked before training, objectives and pruning."""
+"""How a search asks for cells, and what cells may cost: limits, objectives, pruning, equal budgets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
-from sklab.spec.study.budget import Cost, Kind
 from sklab.spec.values import Seq, Value
 
-_KINDS: tuple[Kind, ...] = ("params", "macs")
-_NAMES: dict[Kind, str] = {"params": "parameters", "macs": "multiply-accumulates"}
+Kind = Literal["params", "macs"]
+COST_NOUNS: dict[Kind, str] = {"params": "parameters", "macs": "multiply-accumulates"}
+_SHARE = "a share of the baseline's, from 0 to less than 1: 0.05 for 5 %"
+_DIGITS = 12  # of a difference: 29 of 100 is 0.29 and no more
 _POWERS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _COUNT = "a whole number above 0, or one with k, M or G: 28M is 28,000,000"
+
+
+def _below_one(share: float) -> float:
+    if not 0 <= share < 1:
+        raise ValueError(f"must be {_SHARE}")
+    return share
+
+
+Share = Annotated[float, AfterValidator(_below_one)]
+
+
+class EqualBudget(Value):
+    """How far a cell's parameters and multiply-accumulates may be from the baseline's, as shares of those.
+
+    None is no claim; one of the two is made.
+    """
+
+    params: Share | None = Field(default=None, description=_SHARE)
+    macs: Share | None = Field(default=None, description=_SHARE)
+
+    @model_validator(mode="after")
+    def _claims(self) -> EqualBudget:
+        if self.params is None and self.macs is None:
+            raise ValueError("states params, macs or both, else it claims nothing")
+        return self
+
+
+class Cost(Value):
+    """Of a network: its parameters, and multiply-accumulates of one forward pass of one image."""
+
+    params: int
+    macs: int
+
+
+class OffBudget(Value):
+    """A cell that costs more or less than the study claims. `difference` and `allowed` are shares of `baseline`."""
+
+    cell: str
+    cost: Kind
+    value: int
+    baseline: int
+    difference: float
+    allowed: float
+
+    def __str__(self) -> str:
+        more = "more" if self.difference > 0 else "fewer"
+        return (
+            f"{self.cell}: {100 * abs(self.difference):.2f} % {more} {COST_NOUNS[self.cost]} than the baseline "
+            f"({self.value:,} against {self.baseline:,}); the sweep claims equal ones within {100 * self.allowed:g} %"
+        )
+
+
+def off_budget(claim: EqualBudget | None, costs: Mapping[str, Cost], baseline: str) -> tuple[OffBudget, ...]:
+    """The cells whose `costs`, by name, are further from those of `baseline` than the claim allows.
+
+    Nothing is told without a claim, or while the costs of the baseline are not known.
+    """
+    if claim is None or baseline not in costs:
+        return ()
+    return tuple(off for name, cost in costs.items() for off in _off(claim, name, cost, costs[baseline]))
+
+
+def _off(claim: EqualBudget, name: str, ours: Cost, baseline: Cost) -> Iterator[OffBudget]:
+    for kind in COST_NOUNS:
+        allowed, value, reference = getattr(claim, kind), getattr(ours, kind), getattr(baseline, kind)
+        if allowed is None or not reference:
+            continue
+        difference = round((value - reference) / reference, _DIGITS)
+        if abs(difference) > allowed:
+            yield OffBudget(
+                cell=name, cost=kind, value=value, baseline=reference, difference=difference, allowed=allowed
+            )
 
 
 def _count(value: Any) -> int:
@@ -53,13 +126,13 @@ class Constraints(Value):
     def broken(self, cost: Cost) -> str:
         """Which limits `cost` does not keep; "" when it keeps all."""
         return "; ".join(
-            f"{getattr(cost, kind):,} {_NAMES[kind]}, at most {limit:,} allowed"
+            f"{getattr(cost, kind):,} {COST_NOUNS[kind]}, at most {limit:,} allowed"
             for kind, limit in self._each()
             if getattr(cost, kind) > limit
         )
 
     def _each(self) -> Iterator[tuple[Kind, int]]:
-        limits = ((kind, getattr(self, kind)) for kind in _KINDS)
+        limits = ((kind, getattr(self, kind)) for kind in COST_NOUNS)
         return ((kind, limit.max) for kind, limit in limits if limit is not None)
 
 
@@ -102,7 +175,7 @@ class Search(Value):
     @property
     def against(self) -> Kind | None:
         """The cost that stands beside the metric as the second objective."""
-        return next((kind for kind in _KINDS if kind in self.objectives), None)
+        return next((kind for kind in COST_NOUNS if kind in self.objectives), None)
 
     @property
     def counts(self) -> bool:

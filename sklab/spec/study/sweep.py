@@ -1,6 +1,6 @@
 """A question as a value: the cells of a study, their seeds, and how the table is laid out.
 
-A `Sweep` is what `sweep.load` makes of a YAML file and what stands, resolved, in `results/<study>/sweep.yaml`;
+A `Sweep` is what `sweep.files.load` makes of a YAML file and what stands, resolved, in `results/<study>/sweep.yaml`;
 the reading plane needs nothing else to know which runs belong to which row.
 """
 
@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
-from sklab.spec.study.budget import EqualBudget
-from sklab.spec.study.replicates import Replicates
-from sklab.spec.study.search import Search
+from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]
@@ -147,3 +145,30 @@ class Sweep(Value):
     published: Published | None = None
     equal_budget: EqualBudget | None = None
     replicates: Replicates | None = None
+
+
+MOST_REPLICATES = 1000
+
+
+class Replicates(Value):
+    """Every cell has the seeds 0 to `start` - 1; cells in doubt, and the baseline, get more, `max` at most.
+
+    stop   `resolved`: a cell gets no more seeds once its comparison is settled
+    width  settled as equal, too, once the whole interval of the difference is no wider, in the unit of the metric
+    runs   no further seed is begun that would make more runs than this in all
+    """
+
+    start: int = Field(ge=2, le=MOST_REPLICATES)
+    max: int = Field(le=MOST_REPLICATES)
+    stop: Literal["resolved"] = "resolved"
+    width: float | None = Field(default=None, gt=0)
+    runs: int | None = Field(default=None, ge=1, le=limits.RUNS)
+
+    @model_validator(mode="after")
+    def _grows(self) -> Replicates:
+        if self.max <= self.start:
+            raise ValueError("max must be larger than start; the same number for every cell is `seeds:`")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.start} to {self.max} seeds as needed"

@@ -9,7 +9,7 @@ from random import Random
 
 from sklab.errors import SklabError
 from sklab.spec.run import Experiment
-from sklab.spec.study.budget import Cost
+from sklab.spec.study.search import Cost
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.sweep.design.cells import Choice, grid, run_spec, searched_cell

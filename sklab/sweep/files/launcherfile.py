@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from sklab.errors import Fault, FaultyInputError
 from sklab.spec.names import did_you_mean
-from sklab.spec.study.ray import RaySpec
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import RaySpec, SlurmSpec
 from sklab.sweep.files.faults import Layer, details_of, distinct, explain
 from sklab.sweep.files.inputs import read_input
 from sklab.sweep.files.yamltree import Document

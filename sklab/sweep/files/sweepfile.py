@@ -12,10 +12,8 @@ from sklab.errors import Fault
 from sklab.spec import limits
 from sklab.spec.names import canonical
 from sklab.spec.run import Seed
-from sklab.spec.study.budget import EqualBudget
-from sklab.spec.study.replicates import MOST_REPLICATES, Replicates
-from sklab.spec.study.search import Search
-from sklab.spec.study.sweep import Design, Factor, Metric, Published, StudyName
+from sklab.spec.study.search import EqualBudget, Search
+from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
 from sklab.spec.values import Seq, Value
 from sklab.sweep.files.one_name import with_one_name_each
 from sklab.sweep.files.yamltree import Document, Place, is_one_line

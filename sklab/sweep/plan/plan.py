@@ -7,9 +7,9 @@ from statistics import fmean
 
 from sklab.analysis.table.replicates import called, expected, most
 from sklab.spec.fit import misfits
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
-from sklab.spec.study.budget import Cost, OffBudget, off_budget
+from sklab.spec.study.search import Cost, OffBudget, off_budget
 from sklab.spec.study.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.records import Code, RunRecord, RunState

@@ -13,7 +13,7 @@ from typing import Any
 
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value

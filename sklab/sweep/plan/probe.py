@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sklab.launch.base import Job, Launcher
 from sklab.launch.last_words import and_last
-from sklab.spec.jobs.probe import Probe, ProbeOrder
+from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole

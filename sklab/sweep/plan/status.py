@@ -9,7 +9,7 @@ from statistics import fmean
 
 from sklab.analysis.table.replicates import called
 from sklab.errors import DamagedRecordError
-from sklab.spec.jobs.pulse import Pulse
+from sklab.spec.jobs import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.study.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value

@@ -11,8 +11,7 @@ from sklab.data.fingerprint import inventory
 from sklab.data.kept import listed
 from sklab.data.notices import notices
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Images, data_spec
-from sklab.spec.fingerprint import Fingerprint, Inventory, changes, differ
+from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, differ
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord

@@ -17,7 +17,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
 from sklab.launch.last_words import and_last
 from sklab.spec.data import DataSpec
-from sklab.spec.jobs.check import Checked, CheckedData, CheckOrder, CheckResult, Finding
+from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec

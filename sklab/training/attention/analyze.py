@@ -19,8 +19,8 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
+from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec
-from sklab.spec.jobs.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.model import ModelSpec
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment

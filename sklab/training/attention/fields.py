@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklab.spec.jobs.analysis import THRESHOLD, ReceptiveField
+from sklab.spec.analysis import THRESHOLD, ReceptiveField
 from sklab.training.attention.summary import Floats, rounded
 
 _SIDE = 32  # of the map that is kept, at most

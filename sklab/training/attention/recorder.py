@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sklab.data.loaders import Loaders
 from sklab.models.sk import SKConv2d
-from sklab.spec.jobs.analysis import Unit
+from sklab.spec.analysis import Unit
 from sklab.store.files import write_whole
 from sklab.training.attention.summary import chosen_images, summarise
 from sklab.training.lean_lightning import Callback, Trainer

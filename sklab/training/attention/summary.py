@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklab.data.loaders import Loaders
-from sklab.spec.jobs.analysis import AttentionSummary, Sample, Unit, UnitSummary
+from sklab.spec.analysis import AttentionSummary, Sample, Unit, UnitSummary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

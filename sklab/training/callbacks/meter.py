@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.data import Fingerprint
 from sklab.store.records import now
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 

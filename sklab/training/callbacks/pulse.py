@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.system.machine import cpu_name
 from sklab.training.callbacks.meter import peak_memory_mb
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer

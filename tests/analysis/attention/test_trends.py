@@ -20,7 +20,7 @@ from sklab.analysis.attention.trends import (
     verdict,
 )
 from sklab.errors import SklabError
-from sklab.spec.jobs.analysis import Analysis, ReceptiveField, UnitAnalysis
+from sklab.spec.analysis import Analysis, ReceptiveField, UnitAnalysis
 from sklab.store.run_folder import RunFolder
 
 SCALES = (1.0, 1.5, 2.0)

@@ -6,7 +6,7 @@ from scipy.special import ndtr, ndtri
 
 from sklab.analysis.statistics.boundaries import nominal_levels
 from sklab.analysis.statistics.sequential import race
-from sklab.spec.study.replicates import Replicates
+from sklab.spec.study.sweep import Replicates
 
 RULE = Replicates(start=3, max=8)
 

@@ -18,7 +18,7 @@ from sklab.launch.fork import spare
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot
-from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system import machine

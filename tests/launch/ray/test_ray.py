@@ -19,7 +19,7 @@ from workers import hang, worker_in
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray.launcher import RayLauncher
-from sklab.spec.study.ray import RaySpec
+from sklab.spec.study.launchers import RaySpec
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep

@@ -21,7 +21,7 @@ from sklab.launch.slurm import launcher as launching
 from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.launch.slurm.note import Note, read_note, write_note
 from sklab.launch.slurm_task import SlurmTask
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -25,7 +25,7 @@ from sklab.launch.slurm.job import own_slot
 from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.launch.slurm.note import End, Note, has_ended, read_end, read_note, write_note
 from sklab.launch.slurm.sbatch import RefusedError, hand_over
-from sklab.spec.study.slurm import SlurmSpec
+from sklab.spec.study.launchers import SlurmSpec
 
 SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
 ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}

@@ -8,7 +8,7 @@ from studies import key_of, make_records, make_sweep, write_study
 
 from sklab.analysis.attention.cells import Seen, by_size, per_channel, per_class, read_attended, slopes
 from sklab.report.build import build
-from sklab.spec.jobs.analysis import Analysis, AttentionSummary
+from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.store.study_folder import StudyFolder
 
 ERRORS = {"SK": [20.0, 21.0, 22.5], "SK wide": [18.0, 19.5, 20.0]}

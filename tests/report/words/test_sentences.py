@@ -11,8 +11,7 @@ from sklab.analysis.table.ablation import ablation_table
 from sklab.report.tables import table_markdown
 from sklab.report.terminal import terminal_table
 from sklab.report.words import sentences
-from sklab.spec.study.replicates import Replicates
-from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow
+from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [20.5, 20.0, 22.0]}
 

@@ -17,9 +17,8 @@ from sklab.launch.slots import runs_per_gpu
 from sklab.spec import limits
 from sklab.spec.model import families, family_module
 from sklab.spec.run import Experiment
-from sklab.spec.study.ray import RaySpec
+from sklab.spec.study.launchers import RaySpec, SlurmSpec
 from sklab.spec.study.search import Search
-from sklab.spec.study.slurm import SlurmSpec
 from sklab.spec.values import Value
 from sklab.sweep.files.yamltree import MAX_BYTES, MAX_NODES, parse, read_mapping
 

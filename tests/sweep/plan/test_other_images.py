@@ -14,7 +14,7 @@ from sklab.cli import main
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
 from sklab.report.build import study_table, terminal_table
-from sklab.spec.fingerprint import Inventory
+from sklab.spec.data import Inventory
 from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder

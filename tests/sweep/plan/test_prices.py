@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklab.commands.screen.plan import budget_text, plan_text
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.store.records import Hardware, RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklab.commands.screen.text import status_text
-from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.locks import alone
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder

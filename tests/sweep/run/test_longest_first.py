@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_runner import FakeLauncher, Seen
 
-from sklab.spec.jobs.probe import Probe
+from sklab.spec.jobs import Probe
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder

@@ -15,7 +15,7 @@ from sklab.commands.screen.text import status_text
 from sklab.launch.base import Ended, Job
 from sklab.report.terminal import terminal_table
 from sklab.report.words import sentences
-from sklab.spec.study.budget import Cost
+from sklab.spec.study.search import Cost
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder

@@ -10,7 +10,7 @@ from launchers import FakeLauncher, start
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended
-from sklab.spec.jobs.check import CheckResult, Finding
+from sklab.spec.jobs import CheckResult, Finding
 
 
 def test_wrong_arithmetic_is_refused_before_anything_is_trained(study):

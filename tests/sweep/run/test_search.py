@@ -10,7 +10,7 @@ from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
-from sklab.spec.study.budget import Cost
+from sklab.spec.study.search import Cost
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder

@@ -15,7 +15,7 @@ from sklab.analysis.attention.trends import pooled
 from sklab.data.loaders import open_loaders
 from sklab.models.convert import to_sk
 from sklab.models.zoo import build, create_model
-from sklab.spec.jobs.analysis import UnitSummary
+from sklab.spec.analysis import UnitSummary
 from sklab.store.run_folder import RunFolder
 from sklab.training.attention import recorder as attention
 from sklab.training.attention.recorder import Recorder, sk_convolutions

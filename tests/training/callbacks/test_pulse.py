@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sklab.spec.jobs.pulse import PULSE_FILE, Pulse
+from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.run_folder import RunFolder
 from sklab.training.callbacks.pulse import PulseWriter
 from sklab.training.run import train

@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sklab.spec.data import AnyData
-from sklab.spec.fingerprint import Fingerprint
+from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.values import Seq, Value
 
 THRESHOLD = 1 - 0.9545  # of the largest gradient: what counts as inside an effective receptive field (Luo et al., 2016)

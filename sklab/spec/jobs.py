@@ -1,0 +1,127 @@
+"""What the short jobs before a sweep are asked and answer, and what a run says of itself while it trains.
+
+All of them are values that cross the process border in files.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sklab.spec.data import AnyData, Inventory
+from sklab.spec.model import AnyModel
+from sklab.spec.run import Experiment
+from sklab.spec.train import TrainSpec
+from sklab.spec.values import Seq, Value
+
+
+class Checked(Value):
+    """A network at an input size, in the number format it is to be trained in."""
+
+    model: AnyModel
+    image_size: int
+    precision: Literal["fp32", "bf16", "fp16"]
+    memory_format: Literal["contiguous", "channels_last"]
+
+
+class CheckedData(Value):
+    """A data set, and the recipes by which networks are to be trained on it."""
+
+    data: AnyData
+    recipes: Seq[TrainSpec]
+
+
+class CheckOrder(Value):
+    """`check.json`: check every distinct convolution of these networks, and that these data are as stated.
+
+    every_image  all images of the data are opened, instead of some of each split
+    """
+
+    networks: Seq[Checked] = ()
+    data: Seq[CheckedData] = ()
+    every_image: bool = False
+
+
+class Finding(Value):
+    """One convolution in one number format. Errors are relative to float64 (Euclidean norms); NaN is told as -1."""
+
+    convolution: str
+    precision: str
+    memory_format: str
+    ok: bool
+    forward_error: float
+    weight_error: float
+    input_error: float
+
+
+class CheckResult(Value):
+    """`result.json`: what was found, on which device, with which torch.
+
+    network_faults  why networks can't be made; then there are no findings
+    data_faults     why data can't be used
+    data_notices    what else there is to say about them
+    inventories     what each data set holds that was asked about, in order; None where its settings alone decide that,
+                    or where it can't be used
+    """
+
+    device: str
+    torch: str
+    findings: Seq[Finding]
+    network_faults: Seq[str] = ()
+    data_faults: Seq[str] = ()
+    data_notices: Seq[str] = ()
+    inventories: Seq[Inventory | None] = ()
+
+
+class ProbeOrder(Value):
+    """`probe.json`: train a few steps of this experiment, keep nothing."""
+
+    experiment: Experiment
+
+
+class Probe(Value):
+    """`result.json`: what the steps took, on one device.
+
+    steps, val_steps  batches of an epoch's training and of its validation
+    step_seconds      of one training batch with its loading, after warm-up; `val_step_seconds` of one of validation
+    setup_seconds     from the start to the end of the warm-up: data, network, first steps
+    peak_memory_mb    of the process (CPU) or of the device (GPU), in 10^6 bytes
+    fault             why there is nothing of all that; "" where there is
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    val_steps: int = 0
+    step_seconds: float = Field(default=0.0, ge=0)
+    val_step_seconds: float = Field(default=0.0, ge=0)
+    setup_seconds: float = Field(default=0.0, ge=0)
+    peak_memory_mb: float = 0.0
+    fault: str = ""
+
+    @property
+    def run_seconds(self) -> float:
+        """What the whole run is expected to take."""
+        epoch = self.steps * self.step_seconds + self.val_steps * self.val_step_seconds
+        return self.setup_seconds + self.epochs * epoch
+
+
+PULSE_FILE = "pulse.json"
+
+
+class Pulse(Value):
+    """`pulse.json`: written anew every few seconds while a run trains, and taken away when it has ended.
+
+    step, steps         batches of the epoch that are done, and how many it has
+    samples_per_second  training images per second since the pulse before; 0 for the first one
+    device_name         of the device, or of the first of several
+    peak_memory_mb      so far, of the process (CPU) or of the device (GPU), in 10^6 bytes
+    """
+
+    host: str
+    device_name: str
+    epoch: int = Field(ge=1)
+    step: int = Field(ge=0)
+    steps: int = Field(ge=1)
+    samples_per_second: float
+    peak_memory_mb: float
