@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sklab.data.augment import Normalise, cut, mirror, pad
+from sklab.data.augment import BatchKeys, EpochSampler, Normalise, Share, crop_draws, cut, mirror, pad, shifts_and_flips
 from sklab.data.base import FileSplit
-from sklab.data.decode import View, centre, decode, random_resized
-from sklab.data.draws import EpochSampler, crop_draws, shifts_and_flips
-from sklab.data.share import BatchKeys, Share
+from sklab.data.formats.decode import View, centre, decode, random_resized
 from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
 from sklab.system.processes import STOP_SIGNALS

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sklab.data.arrow import ArrowPictures
 from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
-from sklab.data.folder import cache_folder
-from sklab.data.formats import file_bytes
+from sklab.data.formats.arrow import ArrowPictures
+from sklab.data.formats.encoded import file_bytes
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint, Group, Inventory
 from sklab.spec.values import Value
 from sklab.store.files import read_kept, write_whole
+from sklab.system.machine import cache_folder
 
 SAMPLE = 1024  # images of each split whose contents are always read
 LARGEST_READ = 2**30  # bytes: the contents of a set up to this size are all read

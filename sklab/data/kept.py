@@ -1,23 +1,26 @@
-"""What a data set holds, read without torch: images as they are listed, and what is computed once and kept under
-`$SKLAB_CACHE` (default `~/.cache/sklab`)."""
+"""What a data set holds, read without torch: images as they are listed, and what is computed once and kept.
+
+What nobody would notice otherwise about a set of images is said here as well.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from sklab.data.base import ArraySplit, Splits
+from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, only
 from sklab.data.fingerprint import inventory
-from sklab.data.folder import cache_folder
-from sklab.data.images import ImagesSpec
+from sklab.data.formats.encoded import UPRIGHT, content, orientation
+from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Inventory, plugin_hash
 from sklab.store.files import writing_whole
+from sklab.system.machine import cache_folder
 
 Arrays = dict[str, np.ndarray]
 
@@ -86,7 +89,7 @@ def as_arrays(splits: Splits) -> Arrays:
         arrays["skipped"] = np.array(splits.skipped)
     for name, split in (("train", splits.train), ("val", splits.val)):
         if not isinstance(split, ArraySplit):
-            raise TypeError("a set of encoded images derives its Spec from sklab.data.images.ImagesSpec")
+            raise TypeError("a set of encoded images derives its Spec from sklab.data.base.ImagesSpec")
         arrays |= {f"{name}.images": split.images, f"{name}.labels": split.labels}
         arrays |= {f"{name}.extras.{extra}": array for extra, array in split.extras.items()}
     return arrays
@@ -97,3 +100,43 @@ def _write(file: Path, arrays: Arrays) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with writing_whole(file) as stream:
         np.savez(stream, allow_pickle=False, **arrays)
+
+
+SAMPLE = 64  # images of a split that are opened: a million would take minutes
+_TURNED = {
+    "apply": "they are turned upright (data.exif: apply)",
+    "ignore": "it is ignored, so they may lie on their side; data.exif: apply turns them upright",
+}
+
+
+def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:
+    """A line each: what is passed over, and how many of a few images carry an EXIF orientation. None is decoded."""
+    lines = [*splits.passed_over]
+    if isinstance(spec, ImagesSpec):
+        splits_of_files = (split for split in (splits.train, splits.val) if isinstance(split, FileSplit))
+        turned = [seen for split in splits_of_files for seen in _turned(few(split))]
+        lines += about_orientation(spec, sum(turned), len(turned))
+    return named(spec, lines)
+
+
+def about_orientation(spec: ImagesSpec, turned: int, opened: int) -> Iterator[str]:
+    """That so many of the images opened carry one, if any does."""
+    if turned:
+        yield f"{turned:,} of the {opened:,} images opened carry an EXIF orientation: {_TURNED[spec.exif]}"
+
+
+def few(split: FileSplit) -> FileSplit:
+    """At most 64 images of the split, spread evenly over its classes."""
+    return only(split, np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int))
+
+
+def named(spec: DataSpec, lines: list[str]) -> tuple[str, ...]:
+    """The lines with the set's name."""
+    return tuple(f"data set {spec.name}: {line}" for line in lines)
+
+
+def _turned(split: FileSplit) -> Iterator[bool]:
+    """Of each image that can be read."""
+    for place in range(len(split.files)):
+        with suppress(SklabError), content(split.files[place]) as data:
+            yield orientation(data) != UPRIGHT

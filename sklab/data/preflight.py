@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from sklab.data.base import ArraySplit, FileSplit, Splits, some
-from sklab.data.cache import load_files, load_splits
-from sklab.data.decode import look
-from sklab.data.images import ImagesSpec
-from sklab.data.notices import about_orientation, few, named
-from sklab.data.scan import each
+from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, some
+from sklab.data.cache import each, load_files, load_splits
+from sklab.data.formats.decode import look
+from sklab.data.kept import about_orientation, few, named
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images, Inventory
 from sklab.spec.fit import misfits

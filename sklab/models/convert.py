@@ -19,9 +19,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from sklab.errors import SklabError
-from sklab.models.decimated import conv_class
 from sklab.models.follow import Followers, follow
-from sklab.models.sk import SKConv2d
+from sklab.models.sk import SKConv2d, conv_class
 from sklab.spec.model import Branch
 
 Select = str | re.Pattern[str] | Callable[[str, nn.Module], bool]

@@ -1,4 +1,4 @@
-"""What this machine is, told without torch: its processor and its GPUs."""
+"""What this machine is, told without torch: its processor, its GPUs, the folder for what can be computed again."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.machine()
+
+
+def cache_folder() -> Path:
+    """`$SKLAB_CACHE`, by default `~/.cache/sklab`; safe to delete at any time."""
+    return Path(os.environ.get("SKLAB_CACHE") or "~/.cache/sklab").expanduser()
 
 
 def output(command: list[str]) -> str:

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
-from sklab.data.share import Share
+from sklab.data.augment import Share
 from sklab.store.records import RunRecord
 from sklab.system.processes import Stop, on_parent_end, signal_name
 from sklab.system.safe_path import protect

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklab.data.draws import mixup_draw
+from sklab.data.augment import mixup_draw
 from sklab.spec.train import TrainSpec
 from sklab.training.collective import total
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sklab.data.augment import Share
 from sklab.data.loaders import Loaders, open_loaders
-from sklab.data.share import Share
 from sklab.errors import SklabError
 from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS

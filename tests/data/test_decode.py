@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from simplejpeg import decode_jpeg
 
+from sklab.data.augment import crop_draws
 from sklab.data.base import Encoded
-from sklab.data.decode import centre, decode, random_resized, whole
-from sklab.data.draws import crop_draws
+from sklab.data.formats.decode import centre, decode, random_resized, whole
 from sklab.errors import SklabError
 
 sides = st.integers(1, 2000)

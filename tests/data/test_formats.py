@@ -11,7 +11,7 @@ from pictures import encoded, pixels
 from PIL import EpsImagePlugin, Image
 
 from sklab.data.base import Encoded
-from sklab.data.decode import centre, decode, whole
+from sklab.data.formats.decode import centre, decode, whole
 from sklab.errors import SklabError
 
 MIDDLE = centre(32, 32)

@@ -7,7 +7,8 @@ import torch
 from pictures import encoded, folder, pixels
 from pydantic import ValidationError
 
-from sklab.data import cache, notices, preflight, scan
+from sklab.data import cache, kept, preflight
+from sklab.data import cache as scan
 from sklab.data.base import ArraySplit, FileSplit
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec
@@ -114,14 +115,14 @@ def test_nothing_left_is_an_error(root):
 
 
 def test_the_preflight_opens_images_of_every_part_of_a_large_set(root, monkeypatch):
-    monkeypatch.setattr(notices, "SAMPLE", 4)
+    monkeypatch.setattr(kept, "SAMPLE", 4)
     (root / "train" / "dog" / "5.png").write_bytes(b"")
     with pytest.raises(SklabError, match=r"dog/5\.png: not a readable image"):
         preflight.check(spec(root), [RECIPE])
 
 
 def test_how_many_images_were_opened_is_told_and_all_can_be(root, monkeypatch):
-    monkeypatch.setattr(notices, "SAMPLE", 4)
+    monkeypatch.setattr(kept, "SAMPLE", 4)
     torn = root / "train" / "cat" / "1.png"
     torn.write_bytes(torn.read_bytes()[:100])
     few = "8 of 24 images were opened; `sklab doctor SWEEP --all` opens every one"

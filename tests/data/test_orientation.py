@@ -10,9 +10,9 @@ from pictures import folder
 from PIL import ExifTags, Image, ImageOps
 
 from sklab.data import cache, preflight
+from sklab.data.augment import crop_draws
 from sklab.data.base import Encoded
-from sklab.data.decode import centre, decode, random_resized, whole
-from sklab.data.draws import crop_draws
+from sklab.data.formats.decode import centre, decode, random_resized, whole
 from sklab.data.sets.image_folder import Spec
 from sklab.spec.networks import network
 from sklab.spec.run import Experiment, RunSpec

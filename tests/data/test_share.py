@@ -9,10 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.data.draws import EpochSampler
+from sklab.data.augment import BatchKeys, EpochSampler, Share
 from sklab.data.loaders import open_loaders
 from sklab.data.sets import image_folder, scaled_digits
-from sklab.data.share import BatchKeys, Share
 from sklab.errors import SklabError
 from sklab.spec.train import Augment, TrainSpec
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sklab.models.cost import Cost, Signature, convolutions, cost
-from sklab.models.decimated import DecimatedConv2d
+from sklab.models.sk import DecimatedConv2d
 from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS, network
 

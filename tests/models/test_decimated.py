@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sklab.models.decimated import DecimatedConv2d, conv_class
+from sklab.models.sk import DecimatedConv2d, conv_class
 
 _SIZES = st.integers(min_value=5, max_value=13)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklab.data.draws import mixup_draw
+from sklab.data.augment import mixup_draw
 from sklab.data.loaders import open_loaders
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sklab.data.arrow import Columns, find_columns, open_table, split_of
-from sklab.data.base import FileSplit, Splits
-from sklab.data.images import ImagesSpec
+from sklab.data.base import FileSplit, ImagesSpec, Splits
+from sklab.data.formats.arrow import Columns, find_columns, open_table, split_of
 from sklab.errors import SklabError
 
 _REMEDY = (

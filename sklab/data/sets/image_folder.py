@@ -11,8 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from sklab.data.base import FileSplit, Splits, some
-from sklab.data.images import ImagesSpec
+from sklab.data.base import FileSplit, ImagesSpec, Splits, some
 from sklab.errors import SklabError
 
 _READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905

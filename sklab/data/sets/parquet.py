@@ -9,12 +9,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sklab.data.arrow import Columns, arrow, find_columns, holds_names, open_table, split_of
-from sklab.data.base import FileSplit, Splits
-from sklab.data.folder import cache_folder
-from sklab.data.images import ImagesSpec
+from sklab.data.base import FileSplit, ImagesSpec, Splits
+from sklab.data.formats.arrow import Columns, arrow, find_columns, holds_names, open_table, split_of
 from sklab.errors import SklabError
 from sklab.store.files import is_regular, writing_whole
+from sklab.system.machine import cache_folder
 
 _SUFFIXES = (".parquet", ".arrow")
 _ROWS = 256  # per batch of a copy: what is held in memory at a time

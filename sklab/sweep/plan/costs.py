@@ -14,11 +14,11 @@ from pydantic import Field, TypeAdapter
 
 import sklab.models.families
 import sklab.spec
-from sklab.data.folder import cache_folder
 from sklab.spec.model import ModelSpec
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.store.versions import installed
+from sklab.system.machine import cache_folder
 
 MOST_KEPT = 20_000  # networks: twice the largest space of a search
 _LARGEST_FILE = 100 * MOST_KEPT  # bytes

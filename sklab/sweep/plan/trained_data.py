@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sklab.data.fingerprint import inventory
-from sklab.data.kept import listed
-from sklab.data.notices import notices
+from sklab.data.kept import listed, notices
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, differ
 from sklab.spec.study.sweep import Sweep

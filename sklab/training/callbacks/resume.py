@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sklab.data.share import Share
+from sklab.data.augment import Share
 from sklab.store.files import content
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.callbacks.checkpoint import Checkpoints, Found, step_name

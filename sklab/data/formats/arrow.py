@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sklab.data.base import Encoded, FileSplit, Picture, some
-from sklab.data.images import ImagesSpec
+from sklab.data.base import Encoded, FileSplit, ImagesSpec, Picture, some
 from sklab.errors import SklabError
 
 IMAGE_NAMES = ("image", "img")  # where more than one column could be meant

@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from sklab.data.base import Picture
-from sklab.data.formats import content, ensure_small, opened
-from sklab.data.orientation import UPRIGHT, orientation, orientation_of, sides, turned
+from sklab.data.formats.encoded import (
+    UPRIGHT,
+    content,
+    ensure_small,
+    opened,
+    orientation,
+    orientation_of,
+    sides,
+    turned,
+)
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels of the file's image
