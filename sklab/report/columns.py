@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.analysis.table.published import asks_for_verdict
-from sklab.analysis.table.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
+from sklab.analysis.table.rows import AblationTable, AtSize, Row, asks_for_verdict, published_sizes, row_reproduced
 from sklab.report.column import (
     DAGGER,
     NOTHING,

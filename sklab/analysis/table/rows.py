@@ -1,8 +1,9 @@
-"""The ablation table as a value: rows, and the runs under each of them."""
+"""The ablation table as a value: rows, the runs under each of them, and the published figures beside them."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,11 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from sklab.analysis.statistics.compare import Choice, Versus
-from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, rank_agreement, verdict
 from sklab.analysis.statistics.pareto import front as pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
-from sklab.analysis.table.published import Reproduced, reproduced
 from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.records import Reused, RunRecord, RunState
 
@@ -178,3 +178,47 @@ def published_sizes(sweep: Sweep) -> tuple[int, ...]:
     """The further sizes that any published error of the sweep is for."""
     rows = sweep.published.rows.values() if sweep.published else ()
     return tuple(sorted({size for row in rows for size in row.errors}))
+
+
+Reproduced = Verdict | Literal[""]
+
+
+def data_title(sweep: Sweep) -> str:
+    """What the data are called: by their title, or else by the name of the kind they are of."""
+    data = sweep.experiment.get("data", {})
+    return str(data.get("title") or data.get("name", "data of its own"))
+
+
+def on_published_data(sweep: Sweep) -> bool:
+    """Whether the study is on the data that the published figures were measured on."""
+    return sweep.published is not None and _letters(data_title(sweep)) in _letters(sweep.published.data)
+
+
+def asks_for_verdict(sweep: Sweep) -> bool:
+    """Whether a tolerance is stated and ours are errors on the data of the published figures."""
+    stated = sweep.published is not None and sweep.published.tolerance is not None
+    return stated and sweep.metric.name == "val_error" and on_published_data(sweep)
+
+
+def reproduced(sweep: Sweep, cell: str, mean: float | None, half: float | None) -> Reproduced:
+    """The verdict on the published error of `cell`, given our mean and half width of its 95 % interval.
+
+    "" where there is none to give: no tolerance, other data, no figure or no run.
+    """
+    figure = sweep.published.rows.get(cell) if sweep.published else None
+    if figure is None or mean is None or not asks_for_verdict(sweep):
+        return ""
+    tolerance = (sweep.published and sweep.published.tolerance) or math.nan
+    return verdict(mean - figure.error, math.nan if half is None else half, tolerance)
+
+
+def order_agreement(sweep: Sweep, means: Mapping[str, float | None]) -> RankAgreement:
+    """Kendall's tau between our means, by cell, and the published errors of the same cells."""
+    rows = sweep.published.rows if sweep.published else {}
+    pairs = [(ours, rows[cell].error) for cell, ours in means.items() if ours is not None and cell in rows]
+    ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
+    return rank_agreement(ours, theirs)
+
+
+def _letters(text: str) -> str:
+    return re.sub("[^a-z0-9]", "", text.lower())

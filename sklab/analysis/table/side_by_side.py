@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklab.analysis.statistics import intervals
-from sklab.analysis.statistics.intervals import FloatArray
-from sklab.analysis.statistics.rank_agreement import RankAgreement, rank_agreement
+from sklab.analysis.statistics.intervals import FloatArray, RankAgreement, rank_agreement
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import SklabError
 from sklab.spec.names import common_names

@@ -18,8 +18,7 @@ from sklab.system import terminal
 from sklab.system.terminal import counted, one_line
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
-    from sklab.analysis.attention.analyses import CellFindings
-    from sklab.analysis.attention.fields import FieldSize
+    from sklab.analysis.attention.analyses import CellFindings, FieldSize
     from sklab.analysis.attention.trends import Trend
 
 _LONG = 12  # letters of a name that columns make room for

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from sklab.analysis.statistics.pareto import COSTS
-from sklab.analysis.table.published import data_title, on_published_data
-from sklab.analysis.table.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row, data_title, on_published_data
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.comparison_columns import COST_NAMES
 from sklab.report.escape import clean

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklab.analysis.statistics.rank_agreement import rank_agreement, verdict
+from sklab.analysis.statistics.intervals import rank_agreement, verdict
 
 
 @pytest.mark.parametrize(
