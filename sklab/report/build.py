@@ -33,12 +33,11 @@ def write(folder: Path, table: AblationTable) -> Path:
     complete run gets a report that says so.
     """
     # Drawing and templates take half a second to import, which printing the table does without.
-    from sklab.report.figures import looks
+    from sklab.report.figures import evidence
     from sklab.report.figures.attention import attention_figures, read
-    from sklab.report.figures.curves import read_curves
     from sklab.report.figures.study import NAMES, draw
-    from sklab.report.log_ends import read_tails
     from sklab.report.render import render
+    from sklab.report.run_files import read_curves, read_tails
 
     with collector_paused():
         seen = read(folder, table)
@@ -49,7 +48,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     for drawing in drawings:
         write_whole(figures / f"{drawing.name}.svg", drawing.svg)
         write_whole(figures / f"{drawing.name}.pdf", drawing.pdf)
-    for name in {*NAMES, looks.NAME} - {drawing.name for drawing in drawings}:
+    for name in {*NAMES, evidence.NAME} - {drawing.name for drawing in drawings}:
         for kind in ("svg", "pdf"):
             (figures / f"{name}.{kind}").unlink(missing_ok=True)
     for name, text in texts.items():

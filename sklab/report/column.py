@@ -1,4 +1,4 @@
-"""A column as a value, and how the numbers in it are written."""
+"""A column as a value, how the numbers in it are written, and the columns of the comparisons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sklab.analysis.table.rows import Row
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.statistics.planning import MOST_SEEDS
+from sklab.analysis.table.rows import AblationTable, Row, Standing
 from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
@@ -76,3 +78,120 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
     """The one of `scales` that fits the largest of `values`."""
     largest = max((value for value in values if value is not None), default=0.0)
     return next(one for one in scales if largest >= one[0])
+
+
+NO_TEST = "no test"
+STANDINGS: dict[Standing, str] = {
+    "best": "best",
+    "not distinguishable": "undecided",
+    "worse": "worse",
+    "cannot tell": NO_TEST,
+}
+COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
+GROUP = "minus baseline"
+
+
+def comparison(table: AblationTable) -> tuple[Column, ...]:
+    """What the table says of differences, from left to right."""
+    chosen = _on_front(table) if table.front else _against_best()
+    return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
+
+
+def compared(table: AblationTable) -> list[Row]:
+    """The rows with an interval of their difference from the baseline."""
+    return [row for row in table.rows if row.baseline is not None and not math.isnan(row.baseline.half)]
+
+
+def _difference(table: AblationTable) -> tuple[Column, ...]:
+    digits = metric_digits(table.sweep.metric)
+    points = ", in percentage points" if metric_unit(table.sweep.metric) else ""
+    mean = f"mean difference from the baseline{points}; negative is better than the baseline"
+    half = "half width of its 95 % interval; those of all rows hold together with 95 %"
+    return (
+        Column(GROUP, GROUP, "mean", mean, _versus(lambda one: signed(one.difference, digits)), "diff"),
+        Column("±95% (all rows)", GROUP, "±95%", half, _versus(lambda one: fixed(one.half, digits)), "±95%"),
+        Column("p (adjusted)", GROUP, "p (adjusted)", _p_legend(table), _versus(_adjusted), "p adj."),
+        Column("df", GROUP, "df", "degrees of freedom of that test", _versus(lambda one: fixed(one.df, 1)), ""),
+    )
+
+
+def _p_legend(table: AblationTable) -> str:
+    test = "Dunnett's test on the block design"
+    if table.choice is None or table.choice.method == "paired":
+        test = "paired t test (Welch's where fewer than two seeds are shared), Holm-adjusted"
+    return f"two-sided p of that difference, adjusted for all rows: {test}; no test where the seeds allow none"
+
+
+def _judged() -> tuple[Column, ...]:
+    legend = (
+        "better, worse: told apart from the baseline (adjusted p below 0.05); undecided: these seeds do not settle it, "
+        "which is no proof of equality; no test: a note below says why"
+    )
+    effect = "the difference in standard deviations of one seed's difference, with Hedges' correction for few seeds"
+    return (
+        Column("verdict", GROUP, "verdict", legend, lambda row: row.judged or NOTHING, "verdict", numeric=False),
+        Column("effect size", GROUP, "effect size", effect, _versus(lambda one: signed(one.effect, 2)), ""),
+    )
+
+
+def _planned(table: AblationTable) -> tuple[Column, ...]:
+    digits = metric_digits(table.sweep.metric)
+    detectable = "the smallest true difference that these seeds find with 80 % probability"
+    more = (
+        "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
+        f"are enough; >{MOST_SEEDS}: more than that"
+    )
+    return (
+        Column("detectable", GROUP, "detectable", detectable, _versus(lambda one: fixed(one.detectable, digits)), ""),
+        Column("more seeds", GROUP, "more seeds", more, _more_seeds, "seeds+"),
+    )
+
+
+def _against_best() -> Column:
+    legend = (
+        "best: the lowest mean; worse: told apart from it (the same test against that row, adjusted p below 0.05); "
+        "undecided: not told apart; no test: the seeds allow none"
+    )
+
+    def text(row: Row) -> str:
+        return STANDINGS.get(row.standing, "")
+
+    return Column("against best", "", "against best", legend, text, "vs best", numeric=False)
+
+
+def _on_front(table: AblationTable) -> Column:
+    names = {row.name for row in table.front}
+    against = table.sweep.search.against if table.sweep.search else None
+    cost = COST_NAMES[against] if against else ""
+    legend = (
+        f"the search has two objectives: front, where no row of at most as many {cost} has a lower mean error; what is "
+        "beyond chance of that stands under Pareto set"
+    )
+    head = f"error and {cost}"
+    return Column(head, "", head, legend, lambda row: "front" if row.name in names else "", head, numeric=False)
+
+
+def _pareto() -> Column:
+    legend = (
+        "costs for which no row that costs no more is told apart as lower in error (Holm over all pairs): the row "
+        "stands on the Pareto set of error and that cost (params, MACs, latency where all its runs have measured it)"
+    )
+
+    def text(row: Row) -> str:
+        return ", ".join(COST_NAMES[cost] for cost in row.pareto) or NOTHING
+
+    return Column("Pareto set", "", "Pareto set", legend, text, "", numeric=False)
+
+
+def _versus(text: Callable[[Versus], str]) -> Text:
+    return lambda row: NOTHING if row.baseline is None or not row.n else text(row.baseline)
+
+
+def _adjusted(against: Versus) -> str:
+    return NO_TEST if math.isnan(against.adjusted) else p_text(against.adjusted)
+
+
+def _more_seeds(row: Row) -> str:
+    if row.baseline is None or not row.baseline.test:
+        return NOTHING
+    return f">{MOST_SEEDS}" if row.seeds_missing is None else str(row.seeds_missing)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sklab.analysis.table.rows import AblationTable, AtSize, Row, asks_for_verdict, published_sizes, row_reproduced
 from sklab.report.column import (
     DAGGER,
+    GROUP,
     NOTHING,
     Column,
     Scale,
     Text,
+    comparison,
     fixed,
     metric_digits,
     metric_name,
@@ -17,7 +19,6 @@ from sklab.report.column import (
     scale,
     signed,
 )
-from sklab.report.comparison_columns import GROUP, comparison
 from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric, Published, Sweep
 

@@ -1,11 +1,14 @@
-"""Where the numbers come from: the distinct circumstances that the runs of a table were made in."""
+"""Where the numbers come from: the circumstances of the runs, and what differs from the baseline's."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sklab.analysis.table.rows import AblationTable, Run
+from sklab.analysis.table.rows import AblationTable, Row, Run
 from sklab.report.escape import clean
 from sklab.store.records import Code, RunRecord
 
@@ -57,3 +60,57 @@ def _hardware(record: RunRecord) -> str:
     count = f"{hardware.devices} x " if hardware.devices > 1 else ""
     name = ", ".join(filter(None, (hardware.device_name, hardware.instructions)))
     return clean(f"{count}{hardware.device} ({name}), {threads}, host {hardware.host}")
+
+
+_SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
+_LETTERS = 120  # of a value
+_ABSENT = "(absent)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """The setting at the dotted `path`: as the `baseline` has it, and as the cell has it (`here`)."""
+
+    path: str
+    baseline: str
+    here: str
+
+
+def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
+    """For each other cell than the baseline what differs, by name; nothing for a cell none of whose runs has ended."""
+    of_row = {row.name: tree for row in table.rows if (tree := experiment(row))}
+    baseline = of_row.pop(table.sweep.baseline, None)
+    if baseline is None:
+        return {}
+    shown = min(_SHOWN, max(_LEAST, _IN_ALL // max(len(of_row), 1)))
+    return {name: difference(baseline, tree)[:shown] for name, tree in of_row.items()}
+
+
+def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What differs between two trees of settings, by path; of more than a page can hold, the first."""
+    return tuple(sorted(_walk("", baseline, here), key=lambda change: change.path)[:_SHOWN])
+
+
+def experiment(row: Row) -> Mapping[str, Any] | None:
+    """The resolved experiment of a cell, the same for all its runs; without where the data lie."""
+    record = next((run.record for run in row.runs if run.record is not None), None)
+    if record is None:
+        return None
+    made = record.spec.experiment
+    return made.model_dump(mode="json", exclude={"data": dict.fromkeys(made.data.places, True)})
+
+
+def _walk(path: str, baseline: Any, here: Any) -> Iterator[Change]:
+    if baseline == here:
+        return
+    if isinstance(baseline, Mapping) and isinstance(here, Mapping):
+        for name in {**baseline, **here}:
+            yield from _walk(f"{path}.{name}".lstrip("."), baseline.get(name, _ABSENT), here.get(name, _ABSENT))
+        return
+    yield Change(clean(path), _text(baseline), _text(here))
+
+
+def _text(value: Any) -> str:
+    """A value on one line; (absent) where there is none, as for a setting that another kind of network has."""
+    told = _ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+    return clean(told if len(told) <= _LETTERS else f"{told[: _LETTERS - 1]}…")

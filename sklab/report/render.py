@@ -14,14 +14,13 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.attention.cells import Attended
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import DAGGER, Column, fixed, metric_digits, metric_unit
+from sklab.report.column import DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
-from sklab.report.comparison_columns import compared
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
-from sklab.report.log_ends import Tails
-from sklab.report.provenance import origins
+from sklab.report.provenance import changes, origins
+from sklab.report.run_files import Tails
 from sklab.report.tables import (
     effects_markdown,
     effects_tex,
@@ -35,9 +34,8 @@ from sklab.report.tables import (
     table_tex,
 )
 from sklab.report.words import sentences
-from sklab.report.words.bibliography import bibtex
-from sklab.report.words.changes import changes
-from sklab.report.words.reused import origin_path
+from sklab.report.words.methods import bibtex
+from sklab.report.words.notes import origin_path
 from sklab.store.states import TROUBLED
 
 _TEMPLATES = Path(__file__).parent / "templates"

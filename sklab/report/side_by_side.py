@@ -13,13 +13,11 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.table.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
 from sklab.report.build import study_table
-from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
-from sklab.report.comparison_columns import NO_TEST
+from sklab.report.column import NO_TEST, NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
 from sklab.report.escape import clean, markdown, shortened
-from sklab.report.provenance import origins
-from sklab.report.words.changes import Change, difference, experiment
+from sklab.report.provenance import Change, difference, experiment, origins
+from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress
-from sklab.report.words.trained_on import same_data
 from sklab.spec.names import common_names
 from sklab.system import terminal
 from sklab.system.terminal import counted

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sklab.analysis.table.rows import AblationTable, Row
+from sklab.report.column import compared
 from sklab.report.columns import Column, columns, power_columns
-from sklab.report.comparison_columns import compared
 from sklab.report.escape import markdown, sheet, tex
 from sklab.report.words import sentences
 

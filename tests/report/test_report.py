@@ -18,8 +18,8 @@ from sklab.errors import DamagedRecordError
 from sklab.report.build import build, study_table
 from sklab.report.escape import clean
 from sklab.report.figures.study import draw
-from sklab.report.log_ends import last_lines
 from sklab.report.render import render
+from sklab.report.run_files import last_lines
 from sklab.spec.study.sweep import Published, PublishedRow, Search
 
 TAGS = {

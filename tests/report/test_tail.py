@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from studies import failed_record, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.log_ends import RUNS, chosen_runs, last_lines, log_tail
+from sklab.report.run_files import RUNS, chosen_runs, last_lines, log_tail
 
 
 def test_the_last_lines_as_a_reader_sees_them():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.report.figures.curves import _read
+from sklab.report.run_files import _read
 from sklab.spec.study.sweep import Metric
 from sklab.store.metrics import read_epochs
 from sklab.store.run_folder import RunFolder

@@ -17,9 +17,8 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.escape import clean
 from sklab.report.figures.channels import NAME, channels_figure
-from sklab.report.figures.curves import chosen
-from sklab.report.figures.marks import short_name
-from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure
+from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure, short_name
+from sklab.report.run_files import chosen
 from sklab.store.study_folder import StudyFolder
 
 _CELLS = 6  # with a panel

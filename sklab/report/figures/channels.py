@@ -9,8 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.attention.cells import Seen, per_channel
 from sklab.report.escape import clean
-from sklab.report.figures.marks import short_name
-from sklab.report.figures.style import ACCENT, BASE, INK, Drawing, drawing, new_figure
+from sklab.report.figures.style import ACCENT, BASE, INK, Drawing, drawing, new_figure, short_name
 
 NAME = "attention_channels"
 _LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))

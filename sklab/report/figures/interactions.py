@@ -12,8 +12,19 @@ from matplotlib.figure import Figure
 from sklab.analysis.table.effects import LevelMean, Term
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean, shortened
-from sklab.report.figures.marks import metric_axis, metric_title, short_name
-from sklab.report.figures.style import ACCENT, BASE, INK, MUTED, PAPER, Drawing, drawing, new_figure
+from sklab.report.figures.style import (
+    ACCENT,
+    BASE,
+    INK,
+    MUTED,
+    PAPER,
+    Drawing,
+    drawing,
+    metric_axis,
+    metric_title,
+    new_figure,
+    short_name,
+)
 
 _PANELS = 8
 _FOR_LEGEND = 0.22  # of the height, above the lines of a pair of factors

@@ -13,9 +13,22 @@ from matplotlib.figure import Figure
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.columns import DAGGER
 from sklab.report.escape import clean
-from sklab.report.figures.labels import Label, place_labels
-from sklab.report.figures.marks import kinds, mark, means, metric_axis, metric_title, short_name
-from sklab.report.figures.style import INK, MUTED, PAPER, Drawing, drawing, new_figure
+from sklab.report.figures.style import (
+    INK,
+    MUTED,
+    PAPER,
+    Drawing,
+    Label,
+    drawing,
+    kinds,
+    mark,
+    means,
+    metric_axis,
+    metric_title,
+    new_figure,
+    place_labels,
+    short_name,
+)
 from sklab.report.words.sentences import on_published_data
 from sklab.spec.study.sweep import Published
 

@@ -12,13 +12,26 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.figures import attention
-from sklab.report.figures.curves import Curve, chosen
+from sklab.report.figures.evidence import looks_figure, power_figure
 from sklab.report.figures.interactions import effect_figures
-from sklab.report.figures.looks import looks_figure
-from sklab.report.figures.marks import kinds, mark, means, metric_axis, metric_title, short_name
-from sklab.report.figures.power import power_figure
 from sklab.report.figures.scatter import LATENCY, MACS, PARAMS, cost_figure
-from sklab.report.figures.style import ACCENT, BASE, INK, MUTED, Drawing, drawing, new_figure, panel_grid
+from sklab.report.figures.style import (
+    ACCENT,
+    BASE,
+    INK,
+    MUTED,
+    Drawing,
+    drawing,
+    kinds,
+    mark,
+    means,
+    metric_axis,
+    metric_title,
+    new_figure,
+    panel_grid,
+    short_name,
+)
+from sklab.report.run_files import Curve, chosen
 
 NAMES = (
     "error",

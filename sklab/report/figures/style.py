@@ -1,4 +1,4 @@
-"""How figures look, and how they become SVG: the same drawing, the same bytes."""
+"""How figures look and become SVG, the same bytes each time; how cells are drawn and named in all of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
+
+from sklab.analysis.statistics.intervals import FloatArray
+from sklab.analysis.table.rows import AblationTable, Row
+from sklab.report.columns import metric_name, metric_unit
+from sklab.report.escape import clean, shortened
 
 # Okabe and Ito's blue and vermilion, told apart by all; everything else is grey. A figure inside the report
 # takes the page's own colours of these names, so that it follows a dark page.
@@ -95,3 +103,122 @@ def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
         panel.remove()
     panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     return figure, panels[:count]
+
+
+_NAME = 28  # letters of a name
+Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the baseline
+
+
+def kinds(rows: Sequence[Row]) -> dict[Kind, list[int]]:
+    """Which of `rows` are drawn alike, the best and the baseline last and so on top."""
+    members: dict[Kind, list[int]] = {}
+    for at, row in enumerate(rows):
+        members.setdefault((row.standing == "best", row.is_baseline), []).append(at)
+    return dict(sorted(members.items()))
+
+
+def means(rows: Sequence[Row], members: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Means and half widths, NaN where there is none."""
+    numbers = [(rows[at].mean, rows[at].half) for at in members]
+    middles, halves = (
+        [math.nan if number is None else number for number in line] for line in zip(*numbers, strict=True)
+    )
+    return middles, halves
+
+
+def mark(kind: Kind) -> dict[str, Any]:
+    """How means are drawn: a kind shows by shape and size as well as by colour."""
+    best, baseline = kind
+    colour = ACCENT if best else BASE if baseline else INK
+    shape, size = ("s" if baseline else "o"), (6.5 if best else 5.5 if baseline else 4.5)
+    return {"fmt": shape, "ms": size, "mfc": colour, "mec": PAPER, "mew": 0.6, "ecolor": colour, "elinewidth": 1.1}
+
+
+def short_name(name: str) -> str:
+    """A cell's name on one line of a figure."""
+    return shortened(clean(name), _NAME)
+
+
+def metric_title(table: AblationTable) -> str:
+    """The metric, to begin a title with."""
+    return metric_name(table.sweep.metric).capitalize()
+
+
+def metric_axis(table: AblationTable) -> str:
+    """The metric with its unit, along an axis."""
+    unit = metric_unit(table.sweep.metric)
+    return metric_name(table.sweep.metric) + (f", {unit}" if unit else "")
+
+
+_SIZE = 7.5  # points
+_CLEAR = 4.0  # around a mark, points
+_LINE = _SIZE + 1.5  # height of a label, points
+_THICK = np.array([1.0, 0.0])  # half width of a bar
+
+# A box is (left, bottom, right, top), in points.
+
+
+@dataclass(frozen=True)
+class Label:
+    """`name` ("" for none) of the mark at (x, y); `half` is half the length of the bar through it."""
+
+    name: str
+    x: float
+    y: float
+    half: float
+    colour: str
+
+
+def place_labels(panel: Axes, labels: Sequence[Label]) -> None:
+    """Write the names beside their marks, with a thin line where the free place is far. The first choose first; a
+    name that finds no free place is left out; the table has it.
+    """
+    xs, ys, halves = np.array([(label.x, label.y, label.half) for label in labels], dtype=np.float64).T
+    at = _to_points(panel, xs, ys)
+    bars = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
+    taken = np.hstack([at - _CLEAR, at + _CLEAR])
+    for number, label in ((number, label) for number, label in enumerate(labels) if label.name):
+        places = [(dx, dy, _box(at[number], dx, dy, label.name)) for dx, dy in _offsets(_width(label.name))]
+        free = [place for place in places if _inside(panel, place[2]) and not _touched(place[2], taken)]
+        if free:
+            dx, dy, box = min(free, key=lambda place: _touched(place[2], bars))
+            taken = np.vstack([taken, box])
+            _write(panel, label, dx, dy)
+
+
+def _to_points(panel: Axes, xs: FloatArray, ys: FloatArray) -> FloatArray:
+    return np.asarray(panel.transData.transform(np.column_stack([xs, ys])) * 72 / panel.figure.dpi)
+
+
+def _width(name: str) -> float:
+    """Of a label, in points."""
+    return float(text_to_path.get_text_width_height_descent(name, FontProperties(size=_SIZE), False)[0])
+
+
+def _box(point: FloatArray, dx: float, dy: float, name: str) -> FloatArray:
+    left, middle = point[0] + dx, point[1] + dy
+    return np.array([left, middle - _LINE / 2, left + _width(name), middle + _LINE / 2])
+
+
+def _inside(panel: Axes, box: FloatArray) -> bool:
+    left, bottom, right, top = np.asarray(panel.bbox.extents) * 72 / panel.figure.dpi
+    return bool(left <= box[0] and box[2] <= right and bottom <= box[1] and box[3] <= top)
+
+
+def _offsets(width: float) -> list[tuple[float, float]]:
+    """Places of a label's left end and middle line, from its point: right, left, then further up and down."""
+    steps = [0.0, *(sign * step * _LINE / 2 for step in range(1, 13) for sign in (1, -1))]
+    return [(dx, dy) for dy in steps for dx in (_CLEAR + 2 + abs(dy) / 3, -_CLEAR - 2 - abs(dy) / 3 - width)]
+
+
+def _touched(box: FloatArray, others: FloatArray) -> int:
+    """How many of `others` lie on `box`."""
+    return int(np.count_nonzero(np.all((box[:2] < others[:, 2:]) & (others[:, :2] < box[2:]), axis=1)))
+
+
+def _write(panel: Axes, label: Label, dx: float, dy: float) -> None:
+    side = "left" if dx > 0 else "right"
+    end = dx if dx > 0 else dx + _width(label.name)
+    line = {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 0, "shrinkB": 3} if abs(dy) > _LINE else None
+    how: Any = {"ha": side, "va": "center", "fontsize": _SIZE, "color": label.colour}
+    panel.annotate(label.name, (label.x, label.y), (end, dy), textcoords="offset points", arrowprops=line, **how)

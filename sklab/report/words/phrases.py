@@ -1,4 +1,4 @@
-"""Small parts of sentences: counts, lists of names, a mean and a difference with its interval."""
+"""Small parts of sentences: counts, lists of names, a mean and a difference with its interval, a Pareto set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import fixed, metric_digits, metric_unit, p_text, signed
 from sklab.report.escape import clean
+from sklab.spec.study.search import COST_NOUNS, Kind
 
 _LISTED = 20  # names in a sentence, before it says how many more there are
 
@@ -43,3 +44,19 @@ def p_equals(p: float) -> str:
     """`p = 0.308`, `p < 0.001`."""
     text = p_text(p)
     return f"p {text if text.startswith('<') else f'= {text}'}"
+
+
+def front(table: AblationTable) -> str:
+    """The Pareto set by the means, the cheapest cell first; "" for a study with one objective."""
+    against = table.sweep.search.against if table.sweep.search else None
+    if against is None or not table.front:
+        return ""
+    told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.front)
+    return (
+        f"Two objectives, so no single best cell. By their means {len(table.front)} of the cells stand on the Pareto "
+        f"set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
+    )
+
+
+def _cost(row: Row, against: Kind) -> str:
+    return f"{getattr(row, against):,} {COST_NOUNS[against]}"

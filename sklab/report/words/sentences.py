@@ -6,11 +6,8 @@ from collections import Counter
 
 from sklab.analysis.statistics.pareto import COSTS
 from sklab.analysis.table.rows import AblationTable, Row, data_title, on_published_data
-from sklab.report.column import metric_name, metric_unit
-from sklab.report.comparison_columns import COST_NAMES
+from sklab.report.column import COST_NAMES, metric_name, metric_unit
 from sklab.report.escape import clean
-from sklab.report.words.cut_batches import cut_batches
-from sklab.report.words.edited import edited
 from sklab.report.words.effects import (
     EFFECT_HEAD,
     EFFECT_LEGEND,
@@ -22,10 +19,8 @@ from sklab.report.words.effects import (
 )
 from sklab.report.words.literature import agreement, published, published_only, reproduced
 from sklab.report.words.methods import comparison, methods
+from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
 from sklab.report.words.phrases import listed
-from sklab.report.words.reused import reused
-from sklab.report.words.settled import verdicts
-from sklab.report.words.trained_on import trained_on
 from sklab.report.words.verdict import result
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep

@@ -9,8 +9,7 @@ from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, Judged, Row
 from sklab.report.column import fixed
 from sklab.report.escape import clean
-from sklab.report.words.pareto_set import front
-from sklab.report.words.phrases import difference, p_equals, points, value
+from sklab.report.words.phrases import difference, front, p_equals, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import counted
 

@@ -1,7 +1,7 @@
 from studies import EXPERIMENT, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.words.changes import Change, changes, difference
+from sklab.report.provenance import Change, changes, difference
 from sklab.spec.run import Experiment, RunSpec
 
 

@@ -7,7 +7,7 @@ from studies import key_of, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.words.trained_on import trained_on
+from sklab.report.words.notes import trained_on
 from sklab.spec.data import DataSpec, Fingerprint
 
 ONE, OTHER = Fingerprint(listing="1", sample="1"), Fingerprint(listing="2", sample="2")

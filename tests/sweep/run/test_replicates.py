@@ -15,7 +15,7 @@ from sklab.errors import FaultyInputError
 from sklab.launch.base import Ended
 from sklab.report.build import study_table
 from sklab.report.build import write as write_report
-from sklab.report.figures.looks import looks_figure
+from sklab.report.figures.evidence import looks_figure
 from sklab.report.terminal import terminal_table
 from sklab.report.words.methods import methods
 from sklab.store.records import RunRecord
