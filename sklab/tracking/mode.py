@@ -1,15 +1,19 @@
 """Decides, once per study and within five seconds, where the runs' metrics go: online, offline or nowhere.
 
 wandb itself blocks for 101 s in every run when the server can't be reached, so the server is asked first. Nothing
-here prompts, and wandb is not imported.
+here prompts, and wandb is not imported (a second, and it may be absent). The places where it looks for server and API
+key, and their order, are those of wandb 0.31: environment, settings files (the folder's own, then the user's), netrc,
+and `api.forge.coreweave.com` when no server is named.
 """
 
 from __future__ import annotations
 
 import base64
+import configparser
 import http.client
 import importlib.util
 import json
+import netrc
 import os
 import queue
 import shlex
@@ -27,7 +31,6 @@ from urllib.parse import urlsplit
 from sklab.errors import SklabError
 from sklab.store.records import Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.tracking import credentials
 
 DEADLINE = 4.5  # seconds for name look-up, connection and answer together
 _WHO_AM_I = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
@@ -48,13 +51,13 @@ def choose(no_wandb: bool, folder: Path, environ: Mapping[str, str] = os.environ
     Returns within 5 s, whatever the network does, and never raises for it.
     """
     project = project_name(environ)
-    asked = credentials.mode(environ)
+    asked = asked_mode(environ)
     if reason := _why_disabled(no_wandb, asked):
         return Choice(Tracking(mode="disabled", project=project), f"W&B: off ({reason})")
     if reason := _why_offline(asked, environ):
         notice = f"W&B: offline ({reason}); to upload the runs later: {sync_command(folder)}"
         return Choice(Tracking(mode="offline", project=project), notice)
-    notice = f"W&B: online at {credentials.server(environ)}, project {project}"
+    notice = f"W&B: online at {server(environ)}, project {project}"
     return Choice(Tracking(mode="online", project=project), notice)
 
 
@@ -71,10 +74,10 @@ def sync_command(folder: Path) -> str:
 
 def no_connection(environ: Mapping[str, str] = os.environ) -> str:
     """Why nothing can be sent to the server at this moment, known within 5 s; "" when it can."""
-    key = credentials.api_key(environ)
+    key = api_key(environ)
     if not key:
         return "no API key is configured, `wandb login` sets one"
-    return _within(DEADLINE, credentials.server(environ), key)
+    return _within(DEADLINE, server(environ), key)
 
 
 def require_connection(purpose: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -134,3 +137,64 @@ def _viewer(server: str, key: str, timeout: float) -> Any:
     request.add_unredirected_header("Authorization", f"Basic {basic}")
     with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
         return json.load(response)["data"]["viewer"]
+
+
+DEFAULT_SERVER = "https://api.forge.coreweave.com"
+# Names under which wandb also looks for a server's key in the netrc file.
+_ALSO_KNOWN_AS = {
+    "api.forge.coreweave.com": ("api.wandb.ai",),
+    "forge.coreweave.com": ("api.forge.coreweave.com", "api.wandb.ai"),
+}
+
+
+def server(environ: Mapping[str, str]) -> str:
+    """URL of the W&B server, without a slash at its end."""
+    return (environ.get("WANDB_BASE_URL") or _settings(environ).get("base_url") or DEFAULT_SERVER).rstrip("/")
+
+
+def api_key(environ: Mapping[str, str]) -> str:
+    """The API key for `server(environ)`; "" when none is configured."""
+    settings = _settings(environ)
+    return environ.get("WANDB_API_KEY") or _netrc_key(environ, server(environ)) or settings.get("api_key", "")
+
+
+def asked_mode(environ: Mapping[str, str]) -> str:
+    """What the user asked for by WANDB_MODE or `wandb offline`: online, offline, disabled or "" for nothing."""
+    asked = environ.get("WANDB_MODE") or _settings(environ).get("mode", "")
+    return {"dryrun": "offline", "run": "online"}.get(asked, asked)
+
+
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The `[default]` section of the settings files; a file that can't be read counts as empty, as in wandb."""
+    user = environ.get("WANDB_CONFIG_DIR") or _home(environ) / ".config" / "wandb"
+    own = Path(".wandb") if Path(".wandb").exists() else Path("wandb")
+    found: dict[str, str] = {}
+    for folder in (Path(user).expanduser(), own):
+        parser = configparser.ConfigParser()
+        try:
+            parser.read(folder / "settings")
+            found |= dict(parser.items("default"))
+        except (configparser.Error, OSError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def _netrc_key(environ: Mapping[str, str], url: str) -> str:
+    host = urlsplit(url).netloc
+    try:
+        entries = netrc.netrc(_netrc_file(environ))
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
+        return ""
+    known = (entries.authenticators(name) for name in (host, *_ALSO_KNOWN_AS.get(host, ())))
+    return next((entry[2] or "" for entry in known if entry), "")
+
+
+def _netrc_file(environ: Mapping[str, str]) -> Path:
+    if environ.get("NETRC"):
+        return Path(environ["NETRC"]).expanduser()
+    usual, windows = (_home(environ) / name for name in (".netrc", "_netrc"))
+    return windows if windows.exists() and not usual.exists() else usual
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()

@@ -23,10 +23,9 @@ from sklab.report.build import build
 from sklab.store.files import content, write_whole
 from sklab.store.records import Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short
 from sklab.tracking.mode import project_name, require_connection
-from sklab.tracking.summary import Place, log_to_run, summary_id
+from sklab.tracking.summary import Place, log_to_run, summary_id, unit_rows
 from sklab.tracking.sync import replace_summaries
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def require_installed() -> None:
 
 
 def _views(study: StudyFolder, place: Place, names: Mapping[str, str]) -> list[View]:
-    from sklab.tracking import workspace as dashboard
+    from sklab.tracking import views as dashboard
 
     sweep = study.read_sweep()
     markdown = (study.path / "report.md").read_text(encoding="utf-8")

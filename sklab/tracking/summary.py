@@ -1,19 +1,23 @@
-"""The study's ablation table, figures and attention in W&B, in a summary run of its own."""
+"""The study's ablation table, figures and attention by cell and SK unit in W&B, in a summary run of its own."""
 
 from __future__ import annotations
 
 import csv
 import logging
+import math
 import multiprocessing
 import signal
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sklab.analysis.attention.trends import expected_kernel, pooled
+from sklab.errors import DamagedRecordError
 from sklab.report.escape import unsheet
 from sklab.store.records import Tracking
+from sklab.store.run_folder import RunFolder
 from sklab.system.safe_path import protect
-from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import Client, in_short, run_id
 
 DEADLINE = 25.0  # seconds; the timeouts of a server that stops answering, one after the other, fit in it
@@ -98,3 +102,31 @@ def _typed(column: tuple[str, ...]) -> list[float | str | None]:
         return [float(text) if text else None for text in column]
     except ValueError:
         return [unsheet(text) or None for text in column]
+
+
+Row = dict[str, str | int | float]
+
+
+def unit_rows(folder: Path) -> list[Row]:
+    """A row per cell and SK unit of the study in `folder`, in the order of the cells' names and of the network.
+
+    `kernel` is the expected kernel in pixels over all validation images, mean over the cell's n runs. Empty where no
+    run left any attention. A warning for each run whose attention can't be read.
+    """
+    kernels: dict[tuple[str, str], list[float]] = {}
+    for file in sorted(folder.glob("runs/*/attention.json")):
+        run = RunFolder(file.parent)
+        try:
+            cell, seen = run.read_order().cell, run.read_attention()
+        except DamagedRecordError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        if seen is None:
+            continue
+        for unit in seen.units:
+            kernel = expected_kernel(pooled(unit, seen.counts, "nothing"), unit.kernels)
+            kernels.setdefault((cell, unit.name), []).append(float(kernel))
+    return [
+        {"cell and unit": f"{cell} {unit}", "cell": cell, "unit": unit, "n": len(of), "kernel": math.fsum(of) / len(of)}
+        for (cell, unit), of in sorted(kernels.items(), key=lambda entry: entry[0][0])
+    ]

@@ -26,9 +26,9 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.store.records import Code, RunOrder
 from sklab.store.study_folder import StudyFolder
 from sklab.tracking import publish as module
-from sklab.tracking.attention import unit_rows
 from sklab.tracking.client import run_id
 from sklab.tracking.publish import publish, write_specs
+from sklab.tracking.summary import unit_rows
 from sklab.tracking.sync import pending
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""A study as a W&B workspace, and its report as a W&B report."""
+"""A study as a W&B workspace, and its report as a W&B report beside its run table: sections and their panels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from sklab.spec.study.sweep import Sweep
-from sklab.tracking import panels
-from sklab.tracking.summary import Place
+from sklab.report.columns import metric_name, metric_unit
+from sklab.report.escape import clean
+from sklab.spec.study.sweep import Metric, Sweep
+from sklab.tracking.summary import ATTENTION, FIGURES, Place
 
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _FIGURE = re.compile(r"^!\[.*\]\(figures/(.+)\.svg\)$", re.MULTILINE)
@@ -27,7 +28,7 @@ def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> 
         runset_settings=ws.RunsetSettings(
             filters=ws.And(*_without_failures(sweep)),
             order=[ws.Ordering(ws.Summary(sweep.metric.name), ascending=True)],
-            pinned_columns=panels.run_columns(sweep),
+            pinned_columns=run_columns(sweep),
         ),
     )
 
@@ -35,18 +36,18 @@ def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> 
 def _sections(sweep: Sweep, figures: Sequence[str], *, attention: bool) -> Iterator[ws.Section]:
     """What W&B draws from the runs, each beside the figures of ours that are named alike."""
     own: dict[str, list[ws.PanelTypes]] = {
-        "error": [panels.errors(sweep.metric)],
-        "curves": [*panels.curves(sweep.metric)],
-        "attention": [panels.attention()] if attention else [],
+        "error": [errors_panel(sweep.metric)],
+        "curves": [*curves_panel(sweep.metric)],
+        "attention": [attention_panel()] if attention else [],
     }
     drawn: dict[str, list[ws.PanelTypes]] = {kind: [] for kind in (*own, "further")}
     for name in figures:
-        drawn[next((kind for kind in own if name.startswith(kind)), "further")].append(panels.figure(name))
+        drawn[next((kind for kind in own if name.startswith(kind)), "further")].append(figure_panel(name))
     yield _section("Error by cell", [*drawn["error"][:1], *own["error"], *drawn["error"][1:]], 2)
     yield _section("Learning curves by cell", [*own["curves"], *drawn["curves"]], 2)
-    yield _section("Factors", [panels.factors(sweep)], 1)
+    yield _section("Factors", [factors_panel(sweep)], 1)
     yield from _unless_empty("Attention by unit", [*own["attention"], *drawn["attention"]])
-    yield _section("Table", [panels.table()], 1)
+    yield _section("Table", [table_panel()], 1)
     yield from _unless_empty("Further figures", drawn["further"])
 
 
@@ -83,18 +84,18 @@ def _text(markdown: str) -> wr.MarkdownBlock:
 
 
 def _figure(sweep: Sweep, place: Place, name: str) -> wr.PanelGrid:
-    panel = panels.figure(name)
+    panel = figure_panel(name)
     panel.layout = wr.Layout(w=24, h=14)
     runs = _runset(sweep, place, [ws.Metric("ID") == place.summary])
     return wr.PanelGrid(runsets=[runs], panels=[panel], hide_run_sets=True)
 
 
 def _runs(sweep: Sweep, place: Place) -> wr.PanelGrid:
-    shown = [*panels.curves(sweep.metric), panels.factors(sweep)]
+    shown = [*curves_panel(sweep.metric), factors_panel(sweep)]
     for at, panel in enumerate(shown):
         panel.layout = wr.Layout(x=8 * at, w=8, h=8)
     filters = [*_without_failures(sweep), ws.Metric("JobType") != "summary"]
-    runs = _runset(sweep, place, filters, panels.run_columns(sweep))
+    runs = _runset(sweep, place, filters, run_columns(sweep))
     return wr.PanelGrid(runsets=[runs], panels=[*shown])
 
 
@@ -108,3 +109,77 @@ def _runset(sweep: Sweep, place: Place, filters: Sequence[ws.FilterExpr], column
     where = {"entity": place.entity, "project": place.project} if place.entity else {}
     shown = {"visible_columns": list(columns), "lock_columns": bool(columns) or None}
     return wr.Runset(**where, **shown, name=sweep.study, filters=ws.And(*filters))
+
+
+CELL = wr.Metric("JobType")  # what a run's job type is
+_MOST_LINES = 100  # of a chart: runs, or cells where they are grouped
+
+
+def errors_panel(metric: Metric) -> wr.BarPlot:
+    """The metric by cell, at the last epoch that W&B has."""
+    return wr.BarPlot(
+        title=f"{_axis(metric)} by cell: mean ± standard error over seeds, last epoch",
+        metrics=[wr.SummaryMetric(metric.name)],
+        groupby=CELL,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stderr",
+        max_bars_to_show=_MOST_LINES,
+    )
+
+
+def curves_panel(metric: Metric) -> list[wr.LinePlot]:
+    """The metric and the training loss over the epochs, a line per cell with its spread over seeds."""
+    return [
+        wr.LinePlot(
+            title=f"{name}: mean over seeds, least to most",
+            x="epoch",
+            y=[key],
+            groupby=CELL,
+            groupby_aggfunc="mean",
+            groupby_rangefunc="minmax",
+            max_runs_to_show=_MOST_LINES,
+        )
+        for key, name in ((metric.name, _axis(metric)), ("train_loss", "training loss"))
+    ]
+
+
+def factors_panel(sweep: Sweep) -> wr.ParallelCoordinatesPlot:
+    """A line per run, through its levels to its error."""
+    levels = [
+        wr.ParallelCoordinatesPlotColumn(wr.Config(f"factors.{name}"), display_name=clean(name))
+        for name in sweep.columns
+    ]
+    result = wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(sweep.metric.name), display_name=_axis(sweep.metric))
+    return wr.ParallelCoordinatesPlot(title="Factors and result, a line per run", columns=[*levels, result])
+
+
+def attention_panel() -> wr.CustomChart:
+    """The expected kernel of every SK unit, from the summary run's table."""
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": ATTENTION}},
+        chart_name="wandb/bar/v0",
+        chart_fields={"label": "cell and unit", "value": "kernel"},
+        chart_strings={"title": "Expected kernel (pixels) by cell and SK unit, mean over seeds"},
+    )
+
+
+def figure_panel(name: str) -> wr.MediaBrowser:
+    """A figure of our report, from the summary run."""
+    return wr.MediaBrowser(media_keys=[f"{FIGURES}/{name}"], num_columns=1)
+
+
+def table_panel() -> wr.WeavePanelSummaryTable:
+    """The ablation table, from the summary run."""
+    return wr.WeavePanelSummaryTable(table_name="table")
+
+
+def run_columns(sweep: Sweep) -> list[str]:
+    """The columns of the run table."""
+    levels = [f"config:factors.value.{name}" for name in sweep.columns]
+    results = [f"summary:{name}" for name in dict.fromkeys((sweep.metric.name, "val_loss", "train_loss", "epoch"))]
+    return ["run:displayName", "run:jobType", "config:seed.value", *levels, *results, "run:state", "config:key.value"]
+
+
+def _axis(metric: Metric) -> str:
+    unit = metric_unit(metric)
+    return f"{metric_name(metric)}{unit and f' ({unit})'}"
