@@ -17,6 +17,9 @@ from sklab.store.locks import at_once
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import hear_again, on_parent_end
 
+# A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.
+_PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
+
 
 def work(job: Job, slot: Slot) -> None:
     """Do `job` in a child process of whoever waits for it: own process group, output to the log, dead when that is."""
@@ -52,7 +55,7 @@ def _do(job: Job, slot: Slot) -> None:
 
 
 def _keep_log() -> None:
-    from sklab.training.callbacks.logbook import keep_log
+    from sklab.training.callbacks.meter import keep_log
 
     keep_log()
 
@@ -86,11 +89,11 @@ def perform(job: Job, slot: Slot) -> None:
         record = folder.read_record() or train(order, folder, device)
         evaluate_lacking(folder, record, order.sizes, device.type)
     elif job.task == "probe":
-        from sklab.training.probe import probe
+        from sklab.training.jobs import probe
 
         probe(job.folder, device)
     else:
-        from sklab.training.preflight import check
+        from sklab.training.jobs import check
 
         check(job.folder, device, slot.name)
 
@@ -110,10 +113,6 @@ def _alone_in(folder: Path, patience: int) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         signal.alarm(0)
         yield
-
-
-# A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.
-_PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
 
 
 def _redirect_output(log: Path) -> None:

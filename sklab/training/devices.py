@@ -1,7 +1,8 @@
 """One run on several devices: a process for each, and this one, which computes nothing and watches over them.
 
-The processes are started afresh, not forked: torch may have been at work in this one already. They stay in its process
-group, so that whoever ends that ends them all; and they end by themselves when this process is gone.
+The processes are started afresh, not forked: torch may have been at work in this one already. They stay in its
+process group, so that whoever ends that ends them all; and they end by themselves when this process is gone. What
+they tell each other goes through functions that, on one device, give back what they got.
 """
 
 from __future__ import annotations
@@ -12,26 +13,31 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.augment import Share
 from sklab.store.records import RunRecord
 from sklab.system.processes import Stop, on_parent_end, signal_name
 from sklab.system.safe_path import protect
-from sklab.training.callbacks.logbook import keep_log
-from sklab.training.collective import HOST, join
+from sklab.training.callbacks.meter import keep_log
+from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
 
 Tell = Callable[[RunRecord], object]
 Keep = Callable[[RunRecord], RunRecord]
 Work = Callable[[torch.device, Share, Tell], object]
 
 _LAST_WORDS = 30.0  # seconds that the first device's process has, after its record, to close what it opened
+T = TypeVar("T")
+HOST = "127.0.0.1"
+_PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
 
 
 class LostProcessError(Exception):
@@ -140,3 +146,80 @@ def _device(
         signal.pause()  # while this process lives, the others fail of nothing that could hide the reason
     if told[-1].status != "failed":
         dist.destroy_process_group()
+
+
+def join(share: Share, device: torch.device, port: int) -> None:
+    """Meet the other devices at the store that listens on `port`. Every device must call it."""
+    store = dist.TCPStore(HOST, port, is_master=False)  # type: ignore[attr-defined]  # not in its __all__
+    backend, its = ("nccl", device) if device.type == "cuda" else ("gloo", None)
+    dist.init_process_group(
+        backend, store=store, rank=share.rank, world_size=share.world, timeout=_PATIENCE, device_id=its
+    )
+
+
+def strategy(share: Share) -> Strategy | str:
+    """How Lightning trains our share of every batch: gradients are averaged over the devices.
+
+    Batch norm's running statistics are not exchanged at every step: the first device's are what is evaluated.
+    """
+    if share.world == 1:
+        return "auto"
+    return DDPStrategy(cluster_environment=_Started(share.rank), broadcast_buffers=False)
+
+
+def environment(share: Share) -> list[ClusterEnvironment]:
+    """For the Trainer, beside `strategy`: within a Slurm job Lightning would otherwise take the job's tasks for devices
+    and its signals for itself."""
+    return [LightningEnvironment()] if share.world == 1 else []
+
+
+class _Started(LightningEnvironment):
+    """Processes that are there already, and have met, on one machine."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self._rank = rank
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    def local_rank(self) -> int:
+        return self._rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+def total(value: Tensor | float) -> Tensor | float:
+    """The sum of `value` over all devices, the same on each to the last bit. Every device must call it."""
+    if not dist.is_initialized() or not isinstance(value, Tensor):
+        return value
+    summed = value.clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def largest(value: float, device: torch.device) -> float:
+    """The largest over all devices. Every device must call it."""
+    if not dist.is_initialized():
+        return value
+    held = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.all_reduce(held, dist.ReduceOp.MAX)
+    return float(held)
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all devices, in their order. Every device must call it."""
+    if not dist.is_initialized():
+        return [value]
+    held: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, value)
+    return held
+
+
+def copy_buffers(network: nn.Module) -> None:
+    """Give every device the first one's buffers: running statistics. Every device must call it."""
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)

@@ -20,8 +20,8 @@ from sklab.store.files import checksum, sealed, write_whole
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.training.callbacks.logbook import log_evaluation
-from sklab.training.loss import Scores
+from sklab.training.callbacks.meter import log_evaluation
+from sklab.training.recipe import Scores
 
 
 def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluation:

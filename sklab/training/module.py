@@ -1,21 +1,27 @@
-"""The network and its recipe as a LightningModule: loss, error, optimiser and learning rate."""
+"""The network and its recipe as a LightningModule, and the Trainer that runs and probes have."""
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import Any
+import warnings
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sklab.spec.train import TrainSpec
-from sklab.training.collective import copy_buffers, total
-from sklab.training.ema import Average
-from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig
-from sklab.training.loss import Scores, batch_loss
-from sklab.training.optim import learning_rate, make_optimizer
+from sklab.training.devices import copy_buffers, total
+from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig, Trainer
+from sklab.training.recipe import Average, Scores, batch_loss, learning_rate, make_optimizer
 
 _CHECK_EVERY = 50  # steps between two looks for a non-finite loss; each look waits for the device
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 class DivergedError(Exception):
@@ -90,3 +96,27 @@ class Classifier(LightningModule):
     def _stop_unless_finite(self, total: Tensor | float, what: str) -> None:
         if not math.isfinite(float(total)):
             raise DivergedError(f"non-finite {what} in epoch {self.current_epoch + 1}")
+
+
+def make_trainer(recipe: TrainSpec, device: torch.device, folder: Path, **more: Any) -> Trainer:
+    """A Trainer with the precision, accumulation and clipping of `recipe`; `more` are further arguments of Trainer's.
+
+    It says less than Lightning's own, and writes nothing but what its callbacks and plugins write.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # The loaders need no advice on worker counts, and logging happens once an epoch on purpose.
+    warnings.filterwarnings("ignore", module="lightning.pytorch")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # where Slurm is, each task is one of our runs
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        precision=_PRECISION[recipe.precision],
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip_norm or None,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        **more,
+    )

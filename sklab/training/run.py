@@ -31,18 +31,13 @@ from sklab.system.processes import PreemptedError, Stop
 from sklab.tracking.live import close, open_logger
 from sklab.training.attention.recorder import AttentionMeter
 from sklab.training.callbacks.checkpoint import Checkpoints, Found, origin
-from sklab.training.callbacks.heartbeat import Heartbeat
-from sklab.training.callbacks.logbook import Logbook, log_end
-from sklab.training.callbacks.meter import Meter, peak_memory_mb
-from sklab.training.callbacks.pulse import PulseWriter
+from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, log_end, peak_memory_mb
+from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import Keeper, PrunedError
-from sklab.training.collective import environment, largest, strategy
-from sklab.training.devices import LostProcessError, Tell, train_together
-from sklab.training.latency import LatencyMeter
+from sklab.training.devices import LostProcessError, Tell, environment, largest, strategy, train_together
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
-from sklab.training.module import Classifier, DivergedError
+from sklab.training.module import Classifier, DivergedError, make_trainer
 from sklab.training.outcome import failure_class
-from sklab.training.trainer import make_trainer
 
 _log = logging.getLogger(__name__)
 

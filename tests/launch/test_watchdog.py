@@ -20,7 +20,7 @@ from sklab.launch.watchdog import Watchdog
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.system import processes
-from sklab.training.callbacks.heartbeat import Heartbeat
+from sklab.training.callbacks.pulse import Heartbeat
 
 MINUTE = 60.0
 PID = 7

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import create_model
-from sklab.training.attention.fields import receptive_field
+from sklab.training.attention.summary import receptive_field
 
 
 def conv(kernel: int, stride: int = 1, dilation: int = 1, value: float = 1.0) -> nn.Conv2d:

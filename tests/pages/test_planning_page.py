@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import parser
-from sklab.training import probe
+from sklab.training import jobs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
@@ -29,5 +29,5 @@ def test_every_command_is_one(command: list[str]) -> None:
 
 
 def test_its_numbers_are_the_programs() -> None:
-    assert f"trains {probe._WARM + probe._TIMED} steps" in PAGE
-    assert f"({probe._WARM} to warm up, {probe._TIMED} timed), then evaluates {probe._VAL}\nbatches" in PAGE
+    assert f"trains {jobs._WARM + jobs._TIMED} steps" in PAGE
+    assert f"({jobs._WARM} to warm up, {jobs._TIMED} timed), then evaluates {jobs._VAL}\nbatches" in PAGE

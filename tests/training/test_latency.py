@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from sklab.store.run_folder import RunFolder
-from sklab.training import latency
-from sklab.training.latency import latency_ms
+from sklab.training.callbacks import meter
+from sklab.training.callbacks.meter import latency_ms
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -25,14 +25,14 @@ class Counted(nn.Module):
 
     def forward(self, image):
         self.shapes.append(tuple(image.shape))
-        self.clock[0] += self.milliseconds / 1000 * (10 if len(self.shapes) <= latency._WARM_UP else 1)
+        self.clock[0] += self.milliseconds / 1000 * (10 if len(self.shapes) <= meter._WARM_UP else 1)
         return image
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(meter.time, "perf_counter", lambda: now[0])
     return now
 
 
@@ -46,7 +46,7 @@ def test_it_is_the_median_after_warm_up_and_takes_about_a_second_at_most(clock, 
 
 def test_measuring_it_changes_nothing_else(toy_order, folder, tmp_path, monkeypatch):
     measured = train(toy_order(), folder, CPU)
-    monkeypatch.setattr(latency.LatencyMeter, "on_validation_end", lambda *_: None)
+    monkeypatch.setattr(meter.LatencyMeter, "on_validation_end", lambda *_: None)
     other = RunFolder(tmp_path / "other")
     other.path.mkdir()
     plain = train(toy_order(), other, CPU)
@@ -56,7 +56,7 @@ def test_measuring_it_changes_nothing_else(toy_order, folder, tmp_path, monkeypa
 
 
 def test_a_fault_in_measuring_ends_no_run(toy_order, folder, monkeypatch, capfd):
-    monkeypatch.setattr(latency, "latency_ms", lambda *_: 1 / 0)
+    monkeypatch.setattr(meter, "latency_ms", lambda *_: 1 / 0)
     record = train(toy_order(), folder, CPU)
     assert (record.status, record.latency_ms) == ("complete", 0)
     assert "ZeroDivisionError" in capfd.readouterr().err

@@ -9,7 +9,7 @@ from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.sweep.plan.probe import probe as ask
-from sklab.training.probe import probe
+from sklab.training.jobs import probe
 
 
 def probed(tmp_path, experiment) -> Probe:

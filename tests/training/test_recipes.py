@@ -22,9 +22,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
-from sklab.training.ema import Average
-from sklab.training.loss import batch_loss
-from sklab.training.optim import learning_rate, make_optimizer
+from sklab.training.recipe import Average, batch_loss, learning_rate, make_optimizer
 from sklab.training.run import train
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
-from sklab.training.optim import learning_rate
+from sklab.training.recipe import learning_rate
 from sklab.training.run import train
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from sklab.system.processes import gather
 with collector_paused():  # nothing of it goes away again
     import sklab.launch.worker
     import sklab.training.evaluate
-    import sklab.training.preflight
+    import sklab.training.jobs
     import sklab.training.run
 
     for name in data_sets():

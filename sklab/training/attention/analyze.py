@@ -27,9 +27,17 @@ from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.store.files import sealed, write_whole
 from sklab.store.run_folder import RunFolder
-from sklab.training.attention.fields import receptive_field
 from sklab.training.attention.recorder import Recorder
-from sklab.training.attention.summary import chosen_images, known_scale, moments, rounded, sample, slopes, table
+from sklab.training.attention.summary import (
+    chosen_images,
+    known_scale,
+    moments,
+    receptive_field,
+    rounded,
+    sample,
+    slopes,
+    table,
+)
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")

@@ -1,20 +1,26 @@
-"""From the attention of single images to the numbers of a record. Arrays are float64; M branches, N images."""
+"""From single images to the numbers of a record: attention, and maps of gradients as receptive fields.
+
+Arrays are float64; M branches, N images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklab.data.loaders import Loaders
-from sklab.spec.analysis import AttentionSummary, Sample, Unit, UnitSummary
+from sklab.spec.analysis import THRESHOLD, AttentionSummary, ReceptiveField, Sample, Unit, UnitSummary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BINS = 5  # of object scale
 _DIGITS = 6
+_MAP_DIGITS = 3
+_SIDE = 32  # of the map that is kept, at most
 
 
 def summarise(
@@ -123,3 +129,42 @@ def table(values: Floats) -> tuple[tuple[float | None, ...], ...]:
 def rounded(values: Iterable[float]) -> list[float]:
     """At six significant digits."""
     return [float(f"{value:.{_DIGITS}g}") for value in values]
+
+
+def receptive_field(stage: str, theoretical: int, gradient: Floats) -> ReceptiveField:
+    """The field of which `gradient` [H, W] is the map, at any scale; all zeros make an empty one."""
+    share = gradient / gradient.max() if gradient.max() > 0 else gradient
+    inside = share > THRESHOLD
+    minor, major = _widths(share)
+    return ReceptiveField(
+        stage=stage,
+        theoretical=theoretical,
+        area=int(inside.sum()),
+        height=_extent(inside.any(axis=1)),
+        width=_extent(inside.any(axis=0)),
+        major=major,
+        minor=minor,
+        map=tuple(tuple(float(f"{value:.{_MAP_DIGITS}g}") for value in row) for row in _coarse(share)),
+    )
+
+
+def _extent(inside: Any) -> int:
+    places = np.flatnonzero(inside)
+    return int(places[-1] - places[0] + 1) if len(places) else 0
+
+
+def _widths(share: Floats) -> list[float]:
+    """Standard deviations along the principal axes, the smaller first, with `share` [H, W] as weights of the pixels."""
+    if not share.any():
+        return [0.0, 0.0]
+    pixels = np.indices(share.shape).reshape(2, -1).astype(np.float64)
+    covariance = np.atleast_2d(np.cov(pixels, aweights=share.ravel(), ddof=0))
+    return rounded(np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0)))
+
+
+def _coarse(share: Floats) -> Floats:
+    """`share` averaged over blocks of equal size, so that at most `_SIDE` rows and columns are left."""
+    block = -(-max(share.shape) // _SIDE)
+    height, width = (side // block * block for side in share.shape)
+    blocks = share[:height, :width].reshape(height // block, block, width // block, block)
+    return np.asarray(blocks.mean((1, 3)))

@@ -1,20 +1,28 @@
-"""What a run measures about itself: metrics per epoch in `metrics.csv`, time, speed and memory."""
+"""What a run measures about itself and says in its log: metrics per epoch, time, speed, memory, latency."""
 
 from __future__ import annotations
 
+import logging
 import resource
+import statistics
 import sys
 import time
+import traceback
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from sklab.spec.data import Fingerprint
-from sklab.store.records import now
+from sklab.spec.run import Experiment
+from sklab.store.records import Evaluation, RunOrder, RunRecord, now
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
+_WARM_UP, _PASSES, _SECONDS = 3, 30, 1.0  # no more passes than these, and none begun after so many seconds
+_log = logging.getLogger(__name__)
 
 
 class Meter(Callback):
@@ -101,3 +109,86 @@ def peak_memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def latency_ms(network: nn.Module, image: Tensor, precision: AbstractContextManager[Any]) -> float:
+    """The median time in ms of a forward pass of `image` [1, C, H, W], on its device; as written, not compiled.
+
+    `network` stays in the mode that it is in, and no random number is drawn.
+    """
+    times: list[float] = []
+    with torch.inference_mode(), precision:
+        began = time.perf_counter()
+        while len(times) < _WARM_UP + _PASSES and (len(times) <= _WARM_UP or time.perf_counter() - began < _SECONDS):
+            times.append(_timed(network, image))
+    return 1000 * statistics.median(times[_WARM_UP:])
+
+
+def _timed(network: nn.Module, image: Tensor) -> float:
+    start = time.perf_counter()
+    network.forward(image)
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+    return time.perf_counter() - start
+
+
+class LatencyMeter(Callback):
+    """Has `latency_ms` of the evaluated network after the final evaluation; 0 before, and where it can't be measured.
+
+    Nothing that goes wrong in here ends the run: it is printed into its log.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._shape = (experiment.model.in_channels, *(2 * [experiment.data.image_size]))
+        self.latency_ms = 0.0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            return
+        try:
+            image = torch.linspace(-1, 1, torch.Size(self._shape).numel(), device=pl_module.device)
+            precision = trainer.precision_plugin.forward_context()
+            self.latency_ms = latency_ms(pl_module.evaluated, image.view(1, *self._shape), precision)
+        except Exception:
+            traceback.print_exc()
+
+
+class Logbook(Callback):
+    """Tells of the start and of each epoch; `meter`, which is called before, has measured it."""
+
+    def __init__(self, order: RunOrder, meter: Meter) -> None:
+        self._order, self._meter = order, meter
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        order, done = self._order, len(self._meter.epochs)
+        what = f"{order.cell}, seed {order.spec.seed}: training on {pl_module.device}"
+        plan = f"{trainer.max_epochs} epochs of {trainer.num_training_batches} batches"
+        _log.info("%s, %s%s", what, plan, f", {done} done by earlier attempts" if done else "")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        epoch, number = self._meter.epochs[-1], len(self._meter.epochs)
+        losses = f"val_loss {epoch['val_loss']:.4g}, train_loss {epoch['train_loss']:.4g}"
+        _log.info("epoch %d of %s: val_error %.2f %%, %s", number, trainer.max_epochs, epoch["val_error"], losses)
+
+
+def log_end(record: RunRecord) -> None:
+    """Tell how a run ended."""
+    why = f": {record.reason}" if record.reason else ""
+    _log.info("%s after %d epochs, %.1f s%s", record.state, record.epochs, record.wall_seconds, why)
+
+
+def log_evaluation(evaluation: Evaluation) -> None:
+    """Tell of an evaluation after the end."""
+    size, error = evaluation.image_size, evaluation.val_error
+    _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
+
+
+def keep_log() -> None:
+    """Have this process print what sklab tells of its run, with the time in UTC."""
+    told = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
+    told.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(told)
+    ours = logging.getLogger("sklab")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)

@@ -1,7 +1,8 @@
-"""Tells those who watch a run where it is, how fast and in how much memory."""
+"""Tells those who watch a run where it is, how fast and in how much memory, and its watchdog that it is alive."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from sklab.system.machine import cpu_name
 from sklab.training.callbacks.meter import peak_memory_mb
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
-_EVERY = 2.0  # seconds
+_PULSE_EVERY = 2.0  # seconds
+_HEARTBEAT_EVERY = 1.0  # seconds; a step may take a millisecond, and the file may lie on a network
 
 
 class PulseWriter(Callback):
@@ -42,7 +44,7 @@ class PulseWriter(Callback):
     ) -> None:
         self._batches += 1
         passed = self._clock() - self._told
-        if passed >= _EVERY:
+        if passed >= _PULSE_EVERY:
             self._tell(trainer, pl_module, batch_idx + 1, self._batches * self._batch_size / passed)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -65,3 +67,24 @@ class PulseWriter(Callback):
             aside = self._file.with_suffix(".new")
             aside.write_text(pulse.model_dump_json(), encoding="utf-8")
             aside.replace(self._file)
+
+
+class Heartbeat(Callback):
+    """Touches `file` after training and validation steps, at most once a second of `clock`."""
+
+    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._clock = file, clock
+        self._next = clock()
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        self._beat()
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        self._beat()
+
+    def _beat(self) -> None:
+        moment = self._clock()
+        if moment >= self._next:
+            self._next = moment + _HEARTBEAT_EVERY
+            with contextlib.suppress(OSError):  # a sign of life is not worth a run
+                self._file.touch()

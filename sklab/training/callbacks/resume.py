@@ -6,16 +6,19 @@ in the epoch's images and what the module sums up are ours.
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from sklab.data.augment import Share
 from sklab.store.files import content
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.callbacks.checkpoint import Checkpoints, Found, step_name
-from sklab.training.callbacks.randomness import random_state, restore_random_state
-from sklab.training.collective import gathered, largest
+from sklab.training.devices import gathered, largest
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _SHARE = 0.01  # of the time, at most, goes into checkpoints
@@ -131,3 +134,24 @@ class Keeper(Callback):
     def wall_seconds(self) -> float:
         """Of this attempt and, up to the checkpoint, of those before."""
         return time.perf_counter() - self._began
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of Python's, NumPy's and torch's generators, and of the one on `device`."""
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one, whoever may draw from it
+    state = {
+        "python": random.getstate(),
+        "numpy": (name, [int(key) for key in keys], *rest),
+        "torch": torch.get_rng_state(),
+    }
+    return {**state, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Let the generators go on from what `random_state` gave."""
+    name, keys, *rest = state["numpy"]
+    random.setstate(state["python"])
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

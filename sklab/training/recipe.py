@@ -1,0 +1,134 @@
+"""A recipe at work: the optimiser and its learning rate, the loss of a batch, the averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sklab.data.augment import mixup_draw
+from sklab.spec.train import TrainSpec
+from sklab.training.devices import total
+
+
+def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
+    """SGD over all parameters; those that the recipe does not decay stand in a second group."""
+    return torch.optim.SGD(
+        _groups(model, recipe),
+        recipe.lr,
+        recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+    )
+
+
+def _groups(model: nn.Module, recipe: TrainSpec) -> Any:
+    """Scales and shifts of norm layers and biases are what has one dimension; every true weight has two or more."""
+    parameters = list(model.parameters())
+    if recipe.decay_norm_and_bias:
+        return parameters
+    weights = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+
+
+def learning_rate(recipe: TrainSpec, epoch: float) -> float:
+    """The learning rate after `epoch` epochs (a fraction inside one): linear warm-up from 0, then steps or a cosine."""
+    if epoch < recipe.warmup_epochs:
+        return recipe.lr * epoch / recipe.warmup_epochs
+    if recipe.schedule == "step":
+        steps = sum(epoch >= at for at in recipe.step_at) if recipe.step_at else int(epoch) // recipe.step_every
+        return float(recipe.lr * recipe.step_factor**steps)
+    done = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+    return recipe.lr * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def batch_loss(
+    model: nn.Module, batch: tuple[Tensor, Tensor], recipe: TrainSpec, place: tuple[int, int, int]
+) -> Tensor:
+    """Mean cross-entropy of (images [B, C, H, W], labels [B]), with the recipe's label smoothing and mixup.
+
+    `place` is (seed, epoch, number of the batch), which decides what is mixed with what. Mixup (Zhang et al., 2018,
+    equation 2): images and one-hot labels are both share * own + (1 - share) * partner's. Where several devices share a
+    batch, `share` is that of the whole batch, and partners are found within each device's part.
+    """
+    images, labels = batch
+    if not recipe.mixup:
+        return F.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+    share, drawn = mixup_draw(recipe.mixup, len(labels), *place)
+    partner = torch.from_numpy(drawn).to(labels.device, non_blocking=True)
+    # In place on a copy: that keeps the strides, which decide how one-channel images are convolved.
+    logits = model(images.clone().lerp_(images[partner], 1 - share))
+    own, other = (
+        F.cross_entropy(logits, each, label_smoothing=recipe.label_smoothing) for each in (labels, labels[partner])
+    )
+    return share * own + (1 - share) * other
+
+
+class Scores:
+    """Sums over an evaluation, kept on the device so that no batch waits for them.
+
+    loss   mean cross-entropy so far
+    error  top-1 error so far, in %
+    """
+
+    def __init__(self) -> None:
+        self._loss: Tensor | float = 0.0
+        self._wrong: Tensor | float = 0.0
+        self.seen = 0
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: logits [B, classes] of any float type, labels int64 [B]."""
+        logits = logits.float()
+        self._loss = self._loss + F.cross_entropy(logits, labels, reduction="sum")
+        self._wrong = self._wrong + (logits.argmax(1) != labels).sum()
+        self.seen += len(labels)
+
+    def over_devices(self) -> None:
+        """Make these the sums over all devices of the run. Every device must call it."""
+        self.seen = int(total(torch.full_like(torch.as_tensor(self._wrong), self.seen)))
+        self._loss, self._wrong = total(self._loss), total(self._wrong)
+
+    @property
+    def loss(self) -> Tensor | float:
+        return self._loss / self.seen
+
+    @property
+    def error(self) -> Tensor | float:
+        return 100.0 * self._wrong / self.seen
+
+
+class Average:
+    """Follows a network: a = w_1 after the first update, then a <- decay a + (1 - decay) w.
+
+    The running statistics of batch norm are averaged alike, so that they fit the averaged weights.
+
+    network  a copy that holds the averages, in eval mode
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self._pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        self._weight, self._begun = 1 - decay, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on from here."""
+        return {"network": self.network.state_dict(), "begun": self._begun}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self._begun = state["begun"]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the network's present weights. Nothing here waits for the device."""
+        for mean, now in self._pairs:
+            if self._begun and mean.is_floating_point():
+                mean.lerp_(now, self._weight)
+            else:
+                mean.copy_(now)
+        self._begun = True
