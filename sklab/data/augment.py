@@ -18,6 +18,8 @@ from torch import Tensor
 from sklab.spec.data import DataSpec
 from sklab.spec.train import Augment, TrainSpec
 
+_ORDER, _SHIFT_FLIP, _CROP, _MIXUP = range(4)  # independent random streams of one seed and epoch
+
 
 def pad(images: Tensor, margin: int) -> Tensor:
     """uint8 [N, C, H, W] with a black margin of `margin` pixels."""
@@ -55,9 +57,6 @@ class Normalise:
         # the convolutions run.
         batch = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=self._format)
         return batch.copy_(images).mul_(self._scale).add_(self._shift)
-
-
-_ORDER, _SHIFT_FLIP, _CROP, _MIXUP = range(4)  # independent random streams of one seed and epoch
 
 
 class EpochSampler:

@@ -18,6 +18,7 @@ from sklab.spec.data import DataSpec, Inventory
 from sklab.spec.values import Seq, ensure_none
 
 _SHOWN = 5  # names in a message
+LARGEST_IN_MEMORY = 64  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,6 @@ class Splits:
     skipped: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
     inventory: Inventory | None = None
-
-
-LARGEST_IN_MEMORY = 64  # pixels of a side
 
 
 class ImagesSpec(DataSpec):

@@ -21,6 +21,11 @@ from sklab.data.kept import Arrays, as_arrays, as_splits, computed, kept_arrays,
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 
+_CHUNK = 1024  # pictures handed to the threads at a time
+_MOST_THREADS = 8
+Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+
 
 def load_splits(spec: DataSpec, *, whole: bool = False) -> Splits:
     """The data set of `spec`. What takes a computation or a pass over all images comes from the cache, in a few
@@ -71,13 +76,6 @@ def _in_memory(spec: ImagesSpec, train: FileSplit, val: FileSplit, classes: tupl
 def _readable(train: FileSplit, val: FileSplit) -> Arrays:
     (ours, out), (held_out, val_out) = readable(train), readable(val)
     return {"train": ours, "val": held_out, "skipped": np.array(out + val_out, dtype=str)}
-
-
-_CHUNK = 1024  # pictures handed to the threads at a time
-_MOST_THREADS = 8
-
-Pixels = NDArray[np.uint8]
-T = TypeVar("T")
 
 
 def in_arrays(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, tuple[str, ...]]:

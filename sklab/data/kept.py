@@ -23,6 +23,11 @@ from sklab.store.files import writing_whole
 from sklab.system.machine import cache_folder
 
 Arrays = dict[str, np.ndarray]
+SAMPLE = 64  # images of a split that are opened: a million would take minutes
+_TURNED = {
+    "apply": "they are turned upright (data.exif: apply)",
+    "ignore": "it is ignored, so they may lie on their side; data.exif: apply turns them upright",
+}
 
 
 def read_inventory(spec: DataSpec) -> Inventory | None:
@@ -100,13 +105,6 @@ def _write(file: Path, arrays: Arrays) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with writing_whole(file) as stream:
         np.savez(stream, allow_pickle=False, **arrays)
-
-
-SAMPLE = 64  # images of a split that are opened: a million would take minutes
-_TURNED = {
-    "apply": "they are turned upright (data.exif: apply)",
-    "ignore": "it is ignored, so they may lie on their side; data.exif: apply turns them upright",
-}
 
 
 def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:

@@ -15,6 +15,15 @@ NOTHING = "–"
 DAGGER = "†"
 Text = Callable[[Row], str]
 Scale = tuple[float, float, str, int]  # from this value on: divide by, unit, decimals
+NO_TEST = "no test"
+STANDINGS: dict[Standing, str] = {
+    "best": "best",
+    "not distinguishable": "undecided",
+    "worse": "worse",
+    "cannot tell": NO_TEST,
+}
+COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
+GROUP = "minus baseline"
 
 
 @dataclass(frozen=True)
@@ -78,17 +87,6 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
     """The one of `scales` that fits the largest of `values`."""
     largest = max((value for value in values if value is not None), default=0.0)
     return next(one for one in scales if largest >= one[0])
-
-
-NO_TEST = "no test"
-STANDINGS: dict[Standing, str] = {
-    "best": "best",
-    "not distinguishable": "undecided",
-    "worse": "worse",
-    "cannot tell": NO_TEST,
-}
-COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
-GROUP = "minus baseline"
 
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:

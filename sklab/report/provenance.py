@@ -12,6 +12,10 @@ from sklab.analysis.table.rows import AblationTable, Row, Run
 from sklab.report.escape import clean
 from sklab.store.records import Code, RunRecord
 
+_SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
+_LETTERS = 120  # of a value
+_ABSENT = "(absent)"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -60,11 +64,6 @@ def _hardware(record: RunRecord) -> str:
     count = f"{hardware.devices} x " if hardware.devices > 1 else ""
     name = ", ".join(filter(None, (hardware.device_name, hardware.instructions)))
     return clean(f"{count}{hardware.device} ({name}), {threads}, host {hardware.host}")
-
-
-_SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
-_LETTERS = 120  # of a value
-_ABSENT = "(absent)"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from sklab.store.study_folder import StudyFolder
 _HIGHEST = 1e30
 SHOWN = 12  # cells whose curves are read and drawn
 Curve = dict[int, float]  # the metric by epoch, counted from 1
+RUNS = 60  # whose logs are read: the ones that failed or diverged first
+_LINES, _LETTERS = 8, 160  # of each
+_BYTES = 8192  # read from the end of a file
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+Tails = dict[str, tuple[str, ...]]  # lines by a run's key
 
 
 def read_curves(folder: Path, table: AblationTable) -> dict[str, list[Curve]]:
@@ -42,14 +47,6 @@ def _read(file: Path, metric: str) -> Curve:
     """The curve in `file`; empty where there is none. What can't be drawn is left out."""
     epochs = enumerate(read_epochs(file), start=1)
     return {at: epoch[metric] for at, epoch in epochs if metric in epoch and abs(epoch[metric]) < _HIGHEST}
-
-
-RUNS = 60  # whose logs are read: the ones that failed or diverged first
-_LINES, _LETTERS = 8, 160  # of each
-_BYTES = 8192  # read from the end of a file
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-
-Tails = dict[str, tuple[str, ...]]  # lines by a run's key
 
 
 def read_tails(folder: Path, table: AblationTable) -> Tails:

@@ -25,6 +25,16 @@ from sklab.spec.names import did_you_mean
 from sklab.spec.values import Value
 from sklab.system.terminal import counted
 
+Room = Literal["data.sets", "models.families"]
+# A test holds these against the folders. Of what comes with sklab, a run's record names the version and the commit.
+_SHIPPED: dict[Room, frozenset[str]] = {
+    "data.sets": frozenset(
+        {"cifar10", "cifar100", "hub", "image_folder", "parquet", "scaled_digits", "stand_in"},
+    ),
+    "models.families": frozenset({"bottleneck", "foreign", "mobilenetv1", "mobilenetv2", "shufflenetv2"}),
+}
+_SHOWN = 5  # changes in a message
+
 
 class Images(NamedTuple):
     """How many images of training and of validation there are, and whether they are arrays or files to decode."""
@@ -108,17 +118,6 @@ def _find(raw: Any) -> Any:
 AnyData = Annotated[SerializeAsAny[DataSpec], BeforeValidator(_find)]
 
 
-Room = Literal["data.sets", "models.families"]
-
-# A test holds these against the folders. Of what comes with sklab, a run's record names the version and the commit.
-_SHIPPED: dict[Room, frozenset[str]] = {
-    "data.sets": frozenset(
-        {"cifar10", "cifar100", "hub", "image_folder", "parquet", "scaled_digits", "stand_in"},
-    ),
-    "models.families": frozenset({"bottleneck", "foreign", "mobilenetv1", "mobilenetv2", "shufflenetv2"}),
-}
-
-
 @cache  # asked for every run
 def plugin_hash(room: Room, name: str) -> str:
     """SHA-256, 16 hex digits, of the file of a plug-in; "" for what comes with sklab."""
@@ -127,9 +126,6 @@ def plugin_hash(room: Room, name: str) -> str:
     found = importlib.util.find_spec(f"sklab.{room}.{name}")
     file = found.origin if found else None
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
-
-
-_SHOWN = 5  # changes in a message
 
 
 class Fingerprint(Value):

@@ -15,6 +15,8 @@ from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Seq, Value
 
+PULSE_FILE = "pulse.json"
+
 
 class Checked(Value):
     """A network at an input size, in the number format it is to be trained in."""
@@ -104,9 +106,6 @@ class Probe(Value):
         """What the whole run is expected to take."""
         epoch = self.steps * self.step_seconds + self.val_steps * self.val_step_seconds
         return self.setup_seconds + self.epochs * epoch
-
-
-PULSE_FILE = "pulse.json"
 
 
 class Pulse(Value):

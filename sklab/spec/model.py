@@ -20,6 +20,16 @@ DEFAULT_FAMILY = "bottleneck"  # of a network that states none
 
 
 _GROUPS = f"a whole number from 1 to {limits.CHANNELS}, or a multiple of the cardinality such as 2x"
+# Units of each stage.
+Depths = Annotated[Seq[Annotated[int, Field(ge=1, le=limits.UNITS)]], Field(min_length=1, max_length=limits.STAGES)]
+# A reading: Table 4 of the paper gives parameters, not where SE and SK sit in a light network nor how wide they are.
+# SK convolutions with L = 24 for all depthwise ones, and SE with L = 48 on every unit's output, come within 2 % of its
+# rows with SE and SK. r = 16 is as elsewhere and decides nothing in ShuffleNetV2, where C / r is below L throughout.
+KINDS: dict[str, dict[str, Any]] = {
+    "": {"branches": [{"kernel": 3}]},
+    "_se": {"branches": [{"kernel": 3}], "attention": "se", "min_dim": 48},
+    "_sk": {"branches": [{"kernel": 3}, {"kernel": 3, "dilation": 2}], "attention": "sk"},
+}
 
 
 class Window(Value):
@@ -48,10 +58,6 @@ class Window(Value):
     def __str__(self) -> str:
         dilated = f" D{self.dilation}" if self.dilation > 1 else ""
         return f"{self.kernel}x{self.kernel}{dilated}"
-
-
-# Units of each stage.
-Depths = Annotated[Seq[Annotated[int, Field(ge=1, le=limits.UNITS)]], Field(min_length=1, max_length=limits.STAGES)]
 
 
 def too_many(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[str]:
@@ -190,16 +196,6 @@ class LightSpec(ModelSpec):
     def squeezed(self, channels: int) -> int:
         """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
         return max(channels // self.reduction, self.min_dim)
-
-
-# A reading: Table 4 of the paper gives parameters, not where SE and SK sit in a light network nor how wide they are.
-# SK convolutions with L = 24 for all depthwise ones, and SE with L = 48 on every unit's output, come within 2 % of its
-# rows with SE and SK. r = 16 is as elsewhere and decides nothing in ShuffleNetV2, where C / r is below L throughout.
-KINDS: dict[str, dict[str, Any]] = {
-    "": {"branches": [{"kernel": 3}]},
-    "_se": {"branches": [{"kernel": 3}], "attention": "se", "min_dim": 48},
-    "_sk": {"branches": [{"kernel": 3}, {"kernel": 3, "dilation": 2}], "attention": "sk"},
-}
 
 
 def scaled(channels: int, width: float) -> int:

@@ -27,6 +27,7 @@ from sklab.errors import DamagedRecordError
 V = TypeVar("V", bound=BaseModel)
 
 MOST_BYTES = 16 * 2**20  # of a file that is read whole; a record has some thousand
+_SEAL = "seal"
 
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
@@ -168,9 +169,6 @@ def collector_paused() -> Iterator[None]:
     finally:
         if paused:
             gc.enable()
-
-
-_SEAL = "seal"
 
 
 def checksum(content: bytes | memoryview) -> str:

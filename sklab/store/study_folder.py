@@ -26,6 +26,19 @@ from sklab.store.run_folder import RunFolder
 
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C version is ten times faster
 _MOST_SWEEP = 64 * 2**20  # bytes of sweep.yaml
+MOST_VALUES = 1_000_000  # a study of 1,000 cells and 10 seeds has 35,000
+MOST_LEVELS = 64
+_LONGEST_NUMBER = 400  # characters
+_TAG = "tag:yaml.org,2002:"
+# The C parser is many times faster. What it makes of its events by itself recurses in C, unchecked.
+_Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_resolver, _constructor = yaml.resolver.Resolver(), yaml.constructor.SafeConstructor()
+_READ = {
+    f"{_TAG}null": lambda _: None,
+    f"{_TAG}bool": _constructor.construct_yaml_bool,
+    f"{_TAG}int": _constructor.construct_yaml_int,
+    f"{_TAG}float": _constructor.construct_yaml_float,
+}
 
 
 @dataclass(frozen=True)
@@ -179,22 +192,6 @@ def find_run(name: str, results: Path) -> RunFolder:
 
 def _is_path(name: str) -> bool:
     return "/" in name or name in (".", "..")
-
-
-MOST_VALUES = 1_000_000  # a study of 1,000 cells and 10 seeds has 35,000
-MOST_LEVELS = 64
-_LONGEST_NUMBER = 400  # characters
-_TAG = "tag:yaml.org,2002:"
-
-# The C parser is many times faster. What it makes of its events by itself recurses in C, unchecked.
-_Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_resolver, _constructor = yaml.resolver.Resolver(), yaml.constructor.SafeConstructor()
-_READ = {
-    f"{_TAG}null": lambda _: None,
-    f"{_TAG}bool": _constructor.construct_yaml_bool,
-    f"{_TAG}int": _constructor.construct_yaml_int,
-    f"{_TAG}float": _constructor.construct_yaml_float,
-}
 
 
 def read(text: bytes) -> Any:

@@ -21,6 +21,12 @@ from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _ONE_WISH = 1.0  # seconds in which a second signal says no more than the first: `timeout` sends its own twice
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+_COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1 and later; others refuse it, and all stays as it was
+_LARGE = 2 << 20  # bytes of a large page
+_MAPS = Path("/proc/self/maps")
+_HEAP = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +(?:\[heap\])?$")
 
 
 class PreemptedError(Exception):
@@ -132,10 +138,6 @@ def asked_once(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int
             signal.signal(number, handler)
 
 
-_PROC = Path("/proc")
-_CGROUPS = Path("/sys/fs/cgroup")
-
-
 def start_time(pid: int) -> int | None:
     """When process `pid` started, in ticks since boot. With the number it names a process for good: numbers return."""
     fields = _stat(_PROC / str(pid))
@@ -197,12 +199,6 @@ def _stat(process: Path) -> list[str]:
         return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
-
-
-_COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1 and later; others refuse it, and all stays as it was
-_LARGE = 2 << 20  # bytes of a large page
-_MAPS = Path("/proc/self/maps")
-_HEAP = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +(?:\[heap\])?$")
 
 
 def gather() -> None:

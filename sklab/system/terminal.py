@@ -16,6 +16,9 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 GAP = 2  # blanks between two columns
+# All control characters but tab and line feed, the line and paragraph separators, and what turns the writing direction.
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_LAST = 2  # standard error
 
 
 def width(stream: TextIO | None = None) -> int | None:
@@ -71,10 +74,6 @@ def left_out(names: Iterable[str]) -> Iterator[str]:
         yield f"(no room for: {told})"
 
 
-# All control characters but tab and line feed, the line and paragraph separators, and what turns the writing direction.
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
 def visible(text: str) -> str:
     r"""`text` with what a terminal would obey instead of show as its code point, `\u001b` for ESC; inside JSON that
     means the same."""
@@ -89,9 +88,6 @@ def one_line(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-_LAST = 2  # standard error
 
 
 def open_closed() -> None:

@@ -34,6 +34,12 @@ from sklab.store.study_folder import StudyFolder
 
 DEADLINE = 4.5  # seconds for name look-up, connection and answer together
 _WHO_AM_I = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
+DEFAULT_SERVER = "https://api.forge.coreweave.com"
+# Names under which wandb also looks for a server's key in the netrc file.
+_ALSO_KNOWN_AS = {
+    "api.forge.coreweave.com": ("api.wandb.ai",),
+    "forge.coreweave.com": ("api.forge.coreweave.com", "api.wandb.ai"),
+}
 
 
 @dataclass(frozen=True)
@@ -137,14 +143,6 @@ def _viewer(server: str, key: str, timeout: float) -> Any:
     request.add_unredirected_header("Authorization", f"Basic {basic}")
     with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
         return json.load(response)["data"]["viewer"]
-
-
-DEFAULT_SERVER = "https://api.forge.coreweave.com"
-# Names under which wandb also looks for a server's key in the netrc file.
-_ALSO_KNOWN_AS = {
-    "api.forge.coreweave.com": ("api.wandb.ai",),
-    "forge.coreweave.com": ("api.forge.coreweave.com", "api.wandb.ai"),
-}
 
 
 def server(environ: Mapping[str, str]) -> str:

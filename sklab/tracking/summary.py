@@ -25,6 +25,7 @@ DEADLINE = 25.0  # seconds; the timeouts of a server that stops answering, one a
 FIGURES, ATTENTION = "figures", "attention"  # what they are logged as, beside "table"
 
 _log = logging.getLogger(__name__)
+Row = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,6 @@ def _typed(column: tuple[str, ...]) -> list[float | str | None]:
         return [float(text) if text else None for text in column]
     except ValueError:
         return [unsheet(text) or None for text in column]
-
-
-Row = dict[str, str | int | float]
 
 
 def unit_rows(folder: Path) -> list[Row]:

@@ -16,6 +16,8 @@ from sklab.tracking.summary import ATTENTION, FIGURES, Place
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _FIGURE = re.compile(r"^!\[.*\]\(figures/(.+)\.svg\)$", re.MULTILINE)
 _LINK = re.compile(r"(?<![!\\])\[((?:\\.|[^\]\\])*)\]\((?!https?:)[^)]*\)")  # to a file beside the report
+CELL = wr.Metric("JobType")  # what a run's job type is
+_MOST_LINES = 100  # of a chart: runs, or cells where they are grouped
 
 
 def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> ws.Workspace:
@@ -109,10 +111,6 @@ def _runset(sweep: Sweep, place: Place, filters: Sequence[ws.FilterExpr], column
     where = {"entity": place.entity, "project": place.project} if place.entity else {}
     shown = {"visible_columns": list(columns), "lock_columns": bool(columns) or None}
     return wr.Runset(**where, **shown, name=sweep.study, filters=ws.And(*filters))
-
-
-CELL = wr.Metric("JobType")  # what a run's job type is
-_MOST_LINES = 100  # of a chart: runs, or cells where they are grouped
 
 
 def errors_panel(metric: Metric) -> wr.BarPlot:

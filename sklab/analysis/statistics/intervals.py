@@ -24,6 +24,7 @@ ALPHA = 0.05  # of every test
 
 # A spread below this share of the values is what rounding leaves of equal numbers.
 ROUNDING = 1e-12
+Verdict = Literal["reproduced", "not reproduced", "cannot tell"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,6 @@ def _quantile(n: IntArray, level: float) -> FloatArray:
 
 def _largest(values: FloatArray) -> FloatArray:
     return np.asarray(np.max(np.abs(np.nan_to_num(values)), axis=-1, initial=0.0))
-
-
-Verdict = Literal["reproduced", "not reproduced", "cannot tell"]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 Judged = Literal["better", "worse", "undecided", "no test"]
+Reproduced = Verdict | Literal[""]
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,6 @@ def published_sizes(sweep: Sweep) -> tuple[int, ...]:
     """The further sizes that any published error of the sweep is for."""
     rows = sweep.published.rows.values() if sweep.published else ()
     return tuple(sorted({size for row in rows for size in row.errors}))
-
-
-Reproduced = Verdict | Literal[""]
 
 
 def data_title(sweep: Sweep) -> str:

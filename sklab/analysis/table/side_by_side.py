@@ -15,6 +15,8 @@ from sklab.errors import SklabError
 from sklab.spec.names import common_names
 from sklab.spec.study.sweep import Metric
 
+_Numbers = tuple[int, float, float, float]  # n, mean, half, from the baseline
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -127,9 +129,6 @@ def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[lis
         for one, of_study in zip(found, adjusted, strict=True)
     ]
     return [[None] * len(names), *made]
-
-
-_Numbers = tuple[int, float, float, float]  # n, mean, half, from the baseline
 
 
 def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> list[_Numbers | None]:

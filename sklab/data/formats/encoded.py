@@ -23,6 +23,9 @@ from sklab.store import files
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "AVIF")
 MOST_PIXELS = 2**26  # 8192 x 8192: decoded by Pillow it takes less than a gigabyte
 MOST_BYTES = 2**29  # of a file: what so many pixels take without compression, twice
+UPRIGHT = 1
+_ON_ITS_SIDE = 5  # from here up, rows and columns change places
+_STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}  # down, across
 
 
 def file_bytes(path: str) -> bytes:
@@ -57,11 +60,6 @@ def ensure_small(width: int, height: int) -> None:
     """Raise ValueError when so many pixels are not decoded."""
     if width * height > MOST_PIXELS:
         raise ValueError(f"{width} x {height} pixels; allowed: {MOST_PIXELS:,}")
-
-
-UPRIGHT = 1
-_ON_ITS_SIDE = 5  # from here up, rows and columns change places
-_STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}  # down, across
 
 
 def orientation(data: bytes) -> int:

@@ -17,6 +17,48 @@ if TYPE_CHECKING:
 
 EXPANSION = 2  # channels double from stage to stage (paper, Table 1)
 _MULTIPLE = re.compile(r"(\d{1,9})x")
+_DEPTHS = {"26": [2, 2, 2, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3]}
+_PLAIN = [{"kernel": 3}]
+_SK = [{"kernel": 3}, {"kernel": 3, "dilation": 2}]  # SK[2, 32, 16]: 3x3, and 5x5 as 3x3 with D = 2
+_SMALL: dict[str, Any] = {
+    "stem": "small", "stem_width": 16, "depths": [1, 1, 1], "width": 16, "out_width": 32, "cardinality": 4,
+    "min_dim": 8, "in_channels": 1, "num_classes": 10,
+}  # fmt: skip
+_KINDS: dict[str, dict[str, Any]] = {
+    "resnext": {"branches": _PLAIN, "attention": "none"},
+    "senet": {"branches": _PLAIN, "attention": "se"},
+    "sknet": {"branches": _SK, "attention": "sk"},
+}
+# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with
+# 3x3 at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
+_CIFAR: dict[str, Any] = {
+    "stem": "cifar", "depths": [3, 3, 3], "width": 512, "cardinality": 16, "num_classes": 10,
+}  # fmt: skip
+_CIFAR_NETWORKS: dict[str, dict[str, Any]] = {
+    "resnext29_16x32d": {**_KINDS["resnext"], **_CIFAR},
+    "resnext29_8x64d": {**_KINDS["resnext"], **_CIFAR, "cardinality": 8},
+    "resnext29_16x64d": {**_KINDS["resnext"], **_CIFAR, "width": 1024},
+    "senet29": {
+        **_KINDS["senet"],
+        **_CIFAR,
+        "cardinality": 8,
+    },  # a reading: SE over 8x64d, 34.95 M for the printed 35.0
+    "sknet29": {**_KINDS["sknet"], **_CIFAR, "branches": [{"kernel": 1}, {"kernel": 3}], "reduction": 32},
+}
+# ResNeXt-50 with about the parameters of SKNet-50 (paper, Table 3). "Wider" is a reading: all stages by 1/16, which is
+# 34 groups of 4 channels and counts 28.02 M for the paper's 28.1. Deeper, by two units, and 36x4d count 27.28 M and
+# 27.55 M for 27.3 and 27.6.
+_CAPACITY: dict[str, dict[str, Any]] = {
+    "resnext50_wider": {
+        **_KINDS["resnext"],
+        "depths": _DEPTHS["50"],
+        "width": 136,
+        "out_width": 272,
+        "cardinality": 34,
+    },
+    "resnext56": {**_KINDS["resnext"], "depths": [3, 4, 8, 3]},
+    "resnext50_36x4d": {**_KINDS["resnext"], "depths": _DEPTHS["50"], "width": 144, "cardinality": 36},
+}
 
 
 class Spec(ModelSpec):
@@ -120,50 +162,6 @@ def _with_groups(branch: Any, cardinality: Any) -> Any:
     multiple = _MULTIPLE.fullmatch(groups) if isinstance(groups, str) else None
     return {**branch, "groups": int(multiple[1]) * cardinality if multiple else groups}
 
-
-_DEPTHS = {"26": [2, 2, 2, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3]}
-_PLAIN = [{"kernel": 3}]
-_SK = [{"kernel": 3}, {"kernel": 3, "dilation": 2}]  # SK[2, 32, 16]: 3x3, and 5x5 as 3x3 with D = 2
-_SMALL: dict[str, Any] = {
-    "stem": "small", "stem_width": 16, "depths": [1, 1, 1], "width": 16, "out_width": 32, "cardinality": 4,
-    "min_dim": 8, "in_channels": 1, "num_classes": 10,
-}  # fmt: skip
-_KINDS: dict[str, dict[str, Any]] = {
-    "resnext": {"branches": _PLAIN, "attention": "none"},
-    "senet": {"branches": _PLAIN, "attention": "se"},
-    "sknet": {"branches": _SK, "attention": "sk"},
-}
-
-# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with
-# 3x3 at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
-_CIFAR: dict[str, Any] = {
-    "stem": "cifar", "depths": [3, 3, 3], "width": 512, "cardinality": 16, "num_classes": 10,
-}  # fmt: skip
-_CIFAR_NETWORKS: dict[str, dict[str, Any]] = {
-    "resnext29_16x32d": {**_KINDS["resnext"], **_CIFAR},
-    "resnext29_8x64d": {**_KINDS["resnext"], **_CIFAR, "cardinality": 8},
-    "resnext29_16x64d": {**_KINDS["resnext"], **_CIFAR, "width": 1024},
-    "senet29": {
-        **_KINDS["senet"],
-        **_CIFAR,
-        "cardinality": 8,
-    },  # a reading: SE over 8x64d, 34.95 M for the printed 35.0
-    "sknet29": {**_KINDS["sknet"], **_CIFAR, "branches": [{"kernel": 1}, {"kernel": 3}], "reduction": 32},
-}
-# ResNeXt-50 with about the parameters of SKNet-50 (paper, Table 3). "Wider" is a reading: all stages by 1/16, which is
-# 34 groups of 4 channels and counts 28.02 M for the paper's 28.1. Deeper, by two units, and 36x4d count 27.28 M and
-# 27.55 M for 27.3 and 27.6.
-_CAPACITY: dict[str, dict[str, Any]] = {
-    "resnext50_wider": {
-        **_KINDS["resnext"],
-        "depths": _DEPTHS["50"],
-        "width": 136,
-        "out_width": 272,
-        "cardinality": 34,
-    },
-    "resnext56": {**_KINDS["resnext"], "depths": [3, 4, 8, 3]},
-    "resnext50_36x4d": {**_KINDS["resnext"], "depths": _DEPTHS["50"], "width": 144, "cardinality": 36},
-}
 
 # For each name the settings that are not defaults, as they would stand in an experiment file.
 SETTINGS: dict[str, dict[str, Any]] = {

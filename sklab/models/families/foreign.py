@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _GROUPS = "a whole number of at least 1, or a multiple of the convolution's own such as 2x"
+SETTINGS: dict[str, dict[str, Any]] = {}  # its networks have their names elsewhere
 
 
 class SKBranch(Window):
@@ -67,9 +68,6 @@ class Spec(ModelSpec):
             return super().parts()
         around = self.model_dump_json(exclude={"sk": {"branches", "attention", "reduction", "min_dim"}})
         return frozenset({f"{around} {branch.model_dump_json()}" for branch in self.sk.branches})
-
-
-SETTINGS: dict[str, dict[str, Any]] = {}  # its networks have their names elsewhere
 
 
 def build(spec: Spec) -> nn.Module:

@@ -14,6 +14,7 @@ from sklab.spec.values import Seq, ensure_none
 
 if TYPE_CHECKING:
     from torch import nn
+_WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
 
 
 class Spec(LightSpec):
@@ -51,8 +52,6 @@ class Spec(LightSpec):
             yield "every stage needs an even number of channels"
         yield from too_many(self.depths, self.branches)
 
-
-_WIDTHS = {"x0_5": [48, 96, 192], "x1_0": [116, 232, 464]}
 
 # Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: perhaps a rounded figure.
 SETTINGS: dict[str, dict[str, Any]] = {

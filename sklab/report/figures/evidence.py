@@ -31,6 +31,9 @@ from sklab.report.figures.style import (
 from sklab.report.words.notes import settled
 
 _ROWS = 40
+NAME = "looks"
+_PANELS = 24
+_BEYOND = 3  # half widths of the last look that the axis goes beyond the largest difference
 
 
 def power_figure(table: AblationTable) -> Drawing | None:
@@ -75,11 +78,6 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
     points = ", percentage points" if metric_unit(table.sweep.metric) else ""
     panel.set_xlabel(f"minus {short_name(table.sweep.baseline)}{points}")
     return figure
-
-
-NAME = "looks"
-_PANELS = 24
-_BEYOND = 3  # half widths of the last look that the axis goes beyond the largest difference
 
 
 def looks_figure(table: AblationTable) -> list[Drawing]:

@@ -37,6 +37,12 @@ _RC: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
     "grid.color": GRID, "grid.linewidth": 0.6, "axes.unicode_minus": True,
 }  # fmt: skip
+_NAME = 28  # letters of a name
+Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the baseline
+_SIZE = 7.5  # points
+_CLEAR = 4.0  # around a mark, points
+_LINE = _SIZE + 1.5  # height of a label, points
+_THICK = np.array([1.0, 0.0])  # half width of a bar
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,6 @@ def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-_NAME = 28  # letters of a name
-Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the baseline
-
-
 def kinds(rows: Sequence[Row]) -> dict[Kind, list[int]]:
     """Which of `rows` are drawn alike, the best and the baseline last and so on top."""
     members: dict[Kind, list[int]] = {}
@@ -149,11 +151,6 @@ def metric_axis(table: AblationTable) -> str:
     unit = metric_unit(table.sweep.metric)
     return metric_name(table.sweep.metric) + (f", {unit}" if unit else "")
 
-
-_SIZE = 7.5  # points
-_CLEAR = 4.0  # around a mark, points
-_LINE = _SIZE + 1.5  # height of a label, points
-_THICK = np.array([1.0, 0.0])  # half width of a bar
 
 # A box is (left, bottom, right, top), in points.
 

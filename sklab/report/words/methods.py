@@ -52,6 +52,45 @@ _SEQUENTIAL = (
     "shared among the cells after Holm (Maurer and Bretz 2013): 5 % over all cells and looks. The tests named next are "
     "of all seeds at hand and disregard the looks. "
 )
+# What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
+# setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
+_CITED: dict[str, tuple[str, ...]] = {
+    "attention=sk": ("li2019selective",),
+    "attention=se": ("hu2018squeeze",),
+    "family=bottleneck": ("xie2017aggregated",),
+    "family=mobilenetv1": ("howard2017mobilenets",),
+    "family=mobilenetv2": ("sandler2018mobilenetv2",),
+    "family=shufflenetv2": ("ma2018shufflenet",),
+    "library timm": ("wightman2019timm",),
+    "data imagenet": ("russakovsky2015imagenet",),
+    "data cifar": ("krizhevsky2009learning",),
+    "data scaleddigits": ("alpaydin1998optical", "pedregosa2011scikit"),
+    "nesterov=True": ("sutskever2013importance",),
+    "schedule=cosine": ("loshchilov2017sgdr",),
+    "label_smoothing": ("szegedy2016rethinking",),
+    "mixup": ("zhang2018mixup",),
+    "library torch": ("paszke2019pytorch",),
+    "library lightning": ("falcon2019lightning",),
+    "library numpy": ("harris2020array",),
+    "search": ("akiba2019optuna",),
+    "tpe": ("bergstra2011algorithms",),
+    "nsga2": ("deb2002fast",),
+    "halving": ("li2020system",),
+    "median": ("golovin2017vizier",),
+    "test": ("virtanen2020scipy",),
+    "Fisher 1935": ("fisher1935design",),
+    "Dunnett 1955": ("dunnett1955multiple",),
+    "Satterthwaite 1946": ("satterthwaite1946approximate",),
+    "Smyth 2004": ("smyth2004linear",),
+    "Holm 1979": ("holm1979simple",),
+    "Yates 1934": ("yates1934analysis",),
+    "Yates 1936": ("yates1936incomplete",),
+    "Hsu 1984": ("hsu1984constrained",),
+    "DeMets 1983": ("lan1983discrete",),
+    "Fleming 1979": ("obrien1979multiple",),
+    "Bretz 2013": ("maurer2013multiple",),
+    "Steiger 2004": ("steiger2004beyond",),
+}
 
 
 def comparison(table: AblationTable) -> str:
@@ -147,46 +186,6 @@ def _p(check: Check) -> str:
 
 
 _ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"
-
-# What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
-# setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
-_CITED: dict[str, tuple[str, ...]] = {
-    "attention=sk": ("li2019selective",),
-    "attention=se": ("hu2018squeeze",),
-    "family=bottleneck": ("xie2017aggregated",),
-    "family=mobilenetv1": ("howard2017mobilenets",),
-    "family=mobilenetv2": ("sandler2018mobilenetv2",),
-    "family=shufflenetv2": ("ma2018shufflenet",),
-    "library timm": ("wightman2019timm",),
-    "data imagenet": ("russakovsky2015imagenet",),
-    "data cifar": ("krizhevsky2009learning",),
-    "data scaleddigits": ("alpaydin1998optical", "pedregosa2011scikit"),
-    "nesterov=True": ("sutskever2013importance",),
-    "schedule=cosine": ("loshchilov2017sgdr",),
-    "label_smoothing": ("szegedy2016rethinking",),
-    "mixup": ("zhang2018mixup",),
-    "library torch": ("paszke2019pytorch",),
-    "library lightning": ("falcon2019lightning",),
-    "library numpy": ("harris2020array",),
-    "search": ("akiba2019optuna",),
-    "tpe": ("bergstra2011algorithms",),
-    "nsga2": ("deb2002fast",),
-    "halving": ("li2020system",),
-    "median": ("golovin2017vizier",),
-    "test": ("virtanen2020scipy",),
-    "Fisher 1935": ("fisher1935design",),
-    "Dunnett 1955": ("dunnett1955multiple",),
-    "Satterthwaite 1946": ("satterthwaite1946approximate",),
-    "Smyth 2004": ("smyth2004linear",),
-    "Holm 1979": ("holm1979simple",),
-    "Yates 1934": ("yates1934analysis",),
-    "Yates 1936": ("yates1936incomplete",),
-    "Hsu 1984": ("hsu1984constrained",),
-    "DeMets 1983": ("lan1983discrete",),
-    "Fleming 1979": ("obrien1979multiple",),
-    "Bretz 2013": ("maurer2013multiple",),
-    "Steiger 2004": ("steiger2004beyond",),
-}
 
 
 def bibtex(table: AblationTable) -> str:

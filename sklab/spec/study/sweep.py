@@ -20,6 +20,8 @@ Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"
 _ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII", 9: "IX"}
 LONGEST_NAME = 80  # letters of a study's
 _STUDY_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
+_LEVELS = "a list of values, or a mapping of names to values"
+MOST_REPLICATES = 1000
 
 
 def _stays_inside(study: str) -> str:
@@ -64,9 +66,6 @@ class Published(Value):
     rows: dict[str, PublishedRow]
     others: dict[str, PublishedRow] = {}
     tolerance: float | None = Field(default=None, gt=0, description="a number of percentage points above 0")
-
-
-_LEVELS = "a list of values, or a mapping of names to values"
 
 
 class Factor(Value):
@@ -145,9 +144,6 @@ class Sweep(Value):
     published: Published | None = None
     equal_budget: EqualBudget | None = None
     replicates: Replicates | None = None
-
-
-MOST_REPLICATES = 1000
 
 
 class Replicates(Value):

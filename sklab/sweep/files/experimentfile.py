@@ -24,6 +24,7 @@ COMMAND_LINE = "--set"  # the "file" of faults in what was given there
 Known = Set[tuple[Place, str]]  # errors, by place and type
 
 _NETWORK = ("model", "base")
+_RECIPE = {"epochs": 1, "batch_size": 4, "lr": 0.1}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ class Base:
         return (place, kind) in self.known or place[:1] in {(section,) for section in self.unread}
 
 
-_RECIPE = {"epochs": 1, "batch_size": 4, "lr": 0.1}
 # For an experiment that can't be read: what a cell sets of the recipe can still be checked, alone.
 STAND_IN = Base(
     name="",

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _FORMAT = 1  # raise when checkpoints of before can't be gone on from
 _KEPT = 2
 _SUFFIX = ".ckpt"
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,6 @@ class Checkpoints(CheckpointIO):
             raise ValueError(f"it is foreign: {', '.join(foreign)}")
         for difference in _differences(theirs["may"], self._origin.may):
             _log.warning("going on from a checkpoint with another origin, the last bits may differ: %s", difference)
-
-
-_DIGITS = 9
 
 
 def step_name(step: int) -> str:
