@@ -136,8 +136,8 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
 
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
+        from sklab.launch.local.gpus import Neighbours
         from sklab.launch.local.launcher import LocalLauncher
-        from sklab.launch.local.neighbours import Neighbours
         from sklab.launch.local.packing import Packing
 
         packing = Packing(slots, tell) if options.per_gpu == "auto" else None

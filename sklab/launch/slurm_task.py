@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sklab.launch.base import Job
-from sklab.launch.slurm.job import Watched
-from sklab.launch.slurm.note import Note, read_note, write_note
+from sklab.launch.slurm.job import Note, Watched, read_note, write_note
 
 if TYPE_CHECKING:
     from pathlib import Path

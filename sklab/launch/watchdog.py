@@ -1,11 +1,16 @@
-"""Tells which runs hang: no step for a long time, though they could have made one."""
+"""Tells which runs hang: no step for a long time, though they could have made one; and ends them."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import waits
@@ -71,3 +76,24 @@ def _beat(folder: Path) -> int | None:
         return RunFolder(folder).heartbeat_file.stat().st_mtime_ns
     except OSError:
         return None
+
+
+_LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at which Ray can interrupt its task
+
+
+def wait_for(process: BaseProcess, folder: Path, stale_after: float) -> bool:
+    """Wait until the run in `folder` ends, or hangs by the measure of the Watchdog (0: never); whether it hangs."""
+    watchdog = Watchdog(stale_after) if stale_after else None
+    while process.is_alive():
+        process.join(_LOOK_EVERY)
+        if watchdog and watchdog.hung([(folder, cast(int, process.pid))]):
+            return True
+    return False
+
+
+def end_group(process: BaseProcess) -> None:
+    """End the process, and what it started."""
+    process.kill()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(cast(int, process.pid), signal.SIGKILL)
+    process.join()

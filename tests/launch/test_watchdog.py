@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.launch import watched
+from sklab.launch import watchdog
 from sklab.launch.base import Job
 from sklab.launch.local import launcher as local
 from sklab.launch.local.launcher import LocalLauncher
@@ -164,12 +164,12 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
 
 @pytest.mark.parametrize(("stale_after", "hangs"), [(1e-9, True), (0.0, False)])
 def test_a_run_on_a_node_is_waited_for_unless_it_hangs(tmp_path, monkeypatch, stale_after, hangs):
-    monkeypatch.setattr(watched, "_LOOK_EVERY", 0.01)
-    monkeypatch.setattr(watched, "Watchdog", lambda limit: Watchdog(limit, waits=lambda _: False))
+    monkeypatch.setattr(watchdog, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(watchdog, "Watchdog", lambda limit: Watchdog(limit, waits=lambda _: False))
     process = multiprocessing.get_context("fork").Process(target=signal.pause if hangs else int)
     process.start()
-    assert watched.wait_for(process, tmp_path, stale_after) is hangs
-    watched.end_group(process)
+    assert watchdog.wait_for(process, tmp_path, stale_after) is hangs
+    watchdog.end_group(process)
     assert process.exitcode == (-signal.SIGKILL if hangs else 0)
 
 

@@ -12,7 +12,7 @@ from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
 from sklab.launch import slots
-from sklab.launch.local import gpus, neighbours, packing
+from sklab.launch.local import gpus, packing
 from sklab.spec.jobs import Probe
 from sklab.sweep.plan.prices import packed
 from sklab.sweep.run import runner
@@ -37,7 +37,7 @@ def test_its_numbers_are_the_programs() -> None:
     assert f"at least {packing._LOOKS} answers" in PAGE
     assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
     assert f"**at most** {packing._MOST}," in PAGE
-    assert f"at most every {neighbours._EVERY:g} seconds" in PAGE
+    assert f"at most every {gpus._EVERY:g} seconds" in PAGE
     assert f"more than {gpus._IDLE_MB / 1000:g} GB is held" in PAGE
     assert slots._MOST_CPU_SLOTS == 8
     assert (packed([10, 10, 10, 30], [0, 0]), packed([30, 10, 10, 10], [0, 0])) == (40, 30)

@@ -13,7 +13,7 @@ from typing import cast
 
 from sklab.launch.base import Ended, Job
 from sklab.launch.fork.spare import Spare, exit_code
-from sklab.launch.local.neighbours import Neighbours
+from sklab.launch.local.gpus import Neighbours
 from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog

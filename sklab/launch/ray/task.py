@@ -12,7 +12,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.fork.spare import Spare, exit_code
 from sklab.launch.slots import Slot
-from sklab.launch.watched import end_group, wait_for
+from sklab.launch.watchdog import end_group, wait_for
 from sklab.store.files import write_whole
 from sklab.system.machine import cpu_name, find_gpus
 

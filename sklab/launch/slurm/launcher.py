@@ -15,8 +15,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.slurm.job import arguments
-from sklab.launch.slurm.note import End, Note, has_ended, look_anew, read_end, read_note, write_note
+from sklab.launch.slurm.job import End, Note, arguments, has_ended, look_anew, read_end, read_note, write_note
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.spec.study.launchers import SlurmSpec

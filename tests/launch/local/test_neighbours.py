@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from sklab.launch.base import Job
+from sklab.launch.local.gpus import Neighbours
 from sklab.launch.local.launcher import LocalLauncher
-from sklab.launch.local.neighbours import Neighbours
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
 from sklab.system.machine import GpuUse

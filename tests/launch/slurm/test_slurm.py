@@ -18,8 +18,8 @@ from workers import hang
 
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm import launcher as launching
+from sklab.launch.slurm.job import Note, read_note, write_note
 from sklab.launch.slurm.launcher import SlurmLauncher
-from sklab.launch.slurm.note import Note, read_note, write_note
 from sklab.launch.slurm_task import SlurmTask
 from sklab.spec.study.launchers import SlurmSpec
 from sklab.store.records import RunOrder

@@ -21,9 +21,8 @@ from sklab.launch import slurm_task
 from sklab.launch.base import Ended, Job
 from sklab.launch.slurm import job as slurm_job
 from sklab.launch.slurm import launcher as slurm
-from sklab.launch.slurm.job import own_slot
+from sklab.launch.slurm.job import End, Note, has_ended, own_slot, read_end, read_note, write_note
 from sklab.launch.slurm.launcher import SlurmLauncher
-from sklab.launch.slurm.note import End, Note, has_ended, read_end, read_note, write_note
 from sklab.launch.slurm.sbatch import RefusedError, hand_over
 from sklab.spec.study.launchers import SlurmSpec
 
