@@ -107,9 +107,9 @@ def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[
 def warn(sweep: Sweep) -> None:
     """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
     for."""
+    from sklab.spec.fit import oddities
     from sklab.spec.study.search import Cost, off_budget
     from sklab.sweep.plan.costs import Counted
-    from sklab.sweep.plan.oddities import oddities
     from sklab.sweep.plan.plan import cell_experiments
 
     experiments = cell_experiments(sweep)
@@ -149,7 +149,7 @@ def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[
     """A probe of each cell that no finished run tells the price of."""
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan.plan import unpriced
-    from sklab.sweep.plan.probe import probe
+    from sklab.sweep.run.probe import probe
 
     unknown = unpriced(sweep, folder)
     if unknown:

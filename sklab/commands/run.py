@@ -148,7 +148,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
     from sklab.launch.ray.launcher import RayLauncher
     from sklab.launch.slurm.launcher import SlurmLauncher
     from sklab.spec.study.launchers import RaySpec
-    from sklab.sweep.files.launcherfile import read_launcher
+    from sklab.sweep.files.inputs import read_launcher
 
     spec = read_launcher(options.launcher)
     if isinstance(spec, RaySpec):
@@ -167,7 +167,7 @@ def _retry(options: argparse.Namespace) -> int:
 
     from sklab.commands.screen.text import retry_text
     from sklab.sweep.plan.status import Watcher
-    from sklab.sweep.run.retry import retry
+    from sklab.sweep.run.failures import retry
 
     folder = study_folder(options.study, options)
     aside = retry(folder, options.cell or None, failed=options.failed)

@@ -19,6 +19,7 @@ STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one
 _OUTSIDE = 8  # times as long before the first step and after the record: data are prepared, weights evaluated
 _LOOK = 10.0  # seconds that one look counts at most: in what goes beyond we did not run, so perhaps nobody did
+_LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at which Ray can interrupt its task
 
 
 @dataclass
@@ -76,9 +77,6 @@ def _beat(folder: Path) -> int | None:
         return RunFolder(folder).heartbeat_file.stat().st_mtime_ns
     except OSError:
         return None
-
-
-_LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at which Ray can interrupt its task
 
 
 def wait_for(process: BaseProcess, folder: Path, stale_after: float) -> bool:

@@ -24,3 +24,4 @@ CELLS = 10_000  # of a study
 RUNS = 100_000  # of a study
 MACHINES = 100_000  # what a cluster is asked for: runs at a time, cores, gigabytes
 MINUTES = 10_000_000
+NAME = 80  # letters of a study's

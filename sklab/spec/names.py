@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+
+from sklab.spec import limits
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?(?![\w.])")
 _NEAR = 0.25  # of the larger one, that two numbers may differ by and one be suggested for the other
+_OTHER_SIGNS = re.compile(r"[^A-Za-z0-9._-]+")
+_DIGITS = 8  # of a digest
 
 
 def canonical(name: str) -> str:
@@ -67,3 +72,18 @@ def _nearest(word: str, options: Iterable[str]) -> str:
 def _number(text: str) -> Decimal:
     """The same for every way to write a number (of up to 28 digits)."""
     return (Decimal(text) + 0).normalize()
+
+
+def extended(study: str, ending: str) -> str:
+    """`study` with `ending`; one that is no name then, or too long, is made one, with a digest of all of it."""
+    whole = f"{study}{ending}"
+    name = _OTHER_SIGNS.sub("_", whole)
+    if name == whole and len(name) <= limits.NAME:
+        return name
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
+    return f"{name[: limits.NAME - _DIGITS - 1]}-{digest}"
+
+
+def with_settings(study: str, settings: Mapping[str, str]) -> str:
+    """The study of these settings, YAML text by dotted path: `kernels` with train.lr=0.2 is `kernels-train.lr-0.2`."""
+    return extended(study, "".join(f"-{path}-{settings[path].strip()}" for path in sorted(settings)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sklab.cli import parser
 from sklab.spec.study.launchers import SlurmSpec
-from sklab.sweep.files.launcherfile import read_launcher
+from sklab.sweep.files.inputs import read_launcher
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")

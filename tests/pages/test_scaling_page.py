@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sklab.cli import main, parser
-from sklab.sweep.files.launcherfile import read_launcher
+from sklab.sweep.files.inputs import read_launcher
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from sklab.commands.screen.progress import duration
 from sklab.commands.screen.text import aligned
 from sklab.store.records import RunState
 from sklab.store.states import STATES
-from sklab.sweep.plan.changes import Change
+from sklab.sweep.plan.continued import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
 from sklab.system.terminal import counted, one_line
 

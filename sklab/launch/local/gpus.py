@@ -12,6 +12,8 @@ from sklab.launch.slots import Gpus, Slot
 from sklab.system.machine import GpuUse, look_at_gpus
 
 _IDLE_MB = 1000.0  # what drivers and a desktop may hold of a GPU that nobody computes on
+_EVERY = 10.0  # seconds between two looks, each of which costs two starts of nvidia-smi
+Running = Iterable[tuple[Slot, int]]  # where each of our runs is, and its process group
 
 
 def choose_gpus(named: str | None, tell: Callable[[str], None]) -> Gpus:
@@ -61,11 +63,6 @@ def _refuse(used: dict[str, str]) -> None:
     told = "; ".join(f"GPU {gpu}: {use}" for gpu, use in used.items())
     remedy = f"wait, or take one all the same, for example --gpus {next(iter(used))}"
     raise SklabError(f"every GPU is used by somebody else ({told}); {remedy}")
-
-
-_EVERY = 10.0  # seconds between two looks, each of which costs two starts of nvidia-smi
-
-Running = Iterable[tuple[Slot, int]]  # where each of our runs is, and its process group
 
 
 class Neighbours:

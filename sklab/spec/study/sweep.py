@@ -18,8 +18,7 @@ from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]
 _ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII", 9: "IX"}
-LONGEST_NAME = 80  # letters of a study's
-_STUDY_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
+_STUDY_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.NAME - 1}}}")
 _LEVELS = "a list of values, or a mapping of names to values"
 MOST_REPLICATES = 1000
 

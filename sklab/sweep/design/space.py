@@ -1,18 +1,23 @@
-"""The cells that a search may ask for, and which of them keep its constraints: known before anything is trained."""
+"""The cells that a search may ask for, which of them keep its constraints, and which earlier starts have found.
+
+All of it is known before anything is trained.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from math import prod
 from random import Random
 
 from sklab.errors import SklabError
+from sklab.spec.names import canonical, find
 from sklab.spec.run import Experiment
 from sklab.spec.study.search import Cost
-from sklab.spec.study.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.spec.values import Value
-from sklab.sweep.design.cells import Choice, grid, run_spec, searched_cell
+from sklab.sweep.design.cells import Choice, choose, grid, run_spec, searched_cell
 
 Costs = Mapping[str, Cost]  # by the name of a cell
 NO_COSTS: Costs = {}
@@ -103,3 +108,32 @@ def _ensure_feasible(sweep: Sweep, costs: Costs) -> None:
 def _excess(sweep: Sweep, cost: Cost) -> list[float]:
     limits = sweep.search.constraints if sweep.search else None
     return list(limits.excess(cost).values()) if limits else [0.0]
+
+
+def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:
+    """The search `sweep` and the cells that it found `before`, as far as they are cells of its space; those that can't
+    be trained stand among the invalid ones."""
+    known = {cell.name for cell in sweep.cells}
+    refused = {canonical(cell.name) for cell in before.invalid}
+    found = [*(cell.factors for cell in before.cells), *(cell.factors for cell in before.invalid)]
+    again = [
+        _judged(sweep, levels, costs)
+        for levels in map(partial(_as_in_space, sweep), found)
+        if levels and choose(sweep.factors, levels).name not in known
+    ]
+    cells = (cell for cell in again if isinstance(cell, Cell) and canonical(cell.name) not in refused)
+    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
+    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
+
+
+def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:
+    cell = searched_cell(sweep, levels)
+    why = infeasible(sweep, cell.name, costs)
+    return InvalidCell(name=cell.name, factors=cell.factors, reason=why) if why else cell
+
+
+def _as_in_space(sweep: Sweep, levels: Mapping[str, str]) -> dict[str, str]:
+    """The levels as they are called now; empty when the space has one of them no more."""
+    now = {name: find(levels.get(name, ""), factor.levels) for name, factor in sweep.factors.items()}
+    known = {name: level for name, level in now.items() if level is not None}
+    return known if len(known) == len(now) else {}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from sklab.spec.data import DataSpec
+from sklab.spec.names import extended
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Factor, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve
-from sklab.sweep.design.study_names import extended
 
 _SEEDS, _TRIALS = 2, 3
 _EXCHANGED = (

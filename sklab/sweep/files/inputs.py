@@ -1,5 +1,8 @@
-"""The files that commands are given: of the kind that is asked for, or told what they are; near ones where there is
-none."""
+"""The files that commands are given: of the kind that is asked for, or told what they are; and the launcher's.
+
+Where there is none of that name, near ones are told. A launcher's file says which engine runs a study, and what its
+runs ask of it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from sklab.errors import Fault, FaultyInputError
 from sklab.spec.names import did_you_mean
-from sklab.sweep.files.faults import options
+from sklab.spec.study.launchers import RaySpec, SlurmSpec
+from sklab.sweep.files.faults import Layer, details_of, distinct, explain, options
 from sklab.sweep.files.yamltree import Document, read_mapping
 
 Kind = Literal["sweep", "experiment", "launcher"]
@@ -28,6 +34,7 @@ _IS: dict[Kind, str] = {
     "launcher": "this is a launcher's file; it is given beside a sweep, as `--launcher FILE`",
 }
 _RESOLVED = "this is what a study keeps of its sweep; the sweep file that it was made from is meant here"
+_ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray": RaySpec}
 
 
 class NoSuchFileError(FaultyInputError):
@@ -81,3 +88,34 @@ def _near(file: Path, found: list[Path]) -> Path | None:
         if near := name if name in stems else did_you_mean(name, stems):
             return stems[near]
     return None
+
+
+def read_launcher(file: Path) -> SlurmSpec | RaySpec:
+    """The settings in `file`. Raises FaultyInputError with every fault of it."""
+    document = read_input(file, "launcher")
+    engine, faults = _engine(document)
+    tree = {**document.tree, "launcher": engine}
+    try:
+        spec = _ENGINES[engine].model_validate(tree)
+    except ValidationError as error:
+        wrong = explain(details_of(error), _ENGINES[engine], tree, [Layer(document)])
+        raise FaultyInputError(distinct([*document.faults, *faults, *wrong])) from error
+    if told := [*document.faults, *faults]:
+        raise FaultyInputError(told)
+    return spec
+
+
+def _engine(document: Document) -> tuple[str, list[Fault]]:
+    """The engine that the file's other settings belong to, with the fault of a name that only is near it.
+
+    Raises FaultyInputError where none can be meant: what else is faulty is not known then.
+    """
+    name = document.tree.get("launcher")
+    if isinstance(name, str) and name in _ENGINES:
+        return name, []
+    message = "missing" if name is None else "unknown value"
+    hint = did_you_mean(str(name), _ENGINES)
+    fault = document.fault(("launcher",), message, allowed=", ".join(_ENGINES), hint=hint)
+    if not hint:
+        raise FaultyInputError([*document.faults, fault])
+    return hint, [fault]

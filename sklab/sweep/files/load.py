@@ -12,18 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
-from sklab.spec.names import find
+from sklab.spec.names import find, with_settings
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve
 from sklab.sweep.design.fraction import describe
-from sklab.sweep.design.study_names import with_settings
 from sklab.sweep.files.cells import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
 from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
 from sklab.sweep.files.inputs import NoSuchFileError, read_input
-from sklab.sweep.files.one_name import renamed
-from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile
+from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile, renamed
 from sklab.sweep.files.without_faults import Sound, read_sweep_file
 from sklab.sweep.files.yamltree import Document
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -10,12 +10,11 @@ from pydantic import AfterValidator, Field, field_validator
 
 from sklab.errors import Fault
 from sklab.spec import limits
-from sklab.spec.names import canonical
+from sklab.spec.names import canonical, find
 from sklab.spec.run import Seed
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
 from sklab.spec.values import Seq, Value
-from sklab.sweep.files.one_name import with_one_name_each
 from sklab.sweep.files.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
@@ -23,6 +22,7 @@ Plain = Callable[[Document, Place, Any], Any]
 MOST_SEEDS = 1000
 _SIZES = "a list of image sizes, in pixels a side"
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
+Tree = dict[str, Any]
 
 
 def _one_line(name: str) -> str:
@@ -158,3 +158,63 @@ def nameless_levels(document: Document) -> Iterator[Fault]:
             elif canonical(text) in seen:
                 yield document.fault((*place, at), "this level stands twice")
             seen.add(canonical(text))
+
+
+def with_one_name_each(tree: Mapping[str, Any]) -> Tree:
+    """`tree` with the names in its baseline as levels or cells have them, and levels of listed cells as they stand
+    first. What is not well-formed stays as it is."""
+    cells = tree.get("cells")
+    listed = _as_first_written(cells) if isinstance(cells, list) else cells
+    known = {**tree, "cells": listed} if "cells" in tree else dict(tree)
+    return {**known, "baseline": _baseline(known)} if "baseline" in tree else known
+
+
+def renamed(published: Published | None, cells: Iterable[str]) -> Published | None:
+    """`published` with its rows called as the cells are."""
+    if published is None:
+        return None
+    names = list(cells)
+    rows = {find(name, names) or name: row for name, row in published.rows.items()}
+    return published.model_copy(update={"rows": rows})
+
+
+def _baseline(tree: Tree) -> Any:
+    baseline, factors = tree["baseline"], tree.get("factors")
+    if isinstance(baseline, str):
+        return find(baseline, _texts(cell.get("name") for cell in _mappings(tree.get("cells")))) or baseline
+    if isinstance(baseline, dict) and isinstance(factors, dict):
+        return {name: _level(factors.get(name), level) for name, level in baseline.items()}
+    return baseline
+
+
+def _level(factor: Any, level: Any) -> Any:
+    levels = factor.get("levels") if isinstance(factor, dict) else None
+    if not isinstance(level, str) or not isinstance(levels, dict):
+        return level
+    return find(level, levels) or level
+
+
+def _as_first_written(cells: list[Any]) -> list[Any]:
+    first: dict[tuple[str, str], str] = {}
+    return [_with_levels(cell, first) if isinstance(cell, dict) else cell for cell in cells]
+
+
+def _with_levels(cell: Tree, first: dict[tuple[str, str], str]) -> Tree:
+    factors = cell.get("factors")
+    if not isinstance(factors, dict):
+        return cell
+    return {
+        **cell,
+        "factors": {
+            name: first.setdefault((name, canonical(level)), level) if isinstance(level, str) else level
+            for name, level in factors.items()
+        },
+    }
+
+
+def _mappings(entries: Any) -> list[Tree]:
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from sklab.analysis.table.replicates import called, expected, most
-from sklab.spec.fit import misfits
+from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.study.search import Cost, OffBudget, off_budget
@@ -17,9 +17,8 @@ from sklab.store.states import counts_of, unended_states
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, space_of
-from sklab.sweep.plan.changes import Change, change
+from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.differences import Difference, confounds, differences
-from sklab.sweep.plan.oddities import oddities
 from sklab.sweep.plan.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
 from sklab.sweep.plan.reuse import Reuse, to_take
 from sklab.sweep.plan.trained_data import NOT_READ, HeldData, changed

@@ -7,26 +7,40 @@ oom                       with fewer runs at a time; where each has a device to 
                           as many of them accumulated
 diverged                  a result
 data, code                left to the user: the same would happen again
+
+A run whose process ended without a record gets one here, with the last words of its log; `retry` sets records aside.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from sklab.launch.base import Launcher
+from sklab.errors import SklabError
+from sklab.launch.base import FOLDER_HELD, Ended, Launcher
+from sklab.spec.names import did_you_mean, find
+from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.records import FailureClass, RunOrder, RunRecord
-from sklab.system.processes import oom_kills
+from sklab.store.files import tail
+from sklab.store.locks import alone
+from sklab.store.records import FailureClass, RunOrder, RunRecord, now
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
+from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
 from sklab.system.terminal import counted
 
 ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study
 _FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed"})
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+_TAIL = 1 << 16  # bytes of a log
+_TRACEBACK = "Traceback (most recent call last):"
 
 
 class Retries:
@@ -107,3 +121,76 @@ def _can_be_cut(train: TrainSpec, factor: int) -> bool:
     except ValidationError:
         return False
     return train.batch_size % factor == 0
+
+
+def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:
+    """The record that the run's process did not write; `out_of_memory`: the kernel has killed a process for memory
+    meanwhile, `deleted`: the run's folder is not there any more."""
+    failure, reason = _cause(ended, memory=out_of_memory and ended.exitcode == -signal.SIGKILL)
+    line, traceback = "", ""
+    if deleted:
+        failure, reason = "killed", "the run's folder was deleted while it ran"
+    elif failure == "code":
+        line, traceback = last_words(RunFolder(ended.job.folder).log_file)
+    told = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
+    return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **told)
+
+
+def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
+    """Failure class and reason."""
+    if ended.hung:
+        return "stale", "the run made no step any more and was ended"
+    if ended.exitcode == FOLDER_HELD:
+        held = shlex.quote(str(RunFolder(ended.job.folder).lock_file))
+        return "stale", f"another process works in the run's folder or was stopped there; end it first: fuser -k {held}"
+    if memory:
+        return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode >= 0:
+        return "code", f"the process of the run ended with exit code {ended.exitcode}"
+    how = f"the process of the run was killed by {signal_name(-ended.exitcode)}"
+    # A run that is asked to end before its first step simply ends.
+    return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
+
+
+def last_words(log: Path) -> tuple[str, str]:
+    """The last line of `log`, and the last traceback in it; "" for what is not there."""
+    text = tail(log, _TAIL)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    start = text.rfind(_TRACEBACK)
+    return lines[-1] if lines else "", text[start:] if start >= 0 else ""
+
+
+def and_last(log: Path) -> str:
+    """The last line of `log`, as the end of a sentence."""
+    line, _ = last_words(log)
+    return f": {line}" if line else ""
+
+
+def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:
+    """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
+
+    With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are,
+    whatever is asked, and so do stopped ones, which the next start goes on with. Raises StudyLockedError while a runner
+    has the study, SklabError for a cell that it does not have.
+    """
+    sweep = folder.read_sweep()
+    known = {cell.name: cell for cell in sweep.cells}
+    names = None if cells is None else [_known(name, sweep) for name in cells]
+    chosen = [cell for cell in sweep.cells if names is None or cell.name in names]
+    wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
+    with alone(folder):
+        records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
+        found = [record for record in records.values() if record.state in wanted]
+        for record in found:
+            folder.run(record.key).begin_attempt()
+    return found
+
+
+def _known(name: str, sweep: Sweep) -> str:
+    """The name of the cell as the sweep has it."""
+    names = [cell.name for cell in sweep.cells]
+    if known := find(name, names):
+        return known
+    near = did_you_mean(name, names)
+    hint = f" - did you mean {near!r}?" if near else ""
+    raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
-from sklab.launch.last_words import and_last
 from sklab.spec.data import DataSpec
 from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
@@ -26,6 +25,7 @@ from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import searchable
 from sklab.sweep.plan.trained_data import HeldData
+from sklab.sweep.run.failures import and_last
 
 _LOOK_EVERY = 60.0
 _MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of

@@ -18,14 +18,14 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import NO_COSTS, Costs
 from sklab.sweep.plan.continued import continued
 from sklab.sweep.plan.prices import time_left, usual_seconds
-from sklab.sweep.plan.probe import kept_probes
 from sklab.sweep.plan.reuse import Reuse, take_over
 from sklab.sweep.plan.trained_data import ensure_same, keep_inventories, read_data
-from sklab.sweep.run import deaths
+from sklab.sweep.run import failures
 from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.run.index import StudyIndex, Todo
 from sklab.sweep.run.orders import Orders
 from sklab.sweep.run.preflight import ensure_sound
+from sklab.sweep.run.probe import kept_probes
 from sklab.sweep.run.progress import Progress, State
 from sklab.sweep.run.pruning import Pruner
 from sklab.system.processes import asked_once
@@ -241,7 +241,7 @@ class _Runner:
     def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
         """The record of a run whose process ended without writing one."""
         out_of_memory, deleted = self._retries.killed_for_memory(order.key), not run.order_file.exists()
-        record = deaths.record_of(order, ended, run.attempt, out_of_memory=out_of_memory, deleted=deleted)
+        record = failures.record_of(order, ended, run.attempt, out_of_memory=out_of_memory, deleted=deleted)
         if deleted:
             run.write_order(order)
         run.write_record(record)

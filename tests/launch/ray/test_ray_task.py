@@ -16,7 +16,7 @@ from sklab.launch.ray.launcher import RayLauncher
 from sklab.launch.ray.task import read_files, write_files
 from sklab.launch.slots import Slot
 from sklab.spec.study.launchers import RaySpec
-from sklab.sweep.files.launcherfile import read_launcher
+from sklab.sweep.files.inputs import read_launcher
 
 NAMES = st.sampled_from(["run.json", "record.json", "log.txt", "attempts/001/log.txt", "attempts/001/record.json"])
 FILES = st.dictionaries(NAMES, st.binary(max_size=40))

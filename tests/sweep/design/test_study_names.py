@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from sklab.spec.names import extended, with_settings
 from sklab.spec.study.sweep import StudyName
-from sklab.sweep.design.study_names import extended, with_settings
 from sklab.sweep.design.toy import toy
 from sklab.sweep.files.load import load_single, load_sweep
 

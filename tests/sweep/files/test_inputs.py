@@ -9,7 +9,7 @@ from sweepfiles import EXPERIMENT, LIST, changed, faults_in, faults_of, load
 
 from sklab.cli import main
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.files.launcherfile import read_launcher
+from sklab.sweep.files.inputs import read_launcher
 from sklab.sweep.files.load import load_single, load_sweep
 
 SLURM = "launcher: slurm\ntime: 60\nparallel: 4\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sklab.errors import FaultyInputError
-from sklab.sweep.files.launcherfile import read_launcher
+from sklab.sweep.files.inputs import read_launcher
 
 
 def written(folder: Path, text: str) -> Path:

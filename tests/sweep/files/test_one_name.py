@@ -10,9 +10,9 @@ from sweepfiles import LIST, SWEEPS, changed, faults_of, load
 
 from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design.found import with_found_cells
-from sklab.sweep.plan.changes import change
-from sklab.sweep.run.retry import retry
+from sklab.sweep.design.space import with_found_cells
+from sklab.sweep.plan.continued import change
+from sklab.sweep.run.failures import retry
 
 FACTORS = {
     "lr": {"path": "train.lr", "levels": [0.1, "LEVEL"]},

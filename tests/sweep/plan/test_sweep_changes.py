@@ -7,7 +7,7 @@ import pytest
 from sklab.commands.screen.plan import plan_text
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.changes import Change, change
+from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.plan import make_plan
 
 

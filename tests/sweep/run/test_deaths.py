@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sklab.launch.base import FOLDER_HELD, Ended, Job
-from sklab.sweep.run.deaths import record_of
+from sklab.sweep.run.failures import record_of
 
 
 @pytest.mark.parametrize(

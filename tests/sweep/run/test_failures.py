@@ -15,7 +15,7 @@ from sklab.store.locks import alone
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.sweep.run import failures
-from sklab.sweep.run.retry import retry
+from sklab.sweep.run.failures import retry
 
 pytestmark = pytest.mark.usefixtures("quiet_machine")
 

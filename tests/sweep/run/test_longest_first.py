@@ -18,14 +18,13 @@ from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan import probe
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prices import packed, time_left, turn
-from sklab.sweep.plan.probe import kept_probes
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
-from sklab.sweep.run import runner
+from sklab.sweep.run import probe, runner
 from sklab.sweep.run.index import StudyIndex
+from sklab.sweep.run.probe import kept_probes
 from sklab.sweep.run.progress import State
 from sklab.sweep.run.runner import run_study
 

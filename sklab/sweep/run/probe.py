@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sklab.launch.base import Job, Launcher
-from sklab.launch.last_words import and_last
 from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
+from sklab.sweep.run.failures import and_last
 
 _PROBES = ".probes"
 _LOOK_EVERY = 60.0
