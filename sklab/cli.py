@@ -20,7 +20,7 @@ from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
-from sklab.commands.wandb import add_wandb
+from sklab.commands.results import add_wandb
 from sklab.commands.status import add_dashboard, add_logs, add_status
 from sklab.commands.weights import add_analyze, add_evaluate
 from sklab.errors import SklabError

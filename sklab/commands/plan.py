@@ -148,8 +148,8 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
 def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
     """A probe of each cell that no finished run tells the price of."""
     from sklab.launch.local.launcher import LocalLauncher
+    from sklab.sweep.plan.costs import probe
     from sklab.sweep.plan.plan import unpriced
-    from sklab.sweep.run.probe import probe
 
     unknown = unpriced(sweep, folder)
     if unknown:

@@ -63,7 +63,7 @@ def _watch(folder: StudyFolder) -> int:
 
     from rich.console import Console
 
-    from sklab.commands.screen.watch import watch
+    from sklab.commands.screen.progress import watch
 
     with suppress(KeyboardInterrupt):  # who watches ends nothing but the watching
         watch(folder, Console())
@@ -73,7 +73,7 @@ def _watch(folder: StudyFolder) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from contextlib import suppress
 
-    from sklab.commands.screen.watch import follow, log_of
+    from sklab.commands.screen.progress import follow, log_of
     from sklab.store.study_folder import find_run
     from sklab.system.terminal import raw
 

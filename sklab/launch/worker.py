@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
-from sklab.store.locks import at_once
 from sklab.store.run_folder import RunFolder
+from sklab.store.states import at_once
 from sklab.system.processes import hear_again, on_parent_end
 
 # A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.

@@ -1,21 +1,32 @@
-"""From a study's folder to its report, and its table for the terminal."""
+"""From a study's folder to its report, and to its table as plain text for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sklab.analysis.table.ablation import Others, ablation_table
-from sklab.analysis.table.rows import AblationTable
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import DamagedRecordError
-from sklab.report.terminal import terminal_table
+from sklab.report.columns import Column, columns
+from sklab.report.escape import shortened
+from sklab.report.words import sentences
 from sklab.store.files import collector_paused, write_whole
 from sklab.store.records import RunState
 from sklab.store.states import ENDED_WITH_RUNNER, unended_states
 from sklab.store.study_folder import StudyFolder
+from sklab.system import terminal
 
 __all__ = ["build", "study_table", "terminal_table", "write"]
+_WIDEST = 32  # of a name; a longer one loses its middle
+_REASON = 80  # letters of a reason in place of numbers; the notes have all of it
+_NOTES = 30
+_WIDTH = 120  # of the text below the table
+# How the headings of columns begin, the most important ones first, and those that belong to the column on their left.
+_ORDER = ("cell", "n", "error", "loss", "verdict", "diff", "p adj.", "params", "publ.", "vs best", "MACs", "seeds+")
+_BELONG = ("±95%", "n")
 
 
 def build(folder: Path) -> Path:
@@ -74,3 +85,59 @@ def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, Damage
     states = unended_states(study, (key for key in keys if key not in unreadable))
     told: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}
     return told | {key: (state, why.get(state, "no record yet")) for key, state in states.items()}
+
+
+def terminal_table(table: AblationTable) -> str:
+    """The table in aligned columns, as many as the terminal has room for, and below it what came out and what is to say
+    about single rows."""
+    every = [column for column in columns(table) if column.short]
+    texts = [[shortened(column.text(row), _WIDEST) for column in every] for row in table.rows]
+    widths = [max(map(len, (column.short, *(line[at] for line in texts)))) for at, column in enumerate(every)]
+    kept = terminal.chosen(widths, _by_importance(every), terminal.width())
+    shown, widths = [every[at] for at in kept], [widths[at] for at in kept]
+    lines = [[column.short for column in shown], *([line[at] for at in kept] for line in texts)]
+    head, *body = (_line(line, shown, widths) for line in lines)
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    rows = [_row(row, line, widths) for row, line in zip(table.rows, body, strict=True)]
+    left_out = terminal.left_out(column.short for column in every if column not in shown)
+    return "\n".join([head, rule, *rows, *left_out, *_below(table)])
+
+
+def _by_importance(shown: Sequence[Column]) -> list[int]:
+    """Positions of the columns; an interval and a number of runs belong to the column on their left."""
+    ranks: list[float] = []
+    for column in shown:
+        own = next((rank for rank, start in enumerate(_ORDER) if column.short.startswith(start)), len(_ORDER))
+        ranks.append(ranks[-1] + 0.1 if column.short in _BELONG and len(ranks) > 1 else own)
+    return sorted(range(len(shown)), key=lambda at: ranks[at])
+
+
+def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -> str:
+    cells = zip(line, shown, widths, strict=True)
+    return "  ".join(
+        f"{text:>{width}}" if column.numeric else f"{text:<{width}}" for text, column, width in cells
+    ).rstrip()
+
+
+def _row(row: Row, line: str, widths: Sequence[int]) -> str:
+    """`line`, or for a row without numbers its name and the reason."""
+    reason = sentences.no_number(row)
+    if not reason:
+        return line
+    begin = line[: widths[0] + widths[1] + 2]
+    room = (terminal.width() or sys.maxsize) - len(begin) - 2
+    return f"{begin}  {_begin(reason, max(20, min(_REASON, room)))}"
+
+
+def _begin(reason: str, longest: int) -> str:
+    return reason if len(reason) <= longest else f"{reason[: longest - 1]}…"
+
+
+def _below(table: AblationTable) -> list[str]:
+    notes = sentences.notes(table)
+    more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
+    found = [sentences.result(table), sentences.comparison(table), sentences.pareto(table)]
+    published = [sentences.published(table.sweep), sentences.reproduced(table)]
+    said = [sentences.progress(table), *found, *published, *notes[:_NOTES], *more]
+    columns = min(_WIDTH, terminal.width() or _WIDTH)
+    return ["", *(terminal.filled(line, columns) for line in said if line)]

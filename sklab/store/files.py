@@ -26,6 +26,8 @@ from sklab.errors import DamagedRecordError
 
 V = TypeVar("V", bound=BaseModel)
 
+_TAIL = 1 << 16  # bytes of a log
+_TRACEBACK = "Traceback (most recent call last):"
 MOST_BYTES = 16 * 2**20  # of a file that is read whole; a record has some thousand
 _SEAL = "seal"
 
@@ -204,3 +206,17 @@ def open_text(text: bytes) -> tuple[bytes, bool]:
 def _seal_of(tree: dict[str, Any]) -> str:
     """However the file is laid out."""
     return checksum(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode())
+
+
+def last_words(log: Path) -> tuple[str, str]:
+    """The last line of `log`, and the last traceback in it; "" for what is not there."""
+    text = tail(log, _TAIL)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    start = text.rfind(_TRACEBACK)
+    return lines[-1] if lines else "", text[start:] if start >= 0 else ""
+
+
+def and_last(log: Path) -> str:
+    """The last line of `log`, as the end of a sentence."""
+    line, _ = last_words(log)
+    return f": {line}" if line else ""

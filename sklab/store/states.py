@@ -8,17 +8,25 @@ stopped   it was asked to end (Ctrl-C, a signal, preemption), or ended with its 
 unreadable  a record lies there that can't be read, so that nothing is known
 running   a runner or a cluster is at work on it
 waiting   it has not begun
+
+One runner at a time has a study, one process a run: locks that fall with the process, however that ends.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import inf
-from typing import get_args
+from pathlib import Path
+from typing import IO, get_args
 
+from sklab.errors import SklabError, StudyLockedError
 from sklab.store.files import is_regular
-from sklab.store.locks import is_held
 from sklab.store.records import RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -28,6 +36,10 @@ TROUBLED: tuple[RunState, ...] = ("failed", "diverged")
 UNENDED: tuple[RunState, ...] = ("stopped", "unreadable", "running", "waiting")
 ENDED_WITH_RUNNER = "it ended with its runner"  # why a run without a record is stopped
 TO_DO: tuple[RunState, ...] = ("failed", "stopped", "waiting")  # by the next start
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_REMEDY = "put the results on another disk (--results), or have it mounted with locks (Lustre: -o flock)"
+_WAIT = 0.01  # seconds that whoever looks is given to be done
+_MOST_WAITS = 1000
 
 
 def counts_of(states: Iterable[RunState]) -> dict[RunState, int]:
@@ -69,3 +81,60 @@ def unended_states(study: StudyFolder, keys: Iterable[str]) -> dict[str, RunStat
     """The states of those runs of a study that have no record."""
     since = begun_at(study)
     return {key: unended(study.run(key), since) for key in keys}
+
+
+@contextmanager
+def alone(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """Hold the study's lock, a file as old as that. Raises StudyLockedError while another process does, SklabError
+    where the file system knows no locks."""
+    with open(folder.lock_file, "a", opener=at_once) as lock:
+        try:
+            is_ours = _taken(lock, pause)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            fault = f"{folder.path} can't be locked ({error.strerror}), so two runners could work on it"
+            raise SklabError(f"{fault}; {_REMEDY}") from error
+        if not is_ours:
+            raise StudyLockedError(f"another runner is working on {folder.path}; wait for it or stop it first")
+        os.utime(lock.fileno())
+        yield
+
+
+def at_once(path: str, flags: int) -> int:
+    """Opens a file; what lies in its place, such as a pipe, is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+def _taken(lock: IO[str], pause: Callable[[float], None]) -> bool:
+    """Whether this process has the lock now. Whoever looks (`is_held`) shares it for a moment and is waited for: only
+    another runner does not share."""
+    for _ in range(_MOST_WAITS):
+        if _try(lock, fcntl.LOCK_EX):
+            return True
+        if not _try(lock, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        pause(_WAIT)
+    return False
+
+
+def _try(lock: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_held(lock_file: Path) -> bool:
+    """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
+    try:
+        with open(lock_file, opener=at_once) as lock:
+            return not _try(lock, fcntl.LOCK_SH)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise  # without locks nobody can hold one
+    return False

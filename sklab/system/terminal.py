@@ -21,6 +21,15 @@ _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 _LAST = 2  # standard error
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the two largest fitting units: 42s, 3m 05s, 2h 07m, 3d 04h."""
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // part:02d}{smaller}"
+    return f"{whole}s"
+
+
 def width(stream: TextIO | None = None) -> int | None:
     """Columns of the terminal that `stream` (standard output) is, or as COLUMNS says; None where there is none."""
     asked = os.environ.get("COLUMNS", "")

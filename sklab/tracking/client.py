@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import os
 import socket
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     import wandb
 
 _log = logging.getLogger(__name__)
+
+# What wandb itself would load in every run.
+_LATE = (
+    "requests",
+    "wandb.apis.public",
+    "wandb.sdk.launch.inputs.internal",
+    "wandb.sdk.lib.gitlib",
+    "wandb.sdk.lib.service.service_connection",
+)
 
 # The record of a run has the machine, the versions and the commit already, and its folder the output.
 SETTINGS: dict[str, Any] = {
@@ -131,3 +141,9 @@ def _report_nothing_else() -> None:
 
     opentelemetry_proxy.disable()
     os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+
+def load_wandb() -> None:
+    """Load wandb as a whole, once, in a process that runs are forked from."""
+    for name in ("wandb", *_LATE):
+        importlib.import_module(name)

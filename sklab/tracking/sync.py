@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from sklab.errors import SklabError
 from sklab.store.files import is_regular
-from sklab.store.locks import is_held
+from sklab.store.states import is_held
 from sklab.store.study_folder import StudyFolder
 from sklab.system.safe_path import protect
 from sklab.tracking.mode import no_connection, require_connection

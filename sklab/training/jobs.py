@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sklab.data import preflight
+from sklab.data import loaders as preflight
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models import numerics

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from sklab.commands.screen import optuna_dashboard
-from sklab.commands.screen.watch import follow, log_of, watch
+from sklab.commands.screen.progress import follow, log_of, watch
 from sklab.errors import SklabError
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

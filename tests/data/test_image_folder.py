@@ -8,7 +8,7 @@ from pictures import encoded, pixels
 from PIL import Image
 from pydantic import ValidationError
 
-from sklab.data import preflight
+from sklab.data import loaders as preflight
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec, load
 from sklab.errors import SklabError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pictures import folder
 from PIL import ExifTags, Image, ImageOps
 
-from sklab.data import cache, preflight
+from sklab.data import cache, loaders
 from sklab.data.augment import crop_draws
 from sklab.data.base import Encoded
 from sklab.data.formats.decode import centre, decode, random_resized, whole
@@ -109,7 +109,7 @@ def spec(root, **data):
     ],
 )
 def test_how_many_images_carry_one_is_told(root, in_memory, exif, told):
-    notices = preflight.check(spec(root, in_memory=in_memory, exif=exif), [RECIPE]).notices
+    notices = loaders.check(spec(root, in_memory=in_memory, exif=exif), [RECIPE]).notices
     assert notices[0] == "data set image_folder: all 24 images were opened"
     assert notices[1] == f"data set image_folder: 4 of the 24 images opened carry an EXIF orientation: {told}"
 

@@ -3,7 +3,7 @@ from example import hostile, kernels
 from studies import make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.terminal import terminal_table
+from sklab.report.build import terminal_table
 
 
 @pytest.mark.parametrize("study", [kernels, hostile])

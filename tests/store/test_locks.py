@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from sklab.errors import SklabError, StudyLockedError
-from sklab.store.locks import alone, is_held
+from sklab.store.states import alone, is_held
 from sklab.store.study_folder import StudyFolder
 
 

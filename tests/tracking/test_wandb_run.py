@@ -316,7 +316,8 @@ def test_preload_leaves_nothing_to_import_in_a_run(tmp_path: Path) -> None:
     code = f"""
         import sys
         from pathlib import Path
-        import sklab.tracking.preload
+        from sklab.tracking.client import load_wandb
+        load_wandb()
         from sklab.store.records import Tracking
         from sklab.tracking.client import Client
         before = set(sys.modules)

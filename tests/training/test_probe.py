@@ -8,7 +8,7 @@ from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import Probe, ProbeOrder
-from sklab.sweep.run.probe import probe as ask
+from sklab.sweep.plan.costs import probe as ask
 from sklab.training.jobs import probe
 
 

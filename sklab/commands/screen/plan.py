@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sklab.commands.screen.progress import duration
 from sklab.commands.screen.text import aligned
 from sklab.store.records import RunState
 from sklab.store.states import STATES
 from sklab.sweep.plan.continued import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
-from sklab.system.terminal import counted, one_line
+from sklab.system.terminal import counted, duration, one_line
 
 _ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states
 _MOST_NAMED = 8  # cells in one line

@@ -1,25 +1,33 @@
-"""Shows how a study goes: a live display on a terminal, plain lines elsewhere."""
+"""Shows how a study goes: a live display on a terminal, plain lines elsewhere; or watches it, or the log of a run."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sklab.commands.screen.text import status_text
+from sklab.errors import SklabError
 from sklab.spec.study.sweep import Sweep
+from sklab.store.files import content
 from sklab.store.records import RunRecord
-from sklab.store.states import ending, others_told
-from sklab.sweep.plan.status import last_metrics
+from sklab.store.run_folder import RunFolder
+from sklab.store.states import ending, is_held, others_told
+from sklab.store.study_folder import StudyFolder
+from sklab.sweep.plan.status import StudyStatus, Watcher, last_metrics
 from sklab.sweep.run.progress import State
-from sklab.system.terminal import counted, one_line, show_plainly, tell
+from sklab.system.terminal import counted, duration, one_line, show_plainly, tell, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
+_STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
+_MOST_LOG = 2**30  # bytes
+Pause = Callable[[float], None]
 
 
 @contextmanager
@@ -109,10 +117,37 @@ def _running_line(state: State) -> Iterator[str]:
         yield f"{order.cell}, seed {order.spec.seed}: epoch {epoch}/{epochs}{error}, {duration(seconds)}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the two largest fitting units: 42s, 3m 05s, 2h 07m, 3d 04h."""
-    whole = round(seconds)
-    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= size:
-            return f"{whole // size}{unit} {whole % size // part:02d}{smaller}"
-    return f"{whole}s"
+def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> StudyStatus:
+    """Show how the study stands, anew every two seconds, until no runner works on it; the last that was shown."""
+    watcher = Watcher(folder)
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            status = watcher.look(time.time())
+            live.update(Text(visible(status_text(status))), refresh=True)
+            if not status.live:
+                return status
+            pause(_STUDY_EVERY)
+
+
+def log_of(run: RunFolder) -> str:
+    """What the current attempt of a run has printed so far. Raises SklabError before it has begun."""
+    try:
+        return content(run.log_file, _MOST_LOG).decode("utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise SklabError(f"{run.path} has no log yet: the run has not begun") from error
+    except OSError as error:
+        raise SklabError(f"{run.log_file} can't be read: {error.strerror}") from error
+
+
+def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:
+    """What the run has printed and prints, piece by piece, until its process has ended."""
+    seen = ""
+    while True:
+        over = not is_held(run.lock_file)  # asked first, so that its last words are read
+        with suppress(SklabError):  # between two attempts there is none
+            text = log_of(run)
+            yield text.removeprefix(seen)
+            seen = text
+        if over:
+            return
+        pause(_LOG_EVERY)

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sklab.commands.screen.progress import duration
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import CheckResult
 from sklab.store.records import Evaluation, RunRecord
@@ -15,7 +14,7 @@ from sklab.store.states import ending, others_told
 from sklab.store.versions import installed
 from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
-from sklab.system.terminal import counted, one_line
+from sklab.system.terminal import counted, duration, one_line
 
 if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
     from sklab.analysis.attention.analyses import CellFindings, FieldSize

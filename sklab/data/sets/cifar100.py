@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from sklab.data.formats.cifar import CifarSpec, load
+from sklab.data.sets.cifar10 import CifarSpec, load
 
 __all__ = ["Spec", "load"]
 

@@ -12,19 +12,20 @@ from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 from sklab.store.files import collector_paused
 from sklab.system.processes import gather
+from sklab.tracking.client import load_wandb
 
 with collector_paused():  # nothing of it goes away again
     import sklab.launch.worker
     import sklab.training.evaluate
     import sklab.training.jobs
-    import sklab.training.run
+    import sklab.training.run  # noqa: F401
 
     for name in data_sets():
         data_spec(name)
     for name in families():
         family_module(name)
     with contextlib.suppress(Exception):  # without wandb, or with one that can't be loaded, runs are not tracked
-        import sklab.tracking.preload  # noqa: F401
+        load_wandb()
 
 gc.freeze()  # a collection in a run would touch, and so copy, all that it shares with the server
 gather()

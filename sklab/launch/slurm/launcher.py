@@ -19,8 +19,8 @@ from sklab.launch.slurm.job import End, Note, arguments, has_ended, look_anew, r
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.spec.study.launchers import SlurmSpec
-from sklab.store.locks import is_held
 from sklab.store.run_folder import RunFolder
+from sklab.store.states import is_held
 
 _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
 _ASK_EVERY = 5.0  # seconds between two questions to Slurm, for everything at once

@@ -8,7 +8,11 @@ from sklab.analysis.statistics.pareto import COSTS
 from sklab.analysis.table.rows import AblationTable, Row, data_title, on_published_data
 from sklab.report.column import COST_NAMES, metric_name, metric_unit
 from sklab.report.escape import clean
-from sklab.report.words.effects import (
+from sklab.report.words.literature import agreement, published, published_only, reproduced
+from sklab.report.words.methods import comparison, methods
+from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
+from sklab.report.words.phrases import listed
+from sklab.report.words.verdict import (
     EFFECT_HEAD,
     EFFECT_LEGEND,
     MEANS_HEAD,
@@ -16,12 +20,8 @@ from sklab.report.words.effects import (
     effect_rows,
     effects_said,
     means_rows,
+    result,
 )
-from sklab.report.words.literature import agreement, published, published_only, reproduced
-from sklab.report.words.methods import comparison, methods
-from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
-from sklab.report.words.phrases import listed
-from sklab.report.words.verdict import result
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told

@@ -18,7 +18,6 @@ import shlex
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -27,10 +26,10 @@ from sklab.launch.base import FOLDER_HELD, Ended, Launcher
 from sklab.spec.names import did_you_mean, find
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.files import tail
-from sklab.store.locks import alone
+from sklab.store.files import last_words
 from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
+from sklab.store.states import alone
 from sklab.store.study_folder import StudyFolder
 from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
 from sklab.system.terminal import counted
@@ -39,8 +38,6 @@ ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets 
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study
 _FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed"})
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-_TAIL = 1 << 16  # bytes of a log
-_TRACEBACK = "Traceback (most recent call last):"
 
 
 class Retries:
@@ -150,20 +147,6 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     how = f"the process of the run was killed by {signal_name(-ended.exitcode)}"
     # A run that is asked to end before its first step simply ends.
     return "preempted" if -ended.exitcode in STOP_SIGNALS else "killed", how
-
-
-def last_words(log: Path) -> tuple[str, str]:
-    """The last line of `log`, and the last traceback in it; "" for what is not there."""
-    text = tail(log, _TAIL)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    start = text.rfind(_TRACEBACK)
-    return lines[-1] if lines else "", text[start:] if start >= 0 else ""
-
-
-def and_last(log: Path) -> str:
-    """The last line of `log`, as the end of a sentence."""
-    line, _ = last_words(log)
-    return f": {line}" if line else ""
 
 
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:

@@ -20,12 +20,11 @@ from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Findi
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.files import read_kept, write_whole
+from sklab.store.files import and_last, read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import searchable
 from sklab.sweep.plan.trained_data import HeldData
-from sklab.sweep.run.failures import and_last
 
 _LOOK_EVERY = 60.0
 _MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of

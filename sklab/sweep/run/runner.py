@@ -10,13 +10,13 @@ from sklab.analysis.table.replicates import called
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.spec.study.sweep import Sweep
-from sklab.store.locks import alone
 from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import ending, unended_states
+from sklab.store.states import alone, ending, unended_states
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import NO_COSTS, Costs
 from sklab.sweep.plan.continued import continued
+from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.prices import time_left, usual_seconds
 from sklab.sweep.plan.reuse import Reuse, take_over
 from sklab.sweep.plan.trained_data import ensure_same, keep_inventories, read_data
@@ -25,7 +25,6 @@ from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.run.index import StudyIndex, Todo
 from sklab.sweep.run.orders import Orders
 from sklab.sweep.run.preflight import ensure_sound
-from sklab.sweep.run.probe import kept_probes
 from sklab.sweep.run.progress import Progress, State
 from sklab.sweep.run.pruning import Pruner
 from sklab.system.processes import asked_once

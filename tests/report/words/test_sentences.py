@@ -8,8 +8,8 @@ from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.ablation import ablation_table
+from sklab.report.build import terminal_table
 from sklab.report.tables import table_markdown
-from sklab.report.terminal import terminal_table
 from sklab.report.words import sentences
 from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
 

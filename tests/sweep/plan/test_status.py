@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sklab.commands.screen.text import status_text
 from sklab.spec.jobs import PULSE_FILE, Pulse
-from sklab.store.locks import alone
 from sklab.store.records import RunOrder, RunRecord
+from sklab.store.states import alone
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep

@@ -11,9 +11,9 @@ from sklab import cli
 from sklab.errors import SklabError, StudyLockedError
 from sklab.report import build
 from sklab.report.words import sentences
-from sklab.store.locks import alone
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.store.states import alone
 from sklab.sweep.run import failures
 from sklab.sweep.run.failures import retry
 

@@ -18,13 +18,14 @@ from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan import costs
+from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prices import packed, time_left, turn
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
-from sklab.sweep.run import probe, runner
+from sklab.sweep.run import runner
 from sklab.sweep.run.index import StudyIndex
-from sklab.sweep.run.probe import kept_probes
 from sklab.sweep.run.progress import State
 from sklab.sweep.run.runner import run_study
 
@@ -197,7 +198,7 @@ def test_probes_that_were_made_tell_before_anything_has_run(sweep, tmp_path, mon
     assert kept_probes(sweep, launcher, tmp_path) == {}
     made = Probe(epochs=2, steps=10, val_steps=5, step_seconds=1.0, val_step_seconds=0.2, setup_seconds=3.0)
     experiment = run_spec(sweep, sweep.cells[2], 0).experiment
-    folder = probe._folder(experiment, launcher, tmp_path)
+    folder = costs._folder(experiment, launcher, tmp_path)
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(made.model_dump_json())
     assert kept_probes(sweep, launcher, tmp_path) == {"lr=3": made}

@@ -13,10 +13,9 @@ from launchers import FakeLauncher, start
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
 from sklab.launch.base import Ended
-from sklab.report.build import study_table
+from sklab.report.build import study_table, terminal_table
 from sklab.report.build import write as write_report
 from sklab.report.figures.evidence import looks_figure
-from sklab.report.terminal import terminal_table
 from sklab.report.words.methods import methods
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
