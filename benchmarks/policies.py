@@ -31,7 +31,7 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.failures import Retries
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
 HOUR = 3600.0

@@ -28,7 +28,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sklab.models.cost import cost
+from sklab.models.zoo import cost
 from sklab.spec.networks import SETTINGS, image_size, network
 
 REPEATS = 5

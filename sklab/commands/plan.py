@@ -125,7 +125,7 @@ def warn(sweep: Sweep) -> None:
 
 def cost_of(network: Network) -> Count:
     """Parameters of a network, and multiply-accumulates of one image."""
-    from sklab.models.cost import cost
+    from sklab.models.zoo import cost
 
     counted = cost(network.model, network.image_size)
     return counted.params, counted.macs

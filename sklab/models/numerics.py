@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklab.models.cost import Signature, convolutions
+from sklab.models.zoo import Signature, convolutions
 from sklab.spec.model import ModelSpec
 
 Dtype = Literal["fp32", "bf16", "fp16"]

@@ -1,18 +1,29 @@
-"""Networks by name and by value."""
+"""Networks by name and by value, and what they cost.
+
+Costs are read off a forward pass on the meta device: shapes only, no weights, no arithmetic.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from sklab.errors import Fault, FaultyInputError
+from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.values import Value, class_in
+
+_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
+Pair = tuple[int, int]
 
 
 def list_models() -> tuple[str, ...]:
@@ -59,3 +70,132 @@ def _fields_at(owner: type[Value], place: tuple[int | str, ...]) -> tuple[str, .
         field = owner.model_fields.get(str(step))
         owner = (field and class_in(field.annotation)) or owner
     return tuple(owner.model_fields)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`params`: learnable parameters, BN's scale and shift included.
+    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs"); of a
+    transformer's self-attention its projections, not the products of its queries, keys and values.
+    """
+
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, order=True)
+class Signature:
+    """What decides which algorithm computes a convolution; pairs are of rows and columns, height and width are the
+    input's, in pixels.
+
+    As it is computed: a `DecimatedConv2d` shows itself with stride 1, on the pixels that it reads.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        kind = f"{_by(self.kernel)} convolution of {self.in_channels} to {self.out_channels} channels"
+        settings = f"stride {_short(self.stride)}, dilation {_short(self.dilation)}, groups {self.groups}"
+        return f"{kind}, {settings}, on {self.height}x{self.width} pixels"
+
+
+def cost(spec: ModelSpec, image_size: int) -> Cost:
+    """Parameters and multiply-accumulates of `spec` for one square image of `image_size` pixels a side."""
+    return _trace(spec, image_size)[0]
+
+
+def convolutions(spec: ModelSpec, image_size: int) -> tuple[Signature, ...]:
+    """The distinct convolutions of `spec` for square images of `image_size` pixels a side, sorted."""
+    return tuple(sorted(_trace(spec, image_size)[1]))
+
+
+def _trace(spec: ModelSpec, image_size: int) -> tuple[Cost, set[Signature]]:
+    with torch.device("meta"):
+        model = build(spec).eval()
+        image = torch.empty(1, spec.in_channels, image_size, image_size)
+    with torch.no_grad(), _Counter() as counter:
+        _look(model, image, spec)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    return Cost(params, counter.macs), counter.signatures
+
+
+def _look(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
+    """Raises SklabError when another library's network can't take such an image; an error in one of ours is a bug."""
+    try:
+        model(image)
+    except Exception as error:  # whatever that library raises
+        if not spec.libraries:
+            raise
+        what = f"{type(model).__name__} of {spec.libraries[0]}"
+        size = "x".join(map(str, image.shape[2:]))
+        raise SklabError(f"{what} can't take images of {size} pixels: {error}") from error
+
+
+class _Counter(TorchFunctionMode):
+    """Counts the convolutions and linear layers that are called while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self.signatures: set[Signature] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Iterable[type], args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _KEEPING:  # the meta device takes up to 0.8 ms to find the same shape
+            return args[0]
+        output = func(*args, **(kwargs or {}))
+        if func in (F.conv2d, F.linear):
+            self.macs += output.numel() * _weight(*args, **(kwargs or {}))[0].numel()
+        if func is F.multi_head_attention_forward:  # what it calls itself is out of sight
+            self.macs += _projections(*args, **(kwargs or {}))
+        if func is F.conv2d:
+            self.signatures.add(_signature(*args, **(kwargs or {})))
+        return output
+
+
+def _weight(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ARG001 - named as torch names it
+    return weight
+
+
+def _projections(query: Tensor, *_: Any, **__: Any) -> int:
+    """Those of query, key, value and output, of the same width and number of places as in an image classifier."""
+    return 4 * query.numel() * query.shape[-1]
+
+
+def _signature(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,  # noqa: ARG001
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Signature:
+    channels, height, width = input.shape[-3:]
+    out_channels, _, *kernel = weight.shape
+    apart = _pair(dilation)
+    keeping = tuple(d * (k - 1) // 2 for k, d in zip(kernel, apart, strict=True))
+    pads = _pair({"same": keeping, "valid": 0}.get(padding, padding) if isinstance(padding, str) else padding)
+    return Signature(channels, out_channels, _pair(kernel), _pair(stride), pads, apart, groups, height, width)
+
+
+def _pair(setting: Any) -> Pair:
+    rows, columns = (setting, setting) if isinstance(setting, int) else setting
+    return rows, columns
+
+
+def _by(pair: Pair) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _short(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else _by(pair)

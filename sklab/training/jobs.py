@@ -19,9 +19,8 @@ from sklab.data import loaders as preflight
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models import numerics
-from sklab.models.cost import cost
 from sklab.models.numerics import LAYOUTS
-from sklab.models.zoo import build
+from sklab.models.zoo import build, cost
 from sklab.spec.data import Inventory
 from sklab.spec.jobs import CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment

@@ -17,9 +17,8 @@ from torch import nn
 from sklab.data.augment import Share
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
-from sklab.models.cost import Cost, cost
 from sklab.models.numerics import LAYOUTS
-from sklab.models.zoo import build
+from sklab.models.zoo import Cost, build, cost
 from sklab.spec.data import differ
 from sklab.spec.run import Experiment
 from sklab.store.files import write_whole

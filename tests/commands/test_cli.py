@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
-from sklab.models.cost import Signature
 from sklab.models.numerics import check_convolution
+from sklab.models.zoo import Signature
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import cells
 from sklab.sweep.files.load import load_sweep

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklab.models.cost import Cost, Signature, convolutions, cost
 from sklab.models.sk import DecimatedConv2d
-from sklab.models.zoo import build
+from sklab.models.zoo import Cost, Signature, build, convolutions, cost
 from sklab.spec.networks import SETTINGS, network
 
 

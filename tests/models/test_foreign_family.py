@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from sklab.errors import SklabError
-from sklab.models.cost import Cost, convolutions, cost
 from sklab.models.families.foreign import Spec
 from sklab.models.sk import SKConv2d
-from sklab.models.zoo import build
+from sklab.models.zoo import Cost, build, convolutions, cost
 from sklab.spec.jobs import Checked
 from sklab.spec.run import Experiment, RunSpec
 from sklab.sweep.run.preflight import _covering

@@ -6,9 +6,8 @@ from learning import learn
 from torch import nn
 
 from sklab.models.blocks import Shuffled, SqueezeExcite
-from sklab.models.cost import cost
 from sklab.models.sk import SKConv2d
-from sklab.models.zoo import create_model
+from sklab.models.zoo import cost, create_model
 from sklab.spec.networks import network
 
 LIGHT = ("shufflenetv2_x0_5", "shufflenetv2_x1_0", "mobilenetv1", "mobilenetv2")

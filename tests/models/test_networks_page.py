@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sklab.models.cost import cost
+from sklab.models.zoo import cost
 from sklab.spec.networks import SETTINGS, network
 
 PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")

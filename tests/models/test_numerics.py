@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from sklab.models import numerics
-from sklab.models.cost import Signature, convolutions
 from sklab.models.numerics import Verdict, check, check_convolution
+from sklab.models.zoo import Signature, convolutions
 from sklab.spec.networks import network
 
 # Wrong on torch 2.13 on CPU in bf16 with channels_last, right in each of the other three ways.

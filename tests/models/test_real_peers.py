@@ -6,11 +6,10 @@ from peers import peers
 
 from sklab.errors import SklabError
 from sklab.models.convert import to_sk
-from sklab.models.cost import convolutions, cost
 from sklab.models.families.foreign import Spec
 from sklab.models.libraries import create_foreign
 from sklab.models.sk import SKConv2d
-from sklab.models.zoo import build
+from sklab.models.zoo import build, convolutions, cost
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_peers")]
 

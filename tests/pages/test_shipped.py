@@ -10,7 +10,7 @@ import pytest
 
 from sklab.cli import main
 from sklab.errors import FaultyInputError
-from sklab.models.cost import cost
+from sklab.models.zoo import cost
 from sklab.sweep.design.cells import resolve, run_spec
 from sklab.sweep.files.experimentfile import read_experiment
 from sklab.sweep.files.load import load_sweep

@@ -9,7 +9,7 @@ from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
 

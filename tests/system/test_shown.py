@@ -24,7 +24,7 @@ from sklab.store.states import counts_of
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.system import terminal as streams
 from sklab.system.terminal import one_line, visible
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lightning_utilities.core import imports
 
-from sklab.training.left_out import left_out, optional
+from sklab.training.lean_lightning import left_out, optional
 
 BEGIN = "import sys\n"
 LOADED = """

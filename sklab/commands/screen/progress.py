@@ -21,7 +21,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.states import ending, is_held, others_told
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.status import StudyStatus, Watcher, last_metrics
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.system.terminal import counted, duration, one_line, show_plainly, tell, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended

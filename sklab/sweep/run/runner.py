@@ -23,9 +23,8 @@ from sklab.sweep.plan.trained_data import ensure_same, keep_inventories, read_da
 from sklab.sweep.run import failures
 from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.run.index import StudyIndex, Todo
-from sklab.sweep.run.orders import Orders
+from sklab.sweep.run.orders import Orders, Progress, State
 from sklab.sweep.run.preflight import ensure_sound
-from sklab.sweep.run.progress import Progress, State
 from sklab.sweep.run.pruning import Pruner
 from sklab.system.processes import asked_once
 

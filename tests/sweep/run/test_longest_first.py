@@ -26,7 +26,7 @@ from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
 from sklab.sweep.run.index import StudyIndex
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
 GRID = """\

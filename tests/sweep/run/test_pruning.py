@@ -27,7 +27,7 @@ from sklab.sweep.plan.reuse import offers
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 from sklab.sweep.run.pruning import Pruner, read_values
 from sklab.sweep.run.runner import run_study
 

@@ -22,7 +22,7 @@ from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.run import runner
-from sklab.sweep.run.progress import State
+from sklab.sweep.run.orders import State
 
 RECORDS = {
     "complete": {"status": "complete", "last": {"val_error": 9.0, "val_loss": 1.0}},
