@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from sklab.spec import limits
 from sklab.spec.data import DataSpec, Inventory
-from sklab.spec.values import Seq, ensure_none
+from sklab.spec.values import Seq, ensure_no_broken_rule
 
 _SHOWN = 5  # names in a message
 LARGEST_IN_MEMORY = 64  # pixels of a side
@@ -145,7 +145,7 @@ class ImagesSpec(DataSpec):
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
-        ensure_none(self._broken())
+        ensure_no_broken_rule(self._broken())
         return self
 
     def _broken(self) -> Iterator[str]:

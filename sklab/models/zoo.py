@@ -20,7 +20,7 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
-from sklab.spec.values import Value, class_in
+from sklab.spec.values import Value, value_class
 
 _KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
 Pair = tuple[int, int]
@@ -68,7 +68,7 @@ def _fields_at(owner: type[Value], place: tuple[int | str, ...]) -> tuple[str, .
     """The keys that may stand beside the one at `place`."""
     for step in place[:-1]:
         field = owner.model_fields.get(str(step))
-        owner = (field and class_in(field.annotation)) or owner
+        owner = (field and value_class(field.annotation)) or owner
     return tuple(owner.model_fields)
 
 

@@ -159,7 +159,7 @@ def _against_best() -> Column:
 
 def _on_front(table: AblationTable) -> Column:
     names = {row.name for row in table.front}
-    against = table.sweep.search.against if table.sweep.search else None
+    against = table.sweep.search.second_objective if table.sweep.search else None
     cost = COST_NAMES[against] if against else ""
     legend = (
         f"the search has two objectives: front, where no row of at most as many {cost} has a lower mean error; what is "

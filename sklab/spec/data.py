@@ -147,7 +147,7 @@ class Fingerprint(Value):
         return same and (not both_read or self.contents == other.contents)
 
 
-def differ(one: Fingerprint | None, other: Fingerprint | None) -> bool:
+def surely_differ(one: Fingerprint | None, other: Fingerprint | None) -> bool:
     """Whether two sets are surely not the same data: where a fingerprint is missing, nothing is sure."""
     return one is not None and other is not None and not one.same_as(other)
 

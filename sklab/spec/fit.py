@@ -16,7 +16,7 @@ _TOY = "stand_in"  # noise at a quarter of the images' side, of which no number 
 _MOST_NAMED = 4  # cells in a line
 
 
-def impossible(experiment: Experiment) -> str:
+def why_impossible(experiment: Experiment) -> str:
     """Why the experiment can't be trained, or not as what it says it is; "" when it can."""
     images = experiment.data.images
     told = misfits(experiment.train, images) if images else ()
@@ -44,7 +44,7 @@ def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
         yield f"train.augment.random_resized_crop = {list(crop)} is for image files; allowed here: pad_crop and flip"
 
 
-def odd(experiment: Experiment) -> Iterator[str]:
+def doubtful(experiment: Experiment) -> Iterator[str]:
     """What can be trained but is hardly meant, a line each."""
     yield from _beyond_some(experiment)
     yield from _unsteady(experiment.train)
@@ -71,7 +71,7 @@ def _unsteady(train: TrainSpec) -> Iterator[str]:
 def _unused(experiment: Experiment) -> Iterator[str]:
     """Settings that come to nothing."""
     train, images = experiment.train, experiment.data.images
-    if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.attends:
+    if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.has_attention:
         yield "attention over one branch weighs nothing: its weight is always 1"
     steps = train.epochs * (images.train // train.batch_size // train.accumulate) if images else 0
     if steps and train.ema_decay and steps < (over := round(1 / (1 - train.ema_decay))):
@@ -117,7 +117,7 @@ def oddities(sweep: Sweep, experiments: Mapping[str, Experiment]) -> tuple[str, 
     """A line for each; `experiments` by cell."""
     cells: dict[str, list[str]] = {}
     for name, experiment in experiments.items():
-        for told in odd(experiment):
+        for told in doubtful(experiment):
             cells.setdefault(told, []).append(name)
     whole = len(experiments)
     lines = (told if len(names) == whole else f"{_some(names)}: {told}" for told, names in cells.items())

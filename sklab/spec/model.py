@@ -60,7 +60,7 @@ class Window(Value):
         return f"{self.kernel}x{self.kernel}{dilated}"
 
 
-def too_many(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[str]:
+def size_faults(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[str]:
     """What to say of a network with more units, or convolutions in them, than any has."""
     units = sum(depths)
     if units > limits.UNITS:
@@ -101,7 +101,7 @@ class ModelSpec(Value):
         return ()
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether attention weighs the branches."""
         return False
 
@@ -189,7 +189,7 @@ class LightSpec(ModelSpec):
         return self.branches
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether they are SK convolutions."""
         return self.attention == "sk"
 

@@ -74,7 +74,7 @@ def _number(text: str) -> Decimal:
     return (Decimal(text) + 0).normalize()
 
 
-def extended(study: str, ending: str) -> str:
+def study_with_ending(study: str, ending: str) -> str:
     """`study` with `ending`; one that is no name then, or too long, is made one, with a digest of all of it."""
     whole = f"{study}{ending}"
     name = _OTHER_SIGNS.sub("_", whole)
@@ -84,6 +84,6 @@ def extended(study: str, ending: str) -> str:
     return f"{name[: limits.NAME - _DIGITS - 1]}-{digest}"
 
 
-def with_settings(study: str, settings: Mapping[str, str]) -> str:
+def study_with_settings(study: str, settings: Mapping[str, str]) -> str:
     """The study of these settings, YAML text by dotted path: `kernels` with train.lr=0.2 is `kernels-train.lr-0.2`."""
-    return extended(study, "".join(f"-{path}-{settings[path].strip()}" for path in sorted(settings)))
+    return study_with_ending(study, "".join(f"-{path}-{settings[path].strip()}" for path in sorted(settings)))

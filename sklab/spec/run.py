@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from sklab.spec.data import AnyData, DataSpec
 from sklab.spec.model import AnyModel
 from sklab.spec.train import TrainSpec
-from sklab.spec.values import Value, ensure_none
+from sklab.spec.values import Value, ensure_no_broken_rule
 
 SCHEMA = 1  # raise when the meaning of a resolved spec changes: old and new keys must not meet
 
@@ -32,7 +32,7 @@ class Experiment(Value):
             ("num_classes", self.model.num_classes, self.data.num_classes),
             ("in_channels", self.model.in_channels, self.data.channels),
         )
-        ensure_none(
+        ensure_no_broken_rule(
             f"model.{name} = {ours} but the data set {self.data.name} has {theirs}"
             for name, ours, theirs in pairs
             if ours != theirs

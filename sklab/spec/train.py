@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sklab.spec import limits
-from sklab.spec.values import Seq, Value, ensure_none
+from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 
 
 class Augment(Value):
@@ -82,7 +82,7 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _possible(self) -> TrainSpec:
-        ensure_none(self._broken())
+        ensure_no_broken_rule(self._broken())
         return self
 
     def _broken(self) -> Iterator[str]:

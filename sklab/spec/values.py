@@ -30,14 +30,14 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def ensure_none(broken: Iterable[str]) -> None:
+def ensure_no_broken_rule(broken: Iterable[str]) -> None:
     """Raise the error of well-formed values that can't go together, if any rules are `broken`: which and why."""
     if told := "; ".join(broken):
         raise PydanticCustomError(RULE, "{text}", {"text": told})
 
 
-def class_in(annotation: Any) -> type[Value] | None:
+def value_class(annotation: Any) -> type[Value] | None:
     """The one class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Value):
         return annotation
-    return next((found for part in get_args(annotation) if (found := class_in(part))), None)
+    return next((found for part in get_args(annotation) if (found := value_class(part))), None)

@@ -15,7 +15,7 @@ from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import AUTOCAST, LAYOUTS
 from sklab.models.zoo import build
-from sklab.spec.data import differ
+from sklab.spec.data import surely_differ
 from sklab.store.files import checksum, sealed, write_whole
 from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
@@ -114,7 +114,7 @@ def complete_record(folder: RunFolder) -> RunRecord:
 
 def ensure_trained_on(record: RunRecord, loaders: Loaders) -> None:
     """Raise SklabError when the data are surely other ones than those that the run was trained on."""
-    if differ(record.fingerprint, loaders.fingerprint):
+    if surely_differ(record.fingerprint, loaders.fingerprint):
         raise SklabError(
             f"{record.cell}, seed {record.spec.seed}: the data have changed since the run was trained, and its "
             f"weights are not judged on other images; bring the images back"

@@ -19,7 +19,7 @@ from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import Cost, build, cost
-from sklab.spec.data import differ
+from sklab.spec.data import surely_differ
 from sklab.spec.run import Experiment
 from sklab.store.files import write_whole
 from sklab.store.records import Hardware, RunOrder, RunRecord, now
@@ -183,7 +183,7 @@ def _fit(
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
     """Raise SklabError when the data are not those that the study was started with."""
-    if differ(order.fingerprint, loaders.fingerprint):
+    if surely_differ(order.fingerprint, loaders.fingerprint):
         raise SklabError(
             "the data have changed since the study was started; start it again, it then tells in what they have changed"
         )

@@ -13,7 +13,7 @@ from torch import nn
 from sklab.cli import main
 from sklab.errors import FaultyInputError
 from sklab.models.zoo import build
-from sklab.spec.fit import impossible, odd
+from sklab.spec.fit import doubtful, why_impossible
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.run import Experiment
 from sklab.sweep.files.load import load_single, load_sweep
@@ -74,7 +74,7 @@ def test_the_sides_of_a_network_are_those_that_its_branches_read(name: str, side
     ],
 )
 def test_what_can_not_be_trained_is_told(made: Experiment, told: str) -> None:
-    assert re.search(told, impossible(made))
+    assert re.search(told, why_impossible(made))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_can_not_be_trained_is_told(made: Experiment, told: str) -> None:
     ],
 )  # fmt: skip
 def test_what_can_be_trained_or_is_not_known_is_not_refused(made: Experiment) -> None:
-    assert impossible(made) == ""
+    assert why_impossible(made) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_what_can_be_trained_or_is_not_known_is_not_refused(made: Experiment) ->
     ],
 )
 def test_what_is_hardly_meant_is_told_and_not_refused(made: Experiment, told: str) -> None:
-    assert impossible(made) == ""
-    assert any(told in line for line in odd(made))
+    assert why_impossible(made) == ""
+    assert any(told in line for line in doubtful(made))
 
 
 @pytest.mark.parametrize(
     "made", [experiment(), experiment(schedule="step", step_at=[5]), experiment(FOLDER, "sknet50", ema_decay=0.9999)]
 )
 def test_of_what_is_meant_nothing_is_told(made: Experiment) -> None:
-    assert list(odd(made)) == []
+    assert list(doubtful(made)) == []
 
 
 def test_a_cell_that_can_not_be_trained_stands_in_the_plan_with_its_reason(toy_files: Path, capsys: Any) -> None:

@@ -51,7 +51,7 @@ def _result(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
         **_told(row),
         **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
         "standing": row.standing,
-        **({"front": row in front} if sweep.search and sweep.search.against else {}),
+        **({"front": row in front} if sweep.search and sweep.search.second_objective else {}),
         **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
     }
 

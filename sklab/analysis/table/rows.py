@@ -156,7 +156,7 @@ class AblationTable:
     @property
     def front(self) -> tuple[Row, ...]:
         """Of a search with two objectives the rows on the Pareto set by their means, the cheapest first; else none."""
-        against = self.sweep.search.against if self.sweep.search else None
+        against = self.sweep.search.second_objective if self.sweep.search else None
         if against is None:
             return ()
         rows = [row for row in self.rows if row.mean is not None and getattr(row, against) is not None]

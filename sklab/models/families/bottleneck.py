@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.model import Branch, Depths, ModelSpec, Window, read_sides, too_many
-from sklab.spec.values import Seq, ensure_none
+from sklab.spec.model import Branch, Depths, ModelSpec, Window, read_sides, size_faults
+from sklab.spec.values import Seq, ensure_no_broken_rule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,11 +100,11 @@ class Spec(ModelSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:
-        ensure_none(self._broken())
+        ensure_no_broken_rule(self._broken())
         return self
 
     def _broken(self) -> Iterator[str]:
-        yield from too_many(self.depths, self.branches)
+        yield from size_faults(self.depths, self.branches)
         for number, branch in enumerate(self.branches, start=1):
             if odd := [channels for channels in self.stage_widths if channels % branch.groups]:
                 yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {odd[0]}"
@@ -122,7 +122,7 @@ class Spec(ModelSpec):
         return self.branches
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether the units are SK units."""
         return self.attention == "sk"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.model import KINDS, Depths, LightSpec, read_sides, too_many
-from sklab.spec.values import Seq, ensure_none
+from sklab.spec.model import KINDS, Depths, LightSpec, read_sides, size_faults
+from sklab.spec.values import Seq, ensure_no_broken_rule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class Spec(LightSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:
-        ensure_none(self._broken())
+        ensure_no_broken_rule(self._broken())
         return self
 
     def _broken(self) -> Iterator[str]:
@@ -50,7 +50,7 @@ class Spec(LightSpec):
             yield f"{len(self.depths)} depths for {len(self.widths)} widths"
         if any(width % 2 for width in self.widths):
             yield "every stage needs an even number of channels"
-        yield from too_many(self.depths, self.branches)
+        yield from size_faults(self.depths, self.branches)
 
 
 # Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: perhaps a rounded figure.

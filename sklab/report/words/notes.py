@@ -11,7 +11,7 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 from sklab.report.provenance import code_text, ended
 from sklab.report.words.phrases import listed
-from sklab.spec.data import Fingerprint, differ
+from sklab.spec.data import Fingerprint, surely_differ
 from sklab.spec.study.sweep import Replicates
 from sklab.store.records import Code, RunRecord
 from sklab.system.terminal import counted
@@ -165,7 +165,7 @@ def _first_of_each(records: Iterable[RunRecord]) -> Mapping[str, Fingerprint]:
 
 
 def _is_other(record: RunRecord, first: Mapping[str, Fingerprint]) -> bool:
-    return differ(first.get(_identity(record)), record.fingerprint)
+    return surely_differ(first.get(_identity(record)), record.fingerprint)
 
 
 def _identity(record: RunRecord) -> str:

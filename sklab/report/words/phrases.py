@@ -48,7 +48,7 @@ def p_equals(p: float) -> str:
 
 def front(table: AblationTable) -> str:
     """The Pareto set by the means, the cheapest cell first; "" for a study with one objective."""
-    against = table.sweep.search.against if table.sweep.search else None
+    against = table.sweep.search.second_objective if table.sweep.search else None
     if against is None or not table.front:
         return ""
     told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.front)

@@ -173,11 +173,11 @@ class Search(Value):
     pruning: Pruning | None = Field(default=None, description="a mapping with rule: median or halving")
 
     @property
-    def against(self) -> Kind | None:
+    def second_objective(self) -> Kind | None:
         """The cost that stands beside the metric as the second objective."""
         return next((kind for kind in COST_NOUNS if kind in self.objectives), None)
 
     @property
-    def counts(self) -> bool:
+    def needs_costs(self) -> bool:
         """Whether the cost of every cell has to be known before it is trained."""
-        return self.constraints is not None or self.against is not None
+        return self.constraints is not None or self.second_objective is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sklab.spec.fit import impossible
+from sklab.spec.fit import why_impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
@@ -118,7 +118,7 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
         if any(detail["type"] != RULE for detail in broken):
             raise
         return _invalid(cell, "; ".join(detail["msg"] for detail in broken))
-    if why := impossible(experiment):
+    if why := why_impossible(experiment):
         return _invalid(cell, why)
     runs = {seed: RunSpec(experiment=experiment, seed=seed).key for seed in seeds}
     return cell.model_copy(update={"runs": runs})

@@ -62,7 +62,7 @@ def space_costs(sweep: Sweep, count: Callable[[list[Experiment]], Sequence[tuple
     `count` gives parameters and multiply-accumulates of experiments; each distinct network is asked for once.
     Raises SklabError when no cell keeps the constraints.
     """
-    if sweep.search is None or not sweep.search.counts:
+    if sweep.search is None or not sweep.search.needs_costs:
         return NO_COSTS
     experiments = {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in searchable(sweep)}
     networks = {name: _network(experiment) for name, experiment in experiments.items()}

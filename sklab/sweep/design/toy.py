@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklab.spec.data import DataSpec
-from sklab.spec.names import extended
+from sklab.spec.names import study_with_ending
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Factor, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve
@@ -36,7 +36,7 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
     full = resolve(sweep.experiment)
     small = sweep.model_copy(
         update={
-            "study": extended(sweep.study, "-toy"),
+            "study": study_with_ending(sweep.study, "-toy"),
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
             "seeds": sweep.seeds[: seeds or _SEEDS],

@@ -94,7 +94,7 @@ def _search(document: Document, read: Sound) -> Iterator[Fault]:
         return
     if read.knows("metric"):
         yield from _objectives(document, sweep.metric.name, search)
-    if search.counts and is_too_large(sweep):
+    if search.needs_costs and is_too_large(sweep):
         message = "too many combinations of levels to count what each costs"
         yield document.fault(("factors",), message, found="", allowed=f"at most {CELLS}")
     for name, factor in sweep.factors.items() if search.pruning else ():

@@ -16,7 +16,7 @@ from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
-from sklab.spec.values import Value, class_in
+from sklab.spec.values import Value, value_class
 from sklab.sweep.files.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
@@ -192,7 +192,7 @@ def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
     owner: type[Value] | None = model
     for step in place:
         if owner and step in owner.model_fields:
-            owner = class_in(owner.model_fields[str(step)].annotation)
+            owner = value_class(owner.model_fields[str(step)].annotation)
         if owner is DataSpec:
             name = _entry(tree, "data", "name")
             owner = data_spec(str(name)) if name in data_sets() else DataSpec

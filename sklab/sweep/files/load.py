@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
-from sklab.spec.names import find, with_settings
+from sklab.spec.names import find, study_with_settings
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve
 from sklab.sweep.design.fraction import describe
@@ -40,7 +40,7 @@ def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NO
     if isinstance(cell, InvalidCell):
         raise FaultyInputError([Fault(str(file), "", cell.reason)])
     return Sweep(
-        study=with_settings(name, base.other_settings),
+        study=study_with_settings(name, base.other_settings),
         experiment_name=name,
         experiment=base.tree,
         design="list",
@@ -72,7 +72,7 @@ def load_sweep(
         raise FaultyInputError(distinct(faults))
     read, wrong = read_sweep_file(document)
     study = (read.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
-    update: dict[str, Any] = {"study": with_settings(study, base.other_settings)}
+    update: dict[str, Any] = {"study": study_with_settings(study, base.other_settings)}
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
     faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, read, overrides)]

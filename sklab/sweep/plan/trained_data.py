@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sklab.data.fingerprint import inventory
 from sklab.data.kept import listed, notices
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, differ
+from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, surely_differ
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord
@@ -60,7 +60,7 @@ def read_data(sweep: Sweep, tell: Callable[[str], None] | None = None) -> HeldDa
     for data in data_sets_of(sweep):
         if held := _look(data, tell):
             before, other = found.setdefault(data.identity(), held), others.setdefault(data.identity(), data)
-            if differ(before.fingerprint, held.fingerprint):
+            if surely_differ(before.fingerprint, held.fingerprint):
                 told = f"{_place(other)} and {_place(data)} hold different images"
                 raise SklabError(
                     f"{told}, and no cell can be told by where its images lie; make each place a study of its own and "
@@ -130,7 +130,7 @@ def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -
     for record in records:
         data = record.spec.experiment.data
         then, now = record.fingerprint, held.inventories.get(data.identity())
-        if not (record.final and then and now and differ(then, now.fingerprint)):
+        if not (record.final and then and now and surely_differ(then, now.fingerprint)):
             continue
         if (pair := (then, now.fingerprint)) not in seen:
             seen.add(pair)

@@ -219,7 +219,7 @@ class StudyIndex:
         keys = cell.runs.values() if self.sweep.search else [key]
         records = [record for one in keys if (record := self._ended.get(one)) and record.status == "complete"]
         errors = [value for record in records if (value := record.value(self.sweep.metric)) is not None]
-        against = self.sweep.search.against if self.sweep.search else None
+        against = self.sweep.search.second_objective if self.sweep.search else None
         if not errors:
             return None
         return [fmean(errors)] + ([float(getattr(records[0], against))] if against else [])

@@ -85,7 +85,7 @@ class Pruner:
     def __init__(self, sweep: Sweep, folder: StudyFolder, costs: Costs, records: Mapping[str, RunRecord]) -> None:
         assert sweep.search is not None
         assert sweep.search.pruning is not None
-        self._rule, self._against = sweep.search.pruning, sweep.search.against
+        self._rule, self._against = sweep.search.pruning, sweep.search.second_objective
         self._metric, self._baseline = sweep.metric, sweep.baseline
         self._folder, self._costs = folder, costs
         self._ended: dict[str, Curve] = {}

@@ -238,7 +238,7 @@ def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[
 
 def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
     journal = _Journal(str(file))
-    objectives = 2 if sweep.search and sweep.search.against else 1
+    objectives = 2 if sweep.search and sweep.search.second_objective else 1
     study = optuna.create_study(
         storage=JournalStorage(journal),
         sampler=_sampler(sweep.search, 0, 0) if sweep.search else RandomSampler(seed=0),

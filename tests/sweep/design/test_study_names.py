@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sklab.spec.names import extended, with_settings
+from sklab.spec.names import study_with_ending, study_with_settings
 from sklab.spec.study.sweep import StudyName
 from sklab.sweep.design.toy import toy
 from sklab.sweep.files.load import load_single, load_sweep
@@ -17,14 +17,14 @@ names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", fullmatch=True)
 
 @given(names, st.dictionaries(st.text(min_size=1), st.text(), min_size=1))
 def test_every_name_is_one_of_a_study_and_the_order_of_settings_is_none_of_it(study, settings):
-    name = with_settings(study, settings)
+    name = study_with_settings(study, settings)
     assert TypeAdapter(StudyName).validate_python(name) == name
-    assert with_settings(study, dict(reversed(settings.items()))) == name
+    assert study_with_settings(study, dict(reversed(settings.items()))) == name
 
 
 @given(names, names)
 def test_no_two_studies_have_toys_of_one_name(one, other):
-    assert (extended(one, "-toy") == extended(other, "-toy")) == (one == other)
+    assert (study_with_ending(one, "-toy") == study_with_ending(other, "-toy")) == (one == other)
 
 
 @pytest.mark.parametrize(

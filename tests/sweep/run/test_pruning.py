@@ -222,7 +222,7 @@ def test_with_two_objectives_a_cheap_run_goes_on(study):
     start(study, Training(bad_if_wide), pruning, costs=dear)
     told = {record.status for record in study.records().values() if "w=4" in record.cell}
     assert told == {"pruned"}
-    assert sweep.search.against == "macs"
+    assert sweep.search.second_objective == "macs"
 
 
 def test_without_pruning_what_was_pruned_is_trained_after_all(study):
