@@ -10,16 +10,16 @@ from pathlib import Path
 from sklab.analysis.table.ablation import Others, ablation_table
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import DamagedRecordError
-from sklab.report.columns import Column, columns
+from sklab.report.column import Column
+from sklab.report.columns import columns
 from sklab.report.escape import shortened
-from sklab.report.words import sentences
+from sklab.report.words import literature, methods, sentences, verdict
 from sklab.store.files import collector_paused, write_whole
 from sklab.store.records import RunState
 from sklab.store.states import ENDED_WITH_RUNNER, unended_states
 from sklab.store.study_folder import StudyFolder
 from sklab.system import terminal
 
-__all__ = ["build", "study_table", "terminal_table", "write"]
 _WIDEST = 32  # of a name; a longer one loses its middle
 _REASON = 80  # letters of a reason in place of numbers; the notes have all of it
 _NOTES = 30
@@ -136,8 +136,8 @@ def _begin(reason: str, longest: int) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    found = [sentences.result(table), sentences.comparison(table), sentences.pareto(table)]
-    published = [sentences.published(table.sweep), sentences.reproduced(table)]
+    found = [verdict.result(table), methods.comparison(table), sentences.pareto(table)]
+    published = [literature.published(table.sweep), literature.reproduced(table)]
     said = [sentences.progress(table), *found, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)
     return ["", *(terminal.filled(line, columns) for line in said if line)]

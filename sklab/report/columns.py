@@ -15,27 +15,10 @@ from sklab.report.column import (
     metric_digits,
     metric_name,
     metric_unit,
-    p_text,
     scale,
-    signed,
 )
 from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric, Published, Sweep
-
-__all__ = [
-    "DAGGER",
-    "NOTHING",
-    "Column",
-    "columns",
-    "fixed",
-    "metric_digits",
-    "metric_name",
-    "metric_unit",
-    "p_text",
-    "power_columns",
-    "scale",
-    "signed",
-]
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
 _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0))

@@ -33,10 +33,11 @@ from sklab.report.tables import (
     table_markdown,
     table_tex,
 )
-from sklab.report.words import sentences
-from sklab.report.words.methods import bibtex
+from sklab.report.words import sentences, verdict
+from sklab.report.words.methods import bibtex, methods
 from sklab.report.words.notes import origin_path
 from sklab.store.states import TROUBLED
+from sklab.system.terminal import counted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
@@ -97,7 +98,10 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
         "made": made,
         "origin_path": origin_path,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
-        "words": sentences,
+        "sentences": sentences,
+        "verdict": verdict,
+        "methods": methods,
+        "counted": counted,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),

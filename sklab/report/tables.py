@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import compared
-from sklab.report.columns import Column, columns, power_columns
+from sklab.report.column import Column, compared
+from sklab.report.columns import columns, power_columns
 from sklab.report.escape import markdown, sheet, tex
-from sklab.report.words import sentences
+from sklab.report.words import sentences, verdict
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 _LINES = 40  # of a further LaTeX table, for the same reason
@@ -92,11 +92,11 @@ def power_markdown(table: AblationTable) -> str:
 
 def effects_tex(table: AblationTable) -> str:
     """Effects of the factors and means per level as `table` environments; "" where there is no analysis."""
-    effects, means = sentences.effect_rows(table), sentences.means_rows(table)
+    effects, means = verdict.effect_rows(table), verdict.means_rows(table)
     if not effects:
         return ""
-    of_effects = _rows_tex(sentences.EFFECT_HEAD, effects, f"Effects of the factors; {sentences.EFFECT_LEGEND}.")
-    return of_effects + _rows_tex(sentences.MEANS_HEAD, means, f"Levels of the factors: {sentences.MEANS_LEGEND}.")
+    of_effects = _rows_tex(verdict.EFFECT_HEAD, effects, f"Effects of the factors; {verdict.EFFECT_LEGEND}.")
+    return of_effects + _rows_tex(verdict.MEANS_HEAD, means, f"Levels of the factors: {verdict.MEANS_LEGEND}.")
 
 
 def power_tex(table: AblationTable) -> str:
@@ -117,12 +117,12 @@ def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
 
 def _effects_markdown(table: AblationTable) -> list[str]:
     """Effects of the factors and means per level, with what is to say about them."""
-    said = [line for text in sentences.effects_said(table) for line in ("", markdown(text))]
-    effects, means = sentences.effect_rows(table), sentences.means_rows(table)
+    said = [line for text in verdict.effects_said(table) for line in ("", markdown(text))]
+    effects, means = verdict.effect_rows(table), verdict.means_rows(table)
     if not effects:
         return said
-    tables = (_rows_markdown(sentences.EFFECT_HEAD, effects), _rows_markdown(sentences.MEANS_HEAD, means))
-    legends = (["", markdown(text)] for text in (f"{sentences.EFFECT_LEGEND}.", f"{sentences.MEANS_LEGEND}."))
+    tables = (_rows_markdown(verdict.EFFECT_HEAD, effects), _rows_markdown(verdict.MEANS_HEAD, means))
+    legends = (["", markdown(text)] for text in (f"{verdict.EFFECT_LEGEND}.", f"{verdict.MEANS_LEGEND}."))
     return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
 
 

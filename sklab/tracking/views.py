@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from sklab.report.columns import metric_name, metric_unit
+from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.tracking.summary import ATTENTION, FIGURES, Place

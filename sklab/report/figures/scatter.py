@@ -10,8 +10,8 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.columns import DAGGER
+from sklab.analysis.table.rows import AblationTable, Row, on_published_data
+from sklab.report.column import DAGGER
 from sklab.report.escape import clean
 from sklab.report.figures.style import (
     INK,
@@ -29,7 +29,6 @@ from sklab.report.figures.style import (
     place_labels,
     short_name,
 )
-from sklab.report.words.sentences import on_published_data
 from sklab.spec.study.sweep import Published
 
 _LABELLED = 16  # cells with a name in a panel

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.statistics.intervals import FloatArray
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.columns import metric_name, metric_unit
+from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 
 # Okabe and Ito's blue and vermilion, told apart by all; everything else is grey. A figure inside the report

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from sklab.analysis.statistics.pareto import COSTS
-from sklab.analysis.table.rows import AblationTable, Row, data_title, on_published_data
+from sklab.analysis.table.rows import AblationTable, Row, data_title
 from sklab.report.column import COST_NAMES, metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.report.words.literature import agreement, published, published_only, reproduced
-from sklab.report.words.methods import comparison, methods
+from sklab.report.words.methods import comparison
 from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
 from sklab.report.words.phrases import listed
-from sklab.report.words.verdict import (
-    EFFECT_HEAD,
-    EFFECT_LEGEND,
-    MEANS_HEAD,
-    MEANS_LEGEND,
-    effect_rows,
-    effects_said,
-    means_rows,
-    result,
-)
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.states import counts_of, others_told
@@ -39,35 +29,6 @@ KEY = (
     "±: half width of the 95 % t interval; minus baseline: differences with simultaneous 95 % intervals and adjusted "
     "p; verdict: against the baseline; best: the lowest mean; undecided: not told apart; no test: the seeds allow none."
 )
-__all__ = [
-    "EFFECT_HEAD",
-    "EFFECT_LEGEND",
-    "KEY",
-    "MEANS_HEAD",
-    "MEANS_LEGEND",
-    "agreement",
-    "below",
-    "comparison",
-    "counted",
-    "design",
-    "effect_rows",
-    "effects_said",
-    "experiment",
-    "listed",
-    "means_rows",
-    "methods",
-    "metric",
-    "no_number",
-    "notes",
-    "on_published_data",
-    "pareto",
-    "progress",
-    "published",
-    "published_only",
-    "reproduced",
-    "result",
-    "run_texts",
-]
 
 
 def design(sweep: Sweep) -> str:

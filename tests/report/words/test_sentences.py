@@ -10,7 +10,7 @@ from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.build import terminal_table
 from sklab.report.tables import table_markdown
-from sklab.report.words import sentences
+from sklab.report.words import literature, methods, phrases, sentences, verdict
 from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [20.5, 20.0, 22.0]}
@@ -42,7 +42,7 @@ def grid_table(design="grid"):
 def test_the_verdict_is_three_sentences_written_from_the_numbers():
     table = table_of(ERRORS, {"K3": 1000, "K5": 1500, "K7": 1000})
     against, other = (row.baseline for row in table.rows[1:])
-    assert sentences.result(table) == (
+    assert verdict.result(table) == (
         f"Against the baseline K3, 21.17 ± 3.13 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
         f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.59 % (n = 3). "
         f"Undecided is 1 of 2 cells: with these seeds a difference of {other.detectable:.2f} points is found four "
@@ -53,7 +53,7 @@ def test_the_verdict_is_three_sentences_written_from_the_numbers():
 
 
 def test_a_baseline_that_is_best_has_no_price():
-    said = sentences.result(table_of({"K3": [1.0, 2.0, 3.1], "K5": [9.0, 10.0, 11.0]}))
+    said = verdict.result(table_of({"K3": [1.0, 2.0, 3.1], "K5": [9.0, 10.0, 11.0]}))
     assert "none is shown to be better; worse is K5" in said
     assert said.endswith("the baseline itself has the lowest mean.")
 
@@ -69,7 +69,7 @@ def test_a_baseline_that_is_best_has_no_price():
     ],
 )
 def test_little_is_said_of_little(errors, said):
-    assert said in sentences.result(table_of(errors))
+    assert said in verdict.result(table_of(errors))
 
 
 @pytest.mark.parametrize(
@@ -82,47 +82,47 @@ def test_little_is_said_of_little(errors, said):
 def test_a_cell_without_spread_needs_no_more_seeds_but_a_test_also_where_seeds_are_added(errors):
     table = table_of(errors, replicates=Replicates(start=2, max=3))
     assert table.rows[1].judged == "no test"
-    assert "could not be tested" in sentences.result(table)
-    assert f"would need more than {MOST_SEEDS}" not in sentences.result(table)
+    assert "could not be tested" in verdict.result(table)
+    assert f"would need more than {MOST_SEEDS}" not in verdict.result(table)
     assert "K5: no test against the baseline: no spread to test with: the same number with every seed" in (
         sentences.notes(table)
     )
 
 
 def test_the_factor_that_matters_most_is_named():
-    assert "of the factors, D matters most (" in sentences.result(grid_table())
-    assert "of the factors" not in sentences.result(table_of(ERRORS))
+    assert "of the factors, D matters most (" in verdict.result(grid_table())
+    assert "of the factors" not in verdict.result(table_of(ERRORS))
 
 
 def test_the_method_and_what_its_checks_found_stand_below_every_table():
     table = table_of(ERRORS)
     choice = table.choice
-    said = sentences.comparison(table)
+    said = methods.comparison(table)
     assert "Dunnett's test" in said
     assert f"Cochran's test) p = {choice.variances.p:.3f}" in said
     assert f"Tukey's test) p = {choice.additivity.p:.3f}: none fails" in said
     assert " ".join(said.split()) in " ".join(terminal_table(table).split())
     assert "Compared with K3 by Dunnett's test" in table_markdown(table)
-    assert "Dunnett 1955" in sentences.methods(table)
-    assert f"{table.rows[1].baseline.df:g} degrees of freedom" in sentences.methods(table)
+    assert "Dunnett 1955" in methods.methods(table)
+    assert f"{table.rows[1].baseline.df:g} degrees of freedom" in methods.methods(table)
 
 
 def test_a_switch_to_pairs_says_why():
     errors = {"K3": [20.0, 21.0, None, None], "K5": [None, None, 18.0, 19.0], "K7": [20.5, 20.0, 21.0, 20.2]}
     table = table_of(errors, seeds=range(4))
-    for said in (sentences.comparison(table), sentences.methods(table)):
+    for said in (methods.comparison(table), methods.methods(table)):
         assert "4 of 12 runs are missing, so that not all cells can be compared on common seeds" in said
         assert "Dunnett 1955" not in said
-    assert "Holm's method (Holm 1979) over the 2 comparisons made" in sentences.methods(table)
+    assert "Holm's method (Holm 1979) over the 2 comparisons made" in methods.methods(table)
 
 
 def test_gaps_are_told_with_the_fit_that_takes_them_in():
     table = table_of({**ERRORS, "K7": [20.5, 20.0]})
-    assert "1 of 9 runs is missing; fitted by least squares" in sentences.comparison(table)
-    assert f"{table.rows[1].baseline.df:g} degrees of freedom" in sentences.comparison(table)
-    assert "Dunnett 1955" in sentences.methods(table)
-    assert "1 of 9 runs is missing: the model is fitted by least squares" in sentences.methods(table)
-    assert "Yates 1936)" in sentences.methods(table)
+    assert "1 of 9 runs is missing; fitted by least squares" in methods.comparison(table)
+    assert f"{table.rows[1].baseline.df:g} degrees of freedom" in methods.comparison(table)
+    assert "Dunnett 1955" in methods.methods(table)
+    assert "1 of 9 runs is missing: the model is fitted by least squares" in methods.methods(table)
+    assert "Yates 1936)" in methods.methods(table)
 
 
 def test_a_failed_check_is_told_as_failing():
@@ -130,27 +130,27 @@ def test_a_failed_check_is_told_as_failing():
     errors["c4"] = [20 + 9 * (-1) ** seed for seed in range(8)]
     table = ablation_table(make_sweep(list(errors), range(8)), make_records(errors))
     assert table.choice.method == "paired"
-    assert ": fails (p below 0.01)" in sentences.comparison(table)
+    assert ": fails (p below 0.01)" in methods.comparison(table)
 
 
 def test_a_row_without_a_test_has_its_reason_below():
     table = table_of({"K3": [20.0, 21.0, 22.0], "K5": [19.0]})
     assert "K5: no test against the baseline: fewer than two seeds to compare" in sentences.notes(table)
-    assert sentences.comparison(table) == ""
-    assert "No difference from the baseline could be tested." in sentences.methods(table)
+    assert methods.comparison(table) == ""
+    assert "No difference from the baseline could be tested." in methods.methods(table)
 
 
 def test_effects_are_rows_of_text_under_their_heads():
     table = grid_table()
-    assert [row[0] for row in sentences.effect_rows(table)] == ["D", "G", "D × G"]
-    assert {len(row) for row in sentences.effect_rows(table)} == {len(sentences.EFFECT_HEAD)}
-    assert [row[:4] for row in sentences.means_rows(table)] == [
+    assert [row[0] for row in verdict.effect_rows(table)] == ["D", "G", "D × G"]
+    assert {len(row) for row in verdict.effect_rows(table)} == {len(verdict.EFFECT_HEAD)}
+    assert [row[:4] for row in verdict.means_rows(table)] == [
         ("D", "1", "2", "6"),
         ("D", "2", "2", "6"),
         ("G", "1", "2", "6"),
         ("G", "2", "2", "6"),
     ]
-    assert {len(row) for row in sentences.means_rows(table)} == {len(sentences.MEANS_HEAD)}
+    assert {len(row) for row in verdict.means_rows(table)} == {len(verdict.MEANS_HEAD)}
     text = table_markdown(table)
     assert "| effect | df | F | p |" in text
     assert "| factor | level | cells |" in text
@@ -158,12 +158,12 @@ def test_effects_are_rows_of_text_under_their_heads():
 
 def test_a_design_without_effects_says_why():
     table = ablation_table(*kernels())
-    assert sentences.effect_rows(grid_table(design="search")) == ()
-    assert sentences.effects_said(grid_table(design="search")) == (
+    assert verdict.effect_rows(grid_table(design="search")) == ()
+    assert verdict.effects_said(grid_table(design="search")) == (
         "No analysis of the factors: a search chooses its cells by their results, which would flatter the factors it "
         "followed.",
     )
-    assert any("can't tell from others" in said for said in sentences.effects_said(table))
+    assert any("can't tell from others" in said for said in verdict.effects_said(table))
 
 
 def test_rows_off_the_pareto_set_are_named_with_the_costs():
@@ -193,25 +193,25 @@ def published_table(title="", tolerance=0.5, **changes):
 
 
 def test_the_verdicts_on_published_figures_are_told_with_their_tolerance():
-    said = sentences.reproduced(published_table("ImageNet-1k"))
+    said = literature.reproduced(published_table("ImageNet-1k"))
     assert said == "Published errors within 0.5 percentage points: not reproduced: K7; cannot tell: K3, K5."
-    assert sentences.agreement(published_table("ImageNet-1k")) == ""
+    assert literature.agreement(published_table("ImageNet-1k")) == ""
     assert "| reproduced |" in table_markdown(published_table("ImageNet-1k"))
 
 
 def test_on_other_data_the_order_is_compared_and_no_verdict_given():
     table = published_table()
-    assert sentences.reproduced(table) == "No verdict on the published figures: these are other data."
-    assert "Kendall's tau = 0.33 over 3 cells" in sentences.agreement(table)
-    assert sentences.agreement(table) in sentences.below(table)
+    assert literature.reproduced(table) == "No verdict on the published figures: these are other data."
+    assert "Kendall's tau = 0.33 over 3 cells" in literature.agreement(table)
+    assert literature.agreement(table) in sentences.below(table)
     assert "| reproduced |" not in table_markdown(table)
 
 
 def test_no_verdict_is_given_on_a_loss_or_without_a_tolerance():
     loss = published_table("ImageNet-1k", metric=Metric(name="val_loss"))
-    assert sentences.reproduced(loss) == "No verdict on the published figures: the metric is validation loss."
-    assert sentences.reproduced(published_table("ImageNet-1k", tolerance=None)) == ""
+    assert literature.reproduced(loss) == "No verdict on the published figures: the metric is validation loss."
+    assert literature.reproduced(published_table("ImageNet-1k", tolerance=None)) == ""
 
 
 def test_names_with_commas_are_listed_by_semicolons():
-    assert sentences.listed(["D=1, G=1", "D=2, G=1"]) == "D=1, G=1; D=2, G=1"
+    assert phrases.listed(["D=1, G=1", "D=2, G=1"]) == "D=1, G=1; D=2, G=1"
