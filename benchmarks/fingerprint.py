@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sklab.data.fingerprint import inventory
-from sklab.data.kept import listed
+from sklab.data.kept import load_undecoded
 from sklab.data.sets.image_folder import Spec
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def look(spec: Spec) -> None:
-    inventory(spec, listed(spec))
+    inventory(spec, load_undecoded(spec))
 
 
 def plain(root: str) -> None:

@@ -50,7 +50,7 @@ def name_of(picture: Picture) -> str:
     return picture if isinstance(picture, str) else picture.name
 
 
-def some(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first few of many names, for messages."""
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
@@ -80,7 +80,7 @@ class FileSplit:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Subset:
     """The pictures of `files` at `places` int64 [n]."""
 
     files: Pictures
@@ -93,9 +93,9 @@ class Chosen:
         return self.files[int(self.places[index])]
 
 
-def only(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
+def subset(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
     """The images of `split` at `places`."""
-    return replace(split, files=Chosen(split.files, places), labels=split.labels[places])
+    return replace(split, files=Subset(split.files, places), labels=split.labels[places])
 
 
 Split = ArraySplit | FileSplit

@@ -14,10 +14,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Picture, Pictures, Splits, name_of, only
+from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Picture, Pictures, Splits, name_of, subset
 from sklab.data.fingerprint import inventory, state_of
 from sklab.data.formats.decode import centre, decode, whole
-from sklab.data.kept import Arrays, as_arrays, as_splits, computed, kept_arrays, listed
+from sklab.data.kept import (
+    Arrays,
+    arrays_from_splits,
+    cached_arrays,
+    load_cached_arrays,
+    load_undecoded,
+    splits_from_arrays,
+)
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
 
@@ -34,15 +41,15 @@ def load_splits(spec: DataSpec, *, whole: bool = False) -> Splits:
     `whole` as for `inventory`. Raises SklabError when the data are not as the spec says.
     """
     if spec.drawn:
-        return computed(spec)
-    splits = listed(spec)
+        return load_cached_arrays(spec)
+    splits = load_undecoded(spec)
     held = inventory(spec, splits, whole=whole)
-    return replace(_gone_through(spec, splits) if isinstance(spec, ImagesSpec) else splits, inventory=held)
+    return replace(_decoded_or_checked(spec, splits) if isinstance(spec, ImagesSpec) else splits, inventory=held)
 
 
 def load_files(spec: ImagesSpec) -> tuple[FileSplit, FileSplit]:
     """Both splits of `spec` as image files, none of them decoded yet. Raises SklabError as `load_splits` does."""
-    return _files(spec, listed(spec))
+    return _files(spec, load_undecoded(spec))
 
 
 def _files(spec: ImagesSpec, splits: Splits) -> tuple[FileSplit, FileSplit]:
@@ -52,40 +59,42 @@ def _files(spec: ImagesSpec, splits: Splits) -> tuple[FileSplit, FileSplit]:
     return replace(train, upright=spec.exif == "apply"), replace(val, upright=spec.exif == "apply")
 
 
-def _gone_through(spec: ImagesSpec, splits: Splits) -> Splits:
+def _decoded_or_checked(spec: ImagesSpec, splits: Splits) -> Splits:
     """`splits`, as arrays or without what can't be decoded, if the settings ask for that."""
     train, val = _files(spec, splits)
     found = f"{state_of(train)} {state_of(val)}" if spec.in_memory or spec.skip_corrupt else ""
     if spec.in_memory:
-        held = as_splits(kept_arrays(spec, found, lambda: as_arrays(_in_memory(spec, train, val, splits.classes))))
+        held = splits_from_arrays(
+            cached_arrays(spec, found, lambda: arrays_from_splits(_arrays_of(spec, train, val, splits.classes)))
+        )
         return replace(held, passed_over=splits.passed_over)
     if spec.skip_corrupt:
-        kept = kept_arrays(spec, found, lambda: _readable(train, val))
+        kept = cached_arrays(spec, found, lambda: _decodable_places(train, val))
         skipped = tuple(kept["skipped"].tolist())
-        return replace(splits, train=only(train, kept["train"]), val=only(val, kept["val"]), skipped=skipped)
+        return replace(splits, train=subset(train, kept["train"]), val=subset(val, kept["val"]), skipped=skipped)
     return replace(splits, train=train, val=val)
 
 
-def _in_memory(spec: ImagesSpec, train: FileSplit, val: FileSplit, classes: tuple[str, ...]) -> Splits:
+def _arrays_of(spec: ImagesSpec, train: FileSplit, val: FileSplit, classes: tuple[str, ...]) -> Splits:
     (ours, out), (held_out, val_out) = (
-        in_arrays(split, spec.image_size, skip=spec.skip_corrupt) for split in (train, val)
+        decode_all(split, spec.image_size, skip=spec.skip_corrupt) for split in (train, val)
     )
     return Splits(ours, held_out, classes, out + val_out)
 
 
-def _readable(train: FileSplit, val: FileSplit) -> Arrays:
-    (ours, out), (held_out, val_out) = readable(train), readable(val)
+def _decodable_places(train: FileSplit, val: FileSplit) -> Arrays:
+    (ours, out), (held_out, val_out) = find_decodable(train), find_decodable(val)
     return {"train": ours, "val": held_out, "skipped": np.array(out + val_out, dtype=str)}
 
 
-def in_arrays(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, tuple[str, ...]]:
+def decode_all(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, tuple[str, ...]]:
     """The images of `split`, all decoded, and the names of those that `skip` left out.
 
     Raises SklabError for an image that is not `size` x `size` pixels or, without `skip`, can't be read.
     """
     images = np.zeros((len(split.files), 3, size, size), dtype=np.uint8)
     good = []
-    for place, pixels in enumerate(each(split.files, lambda picture: whole(picture, upright=split.upright))):
+    for place, pixels in enumerate(map_pictures(split.files, lambda picture: whole(picture, upright=split.upright))):
         if not isinstance(pixels, SklabError):
             _ensure_size(split.files, place, pixels, size)
             images[place] = pixels
@@ -95,14 +104,14 @@ def in_arrays(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, t
     return ArraySplit(images[good], split.labels[good]), _left_out(split, good)
 
 
-def readable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def find_decodable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """int64 [n]: the places of the images of `split` that can be decoded; and the names of the others."""
-    tiny = each(split.files, lambda picture: decode(picture, 8, centre(8, 8)))
+    tiny = map_pictures(split.files, lambda picture: decode(picture, 8, centre(8, 8)))
     good = [place for place, pixels in enumerate(tiny) if not isinstance(pixels, SklabError)]
     return np.array(good, dtype=np.int64), _left_out(split, good)
 
 
-def each(files: Pictures, call: Callable[[Picture], T]) -> Iterator[T | SklabError]:
+def map_pictures(files: Pictures, call: Callable[[Picture], T]) -> Iterator[T | SklabError]:
     """`call` of every picture, or why it can't be read, in order, by several threads: decoders let others run
     meanwhile."""
 

@@ -92,7 +92,7 @@ def _listing(spec: DataSpec | None, split: Split) -> _Listing:
     if isinstance(split, ArraySplit):
         return _Listing([""] * count, np.full(count, split.images[0].nbytes if count else 0, dtype=np.int64), "")
     if isinstance(split.files, ArrowPictures):
-        files = [*split.files.files, *split.files.beside()]
+        files = [*split.files.files, *split.files.external_paths()]
         return _Listing([""] * count, split.files.sizes(), _state(_stats(files)))
     pictures = [split.files[place] for place in range(count)]
     paths = [picture for picture in pictures if isinstance(picture, str)]
@@ -100,14 +100,14 @@ def _listing(spec: DataSpec | None, split: Split) -> _Listing:
         return _Listing([""] * count, _lengths(split), "")
     stats = list(_stats(paths))
     sizes_found = np.array([size for _, size, _, _ in stats], dtype=np.int64)
-    return _Listing(_below(spec, paths), sizes_found, _state(stats))
+    return _Listing(_paths_below_root(spec, paths), sizes_found, _state(stats))
 
 
 def _lengths(split: FileSplit) -> Ints:
     return np.array([len(_bytes(split.files[place])) for place in range(len(split.labels))], dtype=np.int64)
 
 
-def _below(spec: DataSpec | None, paths: Sequence[str]) -> list[str]:
+def _paths_below_root(spec: DataSpec | None, paths: Sequence[str]) -> list[str]:
     """The paths below the folder that the settings name; of files elsewhere only the name."""
     roots = [f"{Path(str(getattr(spec, place))).expanduser()}{os.sep}" for place in spec.places] if spec else []
     return [
@@ -123,7 +123,7 @@ def _stats(paths: Sequence[str]) -> Iterator[tuple[str, int, int, int]]:
         found = ((path, os.stat(path)) for path in paths[start : start + _CHUNK])  # noqa: PTH116 - a million of them
         return [(path, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for path, each in found]
 
-    for chunk in _by_threads(ask, range(0, len(paths), _CHUNK)):
+    for chunk in _map_threads(ask, range(0, len(paths), _CHUNK)):
         yield from chunk
 
 
@@ -143,7 +143,7 @@ def _contents(splits: Sequence[Split], listings: Sequence[_Listing], *, whole: b
     if kept and (kept.contents or not whole):
         return kept
     found = _Contents(
-        sample=_digest((split, _spread(len(split.labels))) for split in splits),
+        sample=_digest((split, _sample_places(len(split.labels))) for split in splits),
         contents=_digest((split, range(len(split.labels))) for split in splits) if whole else "",
     )
     if all(states):
@@ -153,7 +153,7 @@ def _contents(splits: Sequence[Split], listings: Sequence[_Listing], *, whole: b
     return found
 
 
-def _spread(count: int) -> Sequence[int]:
+def _sample_places(count: int) -> Sequence[int]:
     places: list[int] = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)).tolist()
     return places
 
@@ -178,10 +178,10 @@ def _hashes(split: Split, places: Sequence[int]) -> Iterator[bytes]:
     def read(start: int) -> bytes:
         return b"".join(hashlib.sha256(_bytes(files[at])).digest() for at in places[start : start + _CHUNK])
 
-    yield from _by_threads(read, range(0, len(places), _CHUNK))
+    yield from _map_threads(read, range(0, len(places), _CHUNK))
 
 
-def _by_threads(call: Callable[[int], T], starts: Iterable[int]) -> Iterator[T]:
+def _map_threads(call: Callable[[int], T], starts: Iterable[int]) -> Iterator[T]:
     try:
         with ThreadPoolExecutor(_THREADS) as threads:
             yield from threads.map(call, starts)

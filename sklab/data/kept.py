@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, only
+from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, subset
 from sklab.data.fingerprint import inventory
 from sklab.data.formats.encoded import UPRIGHT, content, orientation
 from sklab.errors import SklabError
@@ -35,19 +35,21 @@ def read_inventory(spec: DataSpec) -> Inventory | None:
 
     Raises SklabError when the data are not as the spec says.
     """
-    return None if spec.drawn else inventory(spec, listed(spec))
+    return None if spec.drawn else inventory(spec, load_undecoded(spec))
 
 
-def listed(spec: DataSpec) -> Splits:
+def load_undecoded(spec: DataSpec) -> Splits:
     """The set with all its images."""
     if isinstance(spec, ImagesSpec) or spec.places:  # read where they lie, which takes no longer than the cache would
         return _load(spec)
-    return computed(spec)
+    return load_cached_arrays(spec)
 
 
-def computed(spec: DataSpec) -> Splits:
+def load_cached_arrays(spec: DataSpec) -> Splits:
     """A set of arrays, from the cache once one process has computed it."""
-    return as_splits(kept_arrays(spec, plugin_hash("data.sets", spec.name), lambda: as_arrays(_load(spec))))
+    return splits_from_arrays(
+        cached_arrays(spec, plugin_hash("data.sets", spec.name), lambda: arrays_from_splits(_load(spec)))
+    )
 
 
 def _load(spec: DataSpec) -> Splits:
@@ -55,7 +57,7 @@ def _load(spec: DataSpec) -> Splits:
     return splits
 
 
-def kept_arrays(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
+def cached_arrays(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
     """What `compute` gives for this spec and this `state` of its files, from the cache if it is there."""
     digest = hashlib.sha256((spec.model_dump_json(exclude={"title"}) + state).encode()).hexdigest()[:16]
     file = cache_folder() / f"{spec.name}-{digest}.npz"
@@ -76,8 +78,8 @@ def _read(file: Path) -> Arrays | None:
         return None
 
 
-def as_splits(held: Arrays) -> Splits:
-    """The data set that `as_arrays` made these arrays of."""
+def splits_from_arrays(held: Arrays) -> Splits:
+    """The data set that `arrays_from_splits` made these arrays of."""
     skipped = tuple(held["skipped"].tolist()) if "skipped" in held else ()
     return Splits(_split(held, "train"), _split(held, "val"), tuple(held["classes"].tolist()), skipped)
 
@@ -87,7 +89,7 @@ def _split(held: Arrays, split: str) -> ArraySplit:
     return ArraySplit(held[f"{split}.images"], held[f"{split}.labels"], extras)
 
 
-def as_arrays(splits: Splits) -> Arrays:
+def arrays_from_splits(splits: Splits) -> Arrays:
     """A set of arrays by name, to be kept in a file. Raises TypeError for encoded images."""
     arrays: Arrays = {"classes": np.array(splits.classes)}
     if splits.skipped:
@@ -112,28 +114,28 @@ def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:
     lines = [*splits.passed_over]
     if isinstance(spec, ImagesSpec):
         splits_of_files = (split for split in (splits.train, splits.val) if isinstance(split, FileSplit))
-        turned = [seen for split in splits_of_files for seen in _turned(few(split))]
-        lines += about_orientation(spec, sum(turned), len(turned))
-    return named(spec, lines)
+        turned = [seen for split in splits_of_files for seen in _have_orientation(spread_sample(split))]
+        lines += orientation_notice(spec, sum(turned), len(turned))
+    return with_set_name(spec, lines)
 
 
-def about_orientation(spec: ImagesSpec, turned: int, opened: int) -> Iterator[str]:
+def orientation_notice(spec: ImagesSpec, turned: int, opened: int) -> Iterator[str]:
     """That so many of the images opened carry one, if any does."""
     if turned:
         yield f"{turned:,} of the {opened:,} images opened carry an EXIF orientation: {_TURNED[spec.exif]}"
 
 
-def few(split: FileSplit) -> FileSplit:
+def spread_sample(split: FileSplit) -> FileSplit:
     """At most 64 images of the split, spread evenly over its classes."""
-    return only(split, np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int))
+    return subset(split, np.linspace(0, len(split.labels) - 1, min(SAMPLE, len(split.labels))).astype(int))
 
 
-def named(spec: DataSpec, lines: list[str]) -> tuple[str, ...]:
+def with_set_name(spec: DataSpec, lines: list[str]) -> tuple[str, ...]:
     """The lines with the set's name."""
     return tuple(f"data set {spec.name}: {line}" for line in lines)
 
 
-def _turned(split: FileSplit) -> Iterator[bool]:
+def _have_orientation(split: FileSplit) -> Iterator[bool]:
     """Of each image that can be read."""
     for place in range(len(split.files)):
         with suppress(SklabError), content(split.files[place]) as data:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklab.data.augment import EpochSampler, Normalise, Share, cut, pad, shifts_and_flips
-from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, only, some
+from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, first_names, subset
 from sklab.data.batches import TrainFiles, ValFiles
-from sklab.data.cache import each, load_files, load_splits
-from sklab.data.formats.decode import look
-from sklab.data.kept import about_orientation, few, named
+from sklab.data.cache import load_files, load_splits, map_pictures
+from sklab.data.formats.decode import has_orientation
+from sklab.data.kept import orientation_notice, spread_sample, with_set_name
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory
 from sklab.spec.fit import misfits
@@ -79,7 +79,7 @@ def open_loaders(
     """
     splits = load_splits(spec)
     ensure_fits(spec, splits, train)
-    _tell_skipped(spec, splits)
+    _log_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
     fingerprint = splits.inventory.fingerprint if splits.inventory else None
     each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
@@ -117,10 +117,10 @@ def _part_of_arrays(split: ArraySplit, share: Share) -> ArraySplit:
 
 def _part_of_files(split: FileSplit, share: Share) -> FileSplit:
     count = len(split.labels)
-    return only(split, np.arange(count)[share.of(count)])
+    return subset(split, np.arange(count)[share.of(count)])
 
 
-def _tell_skipped(spec: DataSpec, splits: Splits) -> None:
+def _log_skipped(spec: DataSpec, splits: Splits) -> None:
     """Into the run's log."""
     if splits.skipped:
         names = ", ".join(splits.skipped)
@@ -179,7 +179,7 @@ class ValArrays:
         return ((self._normalise(images), labels) for images, labels in batches)
 
 
-class Looked(NamedTuple):
+class DataCheck(NamedTuple):
     """What was found out about a data set: what it holds, None where its settings alone decide that, and what there is
     to say about it, line by line."""
 
@@ -187,7 +187,7 @@ class Looked(NamedTuple):
     notices: tuple[str, ...]
 
 
-def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> Looked:
+def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> DataCheck:
     """Look at the data of `spec`: what they hold, what is passed over or left out, how many images were opened and how
     many carry an EXIF orientation. With `every_image` all are opened and their contents read, else some of each split.
 
@@ -196,9 +196,9 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     """
     splits = load_splits(spec, whole=every_image)
     ensure_fits(spec, splits, *recipes)
-    opened = _looked_into(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
+    opened = _open_images(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
     lines = [*splits.passed_over, *_left_out(splits), *opened]
-    return Looked(splits.inventory, named(spec, lines))
+    return DataCheck(splits.inventory, with_set_name(spec, lines))
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
@@ -211,21 +211,21 @@ def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
 
 def _left_out(splits: Splits) -> Iterator[str]:
     if splits.skipped:
-        yield f"left out because they can't be decoded: {some(splits.skipped)}"
+        yield f"left out because they can't be decoded: {first_names(splits.skipped)}"
 
 
-def _looked_into(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iterator[str]:
+def _open_images(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iterator[str]:
     """Decode all images, or a few of each split, spread evenly over its classes."""
     files = [split for split in (splits.train, splits.val) if isinstance(split, FileSplit)] or list(load_files(spec))
-    chosen = files if every_image else [few(split) for split in files]
-    found = [seen for split in chosen for seen in each(split.files, look)]
+    chosen = files if every_image else [spread_sample(split) for split in files]
+    found = [seen for split in chosen for seen in map_pictures(split.files, has_orientation)]
     faults = [seen for seen in found if isinstance(seen, SklabError)]
     if faults and not spec.skip_corrupt:
         raise SklabError("\n  ".join([*(one_line(str(fault)) for fault in faults[:SHOWN]), *_more(len(faults))]))
     total, turned = sum(len(split.labels) for split in files), found.count(True)
     some_of_them = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
     yield f"all {total:,} images were opened" if len(found) == total else some_of_them
-    yield from about_orientation(spec, turned, len(found))
+    yield from orientation_notice(spec, turned, len(found))
 
 
 def _more(faults: int) -> Iterator[str]:

@@ -174,7 +174,7 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
 
 
 def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch):
-    monkeypatch.setattr(cells, "impossible", lambda _: "")  # as where it is not known before the start
+    monkeypatch.setattr(cells, "why_impossible", lambda _: "")  # as where it is not known before the start
     monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
     text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.accumulate: 65}}\n"
     (here / "sweep.yaml").write_text(text)

@@ -46,7 +46,7 @@ def test_small_images_become_one_array_decoded_once(root, monkeypatch):
     expected = [pixels(label, number) for label in (0, 1) for number in range(6)]
     assert np.array_equal(first.train.images, np.stack(expected).transpose(0, 3, 1, 2))
     assert first.train.labels.tolist() == [0] * 6 + [1] * 6
-    monkeypatch.setattr(cache, "in_arrays", lambda *_, **__: pytest.fail("decoded although it was cached"))
+    monkeypatch.setattr(cache, "decode_all", lambda *_, **__: pytest.fail("decoded although it was cached"))
     assert np.array_equal(cache.load_splits(small(root)).val.images, first.val.images)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sklab.data.base import Encoded, FileSplit, ImagesSpec, Picture, some
+from sklab.data.base import Encoded, FileSplit, ImagesSpec, Picture, first_names
 from sklab.errors import SklabError
 
 IMAGE_NAMES = ("image", "img")  # where more than one column could be meant
@@ -54,7 +54,7 @@ class ArrowPictures:
         return len(self._images)
 
     def __getitem__(self, index: int, /) -> Picture:
-        name, place = self._where(index)
+        name, place = self._locate(index)
         value = self._images[index].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is not None:
@@ -63,11 +63,11 @@ class ArrowPictures:
         return str(Path(name).parent / path) if path else Encoded(f"{name}, image {place}", b"")
 
     def sizes(self) -> NDArray[np.int64]:
-        """int64 [n]: the length of each image in bytes, without reading any; 0 of those in `beside`."""
+        """int64 [n]: the length of each image in bytes, without reading any; 0 of those in `external_paths`."""
         lengths = arrow().compute.binary_length(self._bytes).fill_null(0)
         return np.asarray(lengths.to_numpy(), dtype=np.int64)
 
-    def beside(self) -> list[str]:
+    def external_paths(self) -> list[str]:
         """The paths of images that lie in files of their own, as the Arrow files name them."""
         if not self._bytes.null_count:
             return []
@@ -87,7 +87,7 @@ class ArrowPictures:
     def _ends(self) -> NDArray[np.int64]:
         return np.cumsum([open_table(file).num_rows for file in self.files])
 
-    def _where(self, index: int) -> tuple[str, int]:
+    def _locate(self, index: int) -> tuple[str, int]:
         """Source and number within it, from 0, of an image."""
         at = int(np.searchsorted(self._ends, index, side="right"))
         return self.sources[at], index - (int(self._ends[at - 1]) if at else 0)
@@ -125,11 +125,11 @@ def find_columns(file: str, schema: Any, image: str | None, label: str | None) -
     numbers = [field.name for field in schema if types.is_integer(field.type)]
     names = [field.name for field in schema if holds_names(field.type)]
     held = f"all columns: {', '.join(f'{field.name} ({field.type})' for field in schema)}"
-    offered = f"columns of encoded images: {_any(images)}; {held}"
-    found = _one(file, "image", image, images, images, IMAGE_NAMES, offered)
-    offered = f"columns of class numbers: {_any(numbers)}, of class names: {_any(names)}; {held}"
+    offered = f"columns of encoded images: {_or_none(images)}; {held}"
+    found = _choose_column(file, "image", image, images, images, IMAGE_NAMES, offered)
+    offered = f"columns of class numbers: {_or_none(numbers)}, of class names: {_or_none(names)}; {held}"
     likely = numbers or [name for name in names if name in LABEL_NAMES]
-    labelled = _one(file, "label", label, [*numbers, *names], likely, LABEL_NAMES, offered)
+    labelled = _choose_column(file, "label", label, [*numbers, *names], likely, LABEL_NAMES, offered)
     return Columns(found, labelled, _class_names(schema, labelled), labelled in names)
 
 
@@ -149,7 +149,7 @@ def split_of(
     values = arrow().chunked_array(chunks, arrow().string() if columns.named else arrow().int64())
     if columns.named:
         columns = replace(columns, classes=train.classes if train else tuple(sorted(values.unique().to_pylist())))
-        labels = _numbered(where, values, columns)
+        labels = _class_numbers(where, values, columns)
     else:
         labels = np.asarray(values.to_numpy(), dtype=np.int64)
     ensure_classes(where, labels, columns, spec.num_classes, all_used=train is None)
@@ -192,7 +192,7 @@ def holds_names(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _one(
+def _choose_column(
     file: str, what: str, given: str | None, allowed: list[str], likely: list[str], usual: Sequence[str], offered: str
 ) -> str:
     if given is not None and given not in allowed:
@@ -203,7 +203,7 @@ def _one(
     return ranked[0]
 
 
-def _any(names: Sequence[str]) -> str:
+def _or_none(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
@@ -225,10 +225,10 @@ def _labels(source: str, file: str, columns: Columns) -> list[Any]:
     return found
 
 
-def _numbered(where: str, names: Any, columns: Columns) -> NDArray[np.int64]:
+def _class_numbers(where: str, names: Any, columns: Columns) -> NDArray[np.int64]:
     """int64 [n]: the place of each of `names` among the classes."""
     numbers = arrow().compute.index_in(names, value_set=arrow().array(columns.classes, arrow().string()))
     unknown = sorted(set(names.filter(numbers.is_null()).to_pylist()))
     if unknown:
-        raise SklabError(f"{where}: {columns.label} names classes that no training image has: {some(unknown)}")
+        raise SklabError(f"{where}: {columns.label} names classes that no training image has: {first_names(unknown)}")
     return np.asarray(numbers.to_numpy(), dtype=np.int64)

@@ -49,7 +49,7 @@ def whole(picture: Picture, *, upright: bool = False) -> Pixels:
         return _any_kind(data, upright=upright).transpose(2, 0, 1)
 
 
-def look(picture: Picture) -> bool:
+def has_orientation(picture: Picture) -> bool:
     """Decode the image; whether it carries an EXIF orientation by which it is to be turned. Raises SklabError as
     `decode` does."""
     with content(picture) as data:

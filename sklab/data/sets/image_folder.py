@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from sklab.data.base import FileSplit, ImagesSpec, Splits, some
+from sklab.data.base import FileSplit, ImagesSpec, Splits, first_names
 from sklab.errors import SklabError
 
 _READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
@@ -47,9 +47,11 @@ def load(spec: Spec) -> Splits:
     train, val = _classes(root, "train"), _classes(root, "val")
     odd = sorted(set(train) ^ set(val))
     if odd:
-        raise SklabError(f"{root}: train and val must hold the same classes; only in one of them: {some(odd)}")
+        raise SklabError(f"{root}: train and val must hold the same classes; only in one of them: {first_names(odd)}")
     if len(train) != spec.num_classes:
-        raise SklabError(f"{root}: found {len(train)} classes ({some(train)}); data.num_classes = {spec.num_classes}")
+        raise SklabError(
+            f"{root}: found {len(train)} classes ({first_names(train)}); data.num_classes = {spec.num_classes}"
+        )
     (ours, told), (held_out, val_told) = (_split(root / split, train, spec.resize) for split in ("train", "val"))
     return Splits(ours, held_out, tuple(train), passed_over=(*told, *val_told))
 

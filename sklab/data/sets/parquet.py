@@ -50,7 +50,9 @@ def load(spec: Spec) -> Splits:
 def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:
     files = _files(spec, split)
     columns = find_columns(files[0], _schema(files[0]), spec.image_column, spec.label_column)
-    return split_of(f"{spec.root} ({split})", {file: _mapped(file, columns) for file in files}, columns, spec, train)
+    return split_of(
+        f"{spec.root} ({split})", {file: _arrow_file(file, columns) for file in files}, columns, spec, train
+    )
 
 
 def _files(spec: Spec, split: str) -> list[str]:
@@ -82,7 +84,7 @@ def _parquet(file: str) -> Any:
         raise SklabError(f"{file}: not a readable Parquet file ({error})") from error
 
 
-def _mapped(file: str, columns: Columns) -> str:
+def _arrow_file(file: str, columns: Columns) -> str:
     """An Arrow file with the columns in use: `file` itself, or its copy in the cache."""
     if file.endswith(".arrow"):
         return file
@@ -103,12 +105,12 @@ def _copy(file: str, copy: Path, columns: list[str]) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     batches = source.iter_batches(_ROWS, columns=columns)
     held = source.schema_arrow
-    schema = arrow().schema([_spelt_out(held.field(name)) for name in columns], held.metadata)
+    schema = arrow().schema([_without_dictionary(held.field(name)) for name in columns], held.metadata)
     with writing_whole(copy) as stream, ipc.new_file(stream, schema) as target:
         for batch in batches:
             target.write_batch(batch.select(columns).cast(schema))
 
 
-def _spelt_out(field: Any) -> Any:
+def _without_dictionary(field: Any) -> Any:
     """The column with strings instead of the places of strings in a dictionary, of which an Arrow file has but one."""
     return field.with_type(arrow().string()) if holds_names(field.type) else field

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sklab.data.fingerprint import inventory
-from sklab.data.kept import listed, notices
+from sklab.data.kept import load_undecoded, notices
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, surely_differ
 from sklab.spec.study.sweep import Sweep
@@ -74,7 +74,7 @@ def _look(data: DataSpec, tell: Callable[[str], None] | None) -> Inventory | Non
     if data.drawn:
         return None
     with suppress(SklabError):
-        splits = listed(data)
+        splits = load_undecoded(data)
         held = inventory(data, splits)
         if tell:
             for notice in notices(data, splits):
