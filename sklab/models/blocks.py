@@ -1,4 +1,4 @@
-"""Blocks that networks of several families are made of. Shapes: N images, C channels, H x W pixels."""
+"""Building blocks that several families of networks share. Shapes: N images, C channels, H x W pixels."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Residual(nn.Module):
 
 
 class Shuffled(nn.Module):
-    """Two paths side by side, their channels in turn: 2 groups shuffled (Ma et al., ECCV 2018, figure 3).
+    """Two parallel paths and a channel shuffle in 2 groups (Ma et al., ECCV 2018, figure 3).
 
-    Without a `left` path the left half of the channels passes as it is and the right half goes through `right`;
-    with one, each path sees all channels. `gate` acts on what is put together.
+    Without a `left` path the left half of the channels passes unchanged and the right half goes through `right`;
+    with one, each path sees all channels. `gate` acts on the concatenated channels.
     """
 
     def __init__(self, left: nn.Module | None, right: nn.Module, gate: nn.Module) -> None:
@@ -57,8 +57,8 @@ class Shuffled(nn.Module):
         self.left, self.right, self.gate = left, right, gate
 
     def forward(self, x: Tensor) -> Tensor:
-        entering, kept = (x, self.left(x)) if self.left is not None else x.chunk(2, dim=1)[::-1]
-        joined: Tensor = self.gate(torch.cat([kept, self.right(entering)], dim=1))
+        right_input, left_output = (x, self.left(x)) if self.left is not None else x.chunk(2, dim=1)[::-1]
+        joined: Tensor = self.gate(torch.cat([left_output, self.right(right_input)], dim=1))
         images, channels, *pixels = joined.shape
         return joined.view(images, 2, channels // 2, *pixels).transpose(1, 2).reshape(joined.shape)
 
@@ -73,23 +73,23 @@ def conv_norm(
 
 def depthwise(spec: LightSpec, channels: int, stride: int) -> SKConv2d:
     """The SK convolution of `spec` with as many groups as channels; a ReLU ends each branch."""
-    branches = [Branch(kernel=one.kernel, dilation=one.dilation, groups=channels) for one in spec.branches]
+    branches = [Branch(kernel=window.kernel, dilation=window.dilation, groups=channels) for window in spec.branches]
     attention, squeezed = spec.attention == "sk", spec.squeezed(channels)
     return SKConv2d(channels, channels, branches, stride=stride, attention=attention, squeezed=squeezed)
 
 
 def gate(spec: LightSpec, channels: int) -> nn.Module:
-    """Squeeze-and-excitation of `channels`, where `spec` has it."""
+    """Squeeze-and-excitation of `channels` if `spec` has it, else the identity."""
     return SqueezeExcite(channels, spec.squeezed(channels)) if spec.attention == "se" else nn.Identity()
 
 
 def initialise(network: nn.Module) -> None:
-    """Weights as usual for residual networks, drawn from torch's global generator.
+    """Draw the usual weights of residual networks from torch's global generator.
 
     Convolutions by He et al.'s normal rule over fan-out; BN with scale 1 and shift 0 and linear layers
     uniform within 1 / sqrt(fan-in), as torch makes them.
     """
     for module in network.modules():
-        # On the meta device there is nothing to fill, and pretending to takes most of the time to build a network.
+        # On the meta device there is nothing to fill, and the call would take most of the time to build a network.
         if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,8 +1,8 @@
 """The bottleneck family: ResNeXt, SENet and SKNet are one network with different branches and attention.
 
-Paper, Table 1: stem, stages of 1x1 - SK - 1x1 units, global average pool, linear. The stages are numbered from 2, the
-units from 1, so that the paper's SK_2_3, the third unit of the first stage, is the submodule `units.SK_2_3`, and its
-attention `units.SK_2_3.sk.attention`.
+Paper, Table 1: stem, stages of 1x1 - SK - 1x1 units, global average pool, linear. Stages are numbered from 2 and
+units from 1. So the paper's SK_2_3, the third unit of the first stage, is the submodule `units.SK_2_3`, and its
+attention is `units.SK_2_3.sk.attention`.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def _stem(spec: Spec) -> nn.Sequential:
 
 
 def _units(spec: Spec) -> Iterator[tuple[str, Unit]]:
-    """Every unit with its name, in order. The first of every stage but the first one halves the image."""
-    entering = spec.stem_width
+    """Every unit with its name, in order. The first unit of each stage after the first halves the image."""
+    in_channels = spec.stem_width
     for stage, depth in enumerate(spec.depths):
         channels, out_channels = spec.stage_widths[stage], spec.stage_out_widths[stage]
         for number in range(1, depth + 1):
             stride = 2 if number == 1 and stage > 0 else 1
-            yield f"SK_{FIRST_STAGE + stage}_{number}", Unit(entering, channels, out_channels, stride, spec)
-            entering = out_channels
+            yield f"SK_{FIRST_STAGE + stage}_{number}", Unit(in_channels, channels, out_channels, stride, spec)
+            in_channels = out_channels

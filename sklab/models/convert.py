@@ -1,9 +1,9 @@
-"""SK convolutions in place of chosen convolutions of any network.
+"""Replace chosen convolutions of any network by SK convolutions.
 
-What follows the convolution decides what a branch is. Where a batch, instance or group norm takes the convolution's
-output, and a torch.nn activation that norm's, every branch holds a copy of them, as in the paper, and nn.Identity
-stands where they were: nothing is applied twice. What can't move (an activation called as a function or shared with
-other layers) stays behind the mixture.
+What follows a convolution decides what a branch contains. If a batch, instance or group norm takes the convolution's
+output, and a torch.nn activation takes the norm's, every branch gets a copy of both, as in the paper; nn.Identity
+replaces the originals, so nothing is applied twice. What can't move (an activation called as a function or shared with
+other layers) stays after the mixture.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ def to_sk(
     reduction: int = 16,
     min_dim: int = 32,
 ) -> nn.Module:
-    """A copy of `module` with SK convolutions in place of the selected ones; `module` itself is left as it is.
+    """A copy of `module` with SK convolutions in place of the selected ones. `module` itself is not changed.
 
     select     `grouped3x3` (1 < groups < channels), `depthwise3x3` (groups = channels), any other text: a glob over the
                dotted path of a convolution, a compiled regular expression that the whole path matches, or a
                function of path and convolution
-    branches   as in a ModelSpec; groups left out are those of the convolution, `2x` is a multiple of them
+    branches   as in a ModelSpec; groups default to those of the convolution, and `2x` is a multiple of those
     attention  True: Fuse and Select; False: the plain sum of the branches
     reduction  r, and `min_dim` L: d = max(C / r, L) for C output channels
 
-    Stride, channels, bias, device, dtype and training mode are the convolution's. A branch of its kernel, dilation
-    and groups starts from its weights and those of the norm behind it; every other one starts anew: He et al.'s
-    normal rule over fan-out, zero bias, fresh norm. Hence one such branch without attention is the network
-    unchanged, and so are M of them with attention, whose weights sum to one. Make the optimiser afterwards.
+    Stride, channels, bias, device, dtype and training mode are the convolution's. A branch with the same kernel,
+    dilation and groups as the convolution starts from its weights and those of the norm after it. Every other branch
+    starts with fresh weights: He et al.'s normal rule over fan-out, zero bias, fresh norm. Hence one branch of the
+    first kind without attention leaves the network's output unchanged, and so do M of them with attention, whose
+    weights sum to one. Make the optimiser afterwards.
 
-    Raises SklabError, with the path and the reason of each, for convolutions that have no exact replacement.
+    Raises SklabError for convolutions that have no exact replacement, with the path and the reason of each.
     """
     chosen = {path: conv for path, conv in _convolutions(module) if _selects(select, path, conv)}
     if not chosen:
@@ -117,19 +118,19 @@ def _obstacle(conv: Any) -> str:
 
 
 def _sharing(module: nn.Module, chosen: Mapping[str, nn.Conv2d]) -> dict[str, str]:
-    """Why those convolutions can't be replaced whose weights have another name as well."""
+    """By path, why a convolution can't be replaced: its weights have another name as well; else ""."""
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     reasons = {}
     for path, conv in chosen.items():
-        shared = next((found for part in conv.parameters() if len(found := names[id(part)]) > 1), None)
+        shared = next((paths for part in conv.parameters() if len(paths := names[id(part)]) > 1), None)
         reasons[path] = f"its weights are shared: {', '.join(shared)}" if shared else ""
     return reasons
 
 
 def _branches(path: str, conv: nn.Conv2d, branches: Sequence[Branch | Mapping[str, Any]]) -> list[Branch]:
-    """The branches for `conv`, every one with its groups as a number that divides the channels."""
+    """The branches for `conv`. The groups of each are a number that divides the channels."""
     try:
         plan = [Branch.model_validate(_with_groups(branch, conv.groups)) for branch in branches]
     except ValidationError as error:
@@ -154,14 +155,14 @@ def _with_groups(branch: Branch | Mapping[str, Any], groups: int) -> Any:
 def _replacement(
     changed: nn.Module, path: str, plan: Sequence[Branch], after: Followers, *, attention: bool, squeezed: int
 ) -> nn.Module:
-    """The SK convolution for the convolution at `path`; takes what follows out of `changed`."""
+    """The SK convolution for the convolution at `path`. Removes the norm and activation after it from `changed`."""
     conv = changed.get_submodule(path)
     assert isinstance(conv, nn.Conv2d)
     sk = SKConv2d(
         conv.in_channels, conv.out_channels, plan, stride=conv.stride[0], attention=attention, squeezed=squeezed
     ).to(conv.weight)
     tail = [changed.get_submodule(name) for name in (after.norm, after.activation) if name]
-    if after.relu_stays and len(plan) > 1:  # the ReLU behind then finds nothing negative, so it changes nothing
+    if after.relu_stays and len(plan) > 1:  # the ReLU that stays then gets nothing negative, so it changes nothing
         tail.append(nn.ReLU(inplace=True))
     sk.branches = nn.ModuleList(_branch(conv, tail, branch) for branch in plan)
     for name in filter(None, (after.norm, after.activation)):

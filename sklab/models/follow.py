@@ -25,9 +25,9 @@ _RELUS = (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
 
 @dataclass(frozen=True)
 class Followers:
-    """The paths of the norm and the activation that only this convolution's output passes, "" where there is none.
+    """The paths of the norm and the activation that take only this convolution's output; "" where there is none.
 
-    relu_stays  a ReLU follows that other layers use too, or that is called as a function
+    relu_stays  whether a ReLU follows that other layers use too, or that is called as a function
     """
 
     norm: str = ""
@@ -36,9 +36,9 @@ class Followers:
 
 
 def follow(module: nn.Module, chosen: Iterable[str]) -> dict[str, Followers]:
-    """What follows the convolution at each of these paths of `module`.
+    """By path, what follows the chosen convolutions of `module`.
 
-    Raises SklabError where the forward pass can't be traced, or does not call a convolution exactly once.
+    Raises SklabError if the forward pass can't be traced, or does not call each convolution exactly once.
     """
     paths = list(chosen)
     if paths == [""]:
@@ -66,7 +66,7 @@ def _followers(conv: fx.Node, parts: Mapping[str, nn.Module], calls: Counter[str
 
 
 def _user(node: fx.Node, parts: Mapping[str, nn.Module]) -> fx.Node | None:
-    """The one node that takes this node's output, identities left out; None where there are several."""
+    """The only node that takes this node's output, skipping identities; None if there are several."""
     while len(node.users) == 1:
         (node,) = node.users
         if not isinstance(_called(node, parts), nn.Identity):
@@ -79,20 +79,22 @@ def _called(node: fx.Node, parts: Mapping[str, nn.Module]) -> nn.Module | None:
 
 
 class _Tracer(fx.Tracer):
-    """Looks only into the modules that hold a chosen convolution, so that nothing else needs to be traceable."""
+    """Traces only the modules that contain a chosen convolution, so nothing else needs to be traceable."""
 
-    def __init__(self, holders: set[nn.Module]) -> None:
+    def __init__(self, containers: set[nn.Module]) -> None:
         super().__init__()
-        self.holders = holders
+        self.containers = containers
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
-        return m not in self.holders
+        return m not in self.containers
 
 
 def _trace(module: nn.Module, paths: Iterable[str]) -> fx.Graph:
     parents = {path[:end] for path in paths for end, letter in enumerate(path) if letter == "."}
     parameters = inspect.signature(module.forward).parameters.values()
-    defaults: dict[str, Any] = {each.name: each.default for each in parameters if each.default is not each.empty}
+    defaults: dict[str, Any] = {
+        parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+    }
     try:
         return _Tracer({module, *map(module.get_submodule, parents)}).trace(module, defaults or None)
     except Exception as error:  # whatever the network's own code raises when it meets a stand-in for a tensor

@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision, by name and through these libraries' own create functions. Both are optional."""
+"""Networks of timm and torchvision by name, made by the libraries' own functions. Both libraries are optional."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def create_foreign(library: Library, name: str, num_classes: int, in_channels: i
 
 
 def _on_this_device(create: Callable[[], nn.Module]) -> nn.Module:
-    """The network on torch's default device; one that computes its own shape with tensors, which the meta device can't,
-    is made in memory and then stripped of its weights."""
+    """The network on torch's default device. A network that computes with tensors while it is made can't be made on the
+    meta device: it is made in memory and then moved there, without its weights."""
     try:
         return create()
     except NotImplementedError:

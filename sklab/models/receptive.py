@@ -1,4 +1,4 @@
-"""Receptive fields of the stages of a network: what could reach them, and what does."""
+"""Receptive fields of a network's stages: the theoretical ones (from the architecture) and the effective ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POOLS = (F.max_pool2d, torch.max_pool2d, F.avg_pool2d)
 
 
 class Window(NamedTuple):
-    """What a pixel of a tensor sees: `size` pixels of the input a side; neighbours are `jump` pixels apart."""
+    """The input window of a tensor's pixel: `size` pixels a side; windows of neighbours are `jump` pixels apart."""
 
     size: int = 1
     jump: int = 1
@@ -25,22 +25,22 @@ class Window(NamedTuple):
 def theoretical(network: nn.Module, image: Tensor, stages: Mapping[str, str]) -> dict[str, int]:
     """By stage, the side in pixels of the input window that its output depends on; `stages` holds module paths.
 
-    Along the path of the largest windows, through convolutions and poolings with a kernel. What pools whole images
-    (the attention, squeeze-and-excitation) is left out. `image` [1, C, H, W] may lie on the meta device.
+    Follows the path of the largest windows through convolutions and poolings with a kernel. Pooling over whole images
+    (attention, squeeze-and-excitation) is left out. `image` [1, C, H, W] may lie on the meta device.
     """
-    found = {}
+    sizes = {}
     with ExitStack() as stack:
         tracer = _Tracer()
         for stage, path in stages.items():
 
-            def keep(_module: nn.Module, _entering: Any, output: Tensor, stage: str = stage) -> None:
-                found[stage] = tracer.window(output).size
+            def keep(_module: nn.Module, _inputs: Any, output: Tensor, stage: str = stage) -> None:
+                sizes[stage] = tracer.window(output).size
 
             stack.enter_context(network.get_submodule(path).register_forward_hook(keep))
         stack.enter_context(torch.no_grad())
         stack.enter_context(tracer)
         network(image)
-    return found
+    return sizes
 
 
 def effective(network: nn.Module, images: Tensor, stages: Mapping[str, str]) -> dict[str, Tensor]:
@@ -50,30 +50,30 @@ def effective(network: nn.Module, images: Tensor, stages: Mapping[str, str]) -> 
     Source: Luo, Li, Urtasun, Zemel, Understanding the effective receptive field, NeurIPS 2016, section 2.
     """
     centres: dict[str, Tensor] = {}
-    entering = images.detach().clone().requires_grad_()
+    inputs = images.detach().clone().requires_grad_()
     with ExitStack() as stack:
         for stage, path in stages.items():
 
-            def keep(_module: nn.Module, _entering: Any, output: Tensor, stage: str = stage) -> None:
-                # Read at once: a later layer may write over the output.
+            def keep(_module: nn.Module, _inputs: Any, output: Tensor, stage: str = stage) -> None:
+                # Read now: a later layer may overwrite the output.
                 centres[stage] = output[:, :, output.shape[2] // 2, output.shape[3] // 2].mean(1).sum()
 
             stack.enter_context(network.get_submodule(path).register_forward_hook(keep))
-        network(entering)
-    return {stage: _absolute(centres[stage], entering) for stage in stages}
+        network(inputs)
+    return {stage: _absolute(centres[stage], inputs) for stage in stages}
 
 
-def _absolute(centre: Tensor, entering: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(centre, entering, retain_graph=True)
+def _absolute(centre: Tensor, inputs: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(centre, inputs, retain_graph=True)
     return gradient.abs().sum((0, 1))
 
 
 class _Tracer(TorchFunctionMode):
-    """Follows the windows of tensors through the functions that are called while it is entered."""
+    """Follows the windows of tensors through the functions that are called while this mode is active."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._windows: dict[int, tuple[Tensor, Window]] = {}  # the tensor is held, so that its id stays its own
+        self._windows: dict[int, tuple[Tensor, Window]] = {}  # keeps the tensor alive, so that its id stays unique
 
     def window(self, tensor: Tensor) -> Window:
         return self._windows[id(tensor)][1] if id(tensor) in self._windows else Window()
@@ -83,23 +83,25 @@ class _Tracer(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         output = func(*args, **given)
-        window = max((self.window(each) for each in _tensors(args)), default=Window())
+        window = max((self.window(tensor) for tensor in _tensors(args)), default=Window())
         if func is F.conv2d:
             window = _grown(window, max(args[1].shape[2:]), args[3], args[5])
         elif func in _POOLS:
             window = _grown(window, args[1], given.get("stride", args[2] if len(args) > 2 else None) or args[1], 1)
-        elif func is Tensor.__getitem__:  # every so manyth pixel, as of a `DecimatedConv2d`
-            steps = args[1] if isinstance(args[1], tuple) else (args[1],)
-            window = _grown(window, 1, max(each.step or 1 if isinstance(each, slice) else 1 for each in steps), 1)
+        elif func is Tensor.__getitem__:  # a strided slice, as in `DecimatedConv2d`
+            indices = args[1] if isinstance(args[1], tuple) else (args[1],)
+            steps = (index.step or 1 if isinstance(index, slice) else 1 for index in indices)
+            window = _grown(window, 1, max(steps), 1)
         for tensor in _tensors(output):
             self._windows[id(tensor)] = (tensor, window)
         return output
 
 
 def _grown(window: Window, kernel: Any, stride: Any, dilation: Any) -> Window:
-    side, step, spacing = (max(each) if isinstance(each, tuple) else int(each) for each in (kernel, stride, dilation))
+    settings = (kernel, stride, dilation)
+    side, step, spacing = (max(pair) if isinstance(pair, tuple) else int(pair) for pair in settings)
     return Window(window.size + spacing * (side - 1) * window.jump, window.jump * step)
 
 
 def _tensors(values: Any) -> list[Tensor]:
-    return [each for each in tree_leaves(values) if isinstance(each, Tensor)]
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

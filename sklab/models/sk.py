@@ -51,7 +51,7 @@ class SKAttention(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         logits: Tensor = self.expand(self.squeeze(pooled))
-        # Not `len(logits)`: that is a plain number, to which torch.export would pin the batch.
+        # Not `len(logits)`: that is a plain number, and torch.export would fix the batch size to it.
         return logits.view(logits.shape[0], self.branches, -1).softmax(dim=1)
 
 
@@ -60,12 +60,12 @@ class SKConv2d(nn.Module):
 
     Input [N, in_channels, H, W], output [N, out_channels, ceil(H / stride), ceil(W / stride)].
 
-    branches   kernel, dilation and groups of each convolution, taken literally
+    branches   kernel, dilation and groups of each convolution, as they are
     attention  True: Fuse and Select, whose weights are the output of the submodule `attention`;
                False: the plain sum of the branches, without any parameter of Fuse and Select
     squeezed   d, the width of Fuse's descriptor; unused by the plain sum
 
-    Raises SklabError without a branch, ValueError when a branch's groups do not divide the channels.
+    Raises SklabError if there is no branch, and ValueError if a branch's groups do not divide the channels.
     """
 
     attention: SKAttention | None
@@ -90,13 +90,13 @@ class SKConv2d(nn.Module):
         features = [branch(x) for branch in self.branches]
         if self.attention is None:
             return _sum(features)
-        # The average of the sum is the sum of the averages: the sum itself is never written to memory.
+        # The average of the sum is the sum of the averages, so the sum itself is never written to memory.
         pooled = _sum([global_average(feature) for feature in features])
         return _select(features, self.attention(pooled))
 
 
 def global_average(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C]. Unlike that of `mean`, the backward pass of `sum` writes no full-size tensor."""
+    """[N, C, H, W] -> [N, C]. The backward pass of `sum`, unlike that of `mean`, writes no full-size tensor."""
     return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
@@ -117,11 +117,11 @@ def _select(features: list[Tensor], weights: Tensor) -> Tensor:
 
 
 class DecimatedConv2d(nn.Conv2d):
-    """A convolution with dilation D a multiple of its stride s: the same outputs in less time.
+    """A convolution whose dilation D is a multiple of its stride s: the same outputs in less time.
 
-    It reads only every s-th pixel in each direction. On these alone it is a convolution of stride 1, dilation D / s
-    and padding P / s, for which the CPU's libraries have a fast path, as they have none for strided dilated ones
-    (benchmarks/networks.md). Square; P is a multiple of s too, as of every convolution that keeps the size at stride 1.
+    It reads only every s-th pixel in each direction. On these pixels it is a convolution of stride 1, dilation D / s
+    and padding P / s. The CPU's libraries have a fast path for that, but none for strided dilated convolutions
+    (benchmarks/networks.md). The kernel is square; P is a multiple of s too, because it keeps the size at stride 1.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,5 +131,5 @@ class DecimatedConv2d(nn.Conv2d):
 
 
 def conv_class(stride: int, dilation: int) -> type[nn.Conv2d]:
-    """What computes a convolution of this stride and dilation fastest, to the same outputs."""
+    """The fastest class for a convolution of this stride and dilation; the outputs are the same."""
     return DecimatedConv2d if stride > 1 and dilation % stride == 0 else nn.Conv2d

@@ -1,6 +1,6 @@
-"""Networks by name and by value, and what they cost.
+"""Networks by name and by specification, and what they cost.
 
-Costs are read off a forward pass on the meta device: shapes only, no weights, no arithmetic.
+Costs are counted in a forward pass on the meta device: shapes only, no weights, no arithmetic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.values import Value, value_class
 
-_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
+_SHAPE_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
 Pair = tuple[int, int]
 
 
@@ -58,14 +58,14 @@ def _fault(name: str, detail: ErrorDetails) -> Fault:
         options = _fields_at(family_spec(SETTINGS[name]["family"]), detail["loc"])
         hint = did_you_mean(str(detail["loc"][-1]), options)
         return Fault(f"create_model({name!r})", place, "unknown setting", allowed=", ".join(options), hint=hint)
-    # A rule between fields is broken by the specification as a whole, which is too long to show.
+    # A broken rule between fields concerns the whole specification, which is too long to show.
     found = repr(detail["input"]) if place else ""
     message = detail["msg"].removeprefix("Value error, ")
     return Fault(f"create_model({name!r})", place or "overrides", message, found=found)
 
 
 def _fields_at(owner: type[Value], place: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The keys that may stand beside the one at `place`."""
+    """The keys that are allowed beside the one at `place`."""
     for step in place[:-1]:
         field = owner.model_fields.get(str(step))
         owner = (field and value_class(field.annotation)) or owner
@@ -75,8 +75,8 @@ def _fields_at(owner: type[Value], place: tuple[int | str, ...]) -> tuple[str, .
 @dataclass(frozen=True)
 class Cost:
     """`params`: learnable parameters, BN's scale and shift included.
-    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs"); of a
-    transformer's self-attention its projections, not the products of its queries, keys and values.
+    `macs`: multiply-accumulates of the convolutions and linear layers for one image (the paper's "FLOPs"). In a
+    transformer's self-attention only the projections count, not the products of queries, keys and values.
     """
 
     params: int
@@ -85,10 +85,10 @@ class Cost:
 
 @dataclass(frozen=True, order=True)
 class Signature:
-    """What decides which algorithm computes a convolution; pairs are of rows and columns, height and width are the
-    input's, in pixels.
+    """What decides which algorithm computes a convolution. Pairs are (rows, columns); height and width are those of
+    the input, in pixels.
 
-    As it is computed: a `DecimatedConv2d` shows itself with stride 1, on the pixels that it reads.
+    It describes the convolution as computed: a `DecimatedConv2d` has stride 1 here, on the pixels that it reads.
     """
 
     in_channels: int
@@ -122,13 +122,13 @@ def _trace(spec: ModelSpec, image_size: int) -> tuple[Cost, set[Signature]]:
         model = build(spec).eval()
         image = torch.empty(1, spec.in_channels, image_size, image_size)
     with torch.no_grad(), _Counter() as counter:
-        _look(model, image, spec)
+        _run(model, image, spec)
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params, counter.macs), counter.signatures
 
 
-def _look(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
-    """Raises SklabError when another library's network can't take such an image; an error in one of ours is a bug."""
+def _run(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
+    """The forward pass. Raises SklabError if another library's network can't take the image; other errors are bugs."""
     try:
         model(image)
     except Exception as error:  # whatever that library raises
@@ -140,7 +140,7 @@ def _look(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
 
 
 class _Counter(TorchFunctionMode):
-    """Counts the convolutions and linear layers that are called while it is entered."""
+    """Counts the convolutions and linear layers that are called while this mode is active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,12 +150,12 @@ class _Counter(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], _types: Iterable[type], args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in _KEEPING:  # the meta device takes up to 0.8 ms to find the same shape
+        if func in _SHAPE_KEEPING:  # the meta device takes up to 0.8 ms to find the same shape
             return args[0]
         output = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
             self.macs += output.numel() * _weight(*args, **(kwargs or {}))[0].numel()
-        if func is F.multi_head_attention_forward:  # what it calls itself is out of sight
+        if func is F.multi_head_attention_forward:  # the mode does not see what it calls inside
             self.macs += _projections(*args, **(kwargs or {}))
         if func is F.conv2d:
             self.signatures.add(_signature(*args, **(kwargs or {})))
@@ -167,7 +167,7 @@ def _weight(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:  # noq
 
 
 def _projections(query: Tensor, *_: Any, **__: Any) -> int:
-    """Those of query, key, value and output, of the same width and number of places as in an image classifier."""
+    """Multiply-accumulates of the query, key, value and output projections; widths and lengths are equal, as in ViT."""
     return 4 * query.numel() * query.shape[-1]
 
 
@@ -182,10 +182,10 @@ def _signature(
 ) -> Signature:
     channels, height, width = input.shape[-3:]
     out_channels, _, *kernel = weight.shape
-    apart = _pair(dilation)
-    keeping = tuple(d * (k - 1) // 2 for k, d in zip(kernel, apart, strict=True))
-    pads = _pair({"same": keeping, "valid": 0}.get(padding, padding) if isinstance(padding, str) else padding)
-    return Signature(channels, out_channels, _pair(kernel), _pair(stride), pads, apart, groups, height, width)
+    spacing = _pair(dilation)
+    same_padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, spacing, strict=True))
+    pads = _pair({"same": same_padding, "valid": 0}.get(padding, padding) if isinstance(padding, str) else padding)
+    return Signature(channels, out_channels, _pair(kernel), _pair(stride), pads, spacing, groups, height, width)
 
 
 def _pair(setting: Any) -> Pair:

@@ -29,8 +29,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "senet": {"branches": _PLAIN, "attention": "se"},
     "sknet": {"branches": _SK, "attention": "sk"},
 }
-# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are a reading: 1x1 with
-# 3x3 at r = 32 counts 27.81 M, the nearest to the paper's 27.7 M (Table 5).
+# 29 layers for 32x32 images (Xie et al., CVPR 2017, section 5.3). Branches and r of SKNet-29 are our interpretation:
+# 1x1 with 3x3 at r = 32 has 27.81 M parameters, the nearest to the paper's 27.7 M (Table 5).
 _CIFAR: dict[str, Any] = {
     "stem": "cifar", "depths": [3, 3, 3], "width": 512, "cardinality": 16, "num_classes": 10,
 }  # fmt: skip
@@ -42,12 +42,12 @@ _CIFAR_NETWORKS: dict[str, dict[str, Any]] = {
         **_KINDS["senet"],
         **_CIFAR,
         "cardinality": 8,
-    },  # a reading: SE over 8x64d, 34.95 M for the printed 35.0
+    },  # our interpretation: SE over 8x64d, 34.95 M for the printed 35.0
     "sknet29": {**_KINDS["sknet"], **_CIFAR, "branches": [{"kernel": 1}, {"kernel": 3}], "reduction": 32},
 }
-# ResNeXt-50 with about the parameters of SKNet-50 (paper, Table 3). "Wider" is a reading: all stages by 1/16, which is
-# 34 groups of 4 channels and counts 28.02 M for the paper's 28.1. Deeper, by two units, and 36x4d count 27.28 M and
-# 27.55 M for 27.3 and 27.6.
+# ResNeXt-50 with about as many parameters as SKNet-50 (paper, Table 3). "Wider" is our interpretation: all stages wider
+# by 1/16, which gives 34 groups of 4 channels and 28.02 M for the paper's 28.1. "Deeper" (two more units) and 36x4d
+# have 27.28 M and 27.55 M for 27.3 and 27.6.
 _CAPACITY: dict[str, dict[str, Any]] = {
     "resnext50_wider": {
         **_KINDS["resnext"],
@@ -66,10 +66,10 @@ class Spec(ModelSpec):
 
     stem         `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution (32x32 input);
                  `cifar`: 3x3 convolution (32x32 input)
-    depths       units per stage; the first unit of every stage but the first has stride 2
+    depths       units per stage; the first unit of each stage after the first has stride 2
     width        inner channels C of the first stage (128 in SKNet-50); doubles per stage
     out_width    output channels of the first stage (256 in SKNet-50); doubles per stage
-    cardinality  G of a branch that states no groups of its own
+    cardinality  G of a branch that states no groups
     branches     M = len(branches). In YAML, `groups` may be left out (the cardinality), be a number, or
                  `2x`, `4x`, ... : that multiple of the cardinality
     attention    `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
@@ -106,8 +106,8 @@ class Spec(ModelSpec):
     def _broken(self) -> Iterator[str]:
         yield from size_faults(self.depths, self.branches)
         for number, branch in enumerate(self.branches, start=1):
-            if odd := [channels for channels in self.stage_widths if channels % branch.groups]:
-                yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {odd[0]}"
+            if indivisible := [channels for channels in self.stage_widths if channels % branch.groups]:
+                yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {indivisible[0]}"
         if self.attention == "se" and self.out_width < self.reduction:
             yield f"r = {self.reduction} leaves no channel of out_width = {self.out_width}"
 
@@ -127,13 +127,13 @@ class Spec(ModelSpec):
         return self.attention == "sk"
 
     def sides(self, image_size: int) -> tuple[int, ...]:
-        """The first unit of every stage but the first one reads the map of the stage before."""
+        """The first unit of each stage after the first reads the map of the previous stage."""
         stem = -(-image_size // {"imagenet": 4, "small": 2, "cifar": 1}[self.stem])
         strides = (2 if stage and not unit else 1 for stage, depth in enumerate(self.depths) for unit in range(depth))
         return read_sides(stem, strides)
 
     def parts(self) -> frozenset[str]:
-        """Each branch in its surroundings, and the number of branches with what fuse and select are made of."""
+        """Each branch with the rest of the network; and the number of branches with the settings of fuse and select."""
         around = self.model_dump_json(exclude={"branches", "attention", "reduction", "min_dim"})
         squeeze = self.model_dump_json(include={"attention", "reduction", "min_dim"})
         branches = {f"{around} {branch}" for branch in self.branches}
@@ -155,7 +155,7 @@ class Spec(ModelSpec):
 
 
 def _with_groups(branch: Any, cardinality: Any) -> Any:
-    """`branch` with groups as a number where it left them out or gave a multiple such as `2x`."""
+    """`branch` with its groups as a number, also where it leaves them out or gives a multiple such as `2x`."""
     if not isinstance(branch, Mapping) or not isinstance(cardinality, int):
         return branch
     groups = branch.get("groups", cardinality)
@@ -163,10 +163,14 @@ def _with_groups(branch: Any, cardinality: Any) -> Any:
     return {**branch, "groups": int(multiple[1]) * cardinality if multiple else groups}
 
 
-# For each name the settings that are not defaults, as they would stand in an experiment file.
+# By name, the settings that are not defaults, as in an experiment file.
 SETTINGS: dict[str, dict[str, Any]] = {
-    **{f"{kind}{size}": {**how, "depths": depths} for kind, how in _KINDS.items() for size, depths in _DEPTHS.items()},
-    **{f"{kind}_small": {**how, **_SMALL} for kind, how in _KINDS.items()},
+    **{
+        f"{kind}{size}": {**settings, "depths": depths}
+        for kind, settings in _KINDS.items()
+        for size, depths in _DEPTHS.items()
+    },
+    **{f"{kind}_small": {**settings, **_SMALL} for kind, settings in _KINDS.items()},
     **_CIFAR_NETWORKS,
     **_CAPACITY,
 }

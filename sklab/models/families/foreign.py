@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision by their names there, as they are or with SK convolutions in them."""
+"""Networks of timm and torchvision by the libraries' names, unchanged or with SK convolutions in them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 _GROUPS = "a whole number of at least 1, or a multiple of the convolution's own such as 2x"
-SETTINGS: dict[str, dict[str, Any]] = {}  # its networks have their names elsewhere
+SETTINGS: dict[str, dict[str, Any]] = {}  # the libraries name the networks
 
 
 class SKBranch(Window):
-    """One path of an SK convolution; left out, its groups are those of the convolution that it stands for."""
+    """One path of an SK convolution. By default it has the groups of the convolution that it replaces."""
 
     groups: int | str = Field(default="1x", description=_GROUPS)
 
@@ -34,7 +34,7 @@ class SKBranch(Window):
 
 
 class SK(Value):
-    """What `sklab.models.convert.to_sk` is asked.
+    """Arguments of `sklab.models.convert.to_sk`.
 
     select     `grouped3x3`, `depthwise3x3`, or a glob over the dotted path of a convolution
     branches   M = len(branches)
@@ -50,7 +50,7 @@ class SK(Value):
 
 
 class Spec(ModelSpec):
-    """The network that `library` calls `name`, with fresh weights; `sk` null: as it is there."""
+    """The network that `library` calls `name`, with fresh weights. `sk` null: the network is not changed."""
 
     family: Literal["foreign"] = "foreign"
     library: Literal["timm", "torchvision"]
@@ -59,11 +59,11 @@ class Spec(ModelSpec):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """The one it comes from."""
+        """The library that makes the network."""
         return (self.library,)
 
     def parts(self) -> frozenset[str]:
-        """The network with what is selected in it, and each branch in there."""
+        """Each branch, with the network and the convolutions selected in it."""
         if self.sk is None:
             return super().parts()
         around = self.model_dump_json(exclude={"sk": {"branches", "attention", "reduction", "min_dim"}})

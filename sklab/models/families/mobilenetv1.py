@@ -31,7 +31,7 @@ class Spec(LightSpec):
     width: float = Field(default=1.0, gt=0, le=limits.MULTIPLIER)
 
     def sides(self, image_size: int) -> tuple[int, ...]:
-        """Behind the stem, which halves the image."""
+        """Sides of the maps after the stem, which halves the image."""
         return read_sides(-(-image_size // 2), (stride for _, stride in UNITS))
 
 
@@ -59,17 +59,17 @@ def build(spec: Spec) -> nn.Module:
 
 
 def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
-    """Every unit with its name: a unit of stride 2 begins a stage, and the stem is stage 1."""
+    """Every unit with its name. A unit of stride 2 begins a stage; the stem is stage 1."""
     from torch import nn
 
     from sklab.models.blocks import depthwise, gate
     from sklab.models.sk import ConvNormAct
     from sklab.spec.model import Branch
 
-    stage, number, entering = 2, 0, scaled(STEM, spec.width)
+    stage, number, in_channels = 2, 0, scaled(STEM, spec.width)
     for unscaled, stride in UNITS:
         stage, number = (stage + 1, 1) if stride == 2 else (stage, number + 1)
         width = scaled(unscaled, spec.width)
-        point = ConvNormAct(entering, width, Branch(kernel=1, groups=1))
-        yield f"SK_{stage}_{number}", nn.Sequential(depthwise(spec, entering, stride), point, gate(spec, width))
-        entering = width
+        point = ConvNormAct(in_channels, width, Branch(kernel=1, groups=1))
+        yield f"SK_{stage}_{number}", nn.Sequential(depthwise(spec, in_channels, stride), point, gate(spec, width))
+        in_channels = width

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 STEM, LAST = 32, 1280
-# Expansion t, output channels c, units n and stride s of the first of them, per stage.
+# Per stage: expansion t, output channels c, number of units n, and stride s of the first unit.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
@@ -24,15 +24,15 @@ class Spec(LightSpec):
 
     width  multiplier of all channels but the last 1,280; rounded to multiples of 8
 
-    ReLU6 throughout, but for the depthwise convolutions where SK convolutions or sums of several stand for them:
-    their branches end in a ReLU.
+    The activation is ReLU6. Only the branches of an SK convolution, or of a sum of several convolutions, that replaces
+    a depthwise convolution end in a ReLU.
     """
 
     family: Literal["mobilenetv2"] = "mobilenetv2"
     width: float = Field(default=1.0, gt=0, le=limits.MULTIPLIER)
 
     def sides(self, image_size: int) -> tuple[int, ...]:
-        """Behind the stem, which halves the image."""
+        """Sides of the maps after the stem, which halves the image."""
         strides = (1 if unit else first for _, _, units, first in STAGES for unit in range(units))
         return read_sides(-(-image_size // 2), strides)
 
@@ -62,26 +62,26 @@ def build(spec: Spec) -> nn.Module:
 
 
 def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
-    """Every unit with its name; the stages are the rows of Table 2, the stem being stage 1."""
-    entering = scaled(STEM, spec.width)
+    """Every unit with its name. The stages are the rows of Table 2; the stem is stage 1."""
+    in_channels = scaled(STEM, spec.width)
     for stage, (expansion, unscaled, units, first_stride) in enumerate(STAGES, start=2):
         for number in range(1, units + 1):
-            leaving, stride = scaled(unscaled, spec.width), first_stride if number == 1 else 1
-            yield f"SK_{stage}_{number}", _unit(spec, entering, expansion, leaving, stride)
-            entering = leaving
+            out_channels, stride = scaled(unscaled, spec.width), first_stride if number == 1 else 1
+            yield f"SK_{stage}_{number}", _unit(spec, in_channels, expansion, out_channels, stride)
+            in_channels = out_channels
 
 
-def _unit(spec: Spec, entering: int, expansion: int, leaving: int, stride: int) -> nn.Module:
-    """The inverted residual; the first stage, whose t is 1, has no 1x1 before its depthwise convolution."""
+def _unit(spec: Spec, in_channels: int, expansion: int, out_channels: int, stride: int) -> nn.Module:
+    """The inverted residual. With t = 1 (the first stage) there is no 1x1 before the depthwise convolution."""
     from torch import nn
 
     from sklab.models.blocks import Residual, conv_norm, depthwise, gate
 
-    inner = expansion * entering
-    body = nn.Sequential() if expansion == 1 else conv_norm(entering, inner).append(nn.ReLU6(inplace=True))
+    inner = expansion * in_channels
+    body = nn.Sequential() if expansion == 1 else conv_norm(in_channels, inner).append(nn.ReLU6(inplace=True))
     if spec.is_plain:
         body.extend([*conv_norm(inner, inner, 3, stride=stride, groups=inner), nn.ReLU6(inplace=True)])
     else:
         body.append(depthwise(spec, inner, stride))
-    body.extend([*conv_norm(inner, leaving), gate(spec, leaving)])
-    return Residual(body) if stride == 1 and entering == leaving else body
+    body.extend([*conv_norm(inner, out_channels), gate(spec, out_channels)])
+    return Residual(body) if stride == 1 and in_channels == out_channels else body

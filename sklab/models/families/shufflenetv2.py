@@ -25,8 +25,8 @@ class Spec(LightSpec):
     widths      output channels per stage
     last_width  channels of the last 1x1 convolution
 
-    The published network has no ReLU behind a depthwise convolution; the branches of an SK convolution, or of a sum
-    of several, end in one.
+    The published network has no ReLU after a depthwise convolution. The branches of an SK convolution, or of a sum of
+    several convolutions, end in one.
     """
 
     family: Literal["shufflenetv2"] = "shufflenetv2"
@@ -36,7 +36,7 @@ class Spec(LightSpec):
     last_width: int = Field(default=1024, ge=1, le=limits.CHANNELS)
 
     def sides(self, image_size: int) -> tuple[int, ...]:
-        """Behind the stem, which halves the image twice."""
+        """Sides of the maps after the stem, which halves the image twice."""
         strides = (1 if unit else 2 for depth in self.depths for unit in range(depth))
         return read_sides(-(-image_size // 4), strides)
 
@@ -53,7 +53,7 @@ class Spec(LightSpec):
         yield from size_faults(self.depths, self.branches)
 
 
-# Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x, which counts 1.37 M: perhaps a rounded figure.
+# Table 4 of the SKNet paper prints 1.40 M for the plain network 0.5x; it has 1.37 M here. Perhaps the paper rounds.
 SETTINGS: dict[str, dict[str, Any]] = {
     f"shufflenetv2_{size}{kind}": {"widths": widths, **how}
     for size, widths in _WIDTHS.items()
@@ -87,27 +87,27 @@ def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
     """Every unit with its name, in order; the stem is stage 1."""
     from sklab.models.blocks import Shuffled, gate
 
-    entering = spec.stem_width
+    in_channels = spec.stem_width
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=2):
-        left, right = _path(spec, entering, width // 2, 2), _path(spec, entering, width // 2, 2, is_right=True)
+        left, right = _path(spec, in_channels, width // 2, 2), _path(spec, in_channels, width // 2, 2, is_right=True)
         yield f"SK_{stage}_1", Shuffled(left, right, gate(spec, width))
         for number in range(2, depth + 1):
             right = _path(spec, width // 2, width // 2, 1, is_right=True)
             yield f"SK_{stage}_{number}", Shuffled(None, right, gate(spec, width))
-        entering = width
+        in_channels = width
 
 
-def _path(spec: Spec, entering: int, leaving: int, stride: int, *, is_right: bool = False) -> nn.Module:
-    """1x1 (of the right path only) - depthwise - 1x1."""
+def _path(spec: Spec, in_channels: int, out_channels: int, stride: int, *, is_right: bool = False) -> nn.Module:
+    """1x1 (in the right path only) - depthwise - 1x1."""
     from torch import nn
 
     from sklab.models.blocks import conv_norm, depthwise
     from sklab.models.sk import ConvNormAct
     from sklab.spec.model import Branch
 
-    point, inner = Branch(kernel=1, groups=1), leaving if is_right else entering
+    point, inner = Branch(kernel=1, groups=1), out_channels if is_right else in_channels
     spatial = (
         conv_norm(inner, inner, 3, stride=stride, groups=inner) if spec.is_plain else depthwise(spec, inner, stride)
     )
-    first = [ConvNormAct(entering, inner, point)] if is_right else []
-    return nn.Sequential(*first, spatial, ConvNormAct(inner, leaving, point))
+    first = [ConvNormAct(in_channels, inner, point)] if is_right else []
+    return nn.Sequential(*first, spatial, ConvNormAct(inner, out_channels, point))
