@@ -1,7 +1,6 @@
-"""Everything random about the images of a run, and what is done to a batch on the device: cut, mirror, normalise.
+"""The random augmentation of a run's images, and the work on a batch on the device: cut, mirror, normalise.
 
-What is drawn is a pure function of (seed, epoch, place), the same for every model and however many devices share the
-images.
+Every draw is a pure function of (seed, epoch, place): the same for every model and any number of devices.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ def cut(padded: Tensor, index: Tensor, shifts: Tensor, flips: Tensor, size: int)
 
 
 def mirror(images: Tensor, flips: Tensor) -> Tensor:
-    """uint8 [B, C, H, W]: those of `images` that `flips` bool [B] names are mirrored left-right, the others not."""
-    chosen = flips.to(torch.uint8).neg()[:, None, None, None]  # all bits or none
-    # The bits that differ, where chosen: over bytes torch.where takes four times as long on the CPU.
+    """uint8 [B, C, H, W]: `images`, mirrored left-right where `flips` bool [B] is true."""
+    chosen = flips.to(torch.uint8).neg()[:, None, None, None]  # all bits set, or none
+    # XOR with the differing bits, where chosen: torch.where on bytes takes four times as long on the CPU.
     return images.flip(3).bitwise_xor_(images).bitwise_and_(chosen).bitwise_xor_(images)
 
 
@@ -53,7 +52,7 @@ class Normalise:
         self._format = torch.channels_last if last else torch.contiguous_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        # Allocated outright: with one channel a tensor passes for both formats, and its strides decide how
+        # Allocated with its format: a tensor with one channel counts as both formats, and its strides decide how
         # the convolutions run.
         batch = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=self._format)
         return batch.copy_(images).mul_(self._scale).add_(self._shift)
@@ -62,9 +61,9 @@ class Normalise:
 class EpochSampler:
     """The order of `size` images: another permutation in each epoch, decided by (seed, epoch).
 
-    Iterating gives pairs (epoch, index), so that a worker process needs no other word of the epoch.
+    Iterating gives pairs (epoch, index), so that a worker process learns the epoch from its key.
 
-    skipped  images at the start of the epoch that the next iteration, and only that, leaves out
+    skipped  how many images at the start of the epoch the next iteration (and only that one) leaves out
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -94,12 +93,12 @@ def shifts_and_flips(augment: Augment, size: int, seed: int, epoch: int) -> tupl
 
 
 def crop_draws(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The generator that decides which part of image `index` is cut in this epoch."""
+    """The generator that decides which part of image `index` is cut out in this epoch."""
     return _random(seed, epoch, _CROP, index)
 
 
 def mixup_draw(alpha: float, size: int, seed: int, epoch: int, batch: int) -> tuple[float, NDArray[np.int64]]:
-    """For batch number `batch` of the epoch: what share the images keep, from Beta(alpha, alpha), and int64 [size],
+    """For batch number `batch` of the epoch: the share that the images keep, from Beta(alpha, alpha); and int64 [size],
     each image's partner in the batch."""
     random = _random(seed, epoch, _MIXUP, batch)
     return float(random.beta(alpha, alpha)), np.argsort(random.random(size), kind="stable")
@@ -111,26 +110,26 @@ def _random(*entropy: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Share:
-    """The part of device number `rank`, from 0, where `world` devices train one run."""
+    """The part of device number `rank` (from 0) when `world` devices train one run."""
 
     rank: int = 0
     world: int = 1
 
     def of(self, count: int) -> slice:
-        """Our places among `count`: neighbours. Those of all devices, one after another, are all, each once."""
+        """This device's places among `count`, one contiguous range. The ranges of all devices cover each place once."""
         return slice(count * self.rank // self.world, count * (self.rank + 1) // self.world)
 
 
 class BatchKeys:
-    """What `sampler` gives, in full batches of `size`, and of each only the places `ours`."""
+    """The keys of `sampler` in full batches of `size`; of each batch only the places `own`."""
 
-    def __init__(self, sampler: EpochSampler, size: int, ours: slice) -> None:
-        self._sampler, self._size, self._ours = sampler, size, ours
+    def __init__(self, sampler: EpochSampler, size: int, own: slice) -> None:
+        self._sampler, self._size, self._own = sampler, size, own
 
     def __len__(self) -> int:
         return len(self._sampler) // self._size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        keys = list(self._sampler)  # fewer than an epoch's when some are skipped
+        keys = list(self._sampler)  # fewer than an epoch has when some are skipped
         for start in range(0, len(keys) - self._size + 1, self._size):
-            yield keys[start : start + self._size][self._ours]
+            yield keys[start : start + self._size][self._own]

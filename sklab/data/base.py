@@ -1,6 +1,6 @@
-"""What a data set gives: two splits, either as arrays in memory or as encoded images to decode on the way.
+"""What a data set provides: two splits, as arrays in memory or as encoded images that are decoded when used.
 
-Sets of encoded images share their settings, whatever kind of file holds them.
+All sets of encoded images share some settings, whatever kind of file contains them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ArraySplit:
 
     images  uint8 [N, C, H, W]
     labels  int64 [N], counted from 0
-    extras  what else is known of each image, float32 [N] by name (such as the size of the object)
+    extras  further numbers about each image, float32 [N] by name (such as the size of the object)
     """
 
     images: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class ArraySplit:
 
 
 class Encoded(NamedTuple):
-    """An image as the bytes of its file. `name` says where it lies, for messages."""
+    """An image as the bytes of its file. `name` says where the image is, for messages."""
 
     name: str
     data: bytes
@@ -46,7 +46,7 @@ Picture = str | Encoded  # a str is the path of an image file
 
 
 def name_of(picture: Picture) -> str:
-    """Where a picture lies, for messages."""
+    """Where a picture is, for messages."""
     return picture if isinstance(picture, str) else picture.name
 
 
@@ -56,7 +56,7 @@ def first_names(names: Sequence[str]) -> str:
 
 
 class Pictures(Protocol):
-    """Encoded images by number. A worker process gets a copy."""
+    """Encoded images by number. Each worker process gets a copy."""
 
     def __len__(self) -> int: ...
 
@@ -65,11 +65,11 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class FileSplit:
-    """Encoded images, decoded anew at every use.
+    """Encoded images, decoded again at every use.
 
     files   one picture per image
     labels  int64 [N], counted from 0
-    resize  pixels of the shorter side before the middle is cut out, where nothing is random
+    resize  pixels of the shorter side before the middle is cut out, if the crop is not random
     upright whether images are turned as their EXIF orientation says
     """
 
@@ -106,8 +106,8 @@ class Splits:
     """A data set. `classes[label]` is the name of a class.
 
     skipped      names of the images that could not be decoded
-    passed_over  what lies beside the images and is not read, a line per place
-    inventory    what was there before any image was left out, None where the settings alone decide that
+    passed_over  files beside the images that are not read, a line per folder
+    inventory    of all images, before any was left out; None if the settings alone decide the images
     """
 
     train: Split
@@ -121,14 +121,14 @@ class Splits:
 class ImagesSpec(DataSpec):
     """Settings of a set of encoded images.
 
-    image_size    pixels of a side, of what the network sees
+    image_size    pixels a side of the network's input
     resize        pixels of the shorter side before the middle is cut out, for evaluation
     in_memory     every image has `image_size` x `image_size` pixels (at most 64): decoded once, kept on the device
-    skip_corrupt  images that can't be decoded are left out and named, instead of ending the run
-    exif          whether images are turned as their EXIF orientation says; ImageNet's usual loaders ignore it
-    version       raised when the pixels that a file becomes change: no old run is taken for a new one
-    mean, std     what pixels (of 0 to 1) are normalised by; by default those of ImageNet's training pixels (RGB),
-                  what everyone normalises by, so that weights can be exchanged
+    skip_corrupt  images that can't be decoded are left out and named; otherwise they end the run
+    exif          whether images are turned as their EXIF orientation says; the usual loaders of ImageNet ignore it
+    version       raised when decoding gives other pixels, so that no old run is taken for a new one
+    mean, std     normalisation of pixels (0 to 1); by default of ImageNet's training pixels (RGB), which everyone uses,
+                  so that weights can be exchanged
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "exif", "mean", "std"})
@@ -140,7 +140,7 @@ class ImagesSpec(DataSpec):
     in_memory: bool = False
     skip_corrupt: bool = False
     exif: Literal["apply", "ignore"] = "ignore"
-    mean: Seq[float] = (0.485, 0.456, 0.406)  # type: ignore[misc]  # a class variable where there is no choice
+    mean: Seq[float] = (0.485, 0.456, 0.406)  # type: ignore[misc]  # in other sets a class variable
     std: Seq[float] = (0.229, 0.224, 0.225)  # type: ignore[misc]
 
     @model_validator(mode="after")

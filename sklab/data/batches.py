@@ -1,4 +1,4 @@
-"""Loaders of image files: worker processes decode, the device does the rest."""
+"""Loaders of image files: worker processes decode, and the device does the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_WORKERS = 8
 
 
 class TrainImages(Dataset[tuple[Tensor, int]]):
-    """Image uint8 [3, H, W] and label by (epoch, index): a part drawn from (seed, epoch, index), or the middle."""
+    """Image uint8 [3, H, W] and label by (epoch, index): a crop drawn from (seed, epoch, index), or the middle."""
 
     def __init__(self, split: FileSplit, size: int, shares: tuple[float, ...] | None, seed: int) -> None:
         self._split, self._size, self._shares, self._seed = split, size, shares, seed
@@ -50,7 +50,7 @@ class ValImages(Dataset[tuple[Tensor, int]]):
 
 
 class TrainFiles:
-    """Our share of full batches of (images float32 [B, 3, H, W], labels int64 [B]), in the epoch's order, augmented."""
+    """Our share of full batches of (images float32 [B, 3, H, W], labels int64 [B]), augmented, in epoch order."""
 
     def __init__(
         self,
@@ -62,27 +62,27 @@ class TrainFiles:
         device: torch.device,
         share: Share,
     ) -> None:
-        self.batch_size, self._ours = train.batch_size, share.of(train.batch_size)
+        self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.files), seed)
         self._augment, self._normalise, self._device, self._size = train.augment, normalise, device, size
         images = TrainImages(split, size, train.augment.random_resized_crop, seed)
-        keys = BatchKeys(self.sampler, train.batch_size, self._ours)
+        keys = BatchKeys(self.sampler, train.batch_size, self._own)
         self._loader = _loader(images, device, batch_sampler=keys)
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def skip(self, batches: int) -> None:
-        """The next iteration, and only that, leaves out the first `batches` of its epoch."""
+        """The next iteration (and only that one) leaves out the first `batches` of its epoch."""
         self.sampler.skipped = batches * self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         sampler = self.sampler
-        first = sampler.skipped  # the sampler forgets it when the workers start
+        first = sampler.skipped  # the sampler resets it when the workers start
         drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
         changes = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
         for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
-            yield self._normalise(self._changed(images, shifts[self._ours], flips[self._ours])), labels
+            yield self._normalise(self._changed(images, shifts[self._own], flips[self._own])), labels
 
     def _changed(self, images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
         margin = self._augment.pad_crop
@@ -93,7 +93,7 @@ class TrainFiles:
 
 
 class ValFiles:
-    """Batches of (images, labels) as they stand, in the set's own order; the last one may be smaller."""
+    """Batches of (images, labels), not augmented, in the set's order; the last batch may be smaller."""
 
     def __init__(
         self, split: FileSplit, size: int, train: TrainSpec, normalise: Normalise, device: torch.device
@@ -114,27 +114,27 @@ def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tenso
 
 
 def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:
-    """Decoding in as many processes as this one has threads. How many never changes a pixel."""
+    """A loader that decodes in as many processes as this one has threads. Their number never changes a pixel."""
     Finalize(None, _end_workers, exitpriority=0)
     return DataLoader(
         images,
         num_workers=min(torch.get_num_threads(), _MOST_WORKERS),
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # its own: asking for batches must not move the run's random state
-        worker_init_fn=_outlast_signals,
+        generator=torch.Generator(),  # of its own: loading batches must not move the run's random state
+        worker_init_fn=_ignore_stop_signals,
         **how,
     )
 
 
-def _outlast_signals(_worker: int) -> None:
-    """A signal to all processes of a run asks the run to stop, which needs its loaders up to the next whole step."""
+def _ignore_stop_signals(_worker: int) -> None:
+    """A stop signal reaches all processes of a run, but the run needs its loaders until the next complete step."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _end_workers() -> None:
-    """With this process end those of its loaders that still wait for work, as after a batch that failed: it would ask
-    them by a signal, which they do not heed, and wait for ever."""
+    """Kill the loader processes that still wait for work when this process ends, for example after a failed batch.
+    Otherwise it would send them a stop signal, which they ignore, and wait for ever."""
     for process in multiprocessing.active_children():
         if process.daemon:
             process.kill()
@@ -144,5 +144,5 @@ def _batches(loader: DataLoader[tuple[Tensor, int]], device: torch.device) -> It
     try:
         for images, labels in loader:
             yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-    except SklabError as error:  # a worker wraps its error in the text of its traceback: keep the last line
+    except SklabError as error:  # a worker's error holds its whole traceback as text: keep the last line
         raise SklabError(str(error).strip().splitlines()[-1].partition(": ")[2]) from None

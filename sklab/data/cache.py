@@ -1,6 +1,6 @@
-"""A data set as it is trained on: what takes a pass over all images is done once and kept.
+"""A data set ready for training: what takes a pass over all images is done once and cached.
 
-One pass holds images in memory, or leaves some out, where the set's settings ask for it.
+If the settings ask for it, the pass decodes all images into memory or leaves out those that can't be decoded.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 
 def load_splits(spec: DataSpec, *, whole: bool = False) -> Splits:
-    """The data set of `spec`. What takes a computation or a pass over all images comes from the cache, in a few
-    milliseconds, once one process has done it; after a change of the files, or of the code of the set, it is done anew.
+    """The data set of `spec`. The result of a computation or of a pass over all images comes from the cache in a few
+    milliseconds once one process has done it. After a change of the files or of the set's code it is done again.
 
     `whole` as for `inventory`. Raises SklabError when the data are not as the spec says.
     """
@@ -60,35 +60,35 @@ def _files(spec: ImagesSpec, splits: Splits) -> tuple[FileSplit, FileSplit]:
 
 
 def _decoded_or_checked(spec: ImagesSpec, splits: Splits) -> Splits:
-    """`splits`, as arrays or without what can't be decoded, if the settings ask for that."""
+    """`splits`, as arrays or without the images that can't be decoded, if the settings ask for that."""
     train, val = _files(spec, splits)
-    found = f"{state_of(train)} {state_of(val)}" if spec.in_memory or spec.skip_corrupt else ""
+    state = f"{state_of(train)} {state_of(val)}" if spec.in_memory or spec.skip_corrupt else ""
     if spec.in_memory:
         held = splits_from_arrays(
-            cached_arrays(spec, found, lambda: arrays_from_splits(_arrays_of(spec, train, val, splits.classes)))
+            cached_arrays(spec, state, lambda: arrays_from_splits(_arrays_of(spec, train, val, splits.classes)))
         )
         return replace(held, passed_over=splits.passed_over)
     if spec.skip_corrupt:
-        kept = cached_arrays(spec, found, lambda: _decodable_places(train, val))
+        kept = cached_arrays(spec, state, lambda: _decodable_places(train, val))
         skipped = tuple(kept["skipped"].tolist())
         return replace(splits, train=subset(train, kept["train"]), val=subset(val, kept["val"]), skipped=skipped)
     return replace(splits, train=train, val=val)
 
 
 def _arrays_of(spec: ImagesSpec, train: FileSplit, val: FileSplit, classes: tuple[str, ...]) -> Splits:
-    (ours, out), (held_out, val_out) = (
+    (train_arrays, train_skipped), (val_arrays, val_skipped) = (
         decode_all(split, spec.image_size, skip=spec.skip_corrupt) for split in (train, val)
     )
-    return Splits(ours, held_out, classes, out + val_out)
+    return Splits(train_arrays, val_arrays, classes, train_skipped + val_skipped)
 
 
 def _decodable_places(train: FileSplit, val: FileSplit) -> Arrays:
-    (ours, out), (held_out, val_out) = find_decodable(train), find_decodable(val)
-    return {"train": ours, "val": held_out, "skipped": np.array(out + val_out, dtype=str)}
+    (train_places, train_skipped), (val_places, val_skipped) = find_decodable(train), find_decodable(val)
+    return {"train": train_places, "val": val_places, "skipped": np.array(train_skipped + val_skipped, dtype=str)}
 
 
 def decode_all(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, tuple[str, ...]]:
-    """The images of `split`, all decoded, and the names of those that `skip` left out.
+    """All images of `split`, decoded, and the names of those that were left out because of `skip`.
 
     Raises SklabError for an image that is not `size` x `size` pixels or, without `skip`, can't be read.
     """
@@ -112,8 +112,7 @@ def find_decodable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]
 
 
 def map_pictures(files: Pictures, call: Callable[[Picture], T]) -> Iterator[T | SklabError]:
-    """`call` of every picture, or why it can't be read, in order, by several threads: decoders let others run
-    meanwhile."""
+    """`call` of every picture, or the error, in order. Uses several threads: decoders release the interpreter lock."""
 
     def at(place: int) -> T | SklabError:
         try:

@@ -1,4 +1,4 @@
-"""Reads off a data set what tells it from every other: class names, paths, sizes and contents of its images."""
+"""The fingerprint of a data set: class names, and paths, sizes and contents of its images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 
 
 class _Contents(Value):
-    """What is kept under `$SKLAB_CACHE` of the contents of files, for as long as none of them is written anew."""
+    """Hashes of files' contents, kept under `$SKLAB_CACHE` and valid until one of the files is written again."""
 
     sample: str
     contents: str = ""
@@ -42,8 +42,8 @@ class _Contents(Value):
 
 @dataclass(frozen=True)
 class _Listing:
-    """The images of a split without their contents: `paths` below the set's folder ("" where they have none), `sizes`
-    int64 [n] in bytes, and a `state` of the files that changes when one of them is written ("" where none is known)."""
+    """The images of a split without their contents: `paths` below the set's folder ("" for images without a path),
+    `sizes` int64 [n] in bytes, and a `state` that changes when a file is written ("" if unknown)."""
 
     paths: Sequence[str]
     sizes: Ints
@@ -51,10 +51,10 @@ class _Listing:
 
 
 def inventory(spec: DataSpec, splits: Splits, *, whole: bool = False) -> Inventory:
-    """What the set holds. `splits` are as `load` gives them, before any image is left out; `whole` reads all contents,
-    however large the set.
+    """What the set holds. `splits` are those of `load`, before any image is left out. `whole` reads all contents of
+    any set, however large.
 
-    Reads the size of every file, and contents only where the files have changed since the last time. Raises SklabError
+    Reads the size of every file, but contents only if files have changed since the last time. Raises SklabError
     when a file can't be read.
     """
     parts = {"train": splits.train, "val": splits.val}
@@ -72,7 +72,7 @@ def inventory(spec: DataSpec, splits: Splits, *, whole: bool = False) -> Invento
 
 
 def state_of(split: FileSplit) -> str:
-    """Changes when an image of `split` is added, taken away or written anew."""
+    """A text that changes when an image of `split` is added, removed or written again."""
     return _listing(None, split).state or _digest([(split, range(len(split.labels)))])
 
 
@@ -82,8 +82,8 @@ def _groups(name: str, split: Split, listing: _Listing, classes: Sequence[str]) 
         hashes[label].update(f"{path}\0{size}\n".encode("utf-8", "surrogateescape"))
     counts = np.bincount(split.labels, minlength=len(classes)).tolist()
     return {
-        f"{name}/{each}": Group(images=counts[label], digest=hashes[label].hexdigest()[:_DIGITS])
-        for label, each in enumerate(classes)
+        f"{name}/{class_name}": Group(images=counts[label], digest=hashes[label].hexdigest()[:_DIGITS])
+        for label, class_name in enumerate(classes)
     }
 
 
@@ -99,8 +99,8 @@ def _listing(spec: DataSpec | None, split: Split) -> _Listing:
     if len(paths) != count:
         return _Listing([""] * count, _lengths(split), "")
     stats = list(_stats(paths))
-    sizes_found = np.array([size for _, size, _, _ in stats], dtype=np.int64)
-    return _Listing(_paths_below_root(spec, paths), sizes_found, _state(stats))
+    sizes = np.array([size for _, size, _, _ in stats], dtype=np.int64)
+    return _Listing(_paths_below_root(spec, paths), sizes, _state(stats))
 
 
 def _lengths(split: FileSplit) -> Ints:
@@ -108,7 +108,7 @@ def _lengths(split: FileSplit) -> Ints:
 
 
 def _paths_below_root(spec: DataSpec | None, paths: Sequence[str]) -> list[str]:
-    """The paths below the folder that the settings name; of files elsewhere only the name."""
+    """The paths relative to the folder that the settings name; for files elsewhere only the name."""
     roots = [f"{Path(str(getattr(spec, place))).expanduser()}{os.sep}" for place in spec.places] if spec else []
     return [
         next((path[len(root) :] for root in roots if path.startswith(root)), os.path.basename(path))  # noqa: PTH119
@@ -117,40 +117,40 @@ def _paths_below_root(spec: DataSpec | None, paths: Sequence[str]) -> list[str]:
 
 
 def _stats(paths: Sequence[str]) -> Iterator[tuple[str, int, int, int]]:
-    """Path, size, and the times of change of contents and of anything. Several threads ask: a server takes its time."""
+    """Path, size, mtime and ctime of each file. Uses several threads, because a file server answers slowly."""
 
     def ask(start: int) -> list[tuple[str, int, int, int]]:
-        found = ((path, os.stat(path)) for path in paths[start : start + _CHUNK])  # noqa: PTH116 - a million of them
-        return [(path, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for path, each in found]
+        statuses = ((path, os.stat(path)) for path in paths[start : start + _CHUNK])  # noqa: PTH116 - a million of them
+        return [(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for path, status in statuses]
 
     for chunk in _map_threads(ask, range(0, len(paths), _CHUNK)):
         yield from chunk
 
 
 def _state(stats: Iterable[tuple[str, int, int, int]]) -> str:
-    digest = hashlib.sha256(os.fsencode(Path.cwd()))  # paths may be relative; to make a million absolute takes seconds
+    digest = hashlib.sha256(os.fsencode(Path.cwd()))  # paths may be relative; making a million absolute takes seconds
     for path, size, contents_changed, changed in stats:
         digest.update(b"%s\0%d %d %d\n" % (os.fsencode(path), size, contents_changed, changed))
     return digest.hexdigest()
 
 
 def _contents(splits: Sequence[Split], listings: Sequence[_Listing], *, whole: bool) -> _Contents:
-    """The hashes of the contents, from the cache where the files are as they were."""
+    """The hashes of the contents, from the cache if the files have not changed."""
     states = [listing.state for listing in listings]
     name = hashlib.sha256(f"{SAMPLE} {states}".encode()).hexdigest()[:_DIGITS]
     file = cache_folder() / f"contents-{name}.json"
     kept = read_kept(file, _Contents) if all(states) else None
     if kept and (kept.contents or not whole):
         return kept
-    found = _Contents(
+    hashed = _Contents(
         sample=_digest((split, _sample_places(len(split.labels))) for split in splits),
         contents=_digest((split, range(len(split.labels))) for split in splits) if whole else "",
     )
     if all(states):
-        with suppress(OSError):  # a cache that can't be written costs time, no more
+        with suppress(OSError):  # a cache that can't be written only costs time
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, found.model_dump_json())
-    return found
+            write_whole(file, hashed.model_dump_json())
+    return hashed
 
 
 def _sample_places(count: int) -> Sequence[int]:
@@ -161,8 +161,8 @@ def _sample_places(count: int) -> Sequence[int]:
 def _digest(chosen: Iterable[tuple[Split, Sequence[int]]]) -> str:
     digest = hashlib.sha256()
     for split, places in chosen:
-        for each in _hashes(split, places):
-            digest.update(each)
+        for hashed in _hashes(split, places):
+            digest.update(hashed)
     return digest.hexdigest()[:_DIGITS]
 
 

@@ -1,6 +1,6 @@
-"""What a data set holds, read without torch: images as they are listed, and what is computed once and kept.
+"""Data held without torch: lists of encoded images, and arrays that are computed once and then cached.
 
-What nobody would notice otherwise about a set of images is said here as well.
+The notices about a set of images (files passed over, EXIF orientations) are here as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TURNED = {
 
 
 def read_inventory(spec: DataSpec) -> Inventory | None:
-    """What the set of `spec` holds now; None where the settings alone decide that. No image is decoded.
+    """What the set of `spec` holds now; None if the settings alone decide that. No image is decoded.
 
     Raises SklabError when the data are not as the spec says.
     """
@@ -39,14 +39,14 @@ def read_inventory(spec: DataSpec) -> Inventory | None:
 
 
 def load_undecoded(spec: DataSpec) -> Splits:
-    """The set with all its images."""
-    if isinstance(spec, ImagesSpec) or spec.places:  # read where they lie, which takes no longer than the cache would
+    """The set with all its images; none is decoded or left out."""
+    if isinstance(spec, ImagesSpec) or spec.places:  # reading them in place takes no longer than the cache would
         return _load(spec)
     return load_cached_arrays(spec)
 
 
 def load_cached_arrays(spec: DataSpec) -> Splits:
-    """A set of arrays, from the cache once one process has computed it."""
+    """A set of arrays; once one process has computed it, it comes from the cache."""
     return splits_from_arrays(
         cached_arrays(spec, plugin_hash("data.sets", spec.name), lambda: arrays_from_splits(_load(spec)))
     )
@@ -58,19 +58,19 @@ def _load(spec: DataSpec) -> Splits:
 
 
 def cached_arrays(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
-    """What `compute` gives for this spec and this `state` of its files, from the cache if it is there."""
+    """The result of `compute` for this spec and this `state` of its files, from the cache if it is there."""
     digest = hashlib.sha256((spec.model_dump_json(exclude={"title"}) + state).encode()).hexdigest()[:16]
     file = cache_folder() / f"{spec.name}-{digest}.npz"
-    kept = _read(file)
-    if kept is None:
-        kept = compute()
-        with suppress(OSError):  # a cache that can't be written costs time, no more
-            _write(file, kept)
-    return kept
+    arrays = _read(file)
+    if arrays is None:
+        arrays = compute()
+        with suppress(OSError):  # a cache that can't be written only costs time
+            _write(file, arrays)
+    return arrays
 
 
 def _read(file: Path) -> Arrays | None:
-    """None when there is no such file or it is damaged: the archive's checksums tell."""
+    """The arrays in `file`; None if it is missing or damaged (the archive has checksums)."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
@@ -78,19 +78,19 @@ def _read(file: Path) -> Arrays | None:
         return None
 
 
-def splits_from_arrays(held: Arrays) -> Splits:
-    """The data set that `arrays_from_splits` made these arrays of."""
-    skipped = tuple(held["skipped"].tolist()) if "skipped" in held else ()
-    return Splits(_split(held, "train"), _split(held, "val"), tuple(held["classes"].tolist()), skipped)
+def splits_from_arrays(arrays: Arrays) -> Splits:
+    """The data set from which `arrays_from_splits` made these arrays."""
+    skipped = tuple(arrays["skipped"].tolist()) if "skipped" in arrays else ()
+    return Splits(_split(arrays, "train"), _split(arrays, "val"), tuple(arrays["classes"].tolist()), skipped)
 
 
-def _split(held: Arrays, split: str) -> ArraySplit:
-    extras = {name.split(".")[2]: array for name, array in held.items() if name.startswith(f"{split}.extras.")}
-    return ArraySplit(held[f"{split}.images"], held[f"{split}.labels"], extras)
+def _split(arrays: Arrays, split: str) -> ArraySplit:
+    extras = {name.split(".")[2]: array for name, array in arrays.items() if name.startswith(f"{split}.extras.")}
+    return ArraySplit(arrays[f"{split}.images"], arrays[f"{split}.labels"], extras)
 
 
 def arrays_from_splits(splits: Splits) -> Arrays:
-    """A set of arrays by name, to be kept in a file. Raises TypeError for encoded images."""
+    """The arrays of a set by name, to be written to a file. Raises TypeError for encoded images."""
     arrays: Arrays = {"classes": np.array(splits.classes)}
     if splits.skipped:
         arrays["skipped"] = np.array(splits.skipped)
@@ -103,14 +103,14 @@ def arrays_from_splits(splits: Splits) -> Arrays:
 
 
 def _write(file: Path, arrays: Arrays) -> None:
-    """Written aside and put in place: of several workers that build the set at once, each sees a whole file."""
+    """Write the file atomically: several workers may build the set at once, and each must see a complete file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with writing_whole(file) as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
 def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:
-    """A line each: what is passed over, and how many of a few images carry an EXIF orientation. None is decoded."""
+    """Lines on what is passed over, and on how many images of a sample carry an EXIF orientation. None is decoded."""
     lines = [*splits.passed_over]
     if isinstance(spec, ImagesSpec):
         splits_of_files = (split for split in (splits.train, splits.val) if isinstance(split, FileSplit))
@@ -120,7 +120,7 @@ def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:
 
 
 def orientation_notice(spec: ImagesSpec, turned: int, opened: int) -> Iterator[str]:
-    """That so many of the images opened carry one, if any does."""
+    """A line on how many of the opened images carry an EXIF orientation, if any does."""
     if turned:
         yield f"{turned:,} of the {opened:,} images opened carry an EXIF orientation: {_TURNED[spec.exif]}"
 
@@ -131,12 +131,12 @@ def spread_sample(split: FileSplit) -> FileSplit:
 
 
 def with_set_name(spec: DataSpec, lines: list[str]) -> tuple[str, ...]:
-    """The lines with the set's name."""
+    """The lines, each with the set's name."""
     return tuple(f"data set {spec.name}: {line}" for line in lines)
 
 
 def _have_orientation(split: FileSplit) -> Iterator[bool]:
-    """Of each image that can be read."""
+    """Whether the EXIF orientation is other than upright, for each image that can be read."""
     for place in range(len(split.files)):
         with suppress(SklabError), content(split.files[place]) as data:
             yield orientation(data) != UPRIGHT

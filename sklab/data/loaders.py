@@ -1,7 +1,6 @@
-"""From a data spec and a recipe to batches on a device; and whether the data are there, and as the spec says.
+"""Loaders of batches on a device from a data spec and a recipe; and the check that the data are as the spec says.
 
-A set that lives on the device is cut into batches there, and no process but this one takes part; `batches` loads
-files.
+A set of arrays stays on the device and is cut into batches there, without other processes; `batches` loads files.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ SHOWN = 20  # images that are named one by one
 class Loader(Protocol):
     """Gives batches (images float32 [B, C, H, W], normalised; labels int64 [B]) on the device.
 
-    A training loader gives its device's share of every batch; its `batch_size` is that of all devices together. It
-    has a `sampler` too, whose `set_epoch` chooses the epoch that the next iteration gives, and `skip(k)`, after which
-    the next iteration, and only that, gives the epoch's batches from number k (from 0) on: the very batches of a
-    whole epoch. `len` stays that of a whole epoch.
+    A training loader gives its device's share of every batch; its `batch_size` is that of all devices together. It also
+    has a `sampler`, whose `set_epoch` chooses the epoch of the next iteration, and `skip(k)`: the next iteration (and
+    only that one) then starts at batch k (from 0) of its epoch, with the same batches as in a whole epoch. `len` stays
+    that of a whole epoch.
     """
 
     batch_size: int
@@ -53,7 +52,7 @@ class Loaders:
     """The loaders of a run on one device. `val_labels[i]` and `val_extras[name][i]` belong to the i-th image of `val`.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
-    fingerprint     of what the set holds; None where its settings alone decide that
+    fingerprint     of what the set holds; None if its settings alone decide that
     """
 
     train: Loader
@@ -72,9 +71,9 @@ def open_loaders(
     device: torch.device,
     share: Share = Share(),  # noqa: B008 - frozen
 ) -> Loaders:
-    """Loaders of `share` of the data set `spec`: of every training batch, and of the validation images.
+    """Loaders for `share` of the data set `spec`: a share of every training batch, and of the validation images.
 
-    `seed` moves order and augmentation only; both are the same on every device.
+    `seed` decides only order and augmentation; both are the same on every device.
     Raises SklabError when the data are missing or not as the spec says, or do not go with the recipe.
     """
     splits = load_splits(spec)
@@ -82,13 +81,13 @@ def open_loaders(
     _log_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
     fingerprint = splits.inventory.fingerprint if splits.inventory else None
-    each = train.model_copy(update={"batch_size": train.batch_size // train.devices})
+    per_device = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
         case ArraySplit() as ours, ArraySplit() as held_out:
             part = _part_of_arrays(held_out, share)
             return Loaders(
                 TrainArrays(ours, train, seed, normalise, device, share),
-                ValArrays(part, each, normalise, device),
+                ValArrays(part, per_device, normalise, device),
                 splits.classes,
                 part.labels,
                 part.extras,
@@ -99,7 +98,7 @@ def open_loaders(
             part_of_files = _part_of_files(held_out_files, share)
             return Loaders(
                 TrainFiles(ours, spec.image_size, train, seed, normalise, device, share),
-                ValFiles(part_of_files, spec.image_size, each, normalise, device),
+                ValFiles(part_of_files, spec.image_size, per_device, normalise, device),
                 splits.classes,
                 part_of_files.labels,
                 skipped_images=len(splits.skipped),
@@ -121,19 +120,19 @@ def _part_of_files(split: FileSplit, share: Share) -> FileSplit:
 
 
 def _log_skipped(spec: DataSpec, splits: Splits) -> None:
-    """Into the run's log."""
+    """Write the names of skipped images into the run's log."""
     if splits.skipped:
         names = ", ".join(splits.skipped)
         _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), names)
 
 
 class TrainArrays:
-    """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), in the epoch's order, augmented."""
+    """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), augmented, in epoch order."""
 
     def __init__(
         self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device, share: Share
     ) -> None:
-        self.batch_size, self._ours = train.batch_size, share.of(train.batch_size)
+        self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.labels), seed)
         self._augment, self._normalise = train.augment, normalise
         self._size = split.images.shape[-1]
@@ -144,7 +143,7 @@ class TrainArrays:
         return len(self.sampler) // self.batch_size
 
     def skip(self, batches: int) -> None:
-        """The next iteration, and only that, leaves out the first `batches` of its epoch."""
+        """The next iteration (and only that one) leaves out the first `batches` of its epoch."""
         self.sampler.skipped = batches * self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -155,13 +154,13 @@ class TrainArrays:
             torch.from_numpy(values).to(self._labels.device) for values in (sampler.permutation(), *drawn)
         )
         for start in range(first, len(self) * self.batch_size, self.batch_size):
-            batch = slice(start + self._ours.start, start + self._ours.stop)
+            batch = slice(start + self._own.start, start + self._own.stop)
             images = cut(self._padded, order[batch], shifts[batch], flips[batch], self._size)
             yield self._normalise(images), self._labels[order[batch]]
 
 
 class ValArrays:
-    """Batches of (images, labels) as they stand, in the set's own order; the last one may be smaller."""
+    """Batches of (images, labels), not augmented, in the set's order; the last batch may be smaller."""
 
     def __init__(self, split: ArraySplit, train: TrainSpec, normalise: Normalise, device: torch.device) -> None:
         self.batch_size = train.batch_size
@@ -180,19 +179,19 @@ class ValArrays:
 
 
 class DataCheck(NamedTuple):
-    """What was found out about a data set: what it holds, None where its settings alone decide that, and what there is
-    to say about it, line by line."""
+    """The result of checking a data set: what it holds (None if its settings alone decide that), and notices,
+    a line each."""
 
     inventory: Inventory | None
     notices: tuple[str, ...]
 
 
 def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> DataCheck:
-    """Look at the data of `spec`: what they hold, what is passed over or left out, how many images were opened and how
-    many carry an EXIF orientation. With `every_image` all are opened and their contents read, else some of each split.
+    """Check the data of `spec`: what they hold, what is passed over or left out, how many images were opened, and how
+    many carry an EXIF orientation. With `every_image` all images are opened and read, else some per split.
 
-    Raises SklabError, naming the place, when runs by these recipes would find their data missing, not as stated or too
-    few. What only has to be computed or read through once is done here, so that the runs find it in the cache.
+    Raises SklabError, naming the place, if the data are missing, not as stated, or too few for runs by these recipes.
+    What has to be computed or read only once is done here, so that the runs find it in the cache.
     """
     splits = load_splits(spec, whole=every_image)
     ensure_fits(spec, splits, *recipes)
@@ -202,7 +201,7 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
 
 
 def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
-    """Raise SklabError when recipes ask for more images than there are, or for what can't be done with them."""
+    """Raise SklabError if a recipe needs more images than there are, or something that these images do not allow."""
     images = Images(len(splits.train.labels), len(splits.val.labels), isinstance(splits.train, ArraySplit))
     reasons = dict.fromkeys(reason for recipe in recipes for reason in misfits(recipe, images))
     if reasons:
@@ -218,14 +217,14 @@ def _open_images(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iter
     """Decode all images, or a few of each split, spread evenly over its classes."""
     files = [split for split in (splits.train, splits.val) if isinstance(split, FileSplit)] or list(load_files(spec))
     chosen = files if every_image else [spread_sample(split) for split in files]
-    found = [seen for split in chosen for seen in map_pictures(split.files, has_orientation)]
-    faults = [seen for seen in found if isinstance(seen, SklabError)]
+    results = [result for split in chosen for result in map_pictures(split.files, has_orientation)]
+    faults = [result for result in results if isinstance(result, SklabError)]
     if faults and not spec.skip_corrupt:
         raise SklabError("\n  ".join([*(one_line(str(fault)) for fault in faults[:SHOWN]), *_more(len(faults))]))
-    total, turned = sum(len(split.labels) for split in files), found.count(True)
-    some_of_them = f"{len(found):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
-    yield f"all {total:,} images were opened" if len(found) == total else some_of_them
-    yield from orientation_notice(spec, turned, len(found))
+    total, turned = sum(len(split.labels) for split in files), results.count(True)
+    some_of_them = f"{len(results):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
+    yield f"all {total:,} images were opened" if len(results) == total else some_of_them
+    yield from orientation_notice(spec, turned, len(results))
 
 
 def _more(faults: int) -> Iterator[str]:

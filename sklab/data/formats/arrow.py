@@ -1,6 +1,6 @@
-"""Images in Arrow files, as Hugging Face lays them out: a column of encoded images and one of class numbers.
+"""Images in Arrow files in Hugging Face's layout: a column of encoded images and a column of class numbers.
 
-Arrow files are mapped into memory, so that an image at random costs one read and worker processes share the pages.
+Arrow files are mapped into memory: reading a random image costs one read, and worker processes share the pages.
 Nothing here can run code: values are bytes, strings and integers.
 """
 
@@ -20,15 +20,15 @@ from pydantic_core import from_json
 from sklab.data.base import Encoded, FileSplit, ImagesSpec, Picture, first_names
 from sklab.errors import SklabError
 
-IMAGE_NAMES = ("image", "img")  # where more than one column could be meant
+IMAGE_NAMES = ("image", "img")  # preferred if several columns are possible
 LABEL_NAMES = ("label", "fine_label", "labels")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns in use, and the names of the classes (none where the file tells none).
+    """Names of the columns in use, and the names of the classes (empty if the file has none).
 
-    named  whether the labels are names of classes themselves, instead of numbers
+    named  whether the labels are names of classes instead of numbers
     """
 
     image: str
@@ -38,10 +38,10 @@ class Columns:
 
 
 class ArrowPictures:
-    """The encoded images in `column` of Arrow files, one after the other. Opened by each process for itself.
+    """The encoded images in `column` of Arrow files, one file after the other. Each process opens the files itself.
 
-    sources  the files that these are copies of, as the user knows them: what images are called by, and beside which
-             those lie that have only a path
+    sources  the user's files that these are copies of: they name the images in messages, and an image given only by a
+             path is in the folder of its source
     """
 
     def __init__(self, files: Sequence[str], column: str, sources: Sequence[str]) -> None:
@@ -63,12 +63,12 @@ class ArrowPictures:
         return str(Path(name).parent / path) if path else Encoded(f"{name}, image {place}", b"")
 
     def sizes(self) -> NDArray[np.int64]:
-        """int64 [n]: the length of each image in bytes, without reading any; 0 of those in `external_paths`."""
+        """int64 [n]: the length of each image in bytes, without reading any; 0 for those in `external_paths`."""
         lengths = arrow().compute.binary_length(self._bytes).fill_null(0)
         return np.asarray(lengths.to_numpy(), dtype=np.int64)
 
     def external_paths(self) -> list[str]:
-        """The paths of images that lie in files of their own, as the Arrow files name them."""
+        """The paths of images in separate files, which the Arrow files name."""
         if not self._bytes.null_count:
             return []
         places = np.flatnonzero(self._bytes.is_null().to_numpy()).tolist()
@@ -88,13 +88,13 @@ class ArrowPictures:
         return np.cumsum([open_table(file).num_rows for file in self.files])
 
     def _locate(self, index: int) -> tuple[str, int]:
-        """Source and number within it, from 0, of an image."""
+        """The source of an image, and its number in the source, from 0."""
         at = int(np.searchsorted(self._ends, index, side="right"))
         return self.sources[at], index - (int(self._ends[at - 1]) if at else 0)
 
 
 def arrow() -> Any:
-    """The module pyarrow. Raises SklabError, with the remedy, where it is not installed."""
+    """The module pyarrow. Raises SklabError, with the remedy, if it is not installed."""
     try:
         importlib.import_module("pyarrow.compute")
         return importlib.import_module("pyarrow")
@@ -103,7 +103,7 @@ def arrow() -> Any:
 
 
 def open_table(file: str) -> Any:
-    """The table in an Arrow file (of either layout: file or stream), mapped, not read."""
+    """The table in an Arrow file (layout `file` or `stream`): mapped, not read."""
     ipc = importlib.import_module("pyarrow.ipc")
     try:
         try:
@@ -115,10 +115,10 @@ def open_table(file: str) -> Any:
 
 
 def find_columns(file: str, schema: Any, image: str | None, label: str | None) -> Columns:
-    """The columns in use: those named, else the one that fits by its type, then by its usual name. Class numbers come
-    before class names, and a column of strings has to be named where its name is not usual.
+    """The columns in use: the given ones, else those that fit by type, then by usual name. Class numbers come before
+    class names. A column of strings with an unusual name must be given.
 
-    Raises SklabError, listing what the file has, when this leaves no column or more than one.
+    Raises SklabError, listing the file's columns, if no column or more than one is left.
     """
     types = arrow().types
     images = [field.name for field in schema if _holds_images(field.type)]
@@ -126,25 +126,25 @@ def find_columns(file: str, schema: Any, image: str | None, label: str | None) -
     names = [field.name for field in schema if holds_names(field.type)]
     held = f"all columns: {', '.join(f'{field.name} ({field.type})' for field in schema)}"
     offered = f"columns of encoded images: {_or_none(images)}; {held}"
-    found = _choose_column(file, "image", image, images, images, IMAGE_NAMES, offered)
+    chosen = _choose_column(file, "image", image, images, images, IMAGE_NAMES, offered)
     offered = f"columns of class numbers: {_or_none(numbers)}, of class names: {_or_none(names)}; {held}"
     likely = numbers or [name for name in names if name in LABEL_NAMES]
     labelled = _choose_column(file, "label", label, [*numbers, *names], likely, LABEL_NAMES, offered)
-    return Columns(found, labelled, _class_names(schema, labelled), labelled in names)
+    return Columns(chosen, labelled, _class_names(schema, labelled), labelled in names)
 
 
 def split_of(
     where: str, files: Mapping[str, str], columns: Columns, spec: ImagesSpec, train: Columns | None = None
 ) -> tuple[FileSplit, Columns]:
-    """The images of Arrow files with their class numbers, and the columns with the names of the classes; `train` are
-    those of the training split where this is the other one. `files` gives for each file, as the user knows it, the one
-    that is read.
+    """The images of Arrow files with their class numbers, and the columns with the names of the classes. `files`
+    maps each of the user's files to the file that is read. For the validation split, `train` are those of the
+    training split.
 
     Raises SklabError for an image without a class and for classes that do not fit the settings.
     """
     if train is not None and columns.named != train.named:
-        ours, theirs = ("class names" if each.named else "class numbers" for each in (columns, train))
-        raise SklabError(f"{where}: {columns.label} holds {ours}, but {train.label} of the training files {theirs}")
+        here, in_train = ("class names" if split.named else "class numbers" for split in (columns, train))
+        raise SklabError(f"{where}: {columns.label} holds {here}, but {train.label} of the training files {in_train}")
     chunks = [chunk for source, file in files.items() for chunk in _labels(source, file, columns)]
     values = arrow().chunked_array(chunks, arrow().string() if columns.named else arrow().int64())
     if columns.named:
@@ -159,7 +159,7 @@ def split_of(
 def ensure_classes(
     where: str, labels: NDArray[np.int64], columns: Columns, num_classes: int, *, all_used: bool
 ) -> None:
-    """Raise SklabError when the class numbers do not fit `num_classes`, of which `all_used` must occur."""
+    """Raise SklabError if the class numbers do not fit `num_classes`; with `all_used`, every class must occur."""
     if len(labels) == 0:
         raise SklabError(f"{where}: no images")
     if labels.min() < 0:
@@ -186,7 +186,7 @@ def _holds_images(kind: Any) -> bool:
 
 
 def holds_names(kind: Any) -> bool:
-    """Whether values of this type of Arrow are strings."""
+    """Whether values of this Arrow type are strings."""
     types = arrow().types
     kind = kind.value_type if types.is_dictionary(kind) else kind
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
@@ -208,7 +208,7 @@ def _or_none(names: Sequence[str]) -> str:
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:
-    """What Hugging Face writes into a schema about a column of classes."""
+    """The class names that Hugging Face writes into a schema for a column of classes; empty if there are none."""
     try:
         about = from_json((schema.metadata or {})[b"huggingface"])
         return tuple(map(str, about["info"]["features"][label]["names"]))
@@ -217,16 +217,16 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
 
 
 def _labels(source: str, file: str, columns: Columns) -> list[Any]:
-    """The chunks of the column of labels, of one type in all files."""
+    """The chunks of the label column, cast to the same type for all files."""
     values = open_table(file)[columns.label]
     if values.null_count:
         raise SklabError(f"{source}: {values.null_count} images have no {columns.label}")
-    found: list[Any] = values.cast(arrow().string() if columns.named else arrow().int64(), safe=False).chunks
-    return found
+    chunks: list[Any] = values.cast(arrow().string() if columns.named else arrow().int64(), safe=False).chunks
+    return chunks
 
 
 def _class_numbers(where: str, names: Any, columns: Columns) -> NDArray[np.int64]:
-    """int64 [n]: the place of each of `names` among the classes."""
+    """int64 [n]: the number of the class that each of `names` names."""
     numbers = arrow().compute.index_in(names, value_set=arrow().array(columns.classes, arrow().string()))
     unknown = sorted(set(names.filter(numbers.is_null()).to_pylist()))
     if unknown:

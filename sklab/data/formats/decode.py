@@ -28,16 +28,16 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels of the file's image
 View = Callable[[int, int], Box]  # which part of an image of this width and height is wanted
 
-_TRIES = 10  # of a random crop to fit into the image
-_SCALES = (8, 4, 2)  # by which libjpeg-turbo divides the sides of an image while it decodes it, quickly
+_TRIES = 10  # until a random crop fits into the image
+_SCALES = (8, 4, 2)  # libjpeg-turbo can divide an image's sides by these while decoding, which is fast
 
 
 def decode(picture: Picture, size: int, view: View, *, upright: bool = False) -> Pixels:
     """uint8 [3, size, size]: the part of the image that `view` asks for, rounded to pixels, resized (bilinear,
     antialiased).
 
-    Grey, palette and CMYK images become RGB. With `upright`, `view` is asked for a part of the image turned as its EXIF
-    orientation says. Raises SklabError, naming the image, when it can't be read.
+    Grey, palette and CMYK images become RGB. With `upright`, the image is first turned as its EXIF orientation says.
+    Raises SklabError, naming the image, if it can't be read.
     """
     with content(picture) as data:
         return _part(data, size, view, upright=upright)
@@ -50,8 +50,8 @@ def whole(picture: Picture, *, upright: bool = False) -> Pixels:
 
 
 def has_orientation(picture: Picture) -> bool:
-    """Decode the image; whether it carries an EXIF orientation by which it is to be turned. Raises SklabError as
-    `decode` does."""
+    """Decode the image, and return whether its EXIF orientation is other than upright. Raises SklabError as `decode`
+    does."""
     with content(picture) as data:
         _part(data, 8, centre(8, 8), upright=False)
         return orientation(data) != UPRIGHT
@@ -61,13 +61,15 @@ def _part(data: bytes, size: int, view: View, *, upright: bool) -> Pixels:
     try:
         height, width, colours, _ = decode_jpeg_header(data)
         ensure_small(width, height)
-        how = orientation(data) if upright else UPRIGHT
-        across, down = sides(width, height, how)
+        exif = orientation(data) if upright else UPRIGHT
+        across, down = sides(width, height, exif)
         box = view(across, down)
         if colours == "CMYK":
             raise ValueError("Adobe's inverted inks: Pillow knows them")
-        pixels = turned(_jpeg(data, width, height, _scale(box, size)), how)
-    except ValueError:  # no JPEG, one that strict decoders refuse, or one too large, as Pillow's head will tell
+        pixels = turned(_jpeg(data, width, height, _scale(box, size)), exif)
+    except (
+        ValueError
+    ):  # no JPEG, one that strict decoders refuse, or one too large, which Pillow's header check refuses
         pixels = _any_kind(data, upright=upright)
         down, across = pixels.shape[:2]
         box = view(across, down)
@@ -75,13 +77,13 @@ def _part(data: bytes, size: int, view: View, *, upright: bool) -> Pixels:
 
 
 def _scale(box: Box, size: int) -> int:
-    """By what the sides of the image can be divided while `box` keeps `size` x `size` pixels."""
+    """The largest scale that leaves at least `size` x `size` pixels of `box` when it divides the image's sides."""
     smaller = min(box[2] - box[0], box[3] - box[1])
     return next((scale for scale in _SCALES if smaller >= scale * size), 1)
 
 
 def _jpeg(data: bytes, width: int, height: int, scale: int) -> Pixels:
-    """uint8 [H, W, 3]. Bit for bit what Pillow gives, in two thirds of the time."""
+    """uint8 [H, W, 3]. The same bits as from Pillow, in two thirds of the time."""
     pixels: Pixels = decode_jpeg(data, min_width=math.ceil(width / scale), min_height=math.ceil(height / scale))
     return pixels
 
@@ -96,7 +98,7 @@ def _any_kind(data: bytes, *, upright: bool) -> Pixels:
 
 
 def _resized(pixels: Pixels, size: int, box: Box, across: float, down: float) -> Pixels:
-    """uint8 [3, size, size]: `box` of `pixels` [H, W, 3], whose sides are `across` and `down` times the file's."""
+    """uint8 [3, size, size]: `box` of `pixels` [H, W, 3], its sides are the file's times `across` and `down`."""
     columns = _rounded(box[0] * across, box[2] * across, pixels.shape[1])
     rows = _rounded(box[1] * down, box[3] * down, pixels.shape[0])
     part = torch.from_numpy(pixels[rows, columns]).permute(2, 0, 1)[None]
@@ -105,13 +107,13 @@ def _resized(pixels: Pixels, size: int, box: Box, across: float, down: float) ->
 
 
 def _rounded(start: float, stop: float, most: int) -> slice:
-    """The pixels between the two, at least one, of `most`."""
+    """The pixels from `start` to `stop` of `most`, at least one."""
     first = min(round(start), most - 1)
     return slice(first, max(first + 1, min(round(stop), most)))
 
 
 def centre(resize: int, size: int) -> View:
-    """The middle `size` x `size` pixels of the image whose shorter side was made `resize` pixels."""
+    """The middle `size` x `size` pixels of the image after its shorter side is resized to `resize` pixels."""
 
     def view(width: int, height: int) -> Box:
         return _middle(width, height, *(2 * (min(width, height) * size / resize,)))
@@ -122,7 +124,8 @@ def centre(resize: int, size: int) -> View:
 def random_resized(shares: tuple[float, ...], random: np.random.Generator) -> View:
     """A part of `shares` [smallest, largest] of the area with an aspect ratio between 3/4 and 4/3, anywhere.
 
-    Area uniform, aspect log-uniform. After ten tries that do not fit: the largest middle part of an aspect allowed.
+    The area is uniform, the aspect log-uniform. After ten tries that do not fit: the largest middle part with an
+    allowed aspect.
     """
 
     def view(width: int, height: int) -> Box:

@@ -1,6 +1,6 @@
 """CIFAR-10: 60,000 photographs of 32x32 pixels in ten classes (Krizhevsky 2009), from its binary version.
 
-The version is plain bytes, a record per image, so nothing is unpickled; CIFAR-100 is read with what stands here.
+The binary version is plain bytes, a record per image, so nothing is unpickled. CIFAR-100 uses the same code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CifarSpec(DataSpec):
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"root"})
-    # Files and folder as they are published; `header` bytes precede the pixels of a record, the last is the class.
+    # Published names of files and folder. A record's pixels follow `header` bytes, of which the last is the class.
     folder: ClassVar[str]
     train_files: ClassVar[tuple[str, ...]]
     val_file: ClassVar[str]
@@ -42,12 +42,12 @@ class CifarSpec(DataSpec):
 
     @property
     def images(self) -> Images:
-        """Those of both sets."""
+        """The numbers of images, the same in both sets."""
         return Images(50_000, 10_000, arrays=True)
 
 
 def load(spec: Any) -> Splits:
-    """50,000 training and 10,000 test images. Raises SklabError when a file is missing, torn or holds other classes."""
+    """50,000 training and 10,000 test images. Raises SklabError if a file is missing, torn or has other classes."""
     root = Path(spec.root).expanduser()
     folder = root / spec.folder if (root / spec.folder).is_dir() else root
     classes = tuple(_bytes(folder / spec.names_file).decode("ascii", "replace").split())

@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face hub by its name: the library `datasets` downloads it, then it is read locally."""
+"""A data set of the Hugging Face hub by name: the library `datasets` downloads it, then it is read locally."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Spec(ImagesSpec):
 
 
 def load(spec: Spec) -> Splits:
-    """Both splits, from the Arrow files that `datasets` keeps. Raises SklabError without them or if they don't fit."""
+    """Both splits, from the Arrow files that `datasets` keeps. Raises SklabError if they are missing or do not fit."""
     train, columns = _split(spec, "train")
     val, _ = _split(spec, "val", columns)
     return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
 
 
 def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:
-    files = [str(each["filename"]) for each in _fetched(spec, getattr(spec, split)).cache_files]
+    files = [str(file["filename"]) for file in _fetched(spec, getattr(spec, split)).cache_files]
     where = f"{spec.path} ({getattr(spec, split)})"
     if not files:
         raise SklabError(f"{where}: no images")
@@ -54,13 +54,13 @@ def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSp
 
 
 def _fetched(spec: Spec, split: str) -> Any:
-    """The split as `datasets.Dataset`, downloaded if it is not there yet."""
+    """The split as `datasets.Dataset`; it is downloaded if it is not there yet."""
     try:
         datasets = importlib.import_module("datasets")
     except ImportError as error:
         raise SklabError("data sets of the Hugging Face hub need datasets: pip install 'sklab[hub]'") from error
     try:
         return datasets.load_dataset(spec.path, spec.config, split=split, revision=spec.revision)
-    except Exception as error:  # of the library, of the network, of the hub: all leave us without data
-        told = (str(error).strip().splitlines() or [""])[0]
-        raise SklabError(f"{spec.path} ({split}): not loaded ({type(error).__name__}: {told}); {_REMEDY}") from error
+    except Exception as error:  # an error of the library, the network or the hub: in any case there are no data
+        message = (str(error).strip().splitlines() or [""])[0]
+        raise SklabError(f"{spec.path} ({split}): not loaded ({type(error).__name__}: {message}); {_REMEDY}") from error

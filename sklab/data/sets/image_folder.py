@@ -15,7 +15,7 @@ from sklab.data.base import FileSplit, ImagesSpec, Splits, first_names
 from sklab.errors import SklabError
 
 _READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
-# Images of other kinds, among them the raw ones of cameras; and what has no suffix, which may be images.
+# Image formats that are not read, also raw formats of cameras; and files without a suffix, which may be images.
 _UNREAD = ("", *".arw .cr2 .cr3 .dng .eps .exr .heic .heif .hif .jp2 .jxl .nef .orf .psd .raf .raw .svg .tga".split())  # noqa: SIM905
 _IMAGES = frozenset({*_READ, *_UNREAD} - {""})
 _DEEPER, _OUTSIDE = "in sub-folders", "outside the class folders"
@@ -41,19 +41,23 @@ class _Found(NamedTuple):
 
 
 def load(spec: Spec) -> Splits:
-    """List the images; none is opened. Raises SklabError when the folders are not as the spec says, or when a class
+    """List the images without opening them. Raises SklabError if the folders are not as the spec says, or if a class
     would lose more images than it keeps."""
     root = Path(spec.root).expanduser()
     train, val = _classes(root, "train"), _classes(root, "val")
-    odd = sorted(set(train) ^ set(val))
-    if odd:
-        raise SklabError(f"{root}: train and val must hold the same classes; only in one of them: {first_names(odd)}")
+    unpaired = sorted(set(train) ^ set(val))
+    if unpaired:
+        raise SklabError(
+            f"{root}: train and val must hold the same classes; only in one of them: {first_names(unpaired)}"
+        )
     if len(train) != spec.num_classes:
         raise SklabError(
             f"{root}: found {len(train)} classes ({first_names(train)}); data.num_classes = {spec.num_classes}"
         )
-    (ours, told), (held_out, val_told) = (_split(root / split, train, spec.resize) for split in ("train", "val"))
-    return Splits(ours, held_out, tuple(train), passed_over=(*told, *val_told))
+    (train_split, train_notes), (val_split, val_notes) = (
+        _split(root / split, train, spec.resize) for split in ("train", "val")
+    )
+    return Splits(train_split, val_split, tuple(train), passed_over=(*train_notes, *val_notes))
 
 
 def _classes(root: Path, split: str) -> list[str]:
@@ -69,19 +73,19 @@ def _classes(root: Path, split: str) -> list[str]:
 
 
 def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, list[str]]:
-    """The images of a split, and a line about what lies beside them, if anything does."""
+    """The images of a split, and a line about other files beside them, if there are any."""
     by_class = [_class(folder / name) for name in classes]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(found.images) for found in by_class])
     files = tuple(file for found in by_class for file in found.images)
     outside = sum(_kind(entry.name) in _IMAGES for entry in _shown(folder) if entry.is_file())
     passed_over = sum((found.passed_over for found in by_class), Counter({_OUTSIDE: outside}))
-    told = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
-    return FileSplit(files, labels, resize), told
+    notes = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
+    return FileSplit(files, labels, resize), notes
 
 
 def _class(folder: Path) -> _Found:
-    """The images of a class. Raises SklabError when there are none, or fewer than there are images passed over."""
-    found = _look(folder)
+    """The images of a class. Raises SklabError if there are none, or fewer than the images that are passed over."""
+    found = _scan(folder)
     lost = Counter({kind: count for kind, count in found.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
     if not found.images or lost.total() > len(found.images):
         held = f"only {len(found.images):,} images can be read" if found.images else "no images"
@@ -90,8 +94,8 @@ def _class(folder: Path) -> _Found:
     return found
 
 
-def _look(folder: Path) -> _Found:
-    """Hidden files are not even counted."""
+def _scan(folder: Path) -> _Found:
+    """The files in `folder`; hidden files are not counted."""
     images: list[str] = []
     passed_over: Counter[str] = Counter()
     for entry in _shown(folder):
@@ -116,7 +120,7 @@ def _shown(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _kind(name: str) -> str:
-    """The suffix, in small letters."""
+    """The suffix in lower case."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
 
 

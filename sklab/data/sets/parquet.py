@@ -1,4 +1,4 @@
-"""Your own images in Parquet or Arrow files, as Hugging Face lays them out: a column of images, one of classes."""
+"""Your own images in Parquet or Arrow files in Hugging Face's layout: a column of images, and one of classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklab.store.files import is_regular, writing_whole
 from sklab.system.machine import cache_folder
 
 _SUFFIXES = (".parquet", ".arrow")
-_ROWS = 256  # per batch of a copy: what is held in memory at a time
+_ROWS = 256  # per batch of a copy: so many are in memory at a time
 
 
 class Spec(ImagesSpec):
@@ -38,7 +38,7 @@ class Spec(ImagesSpec):
 
 
 def load(spec: Spec) -> Splits:
-    """Both splits, no image decoded. Parquet files are copied as Arrow into the cache once, to be read at random.
+    """Both splits; no image is decoded. Parquet files are copied to the cache once, as Arrow, for random access.
 
     Raises SklabError when files, columns or classes are not as the spec says.
     """
@@ -60,13 +60,13 @@ def _files(spec: Spec, split: str) -> list[str]:
     if not root.is_dir():
         raise SklabError(f"{root}: no such folder (data.root = {spec.root!r})")
     try:
-        found = sorted(root.glob(pattern))
+        matches = sorted(root.glob(pattern))
     except (ValueError, NotImplementedError) as error:
         raise SklabError(f"data.{split} = {pattern!r}: {error}; allowed: a pattern below data.root") from error
-    inside = [each for path in found for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    inside = [file for path in matches for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     files = list(dict.fromkeys(str(path) for path in inside if path.suffix in _SUFFIXES))
-    if odd := [file for file in files if not is_regular(Path(file))]:
-        raise SklabError(f"{odd[0]}: no regular file, or a link to nothing")
+    if irregular := [file for file in files if not is_regular(Path(file))]:
+        raise SklabError(f"{irregular[0]}: no regular file, or a link to nothing")
     if not files:
         raise SklabError(f"{root}: no {' or '.join(_SUFFIXES)} file fits data.{split} = {pattern!r}")
     return files
@@ -88,8 +88,8 @@ def _arrow_file(file: str, columns: Columns) -> str:
     """An Arrow file with the columns in use: `file` itself, or its copy in the cache."""
     if file.endswith(".arrow"):
         return file
-    found = Path(file).stat()
-    what = f"{Path(file).resolve()} {found.st_size} {found.st_mtime_ns} {columns.image} {columns.label}"
+    status = Path(file).stat()
+    what = f"{Path(file).resolve()} {status.st_size} {status.st_mtime_ns} {columns.image} {columns.label}"
     copy = cache_folder() / f"parquet-{hashlib.sha256(what.encode()).hexdigest()[:16]}.arrow"
     if not copy.exists():
         try:
@@ -100,17 +100,17 @@ def _arrow_file(file: str, columns: Columns) -> str:
 
 
 def _copy(file: str, copy: Path, columns: list[str]) -> None:
-    """Written aside and put in place: whoever reads it sees a whole file."""
+    """Write the copy atomically: a reader sees a complete file."""
     source, ipc = _parquet(file), importlib.import_module("pyarrow.ipc")
     copy.parent.mkdir(parents=True, exist_ok=True)
     batches = source.iter_batches(_ROWS, columns=columns)
-    held = source.schema_arrow
-    schema = arrow().schema([_without_dictionary(held.field(name)) for name in columns], held.metadata)
+    original = source.schema_arrow
+    schema = arrow().schema([_without_dictionary(original.field(name)) for name in columns], original.metadata)
     with writing_whole(copy) as stream, ipc.new_file(stream, schema) as target:
         for batch in batches:
             target.write_batch(batch.select(columns).cast(schema))
 
 
 def _without_dictionary(field: Any) -> Any:
-    """The column with strings instead of the places of strings in a dictionary, of which an Arrow file has but one."""
+    """The column with plain strings instead of a dictionary: an Arrow file allows only one dictionary per column."""
     return field.with_type(arrow().string()) if holds_names(field.type) else field

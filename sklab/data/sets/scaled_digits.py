@@ -2,7 +2,7 @@
 
 Made from the 1,797 UCI handwritten digits (8x8, 17 grey levels) that come with scikit-learn. The source images
 are split before anything is drawn, and a canvas holds pieces of its own split only, so no stroke of a
-validation image is ever seen in training. Every number comes from raw PCG64 draws and elementwise float64
+validation image appears in training. Every number comes from raw PCG64 draws and elementwise float64
 arithmetic, one IEEE operation at a time (no BLAS, no fused multiply-add): all machines draw the same bytes.
 """
 
@@ -37,10 +37,10 @@ class Spec(DataSpec):
     """Settings of the set. `seed` decides the split and every drawing; a run's own seed never does.
 
     train_size, val_size  number of canvases; the first n of a larger set are the set of n
-    version               raised when the drawing changes: no old run or cached file is taken for a new one
+    version               raised when the drawing changes, so that no old run or cached file is taken for a new one
     """
 
-    # Of the pixels of 100,000 training canvases (seed 0), as shares of 255.
+    # Of the pixels of 100,000 training canvases (seed 0), divided by 255.
     mean: ClassVar[tuple[float, ...]] = (0.0924,)
     std: ClassVar[tuple[float, ...]] = (0.1727,)
     drawn: ClassVar[bool] = True
@@ -56,7 +56,7 @@ class Spec(DataSpec):
 
     @property
     def images(self) -> Images:
-        """As many canvases as asked for."""
+        """The numbers of canvases in the settings."""
         return Images(self.train_size, self.val_size, arrays=True)
 
 
@@ -75,7 +75,7 @@ def load(spec: Spec) -> Splits:
 
 
 def split_sources(labels: Ints, seed: int) -> tuple[Ints, Ints]:
-    """Numbers of the source images of train and of val, each in random order, the same share of every class."""
+    """Numbers of the source images of train and of val, each in random order, with the same share of every class."""
     order = np.argsort(_random(seed, _SPLIT).random(len(labels)), kind="stable")
     by_class = [order[labels[order] == label] for label in np.unique(labels)]
     held_out = np.concatenate([members[::VAL_EVERY] for members in by_class])
@@ -105,7 +105,7 @@ def _draw(images: Floats, labels: Ints, pool: Ints, size: int, random: np.random
 
 
 def _canvases(pool: Floats, turn: Ints, draws: Floats) -> NDArray[np.uint8]:
-    """uint8 [n, SIZE, SIZE]: digit `turn[i]` of the pool over its clutter; the brighter of the two is seen."""
+    """uint8 [n, SIZE, SIZE]: digit `turn[i]` of the pool over its clutter; the brighter of the two is visible."""
     scale = _between(SCALES, draws[:, 0])
     edge = scale / 2  # strokes fade out over half a source pixel: this keeps the whole digit on the canvas
     left, top = (edge + draw * (SIZE - SIDE * scale - 2 * edge) for draw in (draws[:, 1], draws[:, 2]))
@@ -126,7 +126,7 @@ def _clutter(pool: Floats, turn: Ints, draws: Floats) -> Floats:
 
 
 def _scaled(patches: Floats, left: Floats, top: Floats, scale: Floats) -> Floats:
-    """[n, SIZE, SIZE]: `patches` [n, side, side] enlarged bilinearly, nothing around them."""
+    """[n, SIZE, SIZE]: `patches` [n, side, side] enlarged bilinearly, zeros around them."""
     taps = range(patches.shape[1])
     across, down = (_weights(offset, scale, len(taps)) for offset in (left, top))
     rows: Floats = np.zeros((len(patches), SIZE, len(taps)))

@@ -1,4 +1,4 @@
-"""Noise in the shape of another data set, drawn on the spot: what a toy run trains on where the real images are not.
+"""Noise in the shape of another data set: a toy run trains on it where the real images are missing.
 
 Nothing can be learnt from it. It shows that a sweep works from its file to its table.
 """
@@ -18,12 +18,12 @@ TRAIN, VAL = 8, 4  # images
 
 
 class Spec(DataSpec):
-    """Settings of the set. Classes, channels and image size are those that the network is to meet.
+    """Settings of the set. Classes, channels and image size are those of the network's real data.
 
-    stands_for  the settings in whose place this set and a toy's recipe stand: runs that differ in them stay different
+    stands_for  the settings that this set and a toy's recipe replace: runs that differ in them stay different
     """
 
-    mean: ClassVar[tuple[float, ...]] = (0.5,)  # of even noise, for any number of channels
+    mean: ClassVar[tuple[float, ...]] = (0.5,)  # of uniform noise, for any number of channels
     std: ClassVar[tuple[float, ...]] = (0.289,)
     drawn: ClassVar[bool] = True
 
@@ -35,16 +35,16 @@ class Spec(DataSpec):
 
     @property
     def images(self) -> Images:
-        """A few."""
+        """A few images."""
         return Images(TRAIN, VAL, arrays=True)
 
     def at_size(self, size: int) -> Self:
-        """Noise of any size."""
+        """The same noise at another image size."""
         return self.model_copy(update={"image_size": size})
 
 
 def load(spec: Spec) -> Splits:
-    """Even noise with random labels; most of many classes have no image."""
+    """Uniform noise with random labels; with many classes, most have no image."""
     return Splits(_draw(spec, TRAIN, 0), _draw(spec, VAL, 1), tuple(str(label) for label in range(spec.num_classes)))
 
 
