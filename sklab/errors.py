@@ -1,7 +1,7 @@
-"""The errors that a user can mend, and how they are worded.
+"""The errors that a user can fix, and their wording.
 
 Everything sklab raises on purpose is a `SklabError`; the command line prints its text without a
-traceback and leaves with its `exit_code`. Anything else that escapes is a bug and keeps its traceback.
+traceback and exits with its `exit_code`. Anything else that escapes is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from dataclasses import dataclass
 
 from sklab.system.terminal import counted, one_line
 
-_MOST_TOLD = 100  # faults of an input
+_MOST_SHOWN = 100  # faults of an input
 
 
 class SklabError(Exception):
-    """Base of all intended errors. `exit_code` is what the command line leaves with."""
+    """Base of all intended errors. The command line exits with `exit_code`."""
 
     exit_code = 2
 
 
 class StudyLockedError(SklabError):
-    """Another runner works on this study at this moment."""
+    """Another runner is working on this study."""
 
 
 class DamagedRecordError(SklabError):
-    """A record on disk can't be read as one; the text names the file and the remedy."""
+    """A record on disk can't be read; the text names the file and the remedy."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """One mistake in an input file.
 
-    `file` and `line` (counted from 1; 0 when the value does not stand in the file, for example a missing
-    key of the whole document) say where, `place` is the dotted path of keys, `found` the value as written
-    ("" when it is missing), `allowed` what may stand there, `hint` a "did you mean".
+    `file` and `line` say where (lines count from 1; 0 if the value is not in the file, for example a missing key
+    of the whole document). `place` is the dotted path of keys, `found` the value as written ("" if it is
+    missing), `allowed` the allowed values, `hint` a "did you mean".
     """
 
     file: str
@@ -56,11 +56,11 @@ class Fault:
 
 
 class FaultyInputError(SklabError):
-    """Every fault of the given input at once, in the order of the file."""
+    """All faults of the input at once, in the order of the file."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
-        lines = "\n".join(f"  {fault}" for fault in self.faults[:_MOST_TOLD])
-        if len(self.faults) > _MOST_TOLD:
-            lines += f"\n  and {len(self.faults) - _MOST_TOLD} more"
+        lines = "\n".join(f"  {fault}" for fault in self.faults[:_MOST_SHOWN])
+        if len(self.faults) > _MOST_SHOWN:
+            lines += f"\n  and {len(self.faults) - _MOST_SHOWN} more"
         super().__init__(f"{counted(len(self.faults), 'fault')}, nothing was started:\n{lines}")

@@ -1,8 +1,8 @@
-"""What a network was seen to do, as values: `attention.json` and `analysis.json` of a run.
+"""A run's measured attention and receptive fields as values: its `attention.json` and `analysis.json`.
 
-The numbers are a branch's share of the attention, as it stands: what compares branches (the difference between the
-large kernel and the small one, the expected kernel) follows from them in `sklab.analysis.attention.trends`. Shares are
-rounded to six significant digits.
+The numbers are a branch's plain share of the attention. `sklab.analysis.attention.trends` computes the comparisons of
+branches from them (difference between the large and the small kernel, expected kernel). Shares are rounded to six
+significant digits.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.values import Seq, Value
 
-THRESHOLD = 1 - 0.9545  # of the largest gradient: what counts as inside an effective receptive field (Luo et al., 2016)
-FIELD_IMAGES = 64  # images that an effective receptive field is averaged over, at most
+THRESHOLD = 1 - 0.9545  # of the largest gradient: above it is inside the effective receptive field (Luo et al., 2016)
+FIELD_IMAGES = 64  # at most so many images are averaged for an effective receptive field
 
 
 def _ensure_shape(name: str, entries: Sequence[Any], *shape: int) -> None:
-    """Raise ValueError where nested `entries` are not of this shape: a file from elsewhere may hold anything."""
+    """Raise ValueError if nested `entries` do not have this shape: a file from elsewhere may contain anything."""
     if len(entries) != shape[0]:
         raise ValueError(f"{name}: {len(entries)} entries in the place of {shape[0]}")
     for entry in entries if shape[1:] else ():
@@ -30,8 +30,8 @@ def _ensure_shape(name: str, entries: Sequence[Any], *shape: int) -> None:
 class Unit(Value):
     """An SK convolution with attention, in forward order.
 
-    name      `SK_2_3`; the path of the convolution where a unit holds several, or the network names none
-    kernels   per branch, the side of the window that it sees: D (k - 1) + 1 pixels of the unit's input
+    name      such as `SK_2_3`; the convolution's path if a unit has several, or if the network names no units
+    kernels   per branch, the side of its window: D (k - 1) + 1 pixels of the unit's input
     channels  C
     """
 
@@ -43,9 +43,9 @@ class Unit(Value):
 class UnitSummary(Unit):
     """Attention of a unit in a run's final evaluation; a number per image is the mean over its channels.
 
-    mean    [branch][class][bin] over images; None where there is none
+    mean    [branch][class][bin] over images; None if there are no images
     spread  [branch][class][bin]: standard deviation over images (divisor n)
-    slope   [branch]: least-squares slope against the objects' scale, over all images; empty where no scale is known
+    slope   [branch]: least-squares slope against the objects' scale, over all images; empty if no scale is known
     """
 
     mean: Seq[Seq[Seq[float | None]]]
@@ -54,11 +54,11 @@ class UnitSummary(Unit):
 
 
 class Sample(Value):
-    """The attention that one validation image gets.
+    """The attention for one validation image.
 
     image        its place in the validation set, from 0
-    scale        the scale of its object, where the data set knows it
-    enlargement  what it was enlarged by around its centre (1: as it is)
+    scale        the scale of its object, if the data set knows it
+    enlargement  by which it was enlarged around its centre (1: not enlarged)
     weights      by unit, [branch][channel]
     """
 
@@ -70,12 +70,12 @@ class Sample(Value):
 
 
 class AttentionSummary(Value):
-    """`attention.json`: the attention of every SK unit in the final evaluation, of the weights that are kept.
+    """`attention.json`: the attention of every SK unit in the final evaluation of the kept weights.
 
-    scale_edges  of the bins of object scale, one more than there are bins, equally wide from the smallest object of
-                 the validation set to the largest; empty where no scale is known (then all is one bin)
+    scale_edges  edges of the bins of object scale, one more than bins. The bins are equally wide, from the smallest
+                 object of the validation set to the largest; empty if no scale is known (then there is one bin)
     counts       [class][bin]: images
-    samples      the images of the smallest, the median and the largest object; where no scale is known the first, the
+    samples      the images of the smallest, the median and the largest object; if no scale is known, the first, the
                  middle and the last image
     """
 
@@ -102,21 +102,21 @@ class AttentionSummary(Value):
 
 
 def _ensure_samples(samples: Iterable[Sample], units: Iterable[Unit], classes: int) -> None:
-    known = {unit.name: unit for unit in units}
+    by_name = {unit.name: unit for unit in units}
     for sample in samples:
-        if sample.label >= classes or not sample.weights.keys() <= known.keys():
+        if sample.label >= classes or not sample.weights.keys() <= by_name.keys():
             raise ValueError(f"sample of image {sample.image}: of a class or a unit that is not there")
         for name, weights in sample.weights.items():
-            _ensure_shape(f"sample, {name}", weights, len(known[name].kernels), len(weights[0]) if weights else 0)
+            _ensure_shape(f"sample, {name}", weights, len(by_name[name].kernels), len(weights[0]) if weights else 0)
 
 
 class UnitAnalysis(Unit):
-    """Attention of a unit over the validation images, enlarged more and more.
+    """Attention of a unit over the validation images, at several enlargements.
 
     mean, spread  [enlargement][branch], over images as in UnitSummary
-    by_class      [enlargement][branch][class]: means; None for a class without images. Empty for units that are not
-                  among `Analysis.chosen`
-    slope         [branch]: as in UnitSummary, of the images as they are
+    by_class      [enlargement][branch][class]: means; None for a class without images. Empty for units not in
+                  `Analysis.chosen`
+    slope         [branch]: as in UnitSummary, for the images without enlargement
     """
 
     mean: Seq[Seq[float]]
@@ -126,19 +126,19 @@ class UnitAnalysis(Unit):
 
 
 class ReceptiveField(Value):
-    """What a stage's centre sees: the gradient of its activation by the input, averaged (Luo et al., NeurIPS 2016).
+    """A stage's effective receptive field: the averaged gradient of its centre by the input (Luo et al., NeurIPS 2016).
 
     The map is the mean over `Analysis.field_images` images of the absolute gradient of the channels' mean at the
-    centre of the stage's output, summed over the colours, at float32. Inside is what exceeds `THRESHOLD` of its
-    largest value. The attention's own path, which sees the whole image, is part of the gradient.
+    centre of the stage's output, summed over the colours, in float32. Pixels above `THRESHOLD` of its largest
+    value are inside. The attention's own path, which sees the whole image, is part of the gradient.
 
     stage          the stage's last unit
-    theoretical    side of the window that the convolutions and poolings allow, attention's pooling left out; it may be
+    theoretical    side of the window that the convolutions and poolings allow, without attention's pooling; it may be
                    larger than the image
     area           pixels inside
-    height, width  of the box around them
+    height, width  of the box around these pixels
     major, minor   standard deviations of the map along its principal axes, in pixels
-    map            [row][column] of the largest value, averaged down to at most 32 x 32
+    map            [row][column], as shares of the largest value, averaged down to at most 32 x 32
     """
 
     stage: str
@@ -154,9 +154,9 @@ class ReceptiveField(Value):
 class Analysis(Value):
     """`analysis.json`: what `sklab analyze` computes from a run's kept weights.
 
-    data          as analysed, which may be more than the run was evaluated on
-    fingerprint   of what they held; None where their settings alone decide that
-    enlargements  the centre 1 / e of each side is cut out of the network's input and resized back (bilinear)
+    data          the analysed data, which may be more than the run was evaluated on
+    fingerprint   of these data; None if their settings alone decide them
+    enlargements  e: the centre 1 / e of each side is cut out of the network's input and resized back (bilinear)
     chosen        a low, a middle and a high unit: the last of the first, the middle and the last stage
     samples       two images at three enlargements, in the chosen units
 

@@ -1,7 +1,7 @@
-"""What a data set says about itself, and what it holds. The sets are modules of `sklab.data.sets`, one file each.
+"""The settings of a data set, and its fingerprint. The sets are modules of `sklab.data.sets`, one file each.
 
-Two sets with equal settings and equal fingerprints are the same data. Files that users put beside the sets and
-families that come with sklab are known by a hash of their contents.
+Two sets with equal settings and equal fingerprints are the same data. A set or family that a user adds
+to those of sklab is identified by a hash of its file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sklab.spec.values import Value
 from sklab.system.terminal import counted
 
 Room = Literal["data.sets", "models.families"]
-# A test holds these against the folders. Of what comes with sklab, a run's record names the version and the commit.
+# A test compares these with the folders. For these modules a run's record names sklab's version and commit.
 _SHIPPED: dict[Room, frozenset[str]] = {
     "data.sets": frozenset(
         {"cifar10", "cifar100", "hub", "image_folder", "parquet", "scaled_digits", "stand_in"},
@@ -37,7 +37,7 @@ _SHOWN = 5  # changes in a message
 
 
 class Images(NamedTuple):
-    """How many images of training and of validation there are, and whether they are arrays or files to decode."""
+    """Numbers of training and validation images, and whether they are arrays or files to decode."""
 
     train: int
     val: int
@@ -47,10 +47,11 @@ class Images(NamedTuple):
 class DataSpec(Value):
     """Base of every data set's `Spec`. `name` is the module in `sklab.data.sets`.
 
-    mean, std  what pixels (of 0 to 1) are normalised by, per channel
-    places     fields that say where the data lie, not what they are: no part of a run's identity
-    drawn      whether the settings alone decide every image; of all other sets runs keep a fingerprint
-    title      what tables call the data (ImageNet-1k), where `name` says only how they are kept; nor is it a part
+    mean, std  normalisation of pixels (0 to 1), per channel
+    places     fields that say where the data are, not what they are: no part of a run's identity
+    drawn      whether the settings alone decide every image; for all other sets runs keep a fingerprint
+    title      name of the data in tables (ImageNet-1k), if `name` says only how they are stored; no part of a run's
+               identity either
     """
 
     mean: ClassVar[tuple[float, ...]]
@@ -65,18 +66,18 @@ class DataSpec(Value):
     title: str = ""
 
     def identity(self) -> str:
-        """What the data are, without where they lie, as JSON."""
+        """The settings that say what the data are, not where they are, as JSON."""
         return self.model_dump_json(exclude={*self.places, "title"})
 
     @property
     def images(self) -> Images | None:
-        """What there is of them, where the settings alone tell."""
+        """The numbers of images, if the settings alone decide them."""
         return None
 
     def at_size(self, size: int) -> Self:
-        """The set seen at `size` pixels a side; where images are resized and cut, the share that is cut stays.
+        """The set at `size` pixels a side. If images are resized and cut, the share that is cut out stays the same.
 
-        Raises SklabError when the set's images have one size only, or can't have this one.
+        Raises SklabError if the set's images have one size only, or can't have this size.
         """
         if size == self.image_size:
             return self
@@ -91,14 +92,14 @@ class DataSpec(Value):
             raise SklabError(f"data set {self.name}: image size {size} is not possible: {reason}") from error
 
 
-@cache  # asked for every record read
+@cache  # called for every record read
 def data_sets() -> tuple[str, ...]:
-    """Names of the data sets at hand."""
+    """Names of the available data sets."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(sklab.data.sets.__path__)))
 
 
 def data_spec(name: str) -> type[DataSpec]:
-    """The `Spec` of the data set called `name`. Raises ModuleNotFoundError when there is none."""
+    """The `Spec` of the data set called `name`. Raises ModuleNotFoundError if there is none."""
     spec: type[DataSpec] = importlib.import_module(f"sklab.data.sets.{name}").Spec
     return spec
 
@@ -118,22 +119,22 @@ def _find(raw: Any) -> Any:
 AnyData = Annotated[SerializeAsAny[DataSpec], BeforeValidator(_find)]
 
 
-@cache  # asked for every run
+@cache  # called for every run
 def plugin_hash(room: Room, name: str) -> str:
-    """SHA-256, 16 hex digits, of the file of a plug-in; "" for what comes with sklab."""
+    """SHA-256, 16 hex digits, of the file of a plug-in; "" for a module that comes with sklab."""
     if name in _SHIPPED[room]:
         return ""
-    found = importlib.util.find_spec(f"sklab.{room}.{name}")
-    file = found.origin if found else None
+    module = importlib.util.find_spec(f"sklab.{room}.{name}")
+    file = module.origin if module else None
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 class Fingerprint(Value):
-    """What decides whether two data sets hold the same images, wherever these lie: SHA-256, 16 hex digits each.
+    """Decides whether two data sets hold the same images, wherever these are. Each is 16 hex digits of a SHA-256.
 
     listing   class names and, image by image in order, class, path below the set's folder and size
     sample    contents of up to 1,024 images, spread evenly
-    contents  contents of all images; "" where these were not all read, as in large sets
+    contents  contents of all images; "" if not all were read, as in large sets
     """
 
     listing: str
@@ -141,14 +142,14 @@ class Fingerprint(Value):
     contents: str = ""
 
     def same_as(self, other: Fingerprint) -> bool:
-        """Whether both are the same data, as far as both were read."""
+        """Whether both are the same data, as far as they were read."""
         both_read = self.contents and other.contents
         same = (self.listing, self.sample) == (other.listing, other.sample)
         return same and (not both_read or self.contents == other.contents)
 
 
 def surely_differ(one: Fingerprint | None, other: Fingerprint | None) -> bool:
-    """Whether two sets are surely not the same data: where a fingerprint is missing, nothing is sure."""
+    """Whether two sets are certainly different data. If a fingerprint is missing, nothing is certain."""
     return one is not None and other is not None and not one.same_as(other)
 
 
@@ -160,19 +161,19 @@ class Group(Value):
 
 
 class Inventory(Value):
-    """A fingerprint with what it takes to tell what has changed: the groups by `split/class`."""
+    """A fingerprint, and the groups by `split/class`, which show what has changed."""
 
     fingerprint: Fingerprint
     groups: dict[str, Group]
 
 
 def changes(before: Inventory, now: Inventory) -> tuple[str, ...]:
-    """What is other now, a line each ("12 images more in train/wren"); empty for the same data."""
+    """The differences now, a line each ("12 images more in train/wren"); empty for the same data."""
     if before.fingerprint.same_as(now.fingerprint):
         return ()
-    told = list(_changes(before, now)) or ["other contents of images whose names and sizes are as before"]
-    more = [f"and {len(told) - _SHOWN} more changes"] if len(told) > _SHOWN else []
-    return (*told[:_SHOWN], *more)
+    lines = list(_changes(before, now)) or ["other contents of images whose names and sizes are as before"]
+    more = [f"and {len(lines) - _SHOWN} more changes"] if len(lines) > _SHOWN else []
+    return (*lines[:_SHOWN], *more)
 
 
 def _changes(before: Inventory, now: Inventory) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Do data, network and recipe go together? What can't be trained, and what can but is hardly meant, by values alone."""
+"""Checks that data, network and recipe fit together, from values alone: impossible and doubtful settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
 
-_TOY = "stand_in"  # noise at a quarter of the images' side, of which no number is read
+_TOY = "stand_in"  # noise at a quarter of the images' side; its results do not matter
 _MOST_NAMED = 4  # cells in a line
 
 
 def why_impossible(experiment: Experiment) -> str:
-    """Why the experiment can't be trained, or not as what it says it is; "" when it can."""
+    """Why the experiment can't be trained, or not as it is described; "" if it can."""
     images = experiment.data.images
-    told = misfits(experiment.train, images) if images else ()
-    return "; ".join(chain(told, _beyond_all(experiment)))
+    reasons = misfits(experiment.train, images) if images else ()
+    return "; ".join(chain(reasons, _beyond_every_map(experiment)))
 
 
 def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
-    """Why a recipe does not go with so many images."""
+    """Why a recipe does not fit these images."""
     batches, crop = images.train // train.batch_size, train.augment.random_resized_crop
     for name, count in (("train", images.train), ("val", images.val)):
         if count == 0:
@@ -45,8 +45,8 @@ def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
 
 
 def doubtful(experiment: Experiment) -> Iterator[str]:
-    """What can be trained but is hardly meant, a line each."""
-    yield from _beyond_some(experiment)
+    """Settings that can be trained but are probably a mistake, a line each."""
+    yield from _beyond_some_map(experiment)
     yield from _unsteady(experiment.train)
     yield from _unused(experiment)
     pad, side = experiment.train.augment.pad_crop, experiment.data.image_size
@@ -69,7 +69,7 @@ def _unsteady(train: TrainSpec) -> Iterator[str]:
 
 
 def _unused(experiment: Experiment) -> Iterator[str]:
-    """Settings that come to nothing."""
+    """Settings without effect."""
     train, images = experiment.train, experiment.data.images
     if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.has_attention:
         yield "attention over one branch weighs nothing: its weight is always 1"
@@ -78,8 +78,8 @@ def _unused(experiment: Experiment) -> Iterator[str]:
         yield f"train.ema_decay = {train.ema_decay} averages over {over} steps, and {steps} are made"
 
 
-def _beyond_all(experiment: Experiment) -> Iterator[str]:
-    """Branches that reach beyond every map they are laid on: such a branch is none of the kernel it is called by."""
+def _beyond_every_map(experiment: Experiment) -> Iterator[str]:
+    """Branches whose window is larger than every map they read: in effect such a branch has a smaller kernel."""
     sides = _sides(experiment)
     for number, window in _reaching(experiment, max(sides, default=0)):
         yield (
@@ -88,11 +88,11 @@ def _beyond_all(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _beyond_some(experiment: Experiment) -> Iterator[str]:
+def _beyond_some_map(experiment: Experiment) -> Iterator[str]:
     sides = _sides(experiment)
-    told = dict(_reaching(experiment, max(sides, default=0)))
+    beyond_every = dict(_reaching(experiment, max(sides, default=0)))
     for number, window in _reaching(experiment, min(sides, default=0)):
-        if number not in told:
+        if number not in beyond_every:
             beyond = f"branch {number} ({window}) reaches beyond maps of {_by(min(sides))}"
             yield f"{beyond}: its outer weights see only padding there"
 
@@ -103,7 +103,7 @@ def _sides(experiment: Experiment) -> tuple[int, ...]:
 
 
 def _reaching(experiment: Experiment, side: int) -> Iterator[tuple[int, Window]]:
-    """The branches, numbered from 1, whose outermost weights lie on no pixel of a map of `side` pixels a side."""
+    """The branches, numbered from 1, whose outermost weights touch no pixel of a map of `side` pixels a side."""
     for number, window in enumerate(experiment.model.windows, start=1):
         if side and window.resulting_kernel // 2 >= side:
             yield number, window
@@ -114,13 +114,13 @@ def _by(side: int) -> str:
 
 
 def oddities(sweep: Sweep, experiments: Mapping[str, Experiment]) -> tuple[str, ...]:
-    """A line for each; `experiments` by cell."""
+    """Doubtful settings of all cells and of the search, a line each; `experiments` by cell."""
     cells: dict[str, list[str]] = {}
     for name, experiment in experiments.items():
-        for told in doubtful(experiment):
-            cells.setdefault(told, []).append(name)
+        for line in doubtful(experiment):
+            cells.setdefault(line, []).append(name)
     whole = len(experiments)
-    lines = (told if len(names) == whole else f"{_some(names)}: {told}" for told, names in cells.items())
+    lines = (line if len(names) == whole else f"{_some(names)}: {line}" for line, names in cells.items())
     return tuple(chain(lines, _of_search(sweep, experiments)))
 
 
@@ -130,7 +130,7 @@ def _some(names: list[str]) -> str:
 
 
 def _of_search(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
-    """What its space or its lengths of training leave no room for."""
+    """Settings of a search that its space or the length of training makes ineffective."""
     search = sweep.search
     if search is None:
         return

@@ -1,6 +1,6 @@
-"""What the short jobs before a sweep are asked and answer, and what a run says of itself while it trains.
+"""Orders and results of the short jobs before a sweep, and the progress that a run reports while it trains.
 
-All of them are values that cross the process border in files.
+All of them are values that pass between processes in files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PULSE_FILE = "pulse.json"
 
 
 class Checked(Value):
-    """A network at an input size, in the number format it is to be trained in."""
+    """A network at an input size, in the number format of its training."""
 
     model: AnyModel
     image_size: int
@@ -28,7 +28,7 @@ class Checked(Value):
 
 
 class CheckedData(Value):
-    """A data set, and the recipes by which networks are to be trained on it."""
+    """A data set, and the recipes of the networks that train on it."""
 
     data: AnyData
     recipes: Seq[TrainSpec]
@@ -46,7 +46,7 @@ class CheckOrder(Value):
 
 
 class Finding(Value):
-    """One convolution in one number format. Errors are relative to float64 (Euclidean norms); NaN is told as -1."""
+    """One convolution in one number format. Errors are relative to float64 (Euclidean norms); NaN is written as -1."""
 
     convolution: str
     precision: str
@@ -58,13 +58,13 @@ class Finding(Value):
 
 
 class CheckResult(Value):
-    """`result.json`: what was found, on which device, with which torch.
+    """`result.json` of a check: the findings, the device, and the version of torch.
 
     network_faults  why networks can't be made; then there are no findings
     data_faults     why data can't be used
-    data_notices    what else there is to say about them
-    inventories     what each data set holds that was asked about, in order; None where its settings alone decide that,
-                    or where it can't be used
+    data_notices    other notices about data
+    inventories     what each checked data set holds, in order; None if its settings alone decide that, or if it can't
+                    be used
     """
 
     device: str
@@ -83,13 +83,13 @@ class ProbeOrder(Value):
 
 
 class Probe(Value):
-    """`result.json`: what the steps took, on one device.
+    """`result.json` of a probe: the time and memory of the steps on one device.
 
     steps, val_steps  batches of an epoch's training and of its validation
     step_seconds      of one training batch with its loading, after warm-up; `val_step_seconds` of one of validation
     setup_seconds     from the start to the end of the warm-up: data, network, first steps
     peak_memory_mb    of the process (CPU) or of the device (GPU), in 10^6 bytes
-    fault             why there is nothing of all that; "" where there is
+    fault             why nothing could be measured; "" if it was
     """
 
     epochs: int = 0
@@ -103,16 +103,16 @@ class Probe(Value):
 
     @property
     def run_seconds(self) -> float:
-        """What the whole run is expected to take."""
+        """The expected seconds of the whole run."""
         epoch = self.steps * self.step_seconds + self.val_steps * self.val_step_seconds
         return self.setup_seconds + self.epochs * epoch
 
 
 class Pulse(Value):
-    """`pulse.json`: written anew every few seconds while a run trains, and taken away when it has ended.
+    """`pulse.json`: rewritten every few seconds while a run trains, and removed when it has ended.
 
     step, steps         batches of the epoch that are done, and how many it has
-    samples_per_second  training images per second since the pulse before; 0 for the first one
+    samples_per_second  training images per second since the previous pulse; 0 for the first one
     device_name         of the device, or of the first of several
     peak_memory_mb      so far, of the process (CPU) or of the device (GPU), in 10^6 bytes
     """

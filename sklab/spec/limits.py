@@ -1,10 +1,10 @@
-"""The largest numbers that a setting may have, far above anything real: a slip of the keyboard is told as a fault, not
-counted, enumerated or allocated."""
+"""The largest values of settings, far above anything real: a typing mistake becomes a fault, and nothing is counted,
+enumerated or allocated for it."""
 
 from __future__ import annotations
 
 KERNEL = 1023  # pixels a side, and dilation
-CHANNELS = 65_536  # of a stage as it is stated, groups and divisors of channels
+CHANNELS = 65_536  # of a stage as stated; also groups, and divisors of channels
 STAGES = 8
 UNITS = 1024  # of a network
 BRANCHES = 16  # M
@@ -22,6 +22,6 @@ TRIALS = 100_000
 LEVELS = 1000  # of a factor
 CELLS = 10_000  # of a study
 RUNS = 100_000  # of a study
-MACHINES = 100_000  # what a cluster is asked for: runs at a time, cores, gigabytes
+MACHINES = 100_000  # requests to a cluster: runs at a time, cores, gigabytes
 MINUTES = 10_000_000
 NAME = 80  # letters of a study's

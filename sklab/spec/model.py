@@ -1,4 +1,4 @@
-"""What a network says about itself. The families are the modules of `sklab.models.families`, one file each."""
+"""The settings of a network. The families are the modules of `sklab.models.families`, one file each."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sklab.spec import limits
 from sklab.spec.names import did_you_mean
 from sklab.spec.values import Seq, Value
 
-DEFAULT_FAMILY = "bottleneck"  # of a network that states none
+DEFAULT_FAMILY = "bottleneck"  # of a network without `family`
 
 
 _GROUPS = f"a whole number from 1 to {limits.CHANNELS}, or a multiple of the cardinality such as 2x"
 # Units of each stage.
 Depths = Annotated[Seq[Annotated[int, Field(ge=1, le=limits.UNITS)]], Field(min_length=1, max_length=limits.STAGES)]
-# A reading: Table 4 of the paper gives parameters, not where SE and SK sit in a light network nor how wide they are.
-# SK convolutions with L = 24 for all depthwise ones, and SE with L = 48 on every unit's output, come within 2 % of its
-# rows with SE and SK. r = 16 is as elsewhere and decides nothing in ShuffleNetV2, where C / r is below L throughout.
+# Our interpretation: Table 4 of the paper gives parameters, but not the place and width of SE and SK in light networks.
+# SK convolutions with L = 24 for all depthwise ones, and SE with L = 48 on every unit's output, are within 2 % of its
+# rows with SE and SK. r = 16 as elsewhere; it has no effect in ShuffleNetV2, where C / r is always below L.
 KINDS: dict[str, dict[str, Any]] = {
     "": {"branches": [{"kernel": 3}]},
     "_se": {"branches": [{"kernel": 3}], "attention": "se", "min_dim": 48},
@@ -33,7 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class Window(Value):
-    """What a `kernel` x `kernel` convolution with dilation D sees."""
+    """The window of a `kernel` x `kernel` convolution with dilation D."""
 
     kernel: int = Field(ge=1, le=limits.KERNEL)
     dilation: int = Field(default=1, ge=1, le=limits.KERNEL)
@@ -47,7 +47,7 @@ class Window(Value):
 
     @property
     def resulting_kernel(self) -> int:
-        """Side of the window this branch sees, in pixels: D (k - 1) + 1 (paper, Table 6)."""
+        """Side of the window in pixels: D (k - 1) + 1 (paper, Table 6)."""
         return self.dilation * (self.kernel - 1) + 1
 
     @property
@@ -61,7 +61,7 @@ class Window(Value):
 
 
 def size_faults(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[str]:
-    """What to say of a network with more units, or convolutions in them, than any has."""
+    """A message if the network has more units, or more convolutions in them, than allowed."""
     units = sum(depths)
     if units > limits.UNITS:
         yield f"{units} units; allowed: up to {limits.UNITS}"
@@ -97,7 +97,7 @@ class ModelSpec(Value):
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """The branches of its SK convolutions, or of what stands for them; none where that is not known here."""
+        """The branches of the SK convolutions or their replacements; empty if they are not known here."""
         return ()
 
     @property
@@ -106,17 +106,17 @@ class ModelSpec(Value):
         return False
 
     def sides(self, image_size: int) -> tuple[int, ...]:
-        """Sides of the maps that the branches read, in pixels, for images of this size; none where not known here."""
+        """Sides of the maps that the branches read, in pixels, for images of this size; empty if not known here."""
         del image_size
         return ()
 
     def parts(self) -> frozenset[str]:
-        """What decides the convolutions: a network whose parts all stand in others has no convolution of its own."""
+        """What decides the convolutions: if others have all parts of a network, they have all its convolutions."""
         return frozenset({self.model_dump_json()})
 
 
 def read_sides(side: int, strides: Iterable[int]) -> tuple[int, ...]:
-    """Sides of the maps that units of these strides read one after another, the first one a map of `side`."""
+    """The distinct sides of the maps that successive units with these strides read, from `side` on."""
     sides = []
     for stride in strides:
         sides.append(side)
@@ -124,32 +124,32 @@ def read_sides(side: int, strides: Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(sides))
 
 
-@cache  # asked for every record read
+@cache  # called for every record read
 def families() -> tuple[str, ...]:
-    """Names of the families at hand."""
+    """Names of the available families."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(sklab.models.families.__path__)))
 
 
 def family_module(name: str) -> Any:
-    """The module of the family called `name`. Raises ModuleNotFoundError when there is none."""
+    """The module of the family called `name`. Raises ModuleNotFoundError if there is none."""
     return importlib.import_module(f"sklab.models.families.{name}")
 
 
 def family_spec(name: str) -> type[ModelSpec]:
-    """The `Spec` of the family called `name`. Raises ModuleNotFoundError when there is none."""
+    """The `Spec` of the family called `name`. Raises ModuleNotFoundError if there is none."""
     spec: type[ModelSpec] = family_module(name).Spec
     return spec
 
 
 def networks() -> tuple[str, ...]:
-    """Names of the networks at hand."""
+    """Names of the available networks."""
     return tuple(name for family in families() for name in family_module(family).SETTINGS)
 
 
 def _find(raw: Any) -> Any:
     if not isinstance(raw, Mapping):
         return raw
-    if "base" in raw:  # known names were replaced by their settings when the file was read
+    if "base" in raw:  # reading the file has replaced all known names by their settings
         context = {"found": repr(raw["base"]), "hint": did_you_mean(str(raw["base"]), networks())}
         raise PydanticCustomError("unknown_network", "unknown network {found}", context)
     name = raw.get("family", DEFAULT_FAMILY)
@@ -164,9 +164,9 @@ AnyModel = Annotated[SerializeAsAny[ModelSpec], BeforeValidator(_find)]
 
 
 class LightSpec(ModelSpec):
-    """A network of 1x1 convolutions and depthwise ones.
+    """A network of 1x1 and depthwise convolutions.
 
-    branches   M = len(branches): the depthwise convolutions in the place of each 3x3 one; G is the number of channels
+    branches   M = len(branches): the depthwise convolutions that replace each 3x3 one; G is the number of channels
     attention  `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
                `se`: plain sum, with squeeze-and-excitation on every unit's output
     reduction  r: d = max(C / r, L), for `sk` with the channels C of the depthwise convolution, for `se` of the unit

@@ -1,4 +1,4 @@
-"""The networks that have a name. Pure values: building them is `sklab.models.zoo`."""
+"""The networks that have a name, as pure values. `sklab.models.zoo` builds them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sklab.spec.model import ModelSpec, families, family_module, family_spec
 
-# For each name its family and the settings that are not the family's defaults, as they would stand in an experiment.
+# By name, the family and the settings that are not the family's defaults, as in an experiment file.
 SETTINGS: dict[str, dict[str, Any]] = {
     name: {"family": family, **settings}
     for family in families()

@@ -33,15 +33,15 @@ class Experiment(Value):
             ("in_channels", self.model.in_channels, self.data.channels),
         )
         ensure_no_broken_rule(
-            f"model.{name} = {ours} but the data set {self.data.name} has {theirs}"
-            for name, ours, theirs in pairs
-            if ours != theirs
+            f"model.{name} = {of_model} but the data set {self.data.name} has {of_data}"
+            for name, of_model, of_data in pairs
+            if of_model != of_data
         )
         return self
 
 
 class RunSpec(Value):
-    """One cell x one seed: all that decides the numbers, and nothing else (no paths, worker counts, loggers)."""
+    """One cell with one seed: all that decides the results, and nothing else (no paths, worker counts, loggers)."""
 
     experiment: Experiment
     seed: Seed
@@ -50,34 +50,34 @@ class RunSpec(Value):
     def key(self) -> str:
         """16 hex digits: SHA-256 of the canonical JSON of the resolved spec and the schema number.
 
-        Places and titles do not count, nor do fields that were added later (`Value.added`) where they are at their
+        Places and titles are left out, and so are fields that were added later (`Value.added`) and have their
         default.
         """
-        resolved = {"schema": SCHEMA, **self.model_dump(mode="json", exclude=_uncounted(self))}
+        resolved = {"schema": SCHEMA, **self.model_dump(mode="json", exclude=_excluded_from_key(self))}
         text = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _uncounted(value: Value) -> dict[str, Any]:
-    """What of `value` is no part of a key, as pydantic's `exclude`: names with True, or with a tree of their own."""
+def _excluded_from_key(value: Value) -> dict[str, Any]:
+    """The fields of `value` that are no part of a key, as pydantic's `exclude`: by name, True or a tree of names."""
     places = value.places | {"title"} if isinstance(value, DataSpec) else frozenset()
-    unsaid = {name for name, default in _later(type(value)).items() if getattr(value, name) == default}
-    left_out: dict[str, Any] = dict.fromkeys(places | unsaid, True)
+    at_default = {name for name, default in _added_defaults(type(value)).items() if getattr(value, name) == default}
+    left_out: dict[str, Any] = dict.fromkeys(places | at_default, True)
     for name, entry in value:
-        if name not in left_out and (inner := _uncounted_in(entry)):
+        if name not in left_out and (inner := _excluded_in(entry)):
             left_out[name] = inner
     return left_out
 
 
-def _uncounted_in(entry: Any) -> dict[Any, Any]:
+def _excluded_in(entry: Any) -> dict[Any, Any]:
     if isinstance(entry, Value):
-        return _uncounted(entry)
+        return _excluded_from_key(entry)
     if isinstance(entry, tuple):
-        return {place: inner for place, each in enumerate(entry) if (inner := _uncounted_in(each))}
+        return {place: inner for place, item in enumerate(entry) if (inner := _excluded_in(item))}
     return {}
 
 
-@cache  # asked for every run of a plan
-def _later(kind: type[Value]) -> dict[str, Any]:
+@cache  # called for every run of a plan
+def _added_defaults(kind: type[Value]) -> dict[str, Any]:
     """The fields that were added later, with their defaults."""
     return {name: kind.model_fields[name].get_default(call_default_factory=True) for name in kind.added}

@@ -35,14 +35,14 @@ class TrainSpec(Value):
     """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up.
 
     decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
-    step_at              epochs after which the rate falls by a step, instead of every step_every (empty: not instead)
-    mixup                alpha of mixup: every batch is blended with itself by a share from Beta(alpha, alpha) (0: off)
-    ema_decay            what is left of the averaged weights at each optimizer step; with an average, it is what is
+    step_at              epochs after which the rate falls by a step; if empty, it falls every step_every epochs
+    mixup                alpha of mixup: every batch is mixed with itself, by a share from Beta(alpha, alpha) (0: off)
+    ema_decay            share of the averaged weights that stays at each optimizer step; the averaged weights are then
                          evaluated and kept (0: off)
     accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
-    clip_norm            largest norm of the gradient of all weights together (0: off)
-    compile              whether torch.compile makes the network faster (it moves the last bits)
-    devices              devices of one machine that share every batch between them; batch_size is that of all together
+    clip_norm            largest norm of the gradient over all weights (0: off)
+    compile              whether to speed the network up by torch.compile (it changes the last bits of results)
+    devices              devices of one machine that share every batch; batch_size is that of all devices together
     """
 
     added: ClassVar[frozenset[str]] = frozenset(

@@ -1,4 +1,4 @@
-"""What all values share: frozen, nothing unknown, nothing converted silently."""
+"""The base of all values: frozen, no unknown fields, no silent conversion."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ T = TypeVar("T")
 # A YAML list becomes a tuple; its elements stay strict.
 Seq = Annotated[tuple[T, ...], Strict(False)]
 
-# The type of a broken rule between well-formed values ("G divides C"). Such a cell is listed as invalid;
-# every other validation error is a fault of the file.
+# The error type of a broken rule between well-formed values ("G divides C"). A cell that breaks a rule is listed as
+# invalid; every other validation error is a fault of the file.
 RULE = "rule"
 
 
 class Value(BaseModel):
     """Base of every value: immutable, strict about types (no "3" for 3), closed to unknown keys.
 
-    added  fields that came after runs had been trained without them. At its default, which must never change, such
-           a field is no part of a run's key, so that finished runs keep theirs.
+    added  fields that were added when runs had already been trained without them. Such a field at its default (which
+           must never change) is no part of a run's key, so that finished runs keep their keys.
     """
 
     added: ClassVar[frozenset[str]] = frozenset()
@@ -31,13 +31,13 @@ class Value(BaseModel):
 
 
 def ensure_no_broken_rule(broken: Iterable[str]) -> None:
-    """Raise the error of well-formed values that can't go together, if any rules are `broken`: which and why."""
-    if told := "; ".join(broken):
-        raise PydanticCustomError(RULE, "{text}", {"text": told})
+    """Raise the error for well-formed values that do not fit together, if there are any messages in `broken`."""
+    if text := "; ".join(broken):
+        raise PydanticCustomError(RULE, "{text}", {"text": text})
 
 
 def value_class(annotation: Any) -> type[Value] | None:
-    """The one class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
+    """The class of values in a type such as `tuple[Branch, ...]` or `Search | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Value):
         return annotation
-    return next((found for part in get_args(annotation) if (found := value_class(part))), None)
+    return next((inner for part in get_args(annotation) if (inner := value_class(part))), None)

@@ -1,4 +1,4 @@
-"""How runs are handed to Slurm and to Ray, as a file says it."""
+"""Launcher files: how runs are given to Slurm and to Ray."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sklab.spec.values import Value
 
 
 class SlurmSpec(Value):
-    """What every run asks of the cluster.
+    """What every run requests from the cluster.
 
     partition  where runs go; the cluster's default when left out
-    time       minutes that a run has before it is put back in the queue
+    time       minutes that a run has before it returns to the queue
     parallel   runs of the study at a time
     gpus, cpus of one run; `memory` in GB, the cluster's default when left out
     sbatch     any other option of sbatch by its long name; `true` for one that takes no value
@@ -37,12 +37,12 @@ def _whole_above_one(gpus: float) -> float:
 
 
 class RaySpec(Value):
-    """What every run asks of the cluster.
+    """What every run requests from the cluster.
 
-    address   `host:port` of the cluster's head; `auto` for the cluster that this machine belongs to; `local` starts one
-              of this machine alone, which ends with the runner
+    address   `host:port` of the cluster's head; `auto` for the cluster that this machine belongs to; `local` starts a
+              cluster of this machine alone, which ends with the runner
     parallel  runs of the study at a time
-    gpus      of one run; 0.25 lets four runs share a GPU, whose memory they have to share by themselves
+    gpus      of one run; 0.25 lets four runs share a GPU; nothing divides its memory between them
     cpus      of one run
     """
 

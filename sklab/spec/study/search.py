@@ -1,4 +1,4 @@
-"""How a search asks for cells, and what cells may cost: limits, objectives, pruning, equal budgets."""
+"""The settings of a search, and what cells may cost: limits, objectives, pruning, equal budgets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Share = Annotated[float, AfterValidator(_below_one)]
 class EqualBudget(Value):
     """How far a cell's parameters and multiply-accumulates may be from the baseline's, as shares of those.
 
-    None is no claim; one of the two is made.
+    None makes no claim; at least one of the two is given.
     """
 
     params: Share | None = Field(default=None, description=_SHARE)
@@ -46,7 +46,7 @@ class EqualBudget(Value):
 
 
 class Cost(Value):
-    """Of a network: its parameters, and multiply-accumulates of one forward pass of one image."""
+    """A network's cost: parameters, and multiply-accumulates of one forward pass of one image."""
 
     params: int
     macs: int
@@ -71,18 +71,18 @@ class OffBudget(Value):
 
 
 def off_budget(claim: EqualBudget | None, costs: Mapping[str, Cost], baseline: str) -> tuple[OffBudget, ...]:
-    """The cells whose `costs`, by name, are further from those of `baseline` than the claim allows.
+    """The cells whose `costs` (by cell) differ from those of `baseline` by more than the claim allows.
 
-    Nothing is told without a claim, or while the costs of the baseline are not known.
+    Empty without a claim, or while the costs of the baseline are not known.
     """
     if claim is None or baseline not in costs:
         return ()
     return tuple(off for name, cost in costs.items() for off in _off(claim, name, cost, costs[baseline]))
 
 
-def _off(claim: EqualBudget, name: str, ours: Cost, baseline: Cost) -> Iterator[OffBudget]:
+def _off(claim: EqualBudget, name: str, cost: Cost, baseline: Cost) -> Iterator[OffBudget]:
     for kind in COST_NOUNS:
-        allowed, value, reference = getattr(claim, kind), getattr(ours, kind), getattr(baseline, kind)
+        allowed, value, reference = getattr(claim, kind), getattr(cost, kind), getattr(baseline, kind)
         if allowed is None or not reference:
             continue
         difference = round((value - reference) / reference, _DIGITS)
@@ -102,13 +102,13 @@ def _count(value: Any) -> int:
 
 
 class Limit(Value):
-    """What a cell may cost at most."""
+    """The most that a cell may cost."""
 
     max: Annotated[int, BeforeValidator(_count)] = Field(description=_COUNT)
 
 
 class Constraints(Value):
-    """Limits on what a cell's network costs, counted before it is trained. One of the two is stated."""
+    """Limits on the cost of a cell's network, counted before training. At least one of the two is given."""
 
     params: Limit | None = Field(default=None, description="a mapping with max")
     macs: Limit | None = Field(default=None, description="a mapping with max")
@@ -120,11 +120,11 @@ class Constraints(Value):
         return self
 
     def excess(self, cost: Cost) -> dict[str, float]:
-        """By constraint, how far `cost` is beyond the limit, as a share of it; at most 0 where it is kept."""
+        """By constraint, the excess of `cost` over the limit as a share of the limit; at most 0 if it is kept."""
         return {kind: getattr(cost, kind) / limit - 1 for kind, limit in self._each()}
 
     def broken(self, cost: Cost) -> str:
-        """Which limits `cost` does not keep; "" when it keeps all."""
+        """Which limits `cost` exceeds; "" if it exceeds none."""
         return "; ".join(
             f"{getattr(cost, kind):,} {COST_NOUNS[kind]}, at most {limit:,} allowed"
             for kind, limit in self._each()
@@ -137,11 +137,11 @@ class Constraints(Value):
 
 
 class Pruning(Value):
-    """When runs that look worse than others at the same epoch are ended.
+    """The rule that ends runs which are worse than others at the same epoch.
 
     median   worse than the median of the complete runs of other cells, once there are `peers` of them
-    halving  at epochs `start` x `factor`^k, not among the best 1/`factor` of the runs that came so far (asynchronous
-             successive halving, Li et al., MLSys 2020)
+    halving  at epochs `start` x `factor`^k, not among the best 1/`factor` of the runs that have come so far
+             (asynchronous successive halving, Li et al., MLSys 2020)
     start    the first epoch that is compared
     """
 
@@ -159,10 +159,9 @@ class Pruning(Value):
 
 
 class Search(Value):
-    """How a search design asks for cells. `trials` counts distinct cells that keep the constraints.
+    """The settings of a search. `trials` counts distinct cells that keep the constraints.
 
-    objectives  the sweep's metric alone (also when it is empty), or the metric and what a network costs; lower is
-                better
+    objectives  the sweep's metric alone (also if empty), or the metric and a cost of the network; lower is better
     """
 
     sampler: Literal["tpe", "nsga2", "random", "qmc"] = "tpe"
@@ -174,10 +173,10 @@ class Search(Value):
 
     @property
     def second_objective(self) -> Kind | None:
-        """The cost that stands beside the metric as the second objective."""
+        """The cost that is the second objective beside the metric; None if there is one objective."""
         return next((kind for kind in COST_NOUNS if kind in self.objectives), None)
 
     @property
     def needs_costs(self) -> bool:
-        """Whether the cost of every cell has to be known before it is trained."""
+        """Whether the cost of every cell must be known before it is trained."""
         return self.constraints is not None or self.second_objective is not None

@@ -1,7 +1,7 @@
-"""A question as a value: the cells of a study, their seeds, and how the table is laid out.
+"""A study as a value: its cells, their seeds, and the layout of its table.
 
-A `Sweep` is what `sweep.files.load` makes of a YAML file and what stands, resolved, in `results/<study>/sweep.yaml`;
-the reading plane needs nothing else to know which runs belong to which row.
+`sweep.files.load` makes a `Sweep` from a YAML file; resolved, it is in `results/<study>/sweep.yaml`. Nothing else is
+needed to know which runs belong to which row.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def _stays_inside(study: str) -> str:
     return study
 
 
-StudyName = Annotated[str, AfterValidator(_stays_inside)]  # it is a folder's name, and must not lead out of results
+StudyName = Annotated[str, AfterValidator(_stays_inside)]  # it names a folder, which must not be outside results
 
 
 class Metric(Value):
-    """The number a study is about, lower is better, and the epoch it is read at: the same rule for every row."""
+    """The study's metric (lower is better) and the epoch at which it is read: the same rule for every row."""
 
     name: Literal["val_error", "val_loss"] = "val_error"
     epoch: Literal["last", "best"] = "last"
@@ -54,10 +54,10 @@ class PublishedRow(Value):
 
 
 class Published(Value):
-    """Published figures with where they stand and the data they were measured on.
+    """Published figures with their source and the data of their measurement.
 
-    `rows` are those of cells, by name; `others` those of networks that are not trained here. `tolerance`: by how many
-    percentage points an error may differ from the published one and still count as reproduced; None: no verdict.
+    `rows` are those of cells, by name; `others` those of networks that are not trained here. `tolerance`: an error that
+    differs from the published one by at most so many percentage points counts as reproduced; None: no verdict.
     """
 
     source: str
@@ -79,13 +79,13 @@ class Factor(Value):
 
 
 class Fraction(Value):
-    """Which part of the full factorial a fractional design is, and what it can't tell apart.
+    """Which fraction of the full factorial a fractional design is, and which effects it confounds.
 
     share       of all combinations of levels, such as `1/2`
     resolution  fewest factors in a product that is constant over the cells: 3, main effects are confused with two-way
                 interactions; 4, two-way interactions with each other; 5 and more, neither
-    generators  how the last factors' levels follow from the others' ("D = A × B × C")
-    aliases     groups of main effects and two-way interactions that are one and the same here ("A × B = C × D")
+    generators  how the last factors' levels follow from those of the others ("D = A × B × C")
+    aliases     groups of main effects and two-way interactions that can't be told apart here ("A × B = C × D")
     """
 
     share: str
@@ -100,18 +100,18 @@ class Fraction(Value):
 
 
 class Cell(Value):
-    """One configuration. `settings` maps dotted paths to values laid over the sweep's experiment;
+    """One configuration. `settings` maps dotted paths to values that replace those of the sweep's experiment;
     `factors` names its levels for the table; `runs` maps each seed to the key of its run."""
 
     name: str = Field(min_length=1)
     factors: dict[str, str] = {}
     settings: dict[str, Any] = {}
-    # JSON and its like have text keys only
+    # keys in JSON are always text
     runs: dict[Annotated[int, Strict(False)], str] = {}
 
 
 class InvalidCell(Value):
-    """A configuration that can't exist, with the rule it breaks. It stands in the table with its reason."""
+    """A configuration that can't exist, with the rule that it breaks. The table lists it with its reason."""
 
     name: str
     factors: dict[str, str] = {}
@@ -119,10 +119,10 @@ class InvalidCell(Value):
 
 
 class Sweep(Value):
-    """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings are laid over it.
+    """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings replace values in it.
 
-    sizes       pixels a side at which the kept weights of every run are evaluated besides; no part of a run's key
-    replicates  how cells come to have further seeds; `seeds` and the cells' runs are then all that there may be
+    sizes       pixels a side at which the kept weights of every run are evaluated in addition; no part of a run's key
+    replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
     """
 
     study: StudyName
@@ -148,9 +148,9 @@ class Sweep(Value):
 class Replicates(Value):
     """Every cell has the seeds 0 to `start` - 1; cells in doubt, and the baseline, get more, `max` at most.
 
-    stop   `resolved`: a cell gets no more seeds once its comparison is settled
-    width  settled as equal, too, once the whole interval of the difference is no wider, in the unit of the metric
-    runs   no further seed is begun that would make more runs than this in all
+    stop   `resolved`: a cell gets no more seeds once its comparison is decided
+    width  also decided, as equal, once the whole interval of the difference is no wider, in the unit of the metric
+    runs   no further seed is started that would make more runs than this in total
     """
 
     start: int = Field(ge=2, le=MOST_REPLICATES)
