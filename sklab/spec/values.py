@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict
@@ -41,3 +41,19 @@ def value_class(annotation: Any) -> type[Value] | None:
     if isinstance(annotation, type) and issubclass(annotation, Value):
         return annotation
     return next((inner for part in get_args(annotation) if (inner := value_class(part))), None)
+
+
+def leaves(tree: Any, *, lists: bool, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a plain tree of mappings by their dotted paths below `path`; an empty mapping has none.
+
+    With `lists`, the elements of a list are leaves under their numbers; without, the whole list is one.
+    """
+    if isinstance(tree, Mapping):
+        entries: Iterable[tuple[Any, Any]] = tree.items()
+    elif lists and isinstance(tree, list):
+        entries = enumerate(tree)
+    else:
+        yield path, tree
+        return
+    for key, entry in entries:
+        yield from leaves(entry, lists=lists, path=f"{path}.{key}" if path else str(key))

@@ -12,7 +12,7 @@ from sklab.analysis.table.replicates import called
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.names import canonical
 from sklab.spec.study.sweep import Cell, Sweep
-from sklab.spec.values import Seq, Value
+from sklab.spec.values import Seq, Value, leaves
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import complete
@@ -149,7 +149,7 @@ def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
 
 
 def _settings(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    ours, theirs = _leaves(_how(sweep)), _leaves(_how(before))
+    ours, theirs = (dict(leaves(_how(of), lists=False)) for of in (sweep, before))
     for path in sorted({*ours, *theirs}):
         if ours.get(path) != theirs.get(path):
             yield f"{path}: {_setting(theirs, path)} -> {_setting(ours, path)}"
@@ -160,12 +160,5 @@ def _how(sweep: Sweep) -> dict[str, Any]:
     return {**dumped["experiment"], **{key: dumped[key] for key in _HOW}}
 
 
-def _leaves(node: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {path: node}
-    inner = (_leaves(entry, f"{path}.{key}" if path else str(key)) for key, entry in node.items())
-    return {place: value for found in inner for place, value in found.items()}
-
-
-def _setting(leaves: Mapping[str, Any], path: str) -> str:
-    return str(leaves[path]) if path in leaves else "not set"
+def _setting(settings: Mapping[str, Any], path: str) -> str:
+    return str(settings[path]) if path in settings else "not set"

@@ -14,7 +14,7 @@ from typing import Any
 
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Sweep
-from sklab.spec.values import Seq, Value
+from sklab.spec.values import Seq, Value, leaves
 
 _REPLACING = {"model.base": "model", "data.name": "data"}
 
@@ -35,8 +35,11 @@ class Difference(Value):
 
 def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str, Seq[Difference]]:
     """By cell, in the order of the paths, where it differs from the baseline."""
-    usual = leaves(experiments[sweep.baseline])
-    return {cell.name: tuple(_differences(sweep, cell, usual, leaves(experiments[cell.name]))) for cell in sweep.cells}
+    usual = settings_by_path(experiments[sweep.baseline])
+    return {
+        cell.name: tuple(_differences(sweep, cell, usual, settings_by_path(experiments[cell.name])))
+        for cell in sweep.cells
+    }
 
 
 def confounds(sweep: Sweep, experiments: Mapping[str, Experiment], found: Mapping[str, Seq[Difference]]) -> Seq[str]:
@@ -45,17 +48,9 @@ def confounds(sweep: Sweep, experiments: Mapping[str, Experiment], found: Mappin
     return tuple(chain(told, _mixed(sweep, experiments)))
 
 
-def leaves(experiment: Experiment) -> dict[str, Any]:
+def settings_by_path(experiment: Experiment) -> dict[str, Any]:
     """The plain values of a resolved experiment by their dotted paths."""
-    return dict(_leaves(experiment.model_dump(mode="json"), ""))
-
-
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, (dict, list)):
-        for key, entry in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(entry, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
+    return dict(leaves(experiment.model_dump(mode="json"), lists=True))
 
 
 def _differences(sweep: Sweep, cell: Cell, usual: Leaves, ours: Leaves) -> Iterator[Difference]:
@@ -101,7 +96,7 @@ def _same_levels(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterato
     for cell in sweep.cells:
         other = first.setdefault(json.dumps(cell.factors, sort_keys=True), cell)
         if other is not cell:
-            ours, theirs = leaves(experiments[cell.name]), leaves(experiments[other.name])
+            ours, theirs = settings_by_path(experiments[cell.name]), settings_by_path(experiments[other.name])
             odd = (path for path in sorted({*ours, *theirs}) if ours.get(path) != theirs.get(path))
             yield f"{other.name} and {cell.name} have the same factors but differ in {_some(odd)}"
 
@@ -125,7 +120,7 @@ def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]
     names = list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
     if sweep.factors or not names:
         return
-    values = {cell.name: leaves(experiments[cell.name]) for cell in sweep.cells}
+    values = {cell.name: settings_by_path(experiments[cell.name]) for cell in sweep.cells}
     declared = dict.fromkeys(path for cell in sweep.cells for path in cell.settings)
     deciding = {path: [name for name in names if _decide(sweep, [name], path, values)] for path in _varying(values)}
     together = [name for name in names if not any(name in alone for alone in deciding.values())]
