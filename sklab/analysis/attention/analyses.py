@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sklab.analysis.attention.trends import Trend, trends
-from sklab.analysis.statistics.intervals import FloatArray, mean_interval, paired_difference
+from sklab.analysis.statistics.intervals import FloatArray, mean_interval, none_if_nan, paired_difference
 from sklab.errors import SklabError
 from sklab.spec.analysis import Analysis, ReceptiveField
 from sklab.spec.study.sweep import Sweep
@@ -110,13 +109,13 @@ def _field_size(stage: str, runs: Sequence[Analysis], baseline: Sequence[Analysi
         stage=stage,
         n=int(estimate.n),
         side=float(estimate.mean),
-        half=_number(estimate.half),
+        half=none_if_nan(estimate.half),
         theoretical=theoretical,
         share=float(estimate.mean) / theoretical,
         roundness=math.fsum(axes) / len(axes),
-        difference=_number(difference.mean),
-        difference_half=_number(difference.half),
-        difference_p=_number(difference.p),
+        difference=none_if_nan(difference.mean),
+        difference_half=none_if_nan(difference.half),
+        difference_p=none_if_nan(difference.p),
     )
 
 
@@ -128,8 +127,3 @@ def _sides(stage: str, runs: Sequence[Analysis], seeds: Sequence[int]) -> FloatA
 
 def _field(run: Analysis, stage: str) -> ReceptiveField | None:
     return next((field for field in run.fields if field.stage == stage), None)
-
-
-def _number(value: npt.ArrayLike) -> float | None:
-    number = float(np.asarray(value))
-    return None if math.isnan(number) else number

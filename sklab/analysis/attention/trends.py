@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sklab.analysis.statistics.intervals import Estimate, FloatArray, mean_interval
+from sklab.analysis.statistics.intervals import Estimate, FloatArray, mean_interval, none_if_nan
 from sklab.spec.analysis import Analysis, AttentionSummary, Unit, UnitAnalysis, UnitSummary
 
 Against = Literal["object", "enlargement"]
@@ -98,9 +98,9 @@ def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
         role=role,
         n=int(kernel.n),
         kernel=float(kernel.mean),
-        kernel_half=_number(kernel.half),
+        kernel_half=none_if_nan(kernel.half),
         difference=None if difference is None else float(difference.mean),
-        difference_half=None if difference is None else _number(difference.half),
+        difference_half=None if difference is None else none_if_nan(difference.half),
         margin=margin,
         verdict=verdict(float(kernel.mean), float(kernel.half), margin),
     )
@@ -170,8 +170,3 @@ def by_class(unit: UnitAnalysis, enlargement: int, measure: Measure) -> FloatArr
         return None
     shares = np.array(unit.by_class[enlargement], dtype=np.float64).T
     return measured(shares, unit.kernels, measure)
-
-
-def _number(value: npt.ArrayLike) -> float | None:
-    number = float(np.asarray(value))
-    return None if math.isnan(number) else number

@@ -53,6 +53,12 @@ class Difference:
     df: FloatArray
 
 
+def none_if_nan(value: npt.ArrayLike) -> float | None:
+    """A single number as a float; None for NaN."""
+    number = float(np.asarray(value))
+    return None if np.isnan(number) else number
+
+
 def mean_interval(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
     """Mean and t interval along the last axis of `values` (..., seeds)."""
     array = np.asarray(values, dtype=np.float64)

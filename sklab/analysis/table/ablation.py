@@ -10,6 +10,7 @@ import numpy as np
 
 from sklab.analysis.statistics import intervals, pareto
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare
+from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.replicates import called, race_of
@@ -49,9 +50,9 @@ def ablation_table(
         Row(
             **facts[at],
             n=int(estimate.n[at]),
-            mean=_number(estimate.mean[at]),
-            sd=_number(_deviation(values[at])),
-            half=_number(estimate.half[at]),
+            mean=none_if_nan(estimate.mean[at]),
+            sd=none_if_nan(_deviation(values[at])),
+            half=none_if_nan(estimate.half[at]),
             baseline=of_baseline[at],
             best=against_best[at],
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
@@ -104,7 +105,7 @@ def _run(seed: int, key: str, record: RunRecord, metric: Metric, errors: Mapping
 def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
     counted = () if _any_pruned(runs) else runs
     estimate = intervals.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in counted)])
-    return AtSize(int(estimate.n), _number(float(estimate.mean)), _number(float(estimate.half)))
+    return AtSize(int(estimate.n), none_if_nan(float(estimate.mean)), none_if_nan(float(estimate.half)))
 
 
 def _values(sweep: Sweep, runs: tuple[Run, ...]) -> list[float]:
@@ -179,7 +180,3 @@ def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:
 
 def _invalid_row(sweep: Sweep, cell: InvalidCell) -> Row:
     return Row(**_identity(sweep, cell), settings={}, runs=(), invalid=cell.reason)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

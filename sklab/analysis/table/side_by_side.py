@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklab.analysis.statistics import intervals
-from sklab.analysis.statistics.intervals import FloatArray, RankAgreement, rank_agreement
+from sklab.analysis.statistics.intervals import FloatArray, RankAgreement, none_if_nan, rank_agreement
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import SklabError
 from sklab.spec.names import common_names
@@ -123,7 +123,7 @@ def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[lis
     adjusted = intervals.holm(np.concatenate([one.p for one in found])).reshape(len(found), -1)
     made: list[list[Shift | None]] = [
         [
-            Shift(int(n), *map(_number, numbers))
+            Shift(int(n), *map(none_if_nan, numbers))
             for n, *numbers in zip(one.n, one.mean, one.half, one.p, of_study, strict=True)
         ]
         for one, of_study in zip(found, adjusted, strict=True)
@@ -146,8 +146,4 @@ def _entry(numbers: _Numbers | None, shift: Shift | None) -> Entry | None:
     if numbers is None:
         return None
     n, mean, half, from_baseline = numbers
-    return Entry(n, _number(mean), _number(half), _number(from_baseline), shift)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    return Entry(n, none_if_nan(mean), none_if_nan(half), none_if_nan(from_baseline), shift)
