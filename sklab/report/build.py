@@ -92,11 +92,12 @@ def terminal_table(table: AblationTable) -> str:
     about single rows."""
     every = [column for column in columns(table) if column.short]
     texts = [[shortened(column.text(row), _WIDEST) for column in every] for row in table.rows]
-    widths = [max(map(len, (column.short, *(line[at] for line in texts)))) for at, column in enumerate(every)]
+    lines = [[column.short for column in every], *texts]
+    widths = terminal.column_widths(lines)
     kept = terminal.chosen(widths, _by_importance(every), terminal.width())
     shown, widths = [every[at] for at in kept], [widths[at] for at in kept]
-    lines = [[column.short for column in shown], *([line[at] for at in kept] for line in texts)]
-    head, *body = (_line(line, shown, widths) for line in lines)
+    left = {at for at, column in enumerate(shown) if not column.numeric}
+    head, *body = (terminal.aligned([line[at] for at in kept], widths, left) for line in lines)
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     rows = [_row(row, line, widths) for row, line in zip(table.rows, body, strict=True)]
     left_out = terminal.left_out(column.short for column in every if column not in shown)
@@ -110,13 +111,6 @@ def _by_importance(shown: Sequence[Column]) -> list[int]:
         own = next((rank for rank, start in enumerate(_ORDER) if column.short.startswith(start)), len(_ORDER))
         ranks.append(ranks[-1] + 0.1 if column.short in _BELONG and len(ranks) > 1 else own)
     return sorted(range(len(shown)), key=lambda at: ranks[at])
-
-
-def _line(line: Sequence[str], shown: Sequence[Column], widths: Sequence[int]) -> str:
-    cells = zip(line, shown, widths, strict=True)
-    return "  ".join(
-        f"{text:>{width}}" if column.numeric else f"{text:<{width}}" for text, column, width in cells
-    ).rstrip()
 
 
 def _row(row: Row, line: str, widths: Sequence[int]) -> str:

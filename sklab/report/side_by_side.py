@@ -16,6 +16,7 @@ from sklab.report.build import study_table
 from sklab.report.column import NO_TEST, NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
 from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import Change, difference, experiment, origins
+from sklab.report.tables import markdown_table
 from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress
 from sklab.spec.names import common_names
@@ -55,16 +56,14 @@ def terminal_text(found: SideBySide, tables: Mapping[str, AblationTable]) -> str
 def _drawn(found: SideBySide, kinds: Sequence[str]) -> list[str]:
     """The heading and a line per cell, with the columns of these kinds of every study."""
     lines = [_head(found, kinds), *_rows(found, kinds)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    widths = terminal.column_widths(lines)
+    return [terminal.aligned(line, widths) for line in lines]
 
 
 def as_markdown(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """A table, and below it what differs between the studies."""
-    head, *rows = ([markdown(text) for text in line] for line in (_head(found, _FURTHER), *_rows(found, _FURTHER)))
-    ruler = [":--", *["--:"] * (len(head) - 1)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in (head, ruler, *rows))
-    return "\n".join([table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
+    table = markdown_table(_head(found, _FURTHER), _rows(found, _FURTHER))
+    return "\n".join([*table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
 
 
 def as_json(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:

@@ -72,12 +72,14 @@ def table_markdown(table: AblationTable) -> str:
 def rows_markdown(table: AblationTable) -> str:
     """The table, with what is to say about single rows below it."""
     shown = columns(table)
-    head = [_pipes(markdown(column.title) for column in shown), _pipes("--:" if c.numeric else ":--" for c in shown)]
-    rows = [_pipes(_markdown_cells(row, shown)) for row in table.rows]
+    numeric = [column.numeric for column in shown]
+    lines = _pipe_table(
+        [markdown(column.title) for column in shown], [_markdown_cells(row, shown) for row in table.rows], numeric
+    )
     said = [f"{sentences.progress(table)}.", *sentences.below(table)]
     notes = [f"- {markdown(note)}" for note in sentences.notes(table)]
     paragraphs = [line for text in said for line in ("", markdown(text))]
-    return "\n".join([*head, *rows, *paragraphs, *([""] if notes else []), *notes])
+    return "\n".join([*lines, *paragraphs, *([""] if notes else []), *notes])
 
 
 def effects_markdown(table: AblationTable) -> str:
@@ -87,7 +89,7 @@ def effects_markdown(table: AblationTable) -> str:
 
 def power_markdown(table: AblationTable) -> str:
     """What the seeds at hand could show, cell by cell."""
-    return "\n".join(_rows_markdown(*_power(table))[1:])
+    return "\n".join(markdown_table(*_power(table)))
 
 
 def effects_tex(table: AblationTable) -> str:
@@ -121,15 +123,21 @@ def _effects_markdown(table: AblationTable) -> list[str]:
     effects, means = verdict.effect_rows(table), verdict.means_rows(table)
     if not effects:
         return said
-    tables = (_rows_markdown(verdict.EFFECT_HEAD, effects), _rows_markdown(verdict.MEANS_HEAD, means))
+    tables = (["", *markdown_table(*of)] for of in ((verdict.EFFECT_HEAD, effects), (verdict.MEANS_HEAD, means)))
     legends = (["", markdown(text)] for text in (f"{verdict.EFFECT_LEGEND}.", f"{verdict.MEANS_LEGEND}."))
     return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
 
 
-def _rows_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    sides = (":--" if at == 0 else "--:" for at in range(len(head)))
-    lines = (_pipes(map(markdown, row)) for row in rows)
-    return ["", _pipes(map(markdown, head)), _pipes(sides), *lines]
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table of plain texts: words in the first column, numbers in the others."""
+    escaped = [[markdown(text) for text in row] for row in (head, *rows)]
+    return _pipe_table(escaped[0], escaped[1:], [at > 0 for at in range(len(head))])
+
+
+def _pipe_table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[bool]) -> list[str]:
+    """The lines of a table whose cells are Markdown already; `numeric` columns are aligned to the right."""
+    ruler = ["--:" if is_numeric else ":--" for is_numeric in numeric]
+    return [f"| {' | '.join(cells)} |" for cells in (head, ruler, *rows)]
 
 
 def table_tex(table: AblationTable) -> str:
@@ -206,10 +214,6 @@ def _tex_row(row: Row, shown: Sequence[Column]) -> str:
     if reason:
         cells[empty] = [rf"\multicolumn{{{empty.stop - empty.start}}}{{l}}{{\emph{{{tex(reason)}}}}}"]
     return _ends(rf"\textbf{{{cell}}}" if row.standing == "best" and cell else cell for cell in cells)
-
-
-def _pipes(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _ends(cells: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import re
 import select
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
@@ -63,6 +63,19 @@ def fitting(text: str, stream: TextIO | None = None) -> str:
 def tell(text: str) -> None:
     """Say something beside the output, at once, in lines that fit."""
     print(fitting(text, sys.stderr), file=sys.stderr, flush=True)  # noqa: T201 - what the commands speak through
+
+
+def column_widths(lines: Iterable[Sequence[str]]) -> list[int]:
+    """The width of each column of a table, which is that of its widest cell. All lines have as many cells."""
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int], left: Container[int] = (0,)) -> str:
+    """A line of a table, its columns GAP blanks apart. Columns at the positions in `left` are aligned to the left, the
+    others to the right."""
+    columns = enumerate(zip(cells, widths, strict=True))
+    padded = (text.ljust(width) if at in left else text.rjust(width) for at, (text, width) in columns)
+    return (" " * GAP).join(padded).rstrip()
 
 
 def chosen(widths: Sequence[int], order: Iterable[int], room: int | None) -> list[int]:

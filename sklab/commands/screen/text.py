@@ -32,7 +32,7 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], order: Sequenc
     is long in the first stands above its line. `order` names columns by importance, before those that it leaves out.
     """
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
-    widths, room = [max(map(len, column)) for column in zip(*lines, strict=True)], terminal.width()
+    widths, room = terminal.column_widths(lines), terminal.width()
     by_importance = sorted(range(len(header)), key=lambda at: (at > 0, _rank(header[at], order)))
     kept = terminal.chosen([min(widths[0], _LONG), *widths[1:]], by_importance, room)
     others = [widths[at] for at in kept[1:]]
@@ -48,8 +48,7 @@ def _rank(name: str, order: Sequence[str]) -> int:
 def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
     name, *rest = cells
     above, name = (f"{name}\n", "") if len(name) > first else ("", name)
-    aside = (text.rjust(width) for text, width in zip(rest, others, strict=True))
-    return above + "  ".join([name.ljust(first), *aside]).rstrip()
+    return above + terminal.aligned([name, *rest], [first, *others])
 
 
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
