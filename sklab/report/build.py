@@ -48,12 +48,12 @@ def write(folder: Path, table: AblationTable) -> Path:
     from sklab.report.figures.attention import attention_figures, read
     from sklab.report.figures.study import NAMES, draw
     from sklab.report.render import render
-    from sklab.report.run_files import read_curves, read_tails
+    from sklab.report.run_files import read_curves, read_log_tails
 
     with collector_paused():
         seen = read(folder, table)
         drawings = [*draw(table, read_curves(folder, table)), *attention_figures(seen)]
-        texts = render(table, drawings, read_tails(folder, table), seen)
+        texts = render(table, drawings, read_log_tails(folder, table), seen)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     for drawing in drawings:

@@ -12,7 +12,7 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
-from sklab.analysis.attention.cells import Attended
+from sklab.analysis.attention.cells import AttentionResults
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
@@ -20,7 +20,7 @@ from sklab.report.escape import clean, markdown, tex
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
 from sklab.report.provenance import changes, origins
-from sklab.report.run_files import Tails
+from sklab.report.run_files import LogTails
 from sklab.report.tables import (
     effects_markdown,
     effects_tex,
@@ -41,12 +41,12 @@ from sklab.system.terminal import counted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
-_NO_TAILS: Tails = {}
-_NOT_SEEN = Attended()
+_NO_TAILS: LogTails = {}
+_NOT_SEEN = AttentionResults()
 
 
 def render(
-    table: AblationTable, drawings: Sequence[Drawing], tails: Tails = _NO_TAILS, seen: Attended = _NOT_SEEN
+    table: AblationTable, drawings: Sequence[Drawing], tails: LogTails = _NO_TAILS, seen: AttentionResults = _NOT_SEEN
 ) -> dict[str, str]:
     """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
     cited = bibtex(table)
@@ -77,7 +77,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
     return environment
 
 
-def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) -> dict[str, Any]:
+def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails) -> dict[str, Any]:
     shown = columns(table)
     distinct, made = origins(table)
     return {
@@ -114,7 +114,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: Tails) ->
     }
 
 
-def _attention(seen: Attended) -> dict[str, Any]:
+def _attention(seen: AttentionResults) -> dict[str, Any]:
     return {
         "attention_note": seen.note,
         "trend_head": TREND_HEAD,

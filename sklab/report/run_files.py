@@ -21,7 +21,7 @@ RUNS = 60  # whose logs are read: the ones that failed or diverged first
 _LINES, _LETTERS = 8, 160  # of each
 _BYTES = 8192  # read from the end of a file
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-Tails = dict[str, tuple[str, ...]]  # lines by a run's key
+LogTails = dict[str, tuple[str, ...]]  # lines by a run's key
 
 
 def read_curves(folder: Path, table: AblationTable) -> dict[str, list[Curve]]:
@@ -49,7 +49,7 @@ def _read(file: Path, metric: str) -> Curve:
     return {at: epoch[metric] for at, epoch in epochs if metric in epoch and abs(epoch[metric]) < _HIGHEST}
 
 
-def read_tails(folder: Path, table: AblationTable) -> Tails:
+def read_log_tails(folder: Path, table: AblationTable) -> LogTails:
     """The last lines of the logs of up to RUNS ended runs; none for a run whose log is empty or gone."""
     study = StudyFolder(folder)
     read = {run.key: log_tail(study.run(run.key).log_file) for run in chosen_runs(table)}

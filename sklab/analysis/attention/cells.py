@@ -17,7 +17,7 @@ from sklab.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Seen:
+class CellAttention:
     """The records of a cell's runs, one of each kind per seed as far as there are any.
 
     `measure` is the same for all cells that are shown together.
@@ -35,10 +35,10 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionResults:
     """The cells whose networks have attention, and the findings of all that were analysed; `note`: what was wrong."""
 
-    cells: tuple[Seen, ...] = ()
+    cells: tuple[CellAttention, ...] = ()
     findings: tuple[CellFindings, ...] = ()
     note: str = ""
 
@@ -70,31 +70,31 @@ class Classes:
     values: FloatArray
 
 
-def read_attended(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> Attended:
+def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> AttentionResults:
     """What the runs of each cell left. A record that can't be read, or that others can't be compared with, is noted."""
     try:
         seen = tuple(_read(cell, of_cell) for cell, of_cell in runs.items())
         found = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
     except SklabError as error:
-        return Attended(note=str(error))
+        return AttentionResults(note=str(error))
     cells = [one for one in seen if one.has_units]
     measure = _measure(cells)
-    return Attended(tuple(replace(one, measure=measure) for one in cells), found)
+    return AttentionResults(tuple(replace(one, measure=measure) for one in cells), found)
 
 
-def _measure(cells: Iterable[Seen]) -> Measure:
+def _measure(cells: Iterable[CellAttention]) -> Measure:
     """Large minus small where every unit of every cell has two branches, else the expected kernel."""
     units = [unit for cell in cells for unit in (cell.analyses or cell.summaries)[0].units]
     return "difference" if all(len(unit.kernels) == 2 for unit in units) else "kernel"
 
 
-def _read(cell: str, runs: Iterable[RunFolder]) -> Seen:
+def _read(cell: str, runs: Iterable[RunFolder]) -> CellAttention:
     folders = tuple(runs)
     summaries, analyses = [run.read_attention() for run in folders], [run.read_analysis() for run in folders]
-    return Seen(cell, tuple(one for one in summaries if one), tuple(one for one in analyses if one))
+    return CellAttention(cell, tuple(one for one in summaries if one), tuple(one for one in analyses if one))
 
 
-def by_size(seen: Seen) -> Sizes:
+def by_size(seen: CellAttention) -> Sizes:
     """Small objects against large ones: enlarged ones where analysed, else by true scale, else all images alike."""
     if seen.analyses:
         found = levels(seen.analyses, seen.measure)
@@ -110,7 +110,7 @@ def by_size(seen: Seen) -> Sizes:
     return Sizes(tuple(found), series)
 
 
-def _by_bin(seen: Seen, unit: Unit) -> FloatArray:
+def _by_bin(seen: CellAttention, unit: Unit) -> FloatArray:
     """[seed, bin]: the measure of a unit."""
     at = [one.name for one in seen.summaries[0].units].index(unit.name)
     shares = [pooled(run.units[at], run.counts, "bin").T for run in seen.summaries]
@@ -118,7 +118,7 @@ def _by_bin(seen: Seen, unit: Unit) -> FloatArray:
     return np.array([values for values in found if values is not None])
 
 
-def slopes(seen: Seen) -> tuple[tuple[Trend, ...], str]:
+def slopes(seen: CellAttention) -> tuple[tuple[Trend, ...], str]:
     """How attention follows the scale of objects, unit by unit, and what scale that is: the true one where known."""
     if seen.analyses and (found := trends(seen.analyses, "object")):
         return found, "true scale"
@@ -127,7 +127,7 @@ def slopes(seen: Seen) -> tuple[tuple[Trend, ...], str]:
     return (trends(seen.analyses, "enlargement") if seen.analyses else ()), "enlargement"
 
 
-def per_channel(seen: Seen) -> list[Channels]:
+def per_channel(seen: CellAttention) -> list[Channels]:
     """What two images got in the chosen units (paper, figure 3), of the first seed analysed: image by image."""
     if not seen.analyses:
         return []
@@ -151,7 +151,7 @@ def _of_channels(weights: Sequence[Sequence[float]], kernels: Sequence[int], mea
     return np.array([]) if found is None else found
 
 
-def per_class(seen: Seen) -> list[Classes]:
+def per_class(seen: CellAttention) -> list[Classes]:
     """For a low, a middle and a high unit, the mean over seeds of the measure of each class, sorted."""
     found = _analysed_classes(seen) if seen.analyses else _recorded_classes(seen)
     names = np.array((seen.analyses or seen.summaries)[0].classes)
@@ -159,7 +159,7 @@ def per_class(seen: Seen) -> list[Classes]:
     return [Classes(unit, tuple(map(str, names[order])), found[unit][order]) for unit, order in ordered.items()]
 
 
-def _analysed_classes(seen: Seen) -> dict[str, FloatArray]:
+def _analysed_classes(seen: CellAttention) -> dict[str, FloatArray]:
     first = seen.analyses[0]
     places = {unit.name: at for at, unit in enumerate(first.units)}
     found = {
@@ -170,7 +170,7 @@ def _analysed_classes(seen: Seen) -> dict[str, FloatArray]:
     }
 
 
-def _recorded_classes(seen: Seen) -> dict[str, FloatArray]:
+def _recorded_classes(seen: CellAttention) -> dict[str, FloatArray]:
     units = seen.summaries[0].units
     chosen = sorted({0, len(units) // 2, len(units) - 1})
     found = {

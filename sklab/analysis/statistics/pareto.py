@@ -24,7 +24,7 @@ def front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]:
     return tuple(found)
 
 
-def told_higher(values: npt.ArrayLike) -> BoolArray:
+def significantly_higher(values: npt.ArrayLike) -> BoolArray:
     """Whether row i of `values` (cells, seeds) is told apart from row j as higher, for all i and j.
 
     The two-sided p of the difference, Holm-adjusted over all pairs, is below 0.05.
@@ -41,7 +41,7 @@ def dominated_by(higher: BoolArray, costs: npt.ArrayLike) -> tuple[tuple[int, ..
     """For each cell those that dominate it; none: it is on the Pareto set of error and cost.
 
     A cell dominates another when its cost (cells; taken as exact; NaN: takes no part) is no higher and its error is
-    told apart as lower (`higher`, as from told_higher).
+    told apart as lower (`higher`, as from significantly_higher).
     """
     price = np.asarray(costs, dtype=np.float64)
     worse = higher & (price[:, None] >= price)

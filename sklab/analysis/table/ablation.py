@@ -13,8 +13,8 @@ from sklab.analysis.statistics.compare import Comparisons, Versus, compare
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.effects import effects_of
-from sklab.analysis.table.replicates import called, race_of
-from sklab.analysis.table.rows import AblationTable, AtSize, Judged, Row, Run, Standing
+from sklab.analysis.table.replicates import race_of, with_requested_runs
+from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Sweep
 from sklab.store.records import Evaluation, RunRecord, RunState
 
@@ -36,7 +36,7 @@ def ablation_table(
 
     Only complete runs enter its numbers.
     """
-    race, sweep = race_of(sweep, records), called(sweep, records)
+    race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = intervals.mean_interval(values)
@@ -67,11 +67,11 @@ def ablation_table(
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race)
 
 
-def _raced(race: Race | None, at: int) -> Judged | None:
+def _raced(race: Race | None, at: int) -> BaselineVerdict | None:
     """The verdict of a race in the words of a table."""
     if race is None:
         return None
-    told: dict[str, Judged] = {BETTER: "better", WORSE: "worse", NO_TEST: "no test"}
+    told: dict[str, BaselineVerdict] = {BETTER: "better", WORSE: "worse", NO_TEST: "no test"}
     return told.get(str(race.verdict[at]), "undecided")
 
 
@@ -141,7 +141,7 @@ def _pareto_sets(values: intervals.FloatArray, facts: list[dict[str, Any]]) -> l
     """For each row the costs that no other row dominates it at."""
     if not facts:
         return []
-    higher, known = pareto.told_higher(values), ~np.all(np.isnan(values), axis=-1)
+    higher, known = pareto.significantly_higher(values), ~np.all(np.isnan(values), axis=-1)
     prices = {cost: [of_row.get(cost, math.nan) for of_row in facts] for cost in pareto.COSTS}
     dominators = {cost: pareto.dominated_by(higher, of_rows) for cost, of_rows in prices.items()}
     return [

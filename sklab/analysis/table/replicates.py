@@ -28,7 +28,7 @@ def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
     return race(values, ended, _baseline(sweep), sweep.replicates)
 
 
-def called(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
     """`sweep` with those runs that the records call for, ended or not; of a pruned cell no further ones."""
     found = race_of(sweep, records)
     if sweep.search and sweep.search.pruning:

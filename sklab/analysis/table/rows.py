@@ -19,7 +19,7 @@ from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
-Judged = Literal["better", "worse", "undecided", "no test"]
+BaselineVerdict = Literal["better", "worse", "undecided", "no test"]
 Reproduced = Verdict | Literal[""]
 
 
@@ -89,7 +89,7 @@ class Row:
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None
     published: PublishedRow | None = None
-    raced: Judged | None = None
+    raced: BaselineVerdict | None = None
     invalid: str = ""
 
     @property
@@ -98,7 +98,7 @@ class Row:
         return len(self.runs)
 
     @property
-    def judged(self) -> Judged | None:
+    def judged(self) -> BaselineVerdict | None:
         """What the comparison with the baseline allows to say; None where there is none to make."""
         against = self.baseline
         if self.raced in ("better", "worse", "no test") or against is None or not self.n:

@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sklab.analysis.attention.analyses import CellFindings
-from sklab.analysis.attention.cells import Attended, Seen, by_size, per_class, read_attended, slopes
+from sklab.analysis.attention.cells import (
+    AttentionResults,
+    CellAttention,
+    by_size,
+    per_class,
+    read_attention_results,
+    slopes,
+)
 from sklab.analysis.attention.trends import Trend
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import fixed, p_text, signed
@@ -32,17 +39,17 @@ NAMES = ("attention_sizes", "attention_slopes", NAME, "attention_classes", "rece
 Rows = list[tuple[str, ...]]
 
 
-def read(folder: Path, table: AblationTable) -> Attended:
+def read(folder: Path, table: AblationTable) -> AttentionResults:
     """What the complete runs of the study in `folder` left; of many cells only the baseline and the lowest means."""
     study = StudyFolder(folder)
     runs = {
         row.name: [study.run(run.key) for run in row.runs if run.state == "complete"]
         for row in chosen(table.rows, _READ)
     }
-    return read_attended(runs, table.sweep.baseline)
+    return read_attention_results(runs, table.sweep.baseline)
 
 
-def attention_figures(seen: Attended) -> list[Drawing]:
+def attention_figures(seen: AttentionResults) -> list[Drawing]:
     """Those that there are records for."""
     cells = seen.cells[:_CELLS]
     left_out = f" Shown are {len(cells)} of {len(seen.cells)} cells." if len(cells) < len(seen.cells) else ""
@@ -58,7 +65,7 @@ def attention_figures(seen: Attended) -> list[Drawing]:
     ]
 
 
-def trend_rows(seen: Attended) -> Rows:
+def trend_rows(seen: AttentionResults) -> Rows:
     """A row of text for each SK unit of each cell, in the columns of TREND_HEAD."""
     return [
         (clean(cell.cell), clean(trend.unit), against, str(trend.n), signed(slope, 4), fixed(half, 4), trend.verdict)
@@ -69,7 +76,7 @@ def trend_rows(seen: Attended) -> Rows:
     ]
 
 
-def field_rows(seen: Attended) -> Rows:
+def field_rows(seen: AttentionResults) -> Rows:
     """A row of text for each stage of each analysed cell, in the columns of FIELD_HEAD."""
     return [
         (
@@ -82,16 +89,16 @@ def field_rows(seen: Attended) -> Rows:
     ]  # fmt: skip
 
 
-def _slope(cell: Seen, trend: Trend) -> tuple[float | None, float | None]:
+def _slope(cell: CellAttention, trend: Trend) -> tuple[float | None, float | None]:
     of_difference = cell.measure == "difference"
     return (trend.difference, trend.difference_half) if of_difference else (trend.kernel, trend.kernel_half)
 
 
-def _measure(cells: Sequence[Seen]) -> str:
+def _measure(cells: Sequence[CellAttention]) -> str:
     return "attention, large minus small kernel" if cells[0].measure == "difference" else "expected kernel, px"
 
 
-def _sizes(cells: Sequence[Seen], left_out: str) -> Drawing:
+def _sizes(cells: Sequence[CellAttention], left_out: str) -> Drawing:
     caption = (
         "One panel per cell, SK units from the first to the last: dashed for small objects, solid for large ones, with "
         "95 % intervals over seeds. Higher means that the large kernel gets more of the attention. Where the solid "
@@ -102,7 +109,7 @@ def _sizes(cells: Sequence[Seen], left_out: str) -> Drawing:
     )
 
 
-def _draw_sizes(cells: Sequence[Seen]) -> Figure:
+def _draw_sizes(cells: Sequence[CellAttention]) -> Figure:
     figure, panels = _panels(len(cells), 4.6, 2.5)
     for panel, cell in zip(panels, cells, strict=False):
         sizes = by_size(cell)
@@ -117,7 +124,7 @@ def _draw_sizes(cells: Sequence[Seen]) -> Figure:
     return figure
 
 
-def _slopes(cells: Sequence[Seen], left_out: str) -> Drawing:
+def _slopes(cells: Sequence[CellAttention], left_out: str) -> Drawing:
     against = " and ".join(dict.fromkeys(slopes(cell)[1] for cell in cells))
     caption = (
         f"Slope against the {against} of objects, with its 95 % interval over seeds, SK units from the first to the "
@@ -127,7 +134,7 @@ def _slopes(cells: Sequence[Seen], left_out: str) -> Drawing:
     return drawing("attention_slopes", "Attention against the scale of objects", caption, partial(_draw_slopes, cells))
 
 
-def _draw_slopes(cells: Sequence[Seen]) -> Figure:
+def _draw_slopes(cells: Sequence[CellAttention]) -> Figure:
     figure, panels = _panels(len(cells), 4.6, 2.5)
     for panel, cell in zip(panels, cells, strict=False):
         trends = slopes(cell)[0]
@@ -146,7 +153,7 @@ def _draw_slopes(cells: Sequence[Seen]) -> Figure:
     return figure
 
 
-def _classes(cell: Seen) -> Drawing:
+def _classes(cell: CellAttention) -> Drawing:
     caption = (
         f"{clean(cell.cell)}: classes from the one that gets least of the large kernel to the one that gets most, in a "
         "low, a middle and a high unit, mean over seeds. A steep panel treats classes differently; in a level one all "
@@ -155,7 +162,7 @@ def _classes(cell: Seen) -> Drawing:
     return drawing("attention_classes", "Attention per class", caption, partial(_draw_classes, cell))
 
 
-def _draw_classes(cell: Seen) -> Figure:
+def _draw_classes(cell: CellAttention) -> Figure:
     found = per_class(cell)
     figure, panels = new_figure(2.6 * len(found) + 0.8, 2.8, 1, len(found), shared="y")
     for panel, of in zip(panels, found, strict=True):

@@ -7,7 +7,7 @@ from functools import partial
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sklab.analysis.attention.cells import Seen, per_channel
+from sklab.analysis.attention.cells import CellAttention, per_channel
 from sklab.report.escape import clean
 from sklab.report.figures.style import ACCENT, BASE, INK, Drawing, drawing, new_figure, short_name
 
@@ -15,7 +15,7 @@ NAME = "attention_channels"
 _LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))
 
 
-def channels_figure(cells: tuple[Seen, ...], measure: str) -> list[Drawing]:
+def channels_figure(cells: tuple[CellAttention, ...], measure: str) -> list[Drawing]:
     """Of the first cell that was analysed, none where no cell was; `measure` in words."""
     shown = next((cell for cell in cells if per_channel(cell)), None)
     if shown is None:
@@ -29,7 +29,7 @@ def channels_figure(cells: tuple[Seen, ...], measure: str) -> list[Drawing]:
     return [drawing(NAME, "Attention per channel", caption, partial(_draw, shown, measure))]
 
 
-def _draw(cell: Seen, measure: str) -> Figure:
+def _draw(cell: CellAttention, measure: str) -> Figure:
     found = per_channel(cell)
     across = len({of.unit for of in found})
     down = len(found) // across

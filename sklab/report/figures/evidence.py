@@ -80,7 +80,7 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def looks_figure(table: AblationTable) -> list[Drawing]:
+def sequential_figure(table: AblationTable) -> list[Drawing]:
     """One panel per cell: its difference and interval at each look. Nothing where all cells have the same seeds."""
     race = table.race
     if race is None or not race.looks:

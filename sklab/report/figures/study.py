@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.figures import attention
-from sklab.report.figures.evidence import looks_figure, power_figure
+from sklab.report.figures.evidence import power_figure, sequential_figure
 from sklab.report.figures.interactions import effect_figures
 from sklab.report.figures.scatter import LATENCY, MACS, PARAMS, cost_figure
 from sklab.report.figures.style import (
@@ -60,7 +60,7 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
         *costs,
         *learning,
         *([power] if power else []),
-        *looks_figure(table),
+        *sequential_figure(table),
     ]
 
 

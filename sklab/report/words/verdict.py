@@ -9,7 +9,7 @@ from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.effects import ABSENT
-from sklab.analysis.table.rows import AblationTable, Judged, Row
+from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
 from sklab.report.words.phrases import difference, front, p_equals, points, value
@@ -59,7 +59,7 @@ def _found(table: AblationTable, best: Row, baseline: Row) -> str:
     return f"Against {compared}: {shown}{lowest}."
 
 
-def _told(table: AblationTable, judged: Judged) -> str:
+def _told(table: AblationTable, judged: BaselineVerdict) -> str:
     rows = _by_size([row for row in table.rows if row.judged == judged])
     if not rows:
         return "none is shown to be better" if judged == "better" and _told(table, "worse") else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sklab.analysis.table.replicates import called
+from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.names import canonical
 from sklab.spec.study.sweep import Cell, Sweep
@@ -72,7 +72,7 @@ def _shown(sweep: Sweep, before: Sweep, folder: StudyFolder) -> set[str]:
     """The runs that the table of `sweep` would have: a new rule for replicates may call for fewer than there are."""
     if sweep.replicates is None or sweep.replicates == before.replicates:
         return _keys(sweep)
-    return _keys(called(sweep, _finished(_keys(sweep), folder)))
+    return _keys(with_requested_runs(sweep, _finished(_keys(sweep), folder)))
 
 
 def _finished(keys: set[str], folder: StudyFolder) -> dict[str, RunRecord]:

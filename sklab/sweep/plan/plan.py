@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from sklab.analysis.table.replicates import called, expected, most
+from sklab.analysis.table.replicates import expected, most, with_requested_runs
 from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
@@ -188,7 +188,7 @@ def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Furt
     if sweep.replicates is None:
         return None
     final = {key: record for key, record in records.items() if record.final}
-    needed = {key for cell in called(sweep, final).cells for key in cell.runs.values()}
+    needed = {key for cell in with_requested_runs(sweep, final).cells for key in cell.runs.values()}
     done = len(needed & final.keys())
     still = expected(sweep, final) - done, most(sweep) - done
     took = [record.wall_seconds for record in final.values() if record.status == "complete"]
@@ -264,7 +264,7 @@ def _offered(
 
 def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
     """The sweep with the runs that are called for by what has ended."""
-    return called(sweep, {key: record for key, record in records.items() if record.final})
+    return with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
 
 
 def _planned(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import inf, isfinite
 from statistics import fmean
 
-from sklab.analysis.table.replicates import called
+from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError
 from sklab.spec.jobs import Pulse
 from sklab.spec.run import Seed
@@ -91,7 +91,7 @@ def study_status(
 ) -> StudyStatus:
     """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds as
     `time.time` tells them."""
-    sweep = called(sweep, {key: record for key, record in records.items() if record.final})
+    sweep = with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
     since = begun_at(folder)
     live = since < inf
     usual = _usual(sweep, records)

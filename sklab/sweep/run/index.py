@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from sklab.analysis.table.replicates import called, is_pruned
+from sklab.analysis.table.replicates import is_pruned, with_requested_runs
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import Choice, searched_cell
@@ -138,7 +138,7 @@ class StudyIndex:
 
     def _called(self) -> list[Todo]:
         """The runs that are needed as far as is known, and have not ended."""
-        cells = called(self.sweep, self._ended).cells
+        cells = with_requested_runs(self.sweep, self._ended).cells
         pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
         return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
 

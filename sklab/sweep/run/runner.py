@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from sklab.analysis.table.replicates import called
+from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.spec.study.sweep import Sweep
@@ -273,7 +273,7 @@ class _Runner:
 
 def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
     """The complete runs that lack an evaluation: its size was added later, or something went wrong after the record."""
-    needed = called(sweep, records).cells
+    needed = with_requested_runs(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
 

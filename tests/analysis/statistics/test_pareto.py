@@ -6,7 +6,7 @@ from sklab.analysis.statistics import pareto
 
 
 def dominated_by(values, costs):
-    return pareto.dominated_by(pareto.told_higher(values), costs)
+    return pareto.dominated_by(pareto.significantly_higher(values), costs)
 
 
 def errors(*means, noise=0.05):

@@ -6,7 +6,14 @@ from pages import read
 from pydantic import ValidationError
 from studies import key_of, make_records, make_sweep, write_study
 
-from sklab.analysis.attention.cells import Seen, by_size, per_channel, per_class, read_attended, slopes
+from sklab.analysis.attention.cells import (
+    CellAttention,
+    by_size,
+    per_channel,
+    per_class,
+    read_attention_results,
+    slopes,
+)
 from sklab.report.build import build
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.store.study_folder import StudyFolder
@@ -56,7 +63,7 @@ def test_a_record_that_cannot_be_read_is_told_and_costs_nothing_else(tmp_path, c
 
 def test_more_branches_are_measured_by_the_expected_kernel():
     made = [AttentionSummary.model_validate(attended.summary("k", seed, windows=(3, 5, 7))) for seed in (0, 1)]
-    seen = Seen("SK", tuple(made), (), "kernel")
+    seen = CellAttention("SK", tuple(made), (), "kernel")
     means, _ = by_size(seen).series["smallest objects"]
     assert means[0] == pytest.approx(5 + 4 * (0.01 + 0.005))
     assert [trend.verdict for trend in slopes(seen)[0]] == ["rises", "rises", "flat"]
@@ -71,19 +78,19 @@ def test_cells_of_two_and_of_more_branches_are_shown_by_one_measure(tmp_path):
         run.path.mkdir(parents=True)
         made = AttentionSummary.model_validate(attended.summary(run.path.name, 0, windows=windows))
         run.attention_file.write_text(made.model_dump_json())
-    both = read_attended({cell: [run] for cell, run in runs.items()}, "two")
+    both = read_attention_results({cell: [run] for cell, run in runs.items()}, "two")
     assert [cell.measure for cell in both.cells] == ["kernel", "kernel"]
     assert 3 < by_size(both.cells[0]).series["smallest objects"][0][0] < 5
-    assert read_attended({"two": [runs["two"]]}, "two").cells[0].measure == "difference"
+    assert read_attention_results({"two": [runs["two"]]}, "two").cells[0].measure == "difference"
 
 
 def test_channels_of_two_images_are_seen_at_three_enlargements():
     analysis = Analysis.model_validate(attended.analysis("k", 0))
-    found = per_channel(Seen("SK", (), (analysis,)))
+    found = per_channel(CellAttention("SK", (), (analysis,)))
     assert [(of.unit, of.image, of.label) for of in found[2:4]] == [("SK_4_1", 4, "1"), ("SK_2_1", 7, "1")]
     assert list(found[0].values) == list(attended.SCALES)
     assert found[0].values[1.5] == pytest.approx([-0.2, 0.2])
-    assert per_channel(Seen("SK", (), ())) == []
+    assert per_channel(CellAttention("SK", (), ())) == []
 
 
 def test_files_whose_lists_do_not_fit_each_other_are_no_attention():

@@ -15,7 +15,7 @@ from sklab.errors import FaultyInputError
 from sklab.launch.base import Ended
 from sklab.report.build import study_table, terminal_table
 from sklab.report.build import write as write_report
-from sklab.report.figures.evidence import looks_figure
+from sklab.report.figures.evidence import sequential_figure
 from sklab.report.words.methods import methods
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
@@ -223,7 +223,7 @@ def test_intervals_of_the_first_looks_do_not_hide_those_of_the_last(study, toy_f
     svg = (study.path / "figures" / "looks.svg").read_text()
     ticks = [float(tick) for tick in re.findall(r">(\d+)</text>", svg)]
     assert np.nanmax(table.race.looks[0].half) > 500 > 10 * max(ticks)
-    (figure,) = looks_figure(table)
+    (figure,) = sequential_figure(table)
     assert "interval that goes beyond the axis ends in an arrowhead; the widest is ±" in figure.caption
 
 
