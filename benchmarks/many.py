@@ -30,6 +30,7 @@ from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
@@ -110,7 +111,7 @@ def step(root: Path, *, first: bool) -> None:
     sweep = load_sweep(root / "sweep.yaml")
     loaded = time.perf_counter() - wall
     with contextlib.suppress(Enough):
-        run_study(sweep, folder, launcher, Code(version="0"), Tracking(), Quiet())
+        run_study(Start(sweep, folder, Code(version="0")), launcher, Tracking(), Quiet())
     spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "load": loaded}
     each = {at: per_run(launcher.moments, at) for at in (1000, 3000, 10_000) if at <= len(launcher.moments)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -28,6 +28,7 @@ from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.failures import Retries
@@ -227,7 +228,9 @@ def simulate(chosen: Policy, runs: int, nodes: int, mtbf: float, preempted: floa
         time=SimpleNamespace(monotonic=lambda: cluster.now),
     ), mock.patch.multiple(failures, ATTEMPTS=chosen.tries, oom_kills=lambda: 0), mock.patch("os.fsync"):  # fmt: skip
         study = StudyFolder(Path(root) / "results" / "sweep")
-        run_study(load_sweep(write_sweep(Path(root), runs)), study, cluster, Code(version="0"), Tracking(), Quiet())
+        run_study(
+            Start(load_sweep(write_sweep(Path(root), runs)), study, Code(version="0")), cluster, Tracking(), Quiet()
+        )
         lost = sum(record.status == "failed" for record in study.records().values())
     return Outcome(cluster.spent, cluster.now / HOUR, lost)
 

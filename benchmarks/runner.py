@@ -26,6 +26,7 @@ from sklab.launch.slots import find_slots
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
@@ -66,7 +67,9 @@ def ours(slots: int, seeds: int, overrides: dict[str, str]) -> Clock:
     # Start-up is not the question: the check of the convolutions before the first run is left out.
     with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound", return_value=NOT_READ):
         sweep = load_sweep(SWEEP, seeds=seeds, overrides=overrides)
-        complete = run_study(sweep, StudyFolder(Path(root) / "kernels"), launcher, Code(version="0"), Tracking(), clock)
+        complete = run_study(
+            Start(sweep, StudyFolder(Path(root) / "kernels"), Code(version="0")), launcher, Tracking(), clock
+        )
         launcher.stop()
     assert complete
     return clock

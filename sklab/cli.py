@@ -16,7 +16,7 @@ from datetime import datetime
 
 from sklab.system import terminal
 from sklab.commands.doctor import add_doctor, add_models
-from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR
+from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, typed
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         _check_clock()
-        code = int(options.command(options))
+        code = int(options.command(typed(options.options, options)))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
         return code
     except SklabError as error:

@@ -22,6 +22,7 @@ from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import prices
 from sklab.sweep.plan.reuse import offers, take_over
 from sklab.sweep.run.study import _is_whole
@@ -224,4 +225,4 @@ def test_a_run_whose_files_are_none_is_not_taken_over(study, toy_files, toy_orde
     study.run(key).metrics_file.touch()
     getattr(study.run(key), name).unlink(missing_ok=True)
     os.mkfifo(getattr(study.run(key), name))
-    assert take_over(sweep, other, {}, toy_order().code, "any code") == {}
+    assert take_over(prepare(Start(sweep, other, toy_order().code))) == {}

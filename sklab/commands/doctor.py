@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_sweep_file, folder_of, load
+from sklab.commands.options import (
+    COMPLETE,
+    Commands,
+    SweepFileOptions,
+    add_command,
+    add_json,
+    add_sweep_file,
+    folder_of,
+    load,
+)
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
 from sklab.system.processes import signal_name
@@ -31,23 +40,37 @@ for name in sys.argv[1:]:
 """
 
 
+@dataclass(frozen=True)
+class ModelsOptions:
+    """Those of `sklab models`."""
+
+    json: bool
+
+
+@dataclass(frozen=True)
+class DoctorOptions(SweepFileOptions):
+    """Those of `sklab doctor`; without a file it looks at the machine alone."""
+
+    all: bool
+
+
 def add_models(commands: Commands) -> None:
     """`sklab models`."""
     text = "list the networks with their parameters and multiply-accumulates"
-    add_json(add_command(commands, "models", _models, text))
+    add_json(add_command(commands, "models", _models, ModelsOptions, text))
 
 
 def add_doctor(commands: Commands) -> None:
     """`sklab doctor`."""
     text = "print versions and devices; with a sweep, check its arithmetic and data"
-    doctor = add_command(commands, "doctor", _doctor, text)
+    doctor = add_command(commands, "doctor", _doctor, DoctorOptions, text)
     add_sweep_file(doctor, needed=False)
     doctor.add_argument(
         "--all", action="store_true", help="open every image of the sweep's data, not only some of each set"
     )
 
 
-def _models(options: argparse.Namespace) -> int:
+def _models(options: ModelsOptions) -> int:
     import json
 
     from sklab.commands.screen.text import models_text
@@ -64,8 +87,6 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _try_libraries() -> int:
-    from sklab.commands.doctor import libraries_text, needed_by_runs, unloadable
-
     faults = unloadable()
     print(libraries_text(faults))
     if needed_by_runs(faults):
@@ -73,11 +94,10 @@ def _try_libraries() -> int:
     return COMPLETE
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: DoctorOptions) -> int:
     from sklab.commands.screen.text import findings_text, machine_text
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.launch.slots import find_slots
-    from sklab.sweep.plan.plan import study_records
     from sklab.sweep.plan.trained_data import changed
     from sklab.sweep.run.preflight import check, check_data, data_refusal, held_by, refusal
 
@@ -97,8 +117,9 @@ def _doctor(options: argparse.Namespace) -> int:
     print(fitting("\n".join([findings_text(result), *map(one_line, data.data_notices)])))
     bad = [finding for finding in result.findings if not finding.ok]
     told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
-    study = folder_of(sweep, options)
-    told += changed(study, study_records(sweep, study).values(), held_by(sweep, data))
+    study = folder_of(sweep, options.results)
+    records = study.records(key for cell in sweep.cells for key in cell.runs.values())
+    told += changed(study, records.values(), held_by(sweep, data))
     if told:
         raise SklabError("\n".join(told))
     return COMPLETE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -14,20 +15,75 @@ if TYPE_CHECKING:
     from sklab.launch.slots import Slot
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
+    from sklab.sweep.plan.prepared import Reuse
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 N = TypeVar("N", int, float)
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What `add_study` adds."""
+
+    study: str
+    results: Path
+
+
+@dataclass(frozen=True)
+class StudyJsonOptions(StudyOptions):
+    """What `add_study` and `add_json` add."""
+
+    json: bool
+
+
+@dataclass(frozen=True)
+class SweepFileOptions:
+    """What `add_sweep_file` adds; `file` is None only where it is not needed."""
+
+    file: Path | None
+    experiment: Path | None
+    seeds: int | None
+    toy: bool
+    set: list[str]
+    results: Path
+
+
+@dataclass(frozen=True)
+class SlotOptions:
+    """What `add_gpus` adds, and the runs at a time."""
+
+    slots: int | None
+    gpus: str | None
+    per_gpu: str | None
+
+
+@dataclass(frozen=True)
+class PlanOptions(SweepFileOptions, SlotOptions):
+    """Those of `sklab plan`, and of `sklab sweep --plan`."""
+
+    reuse: Reuse
+    budget: str | None
+    probe: bool = False
+    differences: bool = False
+    json: bool = False
 
 
 def add_command(
-    commands: Commands, name: str, call: Callable[[argparse.Namespace], int], text: str
+    commands: Commands, name: str, call: Callable[[Options], int], options: type[Options], text: str
 ) -> argparse.ArgumentParser:
-    """Add a command that `call` carries out; `text` is its line in the help."""
+    """Add a command that `call` carries out with its `options`; `text` is its line in the help."""
     added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    added.set_defaults(command=call)
+    added.set_defaults(command=call, options=options)
     return added
+
+
+def typed(options: type[Options], given: object) -> Options:
+    """The options of a command from what was parsed, or from those of another command; what is not given is default."""
+    names = [field.name for field in fields(options)]  # type: ignore[arg-type]  # every `options` is a dataclass
+    return options(**{name: getattr(given, name) for name in names if hasattr(given, name)})
 
 
 def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
@@ -85,19 +141,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
 
 
-def load(options: argparse.Namespace) -> Sweep:
+def load(options: SweepFileOptions) -> Sweep:
     """The sweep of the file named, with what the options change of it."""
     from sklab.sweep.design.toy import toy
     from sklab.sweep.files.load import load_sweep
 
-    overrides = overrides_of(options)
+    assert options.file is not None
+    overrides = overrides_of(options.set)
     sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
     return toy(sweep, options.seeds) if options.toy else sweep
 
 
-def overrides_of(options: argparse.Namespace) -> dict[str, str]:
+def overrides_of(texts: list[str]) -> dict[str, str]:
     """The `--set path=value` options as a mapping. Raises SklabError for one without a value."""
-    return pairs_of(options.set, "--set", "train.epochs=2")
+    return pairs_of(texts, "--set", "train.epochs=2")
 
 
 def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
@@ -109,21 +166,21 @@ def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
     return {path: value for path, _, value in pairs.values()}
 
 
-def study_folder(name: str, options: argparse.Namespace) -> StudyFolder:
+def study_folder(name: str, results: Path) -> StudyFolder:
     """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
     from sklab.store.study_folder import find_study
 
     given = Path(name)
     if len(given.parts) > 1 and given.is_file():  # a path: no study has such a name
         raise SklabError(f"{name} is a file; a study is given by its name or its folder, for example {given.stem}")
-    return find_study(name, options.results)
+    return find_study(name, results)
 
 
-def folder_of(sweep: Sweep, options: argparse.Namespace) -> StudyFolder:
+def folder_of(sweep: Sweep, results: Path) -> StudyFolder:
     """Where the sweep's study lies or will lie: under `--results`, whatever lies in the current folder."""
     from sklab.store.study_folder import StudyFolder
 
-    return StudyFolder(options.results / sweep.study)
+    return StudyFolder(results / sweep.study)
 
 
 def at_least(option: str, found: N | None, least: N, default: N) -> N:
@@ -134,7 +191,7 @@ def at_least(option: str, found: N | None, least: N, default: N) -> N:
     return value
 
 
-def slots_of(sweep: Sweep, options: argparse.Namespace) -> tuple[Slot, ...]:
+def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
     """Where the runs of the sweep would be computed on this machine."""
     from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu

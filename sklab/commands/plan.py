@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
     COMPLETE,
     USER_ERROR,
     Commands,
+    PlanOptions,
     add_budget,
     add_command,
     add_gpus,
@@ -25,15 +26,17 @@ from sklab.system.terminal import counted, fitting, tell
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot
     from sklab.spec.jobs import Probe
+    from sklab.spec.run import Experiment
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.plan.costs import Count, Network
+    from sklab.sweep.plan.prepared import Prepared, Reuse, Start
 
 
 def add_plan(commands: Commands) -> None:
     """`sklab plan`."""
     text = "say what a sweep would do, what is done and how long the rest may take"
-    parser = add_command(commands, "plan", show_plan, text)
+    parser = add_command(commands, "plan", show_plan, PlanOptions, text)
     add_sweep_file(parser)
     parser.add_argument("--slots", type=int, metavar="N", help="runs at a time, for the time estimate")
     add_gpus(parser)
@@ -45,63 +48,59 @@ def add_plan(commands: Commands) -> None:
     add_json(parser)
 
 
-def show_plan(options: argparse.Namespace) -> int:
+def show_plan(options: PlanOptions) -> int:
     """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
     from sklab.commands.screen.plan import differences_text, plan_text
-    from sklab.store.versions import this_code
-    from sklab.sweep.design.space import space_costs
-    from sklab.sweep.plan.continued import continued
     from sklab.sweep.plan.costs import Counted
     from sklab.sweep.plan.plan import cell_experiments, make_plan
-    from sklab.sweep.plan.prices import hours, share_of
-    from sklab.sweep.plan.trained_data import read_data
+    from sklab.sweep.plan.prepared import prepare
+    from sklab.sweep.plan.prices import hours, resources_of
 
     if options.budget:
         hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
-    folder, slots = folder_of(sweep, options), slots_of(sweep, options)
+    folder, slots = folder_of(sweep, options.results), slots_of(sweep, options)
     count = Counted(costs_here).of
-    costs = space_costs(sweep, count)
-    sweep = continued(sweep, folder, costs)
-    count(list(cell_experiments(sweep).values()))  # all at once, to be kept at once
-    probes = _probes(sweep, folder, slots) if options.probe else {}
-    gpu, share = slots[0].gpu is not None, share_of(slots)
     notices: dict[str, None] = {}  # cells may share a set's files
-    held = read_data(sweep, notices.setdefault)
-    plan = make_plan(
-        sweep, folder, len(slots), lambda one: count([one])[0], probes,
-        gpu=gpu, costs=costs, share=share, code=this_code(), reuse=options.reuse, held=held,
-    ).model_copy(update={"data_notices": tuple(notices)})  # fmt: skip
+    study = prepare(start_of(sweep, folder, options.reuse, count), notices.setdefault)
+    count(list(cell_experiments(study.sweep).values()))  # all at once, to be kept at once
+    probes = _probes(study, slots) if options.probe else {}
+    plan = make_plan(study, resources_of(slots), lambda one: count([one])[0], probes)
+    plan = plan.model_copy(update={"data_notices": tuple(notices)})
     print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
     if options.differences:
         print(fitting(differences_text(plan)))
     return _kept_to(options.budget, plan.device_hours, gpu=plan.gpu) if options.budget else COMPLETE
 
 
-def within(budget: str, sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> bool:
+def within(start: Start, budget: str, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
-    from sklab.store.versions import this_code
-    from sklab.sweep.design.space import space_costs
-    from sklab.sweep.plan.continued import continued
-    from sklab.sweep.plan.costs import Counted
     from sklab.sweep.plan.plan import price_left
-    from sklab.sweep.plan.prices import hours, share_of
-    from sklab.sweep.plan.trained_data import read_data
+    from sklab.sweep.plan.prepared import prepare
+    from sklab.sweep.plan.prices import hours, resources_of
 
     hours(budget)  # a fault in it is told before anything is probed
-    folder = folder_of(sweep, options)
-    costs = space_costs(sweep, Counted(costs_elsewhere).of)
-    sweep = continued(sweep, folder, costs)
-    probes = _probes(sweep, folder, slots)
-    held = read_data(sweep)
-    left = price_left(sweep, folder, len(slots), probes, share_of(slots), costs, this_code(), options.reuse, held)
-    if _kept_to(budget, left.device_hours if left else None, gpu=slots[0].gpu is not None) == COMPLETE:
+    study = prepare(start)
+    resources = resources_of(slots)
+    bill = price_left(study, resources, _probes(study, slots))
+    if _kept_to(budget, bill.device_hours if bill else None, gpu=resources.gpu) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():
         print("start it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     tell("sklab: nothing was started; fewer seeds or epochs, or a larger --budget")
     return False
+
+
+def start_of(
+    sweep: Sweep, folder: StudyFolder, reuse: Reuse, count: Callable[[list[Experiment]], list[Count]]
+) -> Start:
+    """What this sklab would start the study with; `count` counts networks where a search has to know their costs."""
+    from sklab.store.versions import this_code
+    from sklab.sweep.design.space import space_costs
+    from sklab.sweep.plan.prepared import Start
+
+    return Start(sweep, folder, this_code(), reuse, space_costs(sweep, count))
 
 
 def warn(sweep: Sweep) -> None:
@@ -145,18 +144,18 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
         return list(pool.map(cost_of, networks))
 
 
-def _probes(sweep: Sweep, folder: StudyFolder, slots: tuple[Slot, ...]) -> dict[str, Probe]:
+def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
     """A probe of each cell that no finished run tells the price of."""
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan.costs import probe
     from sklab.sweep.plan.plan import unpriced
 
-    unknown = unpriced(sweep, folder)
+    unknown = unpriced(study)
     if unknown:
         tell(f"probing {counted(len(unknown), 'cell')}, a few steps of each")
     launcher = LocalLauncher(slots)
     try:
-        return probe(unknown, launcher, folder.path.parent)
+        return probe(unknown, launcher, study.folder.path.parent)
     finally:
         launcher.stop()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
     COMPLETE,
     SOME_FAILED,
     Commands,
+    StudyJsonOptions,
+    StudyOptions,
     add_command,
     add_json,
     add_results,
@@ -23,9 +26,25 @@ if TYPE_CHECKING:
     from sklab.store.study_folder import StudyFolder
 
 
+@dataclass(frozen=True)
+class CompareOptions:
+    """Those of `sklab compare`."""
+
+    studies: list[str]
+    results: Path
+    form: str
+
+
+@dataclass(frozen=True)
+class PublishOptions(StudyOptions):
+    """Those of `sklab wandb publish`."""
+
+    dry_run: bool
+
+
 def add_table(commands: Commands) -> None:
     """`sklab table`."""
-    table = add_command(commands, "table", _table, "print a study's table")
+    table = add_command(commands, "table", _table, StudyJsonOptions, "print a study's table")
     add_study(table)
     add_json(table)
 
@@ -33,13 +52,13 @@ def add_table(commands: Commands) -> None:
 def add_report(commands: Commands) -> None:
     """`sklab report`."""
     text = "rebuild a study's table files, figures and report from its records"
-    add_study(add_command(commands, "report", _report, text))
+    add_study(add_command(commands, "report", _report, StudyOptions, text))
 
 
 def add_compare(commands: Commands) -> None:
     """`sklab compare`."""
     text = "put studies side by side, cell by cell, with the first as the reference"
-    compare = add_command(commands, "compare", _compare, text)
+    compare = add_command(commands, "compare", _compare, CompareOptions, text)
     compare.add_argument("studies", nargs="+", metavar="STUDY", help="name of a study under DIR, or a path to one")
     add_results(compare)
     forms = compare.add_mutually_exclusive_group()
@@ -48,17 +67,17 @@ def add_compare(commands: Commands) -> None:
     compare.set_defaults(form="text")
 
 
-def _table(options: argparse.Namespace) -> int:
+def _table(options: StudyJsonOptions) -> int:
     from sklab.report import build
     from sklab.report import tables as plain
 
-    table = build.study_table(study_folder(options.study, options).path)
+    table = build.study_table(study_folder(options.study, options.results).path)
     print(plain.table_json(table) if options.json else build.terminal_table(table))
     return _whole([table])
 
 
-def _report(options: argparse.Namespace) -> int:
-    return show_report(study_folder(options.study, options))
+def _report(options: StudyOptions) -> int:
+    return show_report(study_folder(options.study, options.results))
 
 
 def show_report(folder: StudyFolder) -> int:
@@ -80,10 +99,10 @@ def _whole(tables: Iterable[AblationTable]) -> int:
     return SOME_FAILED if unreadable else COMPLETE
 
 
-def _compare(options: argparse.Namespace) -> int:
+def _compare(options: CompareOptions) -> int:
     from sklab.report import side_by_side
 
-    found = side_by_side.compare({name: study_folder(name, options).path for name in options.studies})
+    found = side_by_side.compare({name: study_folder(name, options.results).path for name in options.studies})
     told = {"text": side_by_side.terminal_text, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
     print(told[options.form](*found))
     return _whole(found[1].values())
@@ -93,18 +112,22 @@ def add_wandb(commands: Commands) -> None:
     """`sklab wandb sync` and `sklab wandb publish`."""
     wandb = commands.add_parser("wandb", help="bring a study to Weights & Biases")
     actions = wandb.add_subparsers(title="actions", metavar="ACTION", required=True)
-    add_study(add_command(actions, "sync", _sync, "upload the offline runs that were not uploaded before"))
-    publish = add_command(actions, "publish", _publish, "make or update a study's workspace and W&B report")
+    add_study(
+        add_command(actions, "sync", _sync, StudyOptions, "upload the offline runs that were not uploaded before")
+    )
+    publish = add_command(
+        actions, "publish", _publish, PublishOptions, "make or update a study's workspace and W&B report"
+    )
     add_study(publish)
     publish.add_argument("--dry-run", action="store_true", help="only write the two as JSON, without any network")
 
 
-def _publish(options: argparse.Namespace) -> int:
+def _publish(options: PublishOptions) -> int:
     from sklab.tracking.mode import sync_command
     from sklab.tracking.publish import publish, write_specs
     from sklab.tracking.sync import pending
 
-    study = study_folder(options.study, options)
+    study = study_folder(options.study, options.results)
     if options.dry_run:
         print("\n".join(str(file) for file in write_specs(study)))
         return COMPLETE
@@ -115,10 +138,10 @@ def _publish(options: argparse.Namespace) -> int:
     return COMPLETE
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _sync(options: StudyOptions) -> int:
     from sklab.tracking.sync import pending, sync
 
-    study = study_folder(options.study, options)
+    study = study_folder(options.study, options.results)
     study.read_sweep()
     files = pending(study)
     for number, file in enumerate(sync(study, files), start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from sklab.commands.options import (
     SOME_FAILED,
     USER_ERROR,
     Commands,
+    PlanOptions,
+    SlotOptions,
+    StudyOptions,
+    SweepFileOptions,
     add_budget,
     add_command,
     add_gpus,
@@ -25,8 +30,9 @@ from sklab.commands.options import (
     overrides_of,
     slots_of,
     study_folder,
+    typed,
 )
-from sklab.commands.plan import costs_elsewhere, show_plan, warn, within
+from sklab.commands.plan import costs_elsewhere, show_plan, start_of, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
@@ -36,21 +42,60 @@ if TYPE_CHECKING:
     from sklab.launch.slots import Slot
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
+    from sklab.sweep.plan.prepared import Reuse, Start
+
+
+@dataclass(frozen=True)
+class RunningOptions(SlotOptions):
+    """Those of every command that trains."""
+
+    results: Path
+    launcher: Path | None
+    no_wandb: bool
+    stale_after: float | None
+    max_identical: int | None
+    reuse: Reuse
+
+
+@dataclass(frozen=True)
+class SweepOptions(SweepFileOptions, RunningOptions):
+    """Those of `sklab sweep`."""
+
+    plan: bool
+    budget: str | None
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunningOptions):
+    """Those of `sklab train`."""
+
+    file: Path
+    seed: int
+    set: list[str]
+
+
+@dataclass(frozen=True)
+class RetryOptions(StudyOptions):
+    """Those of `sklab retry`."""
+
+    failed: bool
+    cell: list[str]
 
 
 def add_sweep(commands: Commands) -> None:
     """`sklab sweep`."""
-    sweep = add_command(commands, "sweep", _sweep, "train what is missing of a sweep, then write its table and report")
+    sweep = add_command(
+        commands, "sweep", _sweep, SweepOptions, "train what is missing of a sweep, then write its table and report"
+    )
     add_sweep_file(sweep)
     _add_running(sweep)
     sweep.add_argument("--plan", action="store_true", help="only say what would be done")
     add_budget(sweep, "ask before it starts what takes more device-hours than this (90m, 40h, 2d), or refuse")
-    sweep.set_defaults(json=False, probe=False, differences=False)
 
 
 def add_train(commands: Commands) -> None:
     """`sklab train`."""
-    train = add_command(commands, "train", _train, "train one experiment once")
+    train = add_command(commands, "train", _train, TrainOptions, "train one experiment once")
     train.add_argument("file", type=Path, metavar="EXPERIMENT", help="an experiment file")
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")
     add_set(train)
@@ -61,7 +106,7 @@ def add_train(commands: Commands) -> None:
 def add_retry(commands: Commands) -> None:
     """`sklab retry`."""
     text = "set failed runs aside, so that the next start of their sweep trains them anew"
-    retry = add_command(commands, "retry", _retry, text)
+    retry = add_command(commands, "retry", _retry, RetryOptions, text)
     add_study(retry)
     retry.add_argument("--failed", action="store_true", help="the failed runs (default without --cell)")
     text = "the failed, diverged and pruned runs of these cells; with --failed, only the failed ones of them"
@@ -81,47 +126,49 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     add_reuse(parser)
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def _sweep(options: SweepOptions) -> int:
     if options.plan:
-        return show_plan(options)
+        return show_plan(typed(PlanOptions, options))
     sweep = load(options)
     warn(sweep)
     slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()
-    if options.budget and not within(options.budget, sweep, options, slots):
+    start = _start(sweep, options)
+    if options.budget and not within(start, options.budget, slots):
         return USER_ERROR
-    return _run(sweep, options, slots)
+    return _run(start, options, slots)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: TrainOptions) -> int:
     from sklab.sweep.files.load import load_single
 
-    sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options))
+    sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options.set))
     warn(sweep)
-    return _run(sweep, options, slots_of(sweep, options) if options.launcher is None else ())
+    slots = slots_of(sweep, options) if options.launcher is None else ()
+    return _run(_start(sweep, options), options, slots)
 
 
-def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> int:
+def _start(sweep: Sweep, options: RunningOptions) -> Start:
+    from sklab.sweep.plan.costs import Counted
+
+    return start_of(sweep, folder_of(sweep, options.results), options.reuse, Counted(costs_elsewhere).of)
+
+
+def _run(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
     """Run a study to its end, in these slots of this machine or by the launcher that the options name; then write and
     show its table and report."""
     from sklab.commands.screen.progress import show_progress
-    from sklab.store.versions import this_code
-    from sklab.sweep.design.space import space_costs
-    from sklab.sweep.plan.costs import Counted
     from sklab.sweep.run.failures import MAX_IDENTICAL
     from sklab.sweep.run.runner import run_study
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
-    folder = folder_of(sweep, options)
+    sweep, folder = start.sweep, start.folder
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
-    costs = space_costs(sweep, Counted(costs_elsewhere).of)
     launcher = _launcher(sweep, folder, options, slots)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
         with show_progress(sweep, choice.notice) as progress:
-            complete = run_study(
-                sweep, folder, launcher, this_code(), choice.tracking, progress, options.reuse, most, costs
-            )
+            complete = run_study(start, launcher, choice.tracking, progress, most)
     finally:
         launcher.stop()
     read = show_report(folder)
@@ -129,7 +176,7 @@ def _run(sweep: Sweep, options: argparse.Namespace, slots: tuple[Slot, ...]) -> 
     return read if complete else SOME_FAILED
 
 
-def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, slots: tuple[Slot, ...]) -> Launcher:
+def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots: tuple[Slot, ...]) -> Launcher:
     """These slots of this machine, or the engine that `--launcher` names."""
     from sklab.launch.watchdog import STALE_AFTER
     from sklab.sweep.run.preflight import most_devices
@@ -162,14 +209,14 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: argparse.Namespace, sl
     return launcher
 
 
-def _retry(options: argparse.Namespace) -> int:
+def _retry(options: RetryOptions) -> int:
     import time
 
     from sklab.commands.screen.text import retry_text
     from sklab.sweep.plan.status import Watcher
     from sklab.sweep.run.failures import retry
 
-    folder = study_folder(options.study, options)
+    folder = study_folder(options.study, options.results)
     aside = retry(folder, options.cell or None, failed=options.failed)
     print(fitting(retry_text(aside, Watcher(folder).look(time.time()))))
     return COMPLETE

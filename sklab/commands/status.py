@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
     COMPLETE,
     SOME_FAILED,
     Commands,
+    StudyJsonOptions,
+    StudyOptions,
     add_command,
     add_json,
     add_results,
@@ -22,9 +25,25 @@ if TYPE_CHECKING:
     from sklab.store.study_folder import StudyFolder
 
 
+@dataclass(frozen=True)
+class StatusOptions(StudyJsonOptions):
+    """Those of `sklab status`."""
+
+    watch: bool
+
+
+@dataclass(frozen=True)
+class LogsOptions:
+    """Those of `sklab logs`."""
+
+    run: str
+    follow: bool
+    results: Path
+
+
 def add_status(commands: Commands) -> None:
     """`sklab status`."""
-    status = add_command(commands, "status", _status, "say how a study stands")
+    status = add_command(commands, "status", _status, StatusOptions, "say how a study stands")
     add_study(status)
     status.add_argument("--watch", action="store_true", help="show it anew every two seconds while a runner is at work")
     add_json(status)
@@ -32,7 +51,7 @@ def add_status(commands: Commands) -> None:
 
 def add_logs(commands: Commands) -> None:
     """`sklab logs`."""
-    logs = add_command(commands, "logs", _logs, "print what a run has printed")
+    logs = add_command(commands, "logs", _logs, LogsOptions, "print what a run has printed")
     logs.add_argument("run", metavar="RUN", help="its folder, STUDY/key, or its key")
     logs.add_argument("--follow", action="store_true", help="go on until the run's process ends")
     add_results(logs)
@@ -41,16 +60,16 @@ def add_logs(commands: Commands) -> None:
 def add_dashboard(commands: Commands) -> None:
     """`sklab dashboard`."""
     text = "show a study in optuna-dashboard, from a read-only copy"
-    add_study(add_command(commands, "dashboard", _dashboard, text))
+    add_study(add_command(commands, "dashboard", _dashboard, StudyOptions, text))
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: StatusOptions) -> int:
     import time
 
     from sklab.commands.screen.text import status_text
     from sklab.sweep.plan.status import Watcher
 
-    folder = study_folder(options.study, options)
+    folder = study_folder(options.study, options.results)
     if options.watch:
         return _watch(folder)
     status = Watcher(folder).look(time.time())
@@ -70,7 +89,7 @@ def _watch(folder: StudyFolder) -> int:
     return COMPLETE
 
 
-def _logs(options: argparse.Namespace) -> int:
+def _logs(options: LogsOptions) -> int:
     from contextlib import suppress
 
     from sklab.commands.screen.progress import follow, log_of
@@ -89,11 +108,11 @@ def _logs(options: argparse.Namespace) -> int:
     return COMPLETE
 
 
-def _dashboard(options: argparse.Namespace) -> int:
+def _dashboard(options: StudyOptions) -> int:
     from contextlib import suppress
 
     from sklab.commands.screen.optuna_dashboard import open_dashboard
 
     with suppress(KeyboardInterrupt):
-        open_dashboard(study_folder(options.study, options), lambda line: print(line, flush=True))
+        open_dashboard(study_folder(options.study, options.results), lambda line: print(line, flush=True))
     return COMPLETE

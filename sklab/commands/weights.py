@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
@@ -27,10 +28,31 @@ if TYPE_CHECKING:
 _LARGEST_SCALE = 8.0
 
 
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Those of `sklab evaluate`."""
+
+    run: str
+    size: int | None
+    results: Path
+    json: bool
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Those of `sklab analyze`."""
+
+    target: str
+    data: list[str]
+    scales: str
+    results: Path
+    json: bool
+
+
 def add_evaluate(commands: Commands) -> None:
     """`sklab evaluate`."""
     text = "evaluate finished runs, at another image size if asked"
-    evaluate = add_command(commands, "evaluate", _evaluate, text)
+    evaluate = add_command(commands, "evaluate", _evaluate, EvaluateOptions, text)
     evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
     evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
     add_results(evaluate)
@@ -40,7 +62,7 @@ def add_evaluate(commands: Commands) -> None:
 def add_analyze(commands: Commands) -> None:
     """`sklab analyze`."""
     text = "say what the SK units of finished runs do, and what their stages see"
-    analyze = add_command(commands, "analyze", _analyze, text)
+    analyze = add_command(commands, "analyze", _analyze, AnalyzeOptions, text)
     analyze.add_argument("target", metavar="STUDY|RUN", help="a study or its folder; or a run as for evaluate")
     text = "settings of the data set instead of the runs', for example val_size=4000; with a name, of another set"
     analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
@@ -50,13 +72,13 @@ def add_analyze(commands: Commands) -> None:
     add_json(analyze)
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: EvaluateOptions) -> int:
     from sklab.commands.screen.text import evaluation_text
     from sklab.store.study_folder import find_run
     from sklab.system.machine import find_gpus
     from sklab.training.evaluate import evaluate
 
-    device, study = "cuda" if find_gpus() else "cpu", study_folder(options.run, options)
+    device, study = "cuda" if find_gpus() else "cpu", study_folder(options.run, options.results)
     if study.sweep_file.exists():
         return _evaluate_study(study, options, device)
     evaluation = evaluate(find_run(options.run, options.results), options.size, device)
@@ -64,7 +86,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     return COMPLETE
 
 
-def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str) -> int:
+def _evaluate_study(study: StudyFolder, options: EvaluateOptions, device: str) -> int:
     """Evaluate every complete run of a study, each told as it ends; one without weights does not stop the others."""
     import json
 
@@ -85,7 +107,7 @@ def _evaluate_study(study: StudyFolder, options: argparse.Namespace, device: str
     return SOME_FAILED if failed else COMPLETE
 
 
-def _analyze(options: argparse.Namespace) -> int:
+def _analyze(options: AnalyzeOptions) -> int:
     import json
     from dataclasses import asdict
 
@@ -104,12 +126,12 @@ def _analyze(options: argparse.Namespace) -> int:
     return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
 
 
-def _runs_of(options: argparse.Namespace) -> tuple[dict[str, list[RunFolder]], str]:
+def _runs_of(options: AnalyzeOptions) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
     from sklab.analysis.attention.analyses import runs_by_cell
     from sklab.store.study_folder import find_run
 
-    study = study_folder(options.target, options)
+    study = study_folder(options.target, options.results)
     if study.sweep_file.exists():
         sweep = study.read_sweep()
         return runs_by_cell(study, sweep), sweep.baseline

@@ -12,6 +12,7 @@ from sklab.commands import plan, run
 from sklab.spec.jobs import Probe
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan import plan as prices_left
+from sklab.sweep.plan.prepared import Prepared
 from sklab.sweep.plan.prices import Bill
 
 
@@ -25,7 +26,7 @@ def here(toy_files, monkeypatch):
 def dear(monkeypatch):
     """Every run takes an hour; four of them are to be trained."""
     hour = Probe(epochs=1, setup_seconds=3600.0, peak_memory_mb=100.0)
-    monkeypatch.setattr(plan, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+    monkeypatch.setattr(plan, "_probes", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
 
 
 @pytest.mark.usefixtures("dear")
@@ -67,8 +68,8 @@ def test_what_is_no_budget_is_told_before_anything_is_planned(here, capsys, comm
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(("option", "reuse"), [("--no-reuse", "never"), ("--strict", "same code")])
 def test_the_budget_is_that_of_what_would_really_be_reused(monkeypatch, option, reuse):
-    def priced(*given: object) -> Bill:
-        seen.append(given[-2])
+    def priced(study: Prepared, *_: object) -> Bill:
+        seen.append(study.start.reuse)
         return Bill(device_hours=0.0, seconds=0.0)
 
     seen: list[object] = []

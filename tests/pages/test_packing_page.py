@@ -85,7 +85,7 @@ def _gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatch, options, capacity, measures) -> None:
     launchers = []
 
-    def refuse(sweep, folder, launcher, *_: object) -> bool:
+    def refuse(start, launcher, *_: object) -> bool:
         launchers.append(launcher)
         raise SklabError("seen")
 
@@ -112,13 +112,13 @@ def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unles
 ) -> None:
     launchers = []
 
-    def refuse(sweep, folder, launcher, *_: object) -> bool:
+    def refuse(start, launcher, *_: object) -> bool:
         launchers.append(launcher)
         raise SklabError("seen")
 
     monkeypatch.setattr(runner, "run_study", refuse)
     hour = Probe(epochs=1, setup_seconds=3600.0)
-    monkeypatch.setattr(plan, "_probes", lambda sweep, *_: {cell.name: hour for cell in sweep.cells})
+    monkeypatch.setattr(plan, "_probes", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
     sweep = ["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--budget", "9h"]
     for more in ([], ["--gpus", "0,2"]):
         assert main([*sweep, *more]) == 2

@@ -19,6 +19,8 @@ from sklab.sweep.design.space import space_costs
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.costs import Counted
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.run import index, study
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,9 @@ def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
     file.write_text(SWEEP, encoding="utf-8")
     sweep = load_sweep(file)
     costs = space_costs(sweep, Counted(costs_here).of)
-    plan = make_plan(sweep, StudyFolder(tmp_path / "results" / "small"), 1, lambda _: (1, 1), costs=costs)
+    plan = make_plan(
+        prepare(Start(sweep, StudyFolder(tmp_path / "results" / "small"), costs=costs)), Resources(1), lambda _: (1, 1)
+    )
     assert TOLD in plan_text(plan).splitlines()
 
 

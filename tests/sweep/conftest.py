@@ -12,7 +12,7 @@ from reusing import study as study_of
 
 from sklab.store.records import Code, Tracking
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.plan.reuse import Reuse
+from sklab.sweep.plan.prepared import Reuse, Start
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.runner import run_study
@@ -45,7 +45,7 @@ def start(toy_files: Path, sound: None) -> Callable[..., Trained]:
     def run(name: str, code: Code = CODE, reuse: Reuse = "any code", status: str = "complete") -> Trained:
         launcher = Trained(status)
         run_study(
-            sweep_of(toy_files, name), study_of(toy_files, name), launcher, code, Tracking(), Silent(), reuse=reuse
+            Start(sweep_of(toy_files, name), study_of(toy_files, name), code, reuse), launcher, Tracking(), Silent()
         )
         return launcher
 

@@ -9,6 +9,7 @@ from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
@@ -107,4 +108,4 @@ def start(study: StudyFolder, launcher: FakeLauncher, text: str | None = None, s
     if text is not None:
         (files / "sweep.yaml").write_text(text)
     sweep = load_sweep(files / "sweep.yaml")
-    return run_study(sweep, study, launcher, Code(version="1", commit="abc"), Tracking(), seen or Seen())
+    return run_study(Start(sweep, study, Code(version="1", commit="abc")), launcher, Tracking(), seen or Seen())

@@ -12,6 +12,7 @@ from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
 
@@ -68,7 +69,7 @@ class Told:
 
 def start(study: StudyFolder, launcher: Scripted, told: Told | None = None, most: int = 3) -> bool:
     sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
-    return run_study(sweep, study, launcher, Code(version="1"), Tracking(), told or Told(), max_identical=most)
+    return run_study(Start(sweep, study, Code(version="1")), launcher, Tracking(), told or Told(), max_identical=most)
 
 
 def is_first(order: RunOrder) -> bool:

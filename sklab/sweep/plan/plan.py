@@ -12,19 +12,18 @@ from sklab.spec.run import Experiment, Seed
 from sklab.spec.study.search import Cost, OffBudget, off_budget
 from sklab.spec.study.sweep import Cell, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.store.records import Code, RunRecord, RunState
+from sklab.store.records import RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
-from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, space_of
 from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.differences import Difference, confounds, differences
-from sklab.sweep.plan.prices import ANY_SHARE, Bill, Price, Share, bill, prices, probed_prices, unfinished
-from sklab.sweep.plan.reuse import Reuse, to_take
-from sklab.sweep.plan.trained_data import NOT_READ, HeldData, changed
+from sklab.sweep.plan.prepared import Prepared
+from sklab.sweep.plan.prices import Bill, Price, Resources, bill, prices, probed_prices, unfinished
+from sklab.sweep.plan.reuse import Offer, to_take
+from sklab.sweep.plan.trained_data import HeldData, changed
 
 _NO_PROBES: Mapping[str, Probe] = {}
-_UNKNOWN = Code(version="")
 
 
 class PlannedCell(Value):
@@ -105,40 +104,28 @@ class Plan(Value):
 
 
 def make_plan(
-    sweep: Sweep,
-    folder: StudyFolder,
-    slots: int,
+    study: Prepared,
+    resources: Resources,
     cost: Callable[[Experiment], tuple[int, int]],
     probes: Mapping[str, Probe] = _NO_PROBES,
-    *,
-    gpu: bool = False,
-    costs: Costs = NO_COSTS,
-    share: Share = ANY_SHARE,
-    code: Code = _UNKNOWN,
-    reuse: Reuse = "any code",
-    held: HeldData = NOT_READ,
 ) -> Plan:
-    """The plan of a sweep over what lies in `folder`; `cost` gives parameters and multiply-accumulates.
-
-    `probes`, by cell, price what no finished run does; `costs` are those of the cells of a search with constraints,
-    `share` is what a run would get of the machine, `code` what would train, `reuse` what would be taken over and
-    `held` what the data hold.
-    """
-    whole, records = sweep, study_records(sweep, folder)
-    sweep = _called_now(sweep, records)
+    """The plan of a study with the `resources` that its runs would get; `cost` gives parameters and
+    multiply-accumulates, `probes`, by cell, price what no finished run does."""
+    records, folder = study.records, study.folder
+    sweep = _called_now(study)
     experiments = cell_experiments(sweep)
-    priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
-    found = differences(sweep, experiments)
+    priced = _priced(study, sweep, resources, probes)
+    differing = differences(sweep, experiments)
     unended = unended_states(folder, (key for cell in sweep.cells for key in cell.runs.values() if key not in records))
     cells = tuple(
         _planned(cell, records, unended, cost(experiments[cell.name])).model_copy(
-            update={"price": priced.get(cell.name), "fault": _fault(cell, probes), "differences": found[cell.name]}
+            update={"price": priced.get(cell.name), "fault": _fault(cell, probes), "differences": differing[cell.name]}
         )
         for cell in sweep.cells
     )
-    asked = asked_for(sweep, costs)
-    offered = _offered(sweep, folder, records, code, reuse, held)
-    left = bill(sweep, experiments, {**records, **offered}, priced, asked, slots, share)
+    asked = asked_for(sweep, study.costs)
+    offered = to_take(study)
+    remaining = bill(sweep, experiments, _with_offered(records, offered), priced, asked, resources)
     return Plan(
         study=sweep.study,
         seeds=sweep.seeds,
@@ -150,25 +137,21 @@ def make_plan(
         complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
         unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
-        slots=slots,
-        gpu=gpu,
-        seconds=left.seconds if left else None,
-        device_hours=left.device_hours if left else None,
-        odd=oddities(whole, experiments),
-        confounds=confounds(sweep, experiments, found),
-        change=change(whole, folder),
+        slots=resources.slots,
+        gpu=resources.gpu,
+        seconds=remaining.seconds if remaining else None,
+        device_hours=remaining.device_hours if remaining else None,
+        odd=oddities(study.sweep, experiments),
+        confounds=confounds(sweep, experiments, differing),
+        change=change(study.sweep, folder),
         off_budget=_off_budget(sweep, cells),
-        further=_further(whole, records, slots),
+        further=_further(study.sweep, records, resources.slots),
         reused=len(offered),
-        space=space_of(sweep, costs),
-        data_misfits=tuple(dict.fromkeys(_misfits(experiments, held))),
-        data_changed=tuple(dict.fromkeys(changed(folder, records.values(), held))),
-        refused=sum(bool(infeasible(sweep, cell.name, costs)) for cell in sweep.invalid),
+        space=space_of(sweep, study.costs),
+        data_misfits=tuple(dict.fromkeys(_misfits(experiments, study.held))),
+        data_changed=tuple(dict.fromkeys(changed(folder, records.values(), study.held))),
+        refused=sum(bool(infeasible(sweep, cell.name, study.costs)) for cell in sweep.invalid),
     )
-
-
-def _fault(cell: Cell, probes: Mapping[str, Probe]) -> str:
-    return probes[cell.name].fault if cell.name in probes else ""
 
 
 def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:
@@ -203,11 +186,6 @@ def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Furt
     )
 
 
-def study_records(sweep: Sweep, folder: StudyFolder) -> dict[str, RunRecord]:
-    """The records on disk of the runs that belong to the sweep."""
-    return folder.records(key for cell in sweep.cells for key in cell.runs.values())
-
-
 def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
     """The resolved experiment of each cell."""
     return {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}
@@ -222,49 +200,35 @@ def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
     return max(0, (min(sweep.search.trials, there) if costs else sweep.search.trials) - found)
 
 
-def unpriced(sweep: Sweep, folder: StudyFolder) -> dict[str, Experiment]:
+def unpriced(study: Prepared) -> dict[str, Experiment]:
     """The experiments, by cell, that have runs left and no finished one to tell what these cost."""
-    records = study_records(sweep, folder)
-    sweep = _called_now(sweep, records)
-    known = prices(sweep, folder, records)
-    left = {cell.name: cell for cell in unfinished(sweep, records) if cell.name not in known}
-    return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in left.items()}
+    sweep = _called_now(study)
+    known = prices(sweep, study.folder, study.records)
+    unknown = {cell.name: cell for cell in unfinished(sweep, study.records) if cell.name not in known}
+    return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in unknown.items()}
 
 
-def price_left(
-    sweep: Sweep,
-    folder: StudyFolder,
-    slots: int,
-    probes: Mapping[str, Probe],
-    share: Share = ANY_SHARE,
-    costs: Costs = NO_COSTS,
-    code: Code = _UNKNOWN,
-    reuse: Reuse = "any code",
-    held: HeldData = NOT_READ,
-) -> Bill | None:
-    """What the sweep would cost from here on; None while nothing is known of any cell."""
-    records = study_records(sweep, folder)
-    sweep = _called_now(sweep, records)
-    priced = {**probed_prices(probes), **prices(sweep, folder, records, share)}
-    known = {**records, **_offered(sweep, folder, records, code, reuse, held)}
-    return bill(sweep, cell_experiments(sweep), known, priced, asked_for(sweep, costs), slots, share)
+def price_left(study: Prepared, resources: Resources, probes: Mapping[str, Probe] = _NO_PROBES) -> Bill | None:
+    """What the study would cost from here on; None while nothing is known of any cell."""
+    sweep = _called_now(study)
+    priced = _priced(study, sweep, resources, probes)
+    ended = _with_offered(study.records, to_take(study))
+    return bill(sweep, cell_experiments(sweep), ended, priced, asked_for(sweep, study.costs), resources)
 
 
-def _offered(
-    sweep: Sweep,
-    folder: StudyFolder,
-    records: Mapping[str, RunRecord],
-    code: Code,
-    reuse: Reuse,
-    held: HeldData,
-) -> dict[str, RunRecord]:
-    """The records of runs that other studies have finished and that would be taken over."""
-    return {key: offer.record for key, offer in to_take(sweep, folder, records, code, reuse, held).items()}
+def _with_offered(records: Mapping[str, RunRecord], offered: Mapping[str, Offer]) -> dict[str, RunRecord]:
+    """The records that there will be when the runs that other studies have finished are taken over."""
+    return {**records, **{key: offer.record for key, offer in offered.items()}}
 
 
-def _called_now(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+def _priced(study: Prepared, sweep: Sweep, resources: Resources, probes: Mapping[str, Probe]) -> dict[str, Price]:
+    """What a run of each cell costs: by finished runs, else by its probe."""
+    return {**probed_prices(probes), **prices(sweep, study.folder, study.records, resources)}
+
+
+def _called_now(study: Prepared) -> Sweep:
     """The sweep with the runs that are called for by what has ended."""
-    return with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
+    return with_requested_runs(study.sweep, {key: record for key, record in study.records.items() if record.final})
 
 
 def _planned(
@@ -280,3 +244,7 @@ def _planned(
         missing=len(keys) - len(over),
         price=None,
     )
+
+
+def _fault(cell: Cell, probes: Mapping[str, Probe]) -> str:
+    return probes[cell.name].fault if cell.name in probes else ""

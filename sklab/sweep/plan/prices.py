@@ -26,23 +26,31 @@ _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a run would get of the machine: so many `threads` (None: not known), and a `device` by its name, or several
-    of them, together with `others` runs."""
+class Resources:
+    """What runs get of the machine.
 
+    slots    runs at a time
+    gpu      whether their devices are GPUs, else shares of the CPU
+    threads  of each run; None: not known
+    others   runs that share its device with a run
+    device   the name of its device, or of several of them
+    """
+
+    slots: int
+    gpu: bool = False
     threads: int | None = None
     others: int = 0
     device: str = ""
 
 
-ANY_SHARE = Share()
+ANY = Resources(slots=1)
 
 
-def share_of(slots: Sequence[Slot]) -> Share:
-    """What the first of these slots is. Shares of a CPU are devices of their own."""
+def resources_of(slots: Sequence[Slot]) -> Resources:
+    """What a run in the first of these slots gets. Shares of a CPU are devices of their own."""
     on_gpu = slots[0].gpu is not None
     others = sum(slot.gpu == slots[0].gpu for slot in slots) - 1 if on_gpu else 0
-    return Share(slots[0].threads, others, slots[0].name)
+    return Resources(len(slots), on_gpu, slots[0].threads, others, slots[0].name)
 
 
 class Price(Value):
@@ -69,16 +77,16 @@ class Bill(Value):
 
 
 def prices(
-    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], share: Share = ANY_SHARE
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], resources: Resources = ANY
 ) -> dict[str, Price]:
     """The price of each cell that has finished runs here or, else, in another study beside this one: of those that got
-    the same share of a machine, where there are any."""
-    found = {cell.name: _mean(_complete(cell, records), "runs", share) for cell in sweep.cells}
+    the same of a machine, where there are any."""
+    known = {cell.name: _mean(_complete(cell, records), "runs", resources) for cell in sweep.cells}
     for study in _others(folder):
-        unknown = [cell for cell in sweep.cells if found[cell.name] is None]
-        there = _records(study, unknown)
-        found |= {cell.name: _mean(_complete(cell, there), f"study {study.path.name}", share) for cell in unknown}
-    return {name: price for name, price in found.items() if price is not None}
+        unknown = [cell for cell in sweep.cells if known[cell.name] is None]
+        elsewhere, source = _records(study, unknown), f"study {study.path.name}"
+        known |= {cell.name: _mean(_complete(cell, elsewhere), source, resources) for cell in unknown}
+    return {name: price for name, price in known.items() if price is not None}
 
 
 def probed_prices(probes: Mapping[str, Probe]) -> dict[str, Price]:
@@ -96,8 +104,7 @@ def bill(
     records: Mapping[str, RunRecord],
     priced: Mapping[str, Price],
     asked: int,
-    slots: int,
-    share: Share = ANY_SHARE,
+    resources: Resources,
 ) -> Bill | None:
     """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price.
 
@@ -112,10 +119,10 @@ def bill(
     seconds = [usual.get(cell.name, average) for cell in left]
     seconds += [average] * (len(names) - len(left))
     alike = all(price.alike for price in priced.values())
-    part = 1 / (1 + share.others) if alike else 1.0
+    part = 1 / (1 + resources.others) if alike else 1.0
     devices = {name: experiment.train.devices * part for name, experiment in experiments.items()}
     hours = sum(each * devices[name] for name, each in zip(names, seconds, strict=True)) / 3600
-    return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * slots))
+    return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * resources.slots))
 
 
 def unfinished(
@@ -190,10 +197,10 @@ def _complete(cell: Cell, records: Mapping[str, RunRecord]) -> list[RunRecord]:
     return [record for record in found if record is not None and record.status == "complete"]
 
 
-def _mean(records: Sequence[RunRecord], source: str, share: Share = ANY_SHARE) -> Price | None:
+def _mean(records: Sequence[RunRecord], source: str, resources: Resources = ANY) -> Price | None:
     if not records:
         return None
-    alike = [record for record in records if _had(record, share)]
+    alike = [record for record in records if _had(record, resources)]
     return Price(
         seconds=fmean(record.wall_seconds for record in alike or records),
         peak_memory_mb=max(record.peak_memory_mb for record in records),
@@ -202,10 +209,11 @@ def _mean(records: Sequence[RunRecord], source: str, share: Share = ANY_SHARE) -
     )
 
 
-def _had(record: RunRecord, share: Share) -> bool:
-    if share.threads is None or record.hardware is None:
+def _had(record: RunRecord, resources: Resources) -> bool:
+    """Whether the run got of its machine what a run would get now, as far as both are known."""
+    if resources.threads is None or record.hardware is None:
         return True
-    return (record.hardware.threads, record.hardware.device_name) == (share.threads, share.device)
+    return (record.hardware.threads, record.hardware.device_name) == (resources.threads, resources.device)
 
 
 def _others(folder: StudyFolder) -> Iterator[StudyFolder]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -18,9 +17,8 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.store.versions import dependencies
 from sklab.sweep.design.cells import run_spec
-from sklab.sweep.plan.trained_data import NOT_READ, HeldData
-
-Reuse = Literal["any code", "same code", "never"]
+from sklab.sweep.plan.prepared import Prepared, Start
+from sklab.sweep.plan.trained_data import HeldData
 
 _MOST_COPIED = 2**30  # bytes of a file
 
@@ -34,25 +32,17 @@ class Offer:
     record: RunRecord
 
 
-def take_over(
-    sweep: Sweep,
-    folder: StudyFolder,
-    records: Mapping[str, RunRecord],
-    code: Code,
-    reuse: Reuse,
-    held: HeldData = NOT_READ,
-) -> dict[str, RunRecord]:
-    """Copy into `folder` what other studies have of the runs of `sweep` without a result there; their records by key.
+def take_over(study: Prepared) -> dict[str, RunRecord]:
+    """Copy into the study what other studies have of its runs without a result there; their records by key.
 
-    `records` are those that the study has. A run comes with all its files or not at all. "same code" refuses what other
-    code than `code`, or a tree with uncommitted changes, has made. No run is taken that was trained on other data than
-    `held`, with another version of a library that its network comes from, or with another plug-in. Raises OSError when
-    results can't be written.
+    A run comes with all its files or not at all. "same code" refuses what other code, or a tree with uncommitted
+    changes, has made. No run is taken that was trained on other data than there are now, with another version of a
+    library that its network comes from, or with another plug-in. Raises OSError when results can't be written.
     """
-    found = to_take(sweep, folder, records, code, reuse, held)
+    sweep, offered = study.sweep, to_take(study)
     taken = {}
     for cell, seed, key in _planned(sweep):
-        if offer := found.get(key):
+        if offer := offered.get(key):
             order = RunOrder(
                 key=key,
                 study=sweep.study,
@@ -63,23 +53,21 @@ def take_over(
                 sizes=sweep.sizes,
                 fingerprint=offer.record.fingerprint,
             )
-            if record := _take(offer, order, folder.run(key), code):
+            if record := _take(offer, order, study.folder.run(key), study.start.code):
                 taken[key] = record
     return taken
 
 
-def to_take(
-    sweep: Sweep,
-    folder: StudyFolder,
-    records: Mapping[str, RunRecord],
-    code: Code,
-    reuse: Reuse,
-    held: HeldData = NOT_READ,
-) -> dict[str, Offer]:
+def to_take(study: Prepared) -> dict[str, Offer]:
     """By key, the runs of other studies that `take_over` would take."""
-    every = {} if reuse == "never" else offers(sweep, folder, records)
-    found = {key: [offer for offer in made if _rests_on_the_same(offer.record, held)] for key, made in every.items()}
-    return {key: offer for key, made in found.items() if (offer := _choose(made, code, reuse))}
+    if study.start.reuse == "never":
+        return {}
+    every = offers(study.sweep, study.folder, study.records)
+    fitting = {
+        key: [offer for offer in offered if _rests_on_the_same(offer.record, study.held)]
+        for key, offered in every.items()
+    }
+    return {key: offer for key, offered in fitting.items() if (offer := _choose(offered, study.start))}
 
 
 def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
@@ -145,13 +133,13 @@ def _is_whole(run: RunFolder, record: RunRecord) -> bool:
     return record.status != "complete" or (is_regular(run.weights_file) and is_regular(run.metrics_file))
 
 
-def _choose(made: Sequence[Offer], code: Code, reuse: Reuse) -> Offer | None:
+def _choose(offered: Sequence[Offer], start: Start) -> Offer | None:
     """One by the same code if there is one, then an original rather than a copy, then the first that ended."""
-    allowed = [offer for offer in made if reuse == "any code" or offer.record.code.same_as(code)]
+    any_code = start.reuse == "any code"
     return min(
-        allowed,
+        [offer for offer in offered if any_code or offer.record.code.same_as(start.code)],
         key=lambda offer: (
-            not offer.record.code.same_as(code),
+            not offer.record.code.same_as(start.code),
             offer.run.reused_file.exists(),
             offer.record.ended,
             offer.study,

@@ -49,7 +49,7 @@ class HeldData:
 NOT_READ = HeldData()
 
 
-def read_data(sweep: Sweep, tell: Callable[[str], None] | None = None) -> HeldData:
+def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> HeldData:
     """What this machine can read of the data of every cell; what it can't is left to the check where runs will be.
 
     What else there is to say about them goes to `tell`. Raises SklabError when data of cells have the same settings
@@ -69,7 +69,7 @@ def read_data(sweep: Sweep, tell: Callable[[str], None] | None = None) -> HeldDa
     return HeldData(found)
 
 
-def _look(data: DataSpec, tell: Callable[[str], None] | None) -> Inventory | None:
+def _look(data: DataSpec, tell: Callable[[str], object] | None) -> Inventory | None:
     """None for a set whose settings alone decide it, and for one that can't be read here."""
     if data.drawn:
         return None

@@ -8,18 +8,18 @@ from typing import Protocol
 
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Sweep
-from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
+from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.sweep.design.cells import run_spec
-from sklab.sweep.plan.trained_data import NOT_READ, HeldData
+from sklab.sweep.plan.prepared import Prepared
 from sklab.sweep.run.index import Todo
 
 
 class Orders:
     """Makes the orders of one runner: all with the same code and tracking, and over the data as they are now."""
 
-    def __init__(self, code: Code, tracking: Tracking, held: HeldData = NOT_READ) -> None:
-        self._code, self._tracking, self._held = code, tracking, held
+    def __init__(self, study: Prepared, tracking: Tracking) -> None:
+        self._code, self._held, self._tracking = study.start.code, study.held, tracking
         self._experiments: dict[str, Experiment] = {}
 
     def of(self, sweep: Sweep, todo: Todo) -> RunOrder:

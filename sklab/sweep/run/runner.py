@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.spec.study.sweep import Sweep
-from sklab.store.records import Code, RunOrder, RunRecord, RunState, Tracking
+from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import alone, ending, unended_states
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design.space import NO_COSTS, Costs
-from sklab.sweep.plan.continued import continued
 from sklab.sweep.plan.costs import kept_probes
+from sklab.sweep.plan.prepared import Prepared, Start, prepare
 from sklab.sweep.plan.prices import time_left, usual_seconds
-from sklab.sweep.plan.reuse import Reuse, take_over
-from sklab.sweep.plan.trained_data import ensure_same, keep_inventories, read_data
+from sklab.sweep.plan.reuse import take_over
+from sklab.sweep.plan.trained_data import ensure_same, keep_inventories
 from sklab.sweep.run import failures
 from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.run.index import StudyIndex, Todo
@@ -34,89 +34,92 @@ _DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
 
 
 def run_study(
-    sweep: Sweep,
-    folder: StudyFolder,
-    launcher: Launcher,
-    code: Code,
-    tracking: Tracking,
-    progress: Progress,
-    reuse: Reuse = "any code",
-    max_identical: int = MAX_IDENTICAL,
-    costs: Costs = NO_COSTS,
+    start: Start, launcher: Launcher, tracking: Tracking, progress: Progress, max_identical: int = MAX_IDENTICAL
 ) -> bool:
-    """Run what is missing of `sweep` in `folder`, every run written as it ends; whether all runs are complete and
-    evaluated at the sweep's sizes now. `reuse` says which runs of other studies are taken over. Nothing more is started
-    once `max_identical` runs ended with one traceback. `costs` are those of the cells of a search that has to know them
-    (`space.space_costs`).
+    """Run what is missing of a sweep, every run written as it ends; whether all runs are complete and evaluated at the
+    sweep's sizes now. Nothing more is started once `max_identical` runs ended with one traceback.
 
     The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it, its folder has gone or finished runs would leave
     its table, OSError when results can't be written.
     """
+    folder = start.folder
     folder.path.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        sweep = continued(sweep, folder, costs)
-        records = folder.records(key for cell in sweep.cells for key in cell.runs.values())
-        held = read_data(sweep)
-        ensure_same(folder, records.values(), held)
-        folder.write_sweep(sweep)
-        keep_inventories(folder, held)
-        pruner = Pruner(sweep, folder, costs, records) if sweep.search and sweep.search.pruning else None
-        if pruner is None:
-            records = _without_pruned(folder, records)
-        records |= take_over(sweep, folder, records, code, reuse, held)
-        usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
-        index = StudyIndex(folder.index_file, sweep, records, costs, usual)
-        unevaluated = _unevaluated(sweep, folder, records)
-        told: list[str] = []
-        if index.remaining or unevaluated:
-            held = held.completed(ensure_sound(sweep, launcher, folder.path.parent, told.append))
-            ensure_same(folder, records.values(), held)
-            keep_inventories(folder, held)
-        tracebacks = Tracebacks(max_identical)
-        runner = _Runner(
-            index,
-            folder,
-            launcher,
-            Orders(code, tracking, held),
-            progress,
-            records,
-            unevaluated,
-            tracebacks,
-            pruner,
-            usual,
-        )
-        for notice in told:
+        study = prepare(start)
+        ensure_same(folder, study.records.values(), study.held)
+        folder.write_sweep(study.sweep)
+        keep_inventories(folder, study.held)
+        study, work = _work(study, launcher)
+        notices: list[str] = []
+        if work.index.remaining or work.unevaluated:
+            study = _checked(study, launcher, notices.append)
+        runner = _Runner(study, work, launcher, Orders(study, tracking), progress, Tracebacks(max_identical))
+        for notice in notices:
             runner.note(notice)
         return runner.run()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do.
+
+    unevaluated  complete runs that lack an evaluation
+    usual        seconds that a run of each cell takes, as far as they are known; more become known as runs end
+    """
+
+    index: StudyIndex
+    unevaluated: list[Todo]
+    pruner: Pruner | None
+    usual: dict[str, float]
+
+
+def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
+    """What is to be done of a study once the runs that other studies have finished are taken over, and the study with
+    these."""
+    sweep, folder, records = study.sweep, study.folder, study.records
+    pruner = Pruner(sweep, folder, study.costs, records) if sweep.search and sweep.search.pruning else None
+    if pruner is None:
+        records = _without_pruned(folder, records)
+    study = replace(study, records=records)
+    records = {**records, **take_over(study)}
+    usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
+    index = StudyIndex(folder.index_file, sweep, records, study.costs, usual)
+    return replace(study, records=records), _Work(index, _unevaluated(sweep, folder, records), pruner, usual)
+
+
+def _checked(study: Prepared, launcher: Launcher, notice: Callable[[str], None]) -> Prepared:
+    """The study with what the data hold where its runs will be. Raises SklabError where nothing can be trained."""
+    there = ensure_sound(study.sweep, launcher, study.folder.path.parent, notice)
+    study = replace(study, held=study.held.completed(there))
+    ensure_same(study.folder, study.records.values(), study.held)
+    keep_inventories(study.folder, study.held)
+    return study
 
 
 class _Runner:
     def __init__(
         self,
-        index: StudyIndex,
-        folder: StudyFolder,
+        study: Prepared,
+        work: _Work,
         launcher: Launcher,
         orders: Orders,
         progress: Progress,
-        records: dict[str, RunRecord],
-        unevaluated: list[Todo],
         tracebacks: Tracebacks,
-        pruner: Pruner | None,
-        usual: dict[str, float],
     ) -> None:
-        self._index, self._folder, self._launcher = index, folder, launcher
+        records = study.records
+        self._index, self._folder, self._launcher = work.index, study.folder, launcher
         self._orders, self._progress = orders, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
-        self._late, self._late_keys = deque(unevaluated), {todo.key for todo in unevaluated}
-        self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, pruner
+        self._late, self._late_keys = deque(work.unevaluated), {todo.key for todo in work.unevaluated}
+        self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, work.pruner
         self._again: deque[RunOrder] = deque()
         self._lacking = self._draining = False
         self._ended = Counter(record.state for record in records.values() if record.final)
-        self._before = _left_before(folder, index.queued, records)
+        self._before = _left_before(study.folder, work.index.queued, records)
         self._incomplete = any(record.final and record.status not in _DONE for record in records.values())
-        self._usual = usual
-        self._written = index.sweep
+        self._usual = work.usual
+        self._written = work.index.sweep
 
     def note(self, text: str) -> None:
         """Show what there is to say."""

@@ -23,6 +23,7 @@ from sklab.spec.study.launchers import RaySpec
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
@@ -230,7 +231,7 @@ def test_a_run_on_a_node_is_pruned_where_the_runner_sees_its_epochs(
     study = StudyFolder(toy_files / "results" / "search")
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
     launcher.ensure_shared(study.path)
-    assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), Seen())
+    assert run_study(Start(sweep, study, Code(version="1")), launcher, Tracking(), Seen())
     launcher.stop()
     assert {record.cell: record.status for record in study.records().values()} == {
         "lr=0.05": "complete",
@@ -268,7 +269,7 @@ def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2), stale_after=6.0)
     hanging.start()
     told = Seen()
-    assert run_study(sweep, study, launcher, Code(version="1"), Tracking(), told)
+    assert run_study(Start(sweep, study, Code(version="1")), launcher, Tracking(), told)
     hanging.join()
     launcher.stop()
     assert told.notes == [

@@ -17,6 +17,8 @@ from sklab.sweep.files.experimentfile import read_experiment
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.costs import Counted
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
@@ -94,5 +96,9 @@ def test_the_faulty_file_is_answered_as_the_page_says() -> None:
 @pytest.mark.usefixtures("_project")
 def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
     sweep = load(YAML["Equal budget"])
-    plan = make_plan(sweep, StudyFolder(Path("results/mine")), 1, lambda one: Counted(costs_here).of([one])[0])
+    plan = make_plan(
+        prepare(Start(sweep, StudyFolder(Path("results/mine")))),
+        Resources(1),
+        lambda one: Counted(costs_here).of([one])[0],
+    )
     assert plan_text(plan).splitlines()[-2] in PAGE.splitlines()

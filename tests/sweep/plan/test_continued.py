@@ -19,6 +19,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_single, load_sweep
 from sklab.sweep.plan.continued import continued
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
 from sklab.sweep.run.runner import run_study
@@ -47,7 +48,7 @@ def _sound():
 def run(sweep: Sweep, study: StudyFolder, launcher: FakeLauncher | None = None) -> list[tuple[str, int]]:
     """Start the sweep: what was trained."""
     launcher = launcher or FakeLauncher()
-    run_study(sweep, study, launcher, Code(version="1", commit="abc"), Tracking(), Seen())
+    run_study(Start(sweep, study, Code(version="1", commit="abc")), launcher, Tracking(), Seen())
     orders = [RunFolder(job.folder).read_order() for job in launcher.submitted]
     return [(order.cell, order.spec.seed) for order in orders]
 

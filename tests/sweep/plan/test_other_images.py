@@ -19,7 +19,10 @@ from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan import prepared
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.reuse import to_take
 from sklab.sweep.plan.trained_data import NOT_READ, HeldData, read_data
 from sklab.sweep.run import runner
@@ -65,13 +68,13 @@ def study(name: str) -> StudyFolder:
 def start(name: str) -> list[str]:
     """The cells that a start of the sweep trains."""
     launcher = Trained()
-    run_study(load_sweep(Path(f"{name}.yaml")), study(name), launcher, CODE, Tracking(), Silent())
+    run_study(Start(load_sweep(Path(f"{name}.yaml")), study(name), CODE), launcher, Tracking(), Silent())
     return [order.cell for order in launcher.trained]
 
 
 def plan(name: str):
     sweep = load_sweep(Path(f"{name}.yaml"))
-    return make_plan(sweep, study(name), 2, lambda _: (1, 1), code=CODE, held=read_data(sweep))
+    return make_plan(prepare(Start(sweep, study(name), CODE)), Resources(2), lambda _: (1, 1))
 
 
 def strip(name: str) -> None:
@@ -203,7 +206,7 @@ def test_data_that_only_the_machines_of_a_cluster_see_are_held_against_what_they
     def there(*_) -> HeldData:
         return read_data(load_sweep(Path("b.yaml")))
 
-    monkeypatch.setattr(runner, "read_data", lambda _: NOT_READ)
+    monkeypatch.setattr(prepared, "read_data", lambda *_: NOT_READ)
     monkeypatch.setattr(runner, "ensure_sound", there)
     assert start("b") == ["K3", "K5"]
     assert all(record.fingerprint for record in study("b").records().values())
@@ -219,7 +222,7 @@ def test_what_foreign_code_made_is_taken_for_the_same_foreign_code_only(files, m
     sweep = load_sweep(files / "again.yaml")
 
     def taken() -> int:
-        return len(to_take(sweep, study("again"), {}, CODE, "any code", read_data(sweep)))
+        return len(to_take(prepare(Start(sweep, study("again"), CODE))))
 
     assert taken() == 2
     for needed, count in (({"timm": "1.0.31"}, 0), ({}, 2), ({"sklab.data.sets.birds": "0123"}, 0)):

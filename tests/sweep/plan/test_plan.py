@@ -11,6 +11,8 @@ from sklab.store.records import RunOrder, RunRecord
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.run import preflight
 
@@ -45,7 +47,7 @@ def status_of(sweep, study, moment: float = 0.0):
 
 
 def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
-    plan = make_plan(sweep, study, 2, lambda _: COST)
+    plan = make_plan(prepare(Start(sweep, study)), Resources(2), lambda _: COST)
     assert [cell.missing for cell in plan.cells] == [2, 2]
     assert (plan.complete, plan.missing, plan.seconds) == (0, 4, None)
     assert "G = 3 does not divide" in plan.invalid[0].reason
@@ -59,7 +61,7 @@ def test_a_fresh_plan_counts_everything_and_estimates_nothing(sweep, study):
 def test_a_long_name_stands_above_its_numbers_where_the_terminal_is_narrow(sweep, study, monkeypatch, columns):
     long = "a cell whose name says all that there is to say of it, " * 3
     cells = (sweep.cells[0], sweep.cells[1].model_copy(update={"name": long}))
-    plan = make_plan(sweep.model_copy(update={"cells": cells}), study, 2, lambda _: COST)
+    plan = make_plan(prepare(Start(sweep.model_copy(update={"cells": cells}), study)), Resources(2), lambda _: COST)
     monkeypatch.delenv("COLUMNS", raising=False)
     whole, short, named = plan_text(plan).splitlines()[:3]
     assert named.startswith(f"{long}  ")
@@ -74,8 +76,8 @@ def test_a_long_name_stands_above_its_numbers_where_the_terminal_is_narrow(sweep
 def test_complete_runs_that_lack_an_evaluation_are_counted(sweep, study, finish):
     finish(sweep.cells[0], 0)
     finish(sweep.cells[1], 0, status="diverged")
-    assert "evaluated" not in plan_text(make_plan(sweep, study, 2, lambda _: COST))
-    plan = make_plan(sweep.model_copy(update={"sizes": (32,)}), study, 2, lambda _: COST)
+    assert "evaluated" not in plan_text(make_plan(prepare(Start(sweep, study)), Resources(2), lambda _: COST))
+    plan = make_plan(prepare(Start(sweep.model_copy(update={"sizes": (32,)}), study)), Resources(2), lambda _: COST)
     assert (plan.missing, plan.unevaluated) == (2, 1)
     assert "only to be evaluated at a further size: 1" in plan_text(plan)
 
@@ -84,7 +86,7 @@ def test_an_estimate_takes_each_cells_own_time(sweep, study, finish):
     quick, slow = sweep.cells
     finish(quick, 0, wall_seconds=10.0)
     finish(slow, 0, wall_seconds=30.0)
-    plan = make_plan(sweep, study, 2, lambda _: COST)
+    plan = make_plan(prepare(Start(sweep, study)), Resources(2), lambda _: COST)
     assert plan.seconds == pytest.approx(30), "in two slots the slow one decides"
     assert plan.device_hours == pytest.approx(40 / 3600)
     assert "about 30s, 0.01 CPU-slot-hours" in plan_text(plan)
@@ -94,7 +96,7 @@ def test_failed_runs_are_to_run_again_and_diverged_ones_are_not(sweep, study, fi
     first, second = sweep.cells
     finish(first, 0, status="failed", failure="code", reason="boom")
     finish(second, 0, status="diverged", failure="diverged", reason="non-finite")
-    plan = make_plan(sweep, study, 1, lambda _: COST)
+    plan = make_plan(prepare(Start(sweep, study)), Resources(1), lambda _: COST)
     assert [cell.missing for cell in plan.cells] == [2, 1]
     assert [{state: count for state, count in cell.counts.items() if count} for cell in plan.cells] == [
         {"failed": 1, "waiting": 1},

@@ -15,7 +15,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan, price_left, unpriced
-from sklab.sweep.plan.prices import Share, hours, packed, share_of
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources, hours, packed, resources_of
 
 DURATIONS = st.lists(st.floats(0.1, 1e4), max_size=30)
 PROBE = Probe(epochs=2, steps=10, val_steps=5, step_seconds=1.0, val_step_seconds=0.2, setup_seconds=3.0)
@@ -56,19 +57,19 @@ def test_a_price_is_known_from_own_runs_else_from_another_study_else_from_a_prob
     finish(sweep, other, 0, code, wall_seconds=99.0)
     finish(sweep, other, 1, code, wall_seconds=30.0, peak_memory_mb=7.0)
     finish(sweep, study, 0, code, wall_seconds=10.0)
-    assert set(unpriced(sweep, study)) == {"third"}
-    plan = make_plan(sweep, study, 1, lambda _: (1, 1), {"third": PROBE, "K3": PROBE})
+    assert set(unpriced(prepare(Start(sweep, study)))) == {"third"}
+    plan = make_plan(prepare(Start(sweep, study)), Resources(1), lambda _: (1, 1), {"third": PROBE, "K3": PROBE})
     assert prices_of(plan) == [("runs", 10.0), ("study other", 30.0), ("probe", 3 + 2 * (10 + 1))]
     assert plan.seconds == pytest.approx(10 + 30 + 25 * 2), "one of two runs is taken over from the other study"
     assert "study other" in plan_text(plan)
-    assert price_left(sweep, study, 1, {"third": PROBE}).seconds == plan.seconds
+    assert price_left(prepare(Start(sweep, study)), Resources(1), {"third": PROBE}).seconds == plan.seconds
 
 
 def test_a_damaged_record_elsewhere_is_no_concern_of_this_study(sweep, study, code):
     other = StudyFolder(study.path.parent / "other")
     finish(sweep, other, 0, code, wall_seconds=99.0)
     other.run(sweep.cells[0].runs[0]).record_file.write_text('{"key": 1}')
-    assert prices_of(make_plan(sweep, study, 1, lambda _: (1, 1))) == [None, None]
+    assert prices_of(make_plan(prepare(Start(sweep, study)), Resources(1), lambda _: (1, 1))) == [None, None]
     assert other.run(sweep.cells[0].runs[0]).record_file.exists()
 
 
@@ -76,7 +77,7 @@ def test_a_run_on_two_devices_takes_the_hours_of_both(sweep, study, code):
     finish(sweep, study, 0, code, wall_seconds=3600.0)
     tree = {**sweep.experiment, "train": {**sweep.experiment["train"], "devices": 2}}
     doubled = sweep.model_copy(update={"experiment": tree})
-    plan = make_plan(doubled, study, 1, lambda _: (1, 1), gpu=True)
+    plan = make_plan(prepare(Start(doubled, study)), Resources(1, gpu=True), lambda _: (1, 1))
     assert plan.device_hours == pytest.approx(2 * plan.missing)
     assert "6.00 GPU-hours" in plan_text(plan)
 
@@ -89,33 +90,38 @@ def test_runs_with_the_same_share_of_a_machine_price_a_cell_and_others_are_told(
     finish(sweep, study, 0, code, seed=0, wall_seconds=600.0, hardware=hardware(16))
     finish(sweep, study, 0, code, seed=1, wall_seconds=1800.0, hardware=hardware(4))
     finish(sweep, study, 1, code, seed=0, wall_seconds=1800.0, hardware=hardware(4))
-    shared = share_of((Slot("0", "H200", 4), Slot("1", "H200", 4)) * 2)
-    plan = make_plan(sweep, study, 4, lambda _: (1, 1), gpu=True, share=shared)
+    shared = resources_of((Slot("0", "H200", 4), Slot("1", "H200", 4)) * 2)
+    plan = make_plan(prepare(Start(sweep, study)), shared, lambda _: (1, 1))
     assert prices_of(plan) == [("runs", 1800.0), ("runs", 1800.0)]
     assert plan.device_hours == pytest.approx(0.25), "half an hour of half of a GPU"
     assert "another device" not in plan_text(plan)
-    alone = share_of((Slot("0", "H200", 16),))
-    plan = make_plan(sweep, study, 1, lambda _: (1, 1), gpu=True, share=alone)
+    alone = resources_of((Slot("0", "H200", 16),))
+    plan = make_plan(prepare(Start(sweep, study)), alone, lambda _: (1, 1))
     assert prices_of(plan) == [("runs", 600.0), ("runs", 1800.0)]
     assert "prices of runs on another device, or with more or fewer at a time: K3+K5 SK" in plan_text(plan)
-    assert plan.device_hours == price_left(sweep, study, 1, {}, alone).device_hours == pytest.approx(0.5)
+    assert plan.device_hours == price_left(prepare(Start(sweep, study)), alone).device_hours == pytest.approx(0.5)
 
 
 def test_runs_on_another_device_price_a_cell_only_where_nothing_else_does_and_are_told(sweep, study, code):
     finish(sweep, study, 0, code, seed=0, wall_seconds=600.0, hardware=hardware(8))
     finish(sweep, study, 0, code, seed=1, wall_seconds=1800.0, hardware=hardware(8, "T4"))
     finish(sweep, study, 1, code, seed=0, wall_seconds=1800.0, hardware=hardware(8, "T4"))
-    plan = make_plan(sweep, study, 1, lambda _: (1, 1), gpu=True, share=share_of((Slot("0", "H200", 8),)))
+    plan = make_plan(prepare(Start(sweep, study)), resources_of((Slot("0", "H200", 8),)), lambda _: (1, 1))
     assert prices_of(plan) == [("runs", 600.0), ("runs", 1800.0)]
     assert "prices of runs on another device, or with more or fewer at a time: K3+K5 SK" in plan_text(plan)
 
 
 def test_shares_of_a_cpu_are_shared_with_nobody():
-    assert share_of((Slot(None, "cpu", 2),) * 4) == Share(2, 0, "cpu")
+    assert resources_of((Slot(None, "cpu", 2),) * 4) == Resources(4, False, 2, 0, "cpu")
 
 
 def test_a_cell_that_could_not_be_probed_says_why_and_costs_the_average_of_the_others(sweep, study):
-    plan = make_plan(sweep, study, 1, lambda _: (1, 1), {"K3": PROBE, "K3+K5 SK": Probe(fault="out of memory")})
+    plan = make_plan(
+        prepare(Start(sweep, study)),
+        Resources(1),
+        lambda _: (1, 1),
+        {"K3": PROBE, "K3+K5 SK": Probe(fault="out of memory")},
+    )
     assert plan.seconds == pytest.approx(4 * 25)
     assert "no price: K3+K5 SK: out of memory" in plan_text(plan)
 

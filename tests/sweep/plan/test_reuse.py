@@ -13,6 +13,8 @@ from sklab.commands.screen.plan import plan_text
 from sklab.report.build import build, study_table, terminal_table
 from sklab.store.records import Code
 from sklab.sweep.plan.plan import make_plan, price_left
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.reuse import offers, take_over
 
 
@@ -129,7 +131,9 @@ def test_a_reused_run_that_is_tried_anew_is_no_longer_marked(start, toy_files):
 
 def test_the_plan_counts_what_is_taken_over(start, toy_files):
     start("sweep")
-    plan = make_plan(sweep_of(toy_files, "second"), study(toy_files, "second"), 1, lambda _: (1, 1))
+    plan = make_plan(
+        prepare(Start(sweep_of(toy_files, "second"), study(toy_files, "second"))), Resources(1), lambda _: (1, 1)
+    )
     assert (plan.missing, plan.reused) == (4, 2)
     assert "runs to run that another study has finished: 2" in plan_text(plan)
     assert not (toy_files / "results" / "second").exists()
@@ -143,9 +147,9 @@ def test_plan_and_price_count_what_would_really_be_taken_over(start, toy_files, 
     start("sweep")
     sweep, folder = sweep_of(toy_files, "second"), study(toy_files, "second")
     how = {"code": code, "reuse": reuse}
-    plan = make_plan(sweep, folder, 1, lambda _: (1, 1), **how)
+    plan = make_plan(prepare(Start(sweep, folder, **how)), Resources(1), lambda _: (1, 1))
     assert plan.reused == reused
-    assert plan.seconds == price_left(sweep, folder, 1, {}, **how).seconds == 7.0 * (4 - reused)
+    assert plan.seconds == price_left(prepare(Start(sweep, folder, **how)), Resources(1)).seconds == 7.0 * (4 - reused)
 
 
 def test_a_first_study_looks_in_a_root_that_may_not_be_there(toy_files):
@@ -157,7 +161,7 @@ def test_a_study_is_looked_into_once_however_many_runs_are_missing(start, toy_fi
     looked, iterdir = [], Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda path: looked.append(path) or iterdir(path))
     sweep = sweep_of(toy_files, "second")
-    taken = take_over(sweep, study(toy_files, "second"), {}, CODE, "any code")
+    taken = take_over(prepare(Start(sweep, study(toy_files, "second"), CODE)))
     assert set(taken) == set(sweep.cells[0].runs.values())
     assert [path.parent.name for path in looked if path.name == "runs"] == ["sweep"]
 

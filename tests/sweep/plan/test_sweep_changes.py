@@ -9,6 +9,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 
 
 @pytest.fixture
@@ -25,7 +27,9 @@ def test_before_the_first_start_there_is_nothing_to_compare_with(toy_files):
 def test_the_same_file_has_not_changed(toy_files, study):
     sweep = load_sweep(toy_files / "sweep.yaml")
     assert change(sweep, study) == Change()
-    assert "since the last start: nothing has changed" in plan_text(make_plan(sweep, study, 1, lambda _: (1, 1)))
+    assert "since the last start: nothing has changed" in plan_text(
+        make_plan(prepare(Start(sweep, study)), Resources(1), lambda _: (1, 1))
+    )
 
 
 def test_cells_seeds_and_settings_that_changed_are_told(toy_files, study):
@@ -40,7 +44,7 @@ def test_cells_seeds_and_settings_that_changed_are_told(toy_files, study):
         seeds_removed=(0,),
         settings=("train.epochs: 2 -> 3",),
     )
-    shown = plan_text(make_plan(sweep, study, 1, lambda _: (1, 1)))
+    shown = plan_text(make_plan(prepare(Start(sweep, study)), Resources(1), lambda _: (1, 1)))
     assert "since the last start: cells that are other runs now: K3" in shown
     assert "since the last start: train.epochs: 2 -> 3" in shown
 

@@ -11,6 +11,8 @@ from reusing import FILES, baseline, cells, study, sweep_of
 
 from sklab.sweep.plan import reuse
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 
 
 def test_a_finished_run_is_taken_over_with_its_files_and_named_as_here(start, toy_files):
@@ -43,7 +45,9 @@ def test_what_can_not_be_linked_is_copied(start, toy_files, monkeypatch):
 def test_a_complete_run_without_its_weights_or_metrics_is_no_offer(start, toy_files, name):
     start("sweep")
     (baseline(toy_files, "sweep").path / name).unlink()
-    plan = make_plan(sweep_of(toy_files, "second"), study(toy_files, "second"), 1, lambda _: (1, 1))
+    plan = make_plan(
+        prepare(Start(sweep_of(toy_files, "second"), study(toy_files, "second"))), Resources(1), lambda _: (1, 1)
+    )
     assert plan.reused == 1
     trained = start("second").trained
     assert [(each.cell, each.spec.seed) for each in trained] == [("plain", 0), ("wide", 0), ("wide", 1)]

@@ -21,7 +21,8 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan import costs
 from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.plan import make_plan
-from sklab.sweep.plan.prices import packed, time_left, turn
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources, packed, time_left, turn
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
 from sklab.sweep.run import runner
@@ -124,7 +125,7 @@ def test_a_study_goes_by_what_its_own_runs_took(sweep, toy_files, monkeypatch):
     folder = StudyFolder(toy_files / "results" / "sweep")
     finish(sweep, folder)
     launcher, seen = FakeLauncher(capacity=1), Seen()
-    assert run_study(sweep, folder, launcher, Code(version="1"), Tracking(), seen)
+    assert run_study(Start(sweep, folder, Code(version="1")), launcher, Tracking(), seen)
     names = [folder.run(job.folder.name).read_order().cell for job in launcher.submitted]
     assert names[:4] == ["lr=2", "lr=4", "lr=3", "lr=1"]
     assert seen.states[0].eta_seconds is not None
@@ -138,7 +139,7 @@ def test_plan_and_status_use_the_same_order(sweep, toy_files):
     records = finish(sweep, folder)
     in_order, as_listed = [20.0, 40.0, 30.0, 10.0], [10.0, 20.0, 30.0, 40.0]
     assert (packed(in_order, [0.0, 0.0]), packed(as_listed, [0.0, 0.0])) == (50.0, 60.0)
-    assert make_plan(sweep, folder, 2, lambda _: (1, 1)).seconds == 50.0
+    assert make_plan(prepare(Start(sweep, folder)), Resources(2), lambda _: (1, 1)).seconds == 50.0
     with folder.lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         now = folder.lock_file.stat().st_mtime + 1.0

@@ -23,6 +23,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import space_costs
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.reuse import offers
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import NOT_READ
@@ -124,7 +125,7 @@ def sweep_of(study: StudyFolder, pruning: str = PRUNING) -> Sweep:
 
 def start(study: StudyFolder, launcher: object, pruning: str = PRUNING, seen: Seen | None = None, **costs) -> bool:
     sweep = sweep_of(study, pruning)
-    return run_study(sweep, study, launcher, Code(version="1"), Tracking(), seen or Seen(), **costs)
+    return run_study(Start(sweep, study, Code(version="1"), **costs), launcher, Tracking(), seen or Seen())
 
 
 def bad_if_wide(cell: str) -> float:

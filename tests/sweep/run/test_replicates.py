@@ -23,6 +23,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.toy import toy
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.status import study_status
 
 pytestmark = pytest.mark.usefixtures("sound")
@@ -76,7 +78,7 @@ def study(toy_files) -> StudyFolder:
 
 def plan(study: StudyFolder):
     sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
-    return make_plan(sweep, study, 2, lambda _: (1, 1))
+    return make_plan(prepare(Start(sweep, study)), Resources(2), lambda _: (1, 1))
 
 
 def keys(launcher: Measured) -> set[str]:

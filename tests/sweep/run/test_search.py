@@ -18,6 +18,8 @@ from sklab.sweep.design.cells import grid
 from sklab.sweep.design.space import choices_by_lot, searchable, space_costs, space_of
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.run.index import StudyIndex, Todo
 
 SPACE = """\
@@ -216,7 +218,9 @@ def test_a_space_without_a_feasible_cell_is_refused(toy_files):
 def test_the_plan_says_how_many_cells_keep_the_constraints(toy_files):
     sweep = sweep_of(toy_files, "trials: 2, constraints: {params: {max: 8k}, macs: {max: 1M}}")
     costs = space_costs(sweep, count)
-    plan = make_plan(sweep, StudyFolder(toy_files / "results" / "x"), 1, lambda _: (1, 1), costs=costs)
+    plan = make_plan(
+        prepare(Start(sweep, StudyFolder(toy_files / "results" / "x"), costs=costs)), Resources(1), lambda _: (1, 1)
+    )
     told = "search space: 18 combinations of levels, 18 can exist, 12 keep the constraints"
     assert told in plan_text(plan).splitlines()
     assert space_of(sweep_of(toy_files, "trials: 2"), {}) is None

@@ -21,6 +21,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 
@@ -84,7 +86,7 @@ def test_every_command_counts_alike(live, sweep, capsys):
     assert {run["cell"]: run["state"] for run in status["runs"]} == {
         name: "stopped" if name.startswith("killed") else name for name in CELLS
     }
-    plan = make_plan(sweep, live, 1, lambda _: (1, 1))
+    plan = make_plan(prepare(Start(sweep, live)), Resources(1), lambda _: (1, 1))
     assert {state: sum(cell.counts[state] for cell in plan.cells) for state in STATES} == EXPECTED
     assert cli.main(["table", "sweep"]) == 0
     assert TOLD in capsys.readouterr().out

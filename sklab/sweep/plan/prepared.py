@@ -1,0 +1,69 @@
+"""What a study needs before it runs or is priced: put together once, and read by plan, budget and runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sklab.spec.study.sweep import Sweep
+from sklab.store.records import Code, RunRecord
+from sklab.store.study_folder import StudyFolder
+from sklab.sweep.design.space import Costs
+from sklab.sweep.plan.continued import continued
+from sklab.sweep.plan.trained_data import NOT_READ, HeldData, read_data
+
+Reuse = Literal["any code", "same code", "never"]
+
+UNKNOWN = Code(version="")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a command starts a study with.
+
+    code   what trains
+    reuse  which finished runs of other studies are taken over: those made by any code, by the same, or none
+    costs  of the cells of a search that has to know them (`space.space_costs`)
+    """
+
+    sweep: Sweep
+    folder: StudyFolder
+    code: Code = UNKNOWN
+    reuse: Reuse = "any code"
+    costs: Costs = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A start, and what the study's folder and the data hold.
+
+    sweep    with the cells that earlier starts of a search have found
+    records  of the runs of the sweep that the folder holds, by key
+    held     the data as they are now
+    """
+
+    start: Start
+    sweep: Sweep
+    records: dict[str, RunRecord]
+    held: HeldData = NOT_READ
+
+    @property
+    def folder(self) -> StudyFolder:
+        """The study's."""
+        return self.start.folder
+
+    @property
+    def costs(self) -> Costs:
+        """Of the cells of a search that has to know them."""
+        return self.start.costs
+
+
+def prepare(start: Start, notice: Callable[[str], object] | None = None) -> Prepared:
+    """Read what the study's folder and the data hold; `notice` is told what there is to say about the data.
+
+    Raises SklabError where finished runs would leave the table.
+    """
+    sweep = continued(start.sweep, start.folder, start.costs)
+    records = start.folder.records(key for cell in sweep.cells for key in cell.runs.values())
+    return Prepared(start, sweep, records, read_data(sweep, notice))
