@@ -43,9 +43,10 @@ def mirror(images: Tensor, flips: Tensor) -> Tensor:
 
 
 class Normalise:
-    """uint8 [N, C, H, W] -> float32 (x / 255 - mean) / std, in the recipe's memory format."""
+    """uint8 [N, C, H, W] -> float32 (x / 255 - mean) / std on `device`, in the recipe's memory format."""
 
     def __init__(self, spec: DataSpec, train: TrainSpec, device: torch.device) -> None:
+        self.device = device
         mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
         self._scale, self._shift = 1 / (255 * std), -mean / std
         last = train.memory_format == "channels_last"

@@ -59,15 +59,14 @@ class TrainFiles:
         train: TrainSpec,
         seed: int,
         normalise: Normalise,
-        device: torch.device,
         share: Share,
     ) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.files), seed)
-        self._augment, self._normalise, self._device, self._size = train.augment, normalise, device, size
+        self._augment, self._normalise, self._device, self._size = train.augment, normalise, normalise.device, size
         images = TrainImages(split, size, train.augment.random_resized_crop, seed)
         keys = BatchKeys(self.sampler, train.batch_size, self._own)
-        self._loader = _loader(images, device, batch_sampler=keys)
+        self._loader = _loader(images, normalise.device, batch_sampler=keys)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -95,12 +94,10 @@ class TrainFiles:
 class ValFiles:
     """Batches of (images, labels), not augmented, in the set's order; the last batch may be smaller."""
 
-    def __init__(
-        self, split: FileSplit, size: int, train: TrainSpec, normalise: Normalise, device: torch.device
-    ) -> None:
+    def __init__(self, split: FileSplit, size: int, train: TrainSpec, normalise: Normalise) -> None:
         self.batch_size = train.batch_size
-        self._normalise, self._device = normalise, device
-        self._loader = _loader(ValImages(split, size), device, batch_size=train.batch_size)
+        self._normalise, self._device = normalise, normalise.device
+        self._loader = _loader(ValImages(split, size), normalise.device, batch_size=train.batch_size)
 
     def __len__(self) -> int:
         return len(self._loader)

@@ -86,8 +86,8 @@ def open_loaders(
         case ArraySplit() as ours, ArraySplit() as held_out:
             part = _part_of_arrays(held_out, share)
             return Loaders(
-                TrainArrays(ours, train, seed, normalise, device, share),
-                ValArrays(part, per_device, normalise, device),
+                TrainArrays(ours, train, seed, normalise, share),
+                ValArrays(part, per_device, normalise),
                 splits.classes,
                 part.labels,
                 part.extras,
@@ -97,8 +97,8 @@ def open_loaders(
         case FileSplit() as ours, FileSplit() as held_out_files:
             part_of_files = _part_of_files(held_out_files, share)
             return Loaders(
-                TrainFiles(ours, spec.image_size, train, seed, normalise, device, share),
-                ValFiles(part_of_files, spec.image_size, per_device, normalise, device),
+                TrainFiles(ours, spec.image_size, train, seed, normalise, share),
+                ValFiles(part_of_files, spec.image_size, per_device, normalise),
                 splits.classes,
                 part_of_files.labels,
                 skipped_images=len(splits.skipped),
@@ -129,15 +129,13 @@ def _log_skipped(spec: DataSpec, splits: Splits) -> None:
 class TrainArrays:
     """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), augmented, in epoch order."""
 
-    def __init__(
-        self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, device: torch.device, share: Share
-    ) -> None:
+    def __init__(self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, share: Share) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.labels), seed)
         self._augment, self._normalise = train.augment, normalise
         self._size = split.images.shape[-1]
-        self._padded = pad(torch.from_numpy(split.images).to(device), train.augment.pad_crop)
-        self._labels = torch.from_numpy(split.labels).to(device)
+        self._padded = pad(torch.from_numpy(split.images).to(normalise.device), train.augment.pad_crop)
+        self._labels = torch.from_numpy(split.labels).to(normalise.device)
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
@@ -162,11 +160,11 @@ class TrainArrays:
 class ValArrays:
     """Batches of (images, labels), not augmented, in the set's order; the last batch may be smaller."""
 
-    def __init__(self, split: ArraySplit, train: TrainSpec, normalise: Normalise, device: torch.device) -> None:
+    def __init__(self, split: ArraySplit, train: TrainSpec, normalise: Normalise) -> None:
         self.batch_size = train.batch_size
         self._normalise = normalise
-        self._images = torch.from_numpy(split.images).to(device)
-        self._labels = torch.from_numpy(split.labels).to(device)
+        self._images = torch.from_numpy(split.images).to(normalise.device)
+        self._labels = torch.from_numpy(split.labels).to(normalise.device)
 
     def __len__(self) -> int:
         return -(-len(self._labels) // self.batch_size)

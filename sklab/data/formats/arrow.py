@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,10 +126,10 @@ def find_columns(file: str, schema: Any, image: str | None, label: str | None) -
     names = [field.name for field in schema if holds_names(field.type)]
     held = f"all columns: {', '.join(f'{field.name} ({field.type})' for field in schema)}"
     offered = f"columns of encoded images: {_or_none(images)}; {held}"
-    chosen = _choose_column(file, "image", image, images, images, IMAGE_NAMES, offered)
+    chosen = _choose_column(file, "image", image, _Candidates(images, images, IMAGE_NAMES, offered))
     offered = f"columns of class numbers: {_or_none(numbers)}, of class names: {_or_none(names)}; {held}"
     likely = numbers or [name for name in names if name in LABEL_NAMES]
-    labelled = _choose_column(file, "label", label, [*numbers, *names], likely, LABEL_NAMES, offered)
+    labelled = _choose_column(file, "label", label, _Candidates([*numbers, *names], likely, LABEL_NAMES, offered))
     return Columns(chosen, labelled, _class_names(schema, labelled), labelled in names)
 
 
@@ -192,14 +192,23 @@ def holds_names(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _choose_column(
-    file: str, what: str, given: str | None, allowed: list[str], likely: list[str], usual: Sequence[str], offered: str
-) -> str:
-    if given is not None and given not in allowed:
-        raise SklabError(f"{file}: data.{what}_column = {given!r}; {offered}")
+class _Candidates(NamedTuple):
+    """Columns that may be the one that is asked for: all that are allowed, the likely ones, usual names, and what an
+    error says of them."""
+
+    allowed: list[str]
+    likely: list[str]
+    usual: Sequence[str]
+    offered: str
+
+
+def _choose_column(file: str, what: str, given: str | None, candidates: _Candidates) -> str:
+    likely, usual = candidates.likely, candidates.usual
+    if given is not None and given not in candidates.allowed:
+        raise SklabError(f"{file}: data.{what}_column = {given!r}; {candidates.offered}")
     ranked = [given] if given else ([name for name in usual if name in likely] or likely)
     if not ranked or (len(ranked) > 1 and ranked[0] not in usual):
-        raise SklabError(f"{file}: say which column is meant by data.{what}_column; {offered}")
+        raise SklabError(f"{file}: say which column is meant by data.{what}_column; {candidates.offered}")
     return ranked[0]
 
 

@@ -115,8 +115,7 @@ def _draw_sizes(cells: Sequence[CellAttention]) -> Figure:
         sizes = by_size(cell)
         lines = _SERIES if len(sizes.series) > 1 else _SERIES[1:]
         for at, (label, (means, halves)) in enumerate(sizes.series.items()):
-            colour, shape, dashes = lines[at]
-            _line(panel, means.tolist(), halves.tolist(), label, colour, shape, dashes, aside=0.12 * at)
+            _line(panel, means.tolist(), halves.tolist(), label, lines[at], aside=0.12 * at)
         _units(panel, sizes.units)
         panel.set_title(short_name(cell.cell), loc="left", color=INK)
         panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
@@ -195,10 +194,10 @@ def _draw_fields(found: Sequence[CellFindings]) -> Figure:
     looks = [
         (colour, shape, dashes) for dashes in ("-", ":") for colour, shape in ((ACCENT, "o"), (BASE, "s"), (INK, "^"))
     ]
-    for number, (one, (colour, shape, dashes)) in enumerate(zip(found, looks, strict=False)):
+    for number, (one, look) in enumerate(zip(found, looks, strict=False)):
         halves = [math.nan if of.half is None else of.half for of in one.fields]
         sides = [of.side for of in one.fields]
-        _line(panel, sides, halves, short_name(one.cell), colour, shape, dashes, aside=0.07 * number)
+        _line(panel, sides, halves, short_name(one.cell), look, aside=0.07 * number)
     _units(panel, stages)
     panel.set_ylim(0, 1.3 * largest)
     panel.set_ylabel("side, px")
@@ -216,9 +215,10 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
 
 
 def _line(
-    panel: Axes, means: list[float], halves: list[float], label: str, colour: str, shape: str, dashes: str,
-    aside: float = 0.0,
-) -> None:  # fmt: skip
+    panel: Axes, means: list[float], halves: list[float], label: str, look: tuple[str, str, str], aside: float = 0.0
+) -> None:
+    """Means with their intervals; `look` is colour, shape of the marks and dashes of the line."""
+    colour, shape, dashes = look
     places = [at + aside for at in range(len(means))]
     panel.errorbar(
         places, means, yerr=halves, label=label, fmt=shape, ls=dashes, lw=1.1, color=colour, ms=4.5, mec=PAPER, mew=0.6,

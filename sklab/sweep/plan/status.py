@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from math import inf, isfinite
 from statistics import fmean
+from typing import NamedTuple
 
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError
@@ -98,7 +99,7 @@ def study_status(
     runs = tuple(
         _ended(cell, records[key], folder.run(key), sweep.metric)
         if (key := cell.runs[seed]) in records
-        else _unended(cell, seed, folder.run(key), sweep.metric, moment, since, usual)
+        else _unended(cell, seed, folder.run(key), sweep.metric, _Look(moment, since, usual))
         for seed in sweep.seeds
         for cell in sweep.cells
         if seed in cell.runs and cell.runs[seed] not in unreadable
@@ -167,12 +168,19 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
     )
 
 
-def _unended(
-    cell: Cell, seed: int, run: RunFolder, metric: Metric, moment: float, since: float, usual: Mapping[str, float]
-) -> RunStatus:
-    """A run without a record: it runs if a runner is at work, `since` then, and has begun it."""
+class _Look(NamedTuple):
+    """The moment of a look at a study, since when a runner is at work, and what a run of each cell usually takes, all
+    in seconds."""
+
+    moment: float
+    since: float
+    usual: Mapping[str, float]
+
+
+def _unended(cell: Cell, seed: int, run: RunFolder, metric: Metric, look: _Look) -> RunStatus:
+    """A run without a record: it runs if a runner is at work and has begun it."""
     key = run.path.name
-    state = unended(run, since)
+    state = unended(run, look.since)
     order = _order(run) if state == "running" else None
     if order is None:
         reason, log = (ENDED_WITH_RUNNER, str(run.log_file)) if state == "stopped" else ("", "")
@@ -192,8 +200,8 @@ def _unended(
         samples_per_second=(pulse and pulse.samples_per_second) or None,
         device_name=pulse.device_name if pulse else "",
         peak_memory_mb=pulse.peak_memory_mb if pulse else None,
-        seconds=max(0.0, moment - ordered),
-        remaining_seconds=_remaining(usual.get(cell.name), epoch, epochs, pulse, metrics.get("seconds")),
+        seconds=max(0.0, look.moment - ordered),
+        remaining_seconds=_remaining(look.usual.get(cell.name), epoch, epochs, pulse, metrics.get("seconds")),
     )
 
 
