@@ -36,13 +36,13 @@ _COMMANDS = (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0: all runs complete, 1: some failed or diverged, 2: user error, 130: asked
     to stop, 141: nobody reads its output any further (`| head`)."""
-    terminal.open_closed()
+    terminal.open_closed_streams()
     terminal.outlast_readers()
     protect()
     os.environ["MPLBACKEND"] = "svg"  # we draw files; another one, as of a notebook, may not be installed here
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no ± gets a ?
-    terminal.show_plainly()
+    terminal.escape_control_characters()
     warnings.formatwarning = _in_a_line
     options = parser().parse_args(arguments)
     try:
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         tell(f"sklab: {error}")
         return error.exit_code
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and terminal.is_unread():
+        if isinstance(error, BrokenPipeError) and terminal.lost_reader():
             return UNREAD
         tell(f"sklab: {error}; finished runs are safe, the same command goes on from them")
         return USER_ERROR

@@ -183,13 +183,13 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
 
     stale_after = 60 * at_least("--stale-after", options.stale_after, 0, STALE_AFTER / 60)
     if options.launcher is None:
-        from sklab.launch.local.gpus import Neighbours
+        from sklab.launch.local.gpus import OtherUsers
         from sklab.launch.local.launcher import LocalLauncher
         from sklab.launch.local.packing import Packing
 
         packing = Packing(slots, tell) if options.per_gpu == "auto" else None
-        neighbours = Neighbours(tell) if options.gpus is None and slots[0].gpu is not None else None
-        return LocalLauncher(slots, stale_after, packing, neighbours)
+        other_users = OtherUsers(tell) if options.gpus is None and slots[0].gpu is not None else None
+        return LocalLauncher(slots, stale_after, packing, other_users)
     if options.gpus or options.per_gpu:
         raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
     from sklab.launch.ray.launcher import RayLauncher

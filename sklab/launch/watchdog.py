@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from sklab.store.run_folder import RunFolder
-from sklab.system.processes import waits
+from sklab.system.processes import is_blocked
 
 STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one
@@ -43,9 +43,9 @@ class Watchdog:
         self,
         stale_after: float,
         clock: Callable[[], float] = time.monotonic,
-        waits: Callable[[int], bool] = waits,
+        is_blocked: Callable[[int], bool] = is_blocked,
     ) -> None:
-        self._stale_after, self._clock, self._waits = stale_after, clock, waits
+        self._stale_after, self._clock, self._is_blocked = stale_after, clock, is_blocked
         self._last = clock()
         self._runs: dict[tuple[Path, int], _Silence] = {}
 
@@ -62,7 +62,7 @@ class Watchdog:
         if beat != silence.beat:
             longest = max(silence.longest, silence.seconds) if silence.beat is not None else 0.0
             return _Silence(beat, longest=longest)
-        if run in self._runs and not self._waits(pid):
+        if run in self._runs and not self._is_blocked(pid):
             silence.seconds += passed
         return silence
 

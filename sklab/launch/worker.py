@@ -14,8 +14,8 @@ from pathlib import Path
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import at_once
-from sklab.system.processes import hear_again, on_parent_end
+from sklab.store.states import open_without_waiting
+from sklab.system.processes import on_parent_end, unblock_stop_signals
 
 # A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.
 _PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
@@ -39,7 +39,7 @@ def work_on_call(jobs: Connection) -> None:
 
 def _settle() -> None:
     os.setsid()
-    hear_again()
+    unblock_stop_signals()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
 
 
@@ -50,14 +50,14 @@ def _do(job: Job, slot: Slot) -> None:
     with _alone_in(job.folder, _PATIENCE[job.task]):
         if begin(job):
             _redirect_output(job.folder / "log.txt")
-            _keep_log()
+            _log_to_stderr()
             perform(job, slot)
 
 
-def _keep_log() -> None:
-    from sklab.training.callbacks.meter import keep_log
+def _log_to_stderr() -> None:
+    from sklab.training.callbacks.meter import log_to_stderr
 
-    keep_log()
+    log_to_stderr()
 
 
 def begin(job: Job) -> bool:
@@ -69,7 +69,7 @@ def begin(job: Job) -> bool:
         folder = RunFolder(job.folder)
         record = folder.read_record()
         if record is not None and record.final:
-            return bool(folder.lacking(record, folder.read_order().sizes))
+            return bool(folder.missing_sizes(record, folder.read_order().sizes))
         folder.begin_attempt()
     return True
 
@@ -81,13 +81,13 @@ def perform(job: Job, slot: Slot) -> None:
     torch.set_num_threads(slot.threads)
     device = torch.device("cuda" if slot.gpu is not None else "cpu")
     if job.task == "train":
-        from sklab.training.evaluate import evaluate_lacking
+        from sklab.training.evaluate import evaluate_missing
         from sklab.training.run import train
 
         folder = RunFolder(job.folder)
         order = folder.read_order()
         record = folder.read_record() or train(order, folder, device)
-        evaluate_lacking(folder, record, order.sizes, device.type)
+        evaluate_missing(folder, record, order.sizes, device.type)
     elif job.task == "probe":
         from sklab.training.jobs import probe
 
@@ -107,7 +107,7 @@ def _alone_in(folder: Path, patience: int) -> Iterator[None]:
         sys.stderr.flush()
         sys.exit(FOLDER_HELD)
 
-    with open(RunFolder(folder).lock_file, "a", opener=at_once) as lock:
+    with open(RunFolder(folder).lock_file, "a", opener=open_without_waiting) as lock:
         signal.signal(signal.SIGALRM, give_up)
         signal.alarm(patience)
         fcntl.flock(lock, fcntl.LOCK_EX)

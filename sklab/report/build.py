@@ -94,13 +94,13 @@ def terminal_table(table: AblationTable) -> str:
     texts = [[shortened(column.text(row), _WIDEST) for column in every] for row in table.rows]
     lines = [[column.short for column in every], *texts]
     widths = terminal.column_widths(lines)
-    kept = terminal.chosen(widths, _by_importance(every), terminal.width())
+    kept = terminal.columns_that_fit(widths, _by_importance(every), terminal.width())
     shown, widths = [every[at] for at in kept], [widths[at] for at in kept]
     left = {at for at, column in enumerate(shown) if not column.numeric}
     head, *body = (terminal.aligned([line[at] for at in kept], widths, left) for line in lines)
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     rows = [_row(row, line, widths) for row, line in zip(table.rows, body, strict=True)]
-    left_out = terminal.left_out(column.short for column in every if column not in shown)
+    left_out = terminal.no_room_for(column.short for column in every if column not in shown)
     return "\n".join([head, rule, *rows, *left_out, *_below(table)])
 
 

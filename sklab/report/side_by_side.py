@@ -48,7 +48,7 @@ def terminal_text(found: SideBySide, tables: Mapping[str, AblationTable]) -> str
         drawn, kept = _drawn(found, _KINDS[:number]), _KINDS[:number]
         if room is None or max(map(len, drawn)) <= room:
             break
-    left_out = terminal.left_out(kind for kind in dict.fromkeys(_FURTHER) if kind not in kept)
+    left_out = terminal.no_room_for(kind for kind in dict.fromkeys(_FURTHER) if kind not in kept)
     said = [terminal.filled(line, min(_WIDTH, room or _WIDTH)) for line in sentences(found, tables)]
     return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], *left_out, "", *said])
 

@@ -125,7 +125,7 @@ def why_unreadable(error: OSError | ValidationError) -> str:
 def read_optional(file: Path, kind: type[V], remedy: str, most: int = MOST_BYTES) -> V | None:
     """The value in `file`, or None where there is none. Raises DamagedRecordError, with `remedy`, for anything else."""
     try:
-        text, is_intact = open_text(content(file, most))
+        text, is_intact = unseal_text(content(file, most))
         value = kind.model_validate_json(text)
     except FileNotFoundError:
         return None
@@ -149,7 +149,7 @@ def read_kept(file: Path, kind: type[V], most: int = MOST_BYTES) -> V | None:
     """The answer kept in `file`; None where there is none, or none that can be read as it was written: it is then made
     again."""
     try:
-        text, is_intact = open_text(content(file, most))
+        text, is_intact = unseal_text(content(file, most))
         return kind.model_validate_json(text) if is_intact else None
     except (OSError, ValidationError):
         return None
@@ -184,14 +184,14 @@ def sealed(value: BaseModel, indent: int | None = 1) -> str:
     return json.dumps({**tree, _SEAL: _seal_of(tree)}, indent=indent, ensure_ascii=False)
 
 
-def unsealed(tree: dict[str, Any]) -> bool:
+def unseal(tree: dict[str, Any]) -> bool:
     """Take the seal out of what a JSON file holds; False where the rest is not what was sealed. Files of sklab 0.1.0
     have none, and are believed."""
     seal = tree.pop(_SEAL, None)
     return seal is None or seal == _seal_of(tree)
 
 
-def open_text(text: bytes) -> tuple[bytes, bool]:
+def unseal_text(text: bytes) -> tuple[bytes, bool]:
     """The JSON file `text` without its seal, and whether it is what was sealed."""
     try:
         tree = from_json(text) if b'"seal"' in text else None
@@ -199,7 +199,7 @@ def open_text(text: bytes) -> tuple[bytes, bool]:
         tree = None
     if not isinstance(tree, dict) or _SEAL not in tree:
         return text, True
-    is_intact = unsealed(tree)
+    is_intact = unseal(tree)
     return json.dumps(tree, ensure_ascii=False).encode(), is_intact
 
 
@@ -208,7 +208,7 @@ def _seal_of(tree: dict[str, Any]) -> str:
     return checksum(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode())
 
 
-def last_words(log: Path) -> tuple[str, str]:
+def last_line_and_traceback(log: Path) -> tuple[str, str]:
     """The last line of `log`, and the last traceback in it; "" for what is not there."""
     text = tail(log, _TAIL)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -216,7 +216,7 @@ def last_words(log: Path) -> tuple[str, str]:
     return lines[-1] if lines else "", text[start:] if start >= 0 else ""
 
 
-def and_last(log: Path) -> str:
+def last_line_suffix(log: Path) -> str:
     """The last line of `log`, as the end of a sentence."""
-    line, _ = last_words(log)
+    line, _ = last_line_and_traceback(log)
     return f": {line}" if line else ""

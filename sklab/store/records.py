@@ -12,7 +12,7 @@ from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Seq, Value
-from sklab.store.files import open_text, unsealed
+from sklab.store.files import unseal, unseal_text
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
@@ -171,7 +171,7 @@ class RunRecord(Value):
         """The number a study is about, at the epoch its rule names; None when the record lacks it."""
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
-    def sharing(self, experiment: Experiment) -> RunRecord:
+    def with_shared_experiment(self, experiment: Experiment) -> RunRecord:
         """This record, holding `experiment` where its own is equal: of many records they fill most of the memory."""
         if self.spec.experiment != experiment:
             return self
@@ -190,13 +190,13 @@ class RecordReader:
         """Raises ValidationError for what is no record."""
         try:
             tree = from_json(text)
-            edited = not unsealed(tree)
+            edited = not unseal(tree)
             ours = tree["spec"]["experiment"]
             if ours == self._tree:
                 tree["spec"]["experiment"] = self._experiment
             record = RunRecord.model_validate({**tree, "edited": edited})
         except (ValueError, TypeError, KeyError, AttributeError):
-            return RunRecord.model_validate_json(open_text(text)[0])  # tells what is wrong with it
+            return RunRecord.model_validate_json(unseal_text(text)[0])  # tells what is wrong with it
         self._tree, self._experiment = ours, record.spec.experiment
         return record
 

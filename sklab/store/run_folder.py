@@ -75,7 +75,7 @@ class RunFolder:
         found = read_kept(self.evaluation_file(size), Evaluation)
         return found if found and self._names(self.weights_file, found.weights) else None
 
-    def lacking(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
+    def missing_sizes(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
         """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""
         if record is None or record.status != "complete":
             return ()
@@ -102,7 +102,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def reached(self) -> int:
+    def checkpoint_step(self) -> int:
         """The optimizer step of the newest checkpoint, which stands in its name; 0 without any."""
         return max((int(file.name.partition("-")[0]) for file in self.checkpoints.glob("[0-9]*-*.ckpt")), default=0)
 

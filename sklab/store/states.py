@@ -48,12 +48,12 @@ def counts_of(states: Iterable[RunState]) -> dict[RunState, int]:
     return {state: found[state] for state in STATES}
 
 
-def others_told(counts: Mapping[RunState, int]) -> str:
+def other_counts(counts: Mapping[RunState, int]) -> str:
     """What follows on the number of complete runs: `, 1 diverged, 2 waiting`."""
     return "".join(f", {counts[state]} {state}" for state in STATES[1:] if counts.get(state))
 
 
-def ending(record: RunRecord) -> str:
+def how_it_ended(record: RunRecord) -> str:
     """How a run without numbers ended, and why: `failed (oom): CUDA out of memory`."""
     if record.state == "pruned":
         return f"pruned after epoch {record.epochs}: {record.reason}"
@@ -66,7 +66,7 @@ def begun_at(study: StudyFolder) -> float:
     return study.lock_file.stat().st_mtime if is_held(study.lock_file) else inf
 
 
-def unended(run: RunFolder, since: float) -> RunState:
+def unended_state(run: RunFolder, since: float) -> RunState:
     """The state of a run without a record, where a runner is at work `since` then (infinite: none is)."""
     if not is_regular(run.order_file):
         return "waiting"
@@ -80,14 +80,14 @@ def unended(run: RunFolder, since: float) -> RunState:
 def unended_states(study: StudyFolder, keys: Iterable[str]) -> dict[str, RunState]:
     """The states of those runs of a study that have no record."""
     since = begun_at(study)
-    return {key: unended(study.run(key), since) for key in keys}
+    return {key: unended_state(study.run(key), since) for key in keys}
 
 
 @contextmanager
-def alone(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
+def study_lock(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """Hold the study's lock, a file as old as that. Raises StudyLockedError while another process does, SklabError
     where the file system knows no locks."""
-    with open(folder.lock_file, "a", opener=at_once) as lock:
+    with open(folder.lock_file, "a", opener=open_without_waiting) as lock:
         try:
             is_ours = _taken(lock, pause)
         except OSError as error:
@@ -101,7 +101,7 @@ def alone(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> I
         yield
 
 
-def at_once(path: str, flags: int) -> int:
+def open_without_waiting(path: str, flags: int) -> int:
     """Opens a file; what lies in its place, such as a pipe, is not waited for."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
@@ -130,7 +130,7 @@ def _try(lock: IO[str], how: int) -> bool:
 def is_held(lock_file: Path) -> bool:
     """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
     try:
-        with open(lock_file, opener=at_once) as lock:
+        with open(lock_file, opener=open_without_waiting) as lock:
             return not _try(lock, fcntl.LOCK_SH)
     except (FileNotFoundError, IsADirectoryError):
         return False

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-_ONE_WISH = 1.0  # seconds in which a second signal says no more than the first: `timeout` sends its own twice
+_SAME_REQUEST = 1.0  # seconds in which a second signal says no more than the first: `timeout` sends its own twice
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 _COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1 and later; others refuse it, and all stays as it was
@@ -57,7 +57,7 @@ class Stop:
     def listen(self) -> None:
         """Take the signals; again after somebody else took them. Outside the main thread nothing changes."""
         if threading.current_thread() is threading.main_thread():
-            for number in _heeded():
+            for number in _stop_signals_not_ignored():
                 before = signal.signal(number, self._ask)
                 self._before.setdefault(number, before)
 
@@ -93,23 +93,23 @@ def on_parent_end(act: Callable[[], object]) -> None:
     threading.Thread(target=watch, daemon=True, name="sklab-parent-watch").start()
 
 
-def _heeded() -> list[signal.Signals]:
+def _stop_signals_not_ignored() -> list[signal.Signals]:
     """The stop signals, without those that whoever started this process had ignored, as `nohup` does."""
     return [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
-def hear_nothing() -> None:
-    """Keep the stop signals from this thread and from what it starts, until that calls `hear_again`."""
+def block_stop_signals() -> None:
+    """Keep the stop signals from this thread and from what it starts, until that calls `unblock_stop_signals`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
-def hear_again() -> None:
+def unblock_stop_signals() -> None:
     """Get the stop signals, also those that have come meanwhile."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 @contextmanager
-def asked_once(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int]]:
+def stop_requests(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int]]:
     """What SIGINT (Ctrl-C) and the stop signals asked for: empty until one came. A second one raises KeyboardInterrupt:
     SIGINT at any time, SIGTERM and SIGUSR1 a second after the first, SIGHUP never, for a terminal that closes may send
     several.
@@ -124,13 +124,13 @@ def asked_once(clock: Callable[[], float] = time.monotonic) -> Iterator[list[int
         if not asked:
             first = clock()
             asked.append(number)
-        elif number == signal.SIGINT or (number != signal.SIGHUP and clock() - first >= _ONE_WISH):
+        elif number == signal.SIGINT or (number != signal.SIGHUP and clock() - first >= _SAME_REQUEST):
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *_heeded())}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *_stop_signals_not_ignored())}
     try:
         yield asked
     finally:
@@ -144,13 +144,15 @@ def start_time(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
-def waits(pid: int) -> bool:
+def is_blocked(pid: int) -> bool:
     """Whether a thread of process `pid`, or of one that it started, waits for a disk or was stopped.
 
     Who reads images is a loader's process, a device's or a thread, and the process itself only sleeps until they come.
     """
     tasks = _tasks(pid)
-    return any(_waits(task) for task in tasks) or any(waits(child) for task in tasks for child in _children(task))
+    return any(_is_blocked(task) for task in tasks) or any(
+        is_blocked(child) for task in tasks for child in _children(task)
+    )
 
 
 def oom_kills() -> int:
@@ -188,7 +190,7 @@ def _children(task: Path) -> list[int]:
         return []
 
 
-def _waits(task: Path) -> bool:
+def _is_blocked(task: Path) -> bool:
     """Whether its state is D, for a disk, or T, stopped; not R, S or Z: it runs, sleeps or has ended."""
     return _stat(task)[:1] in (["D"], ["T"])
 
@@ -201,7 +203,7 @@ def _stat(process: Path) -> list[str]:
         return []
 
 
-def gather() -> None:
+def use_large_pages() -> None:
     """Ask the kernel to put what this process has allocated so far into large pages; without Linux nothing happens."""
     if not _MAPS.exists():
         return

@@ -78,7 +78,7 @@ def aligned(cells: Sequence[str], widths: Sequence[int], left: Container[int] = 
     return (" " * GAP).join(padded).rstrip()
 
 
-def chosen(widths: Sequence[int], order: Iterable[int], room: int | None) -> list[int]:
+def columns_that_fit(widths: Sequence[int], order: Iterable[int], room: int | None) -> list[int]:
     """The columns, by position from left to right, that fit together in `room`: the less important ones go first.
 
     `order` names all by importance; the first of it stays in any case.
@@ -89,7 +89,7 @@ def chosen(widths: Sequence[int], order: Iterable[int], room: int | None) -> lis
     return sorted(kept)
 
 
-def left_out(names: Iterable[str]) -> Iterator[str]:
+def no_room_for(names: Iterable[str]) -> Iterator[str]:
     """A line that says which columns there was no room for; none where there was."""
     told = ", ".join(name for name in names if name)
     if told:
@@ -112,7 +112,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def open_closed() -> None:
+def open_closed_streams() -> None:
     """Give a process that was started without them (`>&-`) its standard streams, and so its runs theirs: a file of the
     study that is opened would become one."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST:
@@ -131,7 +131,7 @@ def outlast_readers() -> None:
         sys.stdout = _lossy(sys.stdout)
 
 
-def is_unread() -> bool:
+def lost_reader() -> bool:
     """Whether standard output, and no other pipe, has lost its reader; what is left for it is dropped then."""
     output = select.poll()
     output.register(sys.stdout, select.POLLOUT)
@@ -141,13 +141,13 @@ def is_unread() -> bool:
     return unread
 
 
-def show_plainly() -> None:
+def escape_control_characters() -> None:
     """From now on all that is said shows what a terminal would obey: whoever says it need not know where it is from."""
     sys.stdout, sys.stderr = _plain(sys.stdout), _plain(sys.stderr)
 
 
 def raw(stream: TextIO) -> TextIO:
-    """`stream` as it was before `show_plainly`, and before rich."""
+    """`stream` as it was before `escape_control_characters`, and before rich."""
     while inner := getattr(stream, "rich_proxied_file", None):
         stream = inner
     return stream

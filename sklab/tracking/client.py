@@ -117,7 +117,7 @@ class Client:
         """The service process, for as long as the context is open."""
         import wandb
 
-        _report_nothing_else()
+        _disable_wandb_telemetry()
         self._keep_files_below_the_folder()
         try:
             started = wandb.setup(wandb.Settings(**settings)).assert_service()._proc
@@ -135,7 +135,7 @@ class Client:
             os.environ[f"WANDB_{name.upper()}_DIR"] = str(self._folder.absolute() / "wandb" / name)
 
 
-def _report_nothing_else() -> None:
+def _disable_wandb_telemetry() -> None:
     """wandb reports on its own health, too; when the network dies that alone holds up a process's end for 20 s."""
     from wandb.analytics.opentelemetry import opentelemetry_proxy
 

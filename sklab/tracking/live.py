@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LAST_WORDS = 1.0  # seconds that wandb's threads get to notice that its service process is gone
+_CLOSING_TIME = 1.0  # seconds that wandb's threads get to notice that its service process is gone
 
 
 def open_logger(order: RunOrder, folder: Path) -> WandbLogger | None:
@@ -81,7 +81,7 @@ class LiveRun:
         if self._thread.is_alive():
             _log.warning("W&B: not finished within %g s; upload the rest with `wandb sync`", deadline_s)
             self._client.kill()
-            self._thread.join(_LAST_WORDS)
+            self._thread.join(_CLOSING_TIME)
 
     def _serve(self) -> None:
         try:

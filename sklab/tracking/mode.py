@@ -83,7 +83,7 @@ def no_connection(environ: Mapping[str, str] = os.environ) -> str:
     key = api_key(environ)
     if not key:
         return "no API key is configured, `wandb login` sets one"
-    return _within(DEADLINE, server(environ), key)
+    return _refusal_within(DEADLINE, server(environ), key)
 
 
 def require_connection(purpose: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -105,7 +105,7 @@ def _why_offline(asked: str, environ: Mapping[str, str]) -> str:
     return "mode offline is set" if asked == "offline" else no_connection(environ)
 
 
-def _within(seconds: float, server: str, key: str) -> str:
+def _refusal_within(seconds: float, server: str, key: str) -> str:
     """`_refusal`, but never later than `seconds`: nothing else can interrupt a name look-up that hangs."""
     answer: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=lambda: answer.put(_refusal(server, key, seconds)), daemon=True).start()

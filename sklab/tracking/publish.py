@@ -26,7 +26,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.tracking.client import Client, in_short
 from sklab.tracking.mode import project_name, require_connection
 from sklab.tracking.summary import Place, log_to_run, summary_id, unit_rows
-from sklab.tracking.sync import replace_summaries
+from sklab.tracking.sync import exclude_offline_summaries
 
 if TYPE_CHECKING:
     import wandb
@@ -76,8 +76,8 @@ def publish(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> list
     place = log_to_run(study.path / "table.csv", sweep.study, tracking, study.path)
     if not place.entity:
         raise SklabError("W&B: the server did not take the study's summary run; the same command tries again")
-    replace_summaries(study)
-    with _told(), Client(tracking, study.path).api() as api:
+    exclude_offline_summaries(study)
+    with _as_sklab_error(), Client(tracking, study.path).api() as api:
         return [_save(api, place, view) for view in _views(study, place, names)]
 
 
@@ -156,7 +156,7 @@ def _url(api: wandb.Api, place: Place, view: View, view_id: str) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_sklab_error() -> Iterator[None]:
     """What wandb raises as an error that a user can mend."""
     try:
         yield

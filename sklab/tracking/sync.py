@@ -44,7 +44,7 @@ def offline(study: StudyFolder) -> list[Path]:
     return sorted(file for file in files if is_regular(file) and file.stat().st_size > _HEADER)
 
 
-def replace_summaries(study: StudyFolder) -> None:
+def exclude_offline_summaries(study: StudyFolder) -> None:
     """Leave the study's own offline runs out of every later upload: the server has a newer summary of it."""
     for file in offline(study):
         if file.is_relative_to(study.path / "wandb"):

@@ -27,14 +27,14 @@ from sklab.data.augment import Share
 from sklab.store.records import RunRecord
 from sklab.system.processes import Stop, on_parent_end, signal_name
 from sklab.system.safe_path import protect
-from sklab.training.callbacks.meter import keep_log
+from sklab.training.callbacks.meter import log_to_stderr
 from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
 
-Tell = Callable[[RunRecord], object]
+Send = Callable[[RunRecord], object]
 Keep = Callable[[RunRecord], RunRecord]
-Work = Callable[[torch.device, Share, Tell], object]
+Work = Callable[[torch.device, Share, Send], object]
 
-_LAST_WORDS = 30.0  # seconds that the first device's process has, after its record, to close what it opened
+_CLOSING_TIME = 30.0  # seconds that the first device's process has, after its record, to close what it opened
 T = TypeVar("T")
 HOST = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
@@ -57,23 +57,23 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop:
     signal that asks this process to stop, heard by `stop`, is passed on to all.
     Raises LostProcessError when a process ends without a word.
     """
-    meeting = _meeting()
+    rendezvous = _rendezvous()
     threads = max(1, torch.get_num_threads() // devices)
     with ExitStack() as stack:
         running = {}
         for rank in range(devices):
-            words, process = _start(work, device_type, Share(rank, devices), meeting.port, threads)
+            receiver, process = _start(work, device_type, Share(rank, devices), rendezvous.port, threads)
             stack.callback(_end, process)
             stop.others.append(cast(int, process.pid))
-            running[words] = (rank, process)
-        rank, record = _decisive(running)
+            running[receiver] = (rank, process)
+        rank, record = _deciding_record(running)
         kept = keep(record)
         if rank == 0:
-            next(process for its, process in running.values() if its == 0).join(_LAST_WORDS)
+            next(process for its, process in running.values() if its == 0).join(_CLOSING_TIME)
         return kept
 
 
-def _meeting() -> TCPStore:
+def _rendezvous() -> TCPStore:
     """Where the processes find each other: open to this machine only, at a port that nobody else had."""
     place = socket.create_server((HOST, 0))
     port = place.getsockname()[1]
@@ -85,13 +85,13 @@ def _start(
 ) -> tuple[Connection[object, RunRecord], SpawnProcess]:
     protect()
     context = multiprocessing.get_context("spawn")
-    words, mouth = context.Pipe(duplex=False)
+    receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
-        target=_device, args=(work, device_type, share, port, threads, mouth), name=f"sklab-device-{share.rank}"
+        target=_device, args=(work, device_type, share, port, threads, sender), name=f"sklab-device-{share.rank}"
     )
     process.start()
-    mouth.close()  # so that its end, there, is the end of the words
-    return words, process
+    sender.close()  # so that its end, there, is the end of the receiver
+    return receiver, process
 
 
 def _end(process: SpawnProcess) -> None:
@@ -99,13 +99,13 @@ def _end(process: SpawnProcess) -> None:
     process.join()
 
 
-def _decisive(running: dict[Connection[object, RunRecord], tuple[int, SpawnProcess]]) -> tuple[int, RunRecord]:
+def _deciding_record(running: dict[Connection[object, RunRecord], tuple[int, SpawnProcess]]) -> tuple[int, RunRecord]:
     """The device and the record that decide how the run ended. A failed one, wherever, is the end of all; what devices
     were asked to end with is the first one's to tell."""
     waiting = set(running)
     while True:
         ready = [cast("Connection[object, RunRecord]", one) for one in wait(list(waiting))]
-        heard = [(running[words], _word(words)) for words in ready]
+        heard = [(running[receiver], _receive(receiver)) for receiver in ready]
         for (rank, process), record in heard:  # first: what others say then is that they lost it
             if record is None:
                 process.join()
@@ -116,19 +116,19 @@ def _decisive(running: dict[Connection[object, RunRecord], tuple[int, SpawnProce
         waiting -= set(ready)
 
 
-def _word(words: Connection[object, RunRecord]) -> RunRecord | None:
+def _receive(receiver: Connection[object, RunRecord]) -> RunRecord | None:
     try:
-        return words.recv()
+        return receiver.recv()
     except (EOFError, OSError):
         return None
 
 
 def _device(
-    work: Work, device_type: str, share: Share, port: int, threads: int, mouth: Connection[RunRecord, object]
+    work: Work, device_type: str, share: Share, port: int, threads: int, sender: Connection[RunRecord, object]
 ) -> None:
     """The process of one device."""
     on_parent_end(lambda: os.kill(os.getpid(), signal.SIGKILL))
-    keep_log()
+    log_to_stderr()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning chooses
     torch.set_num_threads(threads)
     device = torch.device(device_type, share.rank) if device_type == "cuda" else torch.device(device_type)
@@ -139,7 +139,7 @@ def _device(
 
     def tell(record: RunRecord) -> None:
         told.append(record)
-        mouth.send(record)
+        sender.send(record)
 
     work(device, share, tell)
     if share.rank and told[-1].status == "failed":
@@ -164,7 +164,7 @@ def strategy(share: Share) -> Strategy | str:
     """
     if share.world == 1:
         return "auto"
-    return DDPStrategy(cluster_environment=_Started(share.rank), broadcast_buffers=False)
+    return DDPStrategy(cluster_environment=_StartedProcesses(share.rank), broadcast_buffers=False)
 
 
 def environment(share: Share) -> list[ClusterEnvironment]:
@@ -173,7 +173,7 @@ def environment(share: Share) -> list[ClusterEnvironment]:
     return [LightningEnvironment()] if share.world == 1 else []
 
 
-class _Started(LightningEnvironment):
+class _StartedProcesses(LightningEnvironment):
     """Processes that are there already, and have met, on one machine."""
 
     def __init__(self, rank: int) -> None:

@@ -60,14 +60,14 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     return evaluation
 
 
-def evaluate_lacking(folder: RunFolder, record: RunRecord, sizes: Iterable[int], device_type: str) -> None:
+def evaluate_missing(folder: RunFolder, record: RunRecord, sizes: Iterable[int], device_type: str) -> None:
     """Evaluate the run at those of `sizes` that it lacks; nothing for one that is not complete.
 
     Never raises: the record stands on disk before this begins, and nothing that goes wrong here (larger images may well
     not fit into memory) may take the finished training with it. The log has the traceback; who ordered the evaluation
     sees that its file is not there, and the next `sklab sweep` tries again.
     """
-    for size in folder.lacking(record, sizes):
+    for size in folder.missing_sizes(record, sizes):
         try:
             evaluate(folder, size, device_type)
         except Exception:  # told by the file that is not there

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import torch  # noqa: F401 - with all that is its own
 
 
-def optional(*libraries: str) -> tuple[str, ...]:
+def optional_dependencies(*libraries: str) -> tuple[str, ...]:
     """The packages that `libraries` load where they are installed, and do without where they are not."""
     asked = [text for library in libraries for text in requires(library) or ()]
     needed = {_name(text) for text in asked if "extra ==" not in text}
@@ -29,7 +29,7 @@ def _name(requirement: str) -> str:
 
 
 @contextmanager
-def left_out(*packages: str) -> Iterator[None]:
+def packages_hidden(*packages: str) -> Iterator[None]:
     """To what Lightning and torchmetrics load meanwhile, `packages` are not installed; those loaded before stay.
 
     Afterwards whoever wants them gets them. Should their way to ask what is installed change, the import fails.
@@ -54,7 +54,8 @@ def left_out(*packages: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-with suppress(ImportError), left_out(*optional("lightning", "torchmetrics")):  # else all is loaded below
+_OPTIONAL = optional_dependencies("lightning", "torchmetrics")
+with suppress(ImportError), packages_hidden(*_OPTIONAL):  # else all is loaded below
     import lightning.pytorch  # noqa: F401
 
 from lightning.fabric.plugins import CheckpointIO

@@ -29,11 +29,11 @@ from sklab.system.machine import cpu_name
 from sklab.system.processes import PreemptedError, Stop
 from sklab.tracking.live import close, open_logger
 from sklab.training.attention.recorder import AttentionMeter
-from sklab.training.callbacks.checkpoint import Checkpoints, Found, origin
+from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, log_end, peak_memory_mb
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
-from sklab.training.callbacks.resume import Keeper, PrunedError
-from sklab.training.devices import LostProcessError, Tell, environment, largest, strategy, train_together
+from sklab.training.callbacks.resume import ExactResume, PrunedError
+from sklab.training.devices import LostProcessError, Send, environment, largest, strategy, train_together
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
 from sklab.training.module import Classifier, DivergedError, make_trainer
 from sklab.training.outcome import failure_class
@@ -63,7 +63,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     return record
 
 
-def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device) -> RunRecord:
+def _train_together(order: RunOrder, folder: RunFolder, found: ResumePoint | None, device: torch.device) -> RunRecord:
     started, clock, stop = now(), _clock(found), Stop()
 
     def keep(record: RunRecord) -> RunRecord:
@@ -79,7 +79,7 @@ def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, dev
         traceback.print_exc()
         return keep(
             _record(order, folder, Meter(folder.metrics_file), device).model_copy(
-                update=_outcome(error, stop, folder.reached)
+                update=_outcome(error, stop, folder.checkpoint_step)
             )
         )
     finally:
@@ -87,14 +87,14 @@ def _train_together(order: RunOrder, folder: RunFolder, found: Found | None, dev
 
 
 def _train(
-    order: RunOrder, folder: RunFolder, found: Found | None, device: torch.device, share: Share, tell: Tell
+    order: RunOrder, folder: RunFolder, found: ResumePoint | None, device: torch.device, share: Share, tell: Send
 ) -> RunRecord:
     """Train on one device, our `share` of the run, from `found` on, and `tell` the record; the first device writes all
     else."""
     started, clock = now(), _clock(found)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
-    keeper = Keeper(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
+    keeper = ExactResume(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
         network = _fit(order, folder, meter, keeper, logger, device, share)
@@ -102,7 +102,7 @@ def _train(
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
-        outcome = _outcome(error, keeper.stop, folder.reached)
+        outcome = _outcome(error, keeper.stop, folder.checkpoint_step)
         if isinstance(error, PreemptedError | PrunedError):  # asked for: nothing that a traceback would explain
             _log.warning("%s", outcome["reason"])
         else:
@@ -115,7 +115,7 @@ def _train(
     return record
 
 
-def _clock(found: Found | None) -> float:
+def _clock(found: ResumePoint | None) -> float:
     """When the run would have started, had it been trained at once."""
     return time.perf_counter() - (found.wall_seconds if found else 0.0)
 
@@ -128,7 +128,7 @@ def _fit(
     order: RunOrder,
     folder: RunFolder,
     meter: Meter,
-    keeper: Keeper,
+    keeper: ExactResume,
     logger: Logger | None,
     device: torch.device,
     share: Share,

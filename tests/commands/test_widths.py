@@ -103,11 +103,11 @@ def test_without_a_terminal_nothing_is_left_out(capsys: pytest.CaptureFixture[st
 def test_as_many_columns_as_fit_are_chosen_by_importance(widths: list[int], room: int, random: object) -> None:
     order = list(range(len(widths)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    kept = terminal.chosen(widths, order, room)
+    kept = terminal.columns_that_fit(widths, order, room)
     assert kept == sorted(order[: len(kept)])
     need = [sum(widths[at] + 2 for at in order[:count]) - 2 for count in range(1, len(widths) + 1)]
     assert len(kept) == max((count for count, total in enumerate(need, 1) if total <= room), default=1)
-    assert terminal.chosen(widths, order, None) == sorted(order)
+    assert terminal.columns_that_fit(widths, order, None) == sorted(order)
 
 
 @given(st.text("ab -\n", max_size=200), st.integers(10, 60))

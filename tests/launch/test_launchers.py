@@ -148,7 +148,7 @@ class TestEveryLauncher:
         record = run.read_record()
         assert record is not None
         assert record.status == "complete"
-        assert run.lacking(record, (48, 32)) == (48,), "the other size is evaluated all the same"
+        assert run.missing_sizes(record, (48, 32)) == (48,), "the other size is evaluated all the same"
         log = run.log_file.read_text() if run.log_file.exists() else capfd.readouterr().err
         assert "image size 48 is not possible; allowed: 32" in log
 
@@ -190,7 +190,7 @@ def test_a_spare_process_that_died_gets_no_run(local: LocalLauncher, made: Made,
     assert spare is not None
     server = multiprocessing.forkserver._forkserver._forkserver_pid
     os.kill(server if dies == "its server" else spare._process.pid, signal.SIGKILL)
-    _until(lambda: not spare.waits)
+    _until(lambda: not spare.is_alive)
     local.submit(Job("train", made(seed=1).path))
     assert collect(local, 1)[0].exitcode == 0
 

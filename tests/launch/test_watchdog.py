@@ -151,7 +151,8 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
     while not run.heartbeat_file.exists():
         assert time.monotonic() < deadline
         assert launcher.wait(0.01) == [], "it makes steps"
-    launcher._watchdog = Watchdog(1e-9, waits=lambda _: False)  # the second between two heartbeats is too long for it
+    # The second between two heartbeats is too long for it.
+    launcher._watchdog = Watchdog(1e-9, is_blocked=lambda _: False)
     ended = []
     while not ended:
         assert time.monotonic() < deadline
@@ -165,7 +166,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
 @pytest.mark.parametrize(("stale_after", "hangs"), [(1e-9, True), (0.0, False)])
 def test_a_run_on_a_node_is_waited_for_unless_it_hangs(tmp_path, monkeypatch, stale_after, hangs):
     monkeypatch.setattr(watchdog, "_LOOK_EVERY", 0.01)
-    monkeypatch.setattr(watchdog, "Watchdog", lambda limit: Watchdog(limit, waits=lambda _: False))
+    monkeypatch.setattr(watchdog, "Watchdog", lambda limit: Watchdog(limit, is_blocked=lambda _: False))
     process = multiprocessing.get_context("fork").Process(target=signal.pause if hangs else int)
     process.start()
     assert watchdog.wait_for(process, tmp_path, stale_after) is hangs
@@ -214,13 +215,13 @@ def test_a_run_waits_when_it_or_what_it_started_does(parent):
     deadline = time.monotonic() + 600
 
     def eventually(waits: bool) -> bool:
-        while processes.waits(parent) != waits and time.monotonic() < deadline:
+        while processes.is_blocked(parent) != waits and time.monotonic() < deadline:
             pass
-        return processes.waits(parent) == waits
+        return processes.is_blocked(parent) == waits
 
     while not (child := Path(f"/proc/{parent}/task/{parent}/children").read_text()):
         assert time.monotonic() < deadline
-    assert not processes.waits(parent)
+    assert not processes.is_blocked(parent)
     os.kill(int(child), signal.SIGSTOP)
     assert eventually(True)
     os.kill(int(child), signal.SIGKILL)
@@ -231,7 +232,7 @@ def test_a_run_waits_when_it_or_what_it_started_does(parent):
 
 def test_processes_are_told_by_their_start(tmp_path):
     assert processes.start_time(os.getpid()) == processes.start_time(os.getpid()) is not None
-    assert (processes.start_time(2**30), processes.waits(2**30)) == (None, False)
+    assert (processes.start_time(2**30), processes.is_blocked(2**30)) == (None, False)
 
 
 def test_kills_for_memory_are_counted_in_the_control_group_or_else_on_the_machine(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from sklab.errors import SklabError, StudyLockedError
-from sklab.store.states import alone, is_held
+from sklab.store.states import is_held, study_lock
 from sklab.store.study_folder import StudyFolder
 
 
@@ -38,7 +38,7 @@ def test_without_locks_no_runner_starts_and_none_is_taken_to_run(study, fault, n
     fault(number)
     with (
         pytest.raises(SklabError, match=r"study can't be locked \(.*\), so two runners .*--results.*-o flock"),
-        alone(study),
+        study_lock(study),
     ):
         pass
     assert not is_held(study.lock_file)
@@ -46,7 +46,7 @@ def test_without_locks_no_runner_starts_and_none_is_taken_to_run(study, fault, n
 
 def test_a_disk_that_fails_is_told_as_it_is(study, fault):
     fault(errno.EIO)
-    with pytest.raises(OSError, match="Input/output error"), alone(study):
+    with pytest.raises(OSError, match="Input/output error"), study_lock(study):
         pass
     with pytest.raises(OSError, match="Input/output error"):
         is_held(study.lock_file)
@@ -57,7 +57,7 @@ def test_who_looks_turns_no_runner_away(study):
     looking = [study.lock_file.open() for _ in range(3)]
     for watcher in looking:
         fcntl.flock(watcher, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    with alone(study, pause=lambda _: looking.pop().close()):
+    with study_lock(study, pause=lambda _: looking.pop().close()):
         assert looking == []
         assert is_held(study.lock_file)
     assert not is_held(study.lock_file)
@@ -67,7 +67,11 @@ def test_another_runner_is_told_at_once_whoever_looks(study):
     def pause(_: float) -> None:
         pytest.fail("a runner is not waited for")
 
-    with alone(study), pytest.raises(StudyLockedError, match="another runner is working on"), alone(study, pause):
+    with (
+        study_lock(study),
+        pytest.raises(StudyLockedError, match="another runner is working on"),
+        study_lock(study, pause),
+    ):
         pass
 
 
@@ -78,9 +82,9 @@ def test_of_two_runners_that_start_while_somebody_looks_one_works(study):
 
         def overtaken(_: float) -> None:
             watcher.close()
-            other.enter_context(alone(study))
+            other.enter_context(study_lock(study))
 
-        with pytest.raises(StudyLockedError), alone(study, overtaken):
+        with pytest.raises(StudyLockedError), study_lock(study, overtaken):
             pass
 
 
@@ -88,7 +92,7 @@ def test_a_watcher_that_never_ends_is_not_waited_for_forever(study):
     waits = []
     with study.lock_file.open() as watcher:
         fcntl.flock(watcher, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with pytest.raises(StudyLockedError), alone(study, waits.append):
+        with pytest.raises(StudyLockedError), study_lock(study, waits.append):
             pass
     assert 5 < sum(waits) < 60
 
@@ -98,5 +102,5 @@ def test_what_lies_in_the_place_of_a_lock_is_not_waited_for(tmp_path, make):
     folder = StudyFolder(tmp_path)
     make(folder.lock_file)
     assert not is_held(folder.lock_file)
-    with pytest.raises(OSError, match=r"\.lock"), alone(folder):
+    with pytest.raises(OSError, match=r"\.lock"), study_lock(folder):
         pass

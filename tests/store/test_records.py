@@ -44,8 +44,8 @@ def test_an_order_from_before_there_were_sizes_is_read(tmp_path, toy_order):
 def test_an_evaluation_that_can_not_be_read_is_lacking(tmp_path, toy_order, torn):
     run, complete = RunFolder(tmp_path), record_of(toy_order())
     run.evaluation_file(320).write_text(torn)
-    assert run.lacking(complete, (224, 320)) == (224, 320)
-    assert run.lacking(record_of(toy_order(), status="diverged"), (320,)) == run.lacking(None, (320,)) == ()
+    assert run.missing_sizes(complete, (224, 320)) == (224, 320)
+    assert run.missing_sizes(record_of(toy_order(), status="diverged"), (320,)) == run.missing_sizes(None, (320,)) == ()
 
 
 def test_a_key_is_kept_through_the_file(tmp_path, toy_order):

@@ -18,7 +18,7 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
-from sklab.store.files import open_text, sealed, unsealed
+from sklab.store.files import sealed, unseal, unseal_text
 from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -75,13 +75,13 @@ def test_what_was_read_off_other_weights_or_was_edited_is_made_again(trained):
     folder, other = trained(), trained(seed=1)
     found, file = evaluate(folder, None, "cpu"), folder.evaluation_file(32)
     record = folder.read_record()
-    assert (folder.read_evaluation(32), folder.lacking(record, (32,))) == (found, ())
+    assert (folder.read_evaluation(32), folder.missing_sizes(record, (32,))) == (found, ())
     evaluate(other, None, "cpu")
     shutil.copy(other.evaluation_file(32), file)
-    assert (folder.read_evaluation(32), folder.lacking(record, (32,))) == (None, (32,))
+    assert (folder.read_evaluation(32), folder.missing_sizes(record, (32,))) == (None, (32,))
     evaluate(folder, None, "cpu")
     replace(file, b'"val_error": ', b'"val_error": 1')
-    assert folder.lacking(record, (32,)) == (32,)
+    assert folder.missing_sizes(record, (32,)) == (32,)
 
 
 @pytest.mark.parametrize("name", ["attention.json", "analysis.json"])
@@ -145,7 +145,7 @@ def test_a_record_laid_out_anew_is_the_same_and_one_without_a_seal_is_believed(t
 def test_a_seal_is_of_every_character(numbers, at, to):
     record = Evaluation.model_construct(key="k", val_error=0.5, images=7, data=numbers)
     text = sealed(record)
-    opened, is_intact = open_text(text.encode())
+    opened, is_intact = unseal_text(text.encode())
     assert (json.loads(opened), is_intact) == (json.loads(record.model_dump_json()), True)
     changed = text[: at % len(text)] + chr(to) + text[at % len(text) + 1 :]
     try:
@@ -153,7 +153,7 @@ def test_a_seal_is_of_every_character(numbers, at, to):
     except ValueError:
         return
     if tree != json.loads(text) and "seal" in tree:
-        assert not unsealed(tree)
+        assert not unseal(tree)
 
 
 def test_runs_of_before_there_were_checksums_are_read_evaluated_and_analysed(trained):

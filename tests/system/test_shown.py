@@ -119,10 +119,10 @@ def test_the_live_display_draws_but_lets_nothing_through(failed, monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    streams.show_plainly()
+    streams.escape_control_characters()
     console = Console(stderr=True, force_terminal=True, width=200)
     with Live(console=console, auto_refresh=False) as live:
-        streams.show_plainly()
+        streams.escape_control_characters()
         LiveProgress(live).ended(failed, NOTHING)
         LiveProgress(live).note(EVIL, NOTHING)
         sys.stderr.write(EVIL + "\n")

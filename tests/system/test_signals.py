@@ -16,7 +16,7 @@ import pytest
 
 from sklab.store.study_folder import StudyFolder
 from sklab.system import processes
-from sklab.system.processes import asked_once
+from sklab.system.processes import stop_requests
 
 SWEEP = ("-m", "sklab.cli", "sweep", "sweep.yaml", "--no-wandb", "--set", "train.epochs=100000")
 STUDY = Path("results/sweep-train.epochs-100000")
@@ -69,7 +69,7 @@ def assert_stopped_with_checkpoints(files: Path) -> None:
     records = study.records()
     assert records
     assert {record.failure for record in records.values()} == {"preempted"}
-    assert all(study.run(key).reached for key in records)
+    assert all(study.run(key).checkpoint_step for key in records)
 
 
 def end(process: int) -> int:
@@ -134,7 +134,7 @@ def test_a_reader_of_its_messages_that_ends_first_does_not_end_a_sweep(toy_files
 )
 def test_which_second_signal_means_at_once(first, second, seconds, at_once):
     moments = iter([0.0, 5.0, 5.0 + seconds])
-    with asked_once(lambda: next(moments, 0.0)) as asked:
+    with stop_requests(lambda: next(moments, 0.0)) as asked:
         os.kill(os.getpid(), first)
         if at_once:
             with pytest.raises(KeyboardInterrupt):
@@ -148,7 +148,7 @@ def test_a_hangup_that_was_ignored_from_the_start_is_not_heard():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stop = processes.Stop()
     try:
-        with asked_once() as asked:
+        with stop_requests() as asked:
             os.kill(os.getpid(), signal.SIGHUP)
             assert asked == []
         stop.listen()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lightning_utilities.core import imports
 
-from sklab.training.lean_lightning import left_out, optional
+from sklab.training.lean_lightning import optional_dependencies, packages_hidden
 
 BEGIN = "import sys\n"
 LOADED = """
@@ -46,7 +46,7 @@ def test_where_the_way_to_ask_has_changed_all_is_loaded():
 
 def test_a_package_is_absent_for_a_while():
     asked = imports._version
-    with left_out("sqlite3.nowhere", "pytest"):
+    with packages_hidden("sqlite3.nowhere", "pytest"):
         assert find_spec("pytest") is not None, "it was there before"
         assert sys.modules["sqlite3.nowhere"] is None
         with pytest.raises(PackageNotFoundError):
@@ -109,5 +109,7 @@ def test_lightning_is_taken_in_one_place():
     [room] = sklab.training.__path__
     takers = {file.name for file in Path(room).rglob("*.py") if "\nfrom lightning." in file.read_text()}
     assert takers == {"lean_lightning.py"}
-    assert {"torchvision", "transformers", "scipy", "matplotlib"} <= set(optional("lightning", "torchmetrics"))
-    assert not {"torch", "numpy", "wandb"} & set(optional("lightning", "torchmetrics"))
+    assert {"torchvision", "transformers", "scipy", "matplotlib"} <= set(
+        optional_dependencies("lightning", "torchmetrics")
+    )
+    assert not {"torch", "numpy", "wandb"} & set(optional_dependencies("lightning", "torchmetrics"))

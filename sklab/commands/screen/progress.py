@@ -18,11 +18,11 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import ending, is_held, others_told
+from sklab.store.states import how_it_ended, is_held, other_counts
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.status import StudyStatus, Watcher, last_metrics
 from sklab.sweep.run.orders import State
-from sklab.system.terminal import counted, duration, one_line, show_plainly, tell, visible
+from sklab.system.terminal import counted, duration, escape_control_characters, one_line, tell, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
@@ -41,7 +41,7 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
         yield PlainProgress()
         return
     with Live(console=console, refresh_per_second=4) as live:
-        show_plainly()  # what is printed meanwhile goes through rich
+        escape_control_characters()  # what is printed meanwhile goes through rich
         yield LiveProgress(live)
 
 
@@ -99,13 +99,13 @@ class LiveProgress:
 
 def _counts(state: State) -> str:
     eta = "" if state.eta_seconds is None else f", about {duration(state.eta_seconds)} left"
-    return f"[{state.counts['complete']}/{state.total} complete{others_told(state.counts)}{eta}]"
+    return f"[{state.counts['complete']}/{state.total} complete{other_counts(state.counts)}{eta}]"
 
 
 def _result(record: RunRecord) -> str:
     run = f"{record.cell}, seed {record.spec.seed}"
     if record.state != "complete":
-        return f"{run}: {ending(record)}"
+        return f"{run}: {how_it_ended(record)}"
     return f"{run}: val_error {record.last['val_error']:.2f} % in {duration(record.wall_seconds)}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import CheckResult
 from sklab.store.records import Evaluation, RunRecord
-from sklab.store.states import ending, others_told
+from sklab.store.states import how_it_ended, other_counts
 from sklab.store.versions import installed
 from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
@@ -34,11 +34,11 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], order: Sequenc
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
     widths, room = terminal.column_widths(lines), terminal.width()
     by_importance = sorted(range(len(header)), key=lambda at: (at > 0, _rank(header[at], order)))
-    kept = terminal.chosen([min(widths[0], _LONG), *widths[1:]], by_importance, room)
+    kept = terminal.columns_that_fit([min(widths[0], _LONG), *widths[1:]], by_importance, room)
     others = [widths[at] for at in kept[1:]]
     first = widths[0] if room is None else min(widths[0], max(room - sum(2 + each for each in others), len(header[0])))
     shown = [_line([line[at] for at in kept], first, others) for line in lines]
-    return "\n".join([*shown, *terminal.left_out(header[at] for at in range(len(header)) if at not in kept)])
+    return "\n".join([*shown, *terminal.no_room_for(header[at] for at in range(len(header)) if at not in kept)])
 
 
 def _rank(name: str, order: Sequence[str]) -> int:
@@ -53,7 +53,7 @@ def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
 
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
     """Which runs will be trained anew, and how the study stands without them."""
-    lines = [f"{record.cell}, seed {record.spec.seed}: {ending(record)}" for record in aside]
+    lines = [f"{record.cell}, seed {record.spec.seed}: {how_it_ended(record)}" for record in aside]
     told = f"{counted(len(aside), 'run')} set aside, to be trained anew"
     if not aside:
         told = f"{status.study}: no such run has failed, nothing was changed"
@@ -76,7 +76,7 @@ def status_text(status: StudyStatus) -> str:
 
 def _head(status: StudyStatus) -> str:
     """How many runs are in which state, and what goes on."""
-    counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{others_told(status.counts)}"
+    counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{other_counts(status.counts)}"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
     if status.live:
         return f"{status.study}: {counts}; a runner is at work{eta}"

@@ -11,7 +11,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_module
 from sklab.store.files import collector_paused
-from sklab.system.processes import gather
+from sklab.system.processes import use_large_pages
 from sklab.tracking.client import load_wandb
 
 with collector_paused():  # nothing of it goes away again
@@ -28,4 +28,4 @@ with collector_paused():  # nothing of it goes away again
         load_wandb()
 
 gc.freeze()  # a collection in a run would touch, and so copy, all that it shares with the server
-gather()
+use_large_pages()

@@ -7,20 +7,20 @@ import shutil
 from contextlib import suppress
 from multiprocessing import forkserver
 
-from sklab.system.processes import hear_nothing
+from sklab.system.processes import block_stop_signals
 
-_SERVER, _RUNNER = os.getpid(), os.getppid()
+_SERVER_PID, _RUNNER_PID = os.getpid(), os.getppid()
 
 
 @atexit.register
-def _leave_nothing() -> None:
+def _remove_socket_folder() -> None:
     """A runner that is killed can't remove its temporary folder, where the socket of this server lies. A run, a copy of
     the server, is not to do this, nor is a server that ends before its runner."""
-    if os.getpid() == _SERVER and os.getppid() != _RUNNER:
+    if os.getpid() == _SERVER_PID and os.getppid() != _RUNNER_PID:
         address: str = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)  # noqa: PTH120
 
 
 with suppress(PermissionError):  # a session of its own it has already
     os.setsid()
-hear_nothing()
+block_stop_signals()

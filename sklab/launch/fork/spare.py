@@ -29,11 +29,11 @@ from sklab.system.safe_path import protect
 _PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
 _LONGEST = 75  # of a temporary folder: below it lie `/pymp-xxxxxxxx/listener-xxxxxxxx`
 _SERVERS = 3  # killed one after the other before a run could be started
-_DYING = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
-_UNTOLD = 255  # what multiprocessing says of a process whose server was gone before it
+_SERVER_END = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
+_UNKNOWN_EXIT_CODE = 255  # what multiprocessing says of a process whose server was gone before it
 
 
-class Spare:
+class SpareProcess:
     """A process that waits for the job of a run, so that a slot that gets free need not wait for a fork.
 
     It dies with this one; the first of all starts the server as well.
@@ -43,7 +43,7 @@ class Spare:
         self._process, self._jobs = _forked()
 
     @property
-    def waits(self) -> bool:
+    def is_alive(self) -> bool:
         """False once it is gone, or the server that would tell of its end."""
         return self._process.is_alive()
 
@@ -63,7 +63,7 @@ class Spare:
 
 def exit_code(process: ForkServerProcess) -> int:
     """How a process that has ended did so: as one that was killed, where only its dead server could have told."""
-    return -signal.SIGKILL if process.exitcode in (None, _UNTOLD) else process.exitcode
+    return -signal.SIGKILL if process.exitcode in (None, _UNKNOWN_EXIT_CODE) else process.exitcode
 
 
 def _forked() -> tuple[ForkServerProcess, Connection]:
@@ -75,10 +75,10 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
     for _ in range(_SERVERS):
         theirs, jobs = context.Pipe(duplex=False)
         process = context.Process(target=work_on_call, args=(theirs,))
-        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _short_enough():
+        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _socket_path_checked():
             process.start()
             return process, jobs
-        time.sleep(_DYING)
+        time.sleep(_SERVER_END)
     raise SklabError(f"{_why_it_died(killed_before)}; once that is mended, the same command goes on")
 
 
@@ -99,7 +99,7 @@ def _why_it_died(killed_before: int) -> str:
 
 
 @contextmanager
-def _short_enough() -> Iterator[None]:
+def _socket_path_checked() -> Iterator[None]:
     """Tell of a temporary folder whose path leaves no room for a socket's name, which may have 107 bytes."""
     try:
         yield

@@ -65,7 +65,7 @@ def _refuse(used: dict[str, str]) -> None:
     raise SklabError(f"every GPU is used by somebody else ({told}); {remedy}")
 
 
-class Neighbours:
+class OtherUsers:
     """To be asked whenever a slot falls free, and while somebody else uses a GPU; what changes is told in a line.
 
     used  the GPUs that somebody else used at the last look

@@ -12,8 +12,8 @@ from multiprocessing.context import ForkServerProcess
 from typing import cast
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.fork.spare import Spare, exit_code
-from sklab.launch.local.gpus import Neighbours
+from sklab.launch.fork.spare import SpareProcess, exit_code
+from sklab.launch.local.gpus import OtherUsers
 from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot, halved, next_slot, shared
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
@@ -24,7 +24,7 @@ class LocalLauncher:
     """At most one run per slot at a time, each a process group of its own that dies with this process.
 
     One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is. With `packing`, the slots (one
-    per GPU) are shared by as many runs as it finds, once it has. With `neighbours`, nothing more is started on a GPU
+    per GPU) are shared by as many runs as it finds, once it has. With `other_users`, nothing more is started on a GPU
     that somebody else has begun to use.
     """
 
@@ -33,13 +33,13 @@ class LocalLauncher:
         slots: tuple[Slot, ...],
         stale_after: float = STALE_AFTER,
         packing: Packing | None = None,
-        neighbours: Neighbours | None = None,
+        other_users: OtherUsers | None = None,
     ) -> None:
         self.kind = slots[0].name
         self._slots = slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
-        self._packing, self._neighbours = packing, neighbours
-        self._spare: Spare | None = None
+        self._packing, self._other_users = packing, other_users
+        self._spare: SpareProcess | None = None
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
 
     @property
@@ -49,8 +49,8 @@ class LocalLauncher:
 
     def submit(self, job: Job) -> None:
         slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
-        spare = self._spare if self._spare and self._spare.waits else Spare()
-        process, self._spare = spare.do(job, slot), Spare()
+        spare = self._spare if self._spare and self._spare.is_alive else SpareProcess()
+        process, self._spare = spare.do(job, slot), SpareProcess()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
         if self._packing and job.task == "train":
             self._packing.begin(job.folder, slot)
@@ -61,7 +61,7 @@ class LocalLauncher:
         ended = [self._reap(sentinels[cast(int, sentinel)]) for sentinel in ready]
         ended += self._end_hung()
         self._pack(ended)
-        self._look_around(ended)
+        self._look_for_other_users(ended)
         return ended
 
     def fewer(self) -> bool:
@@ -92,13 +92,13 @@ class LocalLauncher:
 
     @property
     def _usable(self) -> tuple[Slot, ...]:
-        return self._neighbours.usable(self._slots) if self._neighbours else self._slots
+        return self._other_users.usable(self._slots) if self._other_users else self._slots
 
-    def _look_around(self, ended: list[Ended]) -> None:
+    def _look_for_other_users(self, ended: list[Ended]) -> None:
         """Before a slot is refilled, and while a GPU is not ours, see who else is there."""
-        if self._neighbours and (ended or self._neighbours.used):
+        if self._other_users and (ended or self._other_users.used):
             running = ((slot, cast(int, process.pid)) for process, (_, slot, _) in self._running.items())
-            self._neighbours.look(running, self._slots)
+            self._other_users.look(running, self._slots)
 
     def _end_hung(self) -> list[Ended]:
         watched = {(job.folder, cast(int, process.pid)): process for process, (job, *_) in self._running.items()}

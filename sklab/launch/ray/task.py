@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
-from sklab.launch.fork.spare import Spare, exit_code
+from sklab.launch.fork.spare import SpareProcess, exit_code
 from sklab.launch.slots import Slot
 from sklab.launch.watchdog import end_group, wait_for
 from sklab.store.files import write_whole
@@ -90,7 +90,7 @@ def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
     It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by a node started in a shell's background
-    process = Spare().do(job, slot)
+    process = SpareProcess().do(job, slot)
     hung = False
     try:
         while process.is_alive() and not hung:

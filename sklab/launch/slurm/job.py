@@ -142,10 +142,6 @@ def _start(job: Job, slot: Slot) -> SpawnProcess:
     return process
 
 
-if __name__ == "__main__":
-    main()
-
-
 class Note(Value):
     """`job.json`: which Slurm job works on a folder or last did.
 
@@ -168,7 +164,7 @@ class End(Value):
 
 def read_note(folder: Path) -> Note | None:
     """The note in `folder`; None when no whole one is there."""
-    look_anew(folder)
+    refresh_listing(folder)
     with suppress(OSError, ValidationError):
         return Note.model_validate_json(content(RunFolder(folder).job_file))
     return None
@@ -194,8 +190,12 @@ def read_end(files: Path, number: str) -> End:
     return read_kept(end_file(files, number), End) or End(exitcode=1)
 
 
-def look_anew(folder: Path) -> None:
+def refresh_listing(folder: Path) -> None:
     """Have an NFS client ask its server what lies in `folder`, as it does when a folder is opened: else names that were
     not there a minute ago are not there still."""
     with suppress(FileNotFoundError):
         os.close(os.open(folder, os.O_RDONLY))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.slurm.job import End, Note, arguments, has_ended, look_anew, read_end, read_note, write_note
+from sklab.launch.slurm.job import End, Note, arguments, has_ended, read_end, read_note, refresh_listing, write_note
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.spec.study.launchers import SlurmSpec
@@ -128,7 +128,7 @@ class SlurmLauncher:
 
     def _ended(self) -> list[Ended]:
         """The jobs that ended, and from now on are none of ours."""
-        look_anew(self._files)
+        refresh_listing(self._files)
         ended = {number: read_end(self._files, number) for number in self._running if has_ended(self._files, number)}
         self._ask()
         ended |= dict.fromkeys(self._gone(), End(exitcode=-signal.SIGKILL))
@@ -144,7 +144,7 @@ class SlurmLauncher:
         """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
         self._silences.pop(number, None)
         job = self._running.pop(number)
-        look_anew(job.folder)
+        refresh_listing(job.folder)
         RunFolder(job.folder).job_file.unlink(missing_ok=True)
         return job
 

@@ -14,7 +14,7 @@ from sklab.report.words.notes import cut_batches, edited, reused, trained_on, ve
 from sklab.report.words.phrases import listed
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep
-from sklab.store.states import counts_of, others_told
+from sklab.store.states import counts_of, other_counts
 from sklab.system.terminal import counted
 
 _DESIGNS = {
@@ -73,7 +73,7 @@ def progress(table: AblationTable) -> str:
     counts = counts_of(run.state for row in table.rows for run in row.runs)
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
     planned = counted(sum(counts.values()), "run")
-    return f"{caution}{counts['complete']} of {planned} complete{others_told(counts)}"
+    return f"{caution}{counts['complete']} of {planned} complete{other_counts(counts)}"
 
 
 def below(table: AblationTable) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def no_number(row: Row) -> str:
         return f"pruned at {', '.join(told)}"
     if row.idle:
         return "no run has ended yet"
-    return f"no complete run: {others_told(counts_of(run.state for run in row.runs)).removeprefix(', ')}"
+    return f"no complete run: {other_counts(counts_of(run.state for run in row.runs)).removeprefix(', ')}"
 
 
 def _unfinished(row: Row) -> str:

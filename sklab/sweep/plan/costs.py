@@ -24,7 +24,7 @@ from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.spec.model import ModelSpec
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
-from sklab.store.files import and_last, content, read_kept, write_whole
+from sklab.store.files import content, last_line_suffix, read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
 from sklab.system.machine import cache_folder
@@ -143,5 +143,5 @@ def _kept(folder: Path) -> Probe | None:
 
 def _answer(folder: Path) -> Probe:
     log = folder / "log.txt"
-    without = Probe(fault=f"ended without an answer; see {log}{and_last(log)}")
+    without = Probe(fault=f"ended without an answer; see {log}{last_line_suffix(log)}")
     return read_kept(folder / "result.json", Probe) or without

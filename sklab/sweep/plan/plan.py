@@ -136,7 +136,7 @@ def make_plan(
         asked=asked,
         complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
-        unevaluated=sum(bool(folder.run(key).lacking(record, sweep.sizes)) for key, record in records.items()),
+        unevaluated=sum(bool(folder.run(key).missing_sizes(record, sweep.sizes)) for key, record in records.items()),
         slots=resources.slots,
         gpu=resources.gpu,
         seconds=remaining.seconds if remaining else None,

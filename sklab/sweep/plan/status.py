@@ -17,7 +17,7 @@ from sklab.spec.values import Seq, Value
 from sklab.store.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended
+from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended_state
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.prices import packed, turn
 
@@ -180,7 +180,7 @@ class _Look(NamedTuple):
 def _unended(cell: Cell, seed: int, run: RunFolder, metric: Metric, look: _Look) -> RunStatus:
     """A run without a record: it runs if a runner is at work and has begun it."""
     key = run.path.name
-    state = unended(run, look.since)
+    state = unended_state(run, look.since)
     order = _order(run) if state == "running" else None
     if order is None:
         reason, log = (ENDED_WITH_RUNNER, str(run.log_file)) if state == "stopped" else ("", "")

@@ -26,10 +26,10 @@ from sklab.launch.base import FOLDER_HELD, Ended, Launcher
 from sklab.spec.names import did_you_mean, find
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.files import last_words
+from sklab.store.files import last_line_and_traceback
 from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import alone
+from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
 from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
 from sklab.system.terminal import counted
@@ -128,7 +128,7 @@ def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: boo
     if deleted:
         failure, reason = "killed", "the run's folder was deleted while it ran"
     elif failure == "code":
-        line, traceback = last_words(RunFolder(ended.job.folder).log_file)
+        line, traceback = last_line_and_traceback(RunFolder(ended.job.folder).log_file)
     told = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
     return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **told)
 
@@ -161,7 +161,7 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     names = None if cells is None else [_known(name, sweep) for name in cells]
     chosen = [cell for cell in sweep.cells if names is None or cell.name in names]
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
-    with alone(folder):
+    with study_lock(folder):
         records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
         found = [record for record in records.values() if record.state in wanted]
         for record in found:

@@ -20,7 +20,7 @@ from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Findi
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.files import and_last, read_kept, write_whole
+from sklab.store.files import last_line_suffix, read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import searchable
@@ -115,7 +115,7 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
         if exitcode >= 0:
             break
     log = folder / "log.txt"
-    raise SklabError(f"the check before the first run ended without an answer; see {log}{and_last(log)}")
+    raise SklabError(f"the check before the first run ended without an answer; see {log}{last_line_suffix(log)}")
 
 
 def _end_of(job: Job, launcher: Launcher) -> int:

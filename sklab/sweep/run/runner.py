@@ -13,7 +13,7 @@ from sklab.launch.base import Ended, Job, Launcher
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import alone, ending, unended_states
+from sklab.store.states import how_it_ended, study_lock, unended_states
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.prepared import Prepared, Start, prepare
@@ -26,7 +26,7 @@ from sklab.sweep.run.index import StudyIndex, Todo
 from sklab.sweep.run.orders import Orders, Progress, State
 from sklab.sweep.run.preflight import ensure_sound
 from sklab.sweep.run.pruning import Pruner
-from sklab.system.processes import asked_once
+from sklab.system.processes import stop_requests
 
 _MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
@@ -45,7 +45,7 @@ def run_study(
     """
     folder = start.folder
     folder.path.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
+    with study_lock(folder):
         study = prepare(start)
         ensure_same(folder, study.records.values(), study.held)
         folder.write_sweep(study.sweep)
@@ -127,7 +127,7 @@ class _Runner:
 
     def run(self) -> bool:
         self._adopt()
-        with asked_once() as asked:
+        with stop_requests() as asked:
             self._fill()
             while self._running:
                 for ended in self._launcher.wait(_LOOK_EVERY):
@@ -207,11 +207,11 @@ class _Runner:
         self._ensure_there()
         run = RunFolder(ended.job.folder)
         order, _ = self._running.pop(run)
-        record = (run.read_record() or self._died(order, run, ended)).sharing(order.spec.experiment)
-        if not self._draining and (how := self._retries.again(order, record, run.reached)):
+        record = (run.read_record() or self._died(order, run, ended)).with_shared_experiment(order.spec.experiment)
+        if not self._draining and (how := self._retries.again(order, record, run.checkpoint_step)):
             self._again.append(order)
             self._before[order.key] = record.state
-            self.note(f"{order.cell}, seed {order.spec.seed}: {ending(record)}; tried again: {how}")
+            self.note(f"{order.cell}, seed {order.spec.seed}: {how_it_ended(record)}; tried again: {how}")
         else:
             self._tell(order, run, record)
 
@@ -249,7 +249,7 @@ class _Runner:
         return record
 
     def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
-        lacking = run.lacking(record, order.sizes)
+        lacking = run.missing_sizes(record, order.sizes)
         self._lacking = self._lacking or bool(lacking)
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
@@ -278,7 +278,7 @@ def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord
     """The complete runs that lack an evaluation: its size was added later, or something went wrong after the record."""
     needed = with_requested_runs(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
-    return [todo for todo in planned if folder.run(todo.key).lacking(records.get(todo.key), sweep.sizes)]
+    return [todo for todo in planned if folder.run(todo.key).missing_sizes(records.get(todo.key), sweep.sizes)]
 
 
 def _draining(runs: int) -> str:

@@ -26,7 +26,7 @@ _DIGITS = 9
 
 
 @dataclass(frozen=True)
-class Found:
+class ResumePoint:
     """A checkpoint to go on from, after `step` optimizer steps and `wall_seconds` of earlier attempts."""
 
     file: Path
@@ -60,14 +60,14 @@ class Checkpoints(CheckpointIO):
     def __init__(self, folder: Path, origin: Origin) -> None:
         self._folder, self._origin = folder, origin
 
-    def newest(self) -> Found | None:
+    def newest(self) -> ResumePoint | None:
         """The newest checkpoint that this run can go on from. All others found on the way are set aside, with a
         warning in the log: torn ones, and those of another run, version or kind of device."""
         for file in self._files():
             try:
                 held = self.load_checkpoint(file)
                 self._check_origin(held["origin"])
-                return Found(file, held["global_step"], held["wall_seconds"])
+                return ResumePoint(file, held["global_step"], held["wall_seconds"])
             except Exception as error:  # a broken file raises almost anything
                 _log.warning("%s can't be used, set aside: %s", file, error)
                 file.rename(file.with_suffix(".damaged"))

@@ -183,7 +183,7 @@ def log_evaluation(evaluation: Evaluation) -> None:
     _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
 
 
-def keep_log() -> None:
+def log_to_stderr() -> None:
     """Have this process print what sklab tells of its run, with the time in UTC."""
     told = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
     told.converter = time.gmtime

@@ -17,7 +17,7 @@ import torch
 from sklab.data.augment import Share
 from sklab.store.files import content
 from sklab.system.processes import PreemptedError, Stop
-from sklab.training.callbacks.checkpoint import Checkpoints, Found, step_name
+from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, step_name
 from sklab.training.devices import gathered, largest
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
@@ -31,7 +31,7 @@ class PrunedError(Exception):
     """The runner wants the run to end: it looks worse than others."""
 
 
-class Keeper(Callback):
+class ExactResume(Callback):
     """Writes a checkpoint every `every` seconds (0: after every step), more seldom where that takes long, and a last
     one when the process is asked to stop; then it raises PreemptedError. Once there is a `prune_file`, it raises
     PrunedError with what stands there.
@@ -40,7 +40,7 @@ class Keeper(Callback):
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, found: Found | None, every: float, share: Share, prune_file: Path
+        self, checkpoints: Checkpoints, found: ResumePoint | None, every: float, share: Share, prune_file: Path
     ) -> None:
         self.checkpoints, self.found, self.stop = checkpoints, found, Stop()
         self._every, self._share, self._prune_file = every, share, prune_file

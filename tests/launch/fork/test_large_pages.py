@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.system.processes import gather
+from sklab.system.processes import use_large_pages
 
 SIZE = 16 << 20
 
@@ -31,10 +31,10 @@ def kernel_can() -> bool:
 
 
 def test_what_was_allocated_lies_in_large_pages_and_is_the_same():
-    gather()
+    use_large_pages()
     before = large()
     content = bytes(range(256)) * (SIZE // 256)
-    gather()
+    use_large_pages()
     if not kernel_can():
         pytest.skip("this machine's kernel gathers no pages when asked")
     assert large() - before > SIZE // 2
@@ -43,4 +43,4 @@ def test_what_was_allocated_lies_in_large_pages_and_is_the_same():
 
 def test_where_the_kernel_tells_nothing_nothing_happens(tmp_path, monkeypatch):
     monkeypatch.setattr("sklab.system.processes._MAPS", tmp_path / "maps")
-    gather()
+    use_large_pages()

@@ -21,7 +21,7 @@ import pytest
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.fork import spare as fork
-from sklab.launch.fork.spare import Spare
+from sklab.launch.fork.spare import SpareProcess
 from sklab.launch.slots import Slot
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ from sklab.launch.slots import Slot
 print("imported", flush=True)
 if __name__ == "__main__":
     fork._PRELOAD = []  # a run that has ended needs no torch
-    process = fork.Spare().do(Job("train", Path(sys.argv[1])), Slot(None, "CPU", 1))
+    process = fork.SpareProcess().do(Job("train", Path(sys.argv[1])), Slot(None, "CPU", 1))
     process.join()
     print(process.exitcode, __name__)
 """
@@ -52,7 +52,7 @@ def test_a_script_that_starts_runs_is_imported_once(tmp_path):
 
 
 def test_a_spare_that_was_killed_is_a_run_that_ended_so(tmp_path):
-    spare = Spare()
+    spare = SpareProcess()
     os.kill(spare._process.pid, signal.SIGKILL)
     spare._process.join()
     process = spare.do(Job("train", tmp_path), Slot(None, "CPU", 1))
@@ -69,8 +69,8 @@ def test_a_server_that_dies_while_it_forks_is_started_again(monkeypatch, died):
         start(process)
 
     monkeypatch.setattr(ForkServerProcess, "start", dying)
-    spare = Spare()
-    assert spare.waits
+    spare = SpareProcess()
+    assert spare.is_alive
     spare.end()
 
 
@@ -84,7 +84,7 @@ def test_a_server_that_takes_a_moment_to_die_is_counted_once(monkeypatch):
         start(process)
 
     monkeypatch.setattr(ForkServerProcess, "start", dying)
-    Spare().end()
+    SpareProcess().end()
 
 
 def test_a_server_that_dies_again_and_again_is_told_of(monkeypatch):
@@ -93,12 +93,12 @@ def test_a_server_that_dies_again_and_again_is_told_of(monkeypatch):
 
     monkeypatch.setattr(ForkServerProcess, "start", dying)
     with pytest.raises(SklabError, match="was killed 3 times") as told:
-        Spare()
+        SpareProcess()
     assert "goes on" in str(told.value)
 
 
 def test_a_spare_that_is_not_needed_goes_even_if_it_is_stopped(tmp_path):
-    spare = Spare()
+    spare = SpareProcess()
     os.kill(spare._process.pid, signal.SIGSTOP)
     spare.end()
     assert spare._process not in multiprocessing.active_children()
@@ -165,7 +165,7 @@ from sklab.launch.fork import spare as fork
 
 if __name__ == "__main__":
     fork._PRELOAD = ["sklab.launch.fork.server"]
-    print(fork.Spare()._process.pid, _forkserver._forkserver_pid, flush=True)
+    print(fork.SpareProcess()._process.pid, _forkserver._forkserver_pid, flush=True)
     signal.pause()
 """
 
@@ -187,14 +187,14 @@ from sklab.launch.fork import spare as fork
 
 if __name__ == "__main__":
     fork._PRELOAD = ["sklab.launch.fork.server"]
-    old = fork.Spare()
+    old = fork.SpareProcess()
     server = multiprocessing.forkserver._forkserver._forkserver_pid
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         os.kill(server, number)
     print(os.getsid(server) != os.getsid(0))
-    young = fork.Spare()
+    young = fork.SpareProcess()
     os.kill(young._process.pid, signal.SIGTERM)
     young._process.join()
-    print(old.waits, young._process.exitcode)
+    print(old.is_alive, young._process.exitcode)
     old.end()
 """

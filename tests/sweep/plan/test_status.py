@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklab.commands.screen.text import status_text
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder, RunRecord
-from sklab.store.states import alone
+from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
@@ -99,7 +99,7 @@ def test_the_lock_is_as_old_as_the_hold_of_it(study):
     other.path.mkdir()
     other.lock_file.touch()
     os.utime(other.lock_file, (NOW, NOW))
-    with alone(other):
+    with study_lock(other):
         assert other.lock_file.stat().st_mtime > NOW
 
 

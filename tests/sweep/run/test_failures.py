@@ -13,7 +13,7 @@ from sklab.report import build
 from sklab.report.words import sentences
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import alone
+from sklab.store.states import study_lock
 from sklab.sweep.run import failures
 from sklab.sweep.run.failures import retry
 
@@ -142,7 +142,7 @@ def test_retry_forgets_that_batches_were_cut(study):
 
 def test_retry_refuses_a_live_study_and_an_unknown_cell(study):
     start(study, Scripted(lambda *_: BUG))
-    with alone(study), pytest.raises(StudyLockedError, match="another runner"):
+    with study_lock(study), pytest.raises(StudyLockedError, match="another runner"):
         retry(study, None, failed=True)
     with pytest.raises(SklabError, match=r"no cell 'K3\+K5'; its cells: K3, K3\+K5 SK - did you mean 'K3\+K5 SK'"):
         retry(study, ["K3+K5"], failed=False)

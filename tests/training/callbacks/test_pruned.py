@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sklab.store.run_folder import RunFolder
-from sklab.training.callbacks.resume import Keeper
+from sklab.training.callbacks.resume import ExactResume
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -17,13 +17,13 @@ CPU = torch.device("cpu")
 def test_a_run_that_is_asked_to_ends_as_pruned_with_what_it_has(
     toy_order: Callable, tmp_path: Path, monkeypatch
 ) -> None:
-    def asked_after_two(self: Keeper, *args: object) -> None:
+    def asked_after_two(self: ExactResume, *args: object) -> None:
         epoch_end(self, *args)
         if args[0].current_epoch + 1 == 2:
             folder.ask_to_prune("it looks worse than others")
 
-    epoch_end = Keeper.on_train_epoch_end
-    monkeypatch.setattr(Keeper, "on_train_epoch_end", asked_after_two)
+    epoch_end = ExactResume.on_train_epoch_end
+    monkeypatch.setattr(ExactResume, "on_train_epoch_end", asked_after_two)
     order, folder = toy_order(train={"epochs": 9}).model_copy(update={"checkpoint_seconds": 0}), RunFolder(tmp_path)
     record = train(order, folder, CPU)
     assert record == folder.read_record()
@@ -39,14 +39,14 @@ def test_a_run_that_is_asked_to_ends_as_pruned_with_what_it_has(
 def test_asked_in_its_last_epoch_it_is_complete(toy_order: Callable, tmp_path: Path, monkeypatch) -> None:
     folder, saved = RunFolder(tmp_path), []
 
-    def asked(self: Keeper, *args: object) -> None:
+    def asked(self: ExactResume, *args: object) -> None:
         if args[0].current_epoch + 1 == args[0].max_epochs:
             folder.ask_to_prune("too late")
             saved.append(args)
         epoch_end(self, *args)
 
-    epoch_end = Keeper.on_train_epoch_end
-    monkeypatch.setattr(Keeper, "on_train_epoch_end", asked)
+    epoch_end = ExactResume.on_train_epoch_end
+    monkeypatch.setattr(ExactResume, "on_train_epoch_end", asked)
     assert train(toy_order(), folder, CPU).status == "complete"
     assert saved
     assert not folder.prune_file.exists()

@@ -102,13 +102,13 @@ def test_two_checkpoints_are_kept_and_named_by_step_and_content(made, dies):
     assert [file.name[:10] for file in files] == ["000000004-", "000000005-"]
     assert all(file.stem[10:] == hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
     held = torch.load(files[-1], weights_only=True)
-    assert held["global_step"] == folder.reached == 5
+    assert held["global_step"] == folder.checkpoint_step == 5
     assert held["origin"]["must"]["key"] == order.key
 
 
 def test_short_runs_write_none(made, dies):
     order, folder = made("run", PLAIN, every=60.0)
-    assert folder.reached == 0
+    assert folder.checkpoint_step == 0
     dies(batch=9)
     died(order, folder)
     assert not folder.checkpoints.exists()

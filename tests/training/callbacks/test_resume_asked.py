@@ -63,7 +63,7 @@ def test_what_goes_wrong_after_the_signal_is_put_down_to_it(made, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
 
-    monkeypatch.setattr(resume.Keeper, "on_train_batch_end", broken)
+    monkeypatch.setattr(resume.ExactResume, "on_train_batch_end", broken)
     record = attempt(order, folder)
     assert record.failure == "code", "no signal has come yet"
     ask_at(monkeypatch, 0)

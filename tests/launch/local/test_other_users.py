@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sklab.launch.base import Job
-from sklab.launch.local.gpus import Neighbours
+from sklab.launch.local.gpus import OtherUsers
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
@@ -25,7 +25,7 @@ class Machine:
     def __init__(self) -> None:
         self.now, self.looks, self.told = 0.0, 0, []
         self.there = dict(NOBODY)
-        self.neighbours = Neighbours(self.told.append, self.see, lambda: self.now)
+        self.other_users = OtherUsers(self.told.append, self.see, lambda: self.now)
 
     def see(self) -> tuple[GpuUse, ...]:
         self.looks += 1
@@ -33,8 +33,8 @@ class Machine:
 
     def look(self, *running: tuple[Slot, int], slots: tuple[Slot, ...] = (GPU0, GPU1)) -> tuple[Slot, ...]:
         self.now += 10.0
-        self.neighbours.look(running, slots)
-        return self.neighbours.usable(slots)
+        self.other_users.look(running, slots)
+        return self.other_users.usable(slots)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_what_somebody_else_holds_is_left_alone_until_it_is_free_and_both_are_to
 def test_it_is_not_asked_more_often_than_every_ten_seconds(machine):
     for _ in range(35):
         machine.now += 1.0
-        machine.neighbours.look([], (GPU0, GPU1))
+        machine.other_users.look([], (GPU0, GPU1))
     assert machine.looks == 3
 
 
@@ -94,7 +94,7 @@ def test_where_all_are_used_one_is_taken_all_the_same(machine):
 
 def test_a_launcher_refills_only_what_is_free(machine, tmp_path, toy_order):
     """Its runs fail at once."""
-    launcher = LocalLauncher((GPU0, GPU1), neighbours=machine.neighbours)
+    launcher = LocalLauncher((GPU0, GPU1), other_users=machine.other_users)
     for seed in range(2):
         order = toy_order(seed=seed, train={"batch_size": 5000})
         RunFolder(tmp_path / order.key).write_order(order)
