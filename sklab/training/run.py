@@ -97,7 +97,7 @@ def _train(
     keeper = ExactResume(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
-        network = _fit(order, folder, meter, keeper, logger, device, share)
+        network = _fit(order, folder, meter, keeper, logger, device)
         if share.rank == 0:
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
@@ -131,9 +131,9 @@ def _fit(
     keeper: ExactResume,
     logger: Logger | None,
     device: torch.device,
-    share: Share,
 ) -> nn.Module:
     """Train; the network as it was evaluated last, with its attention written down."""
+    share = keeper.share
     experiment, seed = order.experiment, order.spec.seed
     recipe = experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":

@@ -43,7 +43,7 @@ class ExactResume(Callback):
         self, checkpoints: Checkpoints, found: ResumePoint | None, every: float, share: Share, prune_file: Path
     ) -> None:
         self.checkpoints, self.found, self.stop = checkpoints, found, Stop()
-        self._every, self._share, self._prune_file = every, share, prune_file
+        self._every, self.share, self._prune_file = every, share, prune_file
         self._next_prune = 0.0
         self._began = time.perf_counter() - (found.wall_seconds if found else 0.0)
         self._next = 0.0
@@ -114,7 +114,7 @@ class ExactResume(Callback):
             checkpoint["epochs"] = self._epochs
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        self._restored = checkpoint["devices"][self._share.rank]
+        self._restored = checkpoint["devices"][self.share.rank]
         pl_module.train_loss = self._restored["train_loss"].to(pl_module.device)
         if pl_module.average:
             pl_module.average.load_state_dict(checkpoint["average"])

@@ -1,0 +1,48 @@
+"""The shape of the house: how many modules a room shows, how many there are, and how much a function takes at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import sklab
+
+ROOT = Path(sklab.__path__[0])
+MODULES = [file for file in ROOT.rglob("*.py") if file.name != "__init__.py"]
+MOST_ARGUMENTS = 6
+BY_TORCH = {"models/zoo.py:_signature"}  # called with the arguments that torch gives to a convolution
+
+
+def test_no_room_shows_more_than_eleven_modules():
+    rooms = {file.parent.relative_to(ROOT): len([*file.parent.glob("[!_]*.py")]) for file in MODULES}
+    assert {str(room): modules for room, modules in rooms.items() if modules > 11} == {}
+
+
+def test_two_modules_are_loose():
+    assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
+
+
+def test_there_are_fewer_than_180_modules():
+    assert len(MODULES) < 180
+
+
+def test_packages_are_empty():
+    assert [str(file) for file in ROOT.rglob("__init__.py") if file.read_text(encoding="utf-8").strip()] == []
+
+
+def test_no_function_takes_more_than_six_arguments():
+    assert {
+        name: count
+        for file in MODULES
+        for name, count in arguments(file)
+        if count > MOST_ARGUMENTS and name not in BY_TORCH
+    } == {}
+
+
+def arguments(file: Path) -> Iterator[tuple[str, int]]:
+    """Each function in `file`, and how many arguments it takes beside `self` and `cls`."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            yield f"{file.relative_to(ROOT)}:{node.name}", len([name for name in names if name not in ("self", "cls")])
