@@ -6,6 +6,7 @@ import fcntl
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,6 +239,15 @@ def in_a_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...
 
     yield do
     signal.signal(signal.SIGUSR2, before)
+
+
+def test_the_module_that_a_job_executes_gives_way_when_it_is_executed(job, tmp_path):
+    write_note(job.folder, Note(handed_over="to another"))
+    command = [sys.executable, *slurm_job.arguments(tmp_path, "to this", 0, 1.0, 0.0), f"train:{job.folder}"]
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read_note(job.folder) == Note(handed_over="to another")
 
 
 def test_a_job_does_what_it_was_handed_over_for_and_tells_its_end(in_a_job, job):
