@@ -139,7 +139,7 @@ def unloadable() -> dict[str, str]:
 
 
 def _try(names: list[str], faults: dict[str, str]) -> tuple[str, str]:
-    """Load `names` one after the other, and enter what goes wrong; the last that was tried, and how it ended the
+    """Load `names` one after the other and add each fault to `faults`; the last name tried, and how it ended the
     process, if it did."""
     protect()
     command = [sys.executable, "-c", _TRY, *names]

@@ -81,7 +81,8 @@ def add_command(
 
 
 def typed(options: type[Options], given: object) -> Options:
-    """The options of a command from what was parsed, or from those of another command; what is not given is default."""
+    """The options of a command from parsed arguments, or from another command's options; missing ones have their
+    defaults."""
     names = [field.name for field in fields(options)]  # type: ignore[arg-type]  # every `options` is a dataclass
     return options(**{name: getattr(given, name) for name in names if hasattr(given, name)})
 

@@ -104,8 +104,7 @@ def start_of(
 
 
 def warn(sweep: Sweep) -> None:
-    """Say on standard error what of the sweep is hardly meant, and which cells its claim of equal budget does not hold
-    for."""
+    """Print what is doubtful in the sweep, and the cells that break its claim of equal budget, on standard error."""
     from sklab.spec.fit import oddities
     from sklab.spec.study.search import Cost, off_budget
     from sklab.sweep.plan.costs import Counted
@@ -161,7 +160,7 @@ def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
 
 
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
-    """Say how a plan stands to the budget; the exit code of one that is too dear is that of a refusal."""
+    """Say whether a plan keeps to the budget; the exit code is that of a refusal if it does not."""
     from sklab.commands.screen.plan import budget_text
     from sklab.sweep.plan.prices import hours
 

@@ -92,7 +92,7 @@ def show_report(folder: StudyFolder) -> int:
 
 
 def _whole(tables: Iterable[AblationTable]) -> int:
-    """The exit code: tables are made without the records that can't be read, each of which is told."""
+    """The exit code. Tables leave out records that can't be read; each of them is reported."""
     unreadable = [run.reason for table in tables for run in table.unreadable]
     for reason in unreadable:
         tell(f"sklab: unreadable: {reason}")

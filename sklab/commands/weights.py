@@ -87,7 +87,8 @@ def _evaluate(options: EvaluateOptions) -> int:
 
 
 def _evaluate_study(study: StudyFolder, options: EvaluateOptions, device: str) -> int:
-    """Evaluate every complete run of a study, each told as it ends; one without weights does not stop the others."""
+    """Evaluate every complete run of a study and report each as it ends; a run without weights does not stop the
+    others."""
     import json
 
     from sklab.commands.screen.text import evaluation_text

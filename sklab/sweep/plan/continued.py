@@ -69,7 +69,7 @@ def _keys(sweep: Sweep) -> set[str]:
 
 
 def _shown(sweep: Sweep, before: Sweep, folder: StudyFolder) -> set[str]:
-    """The runs that the table of `sweep` would have: a new rule for replicates may call for fewer than there are."""
+    """The keys of the runs that the table of `sweep` would show: a new rule for replicates may call for fewer."""
     if sweep.replicates is None or sweep.replicates == before.replicates:
         return _keys(sweep)
     return _keys(with_requested_runs(sweep, _finished(_keys(sweep), folder)))
@@ -80,7 +80,7 @@ def _finished(keys: set[str], folder: StudyFolder) -> dict[str, RunRecord]:
 
 
 def _with_runs(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those runs that are its cells' at further seeds."""
+    """`sweep` with those of the runs that belong to its cells at further seeds."""
     further = {record.spec.seed for record in left.values()} - set(sweep.seeds)
     cells = tuple(_with_further(sweep, cell, further, left) for cell in sweep.cells)
     held = {seed for cell in cells for seed in cell.runs}
@@ -118,7 +118,8 @@ class Change(Value):
 
 
 def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
-    """Against the last start; None when there was none. Cells that a search has found are not asked for by its file."""
+    """What has changed since the last start; None when there was none. Cells that a search has found are not
+    compared."""
     if not folder.sweep_file.exists():
         return None
     before = folder.read_sweep()
@@ -134,7 +135,7 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
 
 
 def _names(sweep: Sweep) -> dict[str, str]:
-    """The cells' names, by what they are however numbers are written."""
+    """The cells' names by their canonical form, in which numbers are written in one way."""
     names = [*(cell.name for cell in sweep.cells), *(cell.name for cell in sweep.invalid)]
     return {canonical(name): name for name in names}
 

@@ -47,9 +47,9 @@ class Network(NamedTuple):
 
 
 class Counted:
-    """`count`, asked once for each distinct network. Answers are kept in `$SKLAB_CACHE` for as long as the code that
-    networks are made of, torch and the library that a network comes from stay the same; the oldest ones go first. A
-    file that can't be read or written is done without."""
+    """Calls `count` once for each distinct network. Answers are kept in `$SKLAB_CACHE` as long as the code of
+    networks, torch and the network's library stay the same; the oldest ones are dropped first. A file that can't be
+    read or written is ignored."""
 
     def __init__(self, count: Callable[[list[Network]], Sequence[Count]]) -> None:
         self._count, self._file = count, cache_folder() / "counts.json"
@@ -92,7 +92,7 @@ def _read(file: Path) -> dict[str, Count]:
 
 
 def _keep(file: Path, new: dict[str, Count]) -> None:
-    """Add `new` to what the file holds by now: others may have written since it was read."""
+    """Add `new` to the file's content, which others may have changed since it was read."""
     kept = list({**_read(file), **new}.items())[-MOST_KEPT:]
     with suppress(OSError):  # they are counted again
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def _job(experiment: Experiment, folder: Path) -> Job:
 
 
 def _kept(folder: Path) -> Probe | None:
-    """The answer of an earlier time, unless its fault may have been mended since."""
+    """The stored answer of an earlier probe, unless its fault may have been mended since."""
     probe = read_kept(folder / "result.json", Probe)
     return probe if probe and not probe.fault else None
 

@@ -34,7 +34,7 @@ class Difference(Value):
 
 
 def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str, Seq[Difference]]:
-    """By cell, in the order of the paths, where it differs from the baseline."""
+    """The differences of each cell from the baseline, in the order of the paths."""
     usual = settings_by_path(experiments[sweep.baseline])
     return {
         cell.name: tuple(_differences(sweep, cell, usual, settings_by_path(experiments[cell.name])))
@@ -43,7 +43,7 @@ def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str
 
 
 def confounds(sweep: Sweep, experiments: Mapping[str, Experiment], found: Mapping[str, Seq[Difference]]) -> Seq[str]:
-    """What stands in the way of reading a cell's difference as the effect of its factors, one line each."""
+    """Reasons why a cell's difference can't be read as the effect of its factors, one line each."""
     told = chain(_undeclared(found), _same_levels(sweep, experiments), _without_effect(sweep, found))
     return tuple(chain(told, _mixed(sweep, experiments)))
 
@@ -102,7 +102,7 @@ def _same_levels(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterato
 
 
 def _without_effect(sweep: Sweep, found: Mapping[str, Seq[Difference]]) -> Iterator[str]:
-    """Levels of factors with another name than the baseline's and the same settings."""
+    """Factors whose level has another name than the baseline's but the same settings."""
     baseline = _baseline(sweep)
     for cell in sweep.cells if sweep.factors else ():
         for name in _other_levels(cell, baseline):

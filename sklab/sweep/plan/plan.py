@@ -160,7 +160,8 @@ def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:
 
 
 def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:
-    """Where the settings alone say how many images there are, the cell is none that can exist."""
+    """Why recipes do not fit the number of images. Where the settings alone say this number, the cell is invalid
+    instead."""
     for experiment in experiments.values():
         data = experiment.data
         images = None if data.images else held.images(data)
@@ -192,7 +193,7 @@ def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
 
 
 def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
-    """How many cells a search will still ask for: no more than there are, as far as `costs` tell that."""
+    """The number of cells that a search will still ask for; `costs` limit it to the cells that exist."""
     if sweep.search is None:
         return 0
     found = sum(cell.name != sweep.baseline for cell in sweep.cells)
@@ -201,7 +202,7 @@ def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
 
 
 def unpriced(study: Prepared) -> dict[str, Experiment]:
-    """The experiments, by cell, that have runs left and no finished one to tell what these cost."""
+    """The experiments, by cell, that have runs left and no finished run that tells their price."""
     sweep = _called_now(study)
     known = prices(sweep, study.folder, study.records)
     unknown = {cell.name: cell for cell in unfinished(sweep, study.records) if cell.name not in known}
@@ -217,7 +218,7 @@ def price_left(study: Prepared, resources: Resources, probes: Mapping[str, Probe
 
 
 def _with_offered(records: Mapping[str, RunRecord], offered: Mapping[str, Offer]) -> dict[str, RunRecord]:
-    """The records that there will be when the runs that other studies have finished are taken over."""
+    """The records there will be after the finished runs of other studies are taken over."""
     return {**records, **{key: offer.record for key, offer in offered.items()}}
 
 
@@ -227,7 +228,7 @@ def _priced(study: Prepared, sweep: Sweep, resources: Resources, probes: Mapping
 
 
 def _called_now(study: Prepared) -> Sweep:
-    """The sweep with the runs that are called for by what has ended."""
+    """The sweep with the runs that are requested after what has ended."""
     return with_requested_runs(study.sweep, {key: record for key, record in study.records.items() if record.final})
 
 

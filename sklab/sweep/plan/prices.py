@@ -47,7 +47,7 @@ ANY = Resources(slots=1)
 
 
 def resources_of(slots: Sequence[Slot]) -> Resources:
-    """What a run in the first of these slots gets. Shares of a CPU are devices of their own."""
+    """The resources of a run in the first of these slots. A share of the CPU counts as a device of its own."""
     on_gpu = slots[0].gpu is not None
     others = sum(slot.gpu == slots[0].gpu for slot in slots) - 1 if on_gpu else 0
     return Resources(len(slots), on_gpu, slots[0].threads, others, slots[0].name)
@@ -79,8 +79,8 @@ class Bill(Value):
 def prices(
     sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], resources: Resources = ANY
 ) -> dict[str, Price]:
-    """The price of each cell that has finished runs here or, else, in another study beside this one: of those that got
-    the same of a machine, where there are any."""
+    """The price of each cell that has finished runs here or, else, in another study beside this one; where possible
+    from runs that had the same resources."""
     known = {cell.name: _mean(_complete(cell, records), "runs", resources) for cell in sweep.cells}
     for study in _others(folder):
         unknown = [cell for cell in sweep.cells if known[cell.name] is None]
@@ -128,7 +128,7 @@ def bill(
 def unfinished(
     sweep: Sweep, records: Mapping[str, RunRecord], usual: Mapping[str, float] = _NOTHING_KNOWN
 ) -> Iterator[Cell]:
-    """The cell of every run that is left, in the order in which they are started: seed by seed, see `turn`."""
+    """The cell of every run that is left, in the order of their start: by seed, then by `turn`."""
     for seed in sweep.seeds:
         for cell in sorted(sweep.cells, key=lambda cell: turn(sweep, cell.name, usual)):
             record = records.get(cell.runs.get(seed, ""))
@@ -146,7 +146,7 @@ def turn(sweep: Sweep, cell: str, usual: Mapping[str, float]) -> tuple[bool, flo
 def usual_seconds(
     sweep: Sweep, records: Mapping[str, RunRecord], probes: Mapping[str, Probe] = _NOTHING_KNOWN
 ) -> dict[str, float]:
-    """What a run of each cell takes, as far as one of its own runs or a probe tells."""
+    """Seconds that a run of each cell takes, from its own runs or a probe; cells without either are left out."""
     took = {cell.name: _mean(_complete(cell, records), "runs") for cell in sweep.cells}
     known = {**probed_prices(probes), **{name: price for name, price in took.items() if price}}
     return {name: price.seconds for name, price in known.items()}
@@ -173,8 +173,8 @@ def time_left(
 
 
 def packed(durations: Iterable[float], busy: Sequence[float]) -> float:
-    """When all ends if each of `durations` starts, in this order, in the slot that is free first; `busy` says for how
-    long each slot is taken still."""
+    """The time at which all work ends if `durations` start in this order, each in the first free slot; `busy` says
+    how long each slot is taken already."""
     slots, end = list(busy), max(busy, default=0.0)
     heapq.heapify(slots)
     for seconds in durations:
@@ -224,7 +224,7 @@ def _others(folder: StudyFolder) -> Iterator[StudyFolder]:
 
 
 def _records(study: StudyFolder, cells: Iterable[Cell]) -> dict[str, RunRecord]:
-    """The records of these cells' runs in another study; what can't be read there is no concern of this one."""
+    """The records of these cells' runs in another study; unreadable ones are ignored here."""
     found: dict[str, RunRecord] = {}
     for key in (key for cell in cells for key in cell.runs.values()):
         file = study.run(key).record_file

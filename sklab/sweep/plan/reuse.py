@@ -33,11 +33,11 @@ class Offer:
 
 
 def take_over(study: Prepared) -> dict[str, RunRecord]:
-    """Copy into the study what other studies have of its runs without a result there; their records by key.
+    """Copy finished runs of other studies into this one where it has no result; their records by key.
 
-    A run comes with all its files or not at all. "same code" refuses what other code, or a tree with uncommitted
-    changes, has made. No run is taken that was trained on other data than there are now, with another version of a
-    library that its network comes from, or with another plug-in. Raises OSError when results can't be written.
+    A run comes with all its files or not at all. "same code" refuses runs made by other code, or by a tree with
+    uncommitted changes. A run is never taken that was trained on other data, with another version of its network's
+    library, or with another plug-in. Raises OSError when results can't be written.
     """
     sweep, offered = study.sweep, to_take(study)
     taken = {}
@@ -71,7 +71,7 @@ def to_take(study: Prepared) -> dict[str, Offer]:
 
 
 def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
-    """Whether what decides the run beside its settings, data and foreign code, is surely what would decide it now."""
+    """Whether data and foreign code of the run, which its settings do not decide, are surely those of now."""
     experiment = record.spec.experiment
     if not experiment.data.drawn:
         now = held.fingerprint(experiment.data)
@@ -81,7 +81,7 @@ def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
 
 
 def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:
-    """By key, what other studies have of the runs of `sweep` that have no result in `folder`."""
+    """The results that other studies have for runs of `sweep` without a result in `folder`, by key."""
     # One look at the runs of each other study, rather than one for every key.
     others = {study: _names(study / "runs") for study in _other_studies(folder)}
     found = {}
@@ -106,7 +106,7 @@ def _other_studies(folder: StudyFolder) -> list[Path]:
 
 
 def _names(folder: Path) -> frozenset[str]:
-    """What lies in `folder`; nothing where there is none to look into."""
+    """The names in `folder`; none where it can't be read."""
     try:
         return frozenset(entry.name for entry in folder.iterdir())
     except OSError:
@@ -114,10 +114,9 @@ def _names(folder: Path) -> frozenset[str]:
 
 
 def _offer(study: Path, key: str) -> Offer | None:
-    """None where the run has not ended for good, lacks files, or its record is damaged, edited or of another run:
-    nothing is set aside, it is another study's. None either in a study's copy under another name, such as an example
-    that ships: it may come from anywhere.
-    """
+    """The run in `study`, or None where it has not ended for good, lacks files, or has a record that is damaged,
+    edited or of another run; the other study is never changed. None too in a copy of a study under another name,
+    such as a shipped example: it may come from anywhere."""
     run = StudyFolder(study).run(key)
     try:
         record = RecordReader().read(content(run.record_file))
@@ -129,12 +128,13 @@ def _offer(study: Path, key: str) -> Offer | None:
 
 
 def _is_whole(run: RunFolder, record: RunRecord) -> bool:
-    """Whether what every complete run leaves is there: a study may be deleted at this moment."""
+    """Whether every file of a complete run is there: somebody may delete the study at this moment."""
     return record.status != "complete" or (is_regular(run.weights_file) and is_regular(run.metrics_file))
 
 
 def _choose(offered: Sequence[Offer], start: Start) -> Offer | None:
-    """One by the same code if there is one, then an original rather than a copy, then the first that ended."""
+    """The best offer: by the same code if there is one, then an original rather than a copy, then the one that ended
+    first."""
     any_code = start.reuse == "any code"
     return min(
         [offer for offer in offered if any_code or offer.record.code.same_as(start.code)],
@@ -149,8 +149,8 @@ def _choose(offered: Sequence[Offer], start: Start) -> Offer | None:
 
 
 def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecord | None:
-    """Make `run` the run that is offered; None where its files can't be had, all of them: it is trained then. Its
-    record comes last: killed before, the run has not ended."""
+    """Copy the offered run into `run`; None where a file can't be copied, and the run is trained then. The record is
+    written last, so that a copy that was interrupted counts as not ended."""
     ours = ("study", "cell", "factors", "spec")
     record = offer.record.model_copy(update={name: getattr(order, name) for name in ours})
     weights = _aside(run)
@@ -171,7 +171,7 @@ def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecor
 
 
 def _aside(run: RunFolder) -> Path:
-    """Where weights wait until the rest is read. A runner that was killed may have left some there."""
+    """The file where weights wait until the rest is read; one that a killed runner left is removed."""
     run.path.mkdir(parents=True, exist_ok=True)
     aside = run.path / ".weights.pt.taken"
     aside.unlink(missing_ok=True)
@@ -179,8 +179,8 @@ def _aside(run: RunFolder) -> Path:
 
 
 def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
-    """What is to be copied, by name, and the weights brought to `weights`. None where a file can't be read or the
-    folder has changed meanwhile: somebody deletes the study, or trains the run anew."""
+    """The files to copy, by name; the weights are linked to `weights`. None where a file can't be read or the folder
+    changed meanwhile: somebody deletes the study, or trains the run anew."""
     run = offer.run
     names = _to_copy(run)
     try:
@@ -194,7 +194,7 @@ def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
 
 
 def _to_copy(run: RunFolder) -> list[str]:
-    """The files there, besides weights and record, that tell of the run."""
+    """The names of the run's files, without weights and record."""
     evaluations = run.path.glob("evaluation-*.json")
     files = (run.attention_file, run.analysis_file, run.metrics_file, run.log_file, *sorted(evaluations))
     return [file.name for file in files if file.exists()]

@@ -214,7 +214,7 @@ def _order(run: RunFolder) -> RunOrder | None:
 def _remaining(
     usual: float | None, epoch: int, epochs: int, pulse: Pulse | None, trained: float | None
 ) -> float | None:
-    """By the share of the epochs that is left, of what such a run takes or, unknown, of its own pace so far."""
+    """Seconds left, from the share of epochs left and the usual time of such a run or, if unknown, its own pace."""
     begun = pulse.epoch - 1 + pulse.step / pulse.steps if pulse else 0.0
     left = max(0.0, epochs - max(begun, epoch))
     if usual is not None:
@@ -231,7 +231,7 @@ def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
 
 
 def _to_do(folder: StudyFolder, runs: Seq[RunStatus], since: float) -> list[RunStatus]:
-    """What the runner that is at work `since` then has still to start."""
+    """The runs that the runner, at work since `since`, has still to start."""
     return [run for run in runs if run.state in TO_DO and not _ended_since(folder.run(run.key), since)]
 
 
@@ -243,7 +243,7 @@ def _ended_since(run: RunFolder, since: float) -> bool:
 
 
 def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapping[str, float]) -> float | None:
-    """Until all is done, if the runs `to_do` start in their order wherever one ends."""
+    """Seconds until all is done if the runs `to_do` start in their order, each where one ends."""
     running = [run for run in runs if run.state == "running"]
     paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
     known = [*usual.values()] or paces

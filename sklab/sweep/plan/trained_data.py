@@ -42,7 +42,7 @@ class HeldData:
         return Images(train, val, arrays=getattr(data, "in_memory", False))
 
     def completed(self, other: HeldData) -> HeldData:
-        """With what `other` knows besides, such as what only the machines of a cluster can read."""
+        """These inventories and those that only `other` has, such as data that only a cluster's machines can read."""
         return HeldData({**other.inventories, **self.inventories})
 
 
@@ -50,10 +50,10 @@ NOT_READ = HeldData()
 
 
 def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> HeldData:
-    """What this machine can read of the data of every cell; what it can't is left to the check where runs will be.
+    """What this machine can read of the data of every cell; the check where runs will train reads the rest.
 
-    What else there is to say about them goes to `tell`. Raises SklabError when data of cells have the same settings
-    and hold different images.
+    Notices about the data go to `tell`. Raises SklabError when data of cells have the same settings and hold
+    different images.
     """
     found: dict[str, Inventory] = {}
     others: dict[str, DataSpec] = {}
@@ -84,7 +84,7 @@ def _look(data: DataSpec, tell: Callable[[str], object] | None) -> Inventory | N
 
 
 def data_sets_of(sweep: Sweep) -> list[DataSpec]:
-    """Every distinct data set of the cells that the sweep has or, for a search, may come to have."""
+    """Every distinct data set of the cells that the sweep has or, in a search, may find."""
     varied = any(_is_of_data(factor.path) for factor in sweep.factors.values())
     cells = (*sweep.cells, *(searchable(sweep) if varied else ()))
     changed = [{path: value for path, value in cell.settings.items() if _is_of_data(path)} for cell in cells]
@@ -125,7 +125,7 @@ def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldDat
 
 
 def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> Iterator[str]:
-    """In what the data differ now from those of the first run that was trained on others."""
+    """How the data differ now from those that earlier runs were trained on, one line for each change."""
     seen: set[tuple[Fingerprint, Fingerprint]] = set()
     for record in records:
         data = record.spec.experiment.data

@@ -41,8 +41,8 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
 class Retries:
-    """The runs of one runner's life, as far as they were tried again. `records` are those on disk at its start: a run
-    that went on in smaller batches then does so now."""
+    """Counts how often one runner has tried each run again. `records` are those on disk when the runner starts: a
+    run that went on in smaller batches then does so now."""
 
     def __init__(self, launcher: Launcher, records: Mapping[str, RunRecord]) -> None:
         self._launcher = launcher
@@ -57,13 +57,13 @@ class Retries:
         return order.model_copy(update={"accumulate_factor": self._factors.get(order.key, 1)})
 
     def killed_for_memory(self, key: str) -> bool:
-        """Whether the kernel has killed a process for memory since the run was started; it may have been another's.
-        Of a run that somebody else started, nothing is known."""
+        """Whether the kernel has killed a process for lack of memory since the run was started; it may have been
+        another process. False for a run that another runner started."""
         return key in self._oom_kills and oom_kills() > self._oom_kills[key]
 
     def again(self, order: RunOrder, record: RunRecord, reached: int) -> str:
-        """How the run that ended so is tried again; "" when it is not. `start` then gives the order. `reached` is the
-        step of its newest checkpoint."""
+        """How a run that ended with this record is tried again; "" when it is not. `start` then gives the order.
+        `reached` is the step of its newest checkpoint."""
         if record.failure == "oom":
             return self._with_more_memory(order)
         if record.failure not in _FROM_OUTSIDE:
@@ -95,7 +95,7 @@ class Tracebacks:
         self._count = Counter[str]()
 
     def add(self, record: RunRecord) -> str:
-        """What to say of the traceback of a run: all of it the first time."""
+        """The message about the traceback of a failed run: all of it the first time, later the count; "" for others."""
         if not record.traceback or record.failure not in ("code", "data"):
             return ""
         text = _ADDRESS.sub("0x...", record.traceback)
@@ -121,8 +121,8 @@ def _can_be_cut(train: TrainSpec, factor: int) -> bool:
 
 
 def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: bool, deleted: bool) -> RunRecord:
-    """The record that the run's process did not write; `out_of_memory`: the kernel has killed a process for memory
-    meanwhile, `deleted`: the run's folder is not there any more."""
+    """The record of a run whose process wrote none. `out_of_memory`: the kernel has killed a process for lack of
+    memory since the run started; `deleted`: the run's folder is gone."""
     failure, reason = _cause(ended, memory=out_of_memory and ended.exitcode == -signal.SIGKILL)
     line, traceback = "", ""
     if deleted:

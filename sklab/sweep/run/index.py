@@ -71,7 +71,7 @@ class StudyIndex:
         return self._hand_out(self._queue.popleft())
 
     def _sort(self) -> None:
-        """Seed by seed in the order of `turn`; anew for each seed, by what is known by then."""
+        """Sort the queue by seed and, within a seed, by `turn`; again for each seed, with what is known by then."""
         seed = self._queue[0].seed
         if seed != self._sorted and self.sweep.search is None:
             self._queue, self._sorted = deque(sorted(self._queue, key=self._place)), seed
@@ -80,7 +80,7 @@ class StudyIndex:
         return (self.sweep.seeds.index(todo.seed), *turn(self.sweep, todo.cell.name, self._usual))
 
     def take(self, keys: Container[str]) -> list[Todo]:
-        """Those runs of `keys` that `next` would still hand out: they run already."""
+        """The runs of `keys` that `next` has not handed out yet, taken from its queue: they run already."""
         taken = [todo for todo in self._queue if todo.key in keys]
         self._queue = deque(todo for todo in self._queue if todo.key not in keys)
         return [self._hand_out(todo) for todo in taken]
@@ -118,7 +118,7 @@ class StudyIndex:
 
     @property
     def remaining(self) -> int:
-        """Runs that `next` will still hand out; for a search and with replicates, at least."""
+        """The number of runs that `next` will still hand out; a lower bound for a search and with replicates."""
         unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
         return len(self._queue) + unasked * len(self.sweep.seeds)
 
@@ -137,16 +137,16 @@ class StudyIndex:
         return search is not None and self._found < search.trials and not self._exhausted
 
     def _called(self) -> list[Todo]:
-        """The runs that are needed as far as is known, and have not ended."""
+        """The runs that are needed so far and have not ended."""
         cells = with_requested_runs(self.sweep, self._ended).cells
         pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
         return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
 
     def _ask(self) -> None:
-        """Ask the sampler for a new cell that may be trained, and queue its runs.
+        """Ask the sampler for a new cell that can be trained, and queue its runs.
 
-        Once it proposes only what is known, a cell is taken from what is left of the space; the queue stays empty when
-        nothing is.
+        When the sampler repeats known cells, take a cell from the rest of the space; the queue stays empty when none
+        is left.
         """
         for _ in range(_MOST_REPEATS):
             cell = self._worth_training(self._trials.ask())
@@ -158,7 +158,7 @@ class StudyIndex:
         self._take_one_left()
 
     def _take_one_left(self) -> None:
-        """Go through the space from a place drawn by lot to the first cell that may be trained."""
+        """Queue the first cell that can be trained, counted from a random place in the space."""
         passed: list[InvalidCell] = []
         for choice in choices_by_lot(self.sweep, self._found):
             cell = self._worth_training(choice)
@@ -178,7 +178,7 @@ class StudyIndex:
             self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
 
     def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
-        """The cell of these levels; why it can't be trained; None when the study has it already."""
+        """The cell of these levels, or the reason why it can't be trained; None when the study has it already."""
         cell = searched_cell(self.sweep, choice)
         if isinstance(cell, InvalidCell):
             return cell
@@ -225,7 +225,7 @@ class StudyIndex:
         return [fmean(errors)] + ([float(getattr(records[0], against))] if against else [])
 
     def _reconcile(self) -> None:
-        """Bring the journal up to the records: add what it has not heard of."""
+        """Add to the journal what the records say and it lacks."""
         told = self._trials.told
         with self._trials.at_once():
             for cell in self.sweep.cells:
@@ -235,7 +235,8 @@ class StudyIndex:
                         self._enter(cell, key)
 
     def _enter(self, cell: Cell, key: str) -> None:
-        """A trial that the journal lacks or holds open; of a search through its sampler, which then knows its place."""
+        """Enter a finished trial that the journal lacks or holds open; in a search through `ask`, so that the
+        sampler advances."""
         name, values = self._name(cell, key), self._values(cell, key)
         if self.sweep.search or self._trials.is_open(name):
             self._trials.begin(name, cell)

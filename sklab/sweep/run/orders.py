@@ -16,7 +16,8 @@ from sklab.sweep.run.index import Todo
 
 
 class Orders:
-    """Makes the orders of one runner: all with the same code and tracking, and over the data as they are now."""
+    """Makes the orders of one runner: all have its code, its tracking and the fingerprints of the data as they are
+    now."""
 
     def __init__(self, study: Prepared, tracking: Tracking) -> None:
         self._code, self._held, self._tracking = study.start.code, study.held, tracking
@@ -38,7 +39,7 @@ class Orders:
         )
 
     def _spec(self, sweep: Sweep, todo: Todo) -> RunSpec:
-        """The seeds of a cell share one experiment, which takes long to make and much room."""
+        """The specification of a run. The seeds of a cell share one experiment, which takes time to make and memory."""
         if todo.cell.name not in self._experiments:
             self._experiments[todo.cell.name] = run_spec(sweep, todo.cell, todo.seed).experiment
         return RunSpec(experiment=self._experiments[todo.cell.name], seed=todo.seed)
@@ -61,7 +62,7 @@ class State:
 
 
 class Progress(Protocol):
-    """Who shows how a study goes: `ended` once per run trained, `note` what else there is to say, `look` about once a
+    """Shows how a study goes. `ended` is called once per trained run, `note` for other messages, `look` about once a
     second."""
 
     def ended(self, record: RunRecord, state: State) -> None: ...

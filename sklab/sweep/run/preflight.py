@@ -47,14 +47,14 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable
 
 
 def held_by(sweep: Sweep, result: CheckResult) -> HeldData:
-    """What the data sets of the sweep hold, as `check_data` has found it."""
+    """What the data sets of the sweep hold, according to the result of `check_data`."""
     found = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # none in answers of before
     return HeldData({asked.data.identity(): inventory for asked, inventory in found if inventory})
 
 
 def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: bool = False) -> CheckResult:
-    """Why data sets of the sweep can't be used where it would train, and what else there is to say about them; looked
-    at now, with `every_image` opened instead of some.
+    """Check the data sets of the sweep where its runs would train: why they can't be used, and other notices. With
+    `every_image` all images are opened, else a sample.
 
     Raises SklabError when the check itself can't run; its log tells why.
     """
@@ -97,7 +97,7 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
 
 
 def _kept(folder: Path) -> CheckResult | None:
-    """The answer of an earlier time, unless the remedy may have been found since."""
+    """The stored answer of an earlier check, unless its fault may have been mended since."""
     result = read_kept(folder / "result.json", CheckResult, _MOST_ANSWERED)
     return result if result and not result.network_faults else None
 
@@ -127,7 +127,7 @@ def _end_of(job: Job, launcher: Launcher) -> int:
 
 
 def refusal(bad: list[Finding]) -> str:
-    """What to tell the user about convolutions that are computed wrongly, with the remedy."""
+    """The message about convolutions that are computed wrongly, with the remedy."""
     lines = [
         f"  {finding.convolution} in {finding.precision}, {finding.memory_format}: relative error of "
         f"the weight gradient {_shown(finding.weight_error)}, of the input gradient {_shown(finding.input_error)}, "
@@ -144,18 +144,18 @@ def _shown(error: float) -> str:
 
 
 def most_devices(sweep: Sweep) -> int:
-    """On how many devices the runs of the sweep train that take the most."""
+    """The largest number of devices that a run of the sweep trains on."""
     return max((experiment.train.devices for experiment in _experiments(sweep)), default=1)
 
 
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:
-    """The experiment of every cell that the sweep has or, for a search, may come to have."""
+    """The experiment of every cell that the sweep has or, in a search, may find."""
     for cell in (*sweep.cells, *searchable(sweep)):
         yield run_spec(sweep, cell, sweep.seeds[0]).experiment
 
 
 def _covering(experiments: Iterable[Experiment]) -> tuple[Checked, ...]:
-    """A few networks that hold every branch and every other setting there is, and so every convolution."""
+    """A few networks that together hold every branch and every other setting, and so every convolution."""
     seen: set[str] = set()
     chosen = []
     for experiment in experiments:

@@ -42,7 +42,7 @@ class Curve:
 
 
 def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
-    """Why `run` is to be ended at this moment; "" when it goes on. `others` may hold runs that do not count here."""
+    """Why `run` should end at this moment; "" when it goes on. `others` may hold runs that do not count here."""
     peers = [one for one in others if one.cell != run.cell and one.seed == run.seed and one.cost <= run.cost]
     return _median(rule, run, peers) if rule.rule == "median" else _halving(rule, run, peers)
 
@@ -71,7 +71,7 @@ def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
 
 
 def _rung(rule: Pruning, epochs: int) -> int:
-    """The newest epoch up to `epochs` at which runs are chosen from; 0 before the first."""
+    """The newest epoch up to `epochs` at which runs are compared; 0 before the first."""
     rung = 0
     following = rule.start
     while following <= epochs:
@@ -102,7 +102,7 @@ class Pruner:
             self._pruned.add(record.cell)
 
     def look(self, running: Sequence[tuple[RunOrder, RunFolder]]) -> Iterator[tuple[RunOrder, RunFolder, str]]:
-        """Those of the running runs that are to be ended and have not been asked to, each with the reason."""
+        """The running runs that should end and have not been asked to, each with the reason."""
         curves = {order.key: self._curve(order, run, complete=False) for order, run in running}
         everyone = [*self._ended.values(), *curves.values()]
         for order, run in running:
@@ -125,12 +125,12 @@ class Pruner:
 
 
 def _can_hear(run: RunFolder) -> bool:
-    """Whether the run trains, has not been asked to end and has not ended."""
+    """Whether the run is training and has not been asked to end."""
     return run.metrics_file.exists() and not run.prune_file.exists() and not run.record_file.exists()
 
 
 def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
-    """The metric by epoch as a run that ended there would count: at the last epoch, or at the best up to there."""
+    """The metric by epoch, as the run would count if it ended there: its last value, or its best so far."""
     epochs = read_epochs(run.metrics_file)
     if not {"val_error", metric.name} <= {*(epochs[0] if epochs else ())}:
         return ()

@@ -75,7 +75,7 @@ class _Work:
 
 
 def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
-    """What is to be done of a study once the runs that other studies have finished are taken over, and the study with
+    """What is left to do of a study after the finished runs of other studies are taken over, and the study with
     these."""
     sweep, folder, records = study.sweep, study.folder, study.records
     pruner = Pruner(sweep, folder, study.costs, records) if sweep.search and sweep.search.pruning else None
@@ -89,7 +89,7 @@ def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
 
 
 def _checked(study: Prepared, launcher: Launcher, notice: Callable[[str], None]) -> Prepared:
-    """The study with what the data hold where its runs will be. Raises SklabError where nothing can be trained."""
+    """The study, with what the data hold where its runs will train. Raises SklabError where nothing can be trained."""
     there = ensure_sound(study.sweep, launcher, study.folder.path.parent, notice)
     study = replace(study, held=study.held.completed(there))
     ensure_same(study.folder, study.records.values(), study.held)
@@ -160,7 +160,7 @@ class _Runner:
             self._launcher.drain()
 
     def _prune(self) -> None:
-        """Ask the runs that look worse than others to end. A run that ends before it hears of it is complete."""
+        """Ask the runs that look worse than others to end. A run that ends before it reads the request is complete."""
         running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._late_keys]
         for order, run, why in self._pruner.look(running) if self._pruner else ():
             run.ask_to_prune(why)
@@ -177,7 +177,7 @@ class _Runner:
                 return
 
     def _next(self) -> Todo | None:
-        """What is to be trained and then what only lacks an evaluation, so that estimates are made from trainings."""
+        """The next run to train, then the next that lacks only an evaluation: estimates are made from trainings."""
         return self._index.next() or (self._late.popleft() if self._late else None)
 
     def _keep_sweep(self) -> None:
@@ -287,14 +287,14 @@ def _draining(runs: int) -> str:
 
 
 def _left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:
-    """Those of the runs to be started that an earlier attempt left failed or stopped."""
+    """The runs to be started that an earlier attempt left failed or stopped, by key."""
     ended = {key: records[key].state for key in keys if key in records}
     states = {**ended, **unended_states(folder, (key for key in keys if key not in records))}
     return {key: state for key, state in states.items() if state in ("failed", "stopped")}
 
 
 def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
-    """The records of a study that does not prune: runs that were pruned when it did are trained after all."""
+    """The records without pruned runs, for a study that does not prune any more: those runs are trained after all."""
     pruned = [key for key, record in records.items() if record.status == "pruned"]
     for key in pruned:
         folder.run(key).begin_attempt()

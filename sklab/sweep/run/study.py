@@ -43,8 +43,8 @@ _MOST_JOURNAL = 2**30  # bytes
 
 
 class Trials:
-    """The trials of a study, each by the `name` of what it is of. Of those that a dead runner left only the ones of
-    `names` stay open, all others have failed."""
+    """The trials of a study by name (the key of the run, or the cell in a search). Trials that a killed runner left
+    open stay open if they are in `names`; the others fail."""
 
     def __init__(self, file: Path, sweep: Sweep, names: Iterable[str]) -> None:
         self._search = sweep.search
@@ -63,15 +63,16 @@ class Trials:
 
     @property
     def told(self) -> frozenset[str]:
-        """The names of the trials that have ended with numbers, or were pruned."""
+        """The names of the trials that have ended with objectives, or were pruned."""
         ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return frozenset(trial.user_attrs[_NAME] for trial in ended if _NAME in trial.user_attrs)
 
     def ask(self) -> Choice:
-        """What the sampler proposes next. It is to be taken, turned down or found infeasible before anything else.
+        """The sampler's next proposal. The caller takes it, turns it down or reports it as infeasible before it asks
+        again.
 
-        A pure function of the search's seed and of the trials that were begun, so that a search that was killed goes
-        on as if it had not been; only of `qmc` the place in its sequence is kept besides.
+        The proposal depends only on the search's seed and on the trials begun, so that a search that was killed
+        continues as if it had not been; for `qmc` the position in its sequence is kept as well.
         """
         assert self._search is not None
         begun = len(self._study.get_trials(deepcopy=False, states=_BEGUN))
@@ -91,7 +92,8 @@ class Trials:
         self._study.tell(self._pop_asked(), state=TrialState.FAIL)
 
     def find_infeasible(self, excess: Mapping[str, float]) -> None:
-        """What was asked for may not be trained; `excess` says by how much, by constraint (Optuna's sign: above 0)."""
+        """Record that the last proposal breaks constraints; `excess` says by how much, by constraint (Optuna's sign:
+        above 0)."""
         trial = self._pop_asked()
         for constraint, value in excess.items():
             trial.set_constraint(constraint, value)
@@ -102,10 +104,11 @@ class Trials:
         return name in self._open
 
     def begin(self, name: str, cell: Cell) -> None:
-        """Open a trial of the cell's own levels unless one is.
+        """Open a trial with the cell's own levels, unless one is open.
 
-        That of a search is enqueued and asked for, so that its sampler hears of it; no other is enqueued, so `ask`
-        can't answer with one. It takes the longer the more trials there are: Optuna looks through all of them.
+        In a search the trial is enqueued and asked for, so that the sampler learns of it; nothing else is ever
+        enqueued, so that `ask` can't return it. The time grows with the number of trials: Optuna looks through all
+        of them.
         """
         if name in self._open:
             return
@@ -129,7 +132,8 @@ class Trials:
     def _add(
         self, name: str, cell: Cell, values: Sequence[float] | None = None, state: TrialState = TrialState.COMPLETE
     ) -> None:
-        """Made by hand: `optuna.create_trial` compares all levels with themselves, which takes as long as the rest."""
+        """Create a trial by hand: `optuna.create_trial` compares all levels with themselves, which takes as long as
+        the rest."""
         now = datetime.now(UTC)
         trial = FrozenTrial(
             number=-1, trial_id=-1, state=state, value=None, values=values, datetime_start=now,
@@ -165,8 +169,8 @@ class Trials:
 
 
 class _Journal(JournalFileBackend):
-    """Written by this process alone, and an index only: a line needs no lock, and is not waited for until it is on the
-    disk (what a power failure takes, the records give back). Many lines can be written at once."""
+    """A journal that only this process writes, and that can be rebuilt: a line needs no lock and no wait for the
+    disk (the records give back what a power failure takes). Many lines can be written at once."""
 
     _held: list[dict[str, Any]] | None = None
     _written = 0  # lines in the file while others are held back
@@ -214,7 +218,7 @@ def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
 
 
 def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[_Journal, optuna.Study]:
-    """The study in `file`, or a new one where that is torn, of another space (Optuna's can't grow) or not there."""
+    """The study in `file`; a new one where the file is torn, has another space (Optuna's can't grow) or is missing."""
     space = _space(sweep, distributions)
     if _is_whole(file):
         with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
@@ -228,7 +232,7 @@ def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution
 
 
 def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[str, str]:
-    """What the trials of a journal have in common: parameters and what their numbers are."""
+    """What all trials of a journal share: the parameters, and what their numbers mean."""
     space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
     if sweep.search is None:
         return space
@@ -250,9 +254,10 @@ def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
 
 
 def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
-    """The sampler for the next proposal, `proposed` of which have come to nothing since the last of `begun` trials.
+    """The sampler of the next proposal; `proposed` counts the proposals since the last of `begun` trials that came
+    to nothing.
 
-    A quasi-random sequence is one for all proposals; the journal knows the place in it.
+    A quasi-random sequence is one for all proposals; the journal keeps the position in it.
     """
     seed = int(np.random.SeedSequence([search.seed, begun, proposed]).generate_state(1)[0])
     if search.sampler == "random":
@@ -267,7 +272,7 @@ def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether every line of the journal is a record; an append to a torn one would destroy what follows."""
+    """Whether every line of the journal is a record. Text appended to a torn line would be lost with it."""
     try:
         text = content(file, _MOST_JOURNAL)
         return text.endswith(b"\n") and all(isinstance(from_json(line), dict) for line in text.splitlines())
