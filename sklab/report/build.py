@@ -80,7 +80,7 @@ def study_table(folder: Path) -> AblationTable:
 
 
 def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:
-    """What is known of runs whose records are not at hand."""
+    """The states of runs whose records are not at hand."""
     why = {"stopped": ENDED_WITH_RUNNER}
     states = unended_states(study, (key for key in keys if key not in unreadable))
     told: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}

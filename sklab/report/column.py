@@ -90,7 +90,7 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
 
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
-    """What the table says of differences, from left to right."""
+    """The columns of differences, from left to right."""
     chosen = _on_front(table) if table.front else _against_best()
     return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
 

@@ -43,7 +43,7 @@ def columns(table: AblationTable) -> tuple[Column, ...]:
 
 
 def power_columns(table: AblationTable) -> list[Column]:
-    """Of the table's columns those that say what its seeds could show."""
+    """The columns about power: what the seeds of each row could show."""
     return [column for column in columns(table) if column.title in _POWER]
 
 

@@ -29,7 +29,7 @@ _TEX_ACCENTS = {
 
 
 def clean(text: str) -> str:
-    """One line of `text`: control characters, line breaks and other unprintables become blanks."""
+    """`text` on one line: control characters, line breaks and other unprintables become blanks."""
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(text.split())
@@ -55,7 +55,7 @@ def sheet(text: str) -> str:
 
 
 def unsheet(text: str) -> str:
-    """What `sheet` was given, but for control characters."""
+    """The text that was given to `sheet`, but for control characters."""
     return _KEPT.sub(r"\1\2", text)
 
 

@@ -19,7 +19,7 @@ _ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Origin:
-    """What runs have in common that were made alike; `number` counts from 1 in the order of the table."""
+    """The circumstances that runs share which were made alike; `number` counts from 1 in the order of the table."""
 
     code: str
     hardware: str
@@ -76,7 +76,7 @@ class Change:
 
 
 def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
-    """For each other cell than the baseline what differs, by name; nothing for a cell none of whose runs has ended."""
+    """The differences of each cell from the baseline, by name; none for a cell without an ended run."""
     of_row = {row.name: tree for row in table.rows if (tree := experiment(row))}
     baseline = of_row.pop(table.sweep.baseline, None)
     if baseline is None:
@@ -86,7 +86,7 @@ def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
 
 
 def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
-    """What differs between two trees of settings, by path; of more than a page can hold, the first."""
+    """The differences between two trees of settings, by path; only the first ones where a page can't hold all."""
     return tuple(sorted(_walk("", baseline, here), key=lambda change: change.path)[:_SHOWN])
 
 
@@ -110,6 +110,6 @@ def _walk(path: str, baseline: Any, here: Any) -> Iterator[Change]:
 
 
 def _text(value: Any) -> str:
-    """A value on one line; (absent) where there is none, as for a setting that another kind of network has."""
+    """A value on one line; (absent) where it is missing, as for a setting that another kind of network has."""
     told = _ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False)
     return clean(told if len(told) <= _LETTERS else f"{told[: _LETTERS - 1]}…")

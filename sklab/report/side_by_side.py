@@ -61,7 +61,7 @@ def _drawn(found: SideBySide, kinds: Sequence[str]) -> list[str]:
 
 
 def as_markdown(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
-    """A table, and below it what differs between the studies."""
+    """The table in Markdown, and below it the differences between the studies."""
     table = markdown_table(_head(found, _FURTHER), _rows(found, _FURTHER))
     return "\n".join([*table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
 
@@ -75,7 +75,7 @@ def as_json(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
 
 
 def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[str]:
-    """What the numbers are, what differs between the studies, and whether they agree on the order of the cells."""
+    """Sentences: what the numbers are, how the studies differ, and whether they agree on the order of the cells."""
     unit = metric_unit(found.metric)
     told = f"{metric_name(found.metric)}{unit and f', {unit}'} at the {found.metric.epoch} epoch; lower is better"
     first = clean(found.studies[0])
@@ -102,7 +102,7 @@ def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[st
 
 
 def _open(table: AblationTable) -> str:
-    """How the runs of a study stand whose numbers are not all there; "" for a complete one."""
+    """The states of the runs of an incomplete study; "" for a complete one."""
     every = all(run.state == "complete" for row in table.rows for run in row.runs)
     return "" if every else f"{progress(table)}; "
 
@@ -172,7 +172,7 @@ def _texts(entry: Entry | None, digits: int) -> dict[str, str]:
 
 
 def _differ(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:
-    """For each further study the settings that differ from the first; `path (cell)` where not in every shared cell."""
+    """The settings of each further study that differ from the first; `path (cell)` where not in every shared cell."""
     rows = [tables[name].rows for name in found.studies]
     called = common_names([[row.name for row in of] for of in rows])
     first, *others = ({names[row.name]: experiment(row) for row in of} for names, of in zip(called, rows, strict=True))

@@ -29,10 +29,8 @@ class CellFindings:
 
 
 def findings(analyses: Mapping[str, Sequence[Analysis]], baseline: str = "") -> tuple[CellFindings, ...]:
-    """Per cell that has any, of the analyses of its runs; receptive fields are compared with those of `baseline`.
-
-    Raises SklabError where the analyses were not made with equal settings.
-    """
+    """The findings of each cell that has analyses of its runs; receptive fields are compared with those of
+    `baseline`. Raises SklabError where the analyses were not made with equal settings."""
     _ensure_alike([analysis for of_cell in analyses.values() for analysis in of_cell])
     return tuple(
         CellFindings(

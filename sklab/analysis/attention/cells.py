@@ -71,7 +71,8 @@ class Classes:
 
 
 def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> AttentionResults:
-    """What the runs of each cell left. A record that can't be read, or that others can't be compared with, is noted."""
+    """The attention that the runs of each cell left. A record that can't be read, or compared with the others, is
+    noted."""
     try:
         seen = tuple(_read(cell, of_cell) for cell, of_cell in runs.items())
         found = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
@@ -119,7 +120,8 @@ def _by_bin(seen: CellAttention, unit: Unit) -> FloatArray:
 
 
 def slopes(seen: CellAttention) -> tuple[tuple[Trend, ...], str]:
-    """How attention follows the scale of objects, unit by unit, and what scale that is: the true one where known."""
+    """How attention follows the scale of objects, unit by unit, and the name of this scale: the true one where
+    known."""
     if seen.analyses and (found := trends(seen.analyses, "object")):
         return found, "true scale"
     if seen.summaries and (found := summary_trends(seen.summaries)):
@@ -128,7 +130,7 @@ def slopes(seen: CellAttention) -> tuple[tuple[Trend, ...], str]:
 
 
 def per_channel(seen: CellAttention) -> list[Channels]:
-    """What two images got in the chosen units (paper, figure 3), of the first seed analysed: image by image."""
+    """The measure of two images per channel in the chosen units (paper, figure 3), for the first seed analysed."""
     if not seen.analyses:
         return []
     run = seen.analyses[0]

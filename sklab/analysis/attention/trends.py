@@ -107,10 +107,8 @@ def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
 
 
 def verdict(slope: float, half: float, margin: float) -> Verdict:
-    """What an interval `slope` +- `half` says. NaN for `half` says nothing.
-
-    `flat` goes before `rises` and `falls`: a slope that is not 0 but surely smaller than the margin is called flat.
-    """
+    """The verdict of an interval `slope` +- `half`; none where `half` is NaN. `flat` goes before `rises` and
+    `falls`: a slope that is not 0 but surely smaller than the margin is called flat."""
     if math.isnan(half):
         return "cannot tell"
     if abs(slope) + half <= margin:
@@ -143,10 +141,8 @@ def measured(shares: npt.ArrayLike, kernels: Sequence[int], measure: Measure) ->
 
 
 def levels(runs: Sequence[Analysis], measure: Measure) -> dict[str, Estimate]:
-    """By unit, the measure at each enlargement: mean and interval over the runs of one cell, arrays [enlargement].
-
-    Units that have no such measure are left out.
-    """
+    """The measure of each unit at each enlargement: mean and interval over the runs of one cell, arrays
+    [enlargement]. Units without such a measure are left out."""
     shares = {unit.name: np.array([run.units[at].mean for run in runs]) for at, unit in enumerate(runs[0].units)}
     found = {unit.name: measured(shares[unit.name], unit.kernels, measure) for unit in runs[0].units}
     return {name: mean_interval(values.T) for name, values in found.items() if values is not None}

@@ -95,7 +95,7 @@ class _Error:
         return self.squares / self.df if testable else math.nan
 
     def noncentrality(self, squares: float, df: int) -> float:
-        """The estimate of it behind these squares, at least 0; NaN where nothing is left to judge by."""
+        """The estimated noncentrality behind these squares, at least 0; NaN where no error is left to test with."""
         return float(np.maximum(squares / self.variance - df, 0))
 
 
@@ -149,7 +149,7 @@ def _fit(y: FloatArray, columns: Sequence[FloatArray]) -> tuple[float, int]:
 
 
 def _gain(y: FloatArray, without: Sequence[FloatArray], term: FloatArray) -> tuple[float, int]:
-    """What a term adds to a model: sum of squares and degrees of freedom."""
+    """The sum of squares and the degrees of freedom that a term adds to a model."""
     (before, small), (after, large) = _fit(y, without), _fit(y, [*without, term])
     return max(before - after, 0.0), large - small
 
@@ -194,6 +194,6 @@ def _noncentrality(f: float, df: int, error_df: int, probability: float) -> floa
 
 
 def _combinations(levels: Mapping[str, IntArray], seeds: npt.NDArray[np.generic]) -> tuple[int, int]:
-    """Of levels and seeds: those that have a run, and all."""
+    """The number of combinations of levels and seeds that have a run, and of all."""
     codes = [*levels.values(), _codes(seeds)]
     return len(np.unique(_joint(codes, len(seeds)))), math.prod(len(np.unique(each)) for each in codes)

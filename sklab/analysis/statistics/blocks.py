@@ -124,7 +124,7 @@ def fit(values: FloatArray) -> Fit:
 
 
 def standard_errors(values: FloatArray, baseline: int) -> Errors:
-    """Of `values` (..., cells, seeds) against row `baseline`."""
+    """The standard errors of the differences of `values` (..., cells, seeds) from row `baseline`."""
     whole, there = fit(values), ~np.isnan(values)
     n = (there & there[..., [baseline], :]).sum(-1)
     among_others = (there[..., [baseline], :] & (there.sum(-2, keepdims=True) > 1)).sum(-1)
@@ -180,10 +180,11 @@ def single_half(errors: Errors, missing: FloatArray) -> FloatArray:
 
 
 def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray, FloatArray]:
-    """Of the differences (..., cells): the weights that the variance of the baseline's runs and of the cell's have.
+    """The weights of two variances, that of the baseline's runs and that of the cell's, in the variance of each
+    difference (..., cells).
 
-    A cell's level is its mean less the mean effect of its seeds, so two of them differ by the baseline's runs, the
-    cell's, and what the seeds' effects, which rest on all runs, are off.
+    A cell's level is its mean less the mean effect of its seeds. The difference of two levels varies with the
+    baseline's runs, with the cell's runs, and with the error of the seeds' effects, which rest on all runs.
     """
     n = there.sum(-1)
     seeds = there / np.maximum(n, 1)[..., None]

@@ -38,7 +38,7 @@ def significantly_higher(values: npt.ArrayLike) -> BoolArray:
 
 
 def dominated_by(higher: BoolArray, costs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
-    """For each cell those that dominate it; none: it is on the Pareto set of error and cost.
+    """For each cell the cells that dominate it; a cell that none dominates is on the Pareto set of error and cost.
 
     A cell dominates another when its cost (cells; taken as exact; NaN: takes no part) is no higher and its error is
     told apart as lower (`higher`, as from significantly_higher).

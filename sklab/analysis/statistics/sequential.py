@@ -96,7 +96,7 @@ def _is_over(now: Race, ended: BoolArray) -> BoolArray:
 
 
 def _called_on(now: Race, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
-    """One more seed for the cells in the race and the baseline, unless that is more runs than may be spent."""
+    """Request one more seed for the cells in the race and for the baseline, unless the runs would exceed the budget."""
     goes_on = ready & now.racing.any(-1) & (now.called[..., baseline] == seeds - 1)
     cost = now.called.sum(-1) + now.racing.sum(-1) + 1
     affordable = cost <= (rule.runs or np.inf)
@@ -141,7 +141,8 @@ def _tested(
 
 
 def _of_remaining(now: Race, rule: Replicates, seeds: int) -> FloatArray:
-    """(..., 1): the level at `seeds` where alpha is shared among the cells that are not told apart yet."""
+    """The level at `seeds`, shape (..., 1), when alpha is shared among the cells that are neither better nor worse
+    yet."""
     told = ((now.verdict == BETTER) | (now.verdict == WORSE)).sum(-1, keepdims=True)
     remaining, back = np.unique(np.maximum(now.verdict.shape[-1] - 1 - told, 1), return_inverse=True)
     levels = np.array([_levels(rule, int(cells))[seeds - rule.start] for cells in remaining])

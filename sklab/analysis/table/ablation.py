@@ -138,7 +138,7 @@ def _deviation(values: intervals.FloatArray) -> float:
 
 
 def _pareto_sets(values: intervals.FloatArray, facts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """For each row the costs that no other row dominates it at."""
+    """For each row the costs at which no other row dominates it."""
     if not facts:
         return []
     higher, known = pareto.significantly_higher(values), ~np.all(np.isnan(values), axis=-1)

@@ -80,7 +80,7 @@ def _interact(sweep: Sweep) -> bool:
 
 
 def _factors(sweep: Sweep) -> dict[str, list[str]]:
-    """Each cell's level of the factors that have at least two."""
+    """The level of each cell, for every factor with at least two levels."""
     names = sweep.factors or dict.fromkeys(name for cell in sweep.cells for name in cell.factors)
     levels = {name: [_level(cell, name) for cell in sweep.cells] for name in names}
     return {name: of_cells for name, of_cells in levels.items() if len(set(of_cells)) > 1}
@@ -117,7 +117,7 @@ def _notes(sweep: Sweep, values: FloatArray, analysis: Anova) -> Iterator[str]:
 
 
 def _lacking(sweep: Sweep, values: FloatArray, analysis: Anova) -> str:
-    """How many combinations of the design have a run; "" where all have. A whole fraction is balanced."""
+    """How many combinations of the design have a run; "" where all of them have one. A whole fraction is balanced."""
     if sweep.fraction is None:
         told = f"{analysis.combinations} of {analysis.full} combinations of levels and seeds"
         return "" if analysis.balanced else told

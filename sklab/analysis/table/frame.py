@@ -62,7 +62,7 @@ def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[
 
 
 def _told(row: Row) -> dict[str, Any]:
-    """Of the comparison with the baseline, what is not measured."""
+    """What the comparison with the baseline says beyond measured numbers."""
     parts = ("needed", "test", "reason")
     return {
         **{f"vs_baseline_{part}": getattr(row.baseline, part, None) for part in parts},

@@ -37,7 +37,7 @@ def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep
 
 
 def is_pruned(cell: Cell, records: Mapping[str, RunRecord]) -> bool:
-    """Whether a run of the cell was pruned: the others of it are not trained, and none can be compared."""
+    """Whether a run of the cell was pruned. Its other runs are not trained then, and none can be compared."""
     return any(key in records and records[key].status == "pruned" for key in cell.runs.values())
 
 

@@ -99,7 +99,7 @@ class Row:
 
     @property
     def judged(self) -> BaselineVerdict | None:
-        """What the comparison with the baseline allows to say; None where there is none to make."""
+        """The verdict that the comparison with the baseline allows; None without a comparison."""
         against = self.baseline
         if self.raced in ("better", "worse", "no test") or against is None or not self.n:
             return self.raced
@@ -155,7 +155,8 @@ class AblationTable:
 
     @property
     def front(self) -> tuple[Row, ...]:
-        """Of a search with two objectives the rows on the Pareto set by their means, the cheapest first; else none."""
+        """The rows on the Pareto set by mean error and cost, the cheapest first; empty for a search with one
+        objective."""
         against = self.sweep.search.second_objective if self.sweep.search else None
         if against is None:
             return ()
@@ -182,7 +183,7 @@ def published_sizes(sweep: Sweep) -> tuple[int, ...]:
 
 
 def data_title(sweep: Sweep) -> str:
-    """What the data are called: by their title, or else by the name of the kind they are of."""
+    """The title of the data or, without one, the name of their kind."""
     data = sweep.experiment.get("data", {})
     return str(data.get("title") or data.get("name", "data of its own"))
 

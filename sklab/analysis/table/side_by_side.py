@@ -132,7 +132,7 @@ def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[lis
 
 
 def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> list[_Numbers | None]:
-    """Of one study, in the order of `names`; None for a cell that it has not."""
+    """The entries of one study, in the order of `names`; None for a cell that the study does not have."""
     seeds = sorted({run.seed for row in rows.values() for run in row.runs})
     values = _matrix(rows, names, seeds)
     estimate = intervals.mean_interval(values)

@@ -40,7 +40,8 @@ Rows = list[tuple[str, ...]]
 
 
 def read(folder: Path, table: AblationTable) -> AttentionResults:
-    """What the complete runs of the study in `folder` left; of many cells only the baseline and the lowest means."""
+    """The attention that the complete runs of the study in `folder` left; of many cells only the baseline and those
+    with the lowest means."""
     study = StudyFolder(folder)
     runs = {
         row.name: [study.run(run.key) for run in row.runs if run.state == "complete"]

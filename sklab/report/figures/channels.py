@@ -16,7 +16,7 @@ _LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))
 
 
 def channels_figure(cells: tuple[CellAttention, ...], measure: str) -> list[Drawing]:
-    """Of the first cell that was analysed, none where no cell was; `measure` in words."""
+    """The figure of the first cell that was analysed, or none; `measure` is its name in words."""
     shown = next((cell for cell in cells if per_channel(cell)), None)
     if shown is None:
         return []

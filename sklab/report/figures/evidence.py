@@ -110,8 +110,8 @@ def _of_cell(race: Race, at: int) -> tuple[list[int], list[float], list[float]]:
 
 
 def _limit(race: Race, cells: Sequence[int]) -> float:
-    """Where the axis ends on either side when it can't hold all: nearly all of the 5 % is kept for the last looks, so
-    the first intervals may be thousands of times as wide as these."""
+    """The limit of the axis on either side when it can't hold every interval. Nearly all of the 5 % is kept for the
+    last looks, so the first intervals may be thousands of times as wide as these."""
     looks = [_of_cell(race, at) for at in cells]
     last = max(seeds[-1] for seeds, _, _ in looks)
     largest = max(abs(difference) for _, differences, _ in looks for difference in differences)
@@ -119,7 +119,7 @@ def _limit(race: Race, cells: Sequence[int]) -> float:
 
 
 def _cut(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
-    """What to know of intervals that the axis does not hold; "" where it holds all."""
+    """The remark about intervals that the axis does not hold; "" where it holds all."""
     limit = _limit(race, cells)
     beyond = [
         half

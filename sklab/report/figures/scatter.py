@@ -38,7 +38,7 @@ _THOUSANDS = ("", ", thousands", ", millions", ", billions", ", trillions")
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost: our field of it; the published field (None: there is none), in units of `unit`; what it is called."""
+    """A cost: the field of our rows, the published field in units of `unit` (None: there is none), and its name."""
 
     field: str
     published: str | None
@@ -101,7 +101,7 @@ def _published_name(name: str, *, verified: bool) -> str:
 
 
 def _panels(table: AblationTable, rows: Sequence[Row], points: Sequence[Point]) -> list[Panel]:
-    """One panel where published figures measure what ours do, an error on the same data; else they get their own."""
+    """One panel where the published error is measured on the same data as ours; else one panel for each."""
     published, label = table.sweep.published, metric_axis(table)
     if published is None or not points:
         return [Panel(rows, (), "", label)]

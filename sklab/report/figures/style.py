@@ -47,7 +47,7 @@ _THICK = np.array([1.0, 0.0])  # half width of a bar
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the report: its files `figures/<name>.svg` and `.pdf`, and in words what is to be seen in it."""
+    """A figure of the report: its files `figures/<name>.svg` and `.pdf`, and a description in words."""
 
     name: str
     title: str
@@ -129,7 +129,7 @@ def means(rows: Sequence[Row], members: Sequence[int]) -> tuple[list[float], lis
 
 
 def mark(kind: Kind) -> dict[str, Any]:
-    """How means are drawn: a kind shows by shape and size as well as by colour."""
+    """The arguments that draw the mean of a cell of this kind, which shape and size show as well as colour."""
     best, baseline = kind
     colour = ACCENT if best else BASE if baseline else INK
     shape, size = ("s" if baseline else "o"), (6.5 if best else 5.5 if baseline else 4.5)

@@ -24,7 +24,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 def published(sweep: Sweep) -> str:
-    """What the published figures are, and whether they can be held against ours; "" when there are none."""
+    """What the published figures are, and whether ours can be held against them; "" without published figures."""
     if sweep.published is None:
         return ""
     level = "" if on_published_data(sweep) else f"; not comparable in level with {clean(data_title(sweep))}"
@@ -57,7 +57,7 @@ def reproduced(table: AblationTable) -> str:
 
 
 def agreement(table: AblationTable) -> str:
-    """How far our order of rows is the published one, on other data than theirs; "" for fewer than two figures."""
+    """How well the order of our rows agrees with the published order, on other data; "" for fewer than two figures."""
     if on_published_data(table.sweep):
         return ""
     found = order_agreement(table.sweep, {row.name: row.mean for row in table.rows})

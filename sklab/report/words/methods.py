@@ -150,12 +150,12 @@ def _tests(table: AblationTable) -> int:
 
 
 def _df(table: AblationTable) -> float:
-    """Of the block test, which are the same for all rows; NaN where there is none."""
+    """The degrees of freedom of the block test, equal for all rows; NaN without such a test."""
     return next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
 
 
 def _gaps(table: AblationTable, choice: Choice) -> str:
-    """What is not there; of a study with replicates most of that was never called for."""
+    """The runs that are missing; with replicates most of them were never requested."""
     if table.race:
         return "not all cells have all seeds"
     return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'} missing"
@@ -166,7 +166,7 @@ def _capital(text: str) -> str:
 
 
 def _checked(choice: Choice) -> str:
-    """The assumptions with the p of their checks, as far as they could be made."""
+    """The assumptions with the p of their checks, where these could be made."""
     tests = {
         "equal variances (Cochran's test)": choice.variances,
         "additivity of cells and seeds (Tukey's test)": choice.additivity,

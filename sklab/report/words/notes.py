@@ -72,7 +72,7 @@ def _stop(seeds: int, rule: Replicates) -> str:
 
 
 def edited(table: AblationTable) -> list[str]:
-    """One line that names the runs; none where every seal fits or there is none."""
+    """One line that names the edited runs; none where every seal fits or there is no seal."""
     names = [
         f"{row.name} seed {run.seed}" for row in table.rows for run in row.runs if run.record and run.record.edited
     ]
@@ -128,7 +128,8 @@ def same_data(ours: AblationTable, theirs: AblationTable) -> str:
 
 
 def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
-    """Of what decides a run beside sklab and its settings: the libraries that networks come from, and plug-in files."""
+    """A line for each library and plug-in file of which the runs have several versions: they decide results beside
+    sklab and the settings."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for name, version in record.versions.items():
@@ -156,7 +157,7 @@ def _mixed(records: list[RunRecord]) -> str:
 
 
 def _first_of_each(records: Iterable[RunRecord]) -> Mapping[str, Fingerprint]:
-    """By the settings of the data, the fingerprint of the first run over them that has one."""
+    """For each setting of the data, the fingerprint of the first run that has one."""
     found: dict[str, Fingerprint] = {}
     for record in records:
         if record.fingerprint:

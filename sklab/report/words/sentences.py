@@ -69,7 +69,7 @@ def experiment(sweep: Sweep) -> str:
 
 
 def progress(table: AblationTable) -> str:
-    """How many runs there are, by how they ended; of a toy run, first of all that it is one."""
+    """How many runs there are, by how they ended; a toy run is called one first."""
     counts = counts_of(run.state for row in table.rows for run in row.runs)
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
     planned = counted(sum(counts.values()), "run")
@@ -77,7 +77,7 @@ def progress(table: AblationTable) -> str:
 
 
 def below(table: AblationTable) -> tuple[str, ...]:
-    """What stands below the table in every format but a terminal's, a sentence or two each."""
+    """The sentences below the table in every format but a terminal's."""
     said = (comparison(table), pareto(table), published(table.sweep), reproduced(table), agreement(table))
     return tuple(line for line in (*said, published_only(table.sweep)) if line)
 

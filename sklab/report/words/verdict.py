@@ -33,7 +33,7 @@ Rows = tuple[tuple[str, ...], ...]
 
 
 def result(table: AblationTable) -> str:
-    """What came out, in short; says so when nothing has yet."""
+    """The result in short; before the first result it says that there is none."""
     best, baseline = table.best, table.baseline
     finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
     if best is None:
@@ -49,7 +49,8 @@ def result(table: AblationTable) -> str:
 
 
 def _found(table: AblationTable, best: Row, baseline: Row) -> str:
-    """What is told apart from the baseline, by how much and how sure; and the factor that matters most."""
+    """The cells that are told apart from the baseline, with difference and certainty, and the factor that matters
+    most."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.judged for row in table.rows):
         return f"So far only {compared}, has a complete run."
@@ -90,7 +91,7 @@ def _factor(table: AblationTable) -> str:
 
 
 def _open(table: AblationTable) -> str:
-    """What is undecided, and how many seeds it would need."""
+    """The cells that are undecided, and the seeds they would need."""
     rows = [row for row in table.rows if row.judged == "undecided"]
     untested = sum(row.judged == "no test" for row in table.rows)
     silent = f"{counted(untested, 'cell')} could not be tested" if untested else ""
@@ -156,7 +157,7 @@ def means_rows(table: AblationTable) -> Rows:
 
 
 def effects_said(table: AblationTable) -> tuple[str, ...]:
-    """What is to say about the effects: why there are none, or how they were reckoned and what they leave out."""
+    """The sentences about effects: why there are none, or how they were computed and what they leave out."""
     effects, analysis = table.effects, table.effects.analysis
     if analysis is None:
         return (f"No analysis of the factors: {effects.reason}.",)
