@@ -98,3 +98,20 @@ def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu
         raise SklabError(f"--per-gpu: found {per_gpu}; allowed: 1, for runs of this sweep train on {devices} GPUs each")
     if per_gpu == "auto" and count is not None:
         raise SklabError("--slots: not together with --per-gpu auto, which finds the number of slots itself")
+
+
+def given_slot(gpus: float, threads: int, refusal: str) -> Slot:
+    """The slot of a run that an engine gave `gpus` GPUs, all that it left visible, or none. Raises SklabError with the
+    text `refusal` when there should be GPUs and none is found."""
+    if not gpus:
+        return Slot(None, cpu_name(), threads)
+    visible = find_gpus()
+    if not visible:
+        raise SklabError(refusal)
+    return Slot(",".join(index for index, _ in visible), visible[0][1], threads)
+
+
+def ensure_enough(devices: int, name: str, given: float) -> None:
+    """Raise SklabError when a run needs more `devices` than an engine's file gives it under `name`."""
+    if devices > given:
+        raise SklabError(f"{name}: found {given:g}; a run of this study trains on {devices} devices (train.devices)")

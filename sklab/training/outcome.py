@@ -1,16 +1,32 @@
-"""What kind of failure an exception is; `sklab.sweep.run.failures` decides what follows from it."""
+"""What a run came to: its record, and the class of its failure.
+
+`sklab.sweep.run.failures` decides what follows from a failure.
+"""
 
 from __future__ import annotations
 
 import errno
+import platform
+import socket
+import traceback
+from typing import Any
 
 import torch
 
 from sklab.errors import SklabError
-from sklab.store.records import FailureClass
+from sklab.models.zoo import Cost, cost
+from sklab.spec.run import Experiment
+from sklab.store.records import FailureClass, Hardware, RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.versions import dependencies, installed
+from sklab.system.machine import cpu_name
+from sklab.system.processes import PreemptedError, Stop
+from sklab.training.callbacks.meter import Meter, peak_memory_mb
+from sklab.training.callbacks.resume import PrunedError
 from sklab.training.devices import LostProcessError
 from sklab.training.module import DivergedError
 
+_VERSIONED = ("torch", "lightning", "numpy")
 # What torch says of memory in a plain RuntimeError: its CPU allocator, CUDA, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
@@ -35,3 +51,68 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+
+
+def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
+    """Status, failure class, reason in one line and traceback of a run that `error` ended, its newest checkpoint after
+    the step `reached`.
+
+    Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
+    of any other reason.
+    """
+    if isinstance(error, PrunedError):
+        return {"status": "pruned", "reason": str(error)}
+    if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
+        reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
+        follows = f"goes on from step {reached}" if reached else "begins it anew"
+        return {"status": "failed", "failure": "preempted", "reason": f"{reason}; the next start {follows}"}
+    status = "diverged" if isinstance(error, DivergedError) else "failed"
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()
+    return {"status": status, "failure": failure_class(error), "reason": reason, "traceback": shown}
+
+
+def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
+    """What stands in the record however the run ended; `status` is filled in by the caller."""
+    experiment = order.spec.experiment
+    counted = _cost(experiment)
+    return RunRecord.of(
+        order,
+        status="failed",
+        last=meter.epochs[-1] if meter.epochs else {},
+        best=meter.epochs[meter.best_epoch - 1] if meter.epochs else {},
+        best_epoch=meter.best_epoch,
+        epochs=len(meter.epochs),
+        params=counted.params,
+        macs=counted.macs,
+        train_seconds=meter.train_seconds,
+        samples_per_second=meter.samples_per_second,
+        peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
+        latency_ms=meter.latency_ms,
+        skipped_images=meter.skipped_images,
+        fingerprint=meter.fingerprint,
+        hardware=_hardware(device, experiment.train.devices),
+        versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
+        first_step=meter.first_step,
+        attempt=folder.attempt,
+    )
+
+
+def _cost(experiment: Experiment) -> Cost:
+    """What the network costs; nothing where it can't be made, which is why its run has failed."""
+    try:
+        return cost(experiment.model, experiment.data.image_size)
+    except SklabError:
+        return Cost(0, 0)
+
+
+def _hardware(device: torch.device, devices: int) -> Hardware:
+    on_gpu = device.type == "cuda"
+    return Hardware(
+        host=socket.gethostname(),
+        device=device.type,
+        device_name=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
+        threads=torch.get_num_threads(),
+        devices=devices,
+        instructions="" if on_gpu else torch.backends.cpu.get_cpu_capability(),
+    )

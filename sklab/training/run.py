@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import platform
-import socket
 import time
 import traceback
 from functools import partial
@@ -18,14 +16,11 @@ from sklab.data.augment import Share
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import LAYOUTS
-from sklab.models.zoo import Cost, build, cost
+from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
-from sklab.spec.run import Experiment
 from sklab.store.files import write_whole
-from sklab.store.records import Hardware, RunOrder, RunRecord, now
+from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
-from sklab.store.versions import dependencies, installed
-from sklab.system.machine import cpu_name
 from sklab.system.processes import PreemptedError, Stop
 from sklab.tracking.live import close, open_logger
 from sklab.training.attention.recorder import AttentionMeter
@@ -33,14 +28,12 @@ from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, log_end, peak_memory_mb
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume, PrunedError
-from sklab.training.devices import LostProcessError, Send, environment, largest, strategy, train_together
+from sklab.training.devices import Send, environment, largest, strategy, train_together
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
-from sklab.training.module import Classifier, DivergedError, make_trainer
-from sklab.training.outcome import failure_class
+from sklab.training.module import Classifier, make_trainer
+from sklab.training.outcome import outcome_of, record_of
 
 _log = logging.getLogger(__name__)
-
-_VERSIONED = ("torch", "lightning", "numpy")
 
 
 def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord:
@@ -78,8 +71,8 @@ def _train_together(order: RunOrder, folder: RunFolder, found: ResumePoint | Non
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
         return keep(
-            _record(order, folder, Meter(folder.metrics_file), device).model_copy(
-                update=_outcome(error, stop, folder.checkpoint_step)
+            record_of(order, folder, Meter(folder.metrics_file), device).model_copy(
+                update=outcome_of(error, stop, folder.checkpoint_step)
             )
         )
     finally:
@@ -102,13 +95,13 @@ def _train(
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
-        outcome = _outcome(error, keeper.stop, folder.checkpoint_step)
+        outcome = outcome_of(error, keeper.stop, folder.checkpoint_step)
         if isinstance(error, PreemptedError | PrunedError):  # asked for: nothing that a traceback would explain
             _log.warning("%s", outcome["reason"])
         else:
             traceback.print_exc()
     resumed = {"resumed_from": found.step if found else 0}
-    record = _record(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
+    record = record_of(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()
     close(logger, failed=record.state not in ("complete", "pruned"))
@@ -193,68 +186,3 @@ def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
     content = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, content)
     write_whole(folder.weights_file, content.getvalue())
-
-
-def _outcome(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
-    """Status, failure class, reason in one line and traceback of a run that `error` ended, its newest checkpoint after
-    the step `reached`.
-
-    Once the process was asked to stop, whatever then goes wrong is put down to that: the next attempt would fail again
-    of any other reason.
-    """
-    if isinstance(error, PrunedError):
-        return {"status": "pruned", "reason": str(error)}
-    if (isinstance(error, PreemptedError) or stop.asked) and not isinstance(error, DivergedError):
-        reason = str(error) if isinstance(error, PreemptedError) else f"ended by {stop.asked}"
-        follows = f"goes on from step {reached}" if reached else "begins it anew"
-        return {"status": "failed", "failure": "preempted", "reason": f"{reason}; the next start {follows}"}
-    status = "diverged" if isinstance(error, DivergedError) else "failed"
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    shown = "" if isinstance(error, DivergedError | SklabError | LostProcessError) else traceback.format_exc()
-    return {"status": status, "failure": failure_class(error), "reason": reason, "traceback": shown}
-
-
-def _record(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
-    """What stands in the record however the run ended; `status` is filled in by the caller."""
-    experiment = order.spec.experiment
-    counted = _cost(experiment)
-    return RunRecord.of(
-        order,
-        status="failed",
-        last=meter.epochs[-1] if meter.epochs else {},
-        best=meter.epochs[meter.best_epoch - 1] if meter.epochs else {},
-        best_epoch=meter.best_epoch,
-        epochs=len(meter.epochs),
-        params=counted.params,
-        macs=counted.macs,
-        train_seconds=meter.train_seconds,
-        samples_per_second=meter.samples_per_second,
-        peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
-        latency_ms=meter.latency_ms,
-        skipped_images=meter.skipped_images,
-        fingerprint=meter.fingerprint,
-        hardware=_hardware(device, experiment.train.devices),
-        versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
-        first_step=meter.first_step,
-        attempt=folder.attempt,
-    )
-
-
-def _cost(experiment: Experiment) -> Cost:
-    """What the network costs; nothing where it can't be made, which is why its run has failed."""
-    try:
-        return cost(experiment.model, experiment.data.image_size)
-    except SklabError:
-        return Cost(0, 0)
-
-
-def _hardware(device: torch.device, devices: int) -> Hardware:
-    on_gpu = device.type == "cuda"
-    return Hardware(
-        host=socket.gethostname(),
-        device=device.type,
-        device_name=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
-        threads=torch.get_num_threads(),
-        devices=devices,
-        instructions="" if on_gpu else torch.backends.cpu.get_cpu_capability(),
-    )

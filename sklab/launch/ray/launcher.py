@@ -18,6 +18,7 @@ import sklab
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
 from sklab.launch.ray.task import leave_mark, read_files, run_on_node, sees, write_files
+from sklab.launch.slots import ensure_enough
 from sklab.launch.watchdog import STALE_AFTER
 from sklab.launch.worker import begin
 from sklab.spec.study.launchers import RaySpec
@@ -37,7 +38,8 @@ class RayLauncher:
     """
 
     def __init__(self, spec: RaySpec, devices: int = 1, stale_after: float = STALE_AFTER) -> None:
-        _ensure_enough(spec, devices)
+        name, given = ("gpus", max(spec.gpus, 1)) if spec.gpus else ("cpus", spec.cpus)
+        ensure_enough(devices, name, given)
         self.capacity = spec.parallel
         self.kind = f"ray {spec.address} gpus={spec.gpus:g}"
         self._spec, self._stale_after = spec, stale_after
@@ -169,10 +171,3 @@ def _large_enough(ray: ModuleType, spec: RaySpec) -> list[Mapping[str, Any]]:
     asked = {"CPU": spec.cpus, "GPU": spec.gpus}
     alive = (node for node in ray.nodes() if node["Alive"])
     return [node for node in alive if all(node["Resources"].get(kind, 0) >= count for kind, count in asked.items())]
-
-
-def _ensure_enough(spec: RaySpec, devices: int) -> None:
-    """Raise SklabError when a run of the study needs more than it is to be given."""
-    given, name = (max(spec.gpus, 1), "gpus") if spec.gpus else (spec.cpus, "cpus")
-    if devices > given:
-        raise SklabError(f"{name}: found {given:g}; a run of this study trains on {devices} devices (train.devices)")

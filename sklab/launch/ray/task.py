@@ -8,13 +8,11 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.fork.spare import SpareProcess, exit_code
-from sklab.launch.slots import Slot
+from sklab.launch.slots import Slot, given_slot
 from sklab.launch.watchdog import end_group, wait_for
 from sklab.store.files import write_whole
-from sklab.system.machine import cpu_name, find_gpus
 
 Files = dict[str, bytes]  # what lies in a folder, by the path within it
 
@@ -76,12 +74,7 @@ def sees(folder: Path, mark: str) -> bool:
 
 def _own_slot(gpus: float, cpus: int) -> Slot:
     """What Ray gave this task. Raises SklabError when it should be GPUs and there are none."""
-    if not gpus:
-        return Slot(None, cpu_name(), cpus)
-    found = find_gpus()  # those that Ray left visible
-    if not found:
-        raise SklabError("this run was to have GPUs and nvidia-smi shows none on its node")
-    return Slot(",".join(index for index, _ in found), found[0][1], cpus)
+    return given_slot(gpus, cpus, "this run was to have GPUs and nvidia-smi shows none on its node")
 
 
 def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:

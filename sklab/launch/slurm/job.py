@@ -18,15 +18,13 @@ from typing import Any, NoReturn, cast, get_args
 
 from pydantic import Field, ValidationError
 
-from sklab.errors import SklabError
 from sklab.launch.base import Job, Task
-from sklab.launch.slots import Slot
+from sklab.launch.slots import Slot, given_slot
 from sklab.launch.watchdog import end_group, wait_for
 from sklab.launch.worker import work  # imports torch in the child only
 from sklab.spec.values import Value
 from sklab.store.files import content, read_kept, write_whole
 from sklab.store.run_folder import RunFolder
-from sklab.system.machine import cpu_name, find_gpus
 from sklab.system.safe_path import program, protect
 
 MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
@@ -121,12 +119,8 @@ class Watched:
 def own_slot(gpus: int) -> Slot:
     """What Slurm gave this job. Raises SklabError when it should be GPUs and there are none."""
     threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or len(os.sched_getaffinity(0))
-    if not gpus:
-        return Slot(None, cpu_name(), threads)
-    found = find_gpus()
-    if not found:
-        raise SklabError("this job was to have GPUs and nvidia-smi shows none; ask for another partition")
-    return Slot(",".join(index for index, _ in found), found[0][1], threads)
+    refusal = "this job was to have GPUs and nvidia-smi shows none; ask for another partition"
+    return given_slot(gpus, threads, refusal)
 
 
 def _start(job: Job, slot: Slot) -> SpawnProcess:

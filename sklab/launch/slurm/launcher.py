@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
+from sklab.launch.slots import ensure_enough
 from sklab.launch.slurm.job import End, Note, arguments, has_ended, read_end, read_note, refresh_listing, write_note
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
 from sklab.launch.watchdog import STALE_AFTER
@@ -40,7 +41,8 @@ class SlurmLauncher:
     def __init__(
         self, spec: SlurmSpec, folder: Path, study: str, devices: int = 1, stale_after: float = STALE_AFTER
     ) -> None:
-        _ensure_enough(spec, devices)
+        name, given = ("gpus", spec.gpus) if spec.gpus else ("cpus", spec.cpus)
+        ensure_enough(devices, name, given)
         self.capacity = spec.parallel
         self.kind = f"slurm {spec.partition or 'default'} gpus={spec.gpus}"
         self.job_name = f"sklab-{study}"
@@ -159,10 +161,3 @@ class SlurmLauncher:
             self._silences = {
                 number: 0 if number in known else self._silences.get(number, 0) + 1 for number in self._running
             }
-
-
-def _ensure_enough(spec: SlurmSpec, devices: int) -> None:
-    """Raise SklabError when a run of the study needs more than it is to be given."""
-    given, name = (spec.gpus, "gpus") if spec.gpus else (spec.cpus, "cpus")
-    if devices > given:
-        raise SklabError(f"{name}: found {given}; a run of this study trains on {devices} devices (train.devices)")
