@@ -51,7 +51,7 @@ def next_slot(slots: Iterable[Slot], taken: Iterable[Slot]) -> Slot:
 
 
 def runs_per_gpu(text: str) -> PerGpu:
-    """What `--per-gpu` says. Raises SklabError for anything but a whole number from 1 to 1000, or auto."""
+    """The value of `--per-gpu`. Raises SklabError for anything but a whole number from 1 to 1000, or auto."""
     if text == "auto":
         return "auto"
     if not text.isdecimal() or len(text) > _MOST_DIGITS or not 1 <= int(text) <= _MOST_PER_GPU:

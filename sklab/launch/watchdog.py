@@ -50,7 +50,7 @@ class Watchdog:
         self._runs: dict[tuple[Path, int], _Silence] = {}
 
     def hung(self, running: Iterable[tuple[Path, int]]) -> list[Path]:
-        """Those of the running runs, each a folder and a process id, that hang."""
+        """The hanging ones of the running runs, each given as a folder and a process id."""
         moment = self._clock()
         passed, self._last = min(moment - self._last, _LOOK), moment
         self._runs = {run: self._look(run, passed) for run in running}

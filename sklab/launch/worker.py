@@ -22,7 +22,7 @@ _PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
 
 
 def work(job: Job, slot: Slot) -> None:
-    """Do `job` in a child process of whoever waits for it: own process group, output to the log, dead when that is."""
+    """Do `job` in a child process of the caller: own process group, output to the log, dead when the caller is."""
     _settle()
     _do(job, slot)
 

@@ -33,7 +33,7 @@ _SEAL = "seal"
 
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
-    """Write `file` so that a reader, and a machine that dies now, sees all of it or what was there before."""
+    """Write `file` so that a reader, or a machine that loses power now, has either all of it or the old content."""
     with writing_whole(file) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
 
@@ -68,7 +68,7 @@ def _flush(folder: Path) -> None:
 
 
 def content(file: Path, most: int = MOST_BYTES) -> bytes:
-    """What `file` holds. Raises OSError as `opened` does, and for more than `most` bytes."""
+    """The bytes of `file`. Raises OSError as `opened` does, and for more than `most` bytes."""
     with opened(file) as stream:
         if os.fstat(stream.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"larger than {most >> 20} MB", str(file))
@@ -118,7 +118,7 @@ def _ensure_regular(status: os.stat_result, file: Path) -> None:
 
 
 def why_unreadable(error: OSError | ValidationError) -> str:
-    """What is wrong with a file that could not be read, in a line."""
+    """Why a file could not be read, in one line."""
     return first_fault(error) if isinstance(error, ValidationError) else error.strerror or str(error)
 
 
@@ -138,7 +138,7 @@ def read_optional(file: Path, kind: type[V], remedy: str, most: int = MOST_BYTES
 
 
 def first_fault(error: ValidationError) -> str:
-    """What is wrong with a file, in a line: the place and the rule that it breaks, and how many more there are."""
+    """The first fault of a file in one line: the place, the broken rule, and how many more faults there are."""
     details = error.errors(include_url=False, include_context=False)
     place = ".".join(map(str, details[0]["loc"]))
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""

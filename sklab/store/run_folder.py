@@ -37,12 +37,12 @@ class RunFolder:
 
     @property
     def order_file(self) -> Path:
-        """What control asked for; written anew for each attempt."""
+        """The order of the run; written anew for each attempt."""
         return self.path / "run.json"
 
     @property
     def record_file(self) -> Path:
-        """How the current attempt ended; none before it did."""
+        """How the current attempt ended; missing until then."""
         return self.path / "record.json"
 
     @property
@@ -76,7 +76,7 @@ class RunFolder:
         return found if found and self._names(self.weights_file, found.weights) else None
 
     def missing_sizes(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
-        """Those of `sizes` that the run could be evaluated at and was not: none before it is complete."""
+        """The `sizes` at which a complete run has not been evaluated; none for other runs."""
         if record is None or record.status != "complete":
             return ()
         return tuple(size for size in sizes if self.read_evaluation(size) is None)
@@ -113,7 +113,7 @@ class RunFolder:
 
     @property
     def job_file(self) -> Path:
-        """Where the number of the Slurm job stands that the run was handed to."""
+        """The number of the Slurm job that the run was handed to."""
         return self.path / "job.json"
 
     @property
@@ -127,7 +127,7 @@ class RunFolder:
         return self.path / "heartbeat"
 
     def read_pulse(self) -> Pulse | None:
-        """What the run said last; None before its first word, after its end, and of what an earlier attempt said."""
+        """The run's last pulse; None before the first one, after its end, and for a pulse of an earlier attempt."""
         file = self.path / PULSE_FILE
         with suppress(OSError, ValidationError):
             if file.stat().st_mtime >= self.order_file.stat().st_mtime:
@@ -140,7 +140,7 @@ class RunFolder:
         return self.path / "attempts"
 
     def read_order(self) -> RunOrder:
-        """What control asked for. Raises DamagedRecordError when `run.json` is no order."""
+        """The order in `run.json`. Raises DamagedRecordError when it can't be read as one."""
         try:
             return RunOrder.model_validate_json(content(self.order_file))
         except (OSError, ValidationError) as error:
@@ -181,7 +181,7 @@ class RunFolder:
         return found
 
     def read_analysis(self) -> Analysis | None:
-        """What `sklab analyze` found, or None where there is no file. Raises DamagedRecordError."""
+        """The result of `sklab analyze`, or None where there is no file. Raises DamagedRecordError."""
         found = read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
         if found and not self._names(self.weights_file, found.weights):
             raise DamagedRecordError(f"{self.analysis_file} is of other weights than the run's; {_ANALYZE}")
@@ -211,7 +211,7 @@ class RunFolder:
         warnings.warn(f"{self.record_file} is torn, its run counts as not ended; {done}", stacklevel=4)
 
     def ask_to_prune(self, why: str) -> None:
-        """Ask the attempt under way to end as pruned; the next one does not hear of it."""
+        """Ask the current attempt to end as pruned; the next attempt ignores the request."""
         write_whole(self.prune_file, why)
 
     def write_order(self, order: RunOrder) -> None:

@@ -43,18 +43,18 @@ _MOST_WAITS = 1000
 
 
 def counts_of(states: Iterable[RunState]) -> dict[RunState, int]:
-    """How many there are of each state, none left out."""
+    """The number of runs in each state, zeros included."""
     found = Counter(states)
     return {state: found[state] for state in STATES}
 
 
 def other_counts(counts: Mapping[RunState, int]) -> str:
-    """What follows on the number of complete runs: `, 1 diverged, 2 waiting`."""
+    """The counts that follow the number of complete runs: `, 1 diverged, 2 waiting`."""
     return "".join(f", {counts[state]} {state}" for state in STATES[1:] if counts.get(state))
 
 
 def how_it_ended(record: RunRecord) -> str:
-    """How a run without numbers ended, and why: `failed (oom): CUDA out of memory`."""
+    """The status of a run without a result, and its reason: `failed (oom): CUDA out of memory`."""
     if record.state == "pruned":
         return f"pruned after epoch {record.epochs}: {record.reason}"
     kind = f" ({record.failure})" if record.state == "failed" else ""

@@ -67,12 +67,12 @@ class StudyFolder:
         return self.path / ".lock"
 
     def inventory_file(self, fingerprint: Fingerprint) -> Path:
-        """What a data set held that runs of the study were trained on."""
+        """The inventory of a data set that runs of the study were trained on."""
         return self.path / "data" / f"{fingerprint.listing}.json"
 
     @property
     def argument(self) -> str:
-        """What a shell's command calls the study by: a path, with a slash, to its folder."""
+        """The study as an argument of a shell command: a path, with a slash, to its folder."""
         return shlex.quote(str(self.path) if _is_path(str(self.path)) else f"./{self.path}")
 
     @property
@@ -132,7 +132,7 @@ class StudyFolder:
         return record
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
-        """Where those runs of `keys` that were taken over come from; a warning where that can't be read."""
+        """The origin of each of `keys` that was taken over; a warning where it can't be read."""
         found = ((key, self._reused(key)) for key in keys)
         return {key: reused for key, reused in found if reused is not None}
 

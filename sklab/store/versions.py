@@ -40,8 +40,8 @@ def installed(names: Iterable[str]) -> dict[str, str]:
 
 
 def dependencies(experiment: Experiment) -> dict[str, str]:
-    """What beyond sklab decides what the experiment computes: the versions of the libraries that its network comes
-    from, and the SHA-256 of plug-in files, by name."""
+    """Versions that decide the experiment's result beside sklab: those of the libraries of its network, and the
+    SHA-256 of plug-in files, by name."""
     plugins = {
         f"sklab.{room}.{name}": found
         for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))

@@ -37,7 +37,7 @@ class GpuUse:
 
 
 def look_at_gpus() -> tuple[GpuUse, ...]:
-    """Each GPU that `find_gpus` finds, as it is used now."""
+    """The current use of each GPU that `find_gpus` finds."""
     gpus = "--query-gpu=index,uuid,memory.used,memory.total,utilization.gpu,name"
     apps = "--query-compute-apps=gpu_uuid,pid,process_name"
     how = "--format=csv,noheader,nounits"
@@ -62,7 +62,7 @@ def _rows(command: list[str], columns: int) -> list[list[str]]:
 
 
 def _visible(rows: list[list[str]]) -> list[tuple[str, list[str]]]:
-    """Those of the rows, each with index and UUID of a GPU first, that CUDA_VISIBLE_DEVICES leaves, as named there."""
+    """The rows, each with index and UUID of a GPU first, that CUDA_VISIBLE_DEVICES leaves, with the name used there."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [(row[0], row) for row in rows]
@@ -100,7 +100,7 @@ def cache_folder() -> Path:
 
 
 def output(command: list[str]) -> str:
-    """What `command` prints, or "" where it can't run. No GIT_DIR or the like leads git elsewhere."""
+    """The output of `command`, or "" where it can't run. Git's environment variables are not passed on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         return subprocess.run(

@@ -62,7 +62,7 @@ class Stop:
                 self._before.setdefault(number, before)
 
     def release(self) -> None:
-        """Give the signals back to whoever had them before the first `listen`."""
+        """Restore the signal handlers from before the first `listen`."""
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]  # what signal.signal gave us
         self._before.clear()
@@ -94,7 +94,7 @@ def on_parent_end(act: Callable[[], object]) -> None:
 
 
 def _stop_signals_not_ignored() -> list[signal.Signals]:
-    """The stop signals, without those that whoever started this process had ignored, as `nohup` does."""
+    """The stop signals, except those that the parent process has set to be ignored, as `nohup` does."""
     return [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
@@ -156,8 +156,8 @@ def is_blocked(pid: int) -> bool:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed so far because memory ran out: in this control group where that is
-    counted, else on the machine."""
+    """How many processes the kernel has killed for lack of memory: in this control group if it counts them, else on
+    the machine."""
     try:
         group = (_PROC / "self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip().lstrip("/")
         return _count(_CGROUPS / group / "memory.events")

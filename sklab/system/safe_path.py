@@ -17,8 +17,8 @@ def leave_current_directory() -> None:
 
 
 def protect() -> None:
-    """From now on no process that is started from here, by whomever, finds modules or programs in its current
-    directory; each Python finds the sklab that this one runs."""
+    """Keep every process started from here on from finding modules or programs in its current directory; each Python
+    finds the sklab that this one runs."""
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["PATH"] = os.pathsep.join(_places()) or os.defpath
     if sys.path and os.path.realpath(sys.path[0]) == _ours():  # only this process would find it there

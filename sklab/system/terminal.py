@@ -42,7 +42,7 @@ def width(stream: TextIO | None = None) -> int | None:
 
 
 def filled(text: str, columns: int | None) -> str:
-    """`text` with lines of at most so many columns, as far as words allow that; what goes on is indented."""
+    """`text` in lines of at most `columns` characters where words allow it; continued lines are indented."""
     if columns is None:
         return text
     return "\n".join(_filled(line, columns) for line in text.split("\n"))
@@ -79,9 +79,10 @@ def aligned(cells: Sequence[str], widths: Sequence[int], left: Container[int] = 
 
 
 def columns_that_fit(widths: Sequence[int], order: Iterable[int], room: int | None) -> list[int]:
-    """The columns, by position from left to right, that fit together in `room`: the less important ones go first.
+    """The positions of the columns that fit together in `room`, from left to right; unimportant ones are dropped
+    first.
 
-    `order` names all by importance; the first of it stays in any case.
+    `order` names all by importance; its first column always stays.
     """
     kept = list(order)
     while room is not None and len(kept) > 1 and sum(widths[at] + GAP for at in kept) - GAP > room:
@@ -142,7 +143,7 @@ def lost_reader() -> bool:
 
 
 def escape_control_characters() -> None:
-    """From now on all that is said shows what a terminal would obey: whoever says it need not know where it is from."""
+    """Replace sys.stdout and sys.stderr by streams that show control characters instead of obeying them."""
     sys.stdout, sys.stderr = _plain(sys.stdout), _plain(sys.stderr)
 
 
@@ -158,7 +159,7 @@ def _plain(stream: TextIO) -> TextIO:
 
 
 class _Plain:
-    """A stream that is told text as it should be shown. rich, which draws with escape sequences, writes past it."""
+    """A stream that makes control characters visible. rich, which draws with escape sequences, writes past it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

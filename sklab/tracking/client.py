@@ -98,7 +98,7 @@ class Client:
 
     @contextmanager
     def api(self) -> Iterator[wandb.Api]:
-        """What asks the server for anything but runs; a server that goes away is an exception within seconds."""
+        """The client for everything but runs; a server that goes away raises an exception within seconds."""
         import wandb
 
         with self._started({**SETTINGS, **_IMPATIENT}):

@@ -97,7 +97,7 @@ class LiveRun:
 
 
 def _described(order: RunOrder, folder: Path) -> dict[str, Any]:
-    """How the run is named and filed, as arguments of `wandb.init`."""
+    """The name and the grouping of the run, as arguments of `wandb.init`."""
     spec = order.spec.model_dump(mode="json")
     return {
         "id": run_id(f"{order.key}-{RunFolder(folder).attempt}", folder),

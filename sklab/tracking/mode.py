@@ -44,7 +44,7 @@ _ALSO_KNOWN_AS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Where the study's metrics go, and the line that tells the user so."""
+    """Where the study's metrics go, and the message about it."""
 
     tracking: Tracking
     notice: str
@@ -157,7 +157,7 @@ def api_key(environ: Mapping[str, str]) -> str:
 
 
 def asked_mode(environ: Mapping[str, str]) -> str:
-    """What the user asked for by WANDB_MODE or `wandb offline`: online, offline, disabled or "" for nothing."""
+    """The mode set by WANDB_MODE or `wandb offline`: online, offline, disabled or "" for none."""
     asked = environ.get("WANDB_MODE") or _settings(environ).get("mode", "")
     return {"dryrun": "offline", "run": "online"}.get(asked, asked)
 

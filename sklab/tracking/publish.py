@@ -55,7 +55,7 @@ class View:
 
 @dataclass(frozen=True)
 class Published:
-    """Where a view is to be seen, and whether there was none before."""
+    """The address of a view, and whether it is new."""
 
     kind: str
     url: str
@@ -157,7 +157,7 @@ def _url(api: wandb.Api, place: Place, view: View, view_id: str) -> str:
 
 @contextmanager
 def _as_sklab_error() -> Iterator[None]:
-    """What wandb raises as an error that a user can mend."""
+    """Turn wandb's exceptions into errors that a user can mend."""
     try:
         yield
     except SklabError:

@@ -30,7 +30,8 @@ Row = dict[str, str | int | float]
 
 @dataclass(frozen=True)
 class Place:
-    """Where in W&B a study goes. `summary`: its summary run's id; `entity`: "" when that run stays on this machine."""
+    """The place of a study in W&B. `summary`: the id of its summary run; `entity`: "" when that run stays on this
+    machine."""
 
     entity: str
     project: str
@@ -70,7 +71,7 @@ def _track(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> Non
 
 
 def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> Place:
-    """What `log_table` does, in this process, as long as it takes and with every exception of wandb."""
+    """Do the work of `log_table` in this process, without a time limit and with every exception of wandb."""
     columns, rows = _read(table_csv)
     attention = unit_rows(folder)
     import wandb

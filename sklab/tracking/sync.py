@@ -72,7 +72,7 @@ def sync(study: StudyFolder, files: Sequence[Path]) -> Iterator[Path]:
 
 
 def _upload(study: StudyFolder, files: Sequence[Path], refused: dict[Path, str]) -> Iterator[Path]:
-    """Each of `files` that was uploaded; the others enter `refused` with what wandb said last."""
+    """Upload `files` and yield each one when it is done; the others enter `refused` with wandb's last message."""
     with tempfile.TemporaryFile() as output, _wandb_sync(study, files, output) as process:
         yield from _as_uploaded(process, files)
         output.seek(0)
@@ -87,7 +87,7 @@ def _upload(study: StudyFolder, files: Sequence[Path], refused: dict[Path, str])
 
 
 def _as_uploaded(process: subprocess.Popen[bytes], files: Sequence[Path]) -> Iterator[Path]:
-    """Each of `files` once it is marked as uploaded, until the process has ended."""
+    """Yield each of `files` once it is marked as uploaded, until the process has ended."""
     left, looked = list(files), time.monotonic()
     ended = False
     while left and not ended:
@@ -137,7 +137,7 @@ def _uploaded(file: Path) -> bool:
 
 
 def _mark(file: Path) -> Path:
-    """What wandb puts beside a file that it has uploaded."""
+    """The file that wandb puts beside a file that it has uploaded."""
     return file.with_suffix(".wandb.synced")
 
 

@@ -36,7 +36,7 @@ def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> 
 
 
 def _sections(sweep: Sweep, figures: Sequence[str], *, attention: bool) -> Iterator[ws.Section]:
-    """What W&B draws from the runs, each beside the figures of ours that are named alike."""
+    """The panels that W&B draws from the runs, each beside our figures of the same kind."""
     own: dict[str, list[ws.PanelTypes]] = {
         "error": [errors_panel(sweep.metric)],
         "curves": [*curves_panel(sweep.metric)],

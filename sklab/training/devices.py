@@ -74,7 +74,7 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop:
 
 
 def _rendezvous() -> TCPStore:
-    """Where the processes find each other: open to this machine only, at a port that nobody else had."""
+    """The store where the processes find each other: open to this machine only, at a free port."""
     place = socket.create_server((HOST, 0))
     port = place.getsockname()[1]
     return TCPStore(HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=place.detach())
@@ -168,8 +168,8 @@ def strategy(share: Share) -> Strategy | str:
 
 
 def environment(share: Share) -> list[ClusterEnvironment]:
-    """For the Trainer, beside `strategy`: within a Slurm job Lightning would otherwise take the job's tasks for devices
-    and its signals for itself."""
+    """The Trainer's plugins, beside `strategy`. Without them Lightning, within a Slurm job, would take the job's
+    tasks for devices and handle its signals."""
     return [LightningEnvironment()] if share.world == 1 else []
 
 

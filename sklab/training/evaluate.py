@@ -140,7 +140,7 @@ def kept_network(folder: RunFolder, record: RunRecord, device: torch.device) -> 
 
 
 def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:
-    """What `weights.pt` holds, which must be what the record names. Raises SklabError."""
+    """The content of `weights.pt`. Raises SklabError where it is not what the record names."""
     try:
         content = folder.weights_file.read_bytes()
     except FileNotFoundError:

@@ -74,7 +74,7 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
 
 
 def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tuple[str, ...], tuple[str, ...]]:
-    """What each data set holds, what there is to say about them, and why some can't be used."""
+    """For each data set its fingerprint, the notices about it, and why it can't be used, if so."""
     inventories: list[Inventory | None] = []
     notices: list[str] = []
     faults = []

@@ -30,9 +30,9 @@ def _name(requirement: str) -> str:
 
 @contextmanager
 def packages_hidden(*packages: str) -> Iterator[None]:
-    """To what Lightning and torchmetrics load meanwhile, `packages` are not installed; those loaded before stay.
+    """Meanwhile Lightning and torchmetrics find `packages` not installed, except those loaded before.
 
-    Afterwards whoever wants them gets them. Should their way to ask what is installed change, the import fails.
+    Afterwards everybody finds them again. The import fails should their way to ask what is installed change.
     """
     from lightning_utilities.core import imports
 

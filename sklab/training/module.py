@@ -58,7 +58,7 @@ class Classifier(LightningModule):
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """One step, and the average of the weights follows."""
+        """Take one step, then update the averaged weights."""
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
             self.average.update()

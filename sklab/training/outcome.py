@@ -73,7 +73,7 @@ def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
 
 
 def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
-    """What stands in the record however the run ended; `status` is filled in by the caller."""
+    """The record of a run, however it ended; the caller fills in `status`."""
     experiment = order.spec.experiment
     counted = _cost(experiment)
     return RunRecord.of(
@@ -99,7 +99,7 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
 
 
 def _cost(experiment: Experiment) -> Cost:
-    """What the network costs; nothing where it can't be made, which is why its run has failed."""
+    """The cost of the network; zeros where it can't be made, which is why its run has failed."""
     try:
         return cost(experiment.model, experiment.data.image_size)
     except SklabError:

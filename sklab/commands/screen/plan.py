@@ -28,7 +28,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def differences_text(plan: Plan) -> str:
-    """In which resolved settings each cell differs from the baseline; what it does not declare is marked."""
+    """The resolved settings in which each cell differs from the baseline; those that it does not declare are marked."""
     return "\n".join(
         f"{cell.name}: {each.path}: {_value(each.baseline)} -> {_value(each.here)}{'' if each.declared else ' (!)'}"
         for cell in plan.cells

@@ -130,7 +130,7 @@ def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> S
 
 
 def log_of(run: RunFolder) -> str:
-    """What the current attempt of a run has printed so far. Raises SklabError before it has begun."""
+    """The output of a run's current attempt so far. Raises SklabError before the attempt has begun."""
     try:
         return content(run.log_file, _MOST_LOG).decode("utf-8", errors="replace")
     except FileNotFoundError as error:
@@ -140,7 +140,7 @@ def log_of(run: RunFolder) -> str:
 
 
 def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:
-    """What the run has printed and prints, piece by piece, until its process has ended."""
+    """The output of a run, piece by piece, until its process has ended."""
     seen = ""
     while True:
         over = not is_held(run.lock_file)  # asked first, so that its last words are read

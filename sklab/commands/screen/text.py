@@ -75,7 +75,7 @@ def status_text(status: StudyStatus) -> str:
 
 
 def _head(status: StudyStatus) -> str:
-    """How many runs are in which state, and what goes on."""
+    """The number of runs in each state, and whether a runner is at work."""
     counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{other_counts(status.counts)}"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
     if status.live:

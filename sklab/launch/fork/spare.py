@@ -55,14 +55,14 @@ class SpareProcess:
         return self._process
 
     def end(self) -> None:
-        """It is needed no more, not even if it was stopped and can't hear of it."""
+        """End the process, even if it was stopped and can't read from its pipe."""
         self._jobs.close()
         self._process.kill()
         self._process.join()
 
 
 def exit_code(process: ForkServerProcess) -> int:
-    """How a process that has ended did so: as one that was killed, where only its dead server could have told."""
+    """The exit code of a process that has ended; as if killed where only its dead server knew the code."""
     return -signal.SIGKILL if process.exitcode in (None, _UNKNOWN_EXIT_CODE) else process.exitcode
 
 
@@ -83,7 +83,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
 
 
 def _why_it_died(killed_before: int) -> str:
-    """What ends the server, as far as can be found out: what it says where it can be heard, or what the kernel says."""
+    """Why the server ended: its own last words where a second start shows them, or what the kernel reports."""
     loading = [sys.executable, "-c", f"import {', '.join(_PRELOAD)}"]
     heard = subprocess.run(
         loading, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False

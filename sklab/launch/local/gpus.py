@@ -36,7 +36,7 @@ def choose_gpus(named: str | None, tell: Callable[[str], None]) -> Gpus:
 
 
 def use_of(gpu: GpuUse) -> str:
-    """What is used of a GPU and by whom; "" when nobody computes on it."""
+    """How much of a GPU is used and by which processes; "" when nobody computes on it."""
     if not gpu.processes and (gpu.used_mb or 0.0) < _IDLE_MB:
         return ""
     whom = f"process {', '.join(gpu.processes)}" if gpu.processes else "no process that can be seen from here"

@@ -85,7 +85,7 @@ class LocalLauncher:
             self._spare = None
 
     def _pack(self, ended: list[Ended]) -> None:
-        """Share the slots once it is known how; only what starts from then on makes use of it."""
+        """Share the slots once their number is known; runs that start from then on use it."""
         per_gpu = self._packing.look({each.job.folder for each in ended}) if self._packing else None
         if per_gpu is not None:
             self._slots, self._packing = shared(self._slots, per_gpu), None

@@ -54,8 +54,8 @@ class Packing:
             self._run = RunFolder(folder), slot.gpu
 
     def look(self, ended: Container[Path]) -> int | None:
-        """How many runs a GPU takes; None while that is not known. To be asked about once a second; `ended` are the
-        runs that have ended since."""
+        """The number of runs that a GPU takes; None while it is unknown. To be called about once a second; `ended`
+        are the runs that have ended since."""
         if self._run is None:
             return None
         run, gpu = self._run

@@ -117,7 +117,7 @@ class RayLauncher:
         return Ended(job, exitcode, hung)
 
     def _lost(self, job: Job, error: Exception) -> Ended:
-        """The end of a job that told none itself; what its folder holds is of an earlier attempt."""
+        """The end of a job that did not report one; its folder holds the state of an earlier attempt."""
         if begin(job):
             with RunFolder(job.folder).log_file.open("a", encoding="utf-8") as log:
                 log.write(f"{error}\n")
@@ -140,7 +140,7 @@ def _ray(spec: RaySpec) -> ModuleType:
 
 
 def _connect(ray: ModuleType, spec: RaySpec) -> None:
-    """Join the cluster. Raises SklabError when there is none, or no node of it is large enough for a run."""
+    """Join the cluster. Raises SklabError when there is none, or when no node is large enough for a run."""
     shipped = {"py_modules": [str(Path(sklab.__file__).parent)]}
     config = ray.job_config.JobConfig()
     config._py_driver_sys_path = _NoMore()

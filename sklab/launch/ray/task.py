@@ -45,7 +45,8 @@ def leave_mark(folder: Path, mark: str) -> None:
 
 
 def read_files(folder: Path) -> Files:
-    """What lies in `folder` but locks, marks and half-written files, whose names begin with a dot."""
+    """The content of the files in `folder`, without locks, marks and half-written files, whose names begin with a
+    dot."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in _files(folder)}
 
 
@@ -73,7 +74,7 @@ def sees(folder: Path, mark: str) -> bool:
 
 
 def _own_slot(gpus: float, cpus: int) -> Slot:
-    """What Ray gave this task. Raises SklabError when it should be GPUs and there are none."""
+    """The slot that Ray gave this task. Raises SklabError when it should have GPUs and there are none."""
     return given_slot(gpus, cpus, "this run was to have GPUs and nvidia-smi shows none on its node")
 
 

@@ -31,7 +31,7 @@ MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts a
 
 
 def arguments(files: Path, handed_over: str, gpus: int, grace: float, stale_after: float) -> list[str]:
-    """What to give to Python before the jobs, which are `task:folder` each; `main` says what they mean."""
+    """Python's arguments before the jobs, which are `task:folder` each; `main` explains them."""
     return ["-m", "sklab.launch.slurm.job", str(files), handed_over, str(gpus), str(grace), str(stale_after)]
 
 
@@ -108,7 +108,7 @@ class Watched:
             end_group(self._process)
 
     def _leave(self, *_: Any) -> NoReturn:
-        """End because Slurm preempts or cancels the job: it knows which, so the runner is told nothing."""
+        """End because Slurm preempts or cancels the job. Slurm knows which, so nothing is reported to the runner."""
         process = cast(SpawnProcess, self._process)
         process.terminate()
         process.join()  # Slurm's own patience (KillWait) ends this
@@ -117,7 +117,7 @@ class Watched:
 
 
 def own_slot(gpus: int) -> Slot:
-    """What Slurm gave this job. Raises SklabError when it should be GPUs and there are none."""
+    """The slot that Slurm gave this job. Raises SklabError when it should have GPUs and there are none."""
     threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or len(os.sched_getaffinity(0))
     refusal = "this job was to have GPUs and nvidia-smi shows none; ask for another partition"
     return given_slot(gpus, threads, refusal)
@@ -180,7 +180,7 @@ def has_ended(files: Path, number: str) -> bool:
 
 
 def read_end(files: Path, number: str) -> End:
-    """How job `number` ended. A pickle is never read: the run's record says the same, and better."""
+    """How job `number` ended. A pickle is never read: the run's record says the same, in more detail."""
     return read_kept(end_file(files, number), End) or End(exitcode=1)
 
 

@@ -137,7 +137,7 @@ class SlurmLauncher:
         return [Ended(self._forget(number), end.exitcode, end.hung) for number, end in ended.items()]
 
     def _gone(self) -> list[str]:
-        """The jobs that were killed, as far as can be told."""
+        """The jobs that were killed, as far as Slurm's answers show."""
         silent = [number for number, times in self._silences.items() if times >= _ASKS]
         locks = {number: RunFolder(self._running[number].folder).lock_file for number in silent}
         return [number for number, lock in locks.items() if not (has_ended(self._files, number) or is_held(lock))]

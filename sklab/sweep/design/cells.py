@@ -134,7 +134,7 @@ def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
 
 
 def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
-    """What `cell` trains at `seed`: the sweep's experiment with the cell's settings laid over it."""
+    """The run of `cell` at `seed`: the sweep's experiment with the cell's settings laid over it."""
     return RunSpec(experiment=resolve(lay(sweep.experiment, cell.settings)), seed=seed)
 
 

@@ -54,7 +54,7 @@ def _has_room(free: int, added: int) -> bool:
 
 
 def _best(factors: int, added: int) -> tuple[int, ...]:
-    """For each added factor the free ones whose product it is: the choice of minimum aberration."""
+    """The generators of minimum aberration: for each added factor the free factors whose product it is."""
     free = factors - added
     products = [parents for parents in range(2**free) if parents.bit_count() >= 2]
     return min(combinations(reversed(products), added), key=lambda parents: _aberration(_words(parents, free)))
@@ -67,7 +67,7 @@ def _words(parents: Sequence[int], free: int) -> list[int]:
 
 
 def _aberration(words: Sequence[int]) -> list[int]:
-    """How many words there are of each length, the short ones first."""
+    """The number of defining words of each length, the short ones first."""
     lengths = Counter(word.bit_count() for word in words)
     return [lengths[length] for length in range(1, max(lengths) + 1)]
 
@@ -78,7 +78,7 @@ def _generators(factors: Sequence[str], added: Sequence[int]) -> Iterator[str]:
 
 
 def _aliases(factors: Sequence[str], words: Sequence[int]) -> Iterator[str]:
-    """Which main effects and two-way interactions can't be told from each other."""
+    """The main effects and two-way interactions that can't be told from each other."""
     singles = [1 << at for at in range(len(factors))]
     effects = [*singles, *(first | second for first, second in combinations(singles, 2))]
     seen: set[int] = set()

@@ -24,8 +24,8 @@ NO_COSTS: Costs = {}
 
 
 class Space(Value):
-    """How many cells a search has to choose from, the baseline included: combinations of levels, those of them that
-    can exist, and those of these that keep the constraints."""
+    """The number of cells that a search can choose from, the baseline included: all combinations of levels, those
+    that can exist, and those that keep the constraints as well."""
 
     combinations: int
     valid: int
@@ -111,8 +111,8 @@ def _excess(sweep: Sweep, cost: Cost) -> list[float]:
 
 
 def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:
-    """The search `sweep` and the cells that it found `before`, as far as they are cells of its space; those that can't
-    be trained stand among the invalid ones."""
+    """The search `sweep` with the cells that it found `before`, if they are in its space; cells that can't be
+    trained stand among the invalid ones."""
     known = {cell.name for cell in sweep.cells}
     refused = {canonical(cell.name) for cell in before.invalid}
     found = [*(cell.factors for cell in before.cells), *(cell.factors for cell in before.invalid)]

@@ -50,7 +50,7 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
 
 
 def _exchange(tree: dict[str, Any], full: Experiment) -> dict[str, Any]:
-    """What takes the place of the experiment's own, by path."""
+    """The settings that replace the experiment's own, by path."""
     stands_for = {"data": tree["data"], "train": tree["train"]}
     return {
         "data": {"name": "stand_in", **_shape(full.data), "stands_for": stands_for},

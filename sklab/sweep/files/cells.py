@@ -82,7 +82,7 @@ def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[lis
 
 
 def _unfit(base: Base, draft: Draft, error: ValidationError) -> list[Fault]:
-    """What is wrong with the draft's own values. A rule broken beside that is told when the values are mended."""
+    """The faults of the draft's own values. A broken rule is reported only once the values are right."""
     own = (detail for detail in details_of(error) if not base.explains(detail))
     plain = (detail for detail in own if detail["type"] != RULE)
     return explain(plain, Experiment, lay(base.tree, draft.cell.settings), (*base.layers, *draft.layers))

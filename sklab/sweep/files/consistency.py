@@ -30,10 +30,8 @@ _USES = {
 
 
 def disagreements(document: Document, read: Sound, overrides: Mapping[str, str]) -> Iterator[Fault]:
-    """Every fault that a look at two keys of the file, or at a key and the command line, can show.
-
-    What hangs on a key that is itself faulty is not told.
-    """
+    """Every fault between two keys of the file, or between a key and the command line. Faults that depend on a
+    faulty key are not reported."""
     yield from _keys_of_design(document, read)
     yield from _baseline(document, read)
     yield from _columns(document, read)
@@ -83,7 +81,7 @@ def _replicates(document: Document) -> Iterator[Fault]:
 
 
 def _search(document: Document, read: Sound) -> Iterator[Fault]:
-    """What a search's objectives, constraints and pruning ask of the rest of the file."""
+    """The faults of a search's objectives, constraints and pruning with the rest of the file."""
     sweep, search = read.sweep, read.sweep.search
     if search is None:
         return
@@ -114,7 +112,7 @@ def _objectives(document: Document, metric: str, search: Search) -> Iterator[Fau
 
 
 def _two_levels(document: Document, read: Sound) -> Iterator[Fault]:
-    """What the designs of factors with two levels ask for."""
+    """The faults of designs that need factors with two levels."""
     sweep = read.sweep
     if not read.knows("design") or sweep.design not in ("fractional", "leave_one_out"):
         return
@@ -183,7 +181,7 @@ def _lost_settings(document: Document, read: Sound, overrides: Mapping[str, str]
 
 
 def _settings(read: Sound) -> Iterator[list[tuple[Place, Place]]]:
-    """For the factors, and for every listed cell: the paths that are set, in order, with where they are named."""
+    """The paths that are set by the factors and by every listed cell, in order, with the place that names them."""
     places = {name: ("factors", name, "path") for name in read.sweep.factors}
     yield [(steps(read.sweep.factors[name].path), place) for name, place in places.items() if read.knows(*place)]
     for at, cell in enumerate(read.sweep.cells):

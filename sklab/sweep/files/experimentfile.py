@@ -83,7 +83,7 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
 def _other_settings(
     document: Document, given: Sequence[Document], overrides: Mapping[str, str], tree: Mapping[str, Any]
 ) -> Mapping[str, str]:
-    """Those of `overrides` that count for a run's key; none if the file alone makes the same runs as they do."""
+    """The `overrides` that change a run's key; none if the file alone makes the same runs."""
     ours = resolve(tree)
     uncounted = {f"data.{name}" for name in (*ours.data.places, "title")}
     other = {path: text for path, text in overrides.items() if path not in uncounted}
@@ -140,7 +140,8 @@ def _with_overrides(
 
 
 def _errors(tree: dict[str, Any], layers: Sequence[Layer], unsure: Set[str]) -> tuple[list[Fault], Known]:
-    """What is wrong with the values; broken rules only of sections that have no other fault and are not `unsure`."""
+    """The errors of the values. Broken rules are reported only for sections without other faults that are not
+    `unsure`."""
     details = _details(tree)
     plain = [detail for detail in details if detail["type"] != RULE]
     unsure = unsure | {str(detail["loc"][0]) for detail in plain}

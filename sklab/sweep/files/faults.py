@@ -70,7 +70,7 @@ def details_of(error: ValidationError) -> list[ErrorDetails]:
 
 
 def explain(details: Iterable[ErrorDetails], model: type[Value], tree: Any, layers: Sequence[Layer]) -> list[Fault]:
-    """One fault per error in validating `tree` as `model`; the last layer that touches a place is to blame for it."""
+    """One fault for each error of validating `tree` as `model`, at the place in the last layer that sets the value."""
     return [_fault(detail, model, tree, layers) for detail in details]
 
 
@@ -80,7 +80,7 @@ def _follows(detail: ErrorDetails) -> bool:
 
 
 def distinct(faults: Iterable[Fault]) -> list[Fault]:
-    """The first fault of every place: what is read wrongly is not told again as a wrong value."""
+    """The first fault of every place: a value that could not be read is not reported again as a wrong value."""
     first: dict[tuple[str, int, str], Fault] = {}
     for fault in faults:
         first.setdefault((fault.file, fault.line, fault.place), fault)
@@ -88,7 +88,7 @@ def distinct(faults: Iterable[Fault]) -> list[Fault]:
 
 
 def options(words: Iterable[str]) -> str:
-    """What is allowed, as a list for a message, cut where it gets long."""
+    """The allowed values as a list for a message, cut where it gets long."""
     listed = list(dict.fromkeys(words))
     return ", ".join(listed[:_MOST_ALLOWED]) + (", ..." if len(listed) > _MOST_ALLOWED else "")
 

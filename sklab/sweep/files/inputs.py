@@ -62,7 +62,7 @@ def read_input(file: Path, kind: Kind) -> Document:
 
 
 def _other_kind(tree: Mapping[str, Any], kind: Kind) -> str:
-    """What the file is, where it is something else and nothing of what is asked for."""
+    """The message that names the kind of the file, where it is clearly of another kind than the one asked for."""
     if "experiment_name" in tree and isinstance(tree.get("experiment"), dict):
         return _RESOLVED
     if _KEYS[kind] & tree.keys():

@@ -83,7 +83,7 @@ class SweepFile(Value):
 
 
 def plain_tree(document: Document) -> dict[str, Any]:
-    """The file's keys in the one form that `SweepFile` states, as far as they are well-formed."""
+    """The well-formed keys of the file in the one form that `SweepFile` states."""
     changed = {
         key: change(document, (key,), document.tree[key]) for key, change in _PLAIN.items() if key in document.tree
     }

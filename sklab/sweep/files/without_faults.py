@@ -22,8 +22,8 @@ _HOLD_FACTORS = (("factors",), ("cells",))
 
 @dataclass(frozen=True)
 class Sound:
-    """What is sound of a sweep file: as `sweep`, with harmless values where it needs some; the places of the faulty
-    entries, which are cut out, stand in `unsure`."""
+    """A sweep file without its faults: `sweep` has harmless values where it needs some; `unsure` are the places of
+    the faulty entries, which are cut out."""
 
     sweep: SweepFile
     unsure: frozenset[Place] = frozenset()
@@ -59,7 +59,7 @@ class Sound:
 
 
 def read_sweep_file(document: Document) -> tuple[Sound, list[Fault]]:
-    """The file's keys, as far as they are sound, and their faults."""
+    """The sound keys of the file, and its faults."""
     tree, faults = plain_tree(document), [*document.faults, *nameless_levels(document)]
     try:
         return Sound(SweepFile.model_validate(tree)), faults
@@ -68,7 +68,7 @@ def read_sweep_file(document: Document) -> tuple[Sound, list[Fault]]:
 
 
 def _sound(tree: Mapping[str, Any], error: ValidationError) -> Sound:
-    """What is left of `tree`, which can't be read as a SweepFile because of `error`."""
+    """The sound part of `tree`, which `error` keeps from being a SweepFile."""
     left, unsure = copy.deepcopy(dict(tree)), set[Place]()
     while True:
         for detail in error.errors(include_url=False):
@@ -122,7 +122,7 @@ def _entry(tree: Tree, place: Place) -> Any:
 
 
 def _harmless(tree: Tree, place: Place) -> Any:
-    """What may stand for a value that a sweep can't be without; None where nothing has to."""
+    """A harmless value for a key that a sweep needs; None where the key can be left out."""
     match place:
         case ("experiment",):
             return ""

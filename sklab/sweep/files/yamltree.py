@@ -30,7 +30,7 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a value stands (line, counted from 1) and, for a scalar, its text as written."""
+    """The place of a value (line, counted from 1) and, for a scalar, its text as written."""
 
     line: int
     text: str

@@ -36,7 +36,8 @@ class ResumePoint:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a checkpoint comes from. It is of use only to a run with the same `must`; `may` moves the last bits."""
+    """The origin of a checkpoint. Only a run with the same `must` can use it; differences in `may` change the last
+    bits."""
 
     must: Mapping[str, str]
     may: Mapping[str, str]
@@ -55,7 +56,7 @@ def origin(order: RunOrder, device: torch.device) -> Origin:
 
 
 class Checkpoints(CheckpointIO):
-    """Those in `folder`, each under the name `<step>-<SHA-256 of its content>.ckpt`."""
+    """The checkpoints in `folder`, each named `<step>-<SHA-256 of its content>.ckpt`."""
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self._folder, self._origin = folder, origin
@@ -123,7 +124,7 @@ class Checkpoints(CheckpointIO):
 
 
 def step_name(step: int) -> str:
-    """What Lightning is told to call the checkpoint at `step`; names sort as steps do."""
+    """The name that Lightning gives the checkpoint at `step`; names sort as steps do."""
     return f"{step:0{_DIGITS}d}"
 
 

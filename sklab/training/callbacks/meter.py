@@ -59,7 +59,7 @@ class Meter(Callback):
         self._file.write_text("".join((",".join(("epoch", *METRICS, "seconds")) + "\n", *self._rows)), encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: what is measured so far, the present epoch's part included."""
+        """What is measured so far, the current epoch included, for a checkpoint."""
         return {
             "epochs": list(self.epochs),
             "rows": list(self._rows),

@@ -132,7 +132,7 @@ class ExactResume(Callback):
 
     @property
     def wall_seconds(self) -> float:
-        """Of this attempt and, up to the checkpoint, of those before."""
+        """Wall time of this attempt and, up to the checkpoint, of the attempts before."""
         return time.perf_counter() - self._began
 
 
