@@ -123,4 +123,4 @@ def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unles
     for more in ([], ["--gpus", "0,2"]):
         assert main([*sweep, *more]) == 2
         assert capsys.readouterr().err.count("GPU 2 is used by somebody else") == 1
-    assert [launcher._neighbours is not None for launcher in launchers] == [True, False]
+    assert [launcher._other_users is not None for launcher in launchers] == [True, False]
