@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -20,7 +20,7 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
-from sklab.spec.values import Value, value_class
+from sklab.spec.values import Place, Value, fault_of, value_class
 
 _SHAPE_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
 Pair = tuple[int, int]
@@ -43,7 +43,9 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
     try:
         return build(network(name, **overrides))
     except ValidationError as error:
-        raise FaultyInputError([_fault(name, detail) for detail in error.errors()]) from None
+        settings_at = partial(_settings_at, family_spec(SETTINGS[name]["family"]))
+        faults = [fault_of(detail, f"create_model({name!r})", "overrides", settings_at) for detail in error.errors()]
+        raise FaultyInputError(faults) from None
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -52,19 +54,7 @@ def build(spec: ModelSpec) -> nn.Module:
     return network
 
 
-def _fault(name: str, detail: ErrorDetails) -> Fault:
-    place = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        options = _fields_at(family_spec(SETTINGS[name]["family"]), detail["loc"])
-        hint = did_you_mean(str(detail["loc"][-1]), options)
-        return Fault(f"create_model({name!r})", place, "unknown setting", allowed=", ".join(options), hint=hint)
-    # A broken rule between fields concerns the whole specification, which is too long to show.
-    found = repr(detail["input"]) if place else ""
-    message = detail["msg"].removeprefix("Value error, ")
-    return Fault(f"create_model({name!r})", place or "overrides", message, found=found)
-
-
-def _fields_at(owner: type[Value], place: tuple[int | str, ...]) -> tuple[str, ...]:
+def _settings_at(owner: type[Value], place: Place) -> tuple[str, ...]:
     """The keys that are allowed beside the one at `place`."""
     for step in place[:-1]:
         field = owner.model_fields.get(str(step))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from sklab.errors import Fault
+from sklab.spec.names import did_you_mean
 
 T = TypeVar("T")
+Place = tuple[int | str, ...]
 
 # A YAML list becomes a tuple; its elements stay strict.
 Seq = Annotated[tuple[T, ...], Strict(False)]
@@ -34,6 +38,22 @@ def ensure_no_broken_rule(broken: Iterable[str]) -> None:
     """Raise the error for well-formed values that do not fit together, if there are any messages in `broken`."""
     if text := "; ".join(broken):
         raise PydanticCustomError(RULE, "{text}", {"text": text})
+
+
+def fault_of(detail: ErrorDetails, source: str, whole: str, settings_at: Callable[[Place], Iterable[str]]) -> Fault:
+    """A validation error as a fault of settings that stand in a call or on the command line, here called `source`.
+
+    whole        the place to report for an error of all settings together; their value is too long to show
+    settings_at  gives the keys that are allowed beside the unknown key at a place
+    """
+    place = ".".join(map(str, detail["loc"])) or whole
+    if detail["type"] == "extra_forbidden":
+        known = list(settings_at(detail["loc"]))
+        hint = did_you_mean(str(detail["loc"][-1]), known)
+        return Fault(source, place, "unknown setting", allowed=", ".join(known), hint=hint)
+    found = "" if place == whole else repr(detail["input"])
+    hint = detail.get("ctx", {}).get("hint", "")
+    return Fault(source, place, detail["msg"].removeprefix("Value error, "), found=found, hint=hint)
 
 
 def value_class(annotation: Any) -> type[Value] | None:

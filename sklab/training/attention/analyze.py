@@ -10,21 +10,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from torch import Tensor, nn
 
 from sklab.data.kept import read_inventory
 from sklab.data.loaders import Loaders, open_loaders
-from sklab.errors import Fault, FaultyInputError, SklabError
+from sklab.errors import FaultyInputError, SklabError
 from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
 from sklab.spec.data import DataSpec, data_spec
 from sklab.spec.model import ModelSpec
-from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
+from sklab.spec.values import fault_of
 from sklab.store.files import sealed, write_whole
 from sklab.store.run_folder import RunFolder
 from sklab.training.attention.recorder import Recorder
@@ -118,20 +117,11 @@ def on_data(experiment: Experiment, data: Mapping[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate({**experiment.model_dump(), "data": {**own, **data}})
     except ValidationError as error:
-        raise FaultyInputError(
-            _fault(each, data.get("name", experiment.data.name)) for each in error.errors()
-        ) from None
-
-
-def _fault(detail: ErrorDetails, name: str) -> Fault:
-    place = ".".join(map(str, detail["loc"])) or "data"
-    if detail["type"] == "extra_forbidden":
-        options = data_spec(name).model_fields
-        hint = did_you_mean(str(detail["loc"][-1]), options)
-        return Fault("--data", place, "unknown setting", allowed=", ".join(options), hint=hint)
-    found = repr(detail["input"]) if detail["loc"][1:] else ""
-    hint = detail.get("ctx", {}).get("hint", "")
-    return Fault("--data", place, detail["msg"].removeprefix("Value error, "), found=found, hint=hint)
+        name = data.get("name", experiment.data.name)
+        faults = [
+            fault_of(detail, "--data", "data", lambda _: data_spec(name).model_fields) for detail in error.errors()
+        ]
+        raise FaultyInputError(faults) from None
 
 
 def _is_of(found: Analysis, data: DataSpec) -> bool:
