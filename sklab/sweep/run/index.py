@@ -201,11 +201,11 @@ class StudyIndex:
         self._queue.extend(Todo(cell, seed, key) for seed, key in cell.runs.items())
 
     def _name(self, cell: Cell, key: str) -> str:
-        """What a trial is of: a run or, in a search, a cell."""
+        """The name of a trial: the key of its run or, in a search, its cell."""
         return cell.name if self.sweep.search else key
 
     def _is_over(self, cell: Cell, key: str) -> bool:
-        """Whether nothing more is to come of what the trial is of."""
+        """Whether the trial's run (or cell) has finished."""
         if self.sweep.search is None:
             return key in self._ended
         return not self._running & set(cell.runs.values()) and all(todo.cell.name != cell.name for todo in self._queue)
