@@ -29,7 +29,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.prepared import Start
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.failures import Retries
 from sklab.sweep.run.orders import State
@@ -224,7 +224,7 @@ def simulate(chosen: Policy, runs: int, nodes: int, mtbf: float, preempted: floa
     with tempfile.TemporaryDirectory() as root, mock.patch.multiple(
         runner,
         Retries=chosen.retries,
-        ensure_sound=lambda *_: NOT_READ,
+        ensure_sound=lambda *_: HeldData(),
         time=SimpleNamespace(monotonic=lambda: cluster.now),
     ), mock.patch.multiple(failures, ATTEMPTS=chosen.tries, oom_kills=lambda: 0), mock.patch("os.fsync"):  # fmt: skip
         study = StudyFolder(Path(root) / "results" / "sweep")

@@ -27,7 +27,7 @@ from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.prepared import Start
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
@@ -65,7 +65,7 @@ def ours(slots: int, seeds: int, overrides: dict[str, str]) -> Clock:
     """The shipped sweep at so many seeds, 11 cells each, in a folder of its own."""
     clock, launcher = Clock(), LocalLauncher(find_slots(slots))
     # Start-up is not the question: the check of the convolutions before the first run is left out.
-    with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound", return_value=NOT_READ):
+    with tempfile.TemporaryDirectory() as root, mock.patch.object(runner, "ensure_sound", return_value=HeldData()):
         sweep = load_sweep(SWEEP, seeds=seeds, overrides=overrides)
         complete = run_study(
             Start(sweep, StudyFolder(Path(root) / "kernels"), Code(version="0")), launcher, Tracking(), clock

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sklab.launch.slots import Slot
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
-    from sklab.sweep.plan.prepared import Reuse
 
 COMPLETE, SOME_FAILED, USER_ERROR, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -58,17 +57,6 @@ class SlotOptions:
     slots: int | None
     gpus: str | None
     per_gpu: str | None
-
-
-@dataclass(frozen=True)
-class PlanOptions(SweepFileOptions, SlotOptions):
-    """Those of `sklab plan`, and of `sklab sweep --plan`."""
-
-    reuse: Reuse
-    budget: str | None
-    probe: bool = False
-    differences: bool = False
-    json: bool = False
 
 
 def add_command(

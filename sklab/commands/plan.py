@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sklab.commands.options import (
     COMPLETE,
     USER_ERROR,
     Commands,
-    PlanOptions,
+    SlotOptions,
+    SweepFileOptions,
     add_budget,
     add_command,
     add_gpus,
@@ -31,6 +33,17 @@ if TYPE_CHECKING:
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.plan.costs import Count, Network
     from sklab.sweep.plan.prepared import Prepared, Reuse, Start
+
+
+@dataclass(frozen=True)
+class PlanOptions(SweepFileOptions, SlotOptions):
+    """Those of `sklab plan`, and of `sklab sweep --plan`."""
+
+    reuse: Reuse
+    budget: str | None
+    probe: bool = False
+    differences: bool = False
+    json: bool = False
 
 
 def add_plan(commands: Commands) -> None:
@@ -77,9 +90,8 @@ def within(start: Start, budget: str, slots: tuple[Slot, ...]) -> bool:
     """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
     from sklab.sweep.plan.plan import price_left
     from sklab.sweep.plan.prepared import prepare
-    from sklab.sweep.plan.prices import hours, resources_of
+    from sklab.sweep.plan.prices import resources_of
 
-    hours(budget)  # a fault in it is told before anything is probed
     study = prepare(start)
     resources = resources_of(slots)
     bill = price_left(study, resources, _probes(study, slots))

@@ -68,11 +68,10 @@ def add_compare(commands: Commands) -> None:
 
 
 def _table(options: StudyJsonOptions) -> int:
-    from sklab.report import build
-    from sklab.report import tables as plain
+    from sklab.report import build, tables
 
     table = build.study_table(study_folder(options.study, options.results).path)
-    print(plain.table_json(table) if options.json else build.terminal_table(table))
+    print(tables.table_json(table) if options.json else build.terminal_table(table))
     return _whole([table])
 
 

@@ -12,7 +12,6 @@ from sklab.commands.options import (
     SOME_FAILED,
     USER_ERROR,
     Commands,
-    PlanOptions,
     SlotOptions,
     StudyOptions,
     SweepFileOptions,
@@ -32,7 +31,7 @@ from sklab.commands.options import (
     study_folder,
     typed,
 )
-from sklab.commands.plan import costs_elsewhere, show_plan, start_of, warn, within
+from sklab.commands.plan import PlanOptions, costs_elsewhere, show_plan, start_of, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
@@ -127,8 +126,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep(options: SweepOptions) -> int:
+    from sklab.sweep.plan.prices import hours
+
     if options.plan:
         return show_plan(typed(PlanOptions, options))
+    if options.budget:
+        hours(options.budget)  # a fault in it is told before anything is counted
     sweep = load(options)
     warn(sweep)
     slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()

@@ -30,12 +30,19 @@ _TURNED = {
 }
 
 
-def read_inventory(spec: DataSpec) -> Inventory | None:
+def read_inventory(spec: DataSpec, tell: Callable[[str], object] | None = None) -> Inventory | None:
     """What the set of `spec` holds now; None if the settings alone decide that. No image is decoded.
 
-    Raises SklabError when the data are not as the spec says.
+    `tell` gets the `notices` about the images. Raises SklabError when the data are not as the spec says.
     """
-    return None if spec.drawn else inventory(spec, load_undecoded(spec))
+    if spec.drawn:
+        return None
+    splits = load_undecoded(spec)
+    held = inventory(spec, splits)
+    if tell:
+        for notice in notices(spec, splits):
+            tell(notice)
+    return held
 
 
 def load_undecoded(spec: DataSpec) -> Splits:

@@ -105,12 +105,12 @@ def require_installed() -> None:
 
 
 def _views(study: StudyFolder, place: Place, names: Mapping[str, str]) -> list[View]:
-    from sklab.tracking import views as dashboard
+    from sklab.tracking import views
 
     sweep = study.read_sweep()
     markdown = (study.path / "report.md").read_text(encoding="utf-8")
-    workspace = dashboard.workspace(sweep, place, markdown, attention=bool(unit_rows(study.path)))
-    report = dashboard.report(sweep, place, markdown)
+    workspace = views.workspace(sweep, place, markdown, attention=bool(unit_rows(study.path)))
+    report = views.report(sweep, place, markdown)
     return [
         View("workspace", "project-view", f"nw-{names['workspace']}-v", sweep.study, _spec(workspace)),
         View("report", "runs", names["report"], sweep.study, _spec(report)),

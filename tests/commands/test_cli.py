@@ -18,7 +18,7 @@ from sklab.models.zoo import Signature
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design import cells
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 
 HEAVY = {"torch", "lightning", "optuna", "wandb", "pandas", "pydantic", "matplotlib", "scipy", "rich"}
@@ -175,7 +175,7 @@ def test_the_same_sweep_again_trains_nothing_and_says_so_in_its_exit_code(here, 
 
 def test_failed_runs_are_told_and_end_with_exit_code_1(here, capsys, monkeypatch):
     monkeypatch.setattr(cells, "why_impossible", lambda _: "")  # as where it is not known before the start
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     text = (here / "sweep.yaml").read_text() + "  - {name: bad, set: {train.accumulate: 65}}\n"
     (here / "sweep.yaml").write_text(text)
     assert main(["sweep", "sweep.yaml", "--no-wandb", "--seeds", "1"]) == 1

@@ -8,7 +8,6 @@ from pictures import encoded, folder, pixels
 from pydantic import ValidationError
 
 from sklab.data import cache, kept
-from sklab.data import cache as scan
 from sklab.data import loaders as preflight
 from sklab.data.base import ArraySplit, FileSplit
 from sklab.data.loaders import open_loaders
@@ -101,7 +100,7 @@ def test_the_images_that_are_left_are_the_right_ones(root):
 
 def test_more_images_than_are_handed_over_at_a_time(root, monkeypatch):
     whole = cache.load_splits(small(root)).train.images
-    monkeypatch.setattr(scan, "_CHUNK", 5)
+    monkeypatch.setattr(cache, "_CHUNK", 5)
     monkeypatch.setenv("SKLAB_CACHE", str(root / "other"))
     assert np.array_equal(cache.load_splits(small(root)).train.images, whole)
 

@@ -13,7 +13,7 @@ from reusing import study as study_of
 from sklab.store.records import Code, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.prepared import Reuse, Start
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.runner import run_study
 
@@ -21,7 +21,7 @@ from sklab.sweep.run.runner import run_study
 @pytest.fixture
 def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Devices whose arithmetic and data nobody checks."""
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
 
 
 @pytest.fixture

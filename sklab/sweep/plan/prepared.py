@@ -11,7 +11,7 @@ from sklab.store.records import Code, RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import Costs
 from sklab.sweep.plan.continued import continued
-from sklab.sweep.plan.trained_data import NOT_READ, HeldData, read_data
+from sklab.sweep.plan.trained_data import HeldData, read_data
 
 Reuse = Literal["any code", "same code", "never"]
 
@@ -46,7 +46,7 @@ class Prepared:
     start: Start
     sweep: Sweep
     records: dict[str, RunRecord]
-    held: HeldData = NOT_READ
+    held: HeldData
 
     @property
     def folder(self) -> StudyFolder:

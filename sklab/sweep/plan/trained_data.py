@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sklab.data.fingerprint import inventory
-from sklab.data.kept import load_undecoded, notices
+from sklab.data.kept import read_inventory
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, surely_differ
 from sklab.spec.study.sweep import Sweep
@@ -46,9 +45,6 @@ class HeldData:
         return HeldData({**other.inventories, **self.inventories})
 
 
-NOT_READ = HeldData()
-
-
 def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> HeldData:
     """What this machine can read of the data of every cell; the check where runs will train reads the rest.
 
@@ -71,15 +67,8 @@ def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> Held
 
 def _look(data: DataSpec, tell: Callable[[str], object] | None) -> Inventory | None:
     """None for a set whose settings alone decide it, and for one that can't be read here."""
-    if data.drawn:
-        return None
     with suppress(SklabError):
-        splits = load_undecoded(data)
-        held = inventory(data, splits)
-        if tell:
-            for notice in notices(data, splits):
-                tell(notice)
-        return held
+        return read_inventory(data, tell)
     return None
 
 

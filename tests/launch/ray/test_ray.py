@@ -24,7 +24,7 @@ from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.prepared import Start
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
@@ -225,7 +225,7 @@ factors: {lr: {path: train.lr, levels: [0.05, 0.000001]}}
 def test_a_run_on_a_node_is_pruned_where_the_runner_sees_its_epochs(
     cluster: Any, toy_files: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     (toy_files / "search.yaml").write_text(SEARCH)
     sweep = load_sweep(toy_files / "search.yaml", overrides={"train.epochs": "60"})
     study = StudyFolder(toy_files / "results" / "search")
@@ -261,7 +261,7 @@ class Seen:
 
 
 def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     sweep = load_sweep(toy_files / "sweep.yaml", seeds=1, overrides={"train.epochs": "50"})
     study = StudyFolder(toy_files / "results" / "sweep")
     first = study.run(sweep.cells[0].runs[0])

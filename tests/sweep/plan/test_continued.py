@@ -20,7 +20,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_single, load_sweep
 from sklab.sweep.plan.continued import continued
 from sklab.sweep.plan.prepared import Start
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.runner import run_study
 
@@ -41,7 +41,7 @@ factors:
 @pytest.fixture(autouse=True, scope="module")
 def _sound():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+        patch.setattr(runner, "ensure_sound", lambda *_: HeldData())
         yield
 
 

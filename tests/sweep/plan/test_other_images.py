@@ -24,7 +24,7 @@ from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.reuse import to_take
-from sklab.sweep.plan.trained_data import NOT_READ, HeldData, read_data
+from sklab.sweep.plan.trained_data import HeldData, read_data
 from sklab.sweep.run import runner
 from sklab.sweep.run.runner import run_study
 
@@ -47,7 +47,7 @@ cells:
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two folders of images, `a` and `b`; a sweep over each, the same but for that."""
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     for name, train in (("a", 6), ("b", 7)):
@@ -206,7 +206,7 @@ def test_data_that_only_the_machines_of_a_cluster_see_are_held_against_what_they
     def there(*_) -> HeldData:
         return read_data(load_sweep(Path("b.yaml")))
 
-    monkeypatch.setattr(prepared, "read_data", lambda *_: NOT_READ)
+    monkeypatch.setattr(prepared, "read_data", lambda *_: HeldData())
     monkeypatch.setattr(runner, "ensure_sound", there)
     assert start("b") == ["K3", "K5"]
     assert all(record.fingerprint for record in study("b").records().values())

@@ -111,9 +111,9 @@ import scripted
 from sklab.errors import StudyLockedError
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.run import runner
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 
-runner.ensure_sound = lambda *_: NOT_READ
+runner.ensure_sound = lambda *_: HeldData()
 study = StudyFolder(Path("results/sweep").absolute())
 start_in, start_out = os.pipe()
 lost_in, lost_out = os.pipe()

@@ -24,7 +24,7 @@ from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources, packed, time_left, turn
 from sklab.sweep.plan.status import study_status
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.index import StudyIndex
 from sklab.sweep.run.orders import State
@@ -121,7 +121,7 @@ def test_the_runs_of_a_seed_are_sorted_and_none_is_lost(sweep, known):
 
 
 def test_a_study_goes_by_what_its_own_runs_took(sweep, toy_files, monkeypatch):
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     folder = StudyFolder(toy_files / "results" / "sweep")
     finish(sweep, folder)
     launcher, seen = FakeLauncher(capacity=1), Seen()

@@ -26,7 +26,7 @@ from sklab.sweep.plan.costs import Counted
 from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.reuse import offers
 from sklab.sweep.plan.status import study_status
-from sklab.sweep.plan.trained_data import NOT_READ
+from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.pruning import Pruner, read_values
@@ -111,7 +111,7 @@ class Seen:
 
 @pytest.fixture
 def study(toy_files: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    monkeypatch.setattr(runner, "ensure_sound", lambda *_: NOT_READ)
+    monkeypatch.setattr(runner, "ensure_sound", lambda *_: HeldData())
     text = (toy_files / "toy.yaml").read_text().replace("epochs: 2", "epochs: 5")
     (toy_files / "toy.yaml").write_text(text)
     return StudyFolder(toy_files / "results" / "sweep")
