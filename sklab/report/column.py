@@ -91,7 +91,7 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
     """The columns of differences, from left to right."""
-    chosen = _on_front(table) if table.front else _against_best()
+    chosen = _on_front(table) if table.pareto_front else _against_best()
     return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
 
 
@@ -158,7 +158,7 @@ def _against_best() -> Column:
 
 
 def _on_front(table: AblationTable) -> Column:
-    names = {row.name for row in table.front}
+    names = {row.name for row in table.pareto_front}
     against = table.sweep.search.second_objective if table.sweep.search else None
     cost = COST_NAMES[against] if against else ""
     legend = (

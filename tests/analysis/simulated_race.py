@@ -19,7 +19,7 @@ CELLS = 11
 def raced(values):
     """Which cells but the baseline are told apart, (studies, cells - 1), and the share of all runs that it took."""
     found = race(values, np.ones(values.shape, dtype=bool), 0, RULE)
-    return np.isin(found.verdict, (BETTER, WORSE))[:, 1:], found.called.sum() / values.size
+    return np.isin(found.verdict, (BETTER, WORSE))[:, 1:], found.requested.sum() / values.size
 
 
 def false_alarms(noise, cells, count):

@@ -12,7 +12,7 @@ from sklab.analysis.statistics.intervals import BoolArray
 COSTS = ("params", "macs", "latency_ms")
 
 
-def front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]:
+def pareto_front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]:
     """The cells on the Pareto set of error and cost (cells, both; NaN: takes no part), taken as exact; the cheapest
     first, of cells that are the same in both the first."""
     error, price = np.asarray(errors, dtype=np.float64), np.asarray(costs, dtype=np.float64)

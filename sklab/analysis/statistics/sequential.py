@@ -54,13 +54,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Race:
-    """A study so far: `verdict` of every cell (..., cells), the seeds it was `settled` at (0: not yet), and how many of
-    the first seeds each cell is `called` for, ended or not."""
+    """A study so far: `verdict` of every cell (..., cells), the seeds it was `decided_at` (0: not yet), and how many of
+    the first seeds each cell is `requested` for, ended or not."""
 
     looks: tuple[Look, ...]
     verdict: npt.NDArray[np.str_]
-    settled: IntArray
-    called: IntArray
+    decided_at: IntArray
+    requested: IntArray
 
     @property
     def racing(self) -> BoolArray:
@@ -81,8 +81,8 @@ def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates) 
     )
     for seeds in range(rule.start, rule.max + 1):
         if seeds > rule.start:
-            now = _called_on(now, seeds, baseline, rule, _is_over(now, ended))
-        ready = _is_over(now, ended) & (now.called[..., baseline] == seeds)
+            now = _request_one_more(now, seeds, baseline, rule, _is_over(now, ended))
+        ready = _is_over(now, ended) & (now.requested[..., baseline] == seeds)
         if not (ready[..., None] & now.racing).any():
             break
         now = _looked(now, values, seeds, baseline, rule, ready)
@@ -90,25 +90,25 @@ def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates) 
 
 
 def _is_over(now: Race, ended: BoolArray) -> BoolArray:
-    """(...): whether every run that was called has ended."""
-    beyond = np.arange(ended.shape[-1]) >= now.called[..., None]
+    """(...): whether every requested run has ended."""
+    beyond = np.arange(ended.shape[-1]) >= now.requested[..., None]
     return np.asarray((ended | beyond).all((-1, -2)))
 
 
-def _called_on(now: Race, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
+def _request_one_more(now: Race, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
     """Request one more seed for the cells in the race and for the baseline, unless the runs would exceed the budget."""
-    goes_on = ready & now.racing.any(-1) & (now.called[..., baseline] == seeds - 1)
-    cost = now.called.sum(-1) + now.racing.sum(-1) + 1
+    goes_on = ready & now.racing.any(-1) & (now.requested[..., baseline] == seeds - 1)
+    cost = now.requested.sum(-1) + now.racing.sum(-1) + 1
     affordable = cost <= (rule.runs or np.inf)
-    joins = now.racing | (np.arange(now.called.shape[-1]) == baseline)
-    called = np.where((goes_on & affordable)[..., None] & joins, seeds, now.called)
+    joins = now.racing | (np.arange(now.requested.shape[-1]) == baseline)
+    requested = np.where((goes_on & affordable)[..., None] & joins, seeds, now.requested)
     ends = (goes_on & ~affordable)[..., None] & now.racing
-    return _spent(replace(now, called=called), ends, now.looks[-1].p, seeds - 1)
+    return _spent(replace(now, requested=requested), ends, now.looks[-1].p, seeds - 1)
 
 
 def _looked(now: Race, values: FloatArray, seeds: int, baseline: int, rule: Replicates, ready: BoolArray) -> Race:
-    called = np.arange(values.shape[-1]) < np.minimum(now.called, seeds)[..., None]
-    found = blocks.standard_errors(np.where(called, values, np.nan)[..., :seeds], baseline)
+    requested = np.arange(values.shape[-1]) < np.minimum(now.requested, seeds)[..., None]
+    found = blocks.standard_errors(np.where(requested, values, np.nan)[..., :seeds], baseline)
     at = seeds - rule.start
     family = values.shape[-2] - 1
     racing = now.racing & ready[..., None]
@@ -168,4 +168,4 @@ def _spent(now: Race, cells: BoolArray, p: FloatArray, seeds: int) -> Race:
 def _settle(now: Race, cells: BoolArray, verdict: str, seeds: int) -> Race:
     """`now` with this verdict for those of `cells` that have none."""
     new = cells & now.racing
-    return replace(now, verdict=np.where(new, verdict, now.verdict), settled=np.where(new, seeds, now.settled))
+    return replace(now, verdict=np.where(new, verdict, now.verdict), decided_at=np.where(new, seeds, now.decided_at))

@@ -21,13 +21,13 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     """One line per row with the keys of its runs, means at 12 significant digits, tests at 6."""
     whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
     types = dict.fromkeys(whole, "Int64")
-    front = table.front
-    rows = [_flat(table.sweep, row, front) for row in table.rows]
+    pareto_front = table.pareto_front
+    rows = [_flat(table.sweep, row, pareto_front) for row in table.rows]
     return pd.DataFrame(rows).astype(types if table.rows else {})
 
 
-def _flat(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
-    measured = {**_result(sweep, row, front), **_sizes(sweep, row), **_cost(row)}
+def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, Any]:
+    measured = {**_result(sweep, row, pareto_front), **_sizes(sweep, row), **_cost(row)}
     ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
     return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
 
@@ -37,7 +37,7 @@ def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:
     return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
 
 
-def _result(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
+def _result(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, Any]:
     return {
         "is_baseline": row.is_baseline,
         "planned": row.planned,
@@ -51,7 +51,7 @@ def _result(sweep: Sweep, row: Row, front: tuple[Row, ...]) -> dict[str, Any]:
         **_told(row),
         **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
         "standing": row.standing,
-        **({"front": row in front} if sweep.search and sweep.search.second_objective else {}),
+        **({"front": row in pareto_front} if sweep.search and sweep.search.second_objective else {}),
         **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
     }
 

@@ -33,7 +33,7 @@ def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep
     found = race_of(sweep, records)
     if sweep.search and sweep.search.pruning:
         return _without_pruned(sweep, records)
-    return sweep if found is None else _with_runs(sweep, [int(seeds) for seeds in found.called])
+    return sweep if found is None else _with_runs(sweep, [int(seeds) for seeds in found.requested])
 
 
 def is_pruned(cell: Cell, records: Mapping[str, RunRecord]) -> bool:
@@ -50,14 +50,14 @@ def _ended_runs(cell: Cell, records: Mapping[str, RunRecord]) -> Cell:
     return cell.model_copy(update={"runs": {seed: key for seed, key in cell.runs.items() if key in records}})
 
 
-def most(sweep: Sweep) -> int:
+def most_runs(sweep: Sweep) -> int:
     """The most runs that the sweep can come to."""
     rule, cells = sweep.replicates, len(sweep.cells)
     whole = cells * len(sweep.seeds)
     return min(whole, max(rule.runs, cells * rule.start)) if rule and rule.runs else whole
 
 
-def expected(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
+def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
     """Runs in all, in the mean over simulated goings-on: each cell differs from the baseline as its runs so far do.
 
     Before there are runs enough to see a difference or a spread, no cell differs.
@@ -67,7 +67,7 @@ def expected(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
     drawn = _drawn(values, np.random.default_rng(0))
     whole = np.ones(drawn.shape, dtype=bool)
     filled = np.where(ended, values, drawn)
-    return round(float(race(filled, whole, _baseline(sweep), sweep.replicates).called.sum(-1).mean()))
+    return round(float(race(filled, whole, _baseline(sweep), sweep.replicates).requested.sum(-1).mean()))
 
 
 def _arrays(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:

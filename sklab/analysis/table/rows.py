@@ -12,7 +12,7 @@ import numpy as np
 
 from sklab.analysis.statistics.compare import Choice, Versus
 from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, rank_agreement, verdict
-from sklab.analysis.statistics.pareto import front as pareto_front
+from sklab.analysis.statistics.pareto import pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.spec.study.sweep import PublishedRow, Sweep
@@ -154,7 +154,7 @@ class AblationTable:
         return next((row for row in self.rows if row.standing == "best"), None)
 
     @property
-    def front(self) -> tuple[Row, ...]:
+    def pareto_front(self) -> tuple[Row, ...]:
         """The rows on the Pareto set by mean error and cost, the cheapest first; empty for a search with one
         objective."""
         against = self.sweep.search.second_objective if self.sweep.search else None

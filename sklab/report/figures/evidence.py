@@ -28,7 +28,7 @@ from sklab.report.figures.style import (
     panel_grid,
     short_name,
 )
-from sklab.report.words.notes import settled
+from sklab.report.words.notes import decisions
 
 _ROWS = 40
 NAME = "looks"
@@ -91,7 +91,7 @@ def sequential_figure(table: AblationTable) -> list[Drawing]:
     shown = drawn[:_PANELS]
     caption = (
         "Difference from the baseline after each further seed, with intervals that hold together for all cells and all "
-        f"looks with 95 %. A panel ends where its cell was settled: {settled(table, race, shown)}."
+        f"looks with 95 %. A panel ends where its cell was settled: {decisions(table, race, shown)}."
         f"{_cut(table, race, shown)}"
     )
     left_out = f" Shown are the first {_PANELS} of {len(drawn)} cells." if len(drawn) > _PANELS else ""

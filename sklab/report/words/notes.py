@@ -48,14 +48,16 @@ def verdicts(table: AblationTable) -> tuple[str, ...]:
     if table.race is None:
         return ()
     others = [at for at, cell in enumerate(table.sweep.cells) if cell.name != table.sweep.baseline]
-    return (f"against the baseline, under repeated looking: {settled(table, table.race, others)}",)
+    return (f"against the baseline, under repeated looking: {decisions(table, table.race, others)}",)
 
 
-def settled(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
+def decisions(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
     """The cells at these places, those of one verdict and number of seeds together."""
     groups: dict[tuple[str, int], list[str]] = {}
     for at in cells:
-        groups.setdefault((str(race.verdict[at]), int(race.settled[at])), []).append(clean(table.sweep.cells[at].name))
+        groups.setdefault((str(race.verdict[at]), int(race.decided_at[at])), []).append(
+            clean(table.sweep.cells[at].name)
+        )
     return "; ".join(f"{', '.join(names)} {_how(*group, table.sweep.replicates)}" for group, names in groups.items())
 
 

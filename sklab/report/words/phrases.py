@@ -46,15 +46,15 @@ def p_equals(p: float) -> str:
     return f"p {text if text.startswith('<') else f'= {text}'}"
 
 
-def front(table: AblationTable) -> str:
+def pareto_sentence(table: AblationTable) -> str:
     """The Pareto set by the means, the cheapest cell first; "" for a study with one objective."""
     against = table.sweep.search.second_objective if table.sweep.search else None
-    if against is None or not table.front:
+    if against is None or not table.pareto_front:
         return ""
-    told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.front)
+    told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.pareto_front)
     return (
-        f"Two objectives, so no single best cell. By their means {len(table.front)} of the cells stand on the Pareto "
-        f"set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
+        f"Two objectives, so no single best cell. By their means {len(table.pareto_front)} of the cells stand on the "
+        f"Pareto set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
     )
 
 

@@ -12,7 +12,7 @@ from sklab.analysis.table.effects import ABSENT
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
-from sklab.report.words.phrases import difference, front, p_equals, points, value
+from sklab.report.words.phrases import difference, p_equals, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import counted
 
@@ -43,8 +43,8 @@ def result(table: AblationTable) -> str:
         name = clean(table.sweep.baseline)
         lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
         return f"{unfinished}{lowest} The baseline {name} has no complete run, so nothing is compared with it."
-    price = "" if table.front else _price(best, baseline)
-    said = (front(table), _found(table, best, baseline), _open(table), price)
+    price = "" if table.pareto_front else _price(best, baseline)
+    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price)
     return unfinished + " ".join(sentence for sentence in said if sentence)
 
 
@@ -56,7 +56,7 @@ def _found(table: AblationTable, best: Row, baseline: Row) -> str:
         return f"So far only {compared}, has a complete run."
     parts = [_told(table, "better"), _told(table, "worse")]
     shown = "; ".join(filter(None, parts)) or "no cell is told apart from it"
-    lowest = "" if table.front else f"; {_lowest(table, best)}{_factor(table)}"
+    lowest = "" if table.pareto_front else f"; {_lowest(table, best)}{_factor(table)}"
     return f"Against {compared}: {shown}{lowest}."
 
 

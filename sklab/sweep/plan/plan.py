@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from sklab.analysis.table.replicates import expected, most, with_requested_runs
+from sklab.analysis.table.replicates import expected_runs, most_runs, with_requested_runs
 from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
@@ -174,7 +174,7 @@ def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Furt
     final = {key: record for key, record in records.items() if record.final}
     needed = {key for cell in with_requested_runs(sweep, final).cells for key in cell.runs.values()}
     done = len(needed & final.keys())
-    still = expected(sweep, final) - done, most(sweep) - done
+    still = expected_runs(sweep, final) - done, most_runs(sweep) - done
     took = [record.wall_seconds for record in final.values() if record.status == "complete"]
     seconds = [fmean(took) * runs / slots if took else None for runs in still]
     return Further(

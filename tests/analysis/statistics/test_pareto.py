@@ -41,7 +41,7 @@ def test_the_order_of_cells_does_not_matter():
 @given(st.lists(st.tuples(st.floats(0, 9) | st.just(np.nan), st.integers(0, 4)), max_size=9))
 def test_the_front_is_what_nothing_is_better_than_and_everything_else_is_worse(cells):
     errors_, costs = [cell[0] for cell in cells], [float(cell[1]) for cell in cells]
-    front = pareto.front(errors_, costs)
+    front = pareto.pareto_front(errors_, costs)
     assert [costs[at] for at in front] == sorted(costs[at] for at in front)
     for at, (error, cost) in enumerate(cells):
         beats = [other for other in front if errors_[other] <= error and costs[other] <= cost]

@@ -47,10 +47,10 @@ def test_a_look_is_not_changed_by_what_comes_after_it(seed, cut):
     part = race(np.where(ended, values, np.nan), ended, 0, RULE)
     whole = race(values, everything(values), 0, RULE)
     assert len(part.looks) <= len(whole.looks)
-    settled = part.settled > 0
+    settled = part.decided_at > 0
     assert (part.verdict[settled] == whole.verdict[settled]).all()
-    assert (part.settled[settled] == whole.settled[settled]).all()
-    assert (part.called <= np.minimum(whole.called, cut + 1)).all()
+    assert (part.decided_at[settled] == whole.decided_at[settled]).all()
+    assert (part.requested <= np.minimum(whole.requested, cut + 1)).all()
 
 
 @given(st.integers(0, 10_000))
@@ -61,16 +61,16 @@ def test_studies_side_by_side_are_studies_one_by_one(seed):
     for at in range(3):
         alone = race(values[at], everything(values[at]), 0, RULE)
         assert (alone.verdict == together.verdict[at]).all()
-        assert (alone.called == together.called[at]).all()
+        assert (alone.requested == together.requested[at]).all()
 
 
 def test_large_differences_are_settled_early_with_their_sign_and_the_baseline_goes_on_for_the_others():
     values = study(1, effects=(30.0, -30.0, 1.2))
     found = race(values, everything(values), 0, RULE)
     assert list(found.verdict[:3]) == ["", "worse", "better"]
-    assert max(found.settled[1:3]) <= 5
-    assert found.called[0] == found.called.max()
-    look = found.looks[int(found.settled[1]) - 3]
+    assert max(found.decided_at[1:3]) <= 5
+    assert found.requested[0] == found.requested.max()
+    look = found.looks[int(found.decided_at[1]) - 3]
     assert look.p[1] < look.level[1]
     assert abs(look.difference[1] - 30) < 3
     assert look.half[1] < 30
@@ -82,21 +82,21 @@ def test_numbers_without_any_spread_are_no_test(runs, seeds):
     values[1] = 21.0
     found = race(values, everything(values), 0, RULE.model_copy(update={"runs": runs}))
     assert list(found.verdict) == ["", "no test", "no test"]
-    assert list(found.settled) == [0, seeds, seeds]
+    assert list(found.decided_at) == [0, seeds, seeds]
 
 
 def test_a_cell_that_equals_the_baseline_run_by_run_is_tested_where_others_show_a_spread():
     values = study(2, cells=3)
     values[1] = values[0]
     found = race(values, everything(values), 0, RULE)
-    assert (found.looks[0].p[1], found.verdict[1], found.settled[1]) == (1.0, "out of reach", 3)
+    assert (found.looks[0].p[1], found.verdict[1], found.decided_at[1]) == (1.0, "out of reach", 3)
 
 
 def test_an_interval_narrower_than_the_width_settles_a_cell_as_equal_only_where_nothing_is_told():
     values = study(3, effects=(30.0, 0.0, 0.0))
     wide = race(values, everything(values), 0, RULE.model_copy(update={"width": 1000.0}))
     assert list(wide.verdict[2:]) == ["equal within width"] * 2
-    assert list(wide.called[2:]) == [3, 3]
+    assert list(wide.requested[2:]) == [3, 3]
 
 
 def test_with_a_width_no_cell_is_given_up_before_its_interval_is_narrow():
@@ -109,8 +109,8 @@ def test_with_a_width_no_cell_is_given_up_before_its_interval_is_narrow():
 def test_a_gap_holds_nothing_up_and_a_run_that_has_not_ended_does():
     values = study(4, effects=(2.0, 2.0))
     values[1, 2] = np.nan
-    assert race(values, everything(values), 0, RULE).called[1] > 3
+    assert race(values, everything(values), 0, RULE).requested[1] > 3
     ended = everything(values)
     ended[1, 2] = False
     waiting = race(values, ended, 0, RULE)
-    assert (waiting.looks, set(waiting.called)) == ((), {3})
+    assert (waiting.looks, set(waiting.requested)) == ((), {3})

@@ -96,7 +96,7 @@ def test_seeds_go_to_the_cells_that_need_them_and_the_table_tells_when_each_was_
     assert not any(row.unfinished for row in table.rows)
     told = dict(zip([cell.name for cell in table.sweep.cells], table.race.verdict, strict=True))
     assert (told["usual"], told["far"]) == ("", "worse")
-    assert list(table.race.settled)[1:] == [asked[name] for name in ("same", "far", "near")]
+    assert list(table.race.decided_at)[1:] == [asked[name] for name in ("same", "far", "near")]
     shown = " ".join(terminal_table(table).split())
     assert f"far worse at {asked['far']} seeds" in shown
     assert "not all cells have all seeds; fitted by least squares" in shown
