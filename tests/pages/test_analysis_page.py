@@ -44,7 +44,7 @@ def test_its_numbers_are_the_programs() -> None:
 def test_the_functions_that_it_names_exist() -> None:
     tail = PAGE.split("## For your own figures")[1]
     modules = [importlib.import_module(name) for name in re.findall(r"`(sklab\.[\w.]+)`", tail)]
-    assert len(modules) == 3
-    for name in ("levels", "by_class", "pooled", "trends", "read_analyses", "runs_by_cell"):
+    assert len(modules) == 2
+    for name in ("levels", "by_class", "pooled", "trends", "read_analyses", "runs_by_cell", "field_sizes"):
         assert f"`{name}" in tail or f"({name}" in tail
         assert any(hasattr(module, name) for module in modules)
