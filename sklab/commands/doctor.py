@@ -116,25 +116,25 @@ def _doctor(options: DoctorOptions) -> int:
         launcher.stop()
     print(fitting("\n".join([findings_text(result), *map(one_line, data.data_notices)])))
     bad = [finding for finding in result.findings if not finding.ok]
-    told = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
+    problems = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
     study = folder_of(sweep, options.results)
     records = study.records(key for cell in sweep.cells for key in cell.runs.values())
-    told += changed(study, records.values(), held_by(sweep, data))
-    if told:
-        raise SklabError("\n".join(told))
+    problems += changed(study, records.values(), held_by(sweep, data))
+    if problems:
+        raise SklabError("\n".join(problems))
     return COMPLETE
 
 
 def unloadable() -> dict[str, str]:
     """The installed libraries that can't be loaded, and why; `launch.fork.preload` is what a run loads together."""
-    left = [name for name in (*_NEEDED, *_OTHERS, *_EXTRAS) if find_spec(name.partition(".")[0]) is not None]
+    untried = [name for name in (*_NEEDED, *_OTHERS, *_EXTRAS) if find_spec(name.partition(".")[0]) is not None]
     faults: dict[str, str] = {}
-    while left:
-        name, end = _try(left, faults)
+    while untried:
+        name, end = _try(untried, faults)
         if not end:
             break
         faults[name] = end
-        left = left[left.index(name) + 1 :]
+        untried = untried[untried.index(name) + 1 :]
     return faults
 
 

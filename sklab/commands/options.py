@@ -172,9 +172,9 @@ def folder_of(sweep: Sweep, results: Path) -> StudyFolder:
     return StudyFolder(results / sweep.study)
 
 
-def at_least(option: str, found: N | None, least: N, default: N) -> N:
+def at_least(option: str, given: N | None, least: N, default: N) -> N:
     """The value of a numeric option, or its default. Raises SklabError for a smaller one, or no number."""
-    value = default if found is None else found
+    value = default if given is None else given
     if not value >= least:  # a NaN is not
         raise SklabError(f"{option}: found {value}; allowed: {least} or more (default: {default:g})")
     return value

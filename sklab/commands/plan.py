@@ -123,8 +123,8 @@ def warn(sweep: Sweep) -> None:
     from sklab.sweep.plan.plan import cell_experiments
 
     experiments = cell_experiments(sweep)
-    for told in oddities(sweep, experiments):
-        tell(f"warning: {told}")
+    for oddity in oddities(sweep, experiments):
+        tell(f"warning: {oddity}")
     if sweep.equal_budget is None:
         return
     counted = zip(experiments, Counted(costs_elsewhere).of(list(experiments.values())), strict=True)

@@ -101,10 +101,10 @@ def _whole(tables: Iterable[AblationTable]) -> int:
 def _compare(options: CompareOptions) -> int:
     from sklab.report import side_by_side
 
-    found = side_by_side.compare({name: study_folder(name, options.results).path for name in options.studies})
-    told = {"text": side_by_side.terminal_text, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
-    print(told[options.form](*found))
-    return _whole(found[1].values())
+    comparison = side_by_side.compare({name: study_folder(name, options.results).path for name in options.studies})
+    render = {"text": side_by_side.terminal_text, "markdown": side_by_side.as_markdown, "json": side_by_side.as_json}
+    print(render[options.form](*comparison))
+    return _whole(comparison[1].values())
 
 
 def add_wandb(commands: Commands) -> None:
@@ -132,8 +132,8 @@ def _publish(options: PublishOptions) -> int:
         return COMPLETE
     for view in publish(study):
         print(f"{view.kind} {'created' if view.created else 'updated'}: {view.url}")
-    if left := len(pending(study)):
-        print(f"{left} offline runs are not on the server yet: {sync_command(study.path)}")
+    if number := len(pending(study)):
+        print(f"{number} offline runs are not on the server yet: {sync_command(study.path)}")
     return COMPLETE
 
 

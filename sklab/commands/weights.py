@@ -120,10 +120,14 @@ def _analyze(options: AnalyzeOptions) -> int:
     runs, baseline = _runs_of(options)
     device = "cuda" if find_gpus() else "cpu"
     analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, tell)
-    found = findings(analyses, baseline)
-    if found:
+    cell_findings = findings(analyses, baseline)
+    if cell_findings:
         tell(f"its figures: sklab report {_study_of(runs)}")
-    print(json.dumps([asdict(each) for each in found], indent=1) if options.json else fitting(behaviour_text(found)))
+    print(
+        json.dumps([asdict(each) for each in cell_findings], indent=1)
+        if options.json
+        else fitting(behaviour_text(cell_findings))
+    )
     return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
 
 

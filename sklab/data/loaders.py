@@ -83,10 +83,10 @@ def open_loaders(
     fingerprint = splits.inventory.fingerprint if splits.inventory else None
     per_device = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
-        case ArraySplit() as ours, ArraySplit() as held_out:
+        case ArraySplit() as trained, ArraySplit() as held_out:
             part = _part_of_arrays(held_out, share)
             return Loaders(
-                TrainArrays(ours, train, seed, normalise, share),
+                TrainArrays(trained, train, seed, normalise, share),
                 ValArrays(part, per_device, normalise),
                 splits.classes,
                 part.labels,
@@ -94,10 +94,10 @@ def open_loaders(
                 len(splits.skipped),
                 fingerprint,
             )
-        case FileSplit() as ours, FileSplit() as held_out_files:
+        case FileSplit() as trained, FileSplit() as held_out_files:
             part_of_files = _part_of_files(held_out_files, share)
             return Loaders(
-                TrainFiles(ours, spec.image_size, train, seed, normalise, share),
+                TrainFiles(trained, spec.image_size, train, seed, normalise, share),
                 ValFiles(part_of_files, spec.image_size, per_device, normalise),
                 splits.classes,
                 part_of_files.labels,
@@ -109,9 +109,9 @@ def open_loaders(
 
 
 def _part_of_arrays(split: ArraySplit, share: Share) -> ArraySplit:
-    ours = share.of(len(split.labels))
-    extras = {name: values[ours] for name, values in split.extras.items()}
-    return replace(split, images=split.images[ours], labels=split.labels[ours], extras=extras)
+    chosen = share.of(len(split.labels))
+    extras = {name: values[chosen] for name, values in split.extras.items()}
+    return replace(split, images=split.images[chosen], labels=split.labels[chosen], extras=extras)
 
 
 def _part_of_files(split: FileSplit, share: Share) -> FileSplit:

@@ -45,8 +45,8 @@ def shared(slots: tuple[Slot, ...], per_gpu: int) -> tuple[Slot, ...]:
 def next_slot(slots: Iterable[Slot], taken: Iterable[Slot]) -> Slot:
     """A free slot, on the GPU that the fewest of the taken ones are on."""
     free, busy = list(slots), Counter(slot.gpu for slot in taken)
-    left = Counter(slot.gpu for slot in free) - busy
-    gpu = min(left, key=lambda gpu: busy[gpu])
+    surplus = Counter(slot.gpu for slot in free) - busy
+    gpu = min(surplus, key=lambda gpu: busy[gpu])
     return next(slot for slot in free if slot.gpu == gpu)
 
 
@@ -71,18 +71,18 @@ def find_slots(
     """
     cores, gpus = len(os.sched_getaffinity(0)), find_gpus() if gpus is None else gpus
     _refuse_sharing(count, devices, gpus, per_gpu)
-    each = 1 if per_gpu == "auto" else per_gpu
-    most = len(gpus) // devices * each if gpus else max(1, cores // devices)
+    runs_each = 1 if per_gpu == "auto" else per_gpu
+    most = len(gpus) // devices * runs_each if gpus else max(1, cores // devices)
     if count is not None and not 1 <= count <= most:
         unit = f"{devices} {'GPUs' if gpus else 'cores'}" if devices > 1 else "GPU" if gpus else "core"
-        number = "one" if each == 1 else each
+        number = "one" if runs_each == 1 else runs_each
         raise SklabError(f"--slots: found {count}; allowed: 1 to {most}, {number} per {unit} of this machine")
     shares = count or (most if gpus else min(most, _MOST_CPU_SLOTS))
     threads = max(1, cores // shares)
     if not gpus:
         return (Slot(None, cpu_name(), threads),) * shares
     groups = [gpus[start : start + devices] for start in range(0, len(gpus) - devices + 1, devices)]
-    spread = (groups * each)[:shares]
+    spread = (groups * runs_each)[:shares]
     return tuple(Slot(",".join(index for index, _ in group), group[0][1], threads) for group in spread)
 
 

@@ -50,10 +50,10 @@ def did_you_mean(word: str, options: Iterable[str], cutoff: float = 0.6) -> str:
     Case is ignored. For a number the nearest in value is suggested, not the one that looks most alike. `cutoff`, from 0
     to 1, is the least similarity of words.
     """
-    known = list(options)
+    words = list(options)
     if _NUMBER.fullmatch(word):
-        return find(word, known) or _nearest(word, known)
-    by_small_letters = {option.lower(): option for option in reversed(known)}
+        return find(word, words) or _nearest(word, words)
+    by_small_letters = {option.lower(): option for option in reversed(words)}
     near = difflib.get_close_matches(word.lower(), by_small_letters, n=1, cutoff=cutoff)
     return by_small_letters[near[0]] if near else ""
 

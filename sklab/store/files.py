@@ -130,8 +130,8 @@ def read_optional(file: Path, kind: type[V], remedy: str, most: int = MOST_BYTES
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        told = f"{file} can't be read as {kind.__name__}: {why_unreadable(error)}; {remedy}"
-        raise DamagedRecordError(told) from error
+        message = f"{file} can't be read as {kind.__name__}: {why_unreadable(error)}; {remedy}"
+        raise DamagedRecordError(message) from error
     if not is_intact:
         raise DamagedRecordError(f"{file} was changed after it was written; {remedy}")
     return value

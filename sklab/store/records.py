@@ -191,13 +191,13 @@ class RecordReader:
         try:
             tree = from_json(text)
             edited = not unseal(tree)
-            ours = tree["spec"]["experiment"]
-            if ours == self._tree:
+            experiment = tree["spec"]["experiment"]
+            if experiment == self._tree:
                 tree["spec"]["experiment"] = self._experiment
             record = RunRecord.model_validate({**tree, "edited": edited})
         except (ValueError, TypeError, KeyError, AttributeError):
             return RunRecord.model_validate_json(unseal_text(text)[0])  # tells what is wrong with it
-        self._tree, self._experiment = ours, record.spec.experiment
+        self._tree, self._experiment = experiment, record.spec.experiment
         return record
 
 

@@ -72,8 +72,8 @@ class RunFolder:
     def read_evaluation(self, size: int) -> Evaluation | None:
         """The evaluation at `size`; None when there is none, or none that can be read or is of the weights that the
         record names: it is then made again."""
-        found = read_kept(self.evaluation_file(size), Evaluation)
-        return found if found and self._names(self.weights_file, found.weights) else None
+        evaluation = read_kept(self.evaluation_file(size), Evaluation)
+        return evaluation if evaluation and self._names(self.weights_file, evaluation.weights) else None
 
     def missing_sizes(self, record: RunRecord | None, sizes: Iterable[int]) -> tuple[int, ...]:
         """The `sizes` at which a complete run has not been evaluated; none for other runs."""
@@ -144,8 +144,8 @@ class RunFolder:
         try:
             return RunOrder.model_validate_json(content(self.order_file))
         except (OSError, ValidationError) as error:
-            told = f"{self.order_file}: not a run order ({why_unreadable(error)}); delete the folder"
-            raise DamagedRecordError(told) from error
+            message = f"{self.order_file}: not a run order ({why_unreadable(error)}); delete the folder"
+            raise DamagedRecordError(message) from error
 
     def read_record(self, reader: RecordReader | None = None) -> RunRecord | None:
         """The record, or None when the run has not ended. A torn file is set aside with a warning, and one that was
@@ -175,17 +175,17 @@ class RunFolder:
 
     def read_attention(self) -> AttentionSummary | None:
         """The attention of the final evaluation, or None where there is no file. Raises DamagedRecordError."""
-        found = read_optional(self.attention_file, AttentionSummary, _ANALYZE, _MOST_SEEN)
-        if found and not self._names(self.attention_file, checksum(content(self.attention_file, _MOST_SEEN))):
+        summary = read_optional(self.attention_file, AttentionSummary, _ANALYZE, _MOST_SEEN)
+        if summary and not self._names(self.attention_file, checksum(content(self.attention_file, _MOST_SEEN))):
             raise DamagedRecordError(f"{self.attention_file} is not what the run has written; {_ANALYZE}")
-        return found
+        return summary
 
     def read_analysis(self) -> Analysis | None:
         """The result of `sklab analyze`, or None where there is no file. Raises DamagedRecordError."""
-        found = read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
-        if found and not self._names(self.weights_file, found.weights):
+        analysis = read_optional(self.analysis_file, Analysis, _ANALYZE, _MOST_SEEN)
+        if analysis and not self._names(self.weights_file, analysis.weights):
             raise DamagedRecordError(f"{self.analysis_file} is of other weights than the run's; {_ANALYZE}")
-        return found
+        return analysis
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 of those files of the attempt that its record is to name, by file name."""
@@ -236,10 +236,10 @@ class RunFolder:
         read_off = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
             file.unlink(missing_ok=True)
-        left = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
-        if not left:
+        files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
+        if not files:
             return
         past = self.attempts / f"{self.attempt:03d}"
         past.mkdir(parents=True)
-        for file in left:
+        for file in files:
             file.rename(past / file.name)

@@ -44,8 +44,8 @@ _MOST_WAITS = 1000
 
 def counts_of(states: Iterable[RunState]) -> dict[RunState, int]:
     """The number of runs in each state, zeros included."""
-    found = Counter(states)
-    return {state: found[state] for state in STATES}
+    counts = Counter(states)
+    return {state: counts[state] for state in STATES}
 
 
 def other_counts(counts: Mapping[RunState, int]) -> str:

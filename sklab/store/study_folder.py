@@ -93,8 +93,8 @@ class StudyFolder:
         try:
             return Sweep.model_validate(read(content(self.sweep_file, _MOST_SWEEP)))
         except FileNotFoundError as error:
-            known = _studies(self.path.parent)
-            raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{known}") from error
+            others = _studies(self.path.parent)
+            raise DamagedRecordError(f"{self.path} is no study: it has no sweep.yaml{others}") from error
         except (OSError, yaml.YAMLError, ValidationError) as error:
             why = error if isinstance(error, yaml.YAMLError) else why_unreadable(error)
             raise DamagedRecordError(f"{self.sweep_file} can't be read: {why}") from error
@@ -109,8 +109,8 @@ class StudyFolder:
 
     def readable(self, keys: Iterable[str] | None = None) -> tuple[dict[str, RunRecord], dict[str, DamagedRecordError]]:
         """The records that `records` gives, and by key why others can't be read, with the remedy."""
-        there = self.runs.iterdir() if keys is None and self.runs.is_dir() else ()
-        wanted = keys if keys is not None else sorted(run.name for run in there)
+        folders = self.runs.iterdir() if keys is None and self.runs.is_dir() else ()
+        wanted = keys if keys is not None else sorted(run.name for run in folders)
         reader = RecordReader()
         read: dict[str, RunRecord] = {}
         unreadable: dict[str, DamagedRecordError] = {}
@@ -126,15 +126,15 @@ class StudyFolder:
     def _own(self, key: str, record: RunRecord) -> RunRecord:
         """The record, which must be that of the run whose folder it lies in."""
         if record.key != key:
-            of = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {key}"
+            owner = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {key}"
             remedy = "move it where it belongs, or delete it to train the run again"
-            raise DamagedRecordError(f"{self.run(key).record_file} is of run {of}; {remedy}")
+            raise DamagedRecordError(f"{self.run(key).record_file} is of run {owner}; {remedy}")
         return record
 
     def reused(self, keys: Iterable[str]) -> dict[str, Reused]:
         """The origin of each of `keys` that was taken over; a warning where it can't be read."""
-        found = ((key, self._reused(key)) for key in keys)
-        return {key: reused for key, reused in found if reused is not None}
+        origins = ((key, self._reused(key)) for key in keys)
+        return {key: reused for key, reused in origins if reused is not None}
 
     def _reused(self, key: str) -> Reused | None:
         try:
@@ -147,14 +147,17 @@ class StudyFolder:
     def evaluations(self, keys: Iterable[str], sizes: Iterable[int]) -> dict[str, dict[int, Evaluation]]:
         """The evaluations at `sizes` that the runs of `keys` have, by key and size."""
         wanted = tuple(sizes)
-        found = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
-        return {key: {size: one for size, one in of_run.items() if one} for key, of_run in found.items()}
+        evaluations = {key: {size: self.run(key).read_evaluation(size) for size in wanted} for key in keys}
+        return {
+            key: {size: evaluation for size, evaluation in of_run.items() if evaluation}
+            for key, of_run in evaluations.items()
+        }
 
 
 def _studies(results: Path) -> str:
     """To end a message with: the studies in `results`."""
-    found = sorted(file.parent.name for file in results.glob("*/sweep.yaml"))
-    return f"; studies there: {', '.join(found)}" if found else ""
+    studies = sorted(file.parent.name for file in results.glob("*/sweep.yaml"))
+    return f"; studies there: {', '.join(studies)}" if studies else ""
 
 
 def find_study(name: str, results: Path) -> StudyFolder:
@@ -179,15 +182,15 @@ def find_run(name: str, results: Path) -> RunFolder:
     if _is_path(name):
         folder = Path(study) if _is_path(study) else results / study
         named = Path(name), StudyFolder(folder).run(key).path
-        found = [path for path in dict.fromkeys(named) if (path / "run.json").is_file()]
+        folders = [path for path in dict.fromkeys(named) if (path / "run.json").is_file()]
     else:
-        found = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(name)}/run.json"))
-    if len(found) != 1:
-        several = f"several: {', '.join(map(str, found))}" if found else f"none under {results}"
+        folders = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(name)}/run.json"))
+    if len(folders) != 1:
+        several = f"several: {', '.join(map(str, folders))}" if folders else f"none under {results}"
         raise SklabError(
             f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}"
         )
-    return RunFolder(found[0])
+    return RunFolder(folders[0])
 
 
 def _is_path(name: str) -> bool:

@@ -27,8 +27,8 @@ def _commit_of(package: Path) -> tuple[str, bool]:
     project = package.parent / "pyproject.toml"
     if not project.is_file() or 'name = "sklab"' not in project.read_text(encoding="utf-8", errors="replace"):
         return "", False
-    known = output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/__init__.py"])
-    commit = output([*git, "rev-parse", "HEAD"]).strip() if known else ""
+    tracked = output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/__init__.py"])
+    commit = output([*git, "rev-parse", "HEAD"]).strip() if tracked else ""
     # With the branch's line, so that nothing at all is no answer.
     status = output([*git, "status", "--porcelain", "--branch", "--untracked-files=all", "--", package.name])
     return commit, bool(commit) and len(status.splitlines()) != 1
@@ -43,9 +43,9 @@ def dependencies(experiment: Experiment) -> dict[str, str]:
     """Versions that decide the experiment's result beside sklab: those of the libraries of its network, and the
     SHA-256 of plug-in files, by name."""
     plugins = {
-        f"sklab.{room}.{name}": found
+        f"sklab.{room}.{name}": digest
         for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
-        if (found := plugin_hash(room, name))
+        if (digest := plugin_hash(room, name))
     }
     return {**installed(experiment.model.libraries), **plugins}
 

@@ -183,8 +183,8 @@ def _netrc_key(environ: Mapping[str, str], url: str) -> str:
         entries = netrc.netrc(_netrc_file(environ))
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
         return ""
-    known = (entries.authenticators(name) for name in (host, *_ALSO_KNOWN_AS.get(host, ())))
-    return next((entry[2] or "" for entry in known if entry), "")
+    matches = (entries.authenticators(name) for name in (host, *_ALSO_KNOWN_AS.get(host, ())))
+    return next((entry[2] or "" for entry in matches if entry), "")
 
 
 def _netrc_file(environ: Mapping[str, str]) -> Path:

@@ -137,12 +137,12 @@ def _save(api: wandb.Api, place: Place, view: View) -> Published:
     from wandb_workspaces._graphql import execute_graphql
     from wandb_workspaces.reports.v2 import gql
 
-    there = {"entityName": place.entity, "projectName": place.project}
-    found = execute_graphql(api, _FIND, {**there, "viewType": view.type, "viewName": view.name})
-    edges = ((found.get("project") or {}).get("allViews") or {}).get("edges") or []
+    project = {"entityName": place.entity, "projectName": place.project}
+    answer = execute_graphql(api, _FIND, {**project, "viewType": view.type, "viewName": view.name})
+    edges = ((answer.get("project") or {}).get("allViews") or {}).get("edges") or []
     ids = [edge["node"]["id"] for edge in edges if edge["node"]["name"] == view.name]
     sent = {"name": view.name, "type": view.type, "displayName": view.title, "description": "", "spec": view.spec}
-    saved = execute_graphql(api, gql.upsert_view, {**there, **sent, "id": ids[0] if ids else None})
+    saved = execute_graphql(api, gql.upsert_view, {**project, **sent, "id": ids[0] if ids else None})
     return Published(view.kind, _url(api, place, view, saved["upsertView"]["view"]["id"]), not ids)
 
 
@@ -163,5 +163,5 @@ def _as_sklab_error() -> Iterator[None]:
     except SklabError:
         raise
     except Exception as error:  # wandb has no common base for what its transports raise
-        told = f"W&B: the dashboard was not saved: {in_short(error)}; the same command tries again"
-        raise SklabError(told) from error
+        message = f"W&B: the dashboard was not saved: {in_short(error)}; the same command tries again"
+        raise SklabError(message) from error

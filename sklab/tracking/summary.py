@@ -126,6 +126,12 @@ def unit_rows(folder: Path) -> list[Row]:
             kernel = expected_kernel(pooled(unit, seen.counts, "nothing"), unit.kernels)
             kernels.setdefault((cell, unit.name), []).append(float(kernel))
     return [
-        {"cell and unit": f"{cell} {unit}", "cell": cell, "unit": unit, "n": len(of), "kernel": math.fsum(of) / len(of)}
-        for (cell, unit), of in sorted(kernels.items(), key=lambda entry: entry[0][0])
+        {
+            "cell and unit": f"{cell} {unit}",
+            "cell": cell,
+            "unit": unit,
+            "n": len(values),
+            "kernel": math.fsum(values) / len(values),
+        }
+        for (cell, unit), values in sorted(kernels.items(), key=lambda entry: entry[0][0])
     ]

@@ -67,8 +67,8 @@ def sync(study: StudyFolder, files: Sequence[Path]) -> Iterator[Path]:
     for file in list(refused):
         yield from _upload(study, [file], refused)
     if refused:
-        told = "".join(f"\n{file}: {reason}" for file, reason in list(refused.items())[:_LISTED])
-        raise SklabError(f"W&B: {len(refused)} of {len(files)} runs could not be uploaded:{told}")
+        reasons = "".join(f"\n{file}: {reason}" for file, reason in list(refused.items())[:_LISTED])
+        raise SklabError(f"W&B: {len(refused)} of {len(files)} runs could not be uploaded:{reasons}")
 
 
 def _upload(study: StudyFolder, files: Sequence[Path], refused: dict[Path, str]) -> Iterator[Path]:
@@ -88,12 +88,12 @@ def _upload(study: StudyFolder, files: Sequence[Path], refused: dict[Path, str])
 
 def _as_uploaded(process: subprocess.Popen[bytes], files: Sequence[Path]) -> Iterator[Path]:
     """Yield each of `files` once it is marked as uploaded, until the process has ended."""
-    left, looked = list(files), time.monotonic()
+    waiting, looked = list(files), time.monotonic()
     ended = False
-    while left and not ended:
+    while waiting and not ended:
         ended = _has_ended(process)
-        done = [file for file in left if _uploaded(file)]
-        left = [file for file in left if file not in done]
+        done = [file for file in waiting if _uploaded(file)]
+        waiting = [file for file in waiting if file not in done]
         yield from done
         if done:
             looked = time.monotonic()
@@ -126,10 +126,10 @@ def _wandb_sync(study: StudyFolder, files: Sequence[Path], output: IO[bytes]) ->
 def _environment(study: StudyFolder) -> Mapping[str, str]:
     """Ours, without a mode (to upload was asked for), and with wandb's own files below the study."""
     protect()
-    ours = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
     folder = study.path.absolute()
     places = {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder / "wandb/cache", "WANDB_DATA_DIR": folder / "wandb/data"}
-    return {**ours, **{name: str(place) for name, place in places.items()}, "WANDB_ERROR_REPORTING": "false"}
+    return {**environment, **{name: str(place) for name, place in places.items()}, "WANDB_ERROR_REPORTING": "false"}
 
 
 def _uploaded(file: Path) -> bool:

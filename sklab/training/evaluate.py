@@ -146,9 +146,9 @@ def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:
     except FileNotFoundError:
         remedy = "move the run's folder away to train it again"
         raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
-    found, named = checksum(content), record.files.get(folder.weights_file.name, "")
-    if named not in ("", found):
-        why = f"its SHA-256 is {found[:12]}..., the record names {named[:12]}..."
+    checksum_found, named = checksum(content), record.files.get(folder.weights_file.name, "")
+    if named not in ("", checksum_found):
+        why = f"its SHA-256 is {checksum_found[:12]}..., the record names {named[:12]}..."
         remedy = "bring it back, or move the run's folder away to train it again"
         raise SklabError(f"{folder.weights_file}: not the weights of this run ({why}); {remedy}")
     return content

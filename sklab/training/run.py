@@ -44,11 +44,11 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     process starts one for each and waits for them.
     """
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
-    found = checkpoints.newest()
+    resume_point = checkpoints.newest()
     if order.spec.experiment.train.devices == 1:
-        record = _train(order, folder, found, device, Share(), folder.write_record)
+        record = _train(order, folder, resume_point, device, Share(), folder.write_record)
     else:
-        record = _train_together(order, folder, found, device)
+        record = _train_together(order, folder, resume_point, device)
     log_end(record)
     if record.final:
         checkpoints.clear()
@@ -56,8 +56,10 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
     return record
 
 
-def _train_together(order: RunOrder, folder: RunFolder, found: ResumePoint | None, device: torch.device) -> RunRecord:
-    started, clock, stop = now(), _clock(found), Stop()
+def _train_together(
+    order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, device: torch.device
+) -> RunRecord:
+    started, clock, stop = now(), _clock(resume_point), Stop()
 
     def keep(record: RunRecord) -> RunRecord:
         timed = record.model_copy(update=_times(started, clock))
@@ -66,7 +68,7 @@ def _train_together(order: RunOrder, folder: RunFolder, found: ResumePoint | Non
 
     stop.listen()
     try:
-        work = partial(_train, order, folder, found)
+        work = partial(_train, order, folder, resume_point)
         return train_together(work, order.spec.experiment.train.devices, device.type, keep, stop)
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
@@ -80,14 +82,14 @@ def _train_together(order: RunOrder, folder: RunFolder, found: ResumePoint | Non
 
 
 def _train(
-    order: RunOrder, folder: RunFolder, found: ResumePoint | None, device: torch.device, share: Share, tell: Send
+    order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, device: torch.device, share: Share, tell: Send
 ) -> RunRecord:
-    """Train on one device, our `share` of the run, from `found` on, and `tell` the record; the first device writes all
+    """Train `share` of the run on one device, from `resume_point` on, and `tell` the record; the first device writes all
     else."""
-    started, clock = now(), _clock(found)
+    started, clock = now(), _clock(resume_point)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
-    keeper = ExactResume(checkpoints, found, order.checkpoint_seconds, share, folder.prune_file)
+    keeper = ExactResume(checkpoints, resume_point, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
         network = _fit(order, folder, meter, keeper, logger, device)
@@ -100,7 +102,7 @@ def _train(
             _log.warning("%s", outcome["reason"])
         else:
             traceback.print_exc()
-    resumed = {"resumed_from": found.step if found else 0}
+    resumed = {"resumed_from": resume_point.step if resume_point else 0}
     record = record_of(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()
@@ -108,9 +110,9 @@ def _train(
     return record
 
 
-def _clock(found: ResumePoint | None) -> float:
+def _clock(resume_point: ResumePoint | None) -> float:
     """When the run would have started, had it been trained at once."""
-    return time.perf_counter() - (found.wall_seconds if found else 0.0)
+    return time.perf_counter() - (resume_point.wall_seconds if resume_point else 0.0)
 
 
 def _times(started: str, clock: float) -> dict[str, Any]:

@@ -30,17 +30,18 @@ def plan_text(plan: Plan) -> str:
 def differences_text(plan: Plan) -> str:
     """The resolved settings in which each cell differs from the baseline; those that it does not declare are marked."""
     return "\n".join(
-        f"{cell.name}: {each.path}: {_value(each.baseline)} -> {_value(each.here)}{'' if each.declared else ' (!)'}"
+        f"{cell.name}: {setting.path}: {_value(setting.baseline)} -> {_value(setting.here)}"
+        + ("" if setting.declared else " (!)")
         for cell in plan.cells
-        for each in cell.differences
+        for setting in cell.differences
     )
 
 
 def _plan_row(cell: PlannedCell, states: Sequence[RunState]) -> tuple[str, ...]:
     price = cell.price
-    known = (f"{price.peak_memory_mb:.0f}", duration(price.seconds), price.source) if price else ("", "", "")
+    numbers = (f"{price.peak_memory_mb:.0f}", duration(price.seconds), price.source) if price else ("", "", "")
     counts = (str(cell.counts[state]) for state in states)
-    return (cell.name, f"{cell.params / 1e6:.3f}", f"{cell.macs / 1e6:.1f}", *known, *counts)
+    return (cell.name, f"{cell.params / 1e6:.3f}", f"{cell.macs / 1e6:.1f}", *numbers, *counts)
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"the sweep will be refused, its data have changed: {line}" for line in plan.data_changed)
     yield from (f"the sweep will be refused: {line}" for line in plan.data_misfits)
     yield from plan.data_notices
-    yield from (f"warning: {told}" for told in (*plan.odd, *plan.confounds))
+    yield from (f"warning: {warning}" for warning in (*plan.odd, *plan.confounds))
     if not plan.confounds and len(plan.cells) > 1:
         yield f"every cell differs from {plan.baseline} in what it declares and in nothing else"
 
@@ -76,7 +77,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
 def _change_lines(change: Change | None) -> Iterator[str]:
     if change is None:
         return
-    told = [
+    changes = [
         *_named("cells added", change.cells_added),
         *_named("cells removed", change.cells_removed),
         *_named("cells that are other runs now", change.cells_changed),
@@ -84,7 +85,7 @@ def _change_lines(change: Change | None) -> Iterator[str]:
         *_named("seeds removed", change.seeds_removed),
         *change.settings,
     ]
-    yield from (f"since the last start: {line}" for line in told or ["nothing has changed"])
+    yield from (f"since the last start: {line}" for line in changes or ["nothing has changed"])
 
 
 def _named(what: str, names: Sequence[object]) -> Iterator[str]:

@@ -36,7 +36,9 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], order: Sequenc
     by_importance = sorted(range(len(header)), key=lambda at: (at > 0, _rank(header[at], order)))
     kept = terminal.columns_that_fit([min(widths[0], _LONG), *widths[1:]], by_importance, room)
     others = [widths[at] for at in kept[1:]]
-    first = widths[0] if room is None else min(widths[0], max(room - sum(2 + each for each in others), len(header[0])))
+    first = (
+        widths[0] if room is None else min(widths[0], max(room - sum(2 + width for width in others), len(header[0])))
+    )
     shown = [_line([line[at] for at in kept], first, others) for line in lines]
     return "\n".join([*shown, *terminal.no_room_for(header[at] for at in range(len(header)) if at not in kept)])
 
@@ -54,12 +56,12 @@ def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
     """Which runs will be trained anew, and how the study stands without them."""
     lines = [f"{record.cell}, seed {record.spec.seed}: {how_it_ended(record)}" for record in aside]
-    told = f"{counted(len(aside), 'run')} set aside, to be trained anew"
+    outcome = f"{counted(len(aside), 'run')} set aside, to be trained anew"
     if not aside:
-        told = f"{status.study}: no such run has failed, nothing was changed"
+        outcome = f"{status.study}: no such run has failed, nothing was changed"
     results = not aside and (status.counts["diverged"] or status.counts["pruned"])
     hint = "diverged and pruned runs are results: --cell NAME without --failed sets those of a cell aside"
-    return "\n".join([*map(one_line, lines), told, *([hint] if results else []), _head(status)])
+    return "\n".join([*map(one_line, lines), outcome, *([hint] if results else []), _head(status)])
 
 
 def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -70,8 +72,8 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def status_text(status: StudyStatus) -> str:
     """Counts, the running runs, and those that failed, diverged or were stopped with their reasons."""
-    told = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
-    return "\n".join([_head(status), *_running(status), *map(one_line, told)])
+    problems = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
+    return "\n".join([_head(status), *_running(status), *map(one_line, problems)])
 
 
 def _head(status: StudyStatus) -> str:
@@ -149,15 +151,15 @@ def findings_text(result: CheckResult) -> str:
 def behaviour_text(findings: Iterable[CellFindings]) -> str:
     """How each unit's attention follows scale, and what each stage sees, per cell."""
     trends = [
-        (f"{each.cell}: {trend.unit}", against, str(trend.n), *_trend_numbers(trend), trend.role, trend.verdict)
-        for each in findings
-        for against, of_cell in (("object", each.by_object), ("enlargement", each.by_enlargement))
+        (f"{finding.cell}: {trend.unit}", against, str(trend.n), *_trend_numbers(trend), trend.role, trend.verdict)
+        for finding in findings
+        for against, of_cell in (("object", finding.by_object), ("enlargement", finding.by_enlargement))
         for trend in of_cell
     ]
     fields = [
-        (f"{each.cell}: {field.stage}", str(field.n), *_field_numbers(field))
-        for each in findings
-        for field in each.fields
+        (f"{finding.cell}: {field.stage}", str(field.n), *_field_numbers(field))
+        for finding in findings
+        for field in finding.fields
     ]
     slopes = ("unit", "slope against", "n", "large - small", "expected kernel", "", "verdict")
     sides = ("stage", "n", "effective field, px", "theoretical", "minus baseline's")

@@ -75,23 +75,23 @@ def _classes(root: Path, split: str) -> list[str]:
 def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, list[str]]:
     """The images of a split, and a line about other files beside them, if there are any."""
     by_class = [_class(folder / name) for name in classes]
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(found.images) for found in by_class])
-    files = tuple(file for found in by_class for file in found.images)
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(listing.images) for listing in by_class])
+    files = tuple(file for listing in by_class for file in listing.images)
     outside = sum(_kind(entry.name) in _IMAGES for entry in _shown(folder) if entry.is_file())
-    passed_over = sum((found.passed_over for found in by_class), Counter({_OUTSIDE: outside}))
+    passed_over = sum((listing.passed_over for listing in by_class), Counter({_OUTSIDE: outside}))
     notes = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
     return FileSplit(files, labels, resize), notes
 
 
 def _class(folder: Path) -> _Found:
     """The images of a class. Raises SklabError if there are none, or fewer than the images that are passed over."""
-    found = _scan(folder)
-    lost = Counter({kind: count for kind, count in found.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
-    if not found.images or lost.total() > len(found.images):
-        held = f"only {len(found.images):,} images can be read" if found.images else "no images"
-        told = f"; passed over: {_listed(lost)}" if lost else ""
-        raise SklabError(f"{folder}: {held}{told}; allowed: {', '.join(_READ)}, in the class folder itself")
-    return found
+    listing = _scan(folder)
+    lost = Counter({kind: count for kind, count in listing.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
+    if not listing.images or lost.total() > len(listing.images):
+        held = f"only {len(listing.images):,} images can be read" if listing.images else "no images"
+        others = f"; passed over: {_listed(lost)}" if lost else ""
+        raise SklabError(f"{folder}: {held}{others}; allowed: {', '.join(_READ)}, in the class folder itself")
+    return listing
 
 
 def _scan(folder: Path) -> _Found:

@@ -73,9 +73,9 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
     context.set_forkserver_preload(_PRELOAD)
     killed_before = oom_kills()
     for _ in range(_SERVERS):
-        theirs, jobs = context.Pipe(duplex=False)
-        process = context.Process(target=work_on_call, args=(theirs,))
-        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _socket_path_checked():
+        reader, jobs = context.Pipe(duplex=False)
+        process = context.Process(target=work_on_call, args=(reader,))
+        with contextlib.suppress(EOFError, ConnectionError), reader, _no_main_module(), _socket_path_checked():
             process.start()
             return process, jobs
         time.sleep(_SERVER_END)

@@ -155,9 +155,9 @@ class SlurmLauncher:
         if not self._running or time.monotonic() < self._asked + _ASK_EVERY:
             return
         self._asked = time.monotonic()
-        known = queue(self.job_name)
-        if known is not None:
+        in_queue = queue(self.job_name)
+        if in_queue is not None:
             self._answers = True
             self._silences = {
-                number: 0 if number in known else self._silences.get(number, 0) + 1 for number in self._running
+                number: 0 if number in in_queue else self._silences.get(number, 0) + 1 for number in self._running
             }

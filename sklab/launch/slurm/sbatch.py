@@ -31,17 +31,17 @@ def hand_over(spec: SlurmSpec, name: str, files: Path, warning: int, tasks: Sequ
     files.mkdir(parents=True, exist_ok=True)
     protect()
     options = [f"--{name}" if value is True else f"--{name}={value}" for name, value in _options(spec, len(tasks))]
-    ours = [f"--job-name={name}", f"--output={files}/%A_%a.log", f"--signal=USR2@{warning}"]
+    fixed = [f"--job-name={name}", f"--output={files}/%A_%a.log", f"--signal=USR2@{warning}"]
     try:
-        sbatch = [program("sbatch"), "--parsable", *ours, *options]
-        told = subprocess.run(
+        sbatch = [program("sbatch"), "--parsable", *fixed, *options]
+        answer = subprocess.run(
             sbatch, input=_script(spec, tasks, command), capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise RefusedError(str(error)) from error
-    number = told.stdout.strip().partition(";")[0]
-    if told.returncode or not number.isdecimal():
-        raise RefusedError((told.stderr or told.stdout).strip())
+    number = answer.stdout.strip().partition(";")[0]
+    if answer.returncode or not number.isdecimal():
+        raise RefusedError((answer.stderr or answer.stdout).strip())
     return number
 
 

@@ -229,8 +229,8 @@ def _fields(network: nn.Module, loaders: Loaders, model: ModelSpec) -> tuple[Rec
 def _first_images(loaders: Loaders) -> Tensor:
     """The first `FIELD_IMAGES` of the validation images, or what there is."""
     batches, images = iter(loaders.val), 0
-    found = []
+    chosen = []
     while images < min(FIELD_IMAGES, len(loaders.val_labels)):
-        found.append(next(batches)[0])
-        images += len(found[-1])
-    return torch.cat(found)[:FIELD_IMAGES]
+        chosen.append(next(batches)[0])
+        images += len(chosen[-1])
+    return torch.cat(chosen)[:FIELD_IMAGES]

@@ -29,14 +29,14 @@ _SAMPLES = 3
 
 def sk_convolutions(network: nn.Module) -> dict[str, SKConv2d]:
     """The SK convolutions with attention, in forward order, by the names of `Unit`."""
-    found = {
+    convolutions = {
         path: part
         for path, part in network.named_modules()
         if isinstance(part, SKConv2d) and part.attention is not None
     }
-    short = {path: next(filter(_UNIT.fullmatch, path.split(".")), path or "sk") for path in found}
+    short = {path: next(filter(_UNIT.fullmatch, path.split(".")), path or "sk") for path in convolutions}
     several = Counter(short.values())
-    return {short[path] if several[short[path]] == 1 else path: part for path, part in found.items()}
+    return {short[path] if several[short[path]] == 1 else path: part for path, part in convolutions.items()}
 
 
 def unit_of(name: str, sk: SKConv2d) -> Unit:

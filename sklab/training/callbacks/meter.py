@@ -185,10 +185,10 @@ def log_evaluation(evaluation: Evaluation) -> None:
 
 def log_to_stderr() -> None:
     """Have this process print what sklab tells of its run, with the time in UTC."""
-    told = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
-    told.converter = time.gmtime
+    form = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
+    form.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(told)
-    ours = logging.getLogger("sklab")
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
+    handler.setFormatter(form)
+    logger = logging.getLogger("sklab")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
