@@ -42,14 +42,14 @@ for name in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class ModelsOptions:
-    """Those of `sklab models`."""
+    """The options of `sklab models`."""
 
     json: bool
 
 
 @dataclass(frozen=True)
 class DoctorOptions(SweepFileOptions):
-    """Those of `sklab doctor`; without a file it looks at the machine alone."""
+    """The options of `sklab doctor`; without a file it looks at the machine alone."""
 
     all: bool
 
@@ -139,8 +139,8 @@ def unloadable() -> dict[str, str]:
 
 
 def _try(names: list[str], faults: dict[str, str]) -> tuple[str, str]:
-    """Load `names` one after the other and add each fault to `faults`; the last name tried, and how it ended the
-    process, if it did."""
+    """Load `names` one after the other and add each fault to `faults`. Returns the last name tried, and how the process
+    ended if that library ended it, else ""."""
     protect()
     command = [sys.executable, "-c", _TRY, *names]
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -160,7 +160,7 @@ def _try(names: list[str], faults: dict[str, str]) -> tuple[str, str]:
 
 
 def libraries_text(faults: dict[str, str]) -> str:
-    """What `sklab doctor` says of them."""
+    """What `sklab doctor` says about these libraries."""
     if not faults:
         return "libraries: each that is installed can be loaded"
     lines = [f"  {name}: {why}" for name, why in faults.items()]

@@ -76,7 +76,7 @@ def typed(options: type[Options], given: object) -> Options:
 
 
 def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
-    """The sweep file and what may be said of it; `load` reads it."""
+    """The sweep file and the options that change it; `load` reads them."""
     parser.add_argument("file", type=Path, metavar="SWEEP", nargs=None if needed else "?", help="a sweep file")
     parser.add_argument("--experiment", type=Path, metavar="FILE", help="run the sweep on this experiment instead")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the sweep's")
@@ -131,7 +131,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def load(options: SweepFileOptions) -> Sweep:
-    """The sweep of the file named, with what the options change of it."""
+    """The sweep of the given file, with the changes that the options make."""
     from sklab.sweep.design.toy import toy
     from sklab.sweep.files.load import load_sweep
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanOptions(SweepFileOptions, SlotOptions):
-    """Those of `sklab plan`, and of `sklab sweep --plan`."""
+    """The options of `sklab plan`, and of `sklab sweep --plan`."""
 
     reuse: Reuse
     budget: str | None
@@ -62,7 +62,7 @@ def add_plan(commands: Commands) -> None:
 
 
 def show_plan(options: PlanOptions) -> int:
-    """Say what a sweep would do; with `--budget`, its exit code is that of a refusal if it is too dear."""
+    """Say what a sweep would do; with `--budget`, the exit code is USER_ERROR if it costs more."""
     from sklab.commands.screen.plan import differences_text, plan_text
     from sklab.sweep.plan.costs import Counted
     from sklab.sweep.plan.plan import cell_experiments, make_plan
@@ -70,7 +70,7 @@ def show_plan(options: PlanOptions) -> int:
     from sklab.sweep.plan.prices import hours, resources_of
 
     if options.budget:
-        hours(options.budget)  # a fault in it is told before anything is counted
+        hours(options.budget)  # a faulty budget is reported before anything is counted
     sweep = load(options)
     folder, slots = folder_of(sweep, options.results), slots_of(sweep, options)
     count = Counted(costs_here).of
@@ -156,7 +156,7 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
 
 
 def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
-    """A probe of each cell that no finished run tells the price of."""
+    """A probe of each cell whose price no finished run shows."""
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan.costs import probe
     from sklab.sweep.plan.plan import unpriced
@@ -172,7 +172,7 @@ def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
 
 
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
-    """Say whether a plan keeps to the budget; the exit code is that of a refusal if it does not."""
+    """Say whether a plan keeps to the budget; the exit code is USER_ERROR if it does not."""
     from sklab.commands.screen.plan import budget_text
     from sklab.sweep.plan.prices import hours
 

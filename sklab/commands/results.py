@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Those of `sklab compare`."""
+    """The options of `sklab compare`."""
 
     studies: list[str]
     results: Path
@@ -37,7 +37,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class PublishOptions(StudyOptions):
-    """Those of `sklab wandb publish`."""
+    """The options of `sklab wandb publish`."""
 
     dry_run: bool
 

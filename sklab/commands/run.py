@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunningOptions(SlotOptions):
-    """Those of every command that trains."""
+    """The options of every command that trains."""
 
     results: Path
     launcher: Path | None
@@ -58,7 +58,7 @@ class RunningOptions(SlotOptions):
 
 @dataclass(frozen=True)
 class SweepOptions(SweepFileOptions, RunningOptions):
-    """Those of `sklab sweep`."""
+    """The options of `sklab sweep`."""
 
     plan: bool
     budget: str | None
@@ -66,7 +66,7 @@ class SweepOptions(SweepFileOptions, RunningOptions):
 
 @dataclass(frozen=True)
 class TrainOptions(RunningOptions):
-    """Those of `sklab train`."""
+    """The options of `sklab train`."""
 
     file: Path
     seed: int
@@ -75,7 +75,7 @@ class TrainOptions(RunningOptions):
 
 @dataclass(frozen=True)
 class RetryOptions(StudyOptions):
-    """Those of `sklab retry`."""
+    """The options of `sklab retry`."""
 
     failed: bool
     cell: list[str]

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StatusOptions(StudyJsonOptions):
-    """Those of `sklab status`."""
+    """The options of `sklab status`."""
 
     watch: bool
 
 
 @dataclass(frozen=True)
 class LogsOptions:
-    """Those of `sklab logs`."""
+    """The options of `sklab logs`."""
 
     run: str
     follow: bool

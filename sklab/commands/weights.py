@@ -30,7 +30,7 @@ _LARGEST_SCALE = 8.0
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Those of `sklab evaluate`."""
+    """The options of `sklab evaluate`."""
 
     run: str
     size: int | None
@@ -40,7 +40,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class AnalyzeOptions:
-    """Those of `sklab analyze`."""
+    """The options of `sklab analyze`."""
 
     target: str
     data: list[str]

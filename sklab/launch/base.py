@@ -37,10 +37,10 @@ class Launcher(Protocol):
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
-    adopt   those of `jobs` that an earlier runner submitted, and that still run or whose end nobody was told; they now
-            count as submitted here. None where jobs die with their runner
+    adopt   those of `jobs` that an earlier runner submitted and that still run, or whose end was never reported; they
+            now count as submitted here. None where jobs die with their runner
     fewer   let fewer jobs share a device's memory from now on; False where each has one to itself already
-    drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` tells of each end. Where
+    drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` reports each end. Where
             jobs go on without their runner, it raises KeyboardInterrupt: there is nothing to wait for
     stop    end every running job with its whole process group, and release everything; `wait` then has no more.
             Jobs of a cluster go on, to be adopted

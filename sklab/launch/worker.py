@@ -63,7 +63,7 @@ def _log_to_stderr() -> None:
 def begin(job: Job) -> bool:
     """Clear the folder for a new attempt, or leave a finished run to be evaluated.
 
-    False when nothing is left to do: the run has meanwhile been finished by somebody else.
+    False when nothing is left to do: another process has finished the run meanwhile.
     """
     if job.task == "train":
         folder = RunFolder(job.folder)

@@ -195,7 +195,7 @@ def unseal_text(text: bytes) -> tuple[bytes, bool]:
     """The JSON file `text` without its seal, and whether it is what was sealed."""
     try:
         tree = from_json(text) if b'"seal"' in text else None
-    except ValueError:  # to be told by whoever reads it
+    except ValueError:  # the later reader reports it
         tree = None
     if not isinstance(tree, dict) or _SEAL not in tree:
         return text, True

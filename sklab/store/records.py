@@ -46,8 +46,8 @@ class RunOrder(Value):
                         nothing about the run and so are no part of its spec: a later order may ask for others
     checkpoint_seconds  of training between two checkpoints, at least (0: one after every step); no part of the spec
                         either
-    accumulate_factor   into how many parts each batch of the recipe is cut because it does not fit into memory; so many
-                        times more are accumulated. The effective batch, and with it the spec and the key, stay
+    accumulate_factor   parts that each batch of the recipe is cut into because it does not fit into memory; that many
+                        times more are accumulated. The effective batch, the spec and the key stay the same
     fingerprint         of the data as they were when the study was started; the run ends if it finds others. None where
                         the settings alone decide the data, or where the runner could not look at them
     """
@@ -179,8 +179,8 @@ class RunRecord(Value):
 
 
 class RecordReader:
-    """Makes records of their JSON. One whose experiment is that of the record before, as the seeds of a cell have it,
-    holds that very value: to check each anew takes half the time of reading and most of the memory."""
+    """Makes records of their JSON. If a record has the experiment of the record before (as seeds of a cell do), both
+    share one object: to validate it each time takes half the time of reading and most of the memory."""
 
     def __init__(self) -> None:
         self._tree: Any = None

@@ -193,7 +193,8 @@ class RunFolder:
         return {file.name: checksum(file.read_bytes()) for file in kept if file.exists()}
 
     def _names(self, file: Path, found: str) -> bool:
-        """Whether the record names `found` as the checksum of `file`, or either is of a version without checksums."""
+        """Whether the record names `found` as the checksum of `file`; also True if a version without checksums wrote
+        one of the two."""
         try:
             named = from_json(content(self.record_file))["files"][file.name]
         except (OSError, ValueError, TypeError, KeyError):
@@ -201,7 +202,7 @@ class RunFolder:
         return found in ("", named)
 
     def _set_record_aside(self) -> None:
-        """Also for those who only look: where nothing can be written, the record stays and is told of again."""
+        """Rename the torn record and warn. Readers without write access only get the warning, each time again."""
         aside = self.record_file.with_suffix(".damaged")
         try:
             self.record_file.replace(aside)

@@ -38,7 +38,7 @@ ENDED_WITH_RUNNER = "it ended with its runner"  # why a run without a record is 
 TO_DO: tuple[RunState, ...] = ("failed", "stopped", "waiting")  # by the next start
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _REMEDY = "put the results on another disk (--results), or have it mounted with locks (Lustre: -o flock)"
-_WAIT = 0.01  # seconds that whoever looks is given to be done
+_WAIT = 0.01  # seconds between two tries, while another process looks at the lock
 _MOST_WAITS = 1000
 
 
@@ -102,13 +102,13 @@ def study_lock(folder: StudyFolder, pause: Callable[[float], None] = time.sleep)
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Opens a file; what lies in its place, such as a pipe, is not waited for."""
+    """Opens a file without waiting, even if a pipe lies in its place."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _taken(lock: IO[str], pause: Callable[[float], None]) -> bool:
-    """Whether this process has the lock now. Whoever looks (`is_held`) shares it for a moment and is waited for: only
-    another runner does not share."""
+    """Whether this process has the lock now. A process that only looks (`is_held`) shares it for a moment, and this
+    one waits for it; only another runner does not share it."""
     for _ in range(_MOST_WAITS):
         if _try(lock, fcntl.LOCK_EX):
             return True
@@ -128,7 +128,7 @@ def _try(lock: IO[str], how: int) -> bool:
 
 
 def is_held(lock_file: Path) -> bool:
-    """Whether a process holds this lock at this moment: a runner its study's, a run's process that of its folder."""
+    """Whether a process holds this lock at this moment: a runner holds its study's, a run's process its folder's."""
     try:
         with open(lock_file, opener=open_without_waiting) as lock:
             return not _try(lock, fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""The folder of a study, which holds those of its runs, and where a run lies that somebody names.
+"""The folder of a study, which holds the folders of its runs; and how to find a run by a name that a user gives.
 
 Its YAML may have come from anywhere: it is read in one pass over what the parser finds, without recursion, so that
 neither nesting nor anything else in it can end the reader.

@@ -23,10 +23,10 @@ _CLOSING_TIME = 1.0  # seconds that wandb's threads get to notice that its servi
 
 
 def open_logger(order: RunOrder, folder: Path) -> WandbLogger | None:
-    """The logger of the run in `folder`, at once: its W&B run is opened meanwhile. None when the mode is disabled.
+    """The logger of the run in `folder`, at once: its W&B run opens in the background. None when the mode is disabled.
 
     Group is the study, job type the cell, config the resolved spec with the run's key and factors. Without wandb
-    installed there is a warning and no logger. Whoever opens a logger must `close` it.
+    installed there is a warning and no logger. The caller must `close` the logger.
     """
     if order.tracking.mode == "disabled":
         return None

@@ -124,7 +124,7 @@ def _wandb_sync(study: StudyFolder, files: Sequence[Path], output: IO[bytes]) ->
 
 
 def _environment(study: StudyFolder) -> Mapping[str, str]:
-    """Ours, without a mode (to upload was asked for), and with wandb's own files below the study."""
+    """This process's variables, without a W&B mode (an upload was asked for), with wandb's files below the study."""
     protect()
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
     folder = study.path.absolute()

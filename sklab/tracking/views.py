@@ -107,7 +107,7 @@ def _without_failures(sweep: Sweep) -> list[ws.FilterExpr]:
 
 
 def _runset(sweep: Sweep, place: Place, filters: Sequence[ws.FilterExpr], columns: Sequence[str] = ()) -> wr.Runset:
-    """Without an entity, as when nothing may be asked of the server, the runs are those of the report's own project."""
+    """The runs to show; without an entity (nothing may be asked of the server), the runs of the report's project."""
     where = {"entity": place.entity, "project": place.project} if place.entity else {}
     shown = {"visible_columns": list(columns), "lock_columns": bool(columns) or None}
     return wr.Runset(**where, **shown, name=sweep.study, filters=ws.And(*filters))

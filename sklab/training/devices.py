@@ -50,8 +50,8 @@ class LostProcessError(Exception):
 
 
 def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop: Stop) -> RunRecord:
-    """Do `work` on `devices` devices at once and `keep` the record of the run: that of device 0, or of the first that
-    failed. What `keep` returns; no process is left then.
+    """Do `work` on `devices` devices at once and `keep` the record of the run: the one of device 0, or of the first
+    device that failed. Returns what `keep` returns; no process is left then.
 
     On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name. A
     signal that asks this process to stop, heard by `stop`, is passed on to all.

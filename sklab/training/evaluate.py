@@ -61,7 +61,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
 
 
 def evaluate_missing(folder: RunFolder, record: RunRecord, sizes: Iterable[int], device_type: str) -> None:
-    """Evaluate the run at those of `sizes` that it lacks; nothing for one that is not complete.
+    """Evaluate the run at those of `sizes` that are missing; a run that is not complete is left as it is.
 
     Never raises: the record stands on disk before this begins, and nothing that goes wrong here (larger images may well
     not fit into memory) may take the finished training with it. The log has the traceback; who ordered the evaluation
@@ -70,7 +70,7 @@ def evaluate_missing(folder: RunFolder, record: RunRecord, sizes: Iterable[int],
     for size in folder.missing_sizes(record, sizes):
         try:
             evaluate(folder, size, device_type)
-        except Exception:  # told by the file that is not there
+        except Exception:  # the missing file shows it
             traceback.print_exc()
 
 

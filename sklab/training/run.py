@@ -84,8 +84,8 @@ def _train_together(
 def _train(
     order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, device: torch.device, share: Share, tell: Send
 ) -> RunRecord:
-    """Train `share` of the run on one device, from `resume_point` on, and `tell` the record; the first device writes all
-    else."""
+    """Train `share` of the run on one device, from `resume_point` on, and `tell` the record; the first device writes
+    all the rest."""
     started, clock = now(), _clock(resume_point)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))

@@ -1,5 +1,5 @@
-"""What the server process does first, and last. Whoever closes the terminal, or sends a signal to all processes of the
-group, means the runs: were the server to end of it, theirs could not be told, and they would be killed."""
+"""What the server process does first, and last. A closed terminal, or a signal to all processes of the group, is meant
+for the runs. The server must outlive it: without the server nobody learns how the runs end, and they are killed."""
 
 import atexit
 import os
@@ -14,13 +14,13 @@ _SERVER_PID, _RUNNER_PID = os.getpid(), os.getppid()
 
 @atexit.register
 def _remove_socket_folder() -> None:
-    """A runner that is killed can't remove its temporary folder, where the socket of this server lies. A run, a copy of
-    the server, is not to do this, nor is a server that ends before its runner."""
+    """A runner that is killed can't remove its temporary folder, where the socket of this server lies. A run (a copy
+    of the server) must not do this, nor must a server that ends before its runner."""
     if os.getpid() == _SERVER_PID and os.getppid() != _RUNNER_PID:
         address: str = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)  # noqa: PTH120
 
 
-with suppress(PermissionError):  # a session of its own it has already
+with suppress(PermissionError):  # it already has its own session
     os.setsid()
 block_stop_signals()

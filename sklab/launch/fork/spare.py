@@ -29,8 +29,8 @@ from sklab.system.safe_path import protect
 _PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
 _LONGEST = 75  # of a temporary folder: below it lie `/pymp-xxxxxxxx/listener-xxxxxxxx`
 _SERVERS = 3  # killed one after the other before a run could be started
-_SERVER_END = 0.5  # seconds; a killed server refuses before its end can be told, and would be met again
-_UNKNOWN_EXIT_CODE = 255  # what multiprocessing says of a process whose server was gone before it
+_SERVER_END = 0.5  # seconds; a killed server refuses calls a moment before its end is visible, and would be tried again
+_UNKNOWN_EXIT_CODE = 255  # what multiprocessing reports for a process whose server ended first
 
 
 class SpareProcess:
@@ -44,7 +44,7 @@ class SpareProcess:
 
     @property
     def is_alive(self) -> bool:
-        """False once it is gone, or the server that would tell of its end."""
+        """False once the process has ended, or the server that would report its end."""
         return self._process.is_alive()
 
     def do(self, job: Job, slot: Slot) -> ForkServerProcess:
@@ -67,7 +67,7 @@ def exit_code(process: ForkServerProcess) -> int:
 
 
 def _forked() -> tuple[ForkServerProcess, Connection]:
-    """A new process and where it reads its job; if somebody kills the server meanwhile, from another one."""
+    """A new process and the pipe to send its job; if the server is killed meanwhile, another server forks it."""
     protect()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
@@ -83,7 +83,7 @@ def _forked() -> tuple[ForkServerProcess, Connection]:
 
 
 def _why_it_died(killed_before: int) -> str:
-    """Why the server ended: its own last words where a second start shows them, or what the kernel reports."""
+    """Why the server ended: the error that a second start shows, or what the kernel reports."""
     loading = [sys.executable, "-c", f"import {', '.join(_PRELOAD)}"]
     heard = subprocess.run(
         loading, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
@@ -100,7 +100,7 @@ def _why_it_died(killed_before: int) -> str:
 
 @contextmanager
 def _socket_path_checked() -> Iterator[None]:
-    """Tell of a temporary folder whose path leaves no room for a socket's name, which may have 107 bytes."""
+    """Report a temporary folder whose path leaves no room for a socket's name, which may have 107 bytes."""
     try:
         yield
     except OSError as error:
@@ -112,7 +112,7 @@ def _socket_path_checked() -> Iterator[None]:
 
 @contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Else every process would import the main module of this one anew: the command's, Ray's or a user's script."""
+    """Keep new processes from importing this one's main module again: the command's, Ray's or a user's script."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -20,7 +20,7 @@ def choose_gpus(named: str | None, tell: Callable[[str], None]) -> Gpus:
     """Index and name of the GPUs to be used; none where the machine has none.
 
     `named` (as in `--gpus 0,1`) chooses among the visible ones. Otherwise those that somebody computes on are left out.
-    Use by others is told. Raises SklabError for a GPU that is not there, or when all are used.
+    Use by others is printed. Raises SklabError for a GPU that is not there, or when all are used.
     """
     there = look_at_gpus()
     chosen = there if named is None else _named(named, there)
@@ -66,7 +66,7 @@ def _refuse(used: dict[str, str]) -> None:
 
 
 class OtherUsers:
-    """To be asked whenever a slot falls free, and while somebody else uses a GPU; what changes is told in a line.
+    """Who else uses the GPUs. It is asked when a slot becomes free and while others use a GPU, and prints changes.
 
     used  the GPUs that somebody else used at the last look
     """
@@ -91,7 +91,7 @@ class OtherUsers:
         self.used = frozenset(gpu for gpu, use in uses.items() if use)
 
     def usable(self, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-        """The slots on GPUs that nobody else uses; while there is none, those of one GPU, for the study is to go on."""
+        """The slots on GPUs that nobody else uses; without any, the slots of one GPU, so that the study goes on."""
         free = tuple(slot for slot in slots if self.used.isdisjoint(gpus_of(slot)))
         return free or tuple(slot for slot in slots if slot.gpu == slots[0].gpu)
 

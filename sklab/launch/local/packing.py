@@ -23,8 +23,8 @@ class Packing:
     """Measures the first run that starts on the GPUs of `slots` (one slot each) while these have one run at a time.
 
     Peak memory is known once an epoch is over, or the run. A run that ends too early for enough looks is followed by
-    the next. What is decided is told in a line.
-    Raises SklabError when nvidia-smi does not tell memory and use of a GPU.
+    the next. Each decision is printed in a line.
+    Raises SklabError when nvidia-smi does not show memory and use of a GPU.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def run_on_node(
     """Do `job`: the exit code of its process, whether it hung and, where the node does not see the runner's folder, the
     files it left.
 
-    mark         what the runner wrote into the folder: whoever reads it there sees the same folder
+    mark         what the runner wrote into the folder: a node that reads it there sees the same folder
     files        the folder's content, for a node that does not
     stale_after  seconds without a step after which the process is ended; 0: it never is
     """
@@ -79,9 +79,9 @@ def _own_slot(gpus: float, cpus: int) -> Slot:
 
 
 def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:
-    """Do `job` in a process that ends with this one; asked by Ray to end, ask the process and wait for it.
+    """Do `job` in a process that ends with this one; when Ray asks for an end, ask the process and wait for it.
 
-    It is forked from a server that has torch loaded and serves all tasks that Ray gives to this process of its own.
+    The process is forked from a server with torch loaded, which serves all tasks that Ray gives to this worker.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by a node started in a shell's background
     process = SpareProcess().do(job, slot)

@@ -36,9 +36,9 @@ def arguments(files: Path, handed_over: str, gpus: int, grace: float, stale_afte
 
 
 def main() -> None:
-    """Do the one of the jobs that has this task's number in its array.
+    """Do the job that has this task's number in its array.
 
-    files        where the end of the job is told
+    files        the folder where the job writes how it ended
     handed_over  the call of sbatch that this job is from
     gpus         how many a run was given
     grace        seconds that a run's process has to end by itself before the time limit
@@ -139,7 +139,7 @@ def _start(job: Job, slot: Slot) -> SpawnProcess:
 class Note(Value):
     """`job.json`: which Slurm job works on a folder or last did.
 
-    slurm        its number; "" while Slurm has not told it
+    slurm        its number; "" until Slurm has given one
     handed_over  a name of the call of sbatch that the job is from: another job gives way. "" of sklab 0.1.0
     time_limits  how often the job has reached its time limit
     """

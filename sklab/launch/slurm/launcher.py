@@ -27,7 +27,7 @@ _LOOK_EVERY = 0.2  # seconds between two looks for files of jobs that ended
 _ASK_EVERY = 5.0  # seconds between two questions to Slurm, for everything at once
 _SEND_AGAIN = 30.0  # seconds between two tries to hand jobs to a Slurm that does not answer
 _ASKS = 3  # answers in a row without a job before it may count as gone
-_WARNING = 90  # seconds before the time limit at which a job is told of it; less where that is short
+_WARNING = 90  # seconds before the time limit at which a job is warned; less if the time limit is short
 _LEFT_TO_REQUEUE = 10  # seconds of these that are kept for putting the job back in the queue
 
 
@@ -143,7 +143,7 @@ class SlurmLauncher:
         return [number for number, lock in locks.items() if not (has_ended(self._files, number) or is_held(lock))]
 
     def _forget(self, number: str) -> Job:
-        """Let go of a job, in its folder as well: only of a job whose end nobody was told can a runner take over."""
+        """Forget a job, and the note in its folder: a runner takes over only jobs whose end was not reported."""
         self._silences.pop(number, None)
         job = self._running.pop(number)
         refresh_listing(job.folder)

@@ -90,7 +90,7 @@ def analyze_all(
     device_type: str,
     say: Callable[[str], None],
 ) -> dict[str, list[Analysis]]:
-    """The analyses of the runs of each cell, saying how it goes; those that can't be made are told and left out.
+    """Analyses of the runs of each cell, with progress messages; runs that can't be analysed are named and left out.
 
     What is finished stays finished, whatever happens to the rest. Raises FaultyInputError for `data` that do not fit,
     and SklabError where no run can be analysed.
@@ -147,7 +147,7 @@ def stage_ends(network: nn.Module) -> dict[str, str]:
 def low_middle_high(units: Sequence[str]) -> tuple[str, ...]:
     """The last unit of the first, the middle and the last stage: SK_2_3, SK_3_4 and SK_5_3 in SKNet-50.
 
-    Where the names tell of fewer than three stages: the first, the middle and the last unit.
+    If the names show fewer than three stages: the first, the middle and the last unit.
     """
     stages = {match[1]: unit for unit in units if (match := _STAGE.search(unit))}
     ends = list(stages.values()) if len(stages) >= 3 else list(units)
@@ -166,7 +166,7 @@ def enlarged(images: Tensor, scale: float) -> Tensor:
 def _attention(
     network: nn.Module, loaders: Loaders, recipe: TrainSpec, scales: Sequence[float], device: torch.device
 ) -> dict[str, Any]:
-    """The fields of `Analysis` that tell of attention."""
+    """The fields of `Analysis` about attention."""
     places = chosen_images(len(loaders.val_labels), None, _SAMPLES + 2)[1:-1]
     passes = [Recorder(network, places) for _ in scales]
     units = passes[0].units

@@ -33,10 +33,10 @@ class Meter(Callback):
     epochs         metrics by name, one mapping per finished epoch
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
-    skipped_images  left out of the data because they can't be decoded; told by whoever opened the data
-    fingerprint    of the data; told by the same
-    peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have told)
-    latency_ms     of one image through the evaluated network; told by whoever trained it (0 until then)
+    skipped_images  left out of the data because they can't be decoded; set by the caller that opened the data
+    fingerprint    of the data; set by the same caller
+    peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have reported)
+    latency_ms     of one image through the evaluated network; set by the caller that trained it (0 until then)
     """
 
     def __init__(self, file: Path) -> None:
@@ -154,7 +154,7 @@ class LatencyMeter(Callback):
 
 
 class Logbook(Callback):
-    """Tells of the start and of each epoch; `meter`, which is called before, has measured it."""
+    """Logs the start and each epoch; `meter` is called before and has measured it."""
 
     def __init__(self, order: RunOrder, meter: Meter) -> None:
         self._order, self._meter = order, meter
@@ -178,13 +178,13 @@ def log_end(record: RunRecord) -> None:
 
 
 def log_evaluation(evaluation: Evaluation) -> None:
-    """Tell of an evaluation after the end."""
+    """Log an evaluation after the end of training."""
     size, error = evaluation.image_size, evaluation.val_error
     _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
 
 
 def log_to_stderr() -> None:
-    """Have this process print what sklab tells of its run, with the time in UTC."""
+    """Have this process print sklab's log of its run on standard error, with the time in UTC."""
     form = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
     form.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)

@@ -36,16 +36,16 @@ class ExactResume(Callback):
     one when the process is asked to stop; then it raises PreemptedError. Once there is a `prune_file`, it raises
     PrunedError with what stands there.
 
-    Only whole optimizer steps are kept, never half of accumulated gradients. `found` is what the run goes on from.
+    Only whole optimizer steps are kept, never half of accumulated gradients. The run goes on from `resume_point`.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, found: ResumePoint | None, every: float, share: Share, prune_file: Path
+        self, checkpoints: Checkpoints, resume_point: ResumePoint | None, every: float, share: Share, prune_file: Path
     ) -> None:
-        self.checkpoints, self.found, self.stop = checkpoints, found, Stop()
+        self.checkpoints, self.resume_point, self.stop = checkpoints, resume_point, Stop()
         self._every, self.share, self._prune_file = every, share, prune_file
         self._next_prune = 0.0
-        self._began = time.perf_counter() - (found.wall_seconds if found else 0.0)
+        self._began = time.perf_counter() - (resume_point.wall_seconds if resume_point else 0.0)
         self._next = 0.0
         self._epochs: int | None = None  # finished ones, where a checkpoint stands between two
         self._restored: dict[str, Any] = {}
@@ -128,7 +128,7 @@ class ExactResume(Callback):
     @property
     def resume_file(self) -> Path | None:
         """For Lightning: the checkpoint to load."""
-        return self.found.file if self.found else None
+        return self.resume_point.file if self.resume_point else None
 
     @property
     def wall_seconds(self) -> float:
