@@ -58,6 +58,13 @@ class RunSpec(Value):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def training_of(experiment: Experiment) -> str:
+    """What runs of the experiment do, as text. It is the same for experiments whose runs of a seed are one training
+    under several specifications: the same data and recipe, and networks that are built alike."""
+    resolved = experiment.model_dump(mode="json", exclude=_excluded_from_key(experiment))
+    return json.dumps({**resolved, "model": experiment.model.built()}, sort_keys=True)
+
+
 def _excluded_from_key(value: Value) -> dict[str, Any]:
     """The fields of `value` that are no part of a key, as pydantic's `exclude`: by name, True or a tree of names."""
     places = value.places | {"title"} if isinstance(value, DataSpec) else frozenset()

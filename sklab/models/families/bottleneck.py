@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.model import Branch, Depths, ModelSpec, Window, read_sides, size_faults
+from sklab.spec.model import Branch, Depths, ModelSpec, Window, built_windows, read_sides, size_faults
 from sklab.spec.values import Seq, ensure_no_broken_rule
 
 if TYPE_CHECKING:
@@ -138,6 +138,17 @@ class Spec(ModelSpec):
         squeeze = self.model_dump_json(include={"attention", "reduction", "min_dim"})
         branches = {f"{around} {branch}" for branch in self.branches}
         return frozenset({f"{around} {squeeze} {len(self.branches)}", *branches})
+
+    def built(self) -> dict[str, Any]:
+        """With the widths of fuse or of squeeze-and-excitation in place of r and L; the cardinality stands in the
+        groups of the branches."""
+        kept = self.model_dump(mode="json", exclude={"cardinality", "reduction", "min_dim"})
+        return {**kept, "branches": built_windows(self.branches), "squeezed": self._squeezed_in_stages()}
+
+    def _squeezed_in_stages(self) -> list[int]:
+        if self.attention == "se":
+            return [channels // self.reduction for channels in self.stage_out_widths]
+        return [self.squeezed(channels) for channels in self.stage_widths] if self.attention == "sk" else []
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

@@ -69,6 +69,12 @@ class Spec(ModelSpec):
         around = self.model_dump_json(exclude={"sk": {"branches", "attention", "reduction", "min_dim"}})
         return frozenset({f"{around} {branch.model_dump_json()}" for branch in self.sk.branches})
 
+    def built(self) -> dict[str, Any]:
+        """Without r and L where nothing is fused. What the library's convolutions make of the other settings is known
+        only once they are built."""
+        unused = {"reduction", "min_dim"} if self.sk and self.sk.attention == "none" else set()
+        return self.model_dump(mode="json", exclude={"sk": unused} if unused else None)
+
 
 def build(spec: Spec) -> nn.Module:
     """The network with fresh weights from torch's global generator.

@@ -34,6 +34,11 @@ class Spec(LightSpec):
         """Sides of the maps after the stem, which halves the image."""
         return read_sides(-(-image_size // 2), (stride for _, stride in UNITS))
 
+    def built(self) -> dict[str, Any]:
+        """With the channels of the stem and of every unit in place of their multiplier."""
+        channels = [scaled(unscaled, self.width) for unscaled in (STEM, *(width for width, _ in UNITS))]
+        return {**self.built_with(channels[:-1], channels[1:]), "width": channels}
+
 
 SETTINGS: dict[str, dict[str, Any]] = {f"mobilenetv1{kind}": how for kind, how in KINDS.items()}
 

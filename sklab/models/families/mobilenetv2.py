@@ -36,6 +36,13 @@ class Spec(LightSpec):
         strides = (1 if unit else first for _, _, units, first in STAGES for unit in range(units))
         return read_sides(-(-image_size // 2), strides)
 
+    def built(self) -> dict[str, Any]:
+        """With the channels of the stem and of every unit in place of their multiplier."""
+        units = [(expansion, unscaled) for expansion, unscaled, number, _ in STAGES for _ in range(number)]
+        channels = [scaled(unscaled, self.width) for unscaled in (STEM, *(width for _, width in units))]
+        inner = [expansion * width for (expansion, _), width in zip(units, channels[:-1], strict=True)]
+        return {**self.built_with(inner, channels[1:]), "width": channels}
+
 
 SETTINGS: dict[str, dict[str, Any]] = {f"mobilenetv2{kind}": how for kind, how in KINDS.items()}
 

@@ -40,6 +40,12 @@ class Spec(LightSpec):
         strides = (1 if unit else 2 for depth in self.depths for unit in range(depth))
         return read_sides(-(-image_size // 4), strides)
 
+    def built(self) -> dict[str, Any]:
+        """The first unit of a stage has a depthwise convolution of what it reads, and every unit one of half of what it
+        gives."""
+        read = (self.stem_width, *self.widths[:-1])
+        return self.built_with((*read, *(width // 2 for width in self.widths)), self.widths)
+
     @model_validator(mode="after")
     def _fits(self) -> Spec:
         ensure_no_broken_rule(self._broken())
