@@ -45,9 +45,9 @@ question: What do many runs cost?
 experiment: toy.yaml
 design: grid
 seeds: SEEDS
-baseline: {r: 2, lr: 0.001}
+baseline: {stem: 2, lr: 0.001}
 factors:
-  r: {path: model.reduction, levels: [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]}
+  stem: {path: model.stem_width, levels: [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]}
   lr: {path: train.lr, levels: LEVELS}
 """
 

@@ -53,9 +53,9 @@ question: What does a failure cost?
 experiment: toy.yaml
 design: grid
 seeds: SEEDS
-baseline: {r: 2}
+baseline: {stem: 2}
 factors:
-  r: {path: model.reduction, levels: LEVELS}
+  stem: {path: model.stem_width, levels: LEVELS}
 """
 
 

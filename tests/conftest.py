@@ -24,7 +24,7 @@ TOY_TRAIN = {"epochs": 2, "batch_size": 16, "lr": 0.05}
 
 TOY_EXPERIMENT = """\
 data: {name: scaled_digits, train_size: 64, val_size: 32}
-model: {base: sknet_small, stem_width: 4, width: 8, out_width: 8, cardinality: 2, depths: [1, 1]}
+model: {base: sknet_small, stem_width: 4, width: 8, out_width: 8, cardinality: 2, min_dim: 1, depths: [1, 1]}
 train: {epochs: 2, batch_size: 16, lr: 0.05}
 """
 

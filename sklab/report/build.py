@@ -73,6 +73,7 @@ def study_table(folder: Path) -> AblationTable:
         study = StudyFolder(folder)
         sweep = study.read_sweep()
         keys = dict.fromkeys(cell.runs[seed] for cell in sweep.cells for seed in sweep.seeds if seed in cell.runs)
+        keys |= dict.fromkeys(key for cell in sweep.duplicates for key in cell.runs.values())
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
         table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others)

@@ -28,7 +28,7 @@ def changes(draw: st.DrawFn, family: str) -> dict[str, Any]:
     windows = st.lists(st.sampled_from(WINDOWS), min_size=1, max_size=2)
     chosen = {
         "attention": draw(st.sampled_from(["none", "se", "sk"])),
-        "reduction": draw(st.sampled_from([2, 4, 16, 32, 64])),
+        "reduction": draw(st.sampled_from([2, 4, 16, 32])),
         "min_dim": draw(st.sampled_from([1, 4, 8, 64])),
         "branches": draw(windows),
     }

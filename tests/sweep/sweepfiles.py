@@ -18,6 +18,7 @@ data:
   name: scaled_digits
 model:
   base: sknet_small
+  min_dim: 1
 train:
   epochs: 6
   batch_size: 64

@@ -15,7 +15,7 @@ from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
-from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Sweep
+from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
 from sklab.store.records import Evaluation, RunRecord, RunState
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
@@ -62,7 +62,8 @@ def ablation_table(
         )
         for at in range(len(runs))
     ]
-    every = (*rows, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
+    same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
+    every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
     choice = against_baseline.choice if against_baseline else None
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race)
 
@@ -176,6 +177,15 @@ def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:
     published = sweep.published.rows.get(cell.name) if sweep.published else None
     is_baseline = cell.name == sweep.baseline
     return {"name": cell.name, "factors": cell.factors, "is_baseline": is_baseline, "published": published}
+
+
+def _duplicate_row(
+    sweep: Sweep, cell: Duplicate, records: Mapping[str, RunRecord], evaluations: Evaluations, others: Others
+) -> Row:
+    """A row without numbers. Runs that it has all the same, of an earlier version of sklab, are listed under it."""
+    seeded = sweep.model_copy(update={"seeds": tuple(cell.runs)})
+    runs = _runs(seeded, cell, records, evaluations, others)
+    return Row(**_identity(sweep, cell), settings=cell.settings, runs=runs, same_as=cell.same_as)
 
 
 def _invalid_row(sweep: Sweep, cell: InvalidCell) -> Row:

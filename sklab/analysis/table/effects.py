@@ -122,7 +122,7 @@ def _lacking(sweep: Sweep, values: FloatArray, analysis: Anova) -> str:
         told = f"{analysis.combinations} of {analysis.full} combinations of levels and seeds"
         return "" if analysis.balanced else told
     seeds = int(np.count_nonzero(~np.isnan(values).all(axis=0)))
-    planned = (len(sweep.cells) + len(sweep.invalid)) * seeds
+    planned = (len(sweep.cells) + len(sweep.duplicates) + len(sweep.invalid)) * seeds
     full = planned * int(sweep.fraction.share.removeprefix("1/"))
     told = f"{analysis.n} of the fraction's {planned} combinations of levels and seeds (of {full})"
     return "" if analysis.n == planned else told

@@ -102,6 +102,7 @@ def _runs(sweep: Sweep, row: Row) -> dict[str, str]:
         "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
         "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
         "invalid": row.invalid,
+        **({"same_as": row.same_as} if sweep.duplicates else {}),
     }
 
 

@@ -64,6 +64,8 @@ class Row:
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
+    same_as             the row whose network the cell is under other settings, else ""; such a row has no numbers, as
+                        they would be those of that row once more
 
     A cell of which a run was pruned has no numbers: the seeds that were not are the lucky ones.
     """
@@ -91,6 +93,7 @@ class Row:
     published: PublishedRow | None = None
     raced: BaselineVerdict | None = None
     invalid: str = ""
+    same_as: str = ""
 
     @property
     def planned(self) -> int:
@@ -128,7 +131,8 @@ class Row:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """The rows of a study, in the order of its sweep file, cells that can't exist last.
+    """The rows of a study, in the order of its sweep file, cells that are the network of another and cells that can't
+    exist last.
 
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     effects   main effects and interactions of the factors, or why there are none

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklab.commands.screen.text import aligned
+from sklab.spec.study.sweep import by_network
 from sklab.store.records import RunState
 from sklab.store.states import STATES
 from sklab.sweep.plan.continued import Change
@@ -29,12 +30,13 @@ def plan_text(plan: Plan) -> str:
 
 def differences_text(plan: Plan) -> str:
     """The resolved settings in which each cell differs from the baseline; those that it does not declare are marked."""
-    return "\n".join(
+    differing = (
         f"{cell.name}: {setting.path}: {_value(setting.baseline)} -> {_value(setting.here)}"
         + ("" if setting.declared else " (!)")
         for cell in plan.cells
         for setting in cell.differences
     )
+    return "\n".join((*differing, *(f"{cell.name}: same network as {cell.same_as}" for cell in plan.duplicates)))
 
 
 def _plan_row(cell: PlannedCell, states: Sequence[RunState]) -> tuple[str, ...]:
@@ -46,6 +48,8 @@ def _plan_row(cell: PlannedCell, states: Sequence[RunState]) -> tuple[str, ...]:
 
 def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from (f"invalid: {cell.name}: {cell.reason}" for cell in plan.invalid)
+    for name, others in by_network(plan.duplicates).items():
+        yield f"same network as {name}, trained once: {'; '.join(others)}"
     if plan.asked:
         asked = counted(plan.asked, "more cell")
         yield f"and {asked} to be asked for by the search, {len(plan.cells) - 1} found so far"
@@ -71,7 +75,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from plan.data_notices
     yield from (f"warning: {warning}" for warning in (*plan.odd, *plan.confounds))
     if not plan.confounds and len(plan.cells) > 1:
-        yield f"every cell differs from {plan.baseline} in what it declares and in nothing else"
+        which = "every cell that is trained" if plan.duplicates else "every cell"
+        yield f"{which} differs from {plan.baseline} in what it declares and in nothing else"
 
 
 def _change_lines(change: Change | None) -> Iterator[str]:

@@ -52,9 +52,10 @@ def heading(sweep: Sweep) -> str:
         if sweep.search is None
         else f"search for {counted(sweep.search.trials, 'cell')}"
     )
+    others = f", {len(sweep.duplicates)} more are the same networks" if sweep.duplicates else ""
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
     seeds = sweep.replicates or counted(len(sweep.seeds), "seed")
-    return f"{sweep.study}: {cells}{invalid} x {seeds} on {sweep.experiment_name}"
+    return f"{sweep.study}: {cells}{others}{invalid} x {seeds} on {sweep.experiment_name}"
 
 
 class PlainProgress:

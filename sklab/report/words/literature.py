@@ -28,7 +28,8 @@ def published(sweep: Sweep) -> str:
     if sweep.published is None:
         return ""
     level = "" if on_published_data(sweep) else f"; not comparable in level with {clean(data_title(sweep))}"
-    figures = [sweep.published.rows[cell.name] for cell in sweep.cells if cell.name in sweep.published.rows]
+    names = [cell.name for cell in (*sweep.cells, *sweep.duplicates)]
+    figures = [sweep.published.rows[name] for name in names if name in sweep.published.rows]
     source, data = clean(sweep.published.source), clean(sweep.published.data)
     return f"Published figures: {source}; published on {data}{level}.{_dagger(figures)}"
 

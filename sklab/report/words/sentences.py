@@ -13,7 +13,7 @@ from sklab.report.words.methods import comparison
 from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
 from sklab.report.words.phrases import listed
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
-from sklab.spec.study.sweep import Metric, Sweep
+from sklab.spec.study.sweep import Metric, Sweep, by_network
 from sklab.store.states import counts_of, other_counts
 from sklab.system.terminal import counted
 
@@ -40,7 +40,9 @@ def design(sweep: Sweep) -> str:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
     each = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
-    return f"{kind}: {counted(len(sweep.cells), 'cell')} × {each}"
+    cells = counted(len(sweep.cells) + len(sweep.duplicates), "cell")
+    distinct = f", {counted(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
+    return f"{kind}: {cells}{distinct} × {each}"
 
 
 def _search(search: Search, metric: Metric) -> str:
@@ -101,17 +103,21 @@ def pareto(table: AblationTable) -> str:
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: edited records, no number, fewer seeds, cell that can't exist, unequal budget;
-    and what images were left out or are not known, which batches cut, which runs reused."""
+    """What to know about single rows: edited records, the network of another, no number, fewer seeds, cell that can't
+    exist, unequal budget; and what images were left out or are not known, which batches cut, which runs reused."""
     idle = [row.name for row in table.rows if row.runs and row.idle]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
+    same = [
+        f"same network as {clean(name)}, trained and compared once: {listed(others)}"
+        for name, others in by_network(table.sweep.duplicates).items()
+    ]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
     seen = (*_skipped(table), *trained_on(table))
     unlike = (*_unevaluated(table), *invalid, *_unequal(table), *seen, *cut_batches(table), *reused(table))
-    return (*edited(table), *verdicts(table), *waiting, *partial, *fewer, *untested, *unlike)
+    return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *unlike)
 
 
 def run_texts(row: Row) -> list[str]:
@@ -129,6 +135,8 @@ def no_number(row: Row) -> str:
     """Why a row has no number; "" when it has one."""
     if row.invalid:
         return f"invalid: {clean(row.invalid)}"
+    if row.same_as:
+        return f"same network as {clean(row.same_as)}"
     if row.n:
         return ""
     if pruned := [run for run in row.runs if run.state == "pruned"]:
@@ -145,7 +153,8 @@ def _unfinished(row: Row) -> str:
 
 def _unevaluated(table: AblationTable) -> tuple[str, ...]:
     """For each further size, the complete runs that were not evaluated there, and the remedy."""
-    lacking = {size: [said for row in table.rows if (said := _lacking(row, size))] for size in table.sweep.sizes}
+    rows = [row for row in table.rows if not row.same_as]
+    lacking = {size: [said for row in rows if (said := _lacking(row, size))] for size in table.sweep.sizes}
     return tuple(
         f"complete but not evaluated at {size} px: {listed(names)}; the same sweep again does only that, and so does "
         f"`sklab evaluate {clean(table.sweep.study)} --size {size}`"

@@ -7,6 +7,7 @@ needed to know which runs belong to which row.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, model_validator
@@ -110,6 +111,24 @@ class Cell(Value):
     runs: dict[Annotated[int, Strict(False)], str] = {}
 
 
+class Duplicate(Cell):
+    """A configuration that is the same training as the cell called `same_as`: other settings of which the same network
+    is built, on the same data with the same recipe. It is not trained again and is part of no comparison.
+
+    Its `runs` are those that an earlier version of sklab has trained all the same, by seed; usually none.
+    """
+
+    same_as: str
+
+
+def by_network(duplicates: Iterable[Duplicate]) -> dict[str, list[str]]:
+    """The names of the duplicates, by that of the cell whose network they are."""
+    names: dict[str, list[str]] = {}
+    for cell in duplicates:
+        names.setdefault(cell.same_as, []).append(cell.name)
+    return names
+
+
 class InvalidCell(Value):
     """A configuration that can't exist, with the rule that it breaks. The table lists it with its reason."""
 
@@ -121,6 +140,7 @@ class InvalidCell(Value):
 class Sweep(Value):
     """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings replace values in it.
 
+    duplicates  cells that would be the same training as one of `cells`
     sizes       pixels a side at which the kept weights of every run are evaluated in addition; no part of a run's key
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
     """
@@ -137,6 +157,7 @@ class Sweep(Value):
     columns: Seq[str]
     cells: Seq[Cell]
     invalid: Seq[InvalidCell] = ()
+    duplicates: Seq[Duplicate] = ()
     factors: dict[str, Factor] = {}
     search: Search | None = None
     fraction: Fraction | None = None

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklab.spec.fit import why_impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
-from sklab.spec.run import Experiment, RunSpec
+from sklab.spec.run import Experiment, RunSpec, training_of
 from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.spec.values import RULE
 
@@ -136,6 +136,11 @@ def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
 def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
     """The run of `cell` at `seed`: the sweep's experiment with the cell's settings laid over it."""
     return RunSpec(experiment=resolve(lay(sweep.experiment, cell.settings)), seed=seed)
+
+
+def training(sweep: Sweep, cell: Cell) -> str:
+    """What the runs of `cell` do: the same text for cells of which the same network is built, as `training_of` says."""
+    return training_of(resolve(lay(sweep.experiment, cell.settings)))
 
 
 def _invalid(cell: Cell, reason: str) -> InvalidCell:

@@ -46,7 +46,9 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
             "search": sweep.search and sweep.search.model_copy(update={"trials": min(sweep.search.trials, _TRIALS)}),
         }
     )
-    return small.model_copy(update={"cells": tuple(_cell(sweep, small, cell, full.data) for cell in sweep.cells)})
+    cells = tuple(_cell(sweep, small, cell, full.data) for cell in sweep.cells)
+    duplicates = tuple(cell.model_copy(update={"settings": _settings(cell)}) for cell in sweep.duplicates)
+    return small.model_copy(update={"cells": cells, "duplicates": duplicates})
 
 
 def _exchange(tree: dict[str, Any], full: Experiment) -> dict[str, Any]:
@@ -78,11 +80,15 @@ def _moved(path: str) -> str:
     return f"data.stands_for.{path}" if any(touches) else path
 
 
+def _settings(cell: Cell) -> dict[str, Any]:
+    return {_moved(path): value for path, value in cell.settings.items()}
+
+
 def _cell(sweep: Sweep, small: Sweep, cell: Cell, usual: DataSpec) -> Cell:
     """`cell` as a cell of `small`, with classes and channels of its own where its data have others."""
     data = resolve(lay(sweep.experiment, cell.settings)).data
     other = {f"data.{name}": value for name, value in _shape(data).items() if value != getattr(usual, name)}
-    settings = {**{_moved(path): value for path, value in cell.settings.items()}, **other}
+    settings = {**_settings(cell), **other}
     made = complete(small.experiment, cell.model_copy(update={"settings": settings}), small.seeds)
     assert isinstance(made, Cell), "a toy breaks no rule that the sweep does not"
     return made

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from sklab.errors import Fault
-from sklab.spec.run import Experiment
-from sklab.spec.study.sweep import Cell, InvalidCell
+from sklab.spec.run import Experiment, training_of
+from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell
 from sklab.spec.values import RULE
-from sklab.sweep.design.cells import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat
+from sklab.sweep.design.cells import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat, resolve
 from sklab.sweep.design.fraction import fractional
 from sklab.sweep.files.consistency import is_too_large, is_too_small
 from sklab.sweep.files.experimentfile import Base
@@ -97,17 +98,46 @@ def same_names(document: Document, drafts: Iterable[Draft]) -> Iterator[Fault]:
         names.add(draft.cell.name)
 
 
-def same_runs(document: Document, made: Iterable[tuple[Draft, Made]]) -> Iterator[Fault]:
-    """Cells that are the runs of one before them under another name."""
+def same_runs(document: Document, base: Base, made: Iterable[tuple[Draft, Made]]) -> Iterator[Fault]:
+    """Cells that are written like one before them, under another name."""
     names: dict[str, str] = {}
     for draft, cell in made:
-        for key in list(cell.runs.values())[:1] if isinstance(cell, Cell) else ():
-            if key in names:
-                told = f"{cell.name} and {names[key]} are the same run"
-                moved = _ROOT in draft.cell.settings
-                why = f"; where images lie, {_ROOT}, tells no run from another: compare two studies" if moved else ""
-                yield document.fault(draft.place, f"{told}{why}", found="")
-            names[key] = cell.name
+        if isinstance(cell, InvalidCell):
+            continue
+        written = _as_written(base, cell)
+        if written in names:
+            told = f"{cell.name} and {names[written]} are the same run"
+            moved = _ROOT in draft.cell.settings
+            why = f"; where images lie, {_ROOT}, tells no run from another: compare two studies" if moved else ""
+            yield document.fault(draft.place, f"{told}{why}", found="")
+        names[written] = cell.name
+
+
+def _as_written(base: Base, cell: Cell) -> str:
+    """The settings of the cell's experiment as they stand in the files, but for what tells no run from another."""
+    tree = lay(base.tree, cell.settings)
+    silent = {*resolve(tree).data.places, "title"}
+    data = {key: value for key, value in tree["data"].items() if key not in silent}
+    return json.dumps({**tree, "data": data}, sort_keys=True, default=str)
+
+
+def without_duplicates(
+    base: Base, made: Iterable[Made], baseline: str = ""
+) -> tuple[tuple[Cell, ...], tuple[Duplicate, ...]]:
+    """The cells that can exist: each training once, that of the baseline as the baseline and else as its first cell;
+    and the others."""
+    cells = [cell for cell in made if isinstance(cell, Cell)]
+    trainings = {cell.name: training_of(resolve(lay(base.tree, cell.settings))) for cell in cells}
+    first: dict[str, str] = {}
+    for cell in sorted(cells, key=lambda cell: cell.name != baseline):
+        first.setdefault(trainings[cell.name], cell.name)
+    others = {cell.name: first[trainings[cell.name]] for cell in cells if first[trainings[cell.name]] != cell.name}
+    duplicates = (
+        Duplicate(name=cell.name, factors=cell.factors, settings=cell.settings, same_as=others[cell.name])
+        for cell in cells
+        if cell.name in others
+    )
+    return tuple(cell for cell in cells if cell.name not in others), tuple(duplicates)
 
 
 def _listed(document: Document, at: int, cell: ListedCell) -> Draft:

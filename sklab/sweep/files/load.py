@@ -16,7 +16,17 @@ from sklab.spec.names import find, study_with_settings
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve
 from sklab.sweep.design.fraction import describe
-from sklab.sweep.files.cells import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
+from sklab.sweep.files.cells import (
+    Draft,
+    Made,
+    chosen_cell,
+    drafts_of,
+    make,
+    same_names,
+    same_runs,
+    start_of,
+    without_duplicates,
+)
 from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
@@ -125,9 +135,9 @@ def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault])
     made, wrong = make(base, drafts, read.sweep.seeds[:1] if beyond else read.sweep.seeds)
     wrong += [*beyond, *same_names(document, drafts), *_published(document, read, drafts)]
     if not base.faults and not base.unread:
-        wrong += [*same_runs(document, made), *_impossible_baseline(document, read, made)]
+        wrong += [*same_runs(document, base, made), *_impossible_baseline(document, read, made)]
         wrong += _out_of_sight(document, read.sweep, base, made)
-        wrong += _too_few_runs(document, read.sweep, made)
+        wrong += _too_few_runs(document, read.sweep, base, made)
     if told := [*faults, *wrong]:
         raise FaultyInputError(distinct(told))
     return _sweep(read.sweep, base, [cell for _, cell in made])
@@ -176,10 +186,12 @@ def _out_of_sight(
                 yield document.fault(("sizes", at), str(error))
 
 
-def _too_few_runs(document: Document, written: SweepFile, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:
+def _too_few_runs(
+    document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
+) -> Iterator[Fault]:
     """A budget of runs that the first seeds alone go beyond."""
     rule = written.replicates
-    first = rule.start * sum(isinstance(cell, Cell) for _, cell in made) if rule else 0
+    first = rule.start * len(without_duplicates(base, (cell for _, cell in made))[0]) if rule else 0
     if rule and rule.runs and rule.runs < first:
         yield document.fault(("replicates", "runs"), "the first seeds alone are more runs", allowed=f"{first} or more")
 
@@ -197,6 +209,7 @@ def _baseline_name(written: SweepFile) -> str:
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
+    cells, duplicates = without_duplicates(base, kept, baseline)
     shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
     shared |= {"replicates"}
     return Sweep(
@@ -208,6 +221,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
         published=renamed(written.published, (cell.name for cell in made)),
         fraction=describe(list(written.factors), written.fraction) if written.fraction else None,
         columns=written.columns_at_hand if written.columns is None else written.columns,
-        cells=tuple(cell for cell in kept if isinstance(cell, Cell)),
+        cells=cells,
+        duplicates=duplicates,
         invalid=tuple(cell for cell in kept if isinstance(cell, InvalidCell)),
     )

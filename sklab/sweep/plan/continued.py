@@ -6,7 +6,7 @@ One rule: what has finished stays in its table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError, SklabError
@@ -24,6 +24,7 @@ _REMEDY = (
     "give the sweep a `study:` name of its own (runs that both have are taken over, not trained again), name another "
     "--results, or move the folder away"
 )
+C = TypeVar("C", bound=Cell)
 _HOW = ("baseline", "design", "metric", "sizes", "search", "factors")
 
 
@@ -41,6 +42,10 @@ def continued(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
     if sweep.search:
         sweep = with_found_cells(sweep, before, costs)
     left = _finished(_keys(before) - _shown(sweep, before, folder), folder)
+    if left:
+        sweep = _with_trained_duplicates(sweep, left)
+        again = {key for cell in sweep.duplicates for key in cell.runs.values()}
+        left = {key: record for key, record in left.items() if key not in again}
     if left and not (sweep.search or sweep.replicates):  # which want the same seeds of every cell
         sweep = _with_runs(sweep, left)
         left = {key: record for key, record in left.items() if key not in _keys(sweep)}
@@ -65,7 +70,7 @@ def _ensure_no_others(folder: StudyFolder) -> None:
 
 
 def _keys(sweep: Sweep) -> set[str]:
-    return {key for cell in sweep.cells for key in cell.runs.values()}
+    return {key for cell in (*sweep.cells, *sweep.duplicates) for key in cell.runs.values()}
 
 
 def _shown(sweep: Sweep, before: Sweep, folder: StudyFolder) -> set[str]:
@@ -79,6 +84,13 @@ def _finished(keys: set[str], folder: StudyFolder) -> dict[str, RunRecord]:
     return {key: record for key, record in folder.records(sorted(keys)).items() if record.final}
 
 
+def _with_trained_duplicates(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
+    """`sweep` with those of the runs that are of a cell which is not trained any more, as the network of another is."""
+    seeds = {record.spec.seed for record in left.values()}
+    duplicates = tuple(_with_further(sweep, cell, seeds, left) for cell in sweep.duplicates)
+    return sweep.model_copy(update={"duplicates": duplicates})
+
+
 def _with_runs(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
     """`sweep` with those of the runs that belong to its cells at further seeds."""
     further = {record.spec.seed for record in left.values()} - set(sweep.seeds)
@@ -87,7 +99,7 @@ def _with_runs(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
     return sweep.model_copy(update={"cells": cells, "seeds": tuple(sorted({*sweep.seeds, *held}))})
 
 
-def _with_further(sweep: Sweep, cell: Cell, seeds: set[int], left: Mapping[str, RunRecord]) -> Cell:
+def _with_further(sweep: Sweep, cell: C, seeds: set[int], left: Mapping[str, RunRecord]) -> C:
     whole = complete(sweep.experiment, cell, sorted({*cell.runs, *seeds}))
     assert isinstance(whole, Cell), "its settings broke no rule before"
     runs = {seed: key for seed, key in whole.runs.items() if seed in cell.runs or key in left}
@@ -95,7 +107,8 @@ def _with_further(sweep: Sweep, cell: Cell, seeds: set[int], left: Mapping[str, 
 
 
 def _refusal(before: Sweep, left: Mapping[str, RunRecord], folder: StudyFolder) -> str:
-    cells = [cell.name for cell in before.cells if any(key in left for key in cell.runs.values())]
+    held = (*before.cells, *before.duplicates)
+    cells = [cell.name for cell in held if any(key in left for key in cell.runs.values())]
     more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
     runs = f"{counted(len(left), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
     told = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
@@ -136,13 +149,13 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
 
 def _names(sweep: Sweep) -> dict[str, str]:
     """The cells' names by their canonical form, in which numbers are written in one way."""
-    names = [*(cell.name for cell in sweep.cells), *(cell.name for cell in sweep.invalid)]
+    names = [cell.name for cells in (sweep.cells, sweep.duplicates, sweep.invalid) for cell in cells]
     return {canonical(name): name for name in names}
 
 
 def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
     """Cells whose run of a shared seed is another one."""
-    runs = {canonical(cell.name): cell.runs for cell in before.cells}
+    runs = {canonical(cell.name): cell.runs for cell in (*before.cells, *before.duplicates)}
     for cell in sweep.cells:
         theirs = runs.get(canonical(cell.name), {})
         if any(cell.runs[seed] != theirs[seed] for seed in cell.runs.keys() & theirs.keys()):

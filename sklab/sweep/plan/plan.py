@@ -10,12 +10,12 @@ from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.study.search import Cost, OffBudget, off_budget
-from sklab.spec.study.sweep import Cell, Fraction, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, Duplicate, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.records import RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
-from sklab.sweep.design.cells import run_spec
-from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, space_of
+from sklab.sweep.design.cells import run_spec, training
+from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, searchable, space_of
 from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.differences import Difference, confounds, differences
 from sklab.sweep.plan.prepared import Prepared
@@ -65,7 +65,7 @@ class Further(Value):
 class Plan(Value):
     """`missing` counts runs to train, failed ones included, `reused` of which another study has finished and estimates
     leave out. For a search `cells` are those found so far, `asked` more will be asked for, and of the `invalid` ones so
-    many were `refused` by its constraints.
+    many were `refused` by its constraints. `duplicates` are no cells: each is the network of one.
 
     `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
     takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
@@ -82,6 +82,7 @@ class Plan(Value):
     fraction: Fraction | None
     cells: Seq[PlannedCell]
     invalid: Seq[InvalidCell]
+    duplicates: Seq[Duplicate]
     asked: int
     complete: int
     missing: int
@@ -133,6 +134,7 @@ def make_plan(
         fraction=sweep.fraction,
         cells=cells,
         invalid=sweep.invalid,
+        duplicates=sweep.duplicates,
         asked=asked,
         complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
@@ -193,12 +195,24 @@ def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
 
 
 def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
-    """The number of cells that a search will still ask for; `costs` limit it to the cells that exist."""
+    """The number of cells that a search will still ask for; `costs` limit it to the networks that exist."""
     if sweep.search is None:
         return 0
     found = sum(cell.name != sweep.baseline for cell in sweep.cells)
-    there = sum(name != sweep.baseline and not infeasible(sweep, name, costs) for name in costs)
-    return max(0, (min(sweep.search.trials, there) if costs else sweep.search.trials) - found)
+    wanted = max(0, sweep.search.trials - found)
+    return _left_in_space(sweep, costs, wanted) if costs else wanted
+
+
+def _left_in_space(sweep: Sweep, costs: Costs, most: int) -> int:
+    """How many networks the space has that keep the constraints and are not found yet, counted up to `most`."""
+    found = {training(sweep, cell) for cell in sweep.cells}
+    left: set[str] = set()
+    for cell in searchable(sweep):
+        if len(left) == most:
+            break
+        if not infeasible(sweep, cell.name, costs):
+            left |= {training(sweep, cell)} - found
+    return len(left)
 
 
 def unpriced(study: Prepared) -> dict[str, Experiment]:

@@ -170,10 +170,11 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
 
 
 def _known(name: str, sweep: Sweep) -> str:
-    """The name of the cell as the sweep has it."""
-    names = [cell.name for cell in sweep.cells]
+    """The name of the cell as the sweep has it; of two that are the same network, that of the one which is trained."""
+    same = {cell.name: cell.same_as for cell in sweep.duplicates}
+    names = [*(cell.name for cell in sweep.cells), *same]
     if known := find(name, names):
-        return known
+        return same.get(known, known)
     near = did_you_mean(name, names)
     hint = f" - did you mean {near!r}?" if near else ""
     raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")

@@ -12,7 +12,7 @@ from statistics import fmean
 from sklab.analysis.table.replicates import is_pruned, with_requested_runs
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
-from sklab.sweep.design.cells import Choice, searched_cell
+from sklab.sweep.design.cells import Choice, searched_cell, training
 from sklab.sweep.design.space import NO_COSTS, Costs, choices_by_lot, infeasible
 from sklab.sweep.plan.prices import turn
 from sklab.sweep.run.study import Trials
@@ -59,6 +59,7 @@ class StudyIndex:
         names = [cell.name for cell in sweep.cells] if sweep.search else list(self._cells)
         self._trials = Trials(file, sweep, names)
         self._exhausted = False
+        self._known = {training(sweep, cell) for cell in sweep.cells} if sweep.search else set()
         self._reconcile()
 
     def next(self) -> Todo | None:
@@ -178,13 +179,14 @@ class StudyIndex:
             self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
 
     def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
-        """The cell of these levels, or the reason why it can't be trained; None when the study has it already."""
+        """The cell of these levels, or the reason why it can't be trained; None when the study has it already, under
+        the same levels or under others of which the same network is built."""
         cell = searched_cell(self.sweep, choice)
         if isinstance(cell, InvalidCell):
             return cell
         if why := infeasible(self.sweep, cell.name, self._costs):
             return InvalidCell(name=cell.name, factors=cell.factors, reason=why)
-        return None if cell.name in {known.name for known in self.sweep.cells} else cell
+        return None if training(self.sweep, cell) in self._known else cell
 
     def _refuse(self, cell: InvalidCell | None) -> None:
         """Tell the sampler that a proposal is not trained, and keep the reason for the table."""
@@ -197,6 +199,7 @@ class StudyIndex:
 
     def _add(self, cell: Cell) -> None:
         self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
+        self._known.add(training(self.sweep, cell))
         self._cells |= dict.fromkeys(cell.runs.values(), cell)
         self._queue.extend(Todo(cell, seed, key) for seed, key in cell.runs.items())
 

@@ -15,10 +15,10 @@ GRID = """\
 experiment: base.yaml
 design: grid
 seeds: 1
-baseline: {network: sknet50, r: 8}
+baseline: {network: sknet50, r: 2}
 factors:
   network: {path: model.base, levels: [sknet50, shufflenetv2_x0_5_sk]}
-  r: {path: model.reduction, levels: [8, 16]}
+  r: {path: model.reduction, levels: [2, 4]}
 """
 CELLS = """\
 experiment: base.yaml
@@ -50,9 +50,9 @@ def test_the_network_is_the_named_one_for_the_classes_and_channels_of_the_experi
 def test_networks_of_two_families_are_levels_that_later_factors_refine(tmp_path: Path) -> None:
     sweep = load(tmp_path, GRID)
     models = [run_spec(sweep, cell, 0).experiment.model for cell in sweep.cells]
-    assert [cell.name for cell in sweep.cells][-1] == "network=shufflenetv2_x0_5_sk, r=16"
+    assert [cell.name for cell in sweep.cells][-1] == "network=shufflenetv2_x0_5_sk, r=4"
     assert [model.family for model in models] == ["bottleneck"] * 2 + ["shufflenetv2"] * 2
-    assert [model.model_dump()["reduction"] for model in models] == [8, 16, 8, 16]
+    assert [model.model_dump()["reduction"] for model in models] == [2, 4, 2, 4]
 
 
 def test_a_setting_before_the_network_would_be_lost(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ YAML = _yaml_by_heading()
 EXPERIMENT, FAULTY = "Another experiment, other settings", "When something is wrong"
 CELLS = {  # and cells that can't exist
     "Writing a sweep": (2, 0),
-    "Paths": (6, 0),
+    "Paths": (5, 0),
     "`grid`: every combination": (6, 3),
     "`fractional`: a balanced part of the grid": (8, 0),
     "`leave_one_out`: what each component is worth": (4, 0),

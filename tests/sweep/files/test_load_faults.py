@@ -150,7 +150,7 @@ def test_each_fault_at_its_place_with_what_is_allowed(tmp_path: Path, sweep: str
         ),
         (EXPERIMENT.replace("base: sknet_small", "base: sknet_small\n  width: 30"), "model", "does not divide C = 30"),
         (EXPERIMENT.replace("sknet_small", "sknet50"), "", "model.num_classes = 1000 but the data set"),
-        (EXPERIMENT.replace("model:\n  base: sknet_small", "model: sknet_small"), "model", "a mapping"),
+        (EXPERIMENT.replace("model:\n  base: sknet_small\n  min_dim: 1", "model: sknet_small"), "model", "a mapping"),
         (EXPERIMENT + "extra: 1\n", "extra", "allowed: data, model, train"),
         (EXPERIMENT + "train: {}\n", "train", "this key stands twice"),
     ],
@@ -169,7 +169,7 @@ def test_the_line_is_that_of_the_setting(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path, sweep).values()
     assert "wide" in sweep.splitlines()[fault.line - 1]
     (fault,) = faults_of(tmp_path, LIST, EXPERIMENT.replace("0.1", "fast")).values()
-    assert fault.line == 8
+    assert fault.line == 9
 
 
 def test_faults_of_both_files_and_of_the_command_line_are_told_at_once(tmp_path: Path) -> None:

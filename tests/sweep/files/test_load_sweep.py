@@ -149,7 +149,9 @@ def test_overrides_change_the_keys_of_all_runs(tmp_path: Path) -> None:
 
 def test_an_experiment_may_spell_its_network_out(tmp_path: Path) -> None:
     model = "model: {branches: [{kernel: 3}], attention: none, depths: [1], in_channels: 1, num_classes: 10}"
-    file = write(tmp_path, LIST, EXPERIMENT.replace("model:\n  base: sknet_small", model)).with_name("base.yaml")
+    file = write(tmp_path, LIST, EXPERIMENT.replace("model:\n  base: sknet_small\n  min_dim: 1", model)).with_name(
+        "base.yaml"
+    )
     assert resolve(read_experiment(file, {}).tree).model.depths == (1,)
 
 

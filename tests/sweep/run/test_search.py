@@ -31,7 +31,7 @@ search: {search}
 factors:
   r: {{path: model.reduction, levels: [2, 4, 8]}}
   w: {{path: model.width, levels: [4, 8, 12]}}
-  L: {{path: model.min_dim, levels: [8, 16]}}
+  L: {{path: train.batch_size, levels: [8, 16]}}
 """
 LIMITED = "trials: 6, seed: 3, constraints: {params: {max: 1k}}"
 SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
@@ -201,7 +201,7 @@ def test_costs_are_counted_once_for_each_network_and_only_where_they_are_needed(
 
     assert space_costs(sweep_of(toy_files, "trials: 2"), counting) == {}
     sweep = sweep_of(toy_files, "trials: 2, objectives: [val_error, params]")
-    text = (toy_files / "search.yaml").read_text().replace("model.min_dim, levels: [8, 16]", "train.lr, levels: [1]")
+    text = (toy_files / "search.yaml").read_text().replace("train.batch_size, levels: [8, 16]", "train.lr, levels: [1]")
     (toy_files / "search.yaml").write_text(text.replace("L: 8", "L: 1"))
     sweep = load_sweep(toy_files / "search.yaml")
     costs = space_costs(sweep, counting)
