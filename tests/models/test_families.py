@@ -27,8 +27,8 @@ for family in named:
     name = next(iter(family_module(family).SETTINGS))
     Path("base.yaml").write_text(f"data: {{name: scaled_digits}}\\ntrain: {{epochs: 1, batch_size: 2, lr: 0.1}}\\n"
                                  f"model: {{base: {name}, in_channels: 1, num_classes: 10}}\\n")
-    Path("sweep.yaml").write_text("experiment: base.yaml\\ndesign: grid\\nseeds: 1\\nbaseline: {r: 4}\\n"
-                                  "factors: {r: {path: model.reduction, levels: [4, 8]}}\\n")
+    Path("sweep.yaml").write_text("experiment: base.yaml\\ndesign: grid\\nseeds: 1\\nbaseline: {A: none}\\n"
+                                  "factors: {A: {path: model.attention, levels: [none, se]}}\\n")
     assert len(load_sweep(Path("sweep.yaml")).cells) == 2
 print("torch" in sys.modules, len(named))
 """
