@@ -73,12 +73,12 @@ class Scores:
     """Sums over an evaluation, kept on the device so that no batch waits for them.
 
     loss   mean cross-entropy so far
-    error  top-1 error so far, in %
+    error  top-1 error so far, in %, of double precision: equal counts are to give equal differences
     """
 
     def __init__(self) -> None:
         self._loss: Tensor | float = 0.0
-        self._wrong: Tensor | float = 0.0
+        self._wrong: Tensor | float = 0  # counted in integers: a float here would make the sum single precision
         self.seen = 0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
@@ -98,8 +98,8 @@ class Scores:
         return self._loss / self.seen
 
     @property
-    def error(self) -> Tensor | float:
-        return 100.0 * self._wrong / self.seen
+    def error(self) -> Tensor:
+        return 100.0 * torch.as_tensor(self._wrong).double() / self.seen
 
 
 class Average:

@@ -18,6 +18,7 @@ from sklab.errors import SklabError
 from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
+from sklab.store.metrics import read_epochs
 from sklab.store.records import Code, Evaluation, RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -86,6 +87,18 @@ def test_at_its_own_size_a_run_gives_its_last_numbers_again_to_the_last_bit(toy_
     assert (evaluation.image_size, evaluation.images) == (32, 32)
     assert evaluate(folder, 32, "cpu") == evaluation
     assert folder.read_evaluation(32) == evaluation
+
+
+def test_equal_numbers_of_wrong_images_are_equal_errors(toy_order, tmp_path):
+    order = toy_order()
+    data = order.spec.experiment.data.model_copy(update={"val_size": 30})
+    experiment = order.spec.experiment.model_copy(update={"data": data})
+    spec = order.spec.model_copy(update={"experiment": experiment})
+    folder = trained(order.model_copy(update={"spec": spec}), tmp_path / "run")
+    shares = {100 * wrong / 30 for wrong in range(31)}
+    assert {epoch["val_error"] for epoch in read_epochs(folder.metrics_file)} <= shares
+    assert folder.read_record().last["val_error"] in shares  # type: ignore[union-attr]
+    assert evaluate(folder, None, "cpu").val_error in shares
 
 
 def test_at_another_size_images_are_resized_and_cut_in_proportion(photos, tmp_path):

@@ -22,7 +22,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
-from sklab.training.recipe import Average, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import Average, Scores, batch_loss, learning_rate, make_optimizer
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -107,6 +107,14 @@ MIXED = {
     "augment": {"pad_crop": 2, "flip": True},
     "memory_format": "channels_last",
 }
+
+
+def test_an_error_is_the_share_of_wrong_images_in_double_precision():
+    scores, labels = Scores(), torch.zeros(250, dtype=torch.int64)
+    for wrong in (42, 51, 43, 36):
+        scores.add(F.one_hot((torch.arange(250) < wrong).long(), 2).float(), labels)
+    scores.over_devices()
+    assert (float(scores.error), scores.seen) == (17.2, 1000)
 
 
 @pytest.mark.parametrize(("seed", "recipe"), [(2, {}), (3, MIXED)])

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtr, fdtrc, ncfdtr
 
-from sklab.analysis.statistics.intervals import LEVEL, ROUNDING, FloatArray, IntArray
+from sklab.analysis.statistics.intervals import LEVEL, FloatArray, IntArray, rounding_variance
 
 HIGHER = "higher order"
 _PRECISION = 1e-9  # of a noncentrality
@@ -87,11 +87,12 @@ class _Error:
     runs: int
     total: float
     total_df: int
+    rounding: float  # the variance that this alone may leave
 
     @property
     def variance(self) -> float:
         """Of one run; NaN where nothing is left to judge by."""
-        testable = self.df > 0 and self.squares > (ROUNDING**2) * self.total
+        testable = self.df > 0 and self.squares > self.df * self.rounding
         return self.squares / self.df if testable else math.nan
 
     def noncentrality(self, squares: float, df: int) -> float:
@@ -116,7 +117,7 @@ def analyse(
     cells = _indicators(_joint(list(levels.values()), len(y)))
     left, rank = _fit(y, [block, cells])
     total, blocks = _fit(y, [block])
-    error = _Error(left, len(y) - rank, len(y), total, len(y) - blocks)
+    error = _Error(left, len(y) - rank, len(y), total, len(y) - blocks, rounding_variance(y))
     sums = {term: _type_two(y, block, terms, term) for term in terms}
     sums[()] = _gain(y, [block, *terms.values()], cells)
     effects = tuple(_effect(term, *of, error) for term, of in sums.items() if of[1] > 0)

@@ -32,7 +32,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sklab.analysis.statistics import dunnett
-from sklab.analysis.statistics.intervals import LEVEL, ROUNDING, FloatArray, IntArray
+from sklab.analysis.statistics.intervals import LEVEL, FloatArray, IntArray, rounding_variance
 
 PRIOR = 4  # degrees of freedom that the common variance counts for beside a cell's own
 QUIETEST = 0.25  # of the others' variance: the least that a baseline of two runs is taken to have
@@ -133,7 +133,7 @@ def standard_errors(values: FloatArray, baseline: int) -> Errors:
         weights = _weights(whole, there.astype(float), baseline)
         spread = _spread(values, baseline)
         parts = spread.baseline[..., None] * weights[0], spread.cells * weights[1]
-        tested &= sum(parts) > (ROUNDING * np.nanmax(np.abs(values), initial=0.0)) ** 2
+        tested &= sum(parts) > rounding_variance(values)
         error = np.where(tested, np.sqrt(sum(parts)), np.nan)
         share, df = spread.share_and_df(*(np.nansum(np.where(tested, of, 0), -1) for of in weights))
         level = np.nansum(values - np.where(there, whole.of_seed[..., None, :], np.nan), -1) / there.sum(-1)

@@ -147,7 +147,7 @@ def choose(values: FloatArray) -> Choice:
     several = there[there.sum(1) > 1].astype(float)
     if not fitted.df or not (several @ several.T).all():
         return Choice("paired", f"{told}, so that not all cells can be compared on common seeds")
-    if fitted.variance <= (intervals.ROUNDING * np.nanmax(np.abs(values))) ** 2:
+    if fitted.variance <= intervals.rounding_variance(values):
         return Choice("paired", "the cells differ by the same with every seed")
     variances, additivity = _checks(values[np.ix_(*_whole(there))])
     tests = {"equal variances": variances, "additivity": additivity}

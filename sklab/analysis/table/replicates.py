@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sklab.analysis.statistics import blocks
-from sklab.analysis.statistics.intervals import BoolArray, FloatArray
+from sklab.analysis.statistics.intervals import BoolArray, FloatArray, rounding_variance
 from sklab.analysis.statistics.sequential import Race, race
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
@@ -102,6 +102,6 @@ def _drawn(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     n = (~np.isnan(left)).sum(-1)
     usual = np.nansum(left) / max(n.sum(), 1)
     of_cell = np.where(n, np.nansum(left, -1) / np.maximum(n, 1), usual)
-    spread = math.sqrt(fitted.variance) if fitted.variance > 0 else 1.0
+    spread = math.sqrt(fitted.variance) if fitted.variance > rounding_variance(values) else 1.0
     errors = rng.standard_normal((_SIMULATED, *values.shape))
     return np.asarray(of_cell[:, None] + fitted.of_seed + spread * errors)

@@ -36,9 +36,12 @@ class Curve:
     complete: bool = False
 
     def at(self, epoch: int) -> float:
-        """The value after `epoch`, counted from 1; what is no number is worse than any."""
+        """The value after `epoch`, counted from 1; what is no number is worse than any.
+
+        To six digits: runs of older versions wrote single precision, and as many wrong images are to be as good.
+        """
         value = self.values[epoch - 1]
-        return math.inf if math.isnan(value) else value
+        return math.inf if math.isnan(value) else float(f"{value:.6g}")
 
 
 def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:

@@ -81,6 +81,13 @@ def test_one_seed_is_no_test():
     assert (ours.df, ours.balanced) == (0, True)
 
 
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_what_rounding_leaves_is_no_error_to_test_with(precision):
+    values = (precision(100) * np.array([199, 172, 202, 175], precision) / precision(1000)).astype(np.float64)
+    [effect] = analyse(values, {"a": ["0", "0", "1", "1"]}, [0, 1, 0, 1]).effects
+    assert np.isnan([effect.f, effect.p, effect.low, effect.share_high]).all()
+
+
 def test_a_factor_of_one_level_has_no_line():
     values, factors, seeds = design(np.random.default_rng(4), (3, 1))
     assert [effect.name for effect in analyse(values, factors, seeds).effects] == ["a"]

@@ -6,8 +6,8 @@ import simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklab.analysis.statistics import blocks, intervals
 from sklab.analysis.statistics import compare as module
-from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.compare import EQUAL, all_pairs, compare
 
 draws = st.integers(0, 10_000)
@@ -147,6 +147,35 @@ def test_the_very_same_numbers_are_not_tested():
     row = compare([[1.0, 2.0, 3.0]] * 2, 0).rows[1]
     assert (row.difference, row.test, row.reason) == (0.0, "", EQUAL)
     assert np.isnan([row.p, row.adjusted, row.half]).all()
+
+
+def _errors(wrong, precision):
+    """Errors in % of 1,000 images, as a record holds them."""
+    return (precision(100) * np.array(wrong, precision) / precision(1000)).astype(np.float64)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("more", [[], [[190, 163]]])
+def test_errors_that_differ_by_the_same_with_every_seed_are_no_evidence(precision, more):
+    values = _errors([[199, 172], [202, 175], *more], precision)
+    found = compare(values, 0)
+    assert found.choice.why == "the cells differ by the same with every seed"
+    assert {row.reason for row in found.rows[1:]} == {EQUAL}
+    assert np.isnan(columns(found, ("half", "p", "adjusted"))).all()
+    assert np.isnan(blocks.standard_errors(values, 0).error).all()
+    assert np.isnan(all_pairs(values)[1]).all()
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(2, 5), draws)
+@settings(max_examples=50)
+def test_what_equal_differences_of_counts_leave_after_rounding_is_no_spread(level, by, seeds, draw):
+    wrong = level + np.random.default_rng(draw).integers(0, 3000, seeds)
+    values = _errors([wrong, wrong + by, wrong + by], np.float32)
+    assert np.isnan(columns(compare(values, 0), ("half", "adjusted"))).all()
+
+
+def test_one_image_more_is_a_spread():
+    assert compare(_errors([[199, 172], [202, 176]], np.float32), 0).rows[1].test == "block"
 
 
 def test_a_cell_without_runs_does_not_spoil_the_table():

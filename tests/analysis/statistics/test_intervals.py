@@ -13,7 +13,7 @@ p_values = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
 def spread(values):
-    return np.ptp(values) > 1e-9 * max(1.0, np.abs(values).max())
+    return np.ptp(values) > 4 * intervals.ROUNDING * np.abs(values).max()
 
 
 @given(matrices)

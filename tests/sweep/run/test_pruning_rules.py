@@ -96,3 +96,10 @@ def test_curves_follow_the_rule_of_the_epoch(tmp_path):
     assert read_values(run, Metric(name="val_loss", epoch="best")) == (0.5, 0.5, 0.7)
     run.metrics_file.write_text("epoch,val_loss,val_error\n1,0.5,20\n2,0.")
     assert read_values(run, Metric()) == (20.0,), "a torn line is read at the next look"
+
+
+def test_a_run_with_as_many_wrong_images_as_one_of_an_older_version_is_not_worse():
+    older = [curve("a", 19.899999618530273, 19.899999618530273), curve("b", 19.899999618530273, 19.899999618530273)]
+    assert verdict(MEDIAN, curve("x", 19.9, 19.9), older) == ""
+    assert verdict(HALVING, curve("x", 19.9), older[:1]) == ""
+    assert verdict(HALVING, curve("x", 20.0), older[:1]).startswith("at epoch 1: 20, not among the best 1")
