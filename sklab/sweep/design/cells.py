@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -12,7 +12,7 @@ from sklab.spec.fit import why_impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec, training_of
-from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, Duplicate, Factor, InvalidCell, Sweep
 from sklab.spec.values import RULE
 
 Tree = Mapping[str, Any]
@@ -138,9 +138,27 @@ def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
     return RunSpec(experiment=resolve(lay(sweep.experiment, cell.settings)), seed=seed)
 
 
-def training(sweep: Sweep, cell: Cell) -> str:
+def training(tree: Tree, cell: Cell) -> str:
     """What the runs of `cell` do: the same text for cells of which the same network is built, as `training_of` says."""
-    return training_of(resolve(lay(sweep.experiment, cell.settings)))
+    return training_of(resolve(lay(tree, cell.settings)))
+
+
+def without_duplicates(
+    tree: Tree, cells: Sequence[Cell], baseline: str = ""
+) -> tuple[tuple[Cell, ...], tuple[Duplicate, ...]]:
+    """`cells` with each training once, that of the baseline as the baseline and else as its first cell; and the
+    others."""
+    trainings = {cell.name: training(tree, cell) for cell in cells}
+    first: dict[str, str] = {}
+    for cell in sorted(cells, key=lambda cell: cell.name != baseline):
+        first.setdefault(trainings[cell.name], cell.name)
+    names = {cell.name: first[trainings[cell.name]] for cell in cells}
+    others = (cell for cell in cells if names[cell.name] != cell.name)
+    duplicates = (
+        Duplicate(name=cell.name, factors=cell.factors, settings=cell.settings, same_as=names[cell.name])
+        for cell in others
+    )
+    return tuple(cell for cell in cells if names[cell.name] == cell.name), tuple(duplicates)
 
 
 def _invalid(cell: Cell, reason: str) -> InvalidCell:

@@ -17,7 +17,7 @@ from sklab.spec.run import Experiment
 from sklab.spec.study.search import Cost
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.spec.values import Value
-from sklab.sweep.design.cells import Choice, choose, grid, run_spec, searched_cell
+from sklab.sweep.design.cells import Choice, choose, grid, run_spec, searched_cell, without_duplicates
 
 Costs = Mapping[str, Cost]  # by the name of a cell
 NO_COSTS: Costs = {}
@@ -111,19 +111,20 @@ def _excess(sweep: Sweep, cost: Cost) -> list[float]:
 
 
 def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:
-    """The search `sweep` with the cells that it found `before`, if they are in its space; cells that can't be
-    trained stand among the invalid ones."""
+    """The search `sweep` with the cells that it found `before`, if they are in its space; cells that can't be trained
+    stand among the invalid ones. Earlier versions found a network again under other levels."""
     known = {cell.name for cell in sweep.cells}
     refused = {canonical(cell.name) for cell in before.invalid}
-    found = [*(cell.factors for cell in before.cells), *(cell.factors for cell in before.invalid)]
+    found = [cell.factors for cells in (before.cells, before.duplicates, before.invalid) for cell in cells]
     again = [
         _judged(sweep, levels, costs)
         for levels in map(partial(_as_in_space, sweep), found)
         if levels and choose(sweep.factors, levels).name not in known
     ]
-    cells = (cell for cell in again if isinstance(cell, Cell) and canonical(cell.name) not in refused)
-    invalid = (cell for cell in again if isinstance(cell, InvalidCell))
-    return sweep.model_copy(update={"cells": (*sweep.cells, *cells), "invalid": (*sweep.invalid, *invalid)})
+    known_cells = [cell for cell in again if isinstance(cell, Cell) and canonical(cell.name) not in refused]
+    cells, duplicates = without_duplicates(sweep.experiment, [*sweep.cells, *known_cells], sweep.baseline)
+    invalid = (*sweep.invalid, *(cell for cell in again if isinstance(cell, InvalidCell)))
+    return sweep.model_copy(update={"cells": cells, "duplicates": duplicates, "invalid": invalid})
 
 
 def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | InvalidCell:

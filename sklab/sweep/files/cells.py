@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from sklab.errors import Fault
-from sklab.spec.run import Experiment, training_of
-from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell
+from sklab.spec.run import Experiment
+from sklab.spec.study.sweep import Cell, InvalidCell
 from sklab.spec.values import RULE
 from sklab.sweep.design.cells import Choice, NoSuchPlaceError, choose, complete, grid, lay, left_out, ofat, resolve
 from sklab.sweep.design.fraction import fractional
@@ -119,25 +119,6 @@ def _as_written(base: Base, cell: Cell) -> str:
     silent = {*resolve(tree).data.places, "title"}
     data = {key: value for key, value in tree["data"].items() if key not in silent}
     return json.dumps({**tree, "data": data}, sort_keys=True, default=str)
-
-
-def without_duplicates(
-    base: Base, made: Iterable[Made], baseline: str = ""
-) -> tuple[tuple[Cell, ...], tuple[Duplicate, ...]]:
-    """The cells that can exist: each training once, that of the baseline as the baseline and else as its first cell;
-    and the others."""
-    cells = [cell for cell in made if isinstance(cell, Cell)]
-    trainings = {cell.name: training_of(resolve(lay(base.tree, cell.settings))) for cell in cells}
-    first: dict[str, str] = {}
-    for cell in sorted(cells, key=lambda cell: cell.name != baseline):
-        first.setdefault(trainings[cell.name], cell.name)
-    others = {cell.name: first[trainings[cell.name]] for cell in cells if first[trainings[cell.name]] != cell.name}
-    duplicates = (
-        Duplicate(name=cell.name, factors=cell.factors, settings=cell.settings, same_as=others[cell.name])
-        for cell in cells
-        if cell.name in others
-    )
-    return tuple(cell for cell in cells if cell.name not in others), tuple(duplicates)
 
 
 def _listed(document: Document, at: int, cell: ListedCell) -> Draft:

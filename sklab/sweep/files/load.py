@@ -14,19 +14,9 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
 from sklab.spec.names import find, study_with_settings
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
-from sklab.sweep.design.cells import complete, lay, resolve
+from sklab.sweep.design.cells import complete, lay, resolve, without_duplicates
 from sklab.sweep.design.fraction import describe
-from sklab.sweep.files.cells import (
-    Draft,
-    Made,
-    chosen_cell,
-    drafts_of,
-    make,
-    same_names,
-    same_runs,
-    start_of,
-    without_duplicates,
-)
+from sklab.sweep.files.cells import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
 from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
@@ -191,7 +181,8 @@ def _too_few_runs(
 ) -> Iterator[Fault]:
     """A budget of runs that the first seeds alone go beyond."""
     rule = written.replicates
-    first = rule.start * len(without_duplicates(base, (cell for _, cell in made))[0]) if rule else 0
+    cells = [cell for _, cell in made if isinstance(cell, Cell)] if rule else []
+    first = rule.start * len(without_duplicates(base.tree, cells)[0]) if rule else 0
     if rule and rule.runs and rule.runs < first:
         yield document.fault(("replicates", "runs"), "the first seeds alone are more runs", allowed=f"{first} or more")
 
@@ -209,7 +200,8 @@ def _baseline_name(written: SweepFile) -> str:
 def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     baseline = _baseline_name(written)
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
-    cells, duplicates = without_duplicates(base, kept, baseline)
+    possible = [cell for cell in kept if isinstance(cell, Cell)]
+    cells, duplicates = without_duplicates(base.tree, possible, baseline)
     shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
     shared |= {"replicates"}
     return Sweep(

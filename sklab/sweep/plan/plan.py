@@ -205,13 +205,13 @@ def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
 
 def _left_in_space(sweep: Sweep, costs: Costs, most: int) -> int:
     """How many networks the space has that keep the constraints and are not found yet, counted up to `most`."""
-    found = {training(sweep, cell) for cell in sweep.cells}
+    found = {training(sweep.experiment, cell) for cell in sweep.cells}
     left: set[str] = set()
     for cell in searchable(sweep):
         if len(left) == most:
             break
         if not infeasible(sweep, cell.name, costs):
-            left |= {training(sweep, cell)} - found
+            left |= {training(sweep.experiment, cell)} - found
     return len(left)
 
 

@@ -59,7 +59,7 @@ class StudyIndex:
         names = [cell.name for cell in sweep.cells] if sweep.search else list(self._cells)
         self._trials = Trials(file, sweep, names)
         self._exhausted = False
-        self._known = {training(sweep, cell) for cell in sweep.cells} if sweep.search else set()
+        self._known = {training(sweep.experiment, cell) for cell in sweep.cells} if sweep.search else set()
         self._reconcile()
 
     def next(self) -> Todo | None:
@@ -186,7 +186,7 @@ class StudyIndex:
             return cell
         if why := infeasible(self.sweep, cell.name, self._costs):
             return InvalidCell(name=cell.name, factors=cell.factors, reason=why)
-        return None if training(self.sweep, cell) in self._known else cell
+        return None if training(self.sweep.experiment, cell) in self._known else cell
 
     def _refuse(self, cell: InvalidCell | None) -> None:
         """Tell the sampler that a proposal is not trained, and keep the reason for the table."""
@@ -199,7 +199,7 @@ class StudyIndex:
 
     def _add(self, cell: Cell) -> None:
         self.sweep = self.sweep.model_copy(update={"cells": (*self.sweep.cells, cell)})
-        self._known.add(training(self.sweep, cell))
+        self._known.add(training(self.sweep.experiment, cell))
         self._cells |= dict.fromkeys(cell.runs.values(), cell)
         self._queue.extend(Todo(cell, seed, key) for seed, key in cell.runs.items())
 

@@ -56,7 +56,7 @@ def test_every_network_is_one_cell_with_the_keys_that_it_has_always_had(tmp_path
     factors = {name: {"path": LEVELS[name][0], "levels": levels} for name, levels in chosen.items()}
     baseline = {name: data.draw(st.sampled_from(levels)) for name, levels in chosen.items()}
     sweep = load(tmp_path, changed(GRID, factors=factors, baseline=baseline))
-    of = {cell.name: training(sweep, cell) for cell in (*sweep.cells, *sweep.duplicates)}
+    of = {cell.name: training(sweep.experiment, cell) for cell in (*sweep.cells, *sweep.duplicates)}
     assert len(of) == prod(map(len, chosen.values()))
     assert len({of[cell.name] for cell in sweep.cells}) == len(sweep.cells)
     assert all(of[cell.name] == of[cell.same_as] for cell in sweep.duplicates)
@@ -102,5 +102,5 @@ def test_every_design_trains_a_network_once(tmp_path: Path, design: str) -> None
     text = changed(GRID, design=design, factors=factors, baseline={"A": "none", "r": 2, "lr": 0.1}, **more)
     sweep = load(tmp_path, text)
     assert len(sweep.cells) + len(sweep.duplicates) == 4
-    assert len({training(sweep, cell) for cell in sweep.cells}) == len(sweep.cells)
+    assert len({training(sweep.experiment, cell) for cell in sweep.cells}) == len(sweep.cells)
     assert len(sweep.duplicates) == (0 if design == "fractional" else 1)

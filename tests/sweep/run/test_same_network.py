@@ -16,7 +16,7 @@ from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design.cells import complete, training
+from sklab.sweep.design.cells import complete, run_spec, training
 from sklab.sweep.design.space import searchable
 from sklab.sweep.design.toy import toy
 from sklab.sweep.files.load import load_sweep
@@ -142,7 +142,7 @@ def test_a_cell_that_is_the_network_of_another_is_retried_as_that_one(sweep: Swe
 def test_a_toy_has_the_same_duplicates(sweep: Sweep) -> None:
     small = toy(sweep)
     assert {cell.name: cell.same_as for cell in small.duplicates} == DUPLICATES
-    assert len({training(small, cell) for cell in small.cells}) == len(small.cells)
+    assert len({training(small.experiment, cell) for cell in small.cells}) == len(small.cells)
 
 
 def search(folder: Path, sampler: str, trials: int) -> Sweep:
@@ -169,7 +169,7 @@ def test_a_search_trains_no_network_twice(toy_files: Path, ended: Callable, samp
         records[todo.key] = ended(todo)
         index.tell(records[todo.key])
     found = index.sweep
-    assert len({training(found, cell) for cell in found.cells}) == len(found.cells) == 4
+    assert len({training(found.experiment, cell) for cell in found.cells}) == len(found.cells) == 4
     assert bool(index.shortfall) == (trials == 9)
     states = [trial.state.name for trial in index._trials._study.trials]
     assert states.count("COMPLETE") == 4
@@ -182,3 +182,29 @@ def test_a_search_asks_for_as_many_cells_as_there_are_networks(toy_files: Path) 
     sweep = search(toy_files, "tpe", 5)
     costs = {cell.name: Cost(params=1, macs=1) for cell in searchable(sweep)}
     assert (len(costs), asked_for(sweep, costs), asked_for(sweep)) == (6, 3, 5)
+
+
+def test_networks_that_a_search_found_twice_before_are_kept_and_asked_for_once_more(
+    toy_files: Path, study: StudyFolder
+) -> None:
+    sweep = search(toy_files, "tpe", 3)
+    twice = [cell for cell in searchable(sweep) if cell.factors["SK"] == "-"]
+    text = (toy_files / "sweep.yaml").read_text().replace("trials: 3", "trials: 1")
+    start(study, FakeLauncher(), text)
+    found = study.read_sweep().cells
+    again = [cell for cell in twice if cell.name not in {one.name for one in found}]
+    study.write_sweep(sweep.model_copy(update={"cells": (*found, *again)}))
+    order = RunFolder(study.path / "runs" / found[0].runs[0]).read_order()
+    for cell in again:
+        for seed, key in cell.runs.items():
+            spec = run_spec(sweep, cell, seed)
+            run = study.run(key)
+            run.path.mkdir()
+            made = order.model_copy(update={"key": key, "cell": cell.name, "factors": cell.factors, "spec": spec})
+            run.write_record(RunRecord.of(made, status="complete", last={"val_error": 9.0}, best={"val_error": 9.0}))
+    launcher = FakeLauncher()
+    assert start(study, launcher, text.replace("trials: 1", "trials: 2"))
+    assert len(launcher.submitted) == 2
+    now = study.read_sweep()
+    assert [cell.name for cell in now.duplicates] == [cell.name for cell in again]
+    assert len(keys_shown(study)) == 2 * (len(now.cells) + len(again))
