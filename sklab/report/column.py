@@ -13,6 +13,7 @@ from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
 DAGGER = "†"
+DOUBLE_DAGGER = "‡"
 Text = Callable[[Row], str]
 Scale = tuple[float, float, str, int]  # from this value on: divide by, unit, decimals
 NO_TEST = "no test"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sklab.analysis.statistics.pareto import SEVERALFOLD
 from sklab.analysis.table.rows import AblationTable, AtSize, Row, asks_for_verdict, published_sizes, row_reproduced
 from sklab.report.column import (
     DAGGER,
+    DOUBLE_DAGGER,
     GROUP,
     NOTHING,
     Column,
@@ -110,7 +112,7 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
 
     measured = any(row.latency_ms is not None for row in table.rows)
     told = "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
-    latency = (column("latency", "latency_ms", _LATENCY, told, ""),) if measured else ()
+    latency = (column("latency", "latency_ms", _LATENCY, told, ""), _latency_range(table)) if measured else ()
     return (
         column("params", "params", _PARAMS, "parameters of the network", "params"),
         column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),
@@ -119,6 +121,23 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
         column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", ""),
         column("memory", "peak_memory_mb", _MEMORY, "peak memory of the process (CPU) or device (GPU), mean", ""),
     )
+
+
+def _latency_range(table: AblationTable) -> Column:
+    digits = scale((row.latency_ms for row in table.rows), _LATENCY)[3]
+    legend = (
+        "the lowest and the highest latency of the n runs. A row leaves the Pareto set of latency only for one whose "
+        "every run is faster, with three runs of each or more. "
+        f"{DOUBLE_DAGGER}: the runs differ by a factor of {SEVERALFOLD} or more, so that latency decides nothing there"
+    )
+
+    def text(row: Row) -> str:
+        if row.latency_range is None:
+            return NOTHING
+        sign = DOUBLE_DAGGER if row.latency_unsteady else ""
+        return NOTHING.join(fixed(latency, digits) for latency in row.latency_range) + sign
+
+    return Column("latency range (ms)", "cost", "latency range (ms)", legend, text, "")
 
 
 def _published(sweep: Sweep, published: Published) -> tuple[Column, ...]:

@@ -20,7 +20,7 @@ _TEX = {
     "[": "{[}", "]": "{]}", "*": "{*}",  # else a row that starts with one is read as an option of the \\ before it
     "×": r"$\times$", "−": "$-$", "±": r"$\pm$", "–": r"\textendash{}", "†": r"\textdagger{}", "≈": r"$\approx$",
     "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "°": r"$^\circ$", "µ": r"$\mu$", "…": r"\ldots{}", "ß": r"{\ss}",
-    "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "ł": r"{\l}",
+    "‡": r"\textdaggerdbl{}", "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "ł": r"{\l}",
 }  # fmt: skip
 _TEX_ACCENTS = {
     "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\=", "\u0306": r"\u",

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.attention.cells import AttentionResults
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import DAGGER, Column, compared, fixed, metric_digits, metric_unit
+from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
@@ -150,8 +150,11 @@ def _inline(drawing: Drawing) -> Markup:
 
 
 def _hang(text: str) -> Markup:
-    """`text` with its dagger in the margin, so that the digits of a column stay under each other."""
-    return escape(text).replace(DAGGER, Markup(f'<span class="dagger">{DAGGER}</span>'))  # noqa: S704
+    """`text` with its daggers in the margin, so that the digits of a column stay under each other."""
+    hung = escape(text)
+    for dagger in (DAGGER, DOUBLE_DAGGER):
+        hung = hung.replace(dagger, Markup(f'<span class="dagger">{dagger}</span>'))  # noqa: S704
+    return hung
 
 
 def _kind(column: Column) -> str:

@@ -1,15 +1,22 @@
-"""Cost against error when the errors are means over a few seeds: which cells are dominated beyond chance."""
+"""Cost against error when the errors are means over a few seeds: which cells are dominated beyond chance.
+
+A cell dominates another when its cost is no higher and its error is told apart as lower. Counted costs are exact.
+Measured ones (latency) have a spread over runs: then a cell only dominates one that is told apart as dearer too.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import binom
 
 from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.compare import all_pairs
 from sklab.analysis.statistics.intervals import BoolArray
 
-COSTS = ("params", "macs", "latency_ms")
+EXACT = ("params", "macs")
+COSTS = (*EXACT, "latency_ms")
+SEVERALFOLD = 2  # runs of one network do the same arithmetic: from here on the machine decides more than the network
 
 
 def pareto_front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]:
@@ -37,12 +44,32 @@ def significantly_higher(values: npt.ArrayLike) -> BoolArray:
     return np.asarray((mean > 0) & (adjusted < intervals.ALPHA))
 
 
-def dominated_by(higher: BoolArray, costs: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
+def no_cheaper(costs: npt.ArrayLike) -> BoolArray:
+    """Whether row i costs as much as row j or more, for all i and j, by exact `costs` (cells; NaN: takes no part)."""
+    price = np.asarray(costs, dtype=np.float64)
+    return np.asarray(price[:, None] >= price)
+
+
+def ranges_above(lowest: npt.ArrayLike, highest: npt.ArrayLike, runs: npt.ArrayLike) -> BoolArray:
+    """Whether row i is told apart from row j as higher, by a cost measured in some `runs` of each (all: cells).
+
+    Every run of i lies above every run of j, and there are so many runs that chance alone would part the two so at most
+    once in twenty times: three runs of each are enough, two are not. NaN: the row takes no part.
+    """
+    low, high, n = (np.asarray(each, dtype=np.float64) for each in (lowest, highest, runs))
+    by_chance = 1 / binom(n[:, None] + n, n)  # of all orders of the runs, the one that parts them so
+    return np.asarray((low[:, None] > high) & (by_chance <= intervals.ALPHA))
+
+
+def differ_severalfold(lowest: float, highest: float) -> bool:
+    """Whether the runs of one network differ by so much that the machine's other work decided, not the network."""
+    return highest >= SEVERALFOLD * lowest
+
+
+def dominated_by(higher: BoolArray, no_cheaper: BoolArray) -> tuple[tuple[int, ...], ...]:
     """For each cell the cells that dominate it; a cell that none dominates is on the Pareto set of error and cost.
 
-    A cell dominates another when its cost (cells; taken as exact; NaN: takes no part) is no higher and its error is
-    told apart as lower (`higher`, as from significantly_higher).
+    `higher` (as from significantly_higher) says whose error is told apart as higher than whose, `no_cheaper` (as from
+    no_cheaper or ranges_above) whose cost is not lower; both (cells, cells), row i against row j.
     """
-    price = np.asarray(costs, dtype=np.float64)
-    worse = higher & (price[:, None] >= price)
-    return tuple(tuple(map(int, np.flatnonzero(row))) for row in worse)
+    return tuple(tuple(map(int, np.flatnonzero(row))) for row in higher & no_cheaper)

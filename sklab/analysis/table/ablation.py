@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sklab.analysis.statistics import intervals, pareto
+from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
+from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
@@ -44,7 +45,7 @@ def ablation_table(
     against_baseline = _against(values, _index(sweep, sweep.baseline))
     against_best = _of_rows(_against(values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
-    sets = _pareto_sets(values, facts)
+    sets = pareto_sets(values, facts)
     of_baseline = _of_rows(against_baseline, _index(sweep, sweep.baseline), len(runs))
     rows = [
         Row(
@@ -138,19 +139,6 @@ def _deviation(values: intervals.FloatArray) -> float:
     return float(there.std(ddof=1)) if len(there) > 1 else math.nan
 
 
-def _pareto_sets(values: intervals.FloatArray, facts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """For each row the costs at which no other row dominates it."""
-    if not facts:
-        return []
-    higher, known = pareto.significantly_higher(values), ~np.all(np.isnan(values), axis=-1)
-    prices = {cost: [of_row.get(cost, math.nan) for of_row in facts] for cost in pareto.COSTS}
-    dominators = {cost: pareto.dominated_by(higher, of_rows) for cost, of_rows in prices.items()}
-    return [
-        tuple(cost for cost in pareto.COSTS if known[at] and prices[cost][at] > 0 and not dominators[cost][at])
-        for at in range(len(facts))
-    ]
-
-
 def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
     if is_best:
         return "best"
@@ -163,14 +151,7 @@ def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
 
 def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
     records = [run.record for run in runs if run.state == "complete" and run.record is not None]
-    measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
-    costs = {
-        name: math.fsum(getattr(record, name) for record in records) / len(records) for name in measured if records
-    }
-    if records and all(record.latency_ms > 0 for record in records):
-        costs["latency_ms"] = math.fsum(record.latency_ms for record in records) / len(records)
-    counted = {"params": records[0].params, "macs": records[0].macs} if records else {}
-    return {**_identity(sweep, cell), "settings": cell.settings, "runs": runs, **costs, **counted}
+    return {**_identity(sweep, cell), "settings": cell.settings, "runs": runs, **costs_of(records)}
 
 
 def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:

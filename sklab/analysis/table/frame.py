@@ -81,8 +81,11 @@ def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
 
 
 def _cost(row: Row) -> dict[str, Any]:
-    measured = ("latency_ms", "train_seconds", "samples_per_second", "peak_memory_mb")
-    return {"params": row.params, "macs": row.macs, **{name: _rounded(getattr(row, name)) for name in measured}}
+    measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
+    lowest, highest = row.latency_range or (None, None)
+    latency = {"latency_ms": row.latency_ms, "latency_ms_lowest": lowest, "latency_ms_highest": highest}
+    numbers = {**latency, **{name: getattr(row, name) for name in measured}}
+    return {"params": row.params, "macs": row.macs, **{name: _rounded(number) for name, number in numbers.items()}}
 
 
 def _published(sweep: Sweep, row: Row) -> dict[str, Any]:

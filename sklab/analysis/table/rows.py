@@ -12,7 +12,7 @@ import numpy as np
 
 from sklab.analysis.statistics.compare import Choice, Versus
 from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, rank_agreement, verdict
-from sklab.analysis.statistics.pareto import pareto_front
+from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.spec.study.sweep import PublishedRow, Sweep
@@ -61,6 +61,7 @@ class Row:
     at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
     params, macs        of the network; macs of one forward pass of one image
     latency_ms          of one image, mean over runs; None where not all of them have measured it
+    latency_range       the lowest and the highest of these runs
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
@@ -87,6 +88,7 @@ class Row:
     params: int | None = None
     macs: int | None = None
     latency_ms: float | None = None
+    latency_range: tuple[float, float] | None = None
     train_seconds: float | None = None
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None
@@ -117,6 +119,11 @@ class Row:
         """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000."""
         needed = self.baseline.needed if self.baseline else None
         return None if needed is None or self.baseline is None else max(needed - self.baseline.n, 0)
+
+    @property
+    def latency_unsteady(self) -> bool:
+        """Whether the latencies of its runs differ severalfold: then they take no part in a Pareto set."""
+        return self.latency_range is not None and differ_severalfold(*self.latency_range)
 
     @property
     def idle(self) -> bool:

@@ -10,14 +10,16 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sklab.analysis.statistics.pareto import SEVERALFOLD
 from sklab.analysis.table.rows import AblationTable, Row, on_published_data
-from sklab.report.column import DAGGER
+from sklab.report.column import DAGGER, DOUBLE_DAGGER
 from sklab.report.escape import clean
 from sklab.report.figures.style import (
     INK,
     MUTED,
     PAPER,
     Drawing,
+    Kind,
     Label,
     drawing,
     kinds,
@@ -78,7 +80,8 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
         return None
     points = _points(table.sweep.published, axis)
     panels = _panels(table, rows, points)
-    caption = _caption(rows) + _published_caption(table.sweep.published, points, together=len(panels) == 1)
+    literature = _published_caption(table.sweep.published, points, together=len(panels) == 1)
+    caption = _caption(rows) + _range_caption(rows, axis) + literature
     title = f"{metric_title(table)} against {axis.label}"
     return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
 
@@ -119,6 +122,17 @@ def _caption(rows: Sequence[Row]) -> str:
     )
 
 
+def _range_caption(rows: Sequence[Row], axis: Axis) -> str:
+    if axis is not LATENCY:
+        return ""
+    ranges = (
+        " Level bars go from the fastest run to the slowest; where two overlap, neither cell is shown to be faster."
+    )
+    factor = f"differ by a factor of {SEVERALFOLD} or more, so that latency decides nothing there"
+    unsteady = f" Open marks with {DOUBLE_DAGGER}: the runs {factor}."
+    return ranges + (unsteady if any(row.latency_unsteady for row in rows) else "")
+
+
 def _published_caption(published: Published | None, points: Sequence[Point], *, together: bool) -> str:
     if published is None or not points:
         return ""
@@ -150,13 +164,34 @@ def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
     scale = 1000**thousands
     _draw_points(axes, panel, axis, scale)
     for kind, members in kinds(panel.rows).items():
-        middles, halves = means(panel.rows, members)
-        axes.errorbar([costs[at] / scale for at in members], middles, yerr=halves, **mark(kind))
+        for at in members:
+            _draw_mark(axes, panel.rows[at], axis, scale, kind)
     axes.set_xlabel(f"{axis.label}{_THOUSANDS[thousands]}")
     axes.set_ylabel(panel.label)
     axes.set_title(panel.title, loc="left", color=MUTED)
     axes.margins(x=0.16, y=0.08)
     return [*_row_labels(panel.rows, axis, scale), *_point_labels(panel, scale)]
+
+
+def _draw_mark(axes: Axes, row: Row, axis: Axis, scale: float, kind: Kind) -> None:
+    cost, looks = getattr(row, axis.field) / scale, mark(kind)
+    middles, halves = means([row], [0])
+    span = _span(row, axis, scale)
+    level = None if span is None else [[cost - span[0]], [span[1] - cost]]
+    if _unsteady(row, axis):
+        looks |= {"mfc": PAPER, "mec": looks["ecolor"], "mew": 1.1}
+    axes.errorbar([cost], middles, yerr=halves, xerr=level, **looks)
+
+
+def _span(row: Row, axis: Axis, scale: float) -> tuple[float, float] | None:
+    """From the lowest to the highest run, where the cost has a spread."""
+    if axis is not LATENCY or row.latency_range is None:
+        return None
+    return row.latency_range[0] / scale, row.latency_range[1] / scale
+
+
+def _unsteady(row: Row, axis: Axis) -> bool:
+    return axis is LATENCY and row.latency_unsteady
 
 
 def _draw_points(axes: Axes, panel: Panel, axis: Axis, scale: float) -> None:
@@ -173,14 +208,19 @@ def _row_labels(rows: Sequence[Row], axis: Axis, scale: float) -> list[Label]:
     every = len(rows) <= _LABELLED
     return [
         Label(
-            short_name(row.name) if every or row.is_baseline or row.standing == "best" else "",
+            _row_name(row, axis) if every or row.is_baseline or row.standing == "best" else "",
             getattr(row, axis.field) / scale,
             row.mean or 0.0,
             row.half or 0.0,
             INK,
+            _span(row, axis, scale),
         )
         for row in rows
     ]
+
+
+def _row_name(row: Row, axis: Axis) -> str:
+    return short_name(row.name) + (DOUBLE_DAGGER if _unsteady(row, axis) else "")
 
 
 def _point_labels(panel: Panel, scale: float) -> list[Label]:

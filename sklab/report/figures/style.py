@@ -42,7 +42,7 @@ Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the bas
 _SIZE = 7.5  # points
 _CLEAR = 4.0  # around a mark, points
 _LINE = _SIZE + 1.5  # height of a label, points
-_THICK = np.array([1.0, 0.0])  # half width of a bar
+_THICK = np.array([1.0, 0.0])  # half width of an upright bar, points
 
 
 @dataclass(frozen=True)
@@ -157,22 +157,30 @@ def metric_axis(table: AblationTable) -> str:
 
 @dataclass(frozen=True)
 class Label:
-    """`name` ("" for none) of the mark at (x, y); `half` is half the length of the bar through it."""
+    """`name` ("" for none) of the mark at (x, y). `half` is half the length of the upright bar through the mark;
+    `span` is where the level bar through it begins and ends, None without such a bar."""
 
     name: str
     x: float
     y: float
     half: float
     colour: str
+    span: tuple[float, float] | None = None
 
 
 def place_labels(panel: Axes, labels: Sequence[Label]) -> None:
-    """Write the names beside their marks, with a thin line where the free place is far. The first choose first; a
-    name that finds no free place is left out; the table has it.
+    """Write each label's name beside its mark.
+
+    The labels get their places in order. A name may not lie on a mark or on another name; of the places that are left,
+    it takes the one on the fewest bars. Where that place is far from the mark, a thin line leads to it. A name that
+    finds no place is not written; the table has it.
     """
     xs, ys, halves = np.array([(label.x, label.y, label.half) for label in labels], dtype=np.float64).T
     at = _to_points(panel, xs, ys)
-    bars = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
+    upright = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
+    begins, ends = np.array([label.span or (label.x, label.x) for label in labels], dtype=np.float64).T
+    level = np.hstack([_to_points(panel, begins, ys) - _THICK[::-1], _to_points(panel, ends, ys) + _THICK[::-1]])
+    bars = np.vstack([upright, level])
     taken = np.hstack([at - _CLEAR, at + _CLEAR])
     for number, label in ((number, label) for number, label in enumerate(labels) if label.name):
         places = [(dx, dy, _box(at[number], dx, dy, label.name)) for dx, dy in _offsets(_width(label.name))]
@@ -188,7 +196,7 @@ def _to_points(panel: Axes, xs: FloatArray, ys: FloatArray) -> FloatArray:
 
 
 def _width(name: str) -> float:
-    """Of a label, in points."""
+    """How wide `name` is when it is written as a label, in points."""
     return float(text_to_path.get_text_width_height_descent(name, FontProperties(size=_SIZE), False)[0])
 
 

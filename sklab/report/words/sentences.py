@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sklab.analysis.statistics.pareto import COSTS
+from sklab.analysis.statistics.pareto import COSTS, SEVERALFOLD
+from sklab.analysis.table.costs import Neighbours, neighbours
 from sklab.analysis.table.rows import AblationTable, Row, data_title
-from sklab.report.column import COST_NAMES, metric_name, metric_unit
+from sklab.report.column import COST_NAMES, DOUBLE_DAGGER, metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.report.words.literature import agreement, published, published_only, reproduced
 from sklab.report.words.methods import comparison
@@ -80,8 +81,8 @@ def progress(table: AblationTable) -> str:
 
 def below(table: AblationTable) -> tuple[str, ...]:
     """The sentences below the table in every format but a terminal's."""
-    said = (comparison(table), pareto(table), published(table.sweep), reproduced(table), agreement(table))
-    return tuple(line for line in (*said, published_only(table.sweep)) if line)
+    costs, literature = (pareto(table), latency(table)), (published(table.sweep), reproduced(table), agreement(table))
+    return tuple(line for line in (comparison(table), *costs, *literature, published_only(table.sweep)) if line)
 
 
 def pareto(table: AblationTable) -> str:
@@ -89,7 +90,7 @@ def pareto(table: AblationTable) -> str:
     "" where there is neither."""
     by_costs: dict[str, list[str]] = {}
     for row in table.rows:
-        off = ", ".join(COST_NAMES[cost] for cost in COSTS if getattr(row, cost) and cost not in row.pareto)
+        off = ", ".join(COST_NAMES[cost] for cost in COSTS if _takes_part(row, cost) and cost not in row.pareto)
         if row.n and off:
             by_costs.setdefault(off, []).append(row.name)
     told = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
@@ -100,6 +101,31 @@ def pareto(table: AblationTable) -> str:
     where = "these runs" if every else f"all runs of {listed(without)}"
     unknown = [f"Latency was not measured in {where}, as in records of earlier versions, and is left out there."]
     return " ".join([*dominated, *(unknown if without else [])])
+
+
+def _takes_part(row: Row, cost: str) -> bool:
+    return bool(getattr(row, cost)) and not (cost == "latency_ms" and row.latency_unsteady)
+
+
+def latency(table: AblationTable) -> str:
+    """Whether latency was measured alone, as far as the records tell, and where it decides nothing; "" where none was
+    measured."""
+    found = neighbours(table)
+    unsteady = listed(row.name for row in table.rows if row.latency_unsteady)
+    why = f"the runs differ by a factor of {SEVERALFOLD} or more ({DOUBLE_DAGGER}): {unsteady}."
+    nothing = [f"It decides nothing in cells where {why}"] if unsteady else []
+    return " ".join([_alone(found), *nothing]) if found.measured else ""
+
+
+def _alone(found: Neighbours) -> str:
+    runs = counted(found.measured, "run")
+    unknown = f" For {found.unknown} of {runs} the records do not tell whether it was." if found.unknown else ""
+    if found.beside:
+        where = f"in {found.beside} of {runs} other runs of this study ran on the same machine meanwhile"
+        return f"Latency was not measured alone: {where}, which slows it and adds to its spread.{unknown}"
+    if found.unknown:
+        return f"Latency was perhaps not measured alone.{unknown}"
+    return "Latency was measured alone: no other run of this study ran on the same machine meanwhile."
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:

@@ -57,6 +57,20 @@ def priced(data_title="", **published):
     return next(drawing for drawing in draw(table, {}) if drawing.name == "error_params")
 
 
+def test_latency_is_drawn_with_the_range_of_its_runs_and_a_sign_where_they_differ_severalfold():
+    latencies = {"K3": [0.6, 1.3], "K5": [2.0, 2.2]}
+    records = [
+        make_record(cell, seed, 20.0 + seed, latency_ms=latency)
+        for cell, of_cell in latencies.items()
+        for seed, latency in enumerate(of_cell)
+    ]
+    table = ablation_table(make_sweep(["K3", "K5"], [0, 1]), {record.key: record for record in records})
+    [figure] = [drawing for drawing in draw(table, {}) if drawing.name == "error_latency_ms"]
+    assert {"K3‡", "K5"} <= texts(figure.svg)
+    assert "from the fastest run to the slowest" in figure.caption
+    assert "‡: the runs differ by a factor of 2 or more" in figure.caption
+
+
 OTHERS = {"DPN-92": PublishedRow(error=20.7, params=1.7), "SENet": PublishedRow(error=21.1, params=1.3, verified=True)}
 
 
@@ -98,6 +112,18 @@ def test_labels_lie_on_no_other_and_on_no_mark():
     boxes = [text.get_window_extent() for text in panel.texts]
     assert len(boxes) > 6
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_a_label_avoids_the_level_bar_through_a_mark():
+    figure, (panel,) = new_figure(5.4, 3.9)
+    panel.plot([0, 4], [0, 4], "o")
+    figure.draw_without_rendering()
+    place_labels(panel, [Label("cell", 2.0, 2.0, 0.0, "#000000", (1.0, 3.0))])
+    [text] = panel.texts
+    level = panel.transData.transform((2.0, 2.0))[1]
+    figure.draw_without_rendering()
+    box = text.get_window_extent()
+    assert not box.y0 < level < box.y1
 
 
 def test_the_chosen_keep_their_order():

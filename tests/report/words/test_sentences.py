@@ -9,7 +9,7 @@ from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.build import terminal_table
-from sklab.report.tables import table_markdown
+from sklab.report.tables import table_markdown, table_tex
 from sklab.report.words import literature, methods, phrases, sentences, verdict
 from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
 
@@ -183,6 +183,43 @@ def test_rows_off_the_pareto_set_are_named_with_the_costs():
     assert "all runs of K3," in sentences.pareto(ablation_table(make_sweep(list(errors)), {**measured, **lacking}))
     alike = {key: record.model_copy(update={"latency_ms": 1.0}) for key, record in make_records(ERRORS).items()}
     assert sentences.pareto(ablation_table(make_sweep(list(ERRORS)), alike)) == ""
+
+
+def timed_table(latencies, **changes):
+    """K3 and K5, of which K5 is told apart as higher in error, with these latencies by seed."""
+    errors = {"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}
+    records = {
+        key: record.model_copy(update={"latency_ms": latencies[record.cell][record.spec.seed], **changes})
+        for key, record in make_records(errors).items()
+    }
+    return ablation_table(make_sweep(list(errors)), records)
+
+
+def test_latencies_that_differ_severalfold_are_marked_and_said_to_decide_nothing():
+    table = timed_table({"K3": [0.6, 1.0, 1.3], "K5": [2.01, 2.02, 2.03]})
+    assert sentences.pareto(table) == (
+        "Off the Pareto set of error and cost, where another row costs no more and is told apart as lower in error: K5 "
+        "(params, MACs)."
+    )
+    assert sentences.latency(table).endswith(
+        "It decides nothing in cells where the runs differ by a factor of 2 or more (‡): K3."
+    )
+    markdown = table_markdown(table)
+    assert "| **0.60–1.30‡** |" in markdown
+    assert "| 2.01–2.03 |" in markdown
+    assert r"(\textdaggerdbl{}): K3." in table_tex(table)
+
+
+def test_latency_is_said_to_be_measured_alone_or_not():
+    steady = {"K3": [1.0, 1.0, 1.0], "K5": [1.0, 1.0, 1.0]}
+    beside = sentences.latency(timed_table(steady))
+    assert beside.startswith("Latency was not measured alone: in 6 of 6 runs other runs of this study ran on the same")
+    assert beside in sentences.below(timed_table(steady))
+    unknown = sentences.latency(timed_table(steady, started=""))
+    assert unknown.endswith("For 6 of 6 runs the records do not tell whether it was.")
+    alone = make_records({"K3": [20.0]}, latency_ms=1.0)
+    assert sentences.latency(ablation_table(make_sweep(["K3"]), alone)).startswith("Latency was measured alone")
+    assert sentences.latency(table_of(ERRORS)) == ""
 
 
 def published_table(title="", tolerance=0.5, **changes):
