@@ -47,21 +47,32 @@ class Loader(Protocol):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
-@dataclass(frozen=True)
-class Loaders:
-    """The loaders of a run on one device. `val_labels[i]` and `val_extras[name][i]` belong to the i-th image of `val`.
+class Facts(NamedTuple):
+    """What the record of a run says of its data, under the same names.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
+    val_images      of the whole validation split, of all devices together
+    guessing_error  the error in % of always naming the most frequent class of these
     fingerprint     of what the set holds; None if its settings alone decide that
     """
+
+    skipped_images: int = 0
+    val_images: int = 0
+    guessing_error: float = 0.0
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """The loaders of a run on one device, and the facts of its data. `val_labels[i]` and `val_extras[name][i]` belong
+    to the i-th image of `val`."""
 
     train: Loader
     val: Loader
     classes: tuple[str, ...]
     val_labels: NDArray[np.int64]
+    facts: Facts
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    skipped_images: int = 0
-    fingerprint: Fingerprint | None = None
 
 
 def open_loaders(
@@ -80,7 +91,7 @@ def open_loaders(
     ensure_fits(spec, splits, train)
     _log_skipped(spec, splits)
     normalise = Normalise(spec, train, device)
-    fingerprint = splits.inventory.fingerprint if splits.inventory else None
+    facts = _facts(splits)
     per_device = train.model_copy(update={"batch_size": train.batch_size // train.devices})
     match splits.train, splits.val:
         case ArraySplit() as trained, ArraySplit() as held_out:
@@ -90,9 +101,8 @@ def open_loaders(
                 ValArrays(part, per_device, normalise),
                 splits.classes,
                 part.labels,
+                facts,
                 part.extras,
-                len(splits.skipped),
-                fingerprint,
             )
         case FileSplit() as trained, FileSplit() as held_out_files:
             part_of_files = _part_of_files(held_out_files, share)
@@ -101,11 +111,17 @@ def open_loaders(
                 ValFiles(part_of_files, spec.image_size, per_device, normalise),
                 splits.classes,
                 part_of_files.labels,
-                skipped_images=len(splits.skipped),
-                fingerprint=fingerprint,
+                facts,
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")
+
+
+def _facts(splits: Splits) -> Facts:
+    labels = splits.val.labels
+    others = len(labels) - int(np.bincount(labels).max(initial=0))
+    fingerprint = splits.inventory.fingerprint if splits.inventory else None
+    return Facts(len(splits.skipped), len(labels), 100 * others / max(len(labels), 1), fingerprint)
 
 
 def _part_of_arrays(split: ArraySplit, share: Share) -> ArraySplit:

@@ -135,10 +135,11 @@ def _judged() -> tuple[Column, ...]:
 
 def _planned(table: AblationTable) -> tuple[Column, ...]:
     digits = metric_digits(table.sweep.metric)
+    learned = "; –: at chance level" if any(row.guessing is not None for row in table.rows) else ""
     detectable = "the smallest true difference that these seeds find with 80 % probability"
     more = (
         "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
-        f"are enough; >{MOST_SEEDS}: more than that"
+        f"are enough; >{MOST_SEEDS}: more than that{learned}"
     )
     return (
         Column("detectable", GROUP, "detectable", detectable, _versus(lambda one: fixed(one.detectable, digits)), ""),
@@ -191,6 +192,6 @@ def _adjusted(against: Versus) -> str:
 
 
 def _more_seeds(row: Row) -> str:
-    if row.baseline is None or not row.baseline.test:
+    if row.baseline is None or not row.baseline.test or row.guessing is not None:
         return NOTHING
     return f">{MOST_SEEDS}" if row.seeds_missing is None else str(row.seeds_missing)

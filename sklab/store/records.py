@@ -99,6 +99,8 @@ class RunRecord(Value):
     peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes; the largest of several
     latency_ms          of one image through the evaluated network, a batch of one; 0: not measured, as in older records
     skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
+    val_images          of the whole validation split, and `guessing_error`: the error in % of always naming its most
+                        frequent class; 0: not known, as in older records
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     attempt             number of the attempt that ended so, from 1
     resumed_from        optimizer steps of earlier attempts that it went on from (0: it began anew)
@@ -133,6 +135,8 @@ class RunRecord(Value):
     peak_memory_mb: float = 0.0
     latency_ms: float = 0.0
     skipped_images: int = Field(default=0, ge=0)
+    val_images: int = Field(default=0, ge=0)
+    guessing_error: float = Field(default=0.0, ge=0, le=100)
     hardware: Hardware | None = None
     versions: dict[str, str] = {}
     started: str = ""

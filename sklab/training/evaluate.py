@@ -114,7 +114,7 @@ def complete_record(folder: RunFolder) -> RunRecord:
 
 def ensure_trained_on(record: RunRecord, loaders: Loaders) -> None:
     """Raise SklabError when the data are surely other ones than those that the run was trained on."""
-    if surely_differ(record.fingerprint, loaders.fingerprint):
+    if surely_differ(record.fingerprint, loaders.facts.fingerprint):
         raise SklabError(
             f"{record.cell}, seed {record.spec.seed}: the data have changed since the run was trained, and its "
             f"weights are not judged on other images; bring the images back"

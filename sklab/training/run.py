@@ -137,7 +137,7 @@ def _fit(
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, seed, device, share)
-    meter.skipped_images, meter.fingerprint = loaders.skipped_images, loaders.fingerprint
+    meter.facts = loaders.facts
     _ensure_as_ordered(order, loaders)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
     batches = whole_steps * recipe.accumulate
@@ -178,7 +178,7 @@ def _fit(
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
     """Raise SklabError when the data are not those that the study was started with."""
-    if surely_differ(order.fingerprint, loaders.fingerprint):
+    if surely_differ(order.fingerprint, loaders.facts.fingerprint):
         raise SklabError(
             "the data have changed since the study was started; start it again, it then tells in what they have changed"
         )

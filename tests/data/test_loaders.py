@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sklab.data.augment import Share
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.scaled_digits import Spec, load
 from sklab.errors import SklabError
@@ -29,6 +30,12 @@ def test_batches_are_full_in_training_and_complete_in_validation():
     assert (len(loaders.train), len(loaders.val)) == (3, 2)
     images, labels = next(iter(loaders.train))
     assert (images.shape, images.dtype, labels.dtype) == ((32, 1, 32, 32), torch.float32, torch.int64)
+
+
+@pytest.mark.parametrize("share", [Share(), Share(1, 2)])
+def test_each_device_knows_the_images_of_all_and_the_error_of_guessing(share):
+    facts, labels = open_loaders(SPEC, RECIPE, 0, CPU, share).facts, load(SPEC).val.labels
+    assert (facts.val_images, facts.guessing_error) == (50, 100 - 2 * np.bincount(labels).max())
 
 
 def test_two_instances_give_the_same_bits():

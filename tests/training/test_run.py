@@ -39,6 +39,7 @@ def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
     assert 0 <= record.last["val_error"] <= 100
     assert record.params > 0
     assert record.macs > 0
+    assert (record.val_images, 50 < record.guessing_error < 90) == (32, True)
     assert 0 < record.train_seconds <= record.wall_seconds
     assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
     assert record.peak_memory_mb > 10

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr, stdtrit
+from scipy.special import bdtr, stdtr, stdtrit
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -109,6 +109,18 @@ def mean_difference(
     paired, welch = paired_difference(values, reference, level), welch_difference(values, reference, level)
     shared = np.asarray(paired.n >= 2)
     return Difference(*(np.where(shared, *of) for of in zip(_arrays(paired), _arrays(welch), strict=True))), shared
+
+
+def no_better_than_guessing(error: float, guessing: float, images: int, looks: int = 1) -> bool:
+    """Whether an error is no lower than that of `guessing` (both in %), as far as so many images can tell.
+
+    One-sided at 2.5 % by the binomial distribution, shared among the `looks` of which `error` is the lowest; without
+    `images` (0: not known) only what is at least as high. The images count once however many runs `error` is the mean
+    of: all runs see the same ones, and those that learn nothing often come to the same guess.
+    """
+    wrong = np.floor(images * (error / 100 + ROUNDING))
+    by_chance = images > 0 and bdtr(wrong, images, guessing / 100) > (1 - LEVEL) / 2 / looks
+    return bool(by_chance or error >= guessing * (1 - ROUNDING))
 
 
 def holm(p: npt.ArrayLike) -> FloatArray:

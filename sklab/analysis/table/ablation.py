@@ -12,6 +12,7 @@ from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
+from sklab.analysis.table import learning
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.replicates import race_of, with_requested_runs
@@ -151,7 +152,9 @@ def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
 
 def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
     records = [run.record for run in runs if run.state == "complete" and run.record is not None]
-    return {**_identity(sweep, cell), "settings": cell.settings, "runs": runs, **costs_of(records)}
+    guessing = None if _any_pruned(runs) else learning.at_chance(records, sweep.metric)
+    known = {"settings": cell.settings, "runs": runs, "guessing": guessing}
+    return {**_identity(sweep, cell), **known, **costs_of(records)}
 
 
 def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:

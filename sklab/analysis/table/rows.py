@@ -63,6 +63,7 @@ class Row:
     latency_ms          of one image, mean over runs; None where not all of them have measured it
     latency_range       the lowest and the highest of these runs
     train_seconds, samples_per_second, peak_memory_mb   means over runs
+    guessing            the error in % of guessing, where the row's mean error is no lower as far as its images can tell
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
     same_as             the row whose network the cell is under other settings, else ""; such a row has no numbers, as
@@ -93,6 +94,7 @@ class Row:
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None
     published: PublishedRow | None = None
+    guessing: float | None = None
     raced: BaselineVerdict | None = None
     invalid: str = ""
     same_as: str = ""

@@ -12,6 +12,7 @@ from sklab.analysis.table.effects import ABSENT
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.column import NOTHING, fixed, metric_digits, p_text
 from sklab.report.escape import clean
+from sklab.report.words import cautions
 from sklab.report.words.phrases import difference, p_equals, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import counted
@@ -44,7 +45,7 @@ def result(table: AblationTable) -> str:
         lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
         return f"{unfinished}{lowest} The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(best, baseline)
-    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price)
+    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price, cautions.learning(table))
     return unfinished + " ".join(sentence for sentence in said if sentence)
 
 
@@ -102,7 +103,8 @@ def _open(table: AblationTable) -> str:
         f": with these seeds a difference of {points(table, min(found))} is found four times in five" if found else ""
     )
     of = f"{len(rows)} of {counted(_judged(table), 'cell')}"
-    return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{_needed(rows)}{silent and f'; {silent}'}."
+    needed = _needed([row for row in rows if row.guessing is None])
+    return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{needed}{silent and f'; {silent}'}."
 
 
 def _judged(table: AblationTable) -> int:
@@ -110,12 +112,12 @@ def _judged(table: AblationTable) -> int:
 
 
 def _needed(rows: Sequence[Row]) -> str:
-    """The fewest and the most seeds to add, over the undecided rows."""
+    """The fewest and the most seeds to add, over the undecided rows that seeds can help."""
     missing = [(row.seeds_missing, clean(row.name)) for row in rows if row.seeds_missing is not None]
     beyond = len(rows) - len(missing)
     never = f"{counted(beyond, 'cell')} would need more than {MOST_SEEDS}" if beyond else ""
     if not missing:
-        return f"; {never}"
+        return never and f"; {never}"
     (fewest, first), (most, last) = min(missing), max(missing)
     told = f"{counted(fewest, 'more seed')} would settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""

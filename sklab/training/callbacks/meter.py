@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklab.spec.data import Fingerprint
+from sklab.data.loaders import Facts
 from sklab.spec.run import Experiment
 from sklab.store.records import Evaluation, RunOrder, RunRecord, now
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
@@ -33,8 +33,7 @@ class Meter(Callback):
     epochs         metrics by name, one mapping per finished epoch
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
-    skipped_images  left out of the data because they can't be decoded; set by the caller that opened the data
-    fingerprint    of the data; set by the same caller
+    facts          of the data; set by the caller that opened it
     peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have reported)
     latency_ms     of one image through the evaluated network; set by the caller that trained it (0 until then)
     """
@@ -47,8 +46,7 @@ class Meter(Callback):
         self.epochs: list[dict[str, float]] = []
         self.train_seconds = 0.0
         self.first_step = ""
-        self.skipped_images = 0
-        self.fingerprint: Fingerprint | None = None
+        self.facts = Facts()
         self.peak_memory = 0.0
         self.latency_ms = 0.0
 

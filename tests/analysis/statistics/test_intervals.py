@@ -103,6 +103,31 @@ def test_equal_values_show_no_spread_to_reckon_with(value):
     assert np.isnan(estimate.half)
 
 
+@pytest.mark.parametrize(
+    ("error", "guessing", "images", "found"),
+    [
+        (90.0, 90.0, 1000, True),
+        (88.2, 90.0, 1000, True),  # 2.5 % of such sets have an error of 88.1 % or less
+        (88.0, 90.0, 1000, False),
+        (88.2, 90.0, 50_000, False),
+        (97.0, 90.0, 50_000, True),  # worse than guessing
+        (50.0, 50.0, 0, True),  # how many images is not known
+        (49.9, 50.0, 0, False),
+        (100 * 49_950 / 50_000, 99.9, 0, True),
+        (0.0, 50.0, 2, True),  # too few images to tell
+    ],
+)
+def test_an_error_is_no_better_than_guessing_as_far_as_its_images_tell(error, guessing, images, found):
+    assert intervals.no_better_than_guessing(error, guessing, images) is found
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(32, 1), (1000, 1), (1000, 10)])
+def test_who_guesses_is_taken_for_one_who_learned_in_one_case_of_forty_at_most(images, epochs):
+    wrong = np.random.default_rng(0).binomial(images, 0.9, (10_000, epochs)).min(-1)
+    learned = [not intervals.no_better_than_guessing(100 * of / images, 90.0, images, epochs) for of in wrong]
+    assert np.mean(learned) < 0.025 + 0.004
+
+
 def test_equal_differences_are_no_evidence():
     reference_values = np.array([10.05, 11.1, 12.35])
     difference = intervals.paired_difference([reference_values + 0.05, reference_values], reference_values)

@@ -1,0 +1,44 @@
+"""What warns of numbers that do not mean what they seem to."""
+
+from studies import make_records, make_sweep
+
+from sklab.analysis.table.ablation import ablation_table
+from sklab.report.build import terminal_table
+from sklab.report.column import comparison
+from sklab.report.words import cautions, verdict
+
+
+def table_of(errors):
+    return ablation_table(make_sweep(list(errors)), make_records(errors))
+
+
+def more_seeds(table):
+    [column] = [column for column in comparison(table) if column.title == "more seeds"]
+    return column, [column.text(row) for row in table.rows]
+
+
+def test_a_cell_that_learned_nothing_is_told_in_the_first_paragraph_and_gets_no_seeds():
+    table = table_of({"K3": [20.0, 21.0, 22.5], "K5": [21.0, 20.0, 22.8], "K7": [90.0, 90.3, 89.9]})
+    assert verdict.result(table).endswith(
+        " Caution: nothing was learned in K7: the error is no lower than that of guessing, 90.0 %, as far as the "
+        "validation images can tell, and more seeds do not change that."
+    )
+    column, texts = more_seeds(table)
+    assert texts[2] == "–" != texts[1]
+    assert column.legend.endswith("; –: at chance level")
+    assert "nothing was learned in K7" in " ".join(terminal_table(table).split())
+
+
+def test_where_nothing_was_learned_anywhere_no_seeds_are_advised():
+    table = table_of({name: [90.0, 90.3 - at / 10, 89.9] for at, name in enumerate(("K3", "K5", "K7", "K9"))})
+    said = verdict.result(table)
+    assert "nothing was learned in 4 cells (K3, K5, K7 and 1 more): the error is" in said
+    assert said.endswith("Nor is a comparison with such a baseline worth much.")
+    assert "more seed" not in said.replace("more seeds do not change that", "")
+    assert set(more_seeds(table)[1]) == {"–"}
+
+
+def test_cells_that_learned_are_not_spoken_of():
+    table = table_of({"K3": [20.0, 21.0, 22.5], "K5": [60.0, 60.3, 59.9]})
+    assert cautions.learning(table) == ""
+    assert "chance level" not in more_seeds(table)[0].legend
