@@ -91,6 +91,7 @@ class RunRecord(Value):
                         runner of a search, as `reason` says; not repeated while that prunes); `failed` (repeated by the
                         next `sklab sweep`). What users are told is its `state`
     last, best          metrics by name at the last epoch and at the epoch of lowest val_error; errors in %
+    previous            metrics by name at the epoch before the last; empty where there is none, as in older records
     best_epoch          counted from 1; 0 when no epoch was finished
     params, macs        parameters; multiply-accumulates of one forward pass of one image
     wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only. Both count what
@@ -125,6 +126,7 @@ class RunRecord(Value):
     traceback: str = ""
     last: dict[str, float] = {}
     best: dict[str, float] = {}
+    previous: dict[str, float] = {}
     best_epoch: int = 0
     epochs: int = 0
     params: int = Field(default=0, ge=0)

@@ -81,6 +81,7 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         status="failed",
         last=meter.epochs[-1] if meter.epochs else {},
         best=meter.epochs[meter.best_epoch - 1] if meter.epochs else {},
+        previous=meter.epochs[-2] if len(meter.epochs) > 1 else {},
         best_epoch=meter.best_epoch,
         epochs=len(meter.epochs),
         params=counted.params,

@@ -58,6 +58,7 @@ def test_metrics_of_every_epoch_are_on_disk_and_agree_with_the_record(toy_order,
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {name: float(rows[-1][name]) for name in record.last} == record.last
     errors = [float(row["val_error"]) for row in rows]
+    assert {name: float(rows[0][name]) for name in record.previous} == record.previous
     assert record.best["val_error"] == min(errors)
     assert record.best_epoch == 1 + errors.index(min(errors))
 

@@ -12,9 +12,9 @@ from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
-from sklab.analysis.table import learning
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
+from sklab.analysis.table.learning import learned
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
@@ -152,8 +152,7 @@ def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
 
 def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
     records = [run.record for run in runs if run.state == "complete" and run.record is not None]
-    guessing = None if _any_pruned(runs) else learning.at_chance(records, sweep.metric)
-    known = {"settings": cell.settings, "runs": runs, "guessing": guessing}
+    known = {"settings": cell.settings, "runs": runs, **learned([] if _any_pruned(runs) else records, sweep.metric)}
     return {**_identity(sweep, cell), **known, **costs_of(records)}
 
 

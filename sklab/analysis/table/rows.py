@@ -64,6 +64,7 @@ class Row:
     latency_range       the lowest and the highest of these runs
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     guessing            the error in % of guessing, where the row's mean error is no lower as far as its images can tell
+    last_fall           by how many points the error fell in the last epoch, where the cell is undertrained
     raced               the verdict against the baseline under repeated looking, in a study with replicates
     invalid             why the cell can't exist, else ""
     same_as             the row whose network the cell is under other settings, else ""; such a row has no numbers, as
@@ -95,6 +96,7 @@ class Row:
     peak_memory_mb: float | None = None
     published: PublishedRow | None = None
     guessing: float | None = None
+    last_fall: float | None = None
     raced: BaselineVerdict | None = None
     invalid: str = ""
     same_as: str = ""

@@ -1,4 +1,4 @@
-"""What keeps the numbers of a study from meaning what they seem to: cells that learned nothing."""
+"""What keeps numbers from meaning what they seem to: cells that learned nothing, or not all that they could."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ _NAMED = 3  # cells in a sentence
 
 
 def learning(table: AblationTable) -> str:
-    """The cells that learned nothing; "" where every cell that has runs learned something."""
+    """The cells that learned nothing and those that are undertrained; "" where there are none."""
+    return " ".join(filter(None, (_nothing(table), _undertrained(table))))
+
+
+def _nothing(table: AblationTable) -> str:
     rows = [row for row in table.rows if row.guessing is not None]
     if not rows:
         return ""
@@ -20,6 +24,20 @@ def learning(table: AblationTable) -> str:
     return (
         f"Caution: nothing was learned in {_named(rows)}: the error is no lower than that of guessing, {guessing} %, "
         f"as far as the validation images can tell, and more seeds do not change that.{baseline}"
+    )
+
+
+def _undertrained(table: AblationTable) -> str:
+    falls = {row.name: row.last_fall for row in table.rows if row.last_fall is not None}
+    rows = sorted((row for row in table.rows if row.name in falls), key=lambda row: -falls[row.name])
+    if not rows:
+        return ""
+    least, most = (fixed(find(falls.values()), 1) for find in (min, max))
+    by = most if least == most else f"{least} to {most}"
+    what = "is undertrained: its error" if len(rows) == 1 else "are undertrained: their errors"
+    return (
+        f"Caution: {_named(rows)} {what} fell by {by} points in the last epoch, so differences may be of speed, not of "
+        "what is learned in the end; more epochs would tell."
     )
 
 

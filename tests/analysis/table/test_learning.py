@@ -1,10 +1,12 @@
-"""Cells that learned nothing are known by their records."""
+"""Cells that learned nothing, or were still learning when they ended, are known by their records."""
+
+import random
 
 import pytest
 from studies import make_record, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.learning import at_chance
+from sklab.analysis.table.learning import at_chance, last_fall
 from sklab.spec.study.sweep import Metric
 
 LAST, BEST = Metric(epoch="last"), Metric(epoch="best")
@@ -44,3 +46,41 @@ def test_only_what_has_a_number_is_judged():
     records = make_records({"K3": [20.0, 21.0], "K5": [90.0, 90.2], "K7": []})
     rows = ablation_table(make_sweep(["K3", "K5", "K7"], (0, 1)), records).rows
     assert [row.guessing for row in rows] == [None, 90.0, None]
+
+
+def ending(*pairs):
+    """Runs by the errors of their last two epochs."""
+    return [
+        make_record("K3", seed, now, previous={"val_error": was, "val_loss": 1.0})
+        for seed, (was, now) in enumerate(pairs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "fall"),
+    [
+        ([(29.0, 17.0), (28.5, 18.2), (30.3, 21.3)], 10.43),  # K3 of the quickstart: 4 epochs
+        ([(12.9, 13.0), (11.7, 11.6)], None),  # the same with 8
+        ([(12.0, 11.6), (11.1, 9.5)], None),
+        ([(5.3, 5.0), (5.3, 5.1), (5.2, 5.0)], None),  # the end of a cosine
+        ([(24.0, 20.0), (15.0, 11.0)], None),  # the runs differ by more
+        ([(36.0, 19.0)], 17.0),
+        ([(20.0, 90.0)], None),
+        ([(5.0, 0.0), (5.0, 0.0)], 5.0),
+    ],
+)
+def test_a_cell_is_undertrained_where_its_error_still_falls_fast_at_the_end(pairs, fall):
+    assert last_fall(ending(*pairs)) == (None if fall is None else pytest.approx(fall, abs=0.01))
+
+
+def test_ups_and_downs_from_epoch_to_epoch_are_seldom_taken_for_learning():
+    draw = random.Random(0).gauss
+    told = [last_fall(ending(*((draw(10, 1), draw(10, 1)) for _ in range(3)))) is not None for _ in range(500)]
+    assert sum(told) < 0.03 * len(told)
+
+
+def test_records_of_older_versions_tell_nothing_of_it():
+    assert last_fall([*runs(12.0, 13.0)]) is None
+    assert last_fall([]) is None
+    mixed = [*runs(12.0), *ending((40.0, 20.0))]
+    assert last_fall(mixed) == 20.0

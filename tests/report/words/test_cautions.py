@@ -1,6 +1,6 @@
 """What warns of numbers that do not mean what they seem to."""
 
-from studies import make_records, make_sweep
+from studies import make_record, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.build import terminal_table
@@ -42,3 +42,20 @@ def test_cells_that_learned_are_not_spoken_of():
     table = table_of({"K3": [20.0, 21.0, 22.5], "K5": [60.0, 60.3, 59.9]})
     assert cautions.learning(table) == ""
     assert "chance level" not in more_seeds(table)[0].legend
+
+
+def ending(falls):
+    """A study of two seeds by how far the error of each cell fell in the last epoch."""
+    runs = [(name, seed, 20.0 + seed / 2) for name in falls for seed in (0, 1)]
+    records = [make_record(name, s, error, previous={"val_error": error + falls[name]}) for name, s, error in runs]
+    return ablation_table(make_sweep(list(falls), (0, 1)), {record.key: record for record in records})
+
+
+def test_cells_that_are_undertrained_are_told_the_worst_first():
+    assert verdict.result(ending({"K3": 17.0, "K5": 0.3})).endswith(
+        " Caution: K3 is undertrained: its error fell by 17.0 points in the last epoch, so differences may be of "
+        "speed, not of what is learned in the end; more epochs would tell."
+    )
+    said = cautions.learning(ending({"K3": 9.0, "K5": 17.0, "K7": 8.0, "K9": 10.0}))
+    assert "4 cells (K5, K9, K3 and 1 more) are undertrained: their errors fell by 8.0 to 17.0 points" in said
+    assert cautions.learning(ending({"K3": 1.0, "K5": 0.3})) == ""
