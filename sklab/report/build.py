@@ -131,7 +131,7 @@ def _begin(reason: str, longest: int) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    found = [verdict.result(table), methods.comparison(table), sentences.pareto(table)]
+    found = [verdict.result(table), *verdict.further(table), methods.comparison(table), sentences.pareto(table)]
     published = [literature.published(table.sweep), literature.reproduced(table)]
     said = [sentences.progress(table), *found, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)

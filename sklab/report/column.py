@@ -93,7 +93,7 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
 def comparison(table: AblationTable) -> tuple[Column, ...]:
     """The columns of differences, from left to right."""
     chosen = _on_front(table) if table.pareto_front else _against_best()
-    return (*_difference(table), *_judged(), *_planned(table), chosen, _pareto())
+    return (*_difference(table), *_judged(table), *_planned(table), chosen, _pareto())
 
 
 def compared(table: AblationTable) -> list[Row]:
@@ -121,15 +121,25 @@ def _p_legend(table: AblationTable) -> str:
     return f"two-sided p of that difference, adjusted for all rows: {test}; no test where the seeds allow none"
 
 
-def _judged() -> tuple[Column, ...]:
+def _judged(table: AblationTable) -> tuple[Column, ...]:
     legend = (
-        "better, worse: told apart from the baseline (adjusted p below 0.05); undecided: these seeds do not settle it, "
-        "which is no proof of equality; no test: a note below says why"
+        f"better, worse: told apart from the baseline (adjusted p below 0.05); {_within(table)}undecided: these seeds "
+        "do not settle it, which is no proof of equality; no test: a note below says why"
     )
     effect = "the difference in standard deviations of one seed's difference, with Hedges' correction for few seeds"
     return (
         Column("verdict", GROUP, "verdict", legend, lambda row: row.judged or NOTHING, "verdict", numeric=False),
         Column("effect size", GROUP, "effect size", effect, _versus(lambda one: signed(one.effect, 2)), ""),
+    )
+
+
+def _within(table: AblationTable) -> str:
+    margin, unit = table.sweep.margin, " points" if metric_unit(table.sweep.metric) else ""
+    if margin is None:
+        return ""
+    return (
+        f"equivalent: all of the interval is within {margin:g}{unit} of 0; not worse: all of it is below "
+        f"{margin:g}{unit}; "
     )
 
 

@@ -28,12 +28,15 @@ from sklab.report.tables import (
     headings,
     power_markdown,
     power_tex,
+    questions_markdown,
+    questions_tex,
     rows_markdown,
     table_csv,
     table_markdown,
     table_tex,
 )
 from sklab.report.words import sentences, verdict
+from sklab.report.words.answers import question_grids
 from sklab.report.words.methods import bibtex, methods
 from sklab.report.words.notes import origin_path
 from sklab.store.states import TROUBLED
@@ -99,6 +102,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "origin_path": origin_path,
         "origins_of": lambda row: dict.fromkeys(made[run.key] for run in row.runs if run.record),
         "sentences": sentences,
+        "question_grids": question_grids(table),
         "verdict": verdict,
         "methods": methods,
         "counted": counted,
@@ -106,8 +110,10 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),
         "rows_markdown": rows_markdown(table),
+        "questions_markdown": questions_markdown(table),
         "effects_markdown": effects_markdown(table),
         "power_markdown": power_markdown(table),
+        "questions_tex": questions_tex(table),
         "effects_tex": effects_tex(table),
         "power_tex": power_tex(table),
         "experiment": escape(yaml.safe_dump(table.sweep.experiment, sort_keys=False)),

@@ -12,6 +12,7 @@ from sklab.report.column import Column, compared
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import markdown, sheet, tex
 from sklab.report.words import sentences, verdict
+from sklab.report.words.answers import Grid, question_grids
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 _LINES = 40  # of a further LaTeX table, for the same reason
@@ -65,8 +66,9 @@ def table_json(table: AblationTable) -> str:
 
 
 def table_markdown(table: AblationTable) -> str:
-    """The table, what is to say about single rows below it, and the effects of the factors."""
-    return "\n".join([rows_markdown(table), *_effects_markdown(table), ""])
+    """The table, what is to say about single rows below it, the answers and the effects of the factors."""
+    answered = _grids_markdown(question_grids(table))
+    return "\n".join([rows_markdown(table), *answered, *_effects_markdown(table), ""])
 
 
 def rows_markdown(table: AblationTable) -> str:
@@ -83,8 +85,13 @@ def rows_markdown(table: AblationTable) -> str:
 
 
 def effects_markdown(table: AblationTable) -> str:
-    """Effects of the factors and means per level, with what is to say about them."""
+    """Effects of the factors with what is to say about them."""
     return "\n".join(_effects_markdown(table)[1:])
+
+
+def questions_markdown(table: AblationTable) -> str:
+    """The planned questions with their answers; "" without questions."""
+    return "\n".join(_grids_markdown(question_grids(table))[1:])
 
 
 def power_markdown(table: AblationTable) -> str:
@@ -93,12 +100,17 @@ def power_markdown(table: AblationTable) -> str:
 
 
 def effects_tex(table: AblationTable) -> str:
-    """Effects of the factors and means per level as `table` environments; "" where there is no analysis."""
-    effects, means = verdict.effect_rows(table), verdict.means_rows(table)
-    if not effects:
-        return ""
-    of_effects = _rows_tex(verdict.EFFECT_HEAD, effects, f"Effects of the factors; {verdict.EFFECT_LEGEND}.")
-    return of_effects + _rows_tex(verdict.MEANS_HEAD, means, f"Levels of the factors: {verdict.MEANS_LEGEND}.")
+    """Effects of the factors as `table` environments; "" where there are none."""
+    return _grids_tex(verdict.effect_grids(table))
+
+
+def questions_tex(table: AblationTable) -> str:
+    """The planned questions with their answers as `table` environments; "" without questions."""
+    return _grids_tex(question_grids(table))
+
+
+def _grids_tex(grids: Iterable[Grid]) -> str:
+    return "".join(_rows_tex(grid.head, grid.rows, f"{grid.title}; {grid.legend}.") for grid in grids)
 
 
 def power_tex(table: AblationTable) -> str:
@@ -118,14 +130,17 @@ def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
 
 
 def _effects_markdown(table: AblationTable) -> list[str]:
-    """Effects of the factors and means per level, with what is to say about them."""
+    """Effects of the factors with what is to say about them."""
     said = [line for text in verdict.effects_said(table) for line in ("", markdown(text))]
-    effects, means = verdict.effect_rows(table), verdict.means_rows(table)
-    if not effects:
-        return said
-    tables = (["", *markdown_table(*of)] for of in ((verdict.EFFECT_HEAD, effects), (verdict.MEANS_HEAD, means)))
-    legends = (["", markdown(text)] for text in (f"{verdict.EFFECT_LEGEND}.", f"{verdict.MEANS_LEGEND}."))
-    return [*said, *(line for pair in zip(tables, legends, strict=True) for part in pair for line in part)]
+    return [*said, *_grids_markdown(verdict.effect_grids(table))]
+
+
+def _grids_markdown(grids: Iterable[Grid]) -> list[str]:
+    lines: list[str] = []
+    for grid in grids:
+        table = markdown_table(grid.head, grid.rows)
+        lines += ["", f"**{markdown(grid.title)}**", "", *table, "", markdown(f"{grid.legend}.")]
+    return lines
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from sklab.errors import Fault
@@ -54,6 +55,11 @@ def fault_of(detail: ErrorDetails, source: str, whole: str, settings_at: Callabl
     found = "" if place == whole else repr(detail["input"])
     hint = detail.get("ctx", {}).get("hint", "")
     return Fault(source, place, detail["msg"].removeprefix("Value error, "), found=found, hint=hint)
+
+
+def keys_of(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a class by the keys that stand for them in a file."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def value_class(annotation: Any) -> type[Value] | None:

@@ -29,7 +29,7 @@ from sklab.analysis.statistics.checks import Check
 from sklab.analysis.statistics.intervals import BoolArray, Difference, FloatArray
 
 Method = Literal["pooled", "paired"]
-Test = Literal["block", "paired t", "Welch", ""]
+Test = Literal["block", "contrast", "paired t", "Welch", ""]
 
 BASELINE = "the baseline"
 NO_BASELINE = "the baseline has no complete run"

@@ -15,6 +15,7 @@ from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
+from sklab.analysis.table.questions import answered
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
@@ -61,13 +62,15 @@ def ablation_table(
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
             raced=_raced(race, at) if of_baseline[at] is not None else None,
+            margin=math.nan if sweep.margin is None else sweep.margin,
         )
         for at in range(len(runs))
     ]
     same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
     choice = against_baseline.choice if against_baseline else None
-    return AblationTable(sweep, every, choice, effects_of(sweep, values), race)
+    answers = answered(sweep, sweep.questions, values)
+    return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers)
 
 
 def _raced(race: Race | None, at: int) -> BaselineVerdict | None:

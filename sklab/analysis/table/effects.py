@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import stdtrit
 
 from sklab.analysis.statistics.anova import Anova, analyse
-from sklab.analysis.statistics.intervals import LEVEL, FloatArray
-from sklab.spec.study.sweep import Cell, Sweep
+from sklab.analysis.statistics.intervals import FloatArray
+from sklab.analysis.table.questions import Answer, answered
+from sklab.spec.study.questions import level_of, pairs_of, questions_of_factors
+from sklab.spec.study.sweep import Sweep
 
 MOST_RUNS = 2000  # least squares over that many runs takes seconds
-ABSENT = "–"  # the level of a cell that has none
 
 Term = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LevelMean:
-    """The mean of the cells at one level of a factor, or at one level of each of two; each cell counts alike.
-
-    levels   in the order of the factors
-    cells    with a complete run, and `n` such runs
-    half     half width of the 95 % interval for what the cells differ by: without what a seed does to all alike. NaN
-             where nothing is left to judge chance by
-    """
-
-    levels: tuple[str, ...]
-    cells: int
-    n: int
-    mean: float
-    half: float
 
 
 @dataclass(frozen=True)
@@ -43,14 +25,17 @@ class Effects:
 
     inseparable  terms that have no line because these cells can't tell them from others
     notes        what else to know of this analysis, balance included
-    means        of each factor, and for interaction plots of each pair of factors, the means by level
+    matched      for every level of every factor, the difference over cells that differ in that factor alone: a family
+                 of its own, not planned. None where these would be the table's comparisons with the baseline once more
+    unmatched    factors of which no two cells differ in that factor alone
     """
 
     analysis: Anova | None = None
     reason: str = ""
     inseparable: tuple[Term, ...] = ()
     notes: tuple[str, ...] = ()
-    means: Mapping[Term, tuple[LevelMean, ...]] = field(default_factory=dict)
+    matched: tuple[Answer, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
 
 NO_EFFECTS = Effects(reason="no cells")
@@ -59,9 +44,10 @@ NO_EFFECTS = Effects(reason="no cells")
 def effects_of(sweep: Sweep, values: FloatArray) -> Effects:
     """Main effects and two-way interactions over `values` (cells, seeds; NaN: no run), in the order of the sweep."""
     factors = _factors(sweep)
+    matched, unmatched = _matched(sweep, values, list(factors))
     reason = _reason(sweep, values, factors)
     if reason:
-        return Effects(reason=reason)
+        return Effects(reason=reason, matched=matched, unmatched=unmatched)
     interactions = _interact(sweep)
     seeds = np.tile(np.arange(values.shape[1]), len(values)).tolist()
     of_runs = {name: np.repeat(levels, values.shape[1]).tolist() for name, levels in factors.items()}
@@ -69,8 +55,31 @@ def effects_of(sweep: Sweep, values: FloatArray) -> Effects:
     terms = [term for size in ((1, 2) if interactions else (1,)) for term in combinations(factors, size)]
     there = {effect.factors for effect in analysis.effects}
     inseparable = tuple(term for term in terms if term not in there)
-    means = {term: tuple(_means(values, factors, term, analysis)) for term in terms}
-    return Effects(analysis, "", inseparable, tuple(_notes(sweep, values, analysis)), means)
+    return Effects(analysis, "", inseparable, tuple(_notes(sweep, values, analysis)), matched, unmatched)
+
+
+def _matched(sweep: Sweep, values: FloatArray, factors: Sequence[str]) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
+    """The matched difference of every level, and the factors that have none."""
+    if sweep.design == "search" or np.count_nonzero(~np.isnan(values)) > MOST_RUNS:
+        return (), ()
+    cells = (*sweep.cells, *sweep.duplicates)
+    asked = questions_of_factors(cells, factors, sweep.baseline, balanced=sweep.fraction is not None)
+    paired = {name: question for name, question in asked.items() if pairs_of(question, cells)}
+    matched = answered(sweep, paired, values)
+    if all(_is_of_baseline(sweep, answer) for answer in matched):
+        return (), _unmatched(factors, matched)  # the table's own comparisons
+    return matched, _unmatched(factors, matched)
+
+
+def _is_of_baseline(sweep: Sweep, answer: Answer) -> bool:
+    """Whether a question is about the baseline and one other cell."""
+    (first, *others) = [pair for pair, _ in answer.pairs] + list(answer.left_out)
+    return not others and len(first.cells) == 1 and (sweep.baseline,) in (first.cells, first.against)
+
+
+def _unmatched(factors: Sequence[str], matched: Sequence[Answer]) -> tuple[str, ...]:
+    compared = {answer.question.of for answer in matched}
+    return tuple(name for name in factors if name not in compared)
 
 
 def _interact(sweep: Sweep) -> bool:
@@ -82,12 +91,8 @@ def _interact(sweep: Sweep) -> bool:
 def _factors(sweep: Sweep) -> dict[str, list[str]]:
     """The level of each cell, for every factor with at least two levels."""
     names = sweep.factors or dict.fromkeys(name for cell in sweep.cells for name in cell.factors)
-    levels = {name: [_level(cell, name) for cell in sweep.cells] for name in names}
+    levels = {name: [level_of(cell, name) for cell in sweep.cells] for name in names}
     return {name: of_cells for name, of_cells in levels.items() if len(set(of_cells)) > 1}
-
-
-def _level(cell: Cell, name: str) -> str:
-    return cell.factors.get(name) or ABSENT
 
 
 def _reason(sweep: Sweep, values: FloatArray, factors: Mapping[str, Sequence[str]]) -> str:
@@ -126,24 +131,3 @@ def _lacking(sweep: Sweep, values: FloatArray, analysis: Anova) -> str:
     full = planned * int(sweep.fraction.share.removeprefix("1/"))
     told = f"{analysis.n} of the fraction's {planned} combinations of levels and seeds (of {full})"
     return "" if analysis.n == planned else told
-
-
-def _means(
-    values: FloatArray, factors: Mapping[str, Sequence[str]], term: Term, analysis: Anova
-) -> Iterator[LevelMean]:
-    """In the order of the cells."""
-    of_cells = list(zip(*(factors[name] for name in term), strict=True))
-    counts = np.count_nonzero(~np.isnan(values), axis=1)
-    for levels in dict.fromkeys(of_cells):
-        at = [row for row, of_cell in enumerate(of_cells) if of_cell == levels and counts[row]]
-        if at:
-            means = [float(np.nanmean(values[row])) for row in at]
-            half = _half(counts[at].tolist(), analysis)
-            yield LevelMean(levels, len(at), int(counts[at].sum()), math.fsum(means) / len(at), half)
-
-
-def _half(counts: Sequence[int], analysis: Anova) -> float:
-    if analysis.df < 1:
-        return math.nan
-    variance = analysis.squares / analysis.df * math.fsum(1 / count for count in counts) / len(counts) ** 2
-    return float(stdtrit(analysis.df, 0.5 + LEVEL / 2)) * math.sqrt(variance)

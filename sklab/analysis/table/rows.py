@@ -15,11 +15,12 @@ from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, r
 from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
+from sklab.analysis.table.questions import Answer
 from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
-BaselineVerdict = Literal["better", "worse", "undecided", "no test"]
+BaselineVerdict = Literal["better", "worse", "equivalent", "not worse", "undecided", "no test"]
 Reproduced = Verdict | Literal[""]
 
 
@@ -66,6 +67,7 @@ class Row:
     guessing            the error in % of guessing, where the row's mean error is no lower as far as its images can tell
     last_fall           by how many points the error fell in the last epoch, where the cell is undertrained
     raced               the verdict against the baseline under repeated looking, in a study with replicates
+    margin              a difference of at most this makes no difference to the user; NaN where none is stated
     invalid             why the cell can't exist, else ""
     same_as             the row whose network the cell is under other settings, else ""; such a row has no numbers, as
                         they would be those of that row once more
@@ -98,6 +100,7 @@ class Row:
     guessing: float | None = None
     last_fall: float | None = None
     raced: BaselineVerdict | None = None
+    margin: float = math.nan
     invalid: str = ""
     same_as: str = ""
 
@@ -114,9 +117,13 @@ class Row:
             return self.raced
         if math.isnan(against.adjusted):
             return "no test"
-        if self.raced or against.adjusted >= ALPHA:
+        if self.raced:
             return "undecided"
-        return "better" if against.difference < 0 else "worse"
+        if against.adjusted < ALPHA:
+            return "better" if against.difference < 0 else "worse"
+        if abs(against.difference) + against.half < self.margin:
+            return "equivalent"
+        return "not worse" if against.difference + against.half < self.margin else "undecided"
 
     @property
     def seeds_missing(self) -> int | None:
@@ -146,6 +153,7 @@ class AblationTable:
     exist last.
 
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
+    questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: at how many seeds each cell (in the order of `sweep.cells`) was settled, how
     reused    where runs come from, by key, that were made in another study
@@ -156,6 +164,7 @@ class AblationTable:
     choice: Choice | None = None
     effects: Effects = NO_EFFECTS
     race: Race | None = None
+    questions: tuple[Answer, ...] = ()
     reused: Mapping[str, Reused] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.figures import attention
 from sklab.report.figures.evidence import power_figure, sequential_figure
-from sklab.report.figures.interactions import effect_figures
+from sklab.report.figures.matched import effect_figures, question_figure
 from sklab.report.figures.scatter import LATENCY, MACS, PARAMS, cost_figure
 from sklab.report.figures.style import (
     ACCENT,
@@ -35,6 +35,7 @@ from sklab.report.run_files import Curve, chosen
 
 NAMES = (
     "error",
+    "questions",
     "effects",
     "interactions",
     "error_params",
@@ -56,6 +57,7 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
     learning = [_curves(table, curves)] if curves else []
     return [
         _errors(table),
+        *question_figure(table),
         *effect_figures(table),
         *costs,
         *learning,

@@ -38,7 +38,12 @@ _EFFECTS = (
     "1934); the size of an effect is partial omega squared; its 95 % interval, and that of an effect's share with the "
     "other effects at their estimates, are from the noncentral F (Steiger 2004). "
 )
-
+_CONTRASTS = (
+    "{which} are contrasts of the cells' means with the seed as block: each cell has a variance of its own, the "
+    "degrees of freedom are Satterthwaite's (Satterthwaite 1946) in Welch's form (Welch 1947), and simultaneous 95 % "
+    "intervals and adjusted p values are those of the multivariate t with the estimated correlations (Hasler 2008). "
+    "Whether the pairs behind a difference agree is tested by the ANOVA-type statistic (Brunner 1997). "
+)
 
 # The differences and p of the table are those of all seeds at hand, without regard to the looks that chose them.
 _RACED = (
@@ -90,6 +95,9 @@ _CITED: dict[str, tuple[str, ...]] = {
     "Fleming 1979": ("obrien1979multiple",),
     "Bretz 2013": ("maurer2013multiple",),
     "Steiger 2004": ("steiger2004beyond",),
+    "Welch 1947": ("welch1947generalization",),
+    "Hasler 2008": ("hasler2008multiple",),
+    "Brunner 1997": ("brunner1997box",),
 }
 
 
@@ -120,9 +128,20 @@ def methods(table: AblationTable) -> str:
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval. {_SEQUENTIAL if table.race else ''}{_compared(table)}"
-        f"{_EFFECTS if table.effects.analysis else ''}"
+        f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"
         "Only complete runs enter a number."
     )
+
+
+def _contrasts(table: AblationTable) -> str:
+    planned = "The answers to the questions, which were stated before the runs," if table.questions else ""
+    effects = (
+        "the differences that each factor makes, all else equal, which were not planned,"
+        if table.effects.matched
+        else ""
+    )
+    families = " and, as a family of their own, ".join(filter(None, (planned, effects)))
+    return _CONTRASTS.format(which=_capital(families)) if families else ""
 
 
 def _compared(table: AblationTable) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import fixed, metric_digits, metric_unit, p_text, signed
+from sklab.report.column import NOTHING, fixed, metric_digits, metric_unit, p_text, signed
 from sklab.report.escape import clean
 from sklab.spec.study.search import COST_NOUNS, Kind
 
@@ -38,6 +39,13 @@ def difference(table: AblationTable, against: Versus) -> str:
     """`−3.30 ± 5.95, p = 0.308`."""
     digits = metric_digits(table.sweep.metric)
     return f"{signed(against.difference, digits)} ± {fixed(against.half, digits)}, {p_equals(against.adjusted)}"
+
+
+def interval(table: AblationTable, against: Versus) -> str:
+    """`−2.40 to +0.10`; a dash where there is none."""
+    low, high = against.difference - against.half, against.difference + against.half
+    digits = metric_digits(table.sweep.metric)
+    return NOTHING if math.isnan(low) else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def p_equals(p: float) -> str:

@@ -6,58 +6,66 @@ import math
 from collections.abc import Sequence
 
 from sklab.analysis.statistics.anova import Effect
-from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import MOST_SEEDS
-from sklab.analysis.table.effects import ABSENT
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
-from sklab.report.column import NOTHING, fixed, metric_digits, p_text
+from sklab.report.column import NOTHING, fixed, p_text
 from sklab.report.escape import clean
 from sklab.report.words import cautions
-from sklab.report.words.phrases import difference, p_equals, pareto_sentence, points, value
+from sklab.report.words.answers import Grid, answers, matched_grids
+from sklab.report.words.phrases import difference, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import counted
 
+_DECIDED: tuple[BaselineVerdict, ...] = ("better", "worse", "equivalent", "not worse")
 _NAMED = 3  # cells in a sentence, the largest differences first
-EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "95 % interval", "size (%)", "95 % interval")
-MEANS_HEAD = ("factor", "level", "cells", "runs", "mean", "±95%")
-EFFECT_LEGEND = (
+_EFFECT_HEAD = ("effect", "df", "F", "p", "share (%)", "95 % interval", "size (%)", "95 % interval")
+_EFFECT_LEGEND = (
     "share: of the spread that is left once seeds are taken out, with the 95 % interval of what it is without the part "
     "of chance; size: the effect against chance alone (partial omega squared) with its 95 % interval; higher order: "
     "what the cells hold beyond main effects and two-way interactions"
 )
-MEANS_LEGEND = (
-    "means of the cells at a level, each cell counting alike; ±95%: for comparing levels, without what a seed does to "
-    "all cells alike. In an unbalanced design levels meet different levels of the other factors, and these means show "
-    "that too; the effects above do not"
-)
-Rows = tuple[tuple[str, ...], ...]
 
 
 def result(table: AblationTable) -> str:
-    """The result in short; before the first result it says that there is none."""
-    best, baseline = table.best, table.baseline
+    """The first paragraph: the answers to the questions. Before the first result it says that there is none."""
+    return _paragraphs(table)[0]
+
+
+def further(table: AblationTable) -> tuple[str, ...]:
+    """The paragraphs after it: what else matters, what is open at which price, every cell against the baseline."""
+    return _paragraphs(table)[1:]
+
+
+def _paragraphs(table: AblationTable) -> tuple[str, ...]:
     finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
+    if table.best is None:
+        return (f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare.",)
+    first, *others = (*answers(table), against_baseline(table))
+    cautious = ("" if finished else "The study is not finished.", cautions.learning(table))
+    return (" ".join(filter(None, (first, *cautious))), *others)
+
+
+def against_baseline(table: AblationTable) -> str:
+    """Which cells are told apart from the baseline, which are open, and what the lowest mean costs."""
+    best, baseline = table.best, table.baseline
     if best is None:
-        return f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare."
-    unfinished = "" if finished else "The study is not finished. "
+        return ""
     if baseline is None:
         name = clean(table.sweep.baseline)
         lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
-        return f"{unfinished}{lowest} The baseline {name} has no complete run, so nothing is compared with it."
+        return f"{lowest} The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(best, baseline)
-    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price, cautions.learning(table))
-    return unfinished + " ".join(sentence for sentence in said if sentence)
+    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price)
+    return " ".join(sentence for sentence in said if sentence)
 
 
 def _found(table: AblationTable, best: Row, baseline: Row) -> str:
-    """The cells that are told apart from the baseline, with difference and certainty, and the factor that matters
-    most."""
+    """The cells that are told apart from the baseline, with difference and certainty, and the lowest mean."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.judged for row in table.rows):
         return f"So far only {compared}, has a complete run."
-    parts = [_told(table, "better"), _told(table, "worse")]
-    shown = "; ".join(filter(None, parts)) or "no cell is told apart from it"
-    lowest = "" if table.pareto_front else f"; {_lowest(table, best)}{_factor(table)}"
+    shown = "; ".join(told for judged in _DECIDED if (told := _told(table, judged))) or "no cell is told apart from it"
+    lowest = "" if table.pareto_front else f"; {_lowest(table, best)}"
     return f"Against {compared}: {shown}{lowest}."
 
 
@@ -72,23 +80,17 @@ def _told(table: AblationTable, judged: BaselineVerdict) -> str:
 
 def _lowest(table: AblationTable, best: Row) -> str:
     if best.is_baseline:
-        return "the baseline itself has the lowest mean"
+        return f"the baseline itself has the lowest mean{_near(table)}"
     by = "" if best.judged == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
-    return (
-        f"the lowest mean is that of {clean(best.name)}, {value(table, best)}{by if best.judged != 'no test' else ''}"
-    )
+    shown = f"{value(table, best)}{by if best.judged != 'no test' else ''}"
+    return f"the lowest mean is that of {clean(best.name)}, {shown}{_near(table)}"
 
 
-def _factor(table: AblationTable) -> str:
-    """The factor with the largest share, where the analysis of variance tells one from chance."""
-    effects = table.effects.analysis.effects if table.effects.analysis else ()
-    main = [effect for effect in effects if len(effect.factors) == 1 and effect.p < ALPHA]
-    if not main or len({name for effect in effects for name in effect.factors}) < 2:
-        return ""
-    first = max(main, key=lambda effect: effect.share)
-    interval = f"{100 * first.share_low:.0f} to {100 * first.share_high:.0f}"
-    share = f"{100 * first.share:.0f} % of the spread between runs, 95 % interval {interval}, {p_equals(first.p)}"
-    return f"; of the factors, {clean(first.name)} matters most ({share})"
+def _near(table: AblationTable) -> str:
+    """How many cells are not told apart from the lowest mean."""
+    others = [row for row in table.rows if row.n and row.standing != "best"]
+    near = sum(row.standing != "worse" for row in others)
+    return f", from which {near} of the other {counted(len(others), 'cell')} can't be told apart" if near else ""
 
 
 def _open(table: AblationTable) -> str:
@@ -141,34 +143,27 @@ def _by_size(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -abs(row.baseline.difference) if row.baseline else 0.0)
 
 
-def effect_rows(table: AblationTable) -> Rows:
-    """A row of text for each effect, in the columns of EFFECT_HEAD; none where there is no analysis."""
+def effect_grids(table: AblationTable) -> tuple[Grid, ...]:
+    """What each factor changes, all else equal, and the analysis of variance, as far as there are such."""
     analysis = table.effects.analysis
-    return tuple(_effect(effect) for effect in analysis.effects) if analysis else ()
-
-
-def means_rows(table: AblationTable) -> Rows:
-    """A row of text for each level of each factor, in the columns of MEANS_HEAD."""
-    digits = metric_digits(table.sweep.metric)
-    return tuple(
-        (clean(term[0]), _level(of.levels), str(of.cells), str(of.n), fixed(of.mean, digits), fixed(of.half, digits))
-        for term, of_term in table.effects.means.items()
-        if len(term) == 1
-        for of in of_term
-    )
+    rows = tuple(_effect(effect) for effect in analysis.effects) if analysis else ()
+    variance = (Grid("Analysis of variance", _EFFECT_HEAD, rows, _EFFECT_LEGEND),) if rows else ()
+    return (*matched_grids(table), *variance)
 
 
 def effects_said(table: AblationTable) -> tuple[str, ...]:
     """The sentences about effects: why there are none, or how they were computed and what they leave out."""
     effects, analysis = table.effects, table.effects.analysis
+    lone = ", ".join(map(clean, effects.unmatched))
+    unmatched = [f"No two cells differ in one of these alone, so their effects can't be told: {lone}."] if lone else []
     if analysis is None:
-        return (f"No analysis of the factors: {effects.reason}.",)
+        return (f"No analysis of variance: {effects.reason}.", *unmatched)
     error = f"{counted(analysis.df, 'degree')} of freedom for error"
     first = f"Analysis of variance over {counted(analysis.n, 'run')}, seeds as blocks, {error}."
     unseen = ", ".join(" × ".join(map(clean, term)) for term in effects.inseparable)
     told = [f"These cells can't tell from others: {unseen}."] if unseen else []
     notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in effects.notes]
-    return (first, *notes, *told)
+    return (first, *notes, *told, *unmatched)
 
 
 def _effect(effect: Effect) -> tuple[str, ...]:
@@ -181,7 +176,3 @@ def _effect(effect: Effect) -> tuple[str, ...]:
 
 def _interval(low: float, high: float) -> str:
     return NOTHING if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}"
-
-
-def _level(levels: Sequence[str]) -> str:
-    return clean(levels[0]) or ABSENT

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
+from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.values import Seq, Value
 
@@ -110,6 +111,11 @@ class Cell(Value):
     # keys in JSON are always text
     runs: dict[Annotated[int, Strict(False)], str] = {}
 
+    @property
+    def trained_as(self) -> str:
+        """The name of the cell whose runs stand for this one."""
+        return self.name
+
 
 class Duplicate(Cell):
     """A configuration that is the same training as the cell called `same_as`: other settings of which the same network
@@ -119,6 +125,11 @@ class Duplicate(Cell):
     """
 
     same_as: str
+
+    @property
+    def trained_as(self) -> str:
+        """The name of the cell whose runs stand for this one."""
+        return self.same_as
 
 
 def by_network(duplicates: Iterable[Duplicate]) -> dict[str, list[str]]:
@@ -143,6 +154,8 @@ class Sweep(Value):
     duplicates  cells that would be the same training as one of `cells`
     sizes       pixels a side at which the kept weights of every run are evaluated in addition; no part of a run's key
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
+    questions   the planned comparisons by name, the most important first
+    margin      a difference of at most this, in the unit of the metric, makes no difference to the user
     """
 
     study: StudyName
@@ -164,6 +177,8 @@ class Sweep(Value):
     published: Published | None = None
     equal_budget: EqualBudget | None = None
     replicates: Replicates | None = None
+    questions: dict[str, Question] = {}
+    margin: float | None = None
 
 
 class Replicates(Value):

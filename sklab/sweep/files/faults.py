@@ -16,7 +16,7 @@ from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
-from sklab.spec.values import Value, value_class
+from sklab.spec.values import Value, keys_of, value_class
 from sklab.sweep.files.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
@@ -164,10 +164,10 @@ def _elsewhere(model: type[Value], tree: Any, key: str) -> str:
 def _keys(model: type[Value], tree: Any, place: Place) -> Iterator[tuple[str, str]]:
     """The keys of `model` and of the mappings in it, with their paths; the outermost last."""
     owner = _owner(model, tree, place)
-    for name, field in (owner.model_fields if owner else {}).items():
+    for name, field in (keys_of(owner) if owner else {}).items():
         if _holds_keys(field.annotation):
             yield from _keys(model, tree, (*place, name))
-    yield from ((name, dotted((*place, name))) for name in (owner.model_fields if owner else ()))
+    yield from ((name, dotted((*place, name))) for name in (keys_of(owner) if owner else ()))
 
 
 def _holds_keys(annotation: Any) -> bool:
@@ -179,12 +179,12 @@ def _holds_keys(annotation: Any) -> bool:
 
 def _field(model: type[Value], tree: Any, place: Place) -> FieldInfo | None:
     owner = _owner(model, tree, place[:-1])
-    return owner.model_fields.get(str(place[-1])) if owner and place else None
+    return keys_of(owner).get(str(place[-1])) if owner and place else None
 
 
 def _fields(model: type[Value], tree: Any, place: Place) -> tuple[str, ...]:
     owner = _owner(model, tree, place)
-    return tuple(owner.model_fields) if owner else ()
+    return tuple(keys_of(owner)) if owner else ()
 
 
 def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:

@@ -21,6 +21,7 @@ from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
 from sklab.sweep.files.inputs import NoSuchFileError, read_input
+from sklab.sweep.files.questions import faults_of, spelled
 from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile, renamed
 from sklab.sweep.files.without_faults import Sound, read_sweep_file
 from sklab.sweep.files.yamltree import Document
@@ -124,6 +125,7 @@ def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault])
     beyond = list(_beyond_a_study(document, read.sweep, drafts))
     made, wrong = make(base, drafts, read.sweep.seeds[:1] if beyond else read.sweep.seeds)
     wrong += [*beyond, *same_names(document, drafts), *_published(document, read, drafts)]
+    wrong += _questions(document, read, drafts)
     if not base.faults and not base.unread:
         wrong += [*same_runs(document, base, made), *_impossible_baseline(document, read, made)]
         wrong += _out_of_sight(document, read.sweep, base, made)
@@ -160,6 +162,15 @@ def _published(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iter
     for other in published.others:
         if find(other, names):
             yield document.fault(("published", "others", other), "is a cell of this sweep; its figure stands in rows")
+
+
+def _questions(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """Questions about cells, factors or levels that there are not; of a search, whose cells are not known yet, all."""
+    if read.knows("design") and read.sweep.design == "search" and "questions" in document.tree:
+        yield document.fault(("questions",), "not used by design: search", found="")
+    elif read.knows_cells and read.knows_factors and read.knows("design") and read.knows("factors"):
+        cells = [draft.cell for draft in drafts]
+        yield from faults_of(document, spelled(read.sweep.questions, cells), cells)
 
 
 def _out_of_sight(
@@ -203,7 +214,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     possible = [cell for cell in kept if isinstance(cell, Cell)]
     cells, duplicates = without_duplicates(base.tree, possible, baseline)
     shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
-    shared |= {"replicates"}
+    shared |= {"replicates", "margin"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),
@@ -212,6 +223,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
         baseline=baseline,
         published=renamed(written.published, (cell.name for cell in made)),
         fraction=describe(list(written.factors), written.fraction) if written.fraction else None,
+        questions=spelled(written.questions, possible),
         columns=written.columns_at_hand if written.columns is None else written.columns,
         cells=cells,
         duplicates=duplicates,

@@ -12,6 +12,7 @@ from sklab.errors import Fault
 from sklab.spec import limits
 from sklab.spec.names import canonical, find
 from sklab.spec.run import Seed
+from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
 from sklab.spec.values import Seq, Value
@@ -20,6 +21,7 @@ from sklab.sweep.files.yamltree import Document, Place, is_one_line
 Plain = Callable[[Document, Place, Any], Any]
 
 MOST_SEEDS = 1000
+_QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
 _SIZES = "a list of image sizes, in pixels a side"
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 Tree = dict[str, Any]
@@ -61,6 +63,8 @@ class SweepFile(Value):
     fraction: Literal["1/2", "1/4", "1/8", "1/16"] | None = None
     published: Published | None = None
     equal_budget: EqualBudget | None = Field(default=None, description="a mapping with params, macs or both")
+    questions: dict[Name, Question] = Field(default={}, max_length=MOST_QUESTIONS, description=_QUESTIONS)
+    margin: float | None = Field(default=None, gt=0, le=limits.FIGURE)
 
     @field_validator("seeds")
     @classmethod
@@ -111,6 +115,12 @@ def _levels(document: Document, place: Place, value: Any) -> Any:
     return {document.text((*place, at)): level for at, level in enumerate(value)}
 
 
+def _level_text(document: Document, place: Place, value: Any) -> Any:
+    """A level as it is written; a dash for a cell that lacks the factor."""
+    text = document.text(place) if not isinstance(value, (dict, list)) else None
+    return ABSENT if text == "-" else text or value
+
+
 def _in_every(key: str, change: Plain) -> Plain:
     """`change` for what stands under `key` in every entry of a list or mapping."""
 
@@ -135,6 +145,9 @@ _PLAIN: dict[str, Plain] = {
     "baseline": _names,
     "cells": _in_every("factors", _names),
     "factors": _in_every("levels", _levels),
+    "questions": lambda document, place, value: _in_every("from", _level_text)(
+        document, place, _in_every("to", _level_text)(document, place, value)
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Effects of a sweep's factors: which designs have them, what they leave out, and the means for plots."""
+"""Effects of a sweep's factors: which designs have them, what they leave out, and which cells are matched."""
 
 from itertools import product
 
@@ -8,12 +8,28 @@ from studies import key_of, make_records, make_sweep
 
 from sklab.analysis.statistics.anova import analyse
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.effects import ABSENT, MOST_RUNS, effects_of
+from sklab.analysis.table.effects import MOST_RUNS, effects_of
 from sklab.spec.study.sweep import Cell, Factor, Fraction
 
 LEVELS = {"D": ("1", "2"), "G": ("1", "2", "4")}
 GRID = [dict(zip(LEVELS, levels, strict=True)) for levels in product(*LEVELS.values())]
 HALF = Fraction(share="1/2", resolution=3, generators=("C = A × B",), aliases=("A = B × C",))
+KERNELS = [
+    dict.fromkeys(names.split("+"), "x")
+    for names in (
+        "K3",
+        "K5",
+        "K7",
+        "K3+K5",
+        "K3+K5+SK",
+        "K3+K7",
+        "K3+K7+SK",
+        "K5+K7",
+        "K5+K7+SK",
+        "K3+K5+K7",
+        "K3+K5+K7+SK",
+    )
+]
 QUARTER = [{"A": a, "B": b, "C": "+" if a == b else "-"} for a, b in product("-+", repeat=2)]
 
 
@@ -43,24 +59,43 @@ def test_a_grid_has_main_effects_and_interactions_by_the_analysis_of_variance():
     assert (effects.inseparable, effects.notes, effects.reason) == ((), (), "")
 
 
-def test_means_by_level_and_by_pair_of_levels_count_each_cell_alike():
-    values = errors(GRID)
-    values[0, 1:] = np.nan
-    means = effects_of(sweep_over(GRID), values).means
-    of_cells = np.nanmean(values, axis=1)
-    assert list(means) == [("D",), ("G",), ("D", "G")]
-    assert [(one.levels, one.cells, one.n) for one in means[("D",)]] == [(("1",), 3, 7), (("2",), 3, 9)]
-    assert [one.mean for one in means[("D",)]] == pytest.approx([of_cells[:3].mean(), of_cells[3:].mean()])
-    assert [one.mean for one in means[("D", "G")]] == pytest.approx(of_cells)
-    assert [one.levels for one in means[("D", "G")]] == [tuple(cell.values()) for cell in GRID]
-
-
-def test_the_interval_of_a_level_is_that_of_the_error_left_after_seeds():
+def test_every_level_is_compared_like_with_like_against_the_baselines():
     values = errors(GRID)
     effects = effects_of(sweep_over(GRID), values)
-    t = 2.2281388519649385  # 10 degrees of freedom
-    assert effects.analysis.df == 10
-    assert effects.means[("D",)][0].half == pytest.approx(t * np.sqrt(effects.analysis.squares / 10 / 9))
+    means = values.mean(1)
+    assert [answer.name for answer in effects.matched] == ["D 2 against 1", "G 2 against 1", "G 4 against 1"]
+    expected = [
+        (means[3:] - means[:3]).mean(),
+        (means[[1, 4]] - means[[0, 3]]).mean(),
+        (means[[2, 5]] - means[[0, 3]]).mean(),
+    ]
+    assert [answer.versus.difference for answer in effects.matched] == pytest.approx(expected)
+    assert [len(answer.pairs) for answer in effects.matched] == [3, 2, 2]
+    assert effects.unmatched == ()
+
+
+def test_matched_pairs_make_the_sum_of_squares_of_type_two():
+    """A factor whose matched pairs are all that tells of it: F is the square of the pooled t."""
+    values = errors(KERNELS)
+    effects = effects_of(sweep_over(KERNELS, "list"), values)
+    variance = effects.analysis.squares / effects.analysis.df
+    for answer in effects.matched:
+        (f,) = [effect.f for effect in effects.analysis.effects if effect.factors == (answer.question.of,)]
+        pairs = len(answer.pairs)
+        assert answer.versus.difference**2 / (2 * variance / (3 * pairs)) == pytest.approx(f)
+
+
+def test_a_pair_without_runs_on_one_side_is_left_out_by_name():
+    values = errors(GRID)
+    values[4] = np.nan
+    answer = effects_of(sweep_over(GRID), values).matched[0]
+    assert [str(pair) for pair in answer.left_out] == ["4 against 1"]
+    assert len(answer.pairs) == 2
+
+
+def test_levels_of_a_fraction_are_compared_over_all_cells_which_meet_the_same_others():
+    effects = effects_of(sweep_over(QUARTER, "fractional", fraction=HALF), errors(QUARTER))
+    assert [(answer.question.of, len(answer.pairs)) for answer in effects.matched] == [("A", 1), ("B", 1), ("C", 1)]
 
 
 def test_a_missing_run_is_announced():
@@ -103,7 +138,7 @@ def test_a_list_with_holes_names_the_terms_it_cannot_tell_from_others():
     cells = [{"K3": "x"}, {"K5": "x"}, {"K3": "x", "K5": "x"}, {"K3": "x", "SK": "x"}]
     effects = effects_of(sweep_over(cells, "list"), errors(cells))
     assert ("K5", "SK") in effects.inseparable
-    assert [one.levels for one in effects.means[("K5",)]] == [(ABSENT,), ("x",)]
+    assert [answer.name for answer in effects.matched] == ["K3", "K5", "SK"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +155,6 @@ def test_where_there_is_no_analysis_the_reason_stands(cells, design, reason):
     effects = effects_of(sweep_over(cells, design), errors(cells))
     assert effects.analysis is None
     assert reason in effects.reason
-    assert effects.means == {}
 
 
 def test_cells_without_runs_have_no_analysis():

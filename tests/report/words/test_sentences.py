@@ -42,9 +42,10 @@ def grid_table(design="grid"):
 def test_the_verdict_is_three_sentences_written_from_the_numbers():
     table = table_of(ERRORS, {"K3": 1000, "K5": 1500, "K7": 1000})
     against, other = (row.baseline for row in table.rows[1:])
-    assert verdict.result(table) == (
+    assert verdict.against_baseline(table) == (
         f"Against the baseline K3, 21.17 ± 3.13 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
-        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.59 % (n = 3). "
+        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.59 % (n = 3), from "
+        "which 1 of the other 2 cells can't be told apart. "
         f"Undecided is 1 of 2 cells: with these seeds a difference of {other.detectable:.2f} points is found four "
         f"times in five; if the differences are what they look like, {other.needed - 3} more seeds would settle K7. "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
@@ -89,9 +90,11 @@ def test_a_cell_without_spread_needs_no_more_seeds_but_a_test_also_where_seeds_a
     )
 
 
-def test_the_factor_that_matters_most_is_named():
-    assert "of the factors, D matters most (" in verdict.result(grid_table())
-    assert "of the factors" not in verdict.result(table_of(ERRORS))
+def test_factors_that_matter_are_named_all_else_equal():
+    said = verdict.result(grid_table())
+    assert said.startswith("No question was planned, so the factors are compared like with like. Of the factors, D 2")
+    assert said.endswith("matters, all else equal.")
+    assert "actor" not in verdict.result(table_of(ERRORS))
 
 
 def test_the_method_and_what_its_checks_found_stand_below_every_table():
@@ -142,25 +145,21 @@ def test_a_row_without_a_test_has_its_reason_below():
 
 def test_effects_are_rows_of_text_under_their_heads():
     table = grid_table()
-    assert [row[0] for row in verdict.effect_rows(table)] == ["D", "G", "D × G"]
-    assert {len(row) for row in verdict.effect_rows(table)} == {len(verdict.EFFECT_HEAD)}
-    assert [row[:4] for row in verdict.means_rows(table)] == [
-        ("D", "1", "2", "6"),
-        ("D", "2", "2", "6"),
-        ("G", "1", "2", "6"),
-        ("G", "2", "2", "6"),
-    ]
-    assert {len(row) for row in verdict.means_rows(table)} == {len(verdict.MEANS_HEAD)}
+    matched, pairs, variance = verdict.effect_grids(table)
+    assert [row[0] for row in variance.rows] == ["D", "G", "D × G"]
+    assert [row[0] for row in matched.rows] == ["D 2 against 1", "G 2 against 1"]
+    assert [row[1] for row in pairs.rows] == ["2 against 0", "3 against 1", "1 against 0", "3 against 2"]
+    assert all({len(row) for row in grid.rows} == {len(grid.head)} for grid in (matched, pairs, variance))
     text = table_markdown(table)
     assert "| effect | df | F | p |" in text
-    assert "| factor | level | cells |" in text
+    assert "| question | difference |" in text
 
 
 def test_a_design_without_effects_says_why():
     table = ablation_table(*kernels())
-    assert verdict.effect_rows(grid_table(design="search")) == ()
+    assert verdict.effect_grids(grid_table(design="search")) == ()
     assert verdict.effects_said(grid_table(design="search")) == (
-        "No analysis of the factors: a search chooses its cells by their results, which would flatter the factors it "
+        "No analysis of variance: a search chooses its cells by their results, which would flatter the factors it "
         "followed.",
     )
     assert any("can't tell from others" in said for said in verdict.effects_said(table))

@@ -45,6 +45,7 @@ CELLS = {  # and cells that can't exist
     "`leave_one_out`: what each component is worth": (4, 0),
     "`ofat`: one factor at a time": (6, 0),
     "`search`: an optimiser asks": (1, 0),
+    "Questions": (5, 0),
     "Seeds where they are needed": (4, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),

@@ -1,0 +1,226 @@
+"""Contrasts of cell means: a question about several cells at once, answered from the cells' own variances.
+
+    contrast = sum over cells of weight x level of the cell,  weights that add to 0
+
+Levels are those of the additive model of `blocks` (value = cell + seed + error), so that what a seed does to all cells
+alike drops out, and a missing run is a gap in the fit. Every cell has a variance of its own: the squares of its
+residuals, over what they come to in the mean where all variances are equal. Degrees of freedom are Satterthwaite's,
+corrected for two biases of few runs: shares that were estimated are too small (as in `blocks`), their squares too large
+(Welch). A contrast of two single cells keeps the rule of the table, `blocks.standard_errors`.
+
+A family of contrasts is judged together: each by the multivariate t with its own degrees of freedom and the estimated
+correlations (Hasler and Hothorn). Whether the pairs behind a mean difference agree is judged by the ANOVA-type
+statistic, which assumes no equal variances (Brunner, Dette and Munk).
+
+Sources: F. E. Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2
+(1946), 110-114; B. L. Welch, The generalization of Student's problem, Biometrika 34 (1947), 28-35; M. Hasler, L. A.
+Hothorn, Multiple contrast tests in the presence of heteroscedasticity, Biometrical Journal 50 (2008), 793-800; E.
+Brunner, H. Dette, A. Munk, Box-type approximations in nonparametric factorial designs, JASA 92 (1997), 1494-1502.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import fdtrc, stdtr, stdtrit
+
+from sklab.analysis.statistics import blocks, planning
+from sklab.analysis.statistics.compare import EQUAL, FEW, Versus
+from sklab.analysis.statistics.dunnett import critical_of, exceedance_of
+from sklab.analysis.statistics.intervals import ROUNDING, FloatArray
+
+_TABLES = 201  # simulated to plan a study by
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Contrasts (..., contrasts) with their standard errors, and the degrees of freedom of these.
+
+    parts      (..., contrasts, cells, seeds): the weight of every run
+    variance   (..., cells): of one run of each cell; NaN for a cell with fewer than two runs
+    precision  (..., cells, cells): covariance of two of these variances over twice their product; on the diagonal it is
+               one over the cell's degrees of freedom
+
+    Error and df are NaN where a cell that has a weight has fewer than two runs, and where nothing spreads.
+    """
+
+    estimate: FloatArray
+    error: FloatArray
+    df: FloatArray
+    parts: FloatArray
+    variance: FloatArray
+    precision: FloatArray
+
+    @property
+    def covariance(self) -> FloatArray:
+        """(..., contrasts, contrasts): of the estimates, from the cells' own variances."""
+        scaled = self.parts * np.sqrt(np.nan_to_num(self.variance))[..., None, :, None]
+        flat = scaled.reshape(*scaled.shape[:-2], -1)
+        return np.asarray(flat @ np.swapaxes(flat, -1, -2))
+
+    @property
+    def correlation(self) -> FloatArray:
+        """(..., contrasts, contrasts): of the estimates."""
+        covariance = self.covariance
+        sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(covariance / (sd[..., :, None] * sd[..., None, :]))
+
+
+def family(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
+    """The answers to contrasts `weights` (contrasts, cells) of one table `values` (cells, seeds; NaN: no run).
+
+    Intervals hold together with 95 %; p is adjusted over the family.
+    """
+    table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    judged = with_table_rule(contrasts(table, of_cells), table, of_cells)
+    tested = np.flatnonzero(~np.isnan(judged.error))
+    correlation = judged.correlation[np.ix_(tested, tested)]
+    return _answers(judged, _seeds(table, of_cells), [correlation] * len(of_cells))
+
+
+def one_by_one(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
+    """The same without regard to each other: every interval holds by itself with 95 %, and p is not adjusted."""
+    table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    judged = with_table_rule(contrasts(table, of_cells), table, of_cells)
+    return _answers(judged, _seeds(table, of_cells), [np.eye(1)] * len(of_cells))
+
+
+def detectable(there: npt.ArrayLike, weights: npt.ArrayLike, sd: float) -> FloatArray:
+    """The true differences (contrasts) that a family finds with 80 % probability each, before it has any run.
+
+    there  (cells, seeds): the runs that there will be; `sd` is the standard deviation of a run, in all cells alike.
+    Errors and degrees of freedom are those of the middle one of simulated tables.
+    """
+    runs, of_cells = np.asarray(there, dtype=bool), np.asarray(weights, dtype=np.float64)
+    drawn = np.where(runs, sd * np.random.default_rng(0).standard_normal((_TABLES, *runs.shape)), np.nan)
+    judged = with_table_rule(contrasts(drawn, of_cells), drawn, of_cells)
+    seeds, correlation = _seeds(drawn[0], of_cells), np.median(judged.correlation, 0)
+    error, df = np.sqrt(np.mean(judged.error**2, 0)), np.median(judged.df, 0)
+    each = zip((error * np.sqrt(seeds)).tolist(), seeds, df.tolist(), strict=True)
+    return np.array(
+        [planning.detectable(of, n, freedom, partial(critical_of, correlation=correlation)) for of, n, freedom in each]
+    )
+
+
+def disagreement(values: npt.ArrayLike, weights: npt.ArrayLike) -> float:
+    """p of the hypothesis that all contrasts `weights` (contrasts, cells) of one table are equal; NaN without a
+    test."""
+    table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    if len(of_cells) < 2:
+        return math.nan
+    judged = contrasts(table, of_cells)
+    return math.nan if np.isnan(judged.error).any() else float(disagreements(judged))
+
+
+def contrasts(values: FloatArray, weights: FloatArray) -> Contrasts:
+    """The contrasts `weights` (contrasts, cells) of tables `values` (..., cells, seeds), from own variances."""
+    parts, (variance, precision) = _parts(values, weights), _own_variances(values)
+    of_cells = (parts**2).sum(-1) * np.nan_to_num(variance)[..., None, :]
+    error, scale = np.sqrt(of_cells.sum(-1)), np.max(np.abs(np.nan_to_num(values)), axis=(-1, -2))[..., None]
+    unknown = ((weights != 0) & np.isnan(variance)[..., None, :]).any(-1) | (error <= ROUNDING * scale)
+    df = np.where(unknown, np.nan, _degrees(of_cells, precision))
+    estimate = np.einsum("...pis,...is->...p", parts, np.nan_to_num(values))
+    return Contrasts(estimate, np.where(unknown, np.nan, error), df, parts, variance, precision)
+
+
+def with_table_rule(judged: Contrasts, values: FloatArray, weights: FloatArray) -> Contrasts:
+    """`judged`, with the error and df of the table's rule for contrasts of two single cells."""
+    error, df = judged.error.copy(), judged.df.copy()
+    pairs = [(at, int(of.argmax()), int(of.argmin())) for at, of in enumerate(weights) if np.count_nonzero(of) == 2]
+    for against in {low for _, _, low in pairs}:
+        errors = blocks.standard_errors(values, against)
+        for at, high, low in pairs:
+            if low == against:
+                error[..., at] = errors.error[..., high] * weights[at].max()
+                df[..., at] = np.where(np.isnan(error[..., at]), np.nan, errors.df)
+    return replace(judged, error=error, df=df)
+
+
+def disagreements(judged: Contrasts) -> FloatArray:
+    """(...): p of the hypothesis that all these contrasts are equal."""
+    many = judged.estimate.shape[-1]
+    centre = np.eye(many) - 1 / many
+    between = centre @ judged.covariance
+    centred = np.einsum("pq,...qis->...pis", centre, judged.parts)
+    of_cells = np.einsum("...pis,...pis->...i", judged.parts, centred) * np.nan_to_num(judged.variance)
+    mean = np.trace(between, axis1=-2, axis2=-1)
+    first = mean**2 / np.einsum("...pq,...qp->...", between, between)
+    second = _degrees(of_cells[..., None, :], judged.precision)[..., 0]
+    distance = ((judged.estimate - judged.estimate.mean(-1, keepdims=True)) ** 2).sum(-1)
+    return np.asarray(fdtrc(first, second, distance / mean))
+
+
+def _seeds(values: FloatArray, weights: FloatArray) -> list[int]:
+    """The fewest runs of any cell that has a weight, for every contrast."""
+    runs = (~np.isnan(values)).sum(-1)
+    return [int(runs[weighted != 0].min(initial=values.shape[-1])) for weighted in weights]
+
+
+def _answers(judged: Contrasts, seeds: Sequence[int], correlations: Sequence[FloatArray]) -> tuple[Versus, ...]:
+    return tuple(
+        _untested(float(judged.estimate[at]), n) if np.isnan(judged.error[at]) else _answer(judged, at, n, correlation)
+        for at, (n, correlation) in enumerate(zip(seeds, correlations, strict=True))
+    )
+
+
+def _untested(estimate: float, n: int) -> Versus:
+    return Versus(n, estimate if n else math.nan, reason=FEW if n < 2 else EQUAL)
+
+
+def _answer(judged: Contrasts, at: int, n: int, correlation: FloatArray) -> Versus:
+    estimate, error, df = float(judged.estimate[at]), float(judged.error[at]), float(judged.df[at])
+    t, sd, reach = abs(estimate / error), error * math.sqrt(n), critical_of(df, correlation)
+    p, critical = float(2 * stdtr(df, -t)), _critical_by_df(reach, df)
+    adjusted, smallest = max(p, exceedance_of(t, df, correlation)), planning.detectable(sd, n, df, critical)
+    needed, effect = planning.seeds_needed(estimate, sd, n, df, critical), planning.hedges(estimate, sd, df)
+    return Versus(n, estimate, reach * error, p, adjusted, df, "contrast", effect, smallest, needed)
+
+
+def _critical_by_df(critical: float, df: float) -> planning.Critical:
+    """What |t| has to exceed at other degrees of freedom, to plan by: the same level as `critical` has at `df`."""
+    level = float(stdtr(df, critical))
+    return lambda other: float(stdtrit(other, level))
+
+
+def _own_variances(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`variance` and `precision` of Contrasts."""
+    there = (~np.isnan(values)).astype(float)
+    n, fitted = there.sum(-1), blocks.fit(values)
+    share = there / np.maximum(n, 1)[..., None]
+    centred = there[..., None] * (np.eye(values.shape[-1]) - share[..., None, :])  # takes a cell's mean from its runs
+    seeds = fitted.inverse[..., None, :, :] @ centred
+    # What the squares of cell i come to in the mean is the sum over j of expected[i, j] x the variance of cell j.
+    expected = np.einsum("...iab,...jba->...ij", seeds, seeds)
+    own = np.maximum(n - 1, 0) - 2 * np.trace(seeds, axis1=-2, axis2=-1)
+    expected = expected + own[..., None] * np.eye(values.shape[-2])
+    sums = np.where(n > 1, expected.sum(-1), np.nan)
+    sums = np.where(sums > ROUNDING, sums, np.nan)
+    precision = expected / (sums[..., :, None] * sums[..., None, :])
+    return np.asarray(fitted.squares / sums), np.nan_to_num(precision)
+
+
+def _parts(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """The weight of every run (..., contrasts, cells, seeds) in the contrasts of the fitted levels."""
+    there = (~np.isnan(values)).astype(float)[..., None, :, :]
+    share = there / np.maximum(there.sum(-1, keepdims=True), 1)
+    level = weights[..., None] * share
+    seeds = (level.sum(-2) @ blocks.fit(values).inverse)[..., None, :]
+    return np.asarray(level - there * (seeds - (share @ np.swapaxes(seeds, -1, -2))))
+
+
+def _degrees(parts: FloatArray, precision: FloatArray) -> FloatArray:
+    """Degrees of freedom (..., contrasts) of the sum of `parts` (..., contrasts, cells), each an estimated
+    variance; rounded down to a tenth."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        own = np.diagonal(precision, axis1=-2, axis2=-1)[..., None, :]
+        share = parts / parts.sum(-1, keepdims=True)
+        share = np.minimum(share + 2 * share**2 * (1 - share) * own, 1)
+        spread = np.einsum("...pi,...pj,...ij->...p", share, share, precision / (1 + 2 * precision))
+        least = np.min(np.where(parts > 0, 1 / own, np.inf), -1)
+        return np.asarray(np.floor(10 * np.maximum(1 / spread - 2, least)) / 10)

@@ -1,0 +1,114 @@
+"""A study's questions and their answers: planned ones, and those that its factors give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sklab.analysis.statistics import contrasts
+from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.statistics.intervals import ALPHA, FloatArray
+from sklab.spec.study.questions import Pair, Question, pairs_of
+from sklab.spec.study.sweep import Cell, Sweep
+
+AnswerVerdict = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
+NO_RUNS = "no pair of cells has runs on both sides"
+MANY = "too many pairs to judge them one by one"
+ONE_NETWORK = "both sides are one network"
+_MOST_PAIRS = 200  # that are judged one by one, and whose agreement is tested
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question, of a family of questions.
+
+    versus     the mean difference over `pairs`; interval and adjusted p hold for the whole family
+    pairs      the pairs that it is made of, each with its own difference; their intervals hold one by one
+    left_out   pairs of which a cell has too few runs
+    agreement  p of the hypothesis that all pairs have the same difference; NaN without a test
+    margin     a difference of at most this makes no difference to the user; NaN where none is stated
+    """
+
+    name: str
+    question: Question
+    versus: Versus
+    pairs: tuple[tuple[Pair, Versus], ...] = ()
+    left_out: tuple[Pair, ...] = ()
+    agreement: float = math.nan
+    margin: float = math.nan
+
+    @property
+    def verdict(self) -> AnswerVerdict:
+        """What the interval of the family allows to say of the true difference."""
+        against = self.versus
+        if math.isnan(against.adjusted):
+            return "no test"
+        if against.adjusted < ALPHA:
+            return "lower" if against.difference < 0 else "higher"
+        if abs(against.difference) + against.half < self.margin:
+            return "equivalent"
+        return "not higher" if against.difference + against.half < self.margin else "undecided"
+
+    @property
+    def seeds_missing(self) -> int | None:
+        """Seeds to add to each of its cells until the observed difference would be found with 80 % probability; None:
+        none up to 1000."""
+        needed = self.versus.needed
+        return None if needed is None else max(needed - self.versus.n, 0)
+
+
+def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray) -> tuple[Answer, ...]:
+    """The answers to a family of questions, from `values` (cells, seeds; NaN: no run)."""
+    if not questions or not sweep.cells:
+        return ()
+    runs = dict(zip((cell.name for cell in sweep.cells), (~np.isnan(values)).sum(1).tolist(), strict=True))
+    least = max(1, min(2, max(runs.values())))
+    pairs = {name: pairs_of(question, (*sweep.cells, *sweep.duplicates)) for name, question in questions.items()}
+    whole = {name: tuple(pair for pair in pairs[name] if _runs(pair, runs) >= least) for name in questions}
+    weights = [question_weights(sweep.cells, whole[name]) for name in questions if whole[name]]
+    family = iter(contrasts.family(values, np.array(weights)) if weights else ())
+    return tuple(
+        Answer(
+            name,
+            question,
+            next(family) if whole[name] else Versus(reason=NO_RUNS if pairs[name] else ONE_NETWORK),
+            _pair_by_pair(sweep.cells, whole[name], values),
+            tuple(pair for pair in pairs[name] if pair not in whole[name]),
+            _agreement(sweep.cells, whole[name], values),
+            math.nan if sweep.margin is None else sweep.margin,
+        )
+        for name, question in questions.items()
+    )
+
+
+def question_weights(cells: Sequence[Cell], pairs: Sequence[Pair]) -> FloatArray:
+    """The weight of every cell in the mean difference over `pairs`; zeros for no pair."""
+    at, weights = {cell.name: place for place, cell in enumerate(cells)}, np.zeros(len(cells))
+    for pair in pairs:
+        for sign, side in ((1, pair.cells), (-1, pair.against)):
+            for name in side:
+                weights[at[name]] += sign / len(side) / len(pairs)
+    return weights
+
+
+def _runs(pair: Pair, runs: Mapping[str, int]) -> int:
+    return min(runs[name] for name in (*pair.cells, *pair.against))
+
+
+def _pair_by_pair(cells: Sequence[Cell], pairs: Sequence[Pair], values: FloatArray) -> tuple[tuple[Pair, Versus], ...]:
+    if len(pairs) > _MOST_PAIRS:
+        return tuple((pair, Versus(reason=MANY)) for pair in pairs)
+    if not pairs:
+        return ()
+    weights = np.array([question_weights(cells, [pair]) for pair in pairs])
+    return tuple(zip(pairs, contrasts.one_by_one(values, weights), strict=True))
+
+
+def _agreement(cells: Sequence[Cell], pairs: Sequence[Pair], values: FloatArray) -> float:
+    if not 1 < len(pairs) <= _MOST_PAIRS:
+        return math.nan
+    return contrasts.disagreement(values, np.array([question_weights(cells, [pair]) for pair in pairs]))

@@ -1,0 +1,194 @@
+"""The answers to a study's questions: as sentences, first of all else in a report, and as rows of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.statistics.planning import MOST_SEEDS
+from sklab.analysis.table.questions import Answer
+from sklab.analysis.table.rows import AblationTable
+from sklab.report.column import NO_TEST, NOTHING, fixed, metric_digits, metric_name, p_text, signed
+from sklab.report.escape import clean
+from sklab.report.words.phrases import interval, listed, p_equals, points
+from sklab.system.terminal import counted, duration
+
+_HEAD = ("question", "difference", "95 % interval", "p (adjusted)", "answer", "detectable", "more seeds", "pairs")
+_LEGEND = (
+    "difference: mean over the pairs of cells, negative is a lower {metric}; 95 % interval and p (adjusted): hold for "
+    "all lines together; detectable: the smallest true difference that this study finds with 80 % probability; more "
+    "seeds: to add to each cell of the question until a true difference as large as the observed one is found with 80 "
+    "% probability"
+)
+_PAIR_HEAD = ("question", "pair", "seeds", "difference", "95 % interval", "p")
+_PAIR_LEGEND = "each pair of cells by itself: these intervals and p hold one by one"
+_SHOWN = 3  # effects in a sentence
+Rows = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts with its legend: words in the first column, numbers in most of the others."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Rows
+    legend: str
+
+
+def answers(table: AblationTable) -> tuple[str, ...]:
+    """Paragraphs: the answers to the questions, what else matters, and what is open at which price; none where nothing
+    can be answered."""
+    asked = table.questions or table.effects.matched
+    if not any(answer.versus.n for answer in asked):
+        return ()
+    planned = [_answered(table, answer) for answer in table.questions]
+    paragraphs = (planned, _effects(table), _open(table, asked))
+    return tuple(" ".join(sentences) for sentences in paragraphs if sentences)
+
+
+def _answered(table: AblationTable, answer: Answer) -> str:
+    name = clean(answer.name)
+    name, against = f"{name[:1].upper()}{name[1:]}", answer.versus
+    if math.isnan(against.difference):
+        return f"{name}: no answer yet, since {against.reason}."
+    pairs = counted(len(answer.pairs), "pair") + " of cells" if len(answer.pairs) > 1 else ""
+    based = ", ".join(filter(None, [pairs, counted(against.n, "seed")]))
+    if math.isnan(against.adjusted):
+        return f"{name}: {_signed(table, against.difference)} ({based}), without a test: {against.reason}."
+    detail = f"({interval(table, answer.versus)}, {p_equals(against.adjusted)}; {based})"
+    return f"{name} {_claim(table, answer)} {detail}.{_caveats(answer)}"
+
+
+def _claim(table: AblationTable, answer: Answer) -> str:
+    metric, size = metric_name(table.sweep.metric), points(table, answer.versus.difference)
+    seen = _signed(table, answer.versus.difference)
+    match answer.verdict:
+        case "lower":
+            return f"lowers the {metric} by {size}"
+        case "higher":
+            return f"raises the {metric} by {size}"
+        case "equivalent":
+            return f"makes no difference of {points(table, answer.margin)} or more: {seen}"
+        case "not higher":
+            return f"does not raise the {metric} by {points(table, answer.margin)} or more: {seen}"
+    return f"makes no detectable difference: {seen}"
+
+
+def _signed(table: AblationTable, difference: float) -> str:
+    return f"{'−' if difference < 0 else '+'}{points(table, difference)}"
+
+
+def _caveats(answer: Answer) -> str:
+    apart = answer.agreement < ALPHA
+    told = f" The size differs between its pairs ({p_equals(answer.agreement)})." if apart else ""
+    missing = "; ".join(clean(str(pair)) for pair in answer.left_out)
+    return told + (f" Without runs enough, and left out: {missing}." if missing else "")
+
+
+def _effects(table: AblationTable) -> list[str]:
+    """The factors that matter, compared like with like, the largest effect first."""
+    known = {answer.question.of for answer in table.questions}
+    matched = [answer for answer in table.effects.matched if answer.question.of not in known]
+    ranked = sorted(matched, key=lambda answer: -abs(answer.versus.difference))
+    decided = [answer for answer in ranked if answer.verdict in ("lower", "higher")]
+    named = [
+        f"{clean(answer.name)} ({_signed(table, answer.versus.difference)}, {interval(table, answer.versus)})"
+        for answer in decided[:_SHOWN]
+    ]
+    more = f" and {len(decided) - _SHOWN} more" if len(decided) > _SHOWN else ""
+    unplanned = ", not planned" if table.questions else ""
+    first = "" if table.questions else "No question was planned, so the factors are compared like with like. "
+    if named:
+        verb = "matters" if len(decided) == 1 else "matter"
+        return [f"{first}Of the factors{unplanned}, {_enumerated(named)}{more} {verb}, all else equal."]
+    if matched and any(not math.isnan(answer.versus.adjusted) for answer in matched):
+        return [f"{first}Of the factors{unplanned}, none makes a detectable difference, all else equal."]
+    return []
+
+
+def _enumerated(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
+    """The questions that are open, what the study could have shown, and what it would cost to close them."""
+    undecided = [answer for answer in asked if answer.verdict in ("undecided", "not higher")]
+    if not undecided:
+        return []
+    names, few = listed(answer.name for answer in undecided), undecided[:_SHOWN]
+    power = "; ".join(f"{points(table, answer.versus.detectable)} ({clean(answer.name)})" for answer in few)
+    costs = "; ".join(_cost(table, answer) for answer in few)
+    return [
+        f"Open: {names}. This study has 80 % power only for differences of at least {power}. If the true differences "
+        f"are as observed: {costs}."
+    ]
+
+
+def _cost(table: AblationTable, answer: Answer) -> str:
+    name = clean(answer.name)
+    if answer.seeds_missing is None:
+        return f"{name} would take more than {MOST_SEEDS} seeds"
+    cells = {name for pair, _ in answer.pairs for name in (*pair.cells, *pair.against)}
+    rows = [row for row in table.rows if row.name in cells]
+    seconds = [row.train_seconds for row in rows if row.train_seconds is not None]
+    runs = answer.seeds_missing * len(rows)
+    time = f", {duration(answer.seeds_missing * sum(seconds))} of training" if len(seconds) == len(rows) else ""
+    more = counted(answer.seeds_missing, "more seed")
+    return f"{more} in {counted(len(rows), 'cell')} ({counted(runs, 'run')}{time}) would probably settle {name}"
+
+
+def question_grids(table: AblationTable) -> tuple[Grid, ...]:
+    """The planned questions with their answers, and the pairs behind them; none without questions."""
+    return _grids(table, table.questions, "Answers to the planned questions")
+
+
+def matched_grids(table: AblationTable) -> tuple[Grid, ...]:
+    """The matched difference of every level, and the pairs behind them; none where no two cells can be matched."""
+    return _grids(table, table.effects.matched, "Each factor, all else equal (not planned)")
+
+
+def _grids(table: AblationTable, family: Sequence[Answer], title: str) -> tuple[Grid, ...]:
+    if not family:
+        return ()
+    legend = _LEGEND.format(metric=metric_name(table.sweep.metric))
+    every = Grid(title, _HEAD, tuple(_row(table, answer) for answer in family), legend)
+    pairs = _pair_rows(table, family)
+    return (every, Grid("The pairs behind them", _PAIR_HEAD, pairs, _PAIR_LEGEND)) if pairs else (every,)
+
+
+def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:
+    against, digits = answer.versus, metric_digits(table.sweep.metric)
+    p = NO_TEST if math.isnan(against.adjusted) else p_text(against.adjusted)
+    more = f">{MOST_SEEDS}" if answer.seeds_missing is None else str(answer.seeds_missing)
+    decided = answer.verdict in ("lower", "higher", "equivalent", "no test")
+    return (
+        clean(answer.name),
+        signed(against.difference, digits),
+        interval(table, answer.versus),
+        p,
+        answer.verdict,
+        fixed(against.detectable, digits),
+        NOTHING if decided else more,
+        str(len(answer.pairs)),
+    )
+
+
+def _pair_rows(table: AblationTable, family: Sequence[Answer]) -> Rows:
+    digits = metric_digits(table.sweep.metric)
+    return tuple(
+        (
+            clean(answer.name),
+            clean(str(pair)),
+            str(against.n),
+            signed(against.difference, digits),
+            interval(table, against),
+            NO_TEST if math.isnan(against.p) else p_text(against.p),
+        )
+        for answer in family
+        if len(answer.pairs) > 1
+        for pair, against in answer.pairs
+        if not math.isnan(against.difference)
+    )
