@@ -78,7 +78,7 @@ def exceedance_of(t: float, df: float, correlation: FloatArray) -> float:
     """
     single = float(2 * stdtr(df, -t))
     if len(correlation) == 1 or len(correlation) > _MOST:
-        return float(-np.expm1(len(correlation) * np.log1p(-single)))
+        return 1 - (1 - single) ** len(correlation)
     points = _lattice(len(correlation))
     reach = t * _deviations(df, len(correlation))
     factor = np.linalg.cholesky(correlation + _JITTER * np.eye(len(correlation)))
