@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sklab.commands.options import (
     load,
     slots_of,
 )
+from sklab.errors import Fault, FaultyInputError
 from sklab.system.terminal import counted, fitting, tell
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class PlanOptions(SweepFileOptions, SlotOptions):
     budget: str | None
     probe: bool = False
     differences: bool = False
+    spread: float | None = None
     json: bool = False
 
 
@@ -56,6 +59,8 @@ def add_plan(commands: Commands) -> None:
     parser.add_argument("--probe", action="store_true", help="train a few steps of cells that no finished run prices")
     text = "list in which resolved settings each cell differs from the baseline"
     parser.add_argument("--differences", action="store_true", help=text)
+    text = "standard deviation of a run, in the unit of the metric, to say what each question could show"
+    parser.add_argument("--spread", type=float, metavar="SD", help=text)
     add_reuse(parser)
     add_budget(parser, "say whether it takes more device-hours than this (90m, 40h, 2d)")
     add_json(parser)
@@ -71,6 +76,9 @@ def show_plan(options: PlanOptions) -> int:
 
     if options.budget:
         hours(options.budget)  # a faulty budget is reported before anything is counted
+    if options.spread is not None and not 0 < options.spread < math.inf:
+        fault = Fault("command line", "--spread", "out of range", found=str(options.spread), allowed="more than 0")
+        raise FaultyInputError([fault])
     sweep = load(options)
     folder, slots = folder_of(sweep, options.results), slots_of(sweep, options)
     count = Counted(costs_here).of
@@ -78,7 +86,7 @@ def show_plan(options: PlanOptions) -> int:
     study = prepare(start_of(sweep, folder, options.reuse, count), notices.setdefault)
     count(list(cell_experiments(study.sweep).values()))  # all at once, to be kept at once
     probes = _probes(study, slots) if options.probe else {}
-    plan = make_plan(study, resources_of(slots), lambda one: count([one])[0], probes)
+    plan = make_plan(study, resources_of(slots), lambda one: count([one])[0], probes, options.spread)
     plan = plan.model_copy(update={"data_notices": tuple(notices)})
     print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
     if options.differences:

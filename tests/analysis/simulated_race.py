@@ -6,9 +6,10 @@ Run as a program it prints the table of docs/statistics.md: `python tests/analys
 import sys
 
 import numpy as np
+import simulated_questions
 from simulated import NOISES, rejects, studies
 
-from sklab.analysis.statistics.sequential import BETTER, WORSE, race
+from sklab.analysis.statistics.sequential import BETTER, WORSE, race, race_of_questions
 from sklab.spec.study.sweep import Replicates
 
 RULE = Replicates(start=3, max=10)
@@ -38,6 +39,15 @@ def beside_fixed(effects, count, noise="normal"):
     return tuple(100 * part for part in (runs, (told == fixed).mean(), told[:, true].mean(), fixed[:, true].mean()))
 
 
+def questions(noise, count, effect=0.0):
+    """Per cent of studies with a claim on any question, and on the first; and per cent of the runs of 10 seeds."""
+    values = simulated_questions.drawn(noise, count, RULE.max, np.random.default_rng(11))
+    values[:, simulated_questions.WITH_ATTENTION] -= effect
+    found = race_of_questions(values, np.ones(values.shape, dtype=bool), simulated_questions.QUESTIONS, RULE)
+    told = np.isin(found.verdict, (BETTER, WORSE))
+    return 100 * told.any(1).mean(), 100 * told[:, 0].mean(), 100 * found.requested.sum() / values.size
+
+
 def write(*cells_of_row):
     sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
     sys.stdout.flush()
@@ -47,5 +57,9 @@ if __name__ == "__main__":
     number = int(sys.argv[1])
     for effects in EFFECTS:
         write(effects, *(f"{part:.1f}" for part in beside_fixed(effects, number)))
+    for noise in simulated_questions.NOISES:
+        write("questions", noise, *(f"{part:.1f}" for part in questions(noise, number)))
+    for effect in (0.65, 1.0, 1.3):
+        write("attention", effect, *(f"{part:.1f}" for part in questions("normal", number, effect)))
     for noise in NOISES:
         write(noise, *(f"{part:.1f}" for cells in (CELLS, 4) for part in false_alarms(noise, cells, number)))

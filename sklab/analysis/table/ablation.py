@@ -15,7 +15,7 @@ from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
-from sklab.analysis.table.questions import answered
+from sklab.analysis.table.questions import answered, under_repeated_looking
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
@@ -40,6 +40,7 @@ def ablation_table(
     Only complete runs enter its numbers.
     """
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
+    of_questions = sweep.replicates is not None and sweep.replicates.stop == "questions"
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     estimate = intervals.mean_interval(values)
@@ -61,7 +62,7 @@ def ablation_table(
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
-            raced=_raced(race, at) if of_baseline[at] is not None else None,
+            raced=_raced(race, at) if of_baseline[at] is not None and not of_questions else None,
             margin=math.nan if sweep.margin is None else sweep.margin,
         )
         for at in range(len(runs))
@@ -70,6 +71,8 @@ def ablation_table(
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
     choice = against_baseline.choice if against_baseline else None
     answers = answered(sweep, sweep.questions, values)
+    if race is not None and of_questions:
+        answers = under_repeated_looking(answers, race)
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers)
 
 

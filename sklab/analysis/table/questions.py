@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from sklab.analysis.statistics import contrasts
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
+from sklab.analysis.statistics.sequential import BETTER, EQUAL, NO_TEST, WORSE, Race
 from sklab.spec.study.questions import Pair, Question, pairs_of
 from sklab.spec.study.sweep import Cell, Sweep
 
 AnswerVerdict = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
 NO_RUNS = "no pair of cells has runs on both sides"
+_RACED: dict[str, AnswerVerdict] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
 MANY = "too many pairs to judge them one by one"
 ONE_NETWORK = "both sides are one network"
 _MOST_PAIRS = 200  # that are judged one by one, and whose agreement is tested
@@ -31,6 +33,8 @@ class Answer:
     left_out   pairs of which a cell has too few runs
     agreement  p of the hypothesis that all pairs have the same difference; NaN without a test
     margin     a difference of at most this makes no difference to the user; NaN where none is stated
+    raced      the verdict under repeated looking, where seeds are added until the questions are settled; then p and
+               interval allow for the looks
     """
 
     name: str
@@ -40,11 +44,14 @@ class Answer:
     left_out: tuple[Pair, ...] = ()
     agreement: float = math.nan
     margin: float = math.nan
+    raced: AnswerVerdict | None = None
 
     @property
     def verdict(self) -> AnswerVerdict:
         """What the interval of the family allows to say of the true difference."""
         against = self.versus
+        if self.raced:
+            return self.raced
         if math.isnan(against.adjusted):
             return "no test"
         if against.adjusted < ALPHA:
@@ -83,6 +90,24 @@ def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray
         )
         for name, question in questions.items()
     )
+
+
+def under_repeated_looking(answers: Sequence[Answer], race: Race) -> tuple[Answer, ...]:
+    """`answers` with the verdicts of the race, and the interval and p of the last look at each: all looks at all
+    questions together err with 5 % at most, and p is scaled so that 0.05 is what its look may spend."""
+    return tuple(_looked_at(answer, race, at) for at, answer in enumerate(answers))
+
+
+def _looked_at(answer: Answer, race: Race, at: int) -> Answer:
+    raced = _RACED.get(str(race.verdict[at]), "undecided")
+    looks = [look for look in race.looks if not np.isnan(look.p[at])]
+    if not looks:
+        return replace(answer, raced=raced)
+    last = looks[-1]
+    scaled = float(np.minimum(last.p[at] * ALPHA / last.level[at], 1))
+    half, difference = float(last.half[at]), float(last.difference[at])
+    versus = replace(answer.versus, n=last.seeds, difference=difference, half=half, adjusted=scaled)
+    return replace(answer, versus=versus, raced=raced)
 
 
 def question_weights(cells: Sequence[Cell], pairs: Sequence[Pair]) -> FloatArray:

@@ -13,8 +13,10 @@ import numpy as np
 
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, rounding_variance
-from sklab.analysis.statistics.sequential import Race, race
-from sklab.spec.study.sweep import Cell, Sweep
+from sklab.analysis.statistics.sequential import Race, race, race_of_questions
+from sklab.analysis.table.questions import question_weights
+from sklab.spec.study.questions import pairs_of
+from sklab.spec.study.sweep import Cell, Replicates, Sweep
 from sklab.store.records import RunRecord
 
 _SIMULATED = 200
@@ -24,8 +26,20 @@ def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
     """The looks that the records allow; None for a sweep whose cells all have the same seeds."""
     if sweep.replicates is None:
         return None
-    values, ended = _arrays(sweep, records)
-    return race(values, ended, _baseline(sweep), sweep.replicates)
+    return _race(sweep, sweep.replicates, *values_and_ends(sweep, records))
+
+
+def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray) -> Race:
+    if rule.stop == "questions":
+        return race_of_questions(values, ended, planned_weights(sweep), rule)
+    return race(values, ended, _baseline(sweep), rule)
+
+
+def planned_weights(sweep: Sweep) -> FloatArray:
+    """The contrasts (questions, cells) of the planned questions, all pairs with runs."""
+    cells = (*sweep.cells, *sweep.duplicates)
+    weights = [question_weights(sweep.cells, pairs_of(question, cells)) for question in sweep.questions.values()]
+    return np.array(weights).reshape(-1, len(sweep.cells))
 
 
 def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
@@ -58,19 +72,19 @@ def most_runs(sweep: Sweep) -> int:
 
 
 def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
-    """Runs in all, in the mean over simulated goings-on: each cell differs from the baseline as its runs so far do.
+    """Runs in all, in the mean over simulated studies: cells differ as their runs so far do.
 
     Before there are runs enough to see a difference or a spread, no cell differs.
     """
     assert sweep.replicates is not None
-    values, ended = _arrays(sweep, records)
+    values, ended = values_and_ends(sweep, records)
     drawn = _drawn(values, np.random.default_rng(0))
     whole = np.ones(drawn.shape, dtype=bool)
     filled = np.where(ended, values, drawn)
-    return round(float(race(filled, whole, _baseline(sweep), sweep.replicates).requested.sum(-1).mean()))
+    return round(float(_race(sweep, sweep.replicates, filled, whole).requested.sum(-1).mean()))
 
 
-def _arrays(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:
+def values_and_ends(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:
     """(cells, seeds): the values, NaN where there is none, and whether the run is over."""
     runs = [[records.get(cell.runs[seed]) for seed in sweep.seeds] for cell in sweep.cells]
     values = [[_value(sweep, record) for record in of_cell] for of_cell in runs]

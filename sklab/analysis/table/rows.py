@@ -155,7 +155,7 @@ class AblationTable:
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
-    race      of a study with replicates: at how many seeds each cell (in the order of `sweep.cells`) was settled, how
+    race      of a study with replicates: at how many seeds each comparison (in the order of `raced`) was settled, how
     reused    where runs come from, by key, that were made in another study
     """
 
@@ -166,6 +166,13 @@ class AblationTable:
     race: Race | None = None
     questions: tuple[Answer, ...] = ()
     reused: Mapping[str, Reused] = field(default_factory=dict)
+
+    @property
+    def raced(self) -> tuple[str, ...]:
+        """What the race compares, by name: cells with the baseline, or the planned questions."""
+        rule = self.sweep.replicates
+        of_questions = rule is not None and rule.stop == "questions"
+        return tuple(self.sweep.questions) if of_questions else tuple(cell.name for cell in self.sweep.cells)
 
     @property
     def unreadable(self) -> tuple[Run, ...]:

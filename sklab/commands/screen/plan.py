@@ -12,6 +12,7 @@ from sklab.store.records import RunState
 from sklab.store.states import STATES
 from sklab.sweep.plan.continued import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
+from sklab.sweep.plan.power import Power
 from sklab.system.terminal import counted, duration, one_line
 
 _ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states
@@ -25,7 +26,8 @@ def plan_text(plan: Plan) -> str:
     table = aligned(header, [_plan_row(cell, states) for cell in plan.cells], (*states, *_ORDER))
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
-    return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, _plan_sum(plan), *further))])
+    power = _power_lines(plan.power) if plan.power else ()
+    return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, *power, _plan_sum(plan), *further))])
 
 
 def differences_text(plan: Plan) -> str:
@@ -77,6 +79,18 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if not plan.confounds and len(plan.cells) > 1:
         which = "every cell that is trained" if plan.duplicates else "every cell"
         yield f"{which} differs from {plan.baseline} in what it declares and in nothing else"
+
+
+def _power_lines(power: Power) -> Iterator[str]:
+    """What each question could show, and what that rests on."""
+    for question in power.questions:
+        size = f"{question.detectable:.3g}{'' if power.spread else ' times the spread of a run'}"
+        yield f"question {question.question}: 80 % power for differences of at least {size}"
+    if power.spread is None:
+        yield "the spread of a run is not known yet: state one with --spread"
+    else:
+        source = f"{counted(power.runs, 'run')} of this study" if power.runs else "--spread"
+        yield f"that is with a spread (standard deviation) of a run of {power.spread:.3g}, from {source}"
 
 
 def _change_lines(change: Change | None) -> Iterator[str]:

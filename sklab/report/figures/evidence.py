@@ -28,7 +28,7 @@ from sklab.report.figures.style import (
     panel_grid,
     short_name,
 )
-from sklab.report.words.notes import decisions
+from sklab.report.words.notes import decisions, is_of_cells
 
 _ROWS = 40
 NAME = "looks"
@@ -85,16 +85,17 @@ def sequential_figure(table: AblationTable) -> list[Drawing]:
     race = table.race
     if race is None or not race.looks:
         return []
-    drawn = [at for at in range(len(table.sweep.cells)) if np.isfinite(_of_cell(race, at)[1]).any()]
+    drawn = [at for at in range(len(table.raced)) if np.isfinite(_of_cell(race, at)[1]).any()]
     if not drawn:
         return []
     shown = drawn[:_PANELS]
+    difference = "Difference from the baseline" if is_of_cells(table) else "Difference that a question asks about"
     caption = (
-        "Difference from the baseline after each further seed, with intervals that hold together for all cells and all "
-        f"looks with 95 %. A panel ends where its cell was settled: {decisions(table, race, shown)}."
+        f"{difference} after each further seed, with intervals that hold together for all panels and all looks with 95 "
+        f"%. A panel ends where its comparison was settled: {decisions(table, race, shown)}."
         f"{_cut(table, race, shown)}"
     )
-    left_out = f" Shown are the first {_PANELS} of {len(drawn)} cells." if len(drawn) > _PANELS else ""
+    left_out = f" Shown are the first {_PANELS} of {len(drawn)} comparisons." if len(drawn) > _PANELS else ""
     title = f"{metric_title(table)}: how the intervals closed"
     return [drawing(NAME, title, caption + left_out, partial(_draw_looks, table, race, shown))]
 
@@ -144,7 +145,7 @@ def _draw_looks(table: AblationTable, race: Race, cells: Sequence[int]) -> Figur
         for side, arrowhead in ((1, "^"), (-1, "v")):
             cut = [seed for seed, d, half in zip(seeds, differences, halves, strict=True) if side * d + half > limit]
             panel.plot(cut, [side * limit] * len(cut), arrowhead, ms=4, color=colour, clip_on=False)
-        panel.set_title(f"{short_name(table.sweep.cells[at].name)}: {race.verdict[at]}", loc="left")
+        panel.set_title(f"{short_name(table.raced[at])}: {race.verdict[at]}", loc="left")
     figure.supxlabel("seeds", fontsize=9)
     figure.supylabel(f"difference, {metric_axis(table)}", fontsize=9)
     return figure

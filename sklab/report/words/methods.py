@@ -14,6 +14,7 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name, p_text
 from sklab.report.escape import clean
+from sklab.report.words.notes import is_of_cells
 from sklab.system.terminal import counted
 
 _BLOCK = (
@@ -56,6 +57,12 @@ _SEQUENTIAL = (
     "group-sequential boundaries with alpha spent over the looks (Lan and DeMets 1983; O'Brien and Fleming 1979) and "
     "shared among the cells after Holm (Maurer and Bretz 2013): 5 % over all cells and looks. The tests named next are "
     "of all seeds at hand and disregard the looks. "
+)
+_SEQUENTIAL_QUESTIONS = (
+    "Seeds were added to the cells of a planned question until it was decided. The answers are those of "
+    "group-sequential boundaries with alpha spent over the looks (Lan and DeMets 1983; O'Brien and Fleming 1979) and "
+    "shared among the questions after Holm (Maurer and Bretz 2013): 5 % over all questions and looks. The tests named "
+    "next are of all seeds at hand and disregard the looks. "
 )
 # What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
 # setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
@@ -107,7 +114,7 @@ def comparison(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
-    return f"{_RACED if table.race else ''}{_how(table, choice, baseline, checked)}"
+    return f"{_RACED if table.race and is_of_cells(table) else ''}{_how(table, choice, baseline, checked)}"
 
 
 def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
@@ -127,10 +134,16 @@ def methods(table: AblationTable) -> str:
     """The tests, named, ready to be pasted into a paper."""
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
-        f"with a two-sided 95 % Student t interval. {_SEQUENTIAL if table.race else ''}{_compared(table)}"
+        f"with a two-sided 95 % Student t interval. {_sequential(table)}{_compared(table)}"
         f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"
         "Only complete runs enter a number."
     )
+
+
+def _sequential(table: AblationTable) -> str:
+    if table.race is None:
+        return ""
+    return _SEQUENTIAL if is_of_cells(table) else _SEQUENTIAL_QUESTIONS
 
 
 def _contrasts(table: AblationTable) -> str:

@@ -182,16 +182,17 @@ class Sweep(Value):
 
 
 class Replicates(Value):
-    """Every cell has the seeds 0 to `start` - 1; cells in doubt, and the baseline, get more, `max` at most.
+    """Every cell has the seeds 0 to `start` - 1; cells in doubt get more, `max` at most.
 
-    stop   `resolved`: a cell gets no more seeds once its comparison is decided
+    stop   `resolved`: a cell gets no more seeds once its comparison with the baseline is decided, and the baseline as
+           many as any; `questions`: cells get more while a planned question about them is open
     width  also decided, as equal, once the whole interval of the difference is no wider, in the unit of the metric
     runs   no further seed is started that would make more runs than this in total
     """
 
     start: int = Field(ge=2, le=MOST_REPLICATES)
     max: int = Field(le=MOST_REPLICATES)
-    stop: Literal["resolved"] = "resolved"
+    stop: Literal["resolved", "questions"] = "resolved"
     width: float | None = Field(default=None, gt=0)
     runs: int | None = Field(default=None, ge=1, le=limits.RUNS)
 

@@ -78,6 +78,9 @@ def _replicates(document: Document) -> Iterator[Fault]:
         yield document.fault(("replicates",), "takes the place of seeds; leave out one of the two", found="")
     if document.tree.get("design") == "search":
         yield document.fault(("replicates",), "not used by design: search", allowed="seeds", found="")
+    rule = document.tree["replicates"]
+    if isinstance(rule, dict) and rule.get("stop") == "questions" and not document.tree.get("questions"):
+        yield document.fault(("replicates", "stop"), "needs the key questions")
 
 
 def _search(document: Document, read: Sound) -> Iterator[Fault]:

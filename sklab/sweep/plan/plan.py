@@ -18,6 +18,7 @@ from sklab.sweep.design.cells import run_spec, training
 from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, searchable, space_of
 from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.differences import Difference, confounds, differences
+from sklab.sweep.plan.power import Power, power_of
 from sklab.sweep.plan.prepared import Prepared
 from sklab.sweep.plan.prices import Bill, Price, Resources, bill, prices, probed_prices, unfinished
 from sklab.sweep.plan.reuse import Offer, to_take
@@ -67,13 +68,13 @@ class Plan(Value):
     leave out. For a search `cells` are those found so far, `asked` more will be asked for, and of the `invalid` ones so
     many were `refused` by its constraints. `duplicates` are no cells: each is the network of one.
 
-    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
-    takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
-    a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of equal budget does not
-    hold for, `data_changed` in what the data are other than those that runs were trained on, `data_misfits` why recipes
-    do not go with the images that there are, `data_notices` what else there is to say about these, `odd` what is hardly
-    meant, `confounds` what stands in the way of reading cells as the effect of their factors, `change` what is other
-    than at the last start.
+    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what
+    `missing` takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for
+    `slots` runs at a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of
+    equal budget does not hold for, `power` what its questions can show, `data_changed` in what the data are other
+    than those that runs were trained on, `data_misfits` why recipes do not go with the images that there are,
+    `data_notices` what else there is to say about these, `odd` what is hardly meant, `confounds` what stands in the
+    way of reading cells as the effect of their factors, `change` what is other than at the last start.
     """
 
     study: str
@@ -95,6 +96,7 @@ class Plan(Value):
     change: Change | None
     off_budget: Seq[OffBudget] = ()
     further: Further | None = None
+    power: Power | None = None
     reused: int = 0
     space: Space | None = None
     refused: int = 0
@@ -109,9 +111,10 @@ def make_plan(
     resources: Resources,
     cost: Callable[[Experiment], tuple[int, int]],
     probes: Mapping[str, Probe] = _NO_PROBES,
+    spread: float | None = None,
 ) -> Plan:
     """The plan of a study with the `resources` that its runs would get; `cost` gives parameters and
-    multiply-accumulates, `probes`, by cell, price what no finished run does."""
+    multiply-accumulates, `probes`, by cell, price what no finished run does, `spread` is that of a run, if stated."""
     records, folder = study.records, study.folder
     sweep = _called_now(study)
     experiments = cell_experiments(sweep)
@@ -148,6 +151,7 @@ def make_plan(
         change=change(study.sweep, folder),
         off_budget=_off_budget(sweep, cells),
         further=_further(study.sweep, records, resources.slots),
+        power=power_of(study.sweep, records, spread),
         reused=len(offered),
         space=space_of(sweep, study.costs),
         data_misfits=tuple(dict.fromkeys(_misfits(experiments, study.held))),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
 from sklab.analysis.statistics.boundaries import nominal_levels
-from sklab.analysis.statistics.sequential import race
+from sklab.analysis.statistics.sequential import race, race_of_questions
 from sklab.spec.study.sweep import Replicates
 
 RULE = Replicates(start=3, max=8)
@@ -114,3 +114,42 @@ def test_a_gap_holds_nothing_up_and_a_run_that_has_not_ended_does():
     ended[1, 2] = False
     waiting = race(values, ended, 0, RULE)
     assert (waiting.looks, set(waiting.requested)) == ((), {3})
+
+
+ATTENTION = np.array([[-0.5, 0.5, -0.5, 0.5, 0, 0], [0, 0, 0, 0, -1, 1.0]])
+
+
+def test_cells_get_seeds_while_a_question_about_them_is_open():
+    values = study(3, cells=6, effects=(12.0, 0.0, 12.0))
+    done = race_of_questions(values, everything(values), ATTENTION, RULE)
+    assert done.verdict[0] == "worse"
+    assert done.decided_at[0] < 8
+    assert (done.requested[:4] == done.decided_at[0]).all()
+    assert (done.requested[4:] == done.decided_at[1]).all()
+
+
+def test_cells_of_no_question_keep_their_first_seeds():
+    values = study(3, cells=6)
+    done = race_of_questions(values, everything(values), ATTENTION[:1], RULE)
+    assert (done.requested[4:] == RULE.start).all()
+    assert len(done.verdict) == 1
+
+
+def test_a_question_waits_for_all_its_runs():
+    values, ended = study(3, cells=6), everything(study(3, cells=6))
+    ended[1, 2] = False
+    waiting = race_of_questions(values, ended, ATTENTION, RULE)
+    assert waiting.looks == ()
+    assert waiting.racing.all()
+
+
+def test_cells_against_the_baseline_are_questions_of_single_pairs():
+    """The same verdicts, but for the baseline's place."""
+    values = study(5, effects=(6.0,))
+    pairs = np.hstack([-np.ones((3, 1)), np.eye(3)])
+    of_cells, of_pairs = (
+        race(values, everything(values), 0, RULE),
+        race_of_questions(values, everything(values), pairs, RULE),
+    )
+    assert of_pairs.verdict.tolist() == of_cells.verdict[1:].tolist()
+    assert of_pairs.requested.tolist() == of_cells.requested.tolist()

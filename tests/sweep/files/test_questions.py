@@ -76,7 +76,7 @@ def test_a_question_without_a_pair_says_what_to_do(tmp_path):
 
 
 def test_a_search_and_a_crowd_of_questions_are_refused(tmp_path):
-    with pytest.raises(FaultyInputError, match="questions: not used by design: search"):
+    with pytest.raises(FaultyInputError, match=r"questions: not used by design: search"):
         load(tmp_path, SEARCH + "questions:\n  q: {of: r, from: 8, to: 16}\n")
     with pytest.raises(FaultyInputError, match="at most 5"):
         load(tmp_path, GRID + "questions:\n" + "".join(f"  q{at}: {{of: r, from: 8, to: 16}}\n" for at in range(6)))

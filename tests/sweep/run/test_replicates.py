@@ -267,3 +267,52 @@ def test_seeds_on_the_command_line_and_a_toy_are_the_same_for_every_cell(study):
     assert load_sweep(file, seeds=4).seeds == (0, 1, 2, 3)
     small = toy(load_sweep(file))
     assert (small.replicates, small.seeds) == (None, (0, 1))
+
+
+QUESTIONS = """\
+questions:
+  far: {cells: [far], against: [usual]}
+  same: {cells: [same], against: [usual]}
+"""
+
+
+def test_seeds_go_to_the_cells_of_open_questions_and_the_report_answers_them(study, toy_files):
+    (toy_files / "sweep.yaml").write_text(SWEEP.replace("stop: resolved", "stop: questions") + QUESTIONS)
+    launcher = Measured()
+    assert start(study, launcher)
+    asked = launcher.asked()
+    assert asked["near"] == 3, "no question is about it"
+    assert asked["far"] < asked["same"] == asked["usual"]
+    table = study_table(study.path)
+    assert [answer.verdict for answer in table.questions] == ["higher", "undecided"]
+    assert table.questions[0].versus.adjusted < 0.05
+    shown = " ".join(terminal_table(table).split())
+    assert shown.count("Far raises the validation error by") == 1
+    assert f"planned questions, under repeated looking: far worse at {asked['far']} seeds" in shown
+    assert "shared among the questions after Holm" in methods(table)
+    assert sequential_figure(table)
+    assert write_report(study.path, table).exists()
+
+
+def test_stop_questions_needs_questions(study, toy_files):
+    (toy_files / "sweep.yaml").write_text(SWEEP.replace("stop: resolved", "stop: questions"))
+    with pytest.raises(FaultyInputError, match=r"replicates\.stop: needs the key questions"):
+        load_sweep(toy_files / "sweep.yaml")
+
+
+def test_the_plan_says_what_each_question_could_show(study, toy_files):
+    fixed = SWEEP.replace("replicates: {start: 3, max: 10, stop: resolved}", "seeds: 4") + QUESTIONS
+    (toy_files / "sweep.yaml").write_text(fixed)
+    before = plan(study)
+    assert [one.question for one in before.power.questions] == ["far", "same"]
+    assert before.power.spread is None
+    assert "the spread of a run is not known yet: state one with --spread" in plan_text(before)
+    stated = make_plan(
+        prepare(Start(load_sweep(toy_files / "sweep.yaml"), study)), Resources(2), lambda _: (1, 1), spread=3.0
+    )
+    in_spreads = [one.detectable for one in before.power.questions]
+    assert [one.detectable for one in stated.power.questions] == pytest.approx([3 * one for one in in_spreads])
+    assert start(study, Measured())
+    after = plan(study)
+    assert 0.3 < after.power.spread < 3
+    assert "from 16 runs of this study" in plan_text(after)
