@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, Row, Standing
+from sklab.report.bounds import Limits, can_be_found, ends, is_cut
 from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
@@ -25,6 +27,7 @@ STANDINGS: dict[Standing, str] = {
 }
 COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
 GROUP = "minus baseline"
+_NONE = "none possible"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,13 @@ def fixed(value: float | None, digits: int) -> str:
 def signed(value: float | None, digits: int) -> str:
     """With its sign; the minus as wide as the plus."""
     return NOTHING if value is None or math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def half_text(mean: float | None, half: float | None, within: Limits, digits: int) -> str:
+    """The half width of an interval; its two ends where it is cut at `within`: `0.00 to 4.30`."""
+    if mean is None or half is None or not is_cut(mean, half, within):
+        return fixed(half, digits)
+    return " to ".join(fixed(end, digits) for end in ends(mean, half, within))
 
 
 def p_text(p: float) -> str:
@@ -144,17 +154,23 @@ def _within(table: AblationTable) -> str:
 
 
 def _planned(table: AblationTable) -> tuple[Column, ...]:
-    digits = metric_digits(table.sweep.metric)
     learned = "; –: at chance level" if any(row.guessing is not None for row in table.rows) else ""
-    detectable = "the smallest true difference that these seeds find with 80 % probability"
+    beyond = any(row.baseline and not can_be_found(table, row.baseline.detectable) for row in table.rows)
+    none = f"; {_NONE}: larger than errors within 0 and 100 % can differ from the baseline" if beyond else ""
+    detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
     more = (
         "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
         f"are enough; >{MOST_SEEDS}: more than that{learned}"
     )
     return (
-        Column("detectable", GROUP, "detectable", detectable, _versus(lambda one: fixed(one.detectable, digits)), ""),
+        Column("detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),
         Column("more seeds", GROUP, "more seeds", more, _more_seeds, "seeds+"),
     )
+
+
+def _detectable(table: AblationTable, against: Versus) -> str:
+    found = can_be_found(table, against.detectable)
+    return fixed(against.detectable, metric_digits(table.sweep.metric)) if found else _NONE
 
 
 def _against_best() -> Column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sklab.analysis.statistics.pareto import SEVERALFOLD
 from sklab.analysis.table.rows import AblationTable, AtSize, Row, asks_for_verdict, published_sizes, row_reproduced
+from sklab.report.bounds import ERRORS, any_cut, is_cut, limits
 from sklab.report.column import (
     DAGGER,
     DOUBLE_DAGGER,
@@ -14,13 +15,14 @@ from sklab.report.column import (
     Text,
     comparison,
     fixed,
+    half_text,
     metric_digits,
     metric_name,
     metric_unit,
     scale,
 )
 from sklab.report.escape import clean
-from sklab.spec.study.sweep import Metric, Published, Sweep
+from sklab.spec.study.sweep import Published, Sweep
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
 _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0))
@@ -30,15 +32,17 @@ _SPEED: tuple[Scale, ...] = ((100, 1, "", 0), (0, 1, "", 2))
 _MEMORY: tuple[Scale, ...] = ((1e4, 1e3, "GB", 1), (0, 1, "MB", 0))
 _POWER = ("n", GROUP, "±95% (all rows)", "verdict", "detectable", "more seeds")  # titles of columns
 
+_CUT = "; where it would leave 0 to 100 %, the two ends of the interval, cut there"
+
 
 def columns(table: AblationTable) -> tuple[Column, ...]:
     """The columns of this study, from left to right."""
     published = _published(table.sweep, table.sweep.published) if table.sweep.published else ()
     return (
         *_identity(table),
-        *_result(table.sweep.metric),
+        *_result(table),
         *comparison(table),
-        *(column for size in table.sweep.sizes for column in _at_size(size)),
+        *(column for size in table.sweep.sizes for column in _at_size(table, size)),
         *_cost(table),
         *published,
     )
@@ -68,19 +72,25 @@ def _factor(name: str) -> Column:
     return Column(clean(name), "", clean(name), "factor of the design: the cell's level of it", text, "", False, False)
 
 
-def _result(metric: Metric) -> tuple[Column, ...]:
+def _result(table: AblationTable) -> tuple[Column, ...]:
+    metric, within = table.sweep.metric, limits(table.sweep.metric)
     unit, digits = metric_unit(metric), metric_digits(metric)
     group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
     mean = f"mean of the {metric_name(metric)} over the n runs, at the {metric.epoch} epoch of each; lower is better"
     half = "half width of the 95 % t interval of that mean; – where fewer than two seeds, or no spread, allow none"
+    half += _CUT if any_cut(table.rows, within) else ""
+
+    def interval(row: Row) -> str:
+        return half_text(row.mean, row.half, within, digits)
+
     return (
         Column(group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.name[4:]} {unit}".strip()),
         Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
-        Column("±95%", group, "±95%", half, lambda row: fixed(row.half, digits), "±95%"),
+        Column("±95%", group, "±95%", half, interval, "±95%"),
     )
 
 
-def _at_size(size: int) -> tuple[Column, ...]:
+def _at_size(table: AblationTable, size: int) -> tuple[Column, ...]:
     group = f"error at {size} px (%)"
     mean = (
         f"mean error of the kept weights, those of the last epoch, on validation images of {size} pixels a side, over "
@@ -92,9 +102,13 @@ def _at_size(size: int) -> tuple[Column, ...]:
     def there(row: Row) -> AtSize:
         return row.at_size.get(size, AtSize(0, None, None))
 
+    def interval(row: Row) -> str:
+        return half_text(there(row).mean, there(row).half, ERRORS, 2)
+
+    half += _CUT if any(is_cut(there(row).mean, there(row).half, ERRORS) for row in table.rows) else ""
     return (
         Column(group, group, "mean", mean, lambda row: fixed(there(row).mean, 2), f"{size} px %"),
-        Column("±95%", group, "±95%", half, lambda row: fixed(there(row).half, 2), "±95%"),
+        Column("±95%", group, "±95%", half, interval, "±95%"),
         Column(f"n at {size} px", group, "n", n, lambda row: f"{there(row).n}/{row.planned}", "n"),
     )
 

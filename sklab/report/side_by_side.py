@@ -12,8 +12,19 @@ from typing import Any
 from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.table.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
+from sklab.report.bounds import Limits, limits
 from sklab.report.build import study_table
-from sklab.report.column import NO_TEST, NOTHING, fixed, metric_digits, metric_name, metric_unit, p_text, signed
+from sklab.report.column import (
+    NO_TEST,
+    NOTHING,
+    fixed,
+    half_text,
+    metric_digits,
+    metric_name,
+    metric_unit,
+    p_text,
+    signed,
+)
 from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import Change, difference, experiment, origins
 from sklab.report.tables import markdown_table
@@ -144,17 +155,17 @@ def _end(text: str, widest: int) -> str:
 
 
 def _rows(found: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
-    digits = metric_digits(found.metric)
+    digits, within = metric_digits(found.metric), limits(found.metric)
     return [
         [
             shortened(clean(name), _NAME),
-            *(_texts(entry, digits)[kind] for at, entry in enumerate(entries) for kind in _kinds(at, kinds)),
+            *(_texts(entry, digits, within)[kind] for at, entry in enumerate(entries) for kind in _kinds(at, kinds)),
         ]
         for name, entries in found.cells.items()
     ]
 
 
-def _texts(entry: Entry | None, digits: int) -> dict[str, str]:
+def _texts(entry: Entry | None, digits: int, within: Limits) -> dict[str, str]:
     """What stands in each column of a study."""
     if entry is None:
         return dict.fromkeys(_FURTHER, NOTHING)
@@ -162,7 +173,7 @@ def _texts(entry: Entry | None, digits: int) -> dict[str, str]:
     told = {
         "n": str(entry.n),
         "mean": fixed(entry.mean, digits),
-        "±95%": fixed(entry.half, digits),
+        "±95%": half_text(entry.mean, entry.half, within, digits),
         "diff": signed(entry.from_baseline, digits),
     }
     if shift is None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.sequential import BETTER, WORSE, Race
 from sklab.analysis.table.rows import AblationTable, Row
+from sklab.report.bounds import ends, limits, possible
 from sklab.report.column import compared, fixed, metric_digits, metric_unit
 from sklab.report.figures.style import (
     ACCENT,
@@ -19,6 +20,7 @@ from sklab.report.figures.style import (
     GRID,
     MUTED,
     Drawing,
+    bar,
     drawing,
     kinds,
     mark,
@@ -46,10 +48,15 @@ def power_figure(table: AblationTable) -> Drawing | None:
     left_out = (
         f" Shown are {len(shown)} of {len(rows)} cells: the lowest differences." if len(shown) < len(rows) else ""
     )
+    least = min(map(abs, possible(table)))
+    beyond = any(row.baseline and row.baseline.detectable > least for row in rows)
+    cut = " It ends where the error would be 0 or 100 %." if beyond else ""
     caption = (
         "Left of the dashed line is better than the baseline. Marks are differences, bars their 95 % intervals, which "
         "hold together: a cell is told apart where its bar does not touch the line. The grey band is what these seeds "
-        "find less than four times in five: whether a difference inside it is real takes more seeds to say." + left_out
+        "find less than four times in five: whether a difference inside it is real takes more seeds to say."
+        + cut
+        + left_out
     )
     return drawing(
         "power", "Difference from the baseline, and what the seeds could show", caption, partial(_draw, table, shown)
@@ -63,14 +70,17 @@ def _difference(row: Row) -> float:
 def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
     figure, (panel,) = new_figure(6.6, 0.9 + 0.27 * len(rows))
     against = [row.baseline or Versus() for row in rows]
+    most = limits(table.sweep.metric)[1]  # of a difference, in either direction
     panel.axvline(0.0, color=BASE, lw=0.8, ls=(0, (4, 3)), zorder=1)
-    found = [one.detectable for one in against]
+    bands = [ends(0.0, one.detectable, possible(table)) for one in against]
     panel.barh(
-        range(len(rows)), [2 * one for one in found], left=[-one for one in found], height=0.7, color=GRID, zorder=0
-    )
+        range(len(rows)), [high - low for low, high in bands], left=[low for low, _ in bands], height=0.7, color=GRID,
+        zorder=0,
+    )  # fmt: skip
     for kind, members in kinds(rows).items():
-        differences = [against[at].difference for at in members]
-        panel.errorbar(differences, members, xerr=[against[at].half for at in members], **mark(kind))
+        drawn = [(against[at].difference, against[at].half) for at in members]
+        bars = [[bar(half, most + d) for d, half in drawn], [bar(half, most - d) for d, half in drawn]]
+        panel.errorbar([difference for difference, _ in drawn], members, xerr=bars, **mark(kind))
     panel.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.grid(axis="y", visible=False)

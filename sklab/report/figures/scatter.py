@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.statistics.pareto import SEVERALFOLD
 from sklab.analysis.table.rows import AblationTable, Row, on_published_data
+from sklab.report.bounds import ERRORS, Limits, limits
 from sklab.report.column import DAGGER, DOUBLE_DAGGER
 from sklab.report.escape import clean
 from sklab.report.figures.style import (
@@ -21,6 +22,7 @@ from sklab.report.figures.style import (
     Drawing,
     Kind,
     Label,
+    cut_said,
     drawing,
     kinds,
     mark,
@@ -71,6 +73,7 @@ class Panel:
     points: Sequence[Point]
     title: str
     label: str
+    within: Limits = ERRORS
 
 
 def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
@@ -81,7 +84,7 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
     points = _points(table.sweep.published, axis)
     panels = _panels(table, rows, points)
     literature = _published_caption(table.sweep.published, points, together=len(panels) == 1)
-    caption = _caption(rows) + _range_caption(rows, axis) + literature
+    caption = _caption(rows) + cut_said(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
     title = f"{metric_title(table)} against {axis.label}"
     return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
 
@@ -105,13 +108,13 @@ def _published_name(name: str, *, verified: bool) -> str:
 
 def _panels(table: AblationTable, rows: Sequence[Row], points: Sequence[Point]) -> list[Panel]:
     """One panel where the published error is measured on the same data as ours; else one panel for each."""
-    published, label = table.sweep.published, metric_axis(table)
+    published, label, within = table.sweep.published, metric_axis(table), limits(table.sweep.metric)
     if published is None or not points:
-        return [Panel(rows, (), "", label)]
+        return [Panel(rows, (), "", label, within)]
     if table.sweep.metric.name == "val_error" and on_published_data(table.sweep):
         return [Panel(rows, points, "grey: published", label)]
     title = f"published, on {clean(published.data)}"
-    return [Panel(rows, (), "trained here", label), Panel((), points, title, "published error, %")]
+    return [Panel(rows, (), "trained here", label, within), Panel((), points, title, "published error, %")]
 
 
 def _caption(rows: Sequence[Row]) -> str:
@@ -165,7 +168,7 @@ def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
     _draw_points(axes, panel, axis, scale)
     for kind, members in kinds(panel.rows).items():
         for at in members:
-            _draw_mark(axes, panel.rows[at], axis, scale, kind)
+            _draw_mark(axes, panel.rows[at], axis, scale, kind, panel.within)
     axes.set_xlabel(f"{axis.label}{_THOUSANDS[thousands]}")
     axes.set_ylabel(panel.label)
     axes.set_title(panel.title, loc="left", color=MUTED)
@@ -173,9 +176,9 @@ def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
     return [*_row_labels(panel.rows, axis, scale), *_point_labels(panel, scale)]
 
 
-def _draw_mark(axes: Axes, row: Row, axis: Axis, scale: float, kind: Kind) -> None:
+def _draw_mark(axes: Axes, row: Row, axis: Axis, scale: float, kind: Kind, within: Limits) -> None:
     cost, looks = getattr(row, axis.field) / scale, mark(kind)
-    middles, halves = means([row], [0])
+    middles, halves = means([row], [0], within)
     span = _span(row, axis, scale)
     level = None if span is None else [[cost - span[0]], [span[1] - cost]]
     if _unsteady(row, axis):

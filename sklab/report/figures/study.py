@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sklab.analysis.table.rows import AblationTable, Row
+from sklab.report.bounds import limits
 from sklab.report.figures import attention
 from sklab.report.figures.evidence import power_figure, sequential_figure
 from sklab.report.figures.matched import effect_figures, question_figure
@@ -21,6 +22,7 @@ from sklab.report.figures.style import (
     INK,
     MUTED,
     Drawing,
+    cut_said,
     drawing,
     kinds,
     mark,
@@ -72,7 +74,7 @@ def _errors(table: AblationTable) -> Drawing:
         "Further left is better. Marks are means over seeds, bars their 95 % t intervals (none where the seeds allow "
         "none), small rings single runs; the dashed line stands at the baseline. These intervals leave out that cells "
         "share their seeds: whether two cells differ is told by the table's columns against the baseline, not by "
-        f"overlap here.{_left_out(table, rows)}"
+        f"overlap here.{cut_said(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
     )
     return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows))
 
@@ -85,7 +87,7 @@ def _draw_errors(table: AblationTable, rows: Sequence[Row]) -> Figure:
         if row.is_baseline:
             panel.axvline(row.mean or 0.0, color=BASE, lw=0.8, ls=(0, (4, 3)), zorder=0)
     for kind, members in kinds(rows).items():
-        middles, halves = means(rows, members)
+        middles, halves = means(rows, members, limits(table.sweep.metric))
         panel.errorbar(middles, members, xerr=halves, **mark(kind))
     panel.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)

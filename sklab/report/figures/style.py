@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.statistics.intervals import FloatArray
 from sklab.analysis.table.rows import AblationTable, Row
+from sklab.report.bounds import Limits, any_cut
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 
@@ -119,13 +120,22 @@ def kinds(rows: Sequence[Row]) -> dict[Kind, list[int]]:
     return dict(sorted(members.items()))
 
 
-def means(rows: Sequence[Row], members: Sequence[int]) -> tuple[list[float], list[float]]:
-    """Means and half widths, NaN where there is none."""
-    numbers = [(rows[at].mean, rows[at].half) for at in members]
-    middles, halves = (
-        [math.nan if number is None else number for number in line] for line in zip(*numbers, strict=True)
-    )
-    return middles, halves
+def means(rows: Sequence[Row], members: Sequence[int], within: Limits) -> tuple[list[float], list[list[float]]]:
+    """Means, and the lengths of their bars below and above, cut at `within`; NaN where there is none."""
+    middles = [math.nan if (mean := rows[at].mean) is None else mean for at in members]
+    halves = [math.nan if (half := rows[at].half) is None else half for at in members]
+    both = list(zip(middles, halves, strict=True))
+    return middles, [[bar(half, m - within[0]) for m, half in both], [bar(half, within[1] - m) for m, half in both]]
+
+
+def bar(half: float, room: float) -> float:
+    """The length of one side of an interval that ends at the latest after `room`; NaN where there is no interval."""
+    return max(min(half, room), 0.0)  # in this order a NaN stays one
+
+
+def cut_said(rows: Sequence[Row], within: Limits) -> str:
+    """For a caption: that bars are cut; "" where none is."""
+    return " No bar goes beyond 0 or 100 %." if any_cut(rows, within) else ""
 
 
 def mark(kind: Kind) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import NOTHING, fixed, metric_digits, metric_unit, p_text, signed
+from sklab.report.bounds import ends, is_cut, limits
+from sklab.report.column import NOTHING, fixed, half_text, metric_digits, metric_unit, p_text, signed
 from sklab.report.escape import clean
 from sklab.spec.study.search import COST_NOUNS, Kind
 
@@ -23,8 +24,11 @@ def listed(names: Iterable[str]) -> str:
 
 
 def value(table: AblationTable, row: Row) -> str:
-    """`15.87 ± 2.23 % (n = 3)`."""
+    """`15.87 ± 2.23 % (n = 3)`; `2.15 % (0.00 to 4.30, n = 3)` where ± would leave what an error can be."""
     digits, unit = metric_digits(table.sweep.metric), metric_unit(table.sweep.metric)
+    within = limits(table.sweep.metric)
+    if is_cut(row.mean, row.half, within):
+        return f"{fixed(row.mean, digits)} {unit} ({half_text(row.mean, row.half, within, digits)}, n = {row.n})"
     half = "" if row.half is None else f" ± {fixed(row.half, digits)}"
     return f"{fixed(row.mean, digits)}{half}{unit and f' {unit}'} (n = {row.n})"
 
@@ -43,7 +47,8 @@ def difference(table: AblationTable, against: Versus) -> str:
 
 def interval(table: AblationTable, against: Versus) -> str:
     """`−2.40 to +0.10`; a dash where there is none."""
-    low, high = against.difference - against.half, against.difference + against.half
+    least, most = limits(table.sweep.metric)
+    low, high = ends(against.difference, against.half, (least - most, most - least))
     digits = metric_digits(table.sweep.metric)
     return NOTHING if math.isnan(low) else f"{signed(low, digits)} to {signed(high, digits)}"
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
+from sklab.report.bounds import can_be_found
 from sklab.report.column import NOTHING, fixed, p_text
 from sklab.report.escape import clean
 from sklab.report.words import cautions
@@ -101,9 +102,9 @@ def _open(table: AblationTable) -> str:
     if not rows:
         return silent and f"{silent}."
     found = [row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0]
-    seen = (
-        f": with these seeds a difference of {points(table, min(found))} is found four times in five" if found else ""
-    )
+    what = f"a difference of {points(table, min(found))}" if found else ""
+    what = what if not found or can_be_found(table, min(found)) else "no difference that is possible"
+    seen = f": with these seeds {what} is found four times in five" if found else ""
     of = f"{len(rows)} of {counted(_judged(table), 'cell')}"
     needed = _needed([row for row in rows if row.guessing is None])
     return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{needed}{silent and f'; {silent}'}."

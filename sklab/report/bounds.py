@@ -1,0 +1,46 @@
+"""What a number can be: errors lie within 0 and 100 %, and so do the ends of their intervals and what can be found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sklab.analysis.table.rows import AblationTable, Row
+from sklab.spec.study.sweep import Metric
+
+Limits = tuple[float, float]
+ERRORS: Limits = (0.0, 100.0)
+_ANYTHING: Limits = (-math.inf, math.inf)
+
+
+def limits(metric: Metric) -> Limits:
+    """The least and the most that the metric can be; of a loss nothing is said."""
+    return ERRORS if metric.name == "val_error" else _ANYTHING
+
+
+def ends(mean: float, half: float, within: Limits) -> Limits:
+    """The ends of an interval, cut at `within`."""
+    return max(mean - half, within[0]), min(mean + half, within[1])
+
+
+def is_cut(mean: float | None, half: float | None, within: Limits) -> bool:
+    """Whether an interval around the mean would leave `within`; not where there is none."""
+    return mean is not None and half is not None and (mean - half < within[0] or mean + half > within[1])
+
+
+def any_cut(rows: Sequence[Row], within: Limits) -> bool:
+    """Whether that holds for the mean of any row."""
+    return any(is_cut(row.mean, row.half, within) for row in rows)
+
+
+def possible(table: AblationTable) -> Limits:
+    """The least and the most that a true difference from the baseline can be, where the baseline's mean is right."""
+    baseline, (low, high) = table.baseline, limits(table.sweep.metric)
+    mean = 0.0 if baseline is None or baseline.mean is None else baseline.mean
+    return low - mean, high - mean
+
+
+def can_be_found(table: AblationTable, detectable: float) -> bool:
+    """Whether a difference from the baseline, better or worse, can be as large as the smallest that is found."""
+    low, high = possible(table)
+    return not detectable > max(-low, high)  # nothing is said against NaN

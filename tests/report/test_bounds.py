@@ -1,0 +1,105 @@
+"""No number, interval or bar of a report is one that an error can't be."""
+
+import math
+import re
+
+import pytest
+from studies import make_evaluations, make_records, make_sweep
+
+from sklab.analysis.table.ablation import ablation_table
+from sklab.report import bounds
+from sklab.report.build import terminal_table
+from sklab.report.columns import columns
+from sklab.report.figures.evidence import power_figure
+from sklab.report.figures.scatter import PARAMS, cost_figure
+from sklab.report.figures.study import draw
+from sklab.report.figures.style import means
+from sklab.report.words import phrases, verdict
+from sklab.spec.study.sweep import Metric
+
+LOW = {"K3": [1.0, 4.0], "K5": [2.0, 2.5], "K7": [95.0, 99.9]}  # half widths of 19.06, 3.18 and 31.13 points
+
+
+def table_of(errors, **changes):
+    return ablation_table(make_sweep(list(errors), (0, 1), **changes), make_records(errors))
+
+
+def column(table, title):
+    [found] = [column for column in columns(table) if column.title == title]
+    return found, [found.text(row) for row in table.rows]
+
+
+def test_an_interval_that_would_leave_0_to_100_is_cut_and_shows_its_ends():
+    table = table_of(LOW)
+    found, texts = column(table, "±95%")
+    assert texts == ["0.00 to 21.56", "0.00 to 5.43", "66.32 to 100.00"]
+    assert found.legend.endswith("; where it would leave 0 to 100 %, the two ends of the interval, cut there")
+    assert phrases.value(table, table.rows[0]) == "2.50 % (0.00 to 21.56, n = 2)"
+    assert "0.00 to 21.56" in terminal_table(table)
+
+
+def test_an_interval_within_is_a_half_width_and_nothing_is_said():
+    table = table_of({"K3": [40.0, 41.0], "K5": [20.0, 21.5]})
+    found, texts = column(table, "±95%")
+    assert texts == ["6.35", "9.53"]
+    assert "cut" not in found.legend
+    assert phrases.value(table, table.rows[0]) == "40.50 ± 6.35 % (n = 2)"
+
+
+def test_a_loss_has_no_such_bounds():
+    table = table_of(LOW, metric=Metric(name="val_loss"))
+    assert column(table, "±95%")[1] == ["0.3812", "0.0635", "0.6226"]
+    assert bounds.can_be_found(table, 1e9)
+    assert means(table.rows, [0], bounds.limits(table.sweep.metric))[1][0] == [table.rows[0].half]
+
+
+def test_the_same_at_further_sizes():
+    records = make_records(LOW)
+    table = ablation_table(make_sweep(list(LOW), (0, 1), sizes=(64,)), records, make_evaluations(64, LOW))
+    assert [column.text(table.rows[0]) for column in columns(table) if column.head == "±95%"][2] == "0.00 to 21.56"
+
+
+def test_bars_of_errors_are_cut():
+    table = table_of(LOW)
+    middles, (below, above) = means(table.rows, [0, 1, 2], bounds.ERRORS)
+    assert [middle - length for middle, length in zip(middles, below, strict=True)] == pytest.approx(
+        [0, 0, 66.32], abs=0.01
+    )
+    assert middles[2] + above[2] == pytest.approx(100)
+    [error, *_] = draw(table, {})
+    assert "No bar goes beyond 0 or 100 %." in error.caption
+    assert "No bar goes beyond" not in draw(table_of({"K3": [40.0, 41.0], "K5": [20.0, 21.5]}), {})[0].caption
+    records = make_records(LOW)
+    priced = {
+        key: record.model_copy(update={"params": 1000 + len(record.cell) + int(record.cell[1])})
+        for key, record in records.items()
+    }
+    drawn = cost_figure(ablation_table(make_sweep(list(LOW), (0, 1)), priced), PARAMS)
+    assert "No bar goes beyond 0 or 100 %." in drawn.caption
+
+
+def test_a_difference_that_can_not_be_is_never_found():
+    table = table_of({"K3": [20.0, 30.0], "K5": [33.0, 22.0]})
+    assert table.rows[1].baseline.detectable > 75
+    found, texts = column(table, "detectable")
+    assert texts == ["–", "none possible"]
+    assert found.legend.endswith("; none possible: larger than errors within 0 and 100 % can differ from the baseline")
+    said = verdict.against_baseline(table)
+    assert "with these seeds no difference that is possible is found four times in five" in said
+    wide = table_of({"K3": [20.0, 21.0], "K5": [20.5, 24.3]})
+    assert bounds.can_be_found(wide, wide.rows[1].baseline.detectable)
+    for one in (table, wide):  # the second finds cells that are worse, none that is better
+        assert power_figure(one).caption.endswith("It ends where the error would be 0 or 100 %.")
+
+
+def test_what_can_be_is_a_number():
+    table = table_of({"K3": [20.0, 21.0], "K5": [20.5, 21.3]})
+    assert re.fullmatch(r"\d+\.\d\d", column(table, "detectable")[1][1])
+    assert "none possible" not in column(table, "detectable")[0].legend
+    assert bounds.can_be_found(table, math.nan)
+    assert (bounds.can_be_found(table, 79.5), bounds.can_be_found(table, 79.6)) == (True, False)
+
+
+def test_the_interval_of_a_difference_stays_within_what_errors_can_differ_by():
+    table = table_of({"K3": [20.0, 30.0], "K5": [33.0, 22.0]})
+    assert phrases.interval(table, table.rows[1].baseline) == "−100.00 to +100.00"
