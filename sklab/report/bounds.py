@@ -44,3 +44,9 @@ def can_be_found(table: AblationTable, detectable: float) -> bool:
     """Whether a difference from the baseline, better or worse, can be as large as the smallest that is found."""
     low, high = possible(table)
     return not detectable > max(-low, high)  # nothing is said against NaN
+
+
+def can_differ(metric: Metric, by: float) -> bool:
+    """Whether any two values of the metric can differ so much."""
+    low, high = limits(metric)
+    return not by > high - low

@@ -27,7 +27,7 @@ STANDINGS: dict[Standing, str] = {
 }
 COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
 GROUP = "minus baseline"
-_NONE = "none possible"
+NONE_POSSIBLE = "none possible"
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _within(table: AblationTable) -> str:
 def _planned(table: AblationTable) -> tuple[Column, ...]:
     learned = "; –: at chance level" if any(row.guessing is not None for row in table.rows) else ""
     beyond = any(row.baseline and not can_be_found(table, row.baseline.detectable) for row in table.rows)
-    none = f"; {_NONE}: larger than errors within 0 and 100 % can differ from the baseline" if beyond else ""
+    none = f"; {NONE_POSSIBLE}: larger than errors within 0 and 100 % can differ from the baseline" if beyond else ""
     detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
     more = (
         "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
@@ -170,7 +170,7 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
 
 def _detectable(table: AblationTable, against: Versus) -> str:
     found = can_be_found(table, against.detectable)
-    return fixed(against.detectable, metric_digits(table.sweep.metric)) if found else _NONE
+    return fixed(against.detectable, metric_digits(table.sweep.metric)) if found else NONE_POSSIBLE
 
 
 def _against_best() -> Column:

@@ -15,6 +15,8 @@ from sklab.report.figures.scatter import PARAMS, cost_figure
 from sklab.report.figures.study import draw
 from sklab.report.figures.style import means
 from sklab.report.words import phrases, verdict
+from sklab.report.words.answers import answers, question_grids
+from sklab.spec.study.questions import Question
 from sklab.spec.study.sweep import Metric
 
 LOW = {"K3": [1.0, 4.0], "K5": [2.0, 2.5], "K7": [95.0, 99.9]}  # half widths of 19.06, 3.18 and 31.13 points
@@ -103,3 +105,12 @@ def test_what_can_be_is_a_number():
 def test_the_interval_of_a_difference_stays_within_what_errors_can_differ_by():
     table = table_of({"K3": [20.0, 30.0], "K5": [33.0, 22.0]})
     assert phrases.interval(table, table.rows[1].baseline) == "−100.00 to +100.00"
+
+
+def test_nor_does_a_question_find_one():
+    asked = {"K5": Question(cells=("K5",), against=("K3",))}
+    table = table_of({"K3": [20.0, 60.0], "K5": [70.0, 22.0]}, questions=asked)
+    [answer] = table.questions
+    assert answer.versus.detectable > 100
+    assert "This study has 80 % power for no difference that is possible." in " ".join(answers(table))
+    assert "none possible" in question_grids(table)[0].rows[0]

@@ -10,7 +10,8 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import NO_TEST, NOTHING, fixed, metric_digits, metric_name, p_text, signed
+from sklab.report.bounds import can_differ
+from sklab.report.column import NO_TEST, NONE_POSSIBLE, NOTHING, fixed, metric_digits, metric_name, p_text, signed
 from sklab.report.escape import clean
 from sklab.report.words.phrases import interval, listed, p_equals, points
 from sklab.system.terminal import counted, duration
@@ -119,12 +120,11 @@ def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
     if not undecided:
         return []
     names, few = listed(answer.name for answer in undecided), undecided[:_SHOWN]
-    power = "; ".join(f"{points(table, answer.versus.detectable)} ({clean(answer.name)})" for answer in few)
+    possible = [answer for answer in few if can_differ(table.sweep.metric, answer.versus.detectable)]
+    power = "; ".join(f"{points(table, answer.versus.detectable)} ({clean(answer.name)})" for answer in possible)
+    seen = f"only for differences of at least {power}" if possible else "for no difference that is possible"
     costs = "; ".join(_cost(table, answer) for answer in few)
-    return [
-        f"Open: {names}. This study has 80 % power only for differences of at least {power}. If the true differences "
-        f"are as observed: {costs}."
-    ]
+    return [f"Open: {names}. This study has 80 % power {seen}. If the true differences are as observed: {costs}."]
 
 
 def _cost(table: AblationTable, answer: Answer) -> str:
@@ -170,7 +170,7 @@ def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:
         interval(table, answer.versus),
         p,
         answer.verdict,
-        fixed(against.detectable, digits),
+        fixed(against.detectable, digits) if can_differ(table.sweep.metric, against.detectable) else NONE_POSSIBLE,
         NOTHING if decided else more,
         str(len(answer.pairs)),
     )
