@@ -11,6 +11,7 @@ from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, Row, Standing
 from sklab.report.bounds import Limits, can_be_found, ends, is_cut
+from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
@@ -128,6 +129,8 @@ def _p_legend(table: AblationTable) -> str:
     test = "Dunnett's test on the block design"
     if table.choice is None or table.choice.method == "paired":
         test = "paired t test (Welch's where fewer than two seeds are shared), Holm-adjusted"
+    elif apart := [clean(row.name) for row in table.noisy if not row.is_baseline]:
+        test = f"{test}, a paired t test of its own for {' and '.join(apart)} (Bonferroni)"
     return f"two-sided p of that difference, adjusted for all rows: {test}; no test where the seeds allow none"
 
 
@@ -160,7 +163,7 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
     detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
     more = (
         "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
-        f"are enough; >{MOST_SEEDS}: more than that{learned}"
+        f"are enough, or the cell is told apart already; >{MOST_SEEDS}: more than that{learned}"
     )
     return (
         Column("detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),

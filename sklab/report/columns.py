@@ -77,7 +77,10 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
     unit, digits = metric_unit(metric), metric_digits(metric)
     group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
     mean = f"mean of the {metric_name(metric)} over the n runs, at the {metric.epoch} epoch of each; lower is better"
-    half = "half width of the 95 % t interval of that mean; – where fewer than two seeds, or no spread, allow none"
+    half = (
+        f"half width of the 95 % t interval of that mean over new seeds, with the spread {_spread(table)}; – where "
+        "fewer than two seeds, or no spread, allow none"
+    )
     half += _CUT if any_cut(table.rows, within) else ""
 
     def interval(row: Row) -> str:
@@ -88,6 +91,14 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
         Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
         Column("±95%", group, "±95%", half, interval, "±95%"),
     )
+
+
+def _spread(table: AblationTable) -> str:
+    """Where the spread behind the interval of a mean comes from."""
+    if table.choice is None or table.choice.method == "paired":
+        return "of its own runs"
+    noisy = " and ".join(clean(row.name) for row in table.noisy)
+    return f"estimated from all cells{noisy and f' (for {noisy}, of its own runs)'}"
 
 
 def _at_size(table: AblationTable, size: int) -> tuple[Column, ...]:

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from sklab.analysis.statistics import blocks, checks, dunnett, intervals
-from sklab.analysis.statistics.compare import choose, compare
+from sklab.analysis.statistics.checks import choose
+from sklab.analysis.statistics.compare import compare
 
 NOISES = (
     "normal",
@@ -25,6 +26,8 @@ NOISES = (
     "a tenth missing, one cell x4",
 )
 BEYOND = ("one cell x16", "baseline x16")
+MEANS_NOISES = ("normal", "one cell x4", "baseline x4", "t, 4 df")
+NOISY = {"one cell x4": 1, "baseline x4": 0}
 ROWS = {
     "one cell": lambda cells: 1,
     "half the cells": lambda cells: slice(cells // 2, None),
@@ -34,7 +37,7 @@ ROWS = {
 FACTORS = {"x4": 2, "/4": 0.5, "x16": 4}
 
 
-def studies(noise, count, cells, seeds, rng):
+def studies(noise, count, cells, seeds, rng, seed_sd=3):
     """Tables (count, cells, seeds) without any true difference; row 0 is the baseline. x4 is of the variance."""
     values = rng.standard_normal((count, cells, seeds))
     if noise.startswith("t, "):
@@ -43,7 +46,7 @@ def studies(noise, count, cells, seeds, rng):
     scale = np.ones(cells)
     rows, _, factor = noise.removeprefix("a tenth missing, ").rpartition(" ")
     scale[ROWS.get(rows, lambda cells: slice(0))(cells)] = FACTORS.get(factor, 1)
-    values = values * scale[:, None] + 3 * rng.standard_normal((count, 1, seeds))
+    values = values * scale[:, None] + seed_sd * rng.standard_normal((count, 1, seeds))
     if noise.startswith("a tenth missing"):
         values[rng.random(values.shape) < 0.1] = np.nan
     if noise == "one run missing":
@@ -78,24 +81,73 @@ def paired_rejects(values):
     return np.array([intervals.holm(p) for p in found.p[:, 1:]]) < intervals.ALPHA
 
 
+def apart_rejects(values, apart):
+    """The same with the rows of `apart` by a paired t of their own: each comparison has one share of alpha."""
+    together = np.setdiff1d(np.arange(values.shape[1]), apart)
+    errors = blocks.standard_errors(values[:, together], 0, apart=len(apart) > 0)
+    singly, _ = intervals.mean_difference(values[:, apart], values[:, :1])
+    tests = errors.comparisons + (~np.isnan(singly.p)).sum(-1)
+    decided = np.zeros(values.shape[:2], dtype=bool)
+    decided[:, apart] = singly.p * tests[:, None] < intervals.ALPHA
+    shares = errors.comparisons / np.maximum(tests, 1)
+    for share in np.unique(shares):
+        at = np.flatnonzero(shares == share)
+        part = blocks.Errors(
+            *(of[at] for of in (errors.n, errors.difference, errors.error, errors.df, errors.correlation))
+        )
+        halves = blocks.half_widths(part, 1 - intervals.ALPHA * share)
+        decided[np.ix_(at, together)] = np.abs(part.difference) > halves
+    return decided[:, 1:]
+
+
 def rejects(values):
     """What the whole procedure decides, checks included."""
-    pooled = is_pooled(values)
     decided = np.zeros((len(values), values.shape[1] - 1), dtype=bool)
-    decided[pooled] = pooled_rejects(values[pooled]) if pooled.any() else False
-    decided[~pooled] = paired_rejects(values[~pooled]) if not pooled.all() else False
+    for noisy, studies_of in alike(values).items():
+        of_method = values[studies_of]
+        decided[studies_of] = (
+            paired_rejects(of_method) if noisy is None else apart_rejects(of_method, [row for row in noisy if row])
+        )
     return decided
 
 
-def is_pooled(values):
-    """(studies): whether `choose` pools, at once for the complete ones."""
+def switched(values):
+    """What the procedure decides where a failed check of equal variances sends every row to pairs."""
+    groups = alike(values)
+    pooled = np.zeros(len(values), dtype=bool)
+    pooled[groups.get((), [])] = True
+    decided = np.zeros((len(values), values.shape[1] - 1), dtype=bool)
+    decided[pooled], decided[~pooled] = pooled_rejects(values[pooled]), paired_rejects(values[~pooled])
+    return decided
+
+
+def alike(values):
+    """The studies (their places) that `choose` compares alike, by their noisy rows; None: those that are paired."""
     whole = ~np.isnan(values).any((1, 2))
-    pooled = np.array(
-        [not complete and choose(one).method == "pooled" for one, complete in zip(values, whole, strict=True)]
-    )
-    complete = values[whole]
-    pooled[whole] = ~(checks.equal_variances(complete).fails | checks.additivity(complete).fails)
-    return pooled
+    passed = np.zeros(len(values), dtype=bool)
+    passed[whole] = ~(checks.equal_variances(values[whole]).fails | checks.additivity(values[whole]).fails)
+    found = {(): np.flatnonzero(passed).tolist()}
+    for study in np.flatnonzero(~passed).tolist():
+        choice = choose(values[study])
+        found.setdefault(choice.noisy if choice.method == "pooled" else None, []).append(study)
+    return {noisy: studies_of for noisy, studies_of in found.items() if studies_of}
+
+
+def mean_halves(values):
+    """Half widths (studies, cells) of the intervals of single means, by the table's method, checks included."""
+    halves = intervals.mean_interval(values).half
+    for noisy, studies_of in alike(values).items():
+        if noisy is not None:
+            together = np.ix_(studies_of, np.setdiff1d(np.arange(values.shape[1]), noisy))
+            halves[together] = blocks.mean_halves(values[together])
+    return halves
+
+
+def means_covered(noise, cells, seeds, seed_sd, count=10_000):
+    """(cells): per cent of studies in which the interval of the cell's mean holds the true one."""
+    rng = np.random.default_rng([cells, seeds, seed_sd])
+    values = studies(noise, count, cells, seeds, rng, seed_sd)
+    return 100 * (np.abs(values.mean(-1)) <= mean_halves(values)).mean(0)
 
 
 def switching(values):
@@ -141,6 +193,12 @@ def power(noise, cells, seeds, decide, count=10_000):
     return 100 * decide(values)[:, :differing].mean()
 
 
+def power_of_others(noise, cells, seeds, decide=rejects, count=10_000):
+    """Per cent of true differences that are told apart, but for that of the first cell, which is the noisy one."""
+    values, differing = with_effects(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
+    return 100 * decide(values)[:, 1:differing].mean()
+
+
 def noticed(noise, cells, seeds, count=10_000):
     """Per cent of studies in which the check of equal variances has p below 0.05."""
     values = studies(noise, count, cells, seeds, np.random.default_rng([cells, seeds]))
@@ -183,6 +241,21 @@ def write_tables(cells):
         for noise in ("normal", "one cell x4", "baseline x4"):
             write("noticed", noise, seeds, f"{noticed(noise, cells, seeds):.1f}")
         write("found at the detectable", "normal", seeds, f"{found_at_the_detectable(cells, seeds):.1f}")
+    for noise in ("one cell x4", "one cell x16") if cells > 5 else ():
+        for seeds in (3, 5):
+            figures = (power_of_others(noise, cells, seeds, decide) for decide in (rejects, switched))
+            write("power of the others", noise, seeds, *(f"{of:.1f}" for of in figures))
+    for noise in MEANS_NOISES:
+        for seeds in (3, 5, 10):
+            covered = [means_covered(noise, cells, seeds, seed_sd) for seed_sd in (0, 3)]
+            write("means covered", noise, seeds, *(_of_cells(of, NOISY.get(noise)) for of in covered))
+
+
+def _of_cells(covered, noisy):
+    """The mean and the least over the cells, and that of the noisy one."""
+    others = covered if noisy is None else np.delete(covered, noisy)
+    own = "" if noisy is None else f", noisy {covered[noisy]:.1f}"
+    return f"mean {covered.mean():.1f}, least of the others {others.min():.1f}{own}"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_the_end_says_what_came_out():
         ablation_table(make_sweep(), make_records({"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0]}))
     )
     assert "6 of 6 runs complete" in text
-    assert "Against the baseline K3, 21.17 ± 3.13 % (n = 3): better is K5 (−2.00 ± 1.24, p = 0.020)" in " ".join(
+    assert "Against the baseline K3, 21.17 ± 2.87 % (n = 3): better is K5 (−2.00 ± 1.24, p = 0.020)" in " ".join(
         text.split()
     )
 

@@ -35,6 +35,7 @@ from sklab.analysis.statistics import dunnett
 from sklab.analysis.statistics.intervals import LEVEL, FloatArray, IntArray, rounding_variance
 
 PRIOR = 4  # degrees of freedom that the common variance counts for beside a cell's own
+CLOSEST = 0.99  # correlation of two differences: at 1, where a share can be rounded to, there is no distribution left
 QUIETEST = 0.25  # of the others' variance: the least that a baseline of two runs is taken to have
 
 
@@ -42,14 +43,16 @@ QUIETEST = 0.25  # of the others' variance: the least that a baseline of two run
 class Fit:
     """The additive fit.
 
-    of_seed   effects of the seeds (..., seeds), up to a constant
-    inverse   (..., seeds, seeds), of the seeds' normal equations with the cells eliminated
-    squares   of what is left after cells and seeds, summed over a cell's runs (..., cells)
-    df        (...): degrees of freedom of all `squares` together; 0 where nothing tells of the spread
+    of_seed        effects of the seeds (..., seeds), up to a constant
+    inverse        (..., seeds, seeds), of the seeds' normal equations with the cells eliminated
+    seed_squares   (...): what the seeds' effects take from the squares within cells
+    squares        of what is left after cells and seeds, summed over a cell's runs (..., cells)
+    df             (...): degrees of freedom of all `squares` together; 0 where nothing tells of the spread
     """
 
     of_seed: FloatArray
     inverse: FloatArray
+    seed_squares: FloatArray
     squares: FloatArray
     df: IntArray
 
@@ -85,27 +88,37 @@ class Errors:
 
 @dataclass(frozen=True)
 class _Spread:
-    """Variances of one run: the `baseline`'s (...), the other `cells`' (..., cells), and what is `common` (...) to
-    these; with degrees of freedom, of which `each` are those of one cell's own."""
+    """The two variances that an error is made of: one that all rows share, and one of each cell's runs.
 
-    baseline: FloatArray
+    shared          (...): of the baseline's runs where cells are compared with it, of the seeds for single means
+    cells           (..., cells): of one run of each cell, moderated by the cell's own runs
+    common          (...): of one run, the same for all cells
+    shared_df, common_df
+                    (...): degrees of freedom behind `shared` and `common`
+    own_df          (...): those that the runs of one cell alone give, in the mean over the cells
+    """
+
+    shared: FloatArray
     cells: FloatArray
     common: FloatArray
-    baseline_df: FloatArray
+    shared_df: FloatArray
     common_df: FloatArray
-    each: FloatArray
+    own_df: FloatArray
 
-    def share_and_df(self, of_baseline: FloatArray, of_cells: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The baseline's share in the variance of a difference with these weights, and Satterthwaite's degrees of
-        freedom. A share from a variance of few degrees of freedom is too small by 2 share^2 (1 - share) / df (second
-        order of the ratio)."""
-        parts = self.baseline * of_baseline, self.common * of_cells
-        share = parts[0] / (parts[0] + parts[1])
-        share = np.minimum(share + 2 * share**2 * (1 - share) / self.baseline_df, 1)
+    def share_and_df(self, of_shared: FloatArray, of_cells: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The share of `shared` in the whole variance, and the degrees of freedom of the whole (Satterthwaite).
+
+        The whole is `of_shared` times `shared` plus `of_cells` times `common`. A share that is estimated from a
+        variance of few degrees of freedom is too small by 2 share^2 (1 - share) / df (second order of the ratio), which
+        is added.
+        """
+        shared, common = self.shared * of_shared, self.common * of_cells
+        share = shared / (shared + common)
+        share = np.minimum(share + 2 * share**2 * (1 - share) / self.shared_df, 1)
         share = np.round(share, 2)  # to a hundredth: few distinct t to look for
-        weight = self.each / (PRIOR + self.each)  # a cell's own variance is a part of the common one
-        of_cell = (1 - weight**2) / np.maximum(self.common_df, 1) + weight / (PRIOR + self.each)
-        return share, np.floor(10 / (share**2 / self.baseline_df + (1 - share) ** 2 * of_cell)) / 10
+        weight = self.own_df / (PRIOR + self.own_df)  # a cell's own variance is a part of the common one
+        of_cell = (1 - weight**2) / np.maximum(self.common_df, 1) + weight / (PRIOR + self.own_df)
+        return share, np.floor(10 / (share**2 / self.shared_df + (1 - share) ** 2 * of_cell)) / 10
 
 
 def fit(values: FloatArray) -> Fit:
@@ -120,24 +133,28 @@ def fit(values: FloatArray) -> Fit:
     left = centred - there * (of_seed[..., None, :] - (there @ of_seed[..., None]) / n)
     used = there.any(-1).sum(-1) + there.any(-2).sum(-1)
     df = np.maximum(there.sum((-1, -2)) - used + 1, 0).astype(int)
-    return Fit(of_seed, inverse, (left**2).sum(-1), df)
+    return Fit(of_seed, inverse, (of_seed * centred.sum(-2)).sum(-1), (left**2).sum(-1), df)
 
 
-def standard_errors(values: FloatArray, baseline: int) -> Errors:
-    """The standard errors of the differences of `values` (..., cells, seeds) from row `baseline`."""
+def standard_errors(values: FloatArray, baseline: int, *, apart: bool = False) -> Errors:
+    """The standard errors of the differences of `values` (..., cells, seeds) from row `baseline`.
+
+    apart   whether noisier cells were taken out of the table. Where they stood out, a baseline of few runs often looks
+            quiet by chance: one of three runs or fewer is then taken to have at least the others' variance
+    """
     whole, there = fit(values), ~np.isnan(values)
     n = (there & there[..., [baseline], :]).sum(-1)
     among_others = (there[..., [baseline], :] & (there.sum(-2, keepdims=True) > 1)).sum(-1)
     tested = (there.sum(-1) > 1) & (n > 0) & (np.arange(values.shape[-2]) != baseline) & (among_others > 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         weights = _weights(whole, there.astype(float), baseline)
-        spread = _spread(values, baseline)
-        parts = spread.baseline[..., None] * weights[0], spread.cells * weights[1]
+        spread = _spread(values, baseline, apart)
+        parts = spread.shared[..., None] * weights[0], spread.cells * weights[1]
         tested &= sum(parts) > rounding_variance(values)
         error = np.where(tested, np.sqrt(sum(parts)), np.nan)
         share, df = spread.share_and_df(*(np.nansum(np.where(tested, of, 0), -1) for of in weights))
         level = np.nansum(values - np.where(there, whole.of_seed[..., None, :], np.nan), -1) / there.sum(-1)
-    correlation = np.where(share < 1, share, 0.5)
+    correlation = np.fmin(share, CLOSEST)
     return Errors(n, level - level[..., [baseline]], error, df, correlation)
 
 
@@ -174,6 +191,24 @@ def pairs_p(values: FloatArray) -> FloatArray:
     return np.asarray(2 * stdtr(df[:, None], -apart / np.sqrt((contrast[:, None] + of_cells) / seeds)))
 
 
+def mean_halves(values: FloatArray, level: float = LEVEL) -> FloatArray:
+    """Half widths (..., cells) of intervals of the cells' own means, over new seeds; NaN for a cell without runs.
+
+    A mean over new seeds varies with the seeds and with the error: the variance of one run is (seeds + (cells - 1)
+    error) / cells of their mean squares, with the error moderated by the cell's own. Where runs are missing, the runs
+    that a seed has beyond the cells' means stand for the number of cells.
+    """
+    whole, n = fit(values), (~np.isnan(values)).sum(-1)
+    more, seeds = np.maximum(n - 1, 0), (~np.isnan(values)).any(-2).sum(-1) - 1.0
+    in_seeds = seeds / more.sum(-1)
+    squares = whole.squares * (more.sum(-1) / whole.df)[..., None]
+    cells = _moderated(whole.variance[..., None], squares, more)
+    spread = _Spread(whole.seed_squares / seeds, cells, whole.variance, seeds, whole.df.astype(float), more.mean(-1))
+    _, df = spread.share_and_df(in_seeds, 1 - in_seeds)
+    variance = (spread.shared * in_seeds)[..., None] + cells * (1 - in_seeds)[..., None]
+    return np.asarray(stdtrit(df, 0.5 + level / 2)[..., None] * np.sqrt(variance / np.where(n, n, np.nan)))
+
+
 def single_half(errors: Errors, missing: FloatArray) -> FloatArray:
     """Half widths (..., cells) of intervals that miss the truth with probability `missing`."""
     return np.asarray(stdtrit(errors.df[..., None], 1 - missing / 2) * errors.error)
@@ -196,7 +231,7 @@ def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray,
     return weight, np.maximum(variance - weight, 0)
 
 
-def _spread(values: FloatArray, baseline: int) -> _Spread:
+def _spread(values: FloatArray, baseline: int, apart: bool) -> _Spread:
     """The baseline is judged by its contrast with the others: its runs less the seeds' effects as the others have them.
 
     That holds some of the others' variance too, one over their number, which is left in: it errs on the safe side.
@@ -212,7 +247,8 @@ def _spread(values: FloatArray, baseline: int) -> _Spread:
     common, squares = np.nan_to_num(rest.variance), rest.squares * (more.sum(-1) / np.maximum(rest.df, 1))[..., None]
     cells = np.zeros(values.shape[:-1])
     cells[..., others] = _moderated(common[..., None], np.where(rest.df[..., None] > 0, squares, 0), more)
-    contrast = np.where(n > 2, contrast, np.maximum(contrast, QUIETEST * common))
+    least = np.where(n > 3, 0, common) if apart else np.where(n > 2, 0, QUIETEST * common)
+    contrast = np.maximum(contrast, least)
     return _Spread(contrast, cells, common, n - 1.0, rest.df.astype(float), more.mean(-1))
 
 

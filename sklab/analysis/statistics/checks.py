@@ -1,22 +1,29 @@
-"""What the pooled comparison assumes, tested on the data: equal variances and additivity.
+"""What the pooled comparison assumes, tested on the data: equal variances and additivity; and which method that allows.
 
 Both tests work on complete tables (..., cells, seeds), with the seeds' own effects taken out, and hold their level for
-normal errors at any number of seeds; Levene's and Bartlett's do not at three. Sources: W. G. Cochran, The distribution
-of the largest of a set of estimated variances as a fraction of their total, Annals of Eugenics 11 (1941), 47-52; J. W.
-Tukey, One degree of freedom for non-additivity, Biometrics 5 (1949), 232-242.
+normal errors at any number of seeds; Levene's and Bartlett's do not at three. A cell or two that are plainly noisier
+than the others do not stand in the way: the others are checked, and pooled, without them.
+
+Sources: W. G. Cochran, The distribution of the largest of a set of estimated variances as a fraction of their total,
+Annals of Eugenics 11 (1941), 47-52; J. W. Tukey, One degree of freedom for non-additivity, Biometrics 5 (1949),
+232-242.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.special import betaincc, fdtrc
 
 from sklab.analysis.statistics.blocks import fit
-from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray
+from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray, rounding_variance
+
+Method = Literal["pooled", "paired"]
 
 FAILS_BELOW = 0.01  # a check of few seeds has little power; below this p it speaks plainly
+MOST_NOISY = 2  # cells set aside: where more are noisier than the others, there is no variance common to a table
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,30 @@ class Check:
     def fails(self) -> BoolArray:
         """True where the data speak against the assumption."""
         return np.asarray(self.p < FAILS_BELOW)
+
+    @property
+    def made(self) -> BoolArray:
+        """True where the table was large enough to test the assumption."""
+        return ~np.isnan(self.p)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made.
+
+    missing  runs that are gaps in the fit, of those `planned`: the checks are then of the cells, or of the seeds, that
+             have no gap, whichever leaves more runs
+    noisy    rows of a pooled table that are plainly noisier than the others, of which the checks then are. Each is set
+             apart from the pooled comparison, unless it is the baseline, which has a variance of its own there anyway
+    """
+
+    method: Method
+    why: str
+    variances: Check | None = None
+    additivity: Check | None = None
+    missing: int = 0
+    planned: int = 0
+    noisy: tuple[int, ...] = ()
 
 
 def equal_variances(values: FloatArray) -> Check:
@@ -67,3 +98,75 @@ def additivity(values: FloatArray) -> Check:
         left = np.maximum(fitted.variance * fitted.df - explained, 0) / (fitted.df - 1)
         statistic = explained / left
     return Check(statistic, np.asarray(fdtrc(1, fitted.df - 1, statistic)))
+
+
+def choose(values: FloatArray) -> Choice:
+    """The method for `values` (cells, seeds), of which no row and no column is all NaN.
+
+    Where equal variances fail, the noisiest row is set aside and the others are asked again, MOST_NOISY times at most.
+    """
+    first = choice = _choose(values)
+    noisy: list[int] = []
+    rows = np.arange(len(values))
+    while _unequal(choice) and len(noisy) < MOST_NOISY and len(rows) > 2:
+        cells, seeds = _whole(~np.isnan(values[rows]))
+        row = rows[cells][int(noisiest(values[np.ix_(rows[cells], seeds)]))]
+        noisy, rows = [*noisy, int(row)], rows[rows != row]
+        choice = _choose(values[rows])
+    if choice.method == "paired":
+        return first
+    aside = f" once {len(noisy)} noisy {'cell is' if len(noisy) == 1 else 'cells are'} set aside" if noisy else ""
+    missing = int(np.isnan(values).sum())
+    why = f"{_missing(values) if missing else 'complete'}, and {_passed(choice)}{aside}"
+    return replace(choice, why=why, missing=missing, planned=values.size, noisy=tuple(sorted(noisy)))
+
+
+def _choose(values: FloatArray) -> Choice:
+    """The method for the rows of `values` without setting any aside; a pooled one has no reason yet."""
+    there = ~np.isnan(values)
+    if min(values.shape) < 2:
+        return Choice("paired", "a spread takes at least two cells and two seeds")
+    fitted = fit(values)
+    several = there[there.sum(1) > 1].astype(float)
+    if not fitted.df or not (several @ several.T).all():
+        return Choice("paired", f"{_missing(values)}, so that not all cells can be compared on common seeds")
+    if fitted.variance <= rounding_variance(values):
+        return Choice("paired", "the cells differ by the same with every seed")
+    variances, additivity = _checks(values[np.ix_(*_whole(there))])
+    tests = {"equal variances": variances, "additivity": additivity}
+    failed = [f"{name} (p = {float(check.p):.2g})" for name, check in tests.items() if check and check.fails]
+    if failed:
+        return Choice("paired", f"the data speak against {' and '.join(failed)}", variances, additivity)
+    return Choice("pooled", "", variances, additivity)
+
+
+def _unequal(choice: Choice) -> bool:
+    return choice.variances is not None and bool(choice.variances.fails)
+
+
+def _missing(values: FloatArray) -> str:
+    missing = int(np.isnan(values).sum())
+    return f"{missing} of {values.size} runs {'is' if missing == 1 else 'are'} missing"
+
+
+def _passed(choice: Choice) -> str:
+    """What the checks of a pooled table say: a check that could not be made has not passed."""
+    checks = {"equal variances": choice.variances, "additivity": choice.additivity}
+    made = [name for name, check in checks.items() if check is not None and check.made]
+    if not made:
+        return "the assumptions could not be checked"
+    return "neither check of the assumptions fails" if len(made) == 2 else f"the one check made, of {made[0]}, passes"
+
+
+def _whole(there: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """The cells and seeds of the larger table without gaps: of all seeds, or of all cells."""
+    of_cells, of_seeds = np.asarray(there.all(1)), np.asarray(there.all(0))
+    if of_cells.sum() * there.shape[1] > of_seeds.sum() * there.shape[0]:
+        return of_cells, np.ones_like(of_seeds)
+    return np.ones_like(of_cells), of_seeds
+
+
+def _checks(whole: FloatArray) -> tuple[Check | None, Check | None]:
+    if min(whole.shape) < 2:
+        return None, None
+    return equal_variances(whole), additivity(whole)

@@ -2,7 +2,8 @@
 
 `pooled`: the table is a randomised block design and its checks do not fail. Simultaneous intervals and adjusted p of
 Dunnett's type, with a variance of its own for the baseline (`blocks`). Missing runs are gaps in the fit by least
-squares.
+squares. A cell or two that are plainly noisier than the others are set apart and compared by a paired t of their own;
+of c comparisons each of these is tested at alpha / c, and the others together at what is left.
 
 `paired`: otherwise, also where two cells of several runs share no seed. Paired t for each cell on the seeds it shares
 with the baseline, Welch's t where fewer than two are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects
@@ -16,7 +17,8 @@ procedure, checks included, are in docs/statistics.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -24,11 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from sklab.analysis.statistics import blocks, checks, dunnett, intervals, planning
-from sklab.analysis.statistics.checks import Check
-from sklab.analysis.statistics.intervals import BoolArray, Difference, FloatArray
+from sklab.analysis.statistics import blocks, dunnett, intervals, planning
+from sklab.analysis.statistics.checks import Choice, choose
+from sklab.analysis.statistics.intervals import Difference, Estimate, FloatArray
 
-Method = Literal["pooled", "paired"]
 Test = Literal["block", "contrast", "paired t", "Welch", ""]
 
 BASELINE = "the baseline"
@@ -67,22 +68,6 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made.
-
-    missing  runs that are gaps in the fit, of those `planned`: the checks are then of the cells, or of the seeds, that
-             have no gap, whichever leaves more runs
-    """
-
-    method: Method
-    why: str
-    variances: Check | None = None
-    additivity: Check | None = None
-    missing: int = 0
-    planned: int = 0
-
-
-@dataclass(frozen=True)
 class Comparisons:
     """The table's method, and one `Versus` for each of its rows, in their order."""
 
@@ -98,11 +83,29 @@ def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
     table = np.asarray(values, dtype=np.float64)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
     tested = table[np.ix_(rows, seeds)]
-    choice = choose(tested)
+    choice, at = choose(tested), int(rows[:baseline].sum())
+    of_table = replace(choice, noisy=tuple(np.flatnonzero(rows)[list(choice.noisy)].tolist()))
     if not rows[baseline]:
-        return Comparisons(choice, tuple(Versus(reason=NO_BASELINE if row else NO_RUN) for row in rows))
-    compared = iter((_pooled if choice.method == "pooled" else _paired)(tested, int(rows[:baseline].sum())))
-    return Comparisons(choice, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
+        return Comparisons(of_table, tuple(Versus(reason=NO_BASELINE if row else NO_RUN) for row in rows))
+    apart = [row for row in choice.noisy if row != at]
+    compared = iter(_pooled(tested, at, apart) if choice.method == "pooled" else _paired(tested, at))
+    return Comparisons(of_table, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
+
+
+def means(values: npt.ArrayLike, choice: Choice | None) -> Estimate:
+    """The mean of every row of `values` (cells, seeds) over new seeds, with its 95 % interval.
+
+    Its spread is that of all rows (`blocks.mean_halves`) where `choice` says that the table is pooled. Elsewhere, and
+    for a noisy row, it is that of its own runs.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    estimate = intervals.mean_interval(table)
+    if choice is None or choice.method == "paired":
+        return estimate
+    together = (estimate.n > 0) & ~np.isin(np.arange(len(table)), choice.noisy)
+    half = estimate.half.copy()
+    half[together] = blocks.mean_halves(table[together])
+    return replace(estimate, half=np.where(estimate.n > 1, half, np.nan))
 
 
 def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -113,7 +116,11 @@ def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     table = np.asarray(values, dtype=np.float64)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
     tested = table[np.ix_(rows, seeds)]
-    difference, p = _pooled_pairs(tested) if choose(tested).method == "pooled" else _single_pairs(tested)
+    difference, p = _single_pairs(tested)
+    choice = choose(tested)
+    if choice.method == "pooled":
+        together = np.setdiff1d(np.arange(len(tested)), choice.noisy)
+        difference[np.ix_(together, together)], p[np.ix_(together, together)] = _pooled_pairs(tested[together])
     np.fill_diagonal(p, np.nan)
     mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
     all_p = mean.copy()
@@ -122,98 +129,83 @@ def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    found, _ = intervals.mean_difference(values[:, None], values[None])
-    return found.mean, found.p
+    differences, _ = intervals.mean_difference(values[:, None], values[None])
+    return differences.mean, differences.p
 
 
 def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     if np.isnan(values).any():
-        found = [blocks.standard_errors(values, at) for at in range(len(values))]
-        p, difference = np.array([blocks.single_p(errors) for errors in found]), found[0].difference
+        of_rows = [blocks.standard_errors(values, at) for at in range(len(values))]
+        p, difference = np.array([blocks.single_p(errors) for errors in of_rows]), of_rows[0].difference
     else:
         p, difference = blocks.pairs_p(values), values.mean(1)
     either = np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
     return difference[:, None] - difference, either
 
 
-def choose(values: FloatArray) -> Choice:
-    """The method for `values` (cells, seeds), of which no row and no column is all NaN."""
-    there = ~np.isnan(values)
-    missing = int((~there).sum())
-    told = f"{missing} of {values.size} runs are missing" if missing != 1 else f"1 of {values.size} runs is missing"
-    if min(values.shape) < 2:
-        return Choice("paired", "a spread takes at least two cells and two seeds")
-    fitted = blocks.fit(values)
-    several = there[there.sum(1) > 1].astype(float)
-    if not fitted.df or not (several @ several.T).all():
-        return Choice("paired", f"{told}, so that not all cells can be compared on common seeds")
-    if fitted.variance <= intervals.rounding_variance(values):
-        return Choice("paired", "the cells differ by the same with every seed")
-    variances, additivity = _checks(values[np.ix_(*_whole(there))])
-    tests = {"equal variances": variances, "additivity": additivity}
-    failed = [f"{name} (p = {float(check.p):.2g})" for name, check in tests.items() if check and check.fails]
-    if failed:
-        return Choice("paired", f"the data speak against {' and '.join(failed)}", variances, additivity)
-    why = f"{told if missing else 'complete'}, and neither check of the assumptions fails"
-    return Choice("pooled", why, variances, additivity, missing, values.size)
+def _pooled(values: FloatArray, baseline: int, apart: Sequence[int]) -> list[Versus]:
+    """The rows of `apart` one by one, the others as blocks: each comparison has one share of alpha (Bonferroni)."""
+    together = np.setdiff1d(np.arange(len(values)), apart)
+    errors = blocks.standard_errors(values[together], int((together < baseline).sum()), apart=len(apart) > 0)
+    p = intervals.mean_difference(values, values[baseline])[0].p[list(apart)]
+    tests = max(int(errors.comparisons) + int(np.count_nonzero(~np.isnan(p))), 1)
+    rows = dict(zip(together.tolist(), _blocks(errors, int(errors.comparisons) / tests), strict=True))
+    rows[baseline] = Versus(rows[baseline].n, reason=BASELINE)
+    rows.update(zip(apart, _singly(values, baseline, apart, np.minimum(p * tests, 1), tests), strict=True))
+    return [rows[row] for row in range(len(values))]
 
 
-def _whole(there: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """The cells and seeds of the larger table without gaps: of all seeds, or of all cells."""
-    of_cells, of_seeds = np.asarray(there.all(1)), np.asarray(there.all(0))
-    if of_cells.sum() * there.shape[1] > of_seeds.sum() * there.shape[0]:
-        return of_cells, np.ones_like(of_seeds)
-    return np.ones_like(of_cells), of_seeds
-
-
-def _checks(whole: FloatArray) -> tuple[Check | None, Check | None]:
-    if min(whole.shape) < 2:
-        return None, None
-    return checks.equal_variances(whole), checks.additivity(whole)
-
-
-def _pooled(values: FloatArray, baseline: int) -> list[Versus]:
-    errors = blocks.standard_errors(values, baseline)
-    family, df, correlation = int(errors.comparisons), float(errors.df), float(errors.correlation)
-    halves, p, adjusted = blocks.half_widths(errors), blocks.single_p(errors), blocks.p_values(errors)
+def _blocks(errors: blocks.Errors, part: float) -> list[Versus]:
+    """The rows of a block design, tested together at this part of alpha."""
+    level, df = 1 - intervals.ALPHA * part, float(errors.df)
+    halves, p = blocks.half_widths(errors, level), blocks.single_p(errors)
+    adjusted = np.minimum(blocks.p_values(errors) / (part or 1), 1)
 
     def critical(df: float) -> float:
-        return dunnett.critical(family, df, correlation=correlation)
+        return dunnett.critical(int(errors.comparisons), df, level, float(errors.correlation))
 
     rows = [
-        Versus(int(n), float(d), reason=FEW) if n else Versus(0, reason=FEW)
-        for n, d in zip(errors.n, errors.difference, strict=True)
+        Versus(int(n), float(difference), reason=FEW) if n else Versus(0, reason=FEW)
+        for n, difference in zip(errors.n, errors.difference, strict=True)
     ]
-    rows[baseline] = Versus(int(errors.n[baseline]), reason=BASELINE)
     for row in np.flatnonzero(~np.isnan(p)):
-        n, d, error, half = int(errors.n[row]), float(errors.difference[row]), float(errors.error[row]), halves[row]
+        n, difference, error = int(errors.n[row]), float(errors.difference[row]), float(errors.error[row])
         seeds = max(n, 2)  # a cell may share one seed only and be compared by way of the others
-        effect = planning.hedges(d, error * math.sqrt(seeds), df)
-        planned = _planned(d, error, seeds, df, critical)
-        rows[row] = Versus(n, d, float(half), float(p[row]), float(adjusted[row]), df, "block", effect, *planned)
+        effect = planning.hedges(difference, error * math.sqrt(seeds), df)
+        half, of_row, of_all = float(halves[row]), float(p[row]), float(adjusted[row])
+        planned = _planned(difference, error, seeds, df, critical)
+        rows[row] = Versus(n, difference, half, of_row, of_all, df, "block", effect, *planned)
     return rows
 
 
 def _paired(values: FloatArray, baseline: int) -> list[Versus]:
-    first, _ = intervals.mean_difference(values, values[baseline])
-    first.p[baseline] = np.nan
-    tests = max(int(np.count_nonzero(~np.isnan(first.p))), 1)
-    level, adjusted = 1 - (1 - intervals.LEVEL) / tests, intervals.holm(first.p)
-    found, shared = intervals.mean_difference(values, values[baseline], level)
-    rows = [_pair(found, row, float(adjusted[row]), bool(shared[row]), level) for row in range(len(values))]
-    rows[baseline] = Versus(int(found.n[baseline]), reason=BASELINE)
+    p = intervals.mean_difference(values, values[baseline])[0].p
+    p[baseline] = np.nan
+    tests = max(int(np.count_nonzero(~np.isnan(p))), 1)
+    rows = _singly(values, baseline, range(len(values)), intervals.holm(p), tests)
+    rows[baseline] = Versus(rows[baseline].n, reason=BASELINE)
     return rows
 
 
-def _pair(found: Difference, row: int, adjusted: float, shared: bool, level: float) -> Versus:
-    n, difference = int(found.n[row]), float(found.mean[row])
-    half, p, df = float(found.half[row]), float(found.p[row]), float(found.df[row])
+def _singly(values: FloatArray, baseline: int, rows: Sequence[int], adjusted: FloatArray, tests: int) -> list[Versus]:
+    """`rows` one by one, with intervals after Bonferroni for so many tests."""
+    level = 1 - intervals.ALPHA / tests
+    differences, paired = intervals.mean_difference(values[list(rows)], values[baseline], level)
+    return [
+        _pair(differences, at, float(adjusted[at]), "paired t" if paired[at] else "Welch", level)
+        for at in range(len(rows))
+    ]
+
+
+def _pair(differences: Difference, row: int, adjusted: float, test: Test, level: float) -> Versus:
+    n, difference = int(differences.n[row]), float(differences.mean[row])
+    half, p, df = float(differences.half[row]), float(differences.p[row]), float(differences.df[row])
     if math.isnan(half):
         return Versus(n, difference, p=p, adjusted=adjusted, reason=FEW if n < 2 else EQUAL)
     error = half / _critical_t(df, level)
     effect = planning.hedges(difference, error * math.sqrt(n), df)
     planned = _planned(difference, error, n, df, partial(_critical_t, level=level))
-    return Versus(n, difference, half, p, adjusted, df, "paired t" if shared else "Welch", effect, *planned)
+    return Versus(n, difference, half, p, adjusted, df, test, effect, *planned)
 
 
 def _critical_t(df: float, level: float = intervals.LEVEL) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sklab.analysis.statistics import intervals
-from sklab.analysis.statistics.compare import Comparisons, Versus, compare
+from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.costs import costs_of, pareto_sets
@@ -43,9 +43,10 @@ def ablation_table(
     of_questions = sweep.replicates is not None and sweep.replicates.stop == "questions"
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    estimate = intervals.mean_interval(values)
-    best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_baseline = _against(values, _index(sweep, sweep.baseline))
+    choice = against_baseline.choice if against_baseline else None
+    estimate = means(values, choice)
+    best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_best = _of_rows(_against(values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
     sets = pareto_sets(values, facts)
@@ -69,7 +70,6 @@ def ablation_table(
     ]
     same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
-    choice = against_baseline.choice if against_baseline else None
     answers = answered(sweep, sweep.questions, values)
     if race is not None and of_questions:
         answers = under_repeated_looking(answers, race)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sklab.analysis.statistics.compare import Choice, Versus
+from sklab.analysis.statistics.checks import Choice
+from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, rank_agreement, verdict
 from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
@@ -55,6 +56,7 @@ class Row:
     """One cell. Numbers are over its complete runs and None where there is nothing to say.
 
     mean, sd, half      of the sweep's metric, with its standard deviation and the half width of its 95 % t interval
+                        (`compare.means`)
     baseline            the comparison with the baseline; None on the baseline's own row
     best                the comparison with the row of lowest mean; None on that row
     standing            what the comparison with the best row allows to say
@@ -127,7 +129,12 @@ class Row:
 
     @property
     def seeds_missing(self) -> int | None:
-        """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000."""
+        """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000.
+
+        Nothing is left to find where the row is told apart already.
+        """
+        if self.judged in ("better", "worse"):
+            return 0
         needed = self.baseline.needed if self.baseline else None
         return None if needed is None or self.baseline is None else max(needed - self.baseline.n, 0)
 
@@ -166,6 +173,11 @@ class AblationTable:
     race: Race | None = None
     questions: tuple[Answer, ...] = ()
     reused: Mapping[str, Reused] = field(default_factory=dict)
+
+    @property
+    def noisy(self) -> tuple[Row, ...]:
+        """The rows that are plainly noisier than the others of a pooled table."""
+        return tuple(self.rows[row] for row in self.choice.noisy) if self.choice else ()
 
     @property
     def raced(self) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sklab.analysis.statistics.checks import FAILS_BELOW, Check
-from sklab.analysis.statistics.compare import Choice
+from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import metric_name, p_text
+from sklab.report.column import metric_name
 from sklab.report.escape import clean
 from sklab.report.words.notes import is_of_cells
+from sklab.report.words.phrases import listed, p_equals
 from sklab.system.terminal import counted
 
 _BLOCK = (
@@ -22,7 +22,20 @@ _BLOCK = (
     "1935). Differences from the baseline {baseline} have simultaneous 95 % intervals and adjusted p values of "
     "Dunnett's two-sided many-to-one test (Dunnett 1955). Because few seeds cannot show unequal variances, the "
     "baseline has a variance of its own, and each other cell the one common to them, moderated by its own (Smyth "
-    "2004), together with {df:g} degrees of freedom (Satterthwaite 1946). {checks} "
+    "2004), together with {df} of freedom (Satterthwaite 1946). {noisy}{checks} "
+)
+_APART = (
+    "Set apart {names}, plainly noisier than the others (p of Cochran's test below {limit}): {each} is compared with "
+    "the baseline by a paired t test over the shared seeds, at 1/{tests} of the 5 %, the other cells together at the "
+    "rest. "
+)
+_NOISY_BASELINE = (
+    "The baseline is plainly noisier than the other cells (p of Cochran's test below {limit}), which its own variance "
+    "allows for. "
+)
+_POOLED_MEANS = (
+    ", over new seeds: the variance of a run is estimated from the mean squares of seeds and of errors of all cells "
+    "(Satterthwaite 1946){own}"
 )
 _GAPS = (
     "{gaps}: the model is fitted by least squares to the other runs (intra-block analysis, Yates 1936), each "
@@ -122,7 +135,7 @@ def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> s
         gaps = f"; {_gaps(table, choice)}; fitted by least squares" if choice.missing else ""
         return (
             f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks{gaps}), variance "
-            f"pooled over the cells but for the baseline's own, {_df(table):g} degrees of freedom{checked}."
+            f"pooled over the cells but for the baseline's own, {_df(table)} of freedom{_noisy(table)}{checked}."
         )
     return (
         f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
@@ -134,7 +147,8 @@ def methods(table: AblationTable) -> str:
     """The tests, named, ready to be pasted into a paper."""
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
-        f"with a two-sided 95 % Student t interval. {_sequential(table)}{_compared(table)}"
+        f"with a two-sided 95 % Student t interval{_spread_of_means(table)}. "
+        f"{_sequential(table)}{_compared(table)}"
         f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"
         "Only complete runs enter a number."
     )
@@ -157,12 +171,21 @@ def _contrasts(table: AblationTable) -> str:
     return _CONTRASTS.format(which=_capital(families)) if families else ""
 
 
+def _spread_of_means(table: AblationTable) -> str:
+    """What the intervals of single means rest on where that is more than the runs of their own cell."""
+    if table.choice is None or table.choice.method == "paired":
+        return ""
+    noisy = listed(row.name for row in table.noisy)
+    return _POOLED_MEANS.format(own=noisy and f", that of {noisy} from its own runs")
+
+
 def _compared(table: AblationTable) -> str:
     choice = table.choice
     if choice is None or not _tests(table):
         return "No difference from the baseline could be tested. "
     checks = f"{_capital(_checked(choice))}." if _checked(choice) else ""
     told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
+    told["noisy"] = _noisy_told(table)
     gaps = _capital(_GAPS.format(gaps=_gaps(table, choice))) if choice.missing else ""
     text = _BLOCK if choice.method == "pooled" else _PAIRS
     return (
@@ -181,9 +204,32 @@ def _tests(table: AblationTable) -> int:
     return sum(row.baseline is not None and not math.isnan(row.baseline.p) for row in table.rows)
 
 
-def _df(table: AblationTable) -> float:
-    """The degrees of freedom of the block test, equal for all rows; NaN without such a test."""
-    return next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
+def _df(table: AblationTable) -> str:
+    """The degrees of the block test, equal for all rows."""
+    df = next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
+    return f"{df:g} degree{'' if df == 1 else 's'}"
+
+
+def _apart(table: AblationTable) -> list[str]:
+    return [row.name for row in table.noisy if not row.is_baseline]
+
+
+def _noisy(table: AblationTable) -> str:
+    """A clause on each cell that is plainly noisier than the others."""
+    apart, baseline = _apart(table), any(row.is_baseline for row in table.noisy)
+    own = "is plainly noisier than the others and set apart, with a paired t test of its own"
+    several = "are plainly noisier than the others and set apart, each with a paired t test of its own"
+    clauses = [f"{listed(apart)} {own if len(apart) == 1 else several}"] if apart else []
+    clauses += ["the baseline is plainly noisier than the others, which its own variance allows for"] * baseline
+    return "".join(f"; {clause}" for clause in clauses)
+
+
+def _noisy_told(table: AblationTable) -> str:
+    """The same for the methods paragraph."""
+    apart = _apart(table)
+    names, each = (f"is {listed(apart)}", "it") if len(apart) == 1 else (f"are {listed(apart)}", "each")
+    told = _APART.format(names=names, limit=FAILS_BELOW, each=each, tests=_tests(table)) if apart else ""
+    return told + (_NOISY_BASELINE.format(limit=FAILS_BELOW) if len(apart) < len(table.noisy) else "")
 
 
 def _gaps(table: AblationTable, choice: Choice) -> str:
@@ -198,23 +244,22 @@ def _capital(text: str) -> str:
 
 
 def _checked(choice: Choice) -> str:
-    """The assumptions with the p of their checks, where these could be made."""
+    """The assumptions with the p of their checks, and which could not be made; "" where none was asked for."""
     tests = {
         "equal variances (Cochran's test)": choice.variances,
         "additivity of cells and seeds (Tukey's test)": choice.additivity,
     }
-    told = [f"{name} {_p(check)}" for name, check in tests.items() if check is not None]
-    failing = any(bool(check.fails) for check in tests.values() if check is not None)
-    verdict = "fails" if failing else "none fails"
-    where = " on the part of the table without gaps" if choice.missing else ""
-    return f"checked{where}: {', '.join(told)}: {verdict} (p below {FAILS_BELOW})" if told else ""
-
-
-def _p(check: Check) -> str:
-    if math.isnan(float(check.p)):
-        return "too few cells or seeds to check"
-    text = p_text(float(check.p))
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    made = {name: check for name, check in tests.items() if check is not None and check.made}
+    unmade = " and ".join(name for name in tests if name not in made)
+    if not made:
+        return f"too few cells or seeds to check {unmade}" if choice.method == "pooled" else ""
+    failing = any(bool(check.fails) for check in made.values())
+    verdict = "fails" if failing else "none fails" if len(made) == len(tests) else "does not fail"
+    others = [" on the other cells"] if choice.noisy else []
+    where = ",".join(others + [" on the part of the table without gaps"] * bool(choice.missing))
+    told = ", ".join(f"{name} {p_equals(float(check.p))}" for name, check in made.items())
+    left = f"; too few cells or seeds to check {unmade}" if unmade else ""
+    return f"checked{where}: {told}: {verdict} (p below {FAILS_BELOW}){left}"
 
 
 _ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"

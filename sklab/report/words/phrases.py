@@ -65,8 +65,9 @@ def pareto_sentence(table: AblationTable) -> str:
     if against is None or not table.pareto_front:
         return ""
     told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.pareto_front)
+    stand = "1 of the cells stands" if len(table.pareto_front) == 1 else f"{len(table.pareto_front)} of the cells stand"
     return (
-        f"Two objectives, so no single best cell. By their means {len(table.pareto_front)} of the cells stand on the "
+        f"Two objectives, so no single best cell. By their means {stand} on the "
         f"Pareto set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
     )
 

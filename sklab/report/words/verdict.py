@@ -122,7 +122,7 @@ def _needed(rows: Sequence[Row]) -> str:
     if not missing:
         return never and f"; {never}"
     (fewest, first), (most, last) = min(missing), max(missing)
-    told = f"{counted(fewest, 'more seed')} would settle {first}"
+    told = f"{counted(fewest, 'more seed')} would probably settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""
     return f"; if the differences are what they look like, {told}{others}{never and f'; {never}'}"
 

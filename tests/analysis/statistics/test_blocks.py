@@ -78,6 +78,26 @@ def test_degrees_of_freedom_lie_between_those_of_the_baseline_and_of_all():
         assert 0 <= errors.correlation < 1
 
 
+def test_a_share_of_the_baseline_that_rounds_to_one_gives_a_correlation_just_below():
+    values = with_gaps(0, cells=4, seeds=3, share=0.0)
+    values[0] += 1000 * np.array([-1, 1, 0])
+    errors = blocks.standard_errors(values, 0)
+    assert errors.correlation == 0.99
+    assert blocks.half_widths(errors)[1] / errors.error[1] < 4.7  # and not 6.1, that of a correlation of 0.5
+
+
+def test_a_baseline_of_three_runs_is_as_noisy_as_the_others_at_least_where_cells_were_set_apart():
+    values = with_gaps(1, cells=5, seeds=3, share=0.0)
+    values[0] = values[1:].mean(0)
+    rest = values[1:] - values[1:].mean(1, keepdims=True) - values[1:].mean(0) + values[1:].mean()
+    common = (rest**2).sum() / 6
+    free, bound = (blocks.standard_errors(values, 0, apart=apart).error[1:] for apart in (False, True))
+    assert bound**2 - free**2 == pytest.approx(common / 3)
+    longer = with_gaps(1, cells=5, seeds=4, share=0.0)
+    both = (blocks.standard_errors(longer, 0, apart=apart).error for apart in (False, True))
+    np.testing.assert_array_equal(*both)
+
+
 def test_many_studies_at_once_are_the_studies_one_by_one():
     tables = np.array([with_gaps(draw) for draw in range(20)])
     errors = blocks.standard_errors(tables, 0)

@@ -5,10 +5,12 @@ import pytest
 import simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from sklab.analysis.statistics import blocks, intervals
 from sklab.analysis.statistics import compare as module
-from sklab.analysis.statistics.compare import EQUAL, all_pairs, compare
+from sklab.analysis.statistics.checks import Choice, choose
+from sklab.analysis.statistics.compare import EQUAL, all_pairs, compare, means
 
 draws = st.integers(0, 10_000)
 shapes = st.tuples(st.integers(2, 6), st.integers(2, 6))
@@ -115,12 +117,103 @@ def test_seeds_that_are_not_shared_are_compared_by_welch():
     assert rows[1].n == 3
 
 
-def test_a_plainly_noisy_cell_switches_to_pairs():
+def noisy_table(*noisy):
+    """Six cells and eight seeds; each further of `noisy` has thirty times the spread of the one before."""
     values = table(np.random.default_rng(2), (6, 8))
-    values[3] *= np.linspace(-2, 2, 8)
-    found = compare(values, 0)
-    assert found.choice.method == "paired"
+    for times, row in enumerate(noisy, 1):
+        values[row] += 30**times * np.linspace(-1, 1, 8) * (-1) ** np.arange(8)
+    return values
+
+
+def test_a_plainly_noisy_cell_is_set_apart_and_the_others_are_pooled_at_what_it_leaves_of_alpha():
+    values = noisy_table(3)
+    found, others = compare(values, 0), blocks.standard_errors(np.delete(values, 3, 0), 0)
+    assert (found.choice.method, found.choice.noisy) == ("pooled", (3,))
+    assert "neither check of the assumptions fails once 1 noisy cell is set aside" in found.choice.why
+    assert [row.test for row in found.rows] == ["", "block", "block", "paired t", "block", "block"]
+    pair = intervals.paired_difference(values[3], values[0], level=1 - 0.05 / 5)
+    assert (found.rows[3].half, found.rows[3].adjusted) == pytest.approx((float(pair.half), min(5 * float(pair.p), 1)))
+    halves = np.delete([row.half for row in found.rows], [0, 3])
+    assert halves == pytest.approx(blocks.half_widths(others, 1 - 0.05 * 4 / 5)[1:])
+    assert max(halves) < 0.1 * found.rows[3].half
+
+
+def test_a_noisy_baseline_stays_since_it_has_a_variance_of_its_own():
+    found = compare(noisy_table(3), 3)
+    assert (found.choice.method, found.choice.noisy) == ("pooled", (3,))
+    assert [row.test for row in found.rows] == ["block"] * 3 + [""] + ["block"] * 2
+    both = compare(noisy_table(3, 1), 3)
+    assert (both.choice.noisy, both.rows[1].test, both.rows[2].test) == ((1, 3), "paired t", "block")
+
+
+def test_more_noisy_cells_than_two_leave_no_common_variance():
+    found = compare(noisy_table(3, 1, 4), 0)
+    assert (found.choice.method, found.choice.noisy) == ("paired", ())
     assert "equal variances (p = " in found.choice.why
+    assert {row.test for row in found.rows[1:]} == {"paired t"}
+
+
+def test_the_places_of_noisy_cells_are_those_of_the_table_also_with_empty_rows_and_gaps():
+    values = np.insert(noisy_table(3), 1, np.nan, axis=0)
+    values[2, 0] = np.nan
+    found = compare(values, 0)
+    assert (found.choice.noisy, found.choice.missing, found.choice.planned) == ((4,), 1, 48)
+    assert (found.rows[4].test, found.rows[2].test, found.rows[1].reason) == ("paired t", "block", module.NO_RUN)
+
+
+@given(draws, st.integers(3, 7), st.integers(3, 6))
+@settings(max_examples=15, deadline=None)
+def test_a_row_is_told_apart_exactly_where_its_interval_does_not_hold_zero_with_a_noisy_cell_too(draw, cells, seeds):
+    rng = np.random.default_rng(draw)
+    values = table(rng, (cells, seeds))
+    values[1] += 40 * rng.standard_normal(seeds)
+    values[2] += rng.normal(0, 4)
+    found = compare(values, 0)
+    for row in found.rows:
+        if row.test and found.choice.method == "pooled":
+            assert (abs(row.difference) > row.half) == (row.adjusted < intervals.ALPHA)
+
+
+def test_a_check_that_could_not_be_made_has_not_passed():
+    values = table(np.random.default_rng(0), (3, 3))
+    assert choose(values).why == "complete, and neither check of the assumptions fails"
+    assert choose(values[:2]).why == "complete, and the one check made, of additivity, passes"
+    values[np.arange(3), np.arange(3)] = np.nan
+    assert choose(values).why == "3 of 9 runs are missing, and the assumptions could not be checked"
+
+
+@given(draws, st.integers(2, 8), st.integers(2, 6))
+@settings(max_examples=15, deadline=None)
+def test_the_interval_of_a_mean_rests_on_the_mean_squares_of_all_cells(draw, cells, seeds):
+    values = table(np.random.default_rng(draw), (cells, seeds))
+    found = means(values, Choice("pooled", ""))
+    left = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
+    of_seeds = cells * values.mean(0).var(ddof=1)
+    error = (left**2).sum() / ((cells - 1) * (seeds - 1))
+    own = (left**2).sum(1) * cells / (cells - 1)
+    moderated = (blocks.PRIOR * error + own) / (blocks.PRIOR + seeds - 1)
+    deviation = np.sqrt((of_seeds + (cells - 1) * moderated) / cells / seeds)
+    t = found.half / deviation
+    assert t == pytest.approx(t[0])
+    assert 1.96 < t[0] <= stats.t.ppf(0.975, seeds - 1) + 1e-9
+    assert found.mean == pytest.approx(values.mean(1))
+
+
+def test_a_mean_has_its_own_t_where_its_cell_is_noisy_or_the_table_is_not_pooled_and_none_for_one_run():
+    values = noisy_table(3)
+    alone = intervals.mean_interval(values).half
+    pooled = means(values, compare(values, 0).choice).half
+    assert (pooled == alone).tolist() == [False, False, False, True, False, False]
+    np.testing.assert_array_equal(means(values, None).half, alone)
+    np.testing.assert_array_equal(means(values, Choice("paired", "")).half, alone)
+    values[1, 1:], values[2] = np.nan, np.nan
+    assert np.isnan(means(values, Choice("pooled", "")).half).tolist() == [False, True, True, False, False, False]
+
+
+def test_many_means_at_once_are_those_of_one_table_and_of_the_simulation():
+    values = simulated.studies("one cell x16", 30, 5, 3, np.random.default_rng(0))
+    one_by_one = [means(of, compare(of, 0).choice).half for of in values]
+    np.testing.assert_allclose(simulated.mean_halves(values), one_by_one)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +288,14 @@ def test_all_pairs_hold_the_comparisons_with_each_row():
     for row, versus in enumerate(compare(values, 0).rows[1:], 1):
         assert mean[row, 0] == pytest.approx(versus.difference)
         assert p[row, 0] >= versus.p - 1e-12
+
+
+def test_all_pairs_set_a_noisy_cell_apart_too():
+    values = noisy_table(3)
+    _, p = all_pairs(values)
+    _, others = all_pairs(np.delete(values, 3, 0))
+    np.testing.assert_allclose(np.delete(np.delete(p, 3, 0), 3, 1), others)
+    np.testing.assert_allclose(p[3, [0, 5]], intervals.paired_difference(values[[0, 5]], values[3]).p)
 
 
 def test_a_table_is_quick():

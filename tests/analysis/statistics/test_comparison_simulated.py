@@ -2,7 +2,19 @@
 
 import numpy as np
 import pytest
-from simulated import METHODS, NOISES, best_wronged, found_at_the_detectable, power, studies, wrong
+from simulated import (
+    MEANS_NOISES,
+    METHODS,
+    NOISES,
+    NOISY,
+    best_wronged,
+    found_at_the_detectable,
+    means_covered,
+    power,
+    power_of_others,
+    studies,
+    wrong,
+)
 
 from sklab.analysis.statistics import intervals
 
@@ -30,12 +42,29 @@ def test_paired_intervals_hold_as_often_as_they_say(seeds, cells):
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("noise", ["normal", "one cell x4", "baseline x4", "a tenth missing"])
-def test_intervals_of_single_means_hold_as_often_as_they_say(noise, seeds):
+def test_intervals_of_single_means_from_their_own_runs_hold_as_often_as_they_say(noise, seeds):
     rng = np.random.default_rng(seeds)
     values = studies(noise, 10_000, 4, seeds, rng)
     estimate = intervals.mean_interval(values)
     told = ~np.isnan(estimate.half)
     assert 100 * np.mean(np.abs(estimate.mean[told]) <= estimate.half[told]) == pytest.approx(95, abs=1)
+
+
+@pytest.mark.parametrize("cells", [4, 11])
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("seed_sd", [0, 3])
+@pytest.mark.parametrize("noise", MEANS_NOISES)
+def test_intervals_of_single_means_from_all_cells_hold_as_often_as_docs_say(noise, seed_sd, seeds, cells):
+    covered = means_covered(noise, cells, seeds, seed_sd, 40_000 if noise == "normal" else 10_000)
+    if noise == "normal":
+        assert covered.mean() == pytest.approx(95, abs=1.1)  # 94.2 with 11 cells, 3 seeds and sd 3; 96.0 with 4 and 0
+    assert np.delete(covered, NOISY.get(noise, [])).min() >= 93  # but for the noisy cell itself
+
+
+@pytest.mark.parametrize("noise", ["one cell x4", "one cell x16"])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_noisy_cell_takes_little_of_the_others_power(noise, seeds):
+    assert power_of_others(noise, 11, seeds) > 0.8 * power("normal", 11, seeds, METHODS["whole"])
 
 
 def test_pooling_finds_what_pairs_do_not():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from studies import failed_record, key_of, make_record, make_records, make_sweep
 
-from sklab.analysis.statistics.compare import FEW, compare
+from sklab.analysis.statistics.compare import FEW, compare, means
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.frame import data_frame
 from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Published, PublishedRow
@@ -24,8 +24,7 @@ def test_numbers_are_those_of_the_runs(table):
     row = table.rows[1]
     assert (row.name, row.n, row.planned) == ("K5", 3, 3)
     assert row.mean == pytest.approx(19.1666667)
-    low, high = reference.t.interval(0.95, 2, loc=row.mean, scale=reference.sem(ERRORS["K5"]))
-    assert row.half == pytest.approx((high - low) / 2)
+    assert row.half == means(list(ERRORS.values()), table.choice).half[1]
     assert [run.value for run in row.runs] == ERRORS["K5"]
     assert [run.key for run in row.runs] == [key_of("K5", seed) for seed in range(3)]
 
@@ -37,7 +36,14 @@ def test_rows_are_compared_with_the_baseline_by_the_choice_that_the_table_carrie
     assert (table.choice.method, table.choice.why) == (found.choice.method, found.choice.why)
     assert [row.judged for row in table.rows] == [None, "better", "worse"]
     assert table.rows[1].baseline.difference == pytest.approx(-2.0)
-    assert table.rows[1].seeds_missing == max(table.rows[1].baseline.needed - 3, 0)
+    assert [row.seeds_missing for row in table.rows[1:]] == [0, 0]  # they are told apart, whatever others would need
+
+
+def test_a_row_of_a_table_that_is_not_pooled_has_the_t_interval_of_its_own_runs():
+    errors = {"K3": [20.0, 21.0, None, None], "K5": [None, None, 18.0, 19.5]}
+    row = ablation_table(make_sweep(list(errors), range(4)), make_records(errors)).rows[1]
+    low, high = reference.t.interval(0.95, 1, loc=row.mean, scale=reference.sem([18.0, 19.5]))
+    assert row.half == pytest.approx((high - low) / 2)
 
 
 def test_a_missing_run_shows_in_the_choice():

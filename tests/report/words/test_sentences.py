@@ -9,6 +9,7 @@ from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.build import terminal_table
+from sklab.report.columns import columns
 from sklab.report.tables import table_markdown, table_tex
 from sklab.report.words import literature, methods, phrases, sentences, verdict
 from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
@@ -42,12 +43,14 @@ def grid_table(design="grid"):
 def test_the_verdict_is_three_sentences_written_from_the_numbers():
     table = table_of(ERRORS, {"K3": 1000, "K5": 1500, "K7": 1000})
     against, other = (row.baseline for row in table.rows[1:])
+    assert (against.needed, table.rows[1].seeds_missing) == (4, 0)  # it is decided: no seed is missing
     assert verdict.against_baseline(table) == (
-        f"Against the baseline K3, 21.17 ± 3.13 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
-        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.59 % (n = 3), from "
+        f"Against the baseline K3, 21.17 ± 2.50 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
+        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.56 % (n = 3), from "
         "which 1 of the other 2 cells can't be told apart. "
         f"Undecided is 1 of 2 cells: with these seeds a difference of {other.detectable:.2f} points is found four "
-        f"times in five; if the differences are what they look like, {other.needed - 3} more seeds would settle K7. "
+        f"times in five; if the differences are what they look like, {other.needed - 3} more seeds would probably "
+        "settle K7. "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
         "multiply-accumulates."
     )
@@ -129,11 +132,64 @@ def test_gaps_are_told_with_the_fit_that_takes_them_in():
 
 
 def test_a_failed_check_is_told_as_failing():
-    errors = {f"c{at}": [20 + seed + at * 0.1 * (seed % 2) for seed in range(8)] for at in range(5)}
-    errors["c4"] = [20 + 9 * (-1) ** seed for seed in range(8)]
-    table = ablation_table(make_sweep(list(errors), range(8)), make_records(errors))
+    table = noisy_table(4, 5, 6)
     assert table.choice.method == "paired"
     assert ": fails (p below 0.01)" in methods.comparison(table)
+
+
+def noisy_table(*noisy):
+    """Seven cells and eight seeds; each further of `noisy` has thirty times the spread of the one before."""
+    rng = random.Random(0)
+    errors = {f"c{at}": [50 + seed + rng.gauss(0, 0.03) for seed in range(8)] for at in range(7)}
+    for times, at in enumerate(noisy, 1):
+        errors[f"c{at}"] = [50 + seed + 0.03 * 30**times * (-1) ** seed * rng.random() for seed in range(8)]
+    return ablation_table(make_sweep(list(errors), range(8)), make_records(errors))
+
+
+def test_a_noisy_cell_is_told_where_it_is_set_apart():
+    table = noisy_table(4)
+    said, legends = methods.comparison(table), {column.title: column.legend for column in columns(table)}
+    assert "of freedom; c4 is plainly noisier than the others and set apart, with a paired t test of its own; " in said
+    assert "checked on the other cells: equal variances" in said
+    assert said.endswith(": none fails (p below 0.01).")
+    assert "Set apart is c4, plainly noisier than the others" in methods.methods(table)
+    assert (
+        "it is compared with the baseline by a paired t test over the shared seeds, at 1/6 of the 5 %"
+        in methods.methods(table)
+    )
+    assert "that of c4 from its own runs. All cells" in methods.methods(table)
+    assert "a paired t test of its own for c4 (Bonferroni)" in legends["p (adjusted)"]
+    assert "estimated from all cells (for c4, of its own runs)" in legends["±95%"]
+    several = noisy_table(4, 5)
+    assert "c4, c5 are plainly noisier than the others and set apart, each with" in methods.comparison(several)
+    assert "Set apart are c4, c5, plainly noisier than the others" in methods.methods(several)
+
+
+def test_a_noisy_baseline_is_told_and_stays():
+    table = noisy_table(0)
+    assert "; the baseline is plainly noisier than the others, which its own variance allows for; checked on" in (
+        methods.comparison(table)
+    )
+    assert "Set apart" not in methods.methods(table)
+    assert "The baseline is plainly noisier than the other cells (p of Cochran's test below 0.01), which" in (
+        methods.methods(table)
+    )
+
+
+def test_a_check_that_could_not_be_made_is_not_one_that_does_not_fail():
+    two = methods.comparison(table_of({name: ERRORS[name] for name in ("K3", "K5")}))
+    assert "does not fail (p below 0.01); too few cells or seeds to check equal variances (Cochran's test)." in two
+    gaps = {"K3": [None, 21.0, 22.5], "K5": [18.0, None, 20.0], "K7": [20.5, 20.0, None]}
+    none = table_of({**gaps, "K9": [17.0, 18.2, 19.0], "K11": [19.0, None, None]})
+    for said in (two, methods.comparison(none), methods.methods(none)):
+        assert "none fails" not in said
+    assert "too few cells or seeds to check equal variances (Cochran's test) and additivity" in methods.comparison(none)
+
+
+def test_one_degree_of_freedom_is_one():
+    table = table_of({"K3": [20.0, 21.0], "K5": [18.0, 19.5]}, seeds=range(2))
+    assert " 1 degree of freedom" in methods.comparison(table)
+    assert "together with 1 degree of freedom" in methods.methods(table)
 
 
 def test_a_row_without_a_test_has_its_reason_below():
