@@ -1,4 +1,4 @@
-"""The cells that a sweep file asks for, each with the places where its settings stand, and what becomes of them."""
+"""The cells that a sweep file asks for, with the places of their settings in it, and the checks of these cells."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sklab.sweep.files.consistency import is_too_large, is_too_small
 from sklab.sweep.files.experimentfile import Base
 from sklab.sweep.files.faults import Layer, details_of, explain, steps
 from sklab.sweep.files.sweepfile import ListedCell, SweepFile
-from sklab.sweep.files.without_faults import Sound
+from sklab.sweep.files.valid_part import ValidPart
 from sklab.sweep.files.yamltree import Document, Place
 
 Made = Cell | InvalidCell
 
-_ROOT = "data.root"  # of every set that lies in a folder
+_ROOT = "data.root"  # the folder of a data set that has one
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A cell not yet checked. It stands at `place` and its name at `name_place`; `layers` are its settings' places."""
+    """A cell that is not checked yet, with its place, the place of its name, and those of its settings (`layers`)."""
 
     cell: Cell
     layers: tuple[Layer, ...]
@@ -36,14 +36,15 @@ class Draft:
     name_place: Place
 
 
-def drafts_of(document: Document, read: Sound) -> list[Draft]:
-    """The cells of the design; for a search its baseline and, to check each level once, all one level away from it."""
-    listed = [_listed(document, at, cell) for at, cell in enumerate(read.sweep.cells)]
-    paths = {name: ("factors", name, "path") for name in read.sweep.factors}
-    factors = {name: read.sweep.factors[name] for name, place in paths.items() if read.knows(*place)}
+def draft_cells(document: Document, valid: ValidPart) -> list[Draft]:
+    """The cells of the design. For a search: the baseline and all cells one level away from it, so that
+    every level is checked once."""
+    listed = [_listed(document, at, cell) for at, cell in enumerate(valid.sweep.cells)]
+    paths = {name: ("factors", name, "path") for name in valid.sweep.factors}
+    factors = {name: valid.sweep.factors[name] for name, place in paths.items() if valid.knows(*place)}
     if not factors:
         return listed
-    sweep = read.sweep.model_copy(update={"factors": factors})
+    sweep = valid.sweep.model_copy(update={"factors": factors})
     return [*listed, *(_chosen(document, sweep, choice) for choice in _choices(sweep))]
 
 
@@ -56,7 +57,7 @@ def _choices(sweep: SweepFile) -> Iterator[Choice]:
 
 
 def chosen_cell(sweep: SweepFile, choice: Choice) -> Cell:
-    """The cell with these levels, called by what the design does to the baseline. It has no runs yet."""
+    """The cell with these levels, named as its design names cells. It has no runs yet."""
     cell = choose(sweep.factors, choice)
     return left_out(cell, start_of(sweep)) if sweep.design == "leave_one_out" else cell
 
@@ -69,7 +70,8 @@ def start_of(sweep: SweepFile) -> Choice:
 
 
 def make(base: Base, drafts: Iterable[Draft], seeds: Sequence[int]) -> tuple[list[tuple[Draft, Made]], list[Fault]]:
-    """The drafts with their runs, or with the rule they break, but for those with faults in their settings; these."""
+    """The drafts whose settings are well-formed, each with its runs or with the rule that it breaks; and the faults of
+    the other drafts."""
     made: list[tuple[Draft, Made]] = []
     faults: list[Fault] = []
     for draft in drafts:
@@ -90,7 +92,7 @@ def _unfit(base: Base, draft: Draft, error: ValidationError) -> list[Fault]:
 
 
 def same_names(document: Document, drafts: Iterable[Draft]) -> Iterator[Fault]:
-    """Cells that have the name of one before them."""
+    """A fault for each cell that has the name of an earlier one."""
     names: set[str] = set()
     for draft in drafts:
         if draft.cell.name in names:
@@ -99,22 +101,22 @@ def same_names(document: Document, drafts: Iterable[Draft]) -> Iterator[Fault]:
 
 
 def same_runs(document: Document, base: Base, made: Iterable[tuple[Draft, Made]]) -> Iterator[Fault]:
-    """Cells that are written like one before them, under another name."""
+    """A fault for each cell with the same settings as an earlier one and another name."""
     names: dict[str, str] = {}
     for draft, cell in made:
         if isinstance(cell, InvalidCell):
             continue
         written = _as_written(base, cell)
         if written in names:
-            told = f"{cell.name} and {names[written]} are the same run"
+            message = f"{cell.name} and {names[written]} are the same run"
             moved = _ROOT in draft.cell.settings
             why = f"; where images lie, {_ROOT}, tells no run from another: compare two studies" if moved else ""
-            yield document.fault(draft.place, f"{told}{why}", found="")
+            yield document.fault(draft.place, f"{message}{why}", found="")
         names[written] = cell.name
 
 
 def _as_written(base: Base, cell: Cell) -> str:
-    """The settings of the cell's experiment as they stand in the files, but for what tells no run from another."""
+    """The settings of the cell's experiment as they stand in the files, without those that don't change a run's key."""
     tree = lay(base.tree, cell.settings)
     silent = {*resolve(tree).data.places, "title"}
     data = {key: value for key, value in tree["data"].items() if key not in silent}
@@ -142,7 +144,7 @@ def _layer(document: Document, sweep: SweepFile, name: str, level: str) -> Layer
 
 
 def _leads_nowhere(base: Base, draft: Draft, error: NoSuchPlaceError) -> Iterator[Fault]:
-    """The fault of a path that leads into a plain value; none where the experiment itself has that fault."""
+    """The fault of a path that leads into a plain value; none where the experiment has faults, a likely cause."""
     if not base.faults:
         layer = next(layer for layer in draft.layers if layer.path == steps(error.path))
         yield layer.document.fault(layer.named_at, error.reason)

@@ -29,10 +29,10 @@ _RECIPE = {"epochs": 1, "batch_size": 4, "lr": 0.1}
 
 @dataclass(frozen=True)
 class Base:
-    """`tree` can be resolved when there are no `faults`; `known` are the errors that those tell of.
+    """An experiment. `tree` can be resolved when there are no `faults`; `known` are the errors that these report.
 
-    unread          the sections that are not the experiment's, which could not be read
-    other_settings  the overrides, if they make other runs than the file's own settings do: not where data lie
+    unread          sections of a stand-in for an experiment that could not be read
+    other_settings  the overrides, without those of places of the data, if they make other runs than the file alone
     """
 
     name: str
@@ -44,12 +44,12 @@ class Base:
     other_settings: Mapping[str, str] = field(default_factory=dict)
 
     def explains(self, detail: ErrorDetails) -> bool:
-        """Whether this error of a cell is, or may be, none of the cell's own."""
+        """Whether the experiment causes, or may cause, this error of a cell."""
         place, kind = detail["loc"], detail["type"]
         return (place, kind) in self.known or place[:1] in {(section,) for section in self.unread}
 
 
-# For an experiment that can't be read: what a cell sets of the recipe can still be checked, alone.
+# Stands in for an experiment that can't be read, so that the settings of the recipe in cells can still be checked.
 STAND_IN = Base(
     name="",
     tree={
@@ -67,7 +67,7 @@ STAND_IN = Base(
 def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
     """The experiment in `file` with the values of `overrides` (YAML text by dotted path) laid over it.
 
-    Raises FaultyInputError for a file that can't be read at all; every lesser fault stands in the Base.
+    Raises FaultyInputError for a file that can't be read at all; all other faults are in the Base.
     """
     document = read_input(file, "experiment")
     given, unread = _given(overrides)
@@ -84,16 +84,16 @@ def _other_settings(
     document: Document, given: Sequence[Document], overrides: Mapping[str, str], tree: Mapping[str, Any]
 ) -> Mapping[str, str]:
     """The `overrides` that change a run's key; none if the file alone makes the same runs."""
-    ours = resolve(tree)
-    uncounted = {f"data.{name}" for name in (*ours.data.places, "title")}
+    experiment = resolve(tree)
+    uncounted = {f"data.{name}" for name in (*experiment.data.places, "title")}
     other = {path: text for path, text in overrides.items() if path not in uncounted}
-    left = [override for override in given if dotted(override.prefix) not in other]
-    alone, _, _ = _with_overrides(document, _with_network(document, left)[0], left)
+    rest = [override for override in given if dotted(override.prefix) not in other]
+    alone, _, _ = _with_overrides(document, _with_network(document, rest)[0], rest)
     try:
-        theirs = resolve(alone)
+        file_experiment = resolve(alone)
     except ValidationError:  # the file alone is no experiment
         return other
-    is_same = RunSpec(experiment=theirs, seed=0).key == RunSpec(experiment=ours, seed=0).key
+    is_same = RunSpec(experiment=file_experiment, seed=0).key == RunSpec(experiment=experiment, seed=0).key
     return {} if is_same else other
 
 
@@ -110,7 +110,7 @@ def _given(overrides: Mapping[str, str]) -> tuple[list[Document], list[Fault]]:
 
 
 def _with_network(document: Document, given: Sequence[Document]) -> tuple[dict[str, Any], list[Fault]]:
-    """The file's tree with the settings of the network that `model.base` names under those of its own."""
+    """The file's tree with the settings of the network that `model.base` names; the file's own settings go first."""
     tree, model = document.tree, document.tree.get("model")
     override = next((value for value in given if value.prefix == _NETWORK), None)
     if not isinstance(model, dict) or ("base" not in model and override is None):
@@ -146,14 +146,14 @@ def _errors(tree: dict[str, Any], layers: Sequence[Layer], unsure: Set[str]) -> 
     plain = [detail for detail in details if detail["type"] != RULE]
     unsure = unsure | {str(detail["loc"][0]) for detail in plain}
     broken = _broken(details, unsure)
-    if unsure == {"train"}:  # whether data and model agree can be seen all the same
+    if unsure == {"train"}:  # a stand-in recipe lets data and model be compared
         broken += _broken(_details({**tree, "train": _RECIPE}), frozenset())
     known = {(detail["loc"], detail["type"]) for detail in details}
     return explain([*plain, *broken], Experiment, tree, layers), known
 
 
 def _broken(details: Sequence[ErrorDetails], unsure: Set[str]) -> list[ErrorDetails]:
-    """The broken rules of sections that are sure; of the experiment as a whole where all are."""
+    """The broken rules of sections that are not `unsure`; those of the whole experiment where no section is."""
     return [
         detail
         for detail in details

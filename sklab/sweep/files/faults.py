@@ -21,7 +21,7 @@ from sklab.sweep.files.yamltree import Document, Place, dotted
 
 _MOST_ALLOWED = 20  # options listed in a message
 _MOST_INDEX_DIGITS = 6
-_VERY = 0.8  # alike: nearer than the same key in another place
+_VERY_SIMILAR = 0.8  # a name as similar as this is suggested rather than the same key in another place
 _KINDS = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -40,7 +40,7 @@ _BOUNDS = {
     "too_long": "at most {max_length} entries",
     "string_too_short": "{min_length} or more characters",
 }
-# What is found by its name: the key that the name stands under, what it is a name of, and the names at hand.
+# Errors of unknown names: the key that holds the name, what it is a name of, and the possible names.
 _UNKNOWN: dict[str, tuple[str, str, Callable[[], Iterable[str]]]] = {
     "unknown_data": ("name", "data set", data_sets),
     "unknown_family": ("family", "family of networks", families),
@@ -65,7 +65,7 @@ def steps(path: str) -> Place:
 
 
 def details_of(error: ValidationError) -> list[ErrorDetails]:
-    """The single errors, without those that only follow from others."""
+    """The errors one by one, without those that only follow from others."""
     return [detail for detail in error.errors(include_url=False) if not _follows(detail)]
 
 
@@ -75,7 +75,7 @@ def explain(details: Iterable[ErrorDetails], model: type[Value], tree: Any, laye
 
 
 def _follows(detail: ErrorDetails) -> bool:
-    """Whether this is a list called too short only because its entries are faulty."""
+    """Whether a list is reported as too short only because some of its entries are faulty."""
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
@@ -123,13 +123,13 @@ def _blamed(place: Place, layers: Sequence[Layer]) -> Layer:
 
 def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str], elsewhere: str) -> Fault:
     key = str(place[-1])
-    near = did_you_mean(key, allowed, _VERY) or ("" if elsewhere else did_you_mean(key, allowed))
+    near = did_you_mean(key, allowed, _VERY_SIMILAR) or ("" if elsewhere else did_you_mean(key, allowed))
     if len(place) > len(layer.path):
         at = layer.at + place[len(layer.path) :]
         return layer.document.fault(at, "unknown key", found=key, allowed=options(allowed), hint=near or elsewhere)
-    mended = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else elsewhere
+    corrected = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else elsewhere
     found = dotted(layer.path)
-    return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=mended)
+    return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=corrected)
 
 
 def _wording(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str, str]:
@@ -154,7 +154,7 @@ def _literals(field: FieldInfo | None) -> list[str]:
 
 
 def _elsewhere(model: type[Value], tree: Any, key: str) -> str:
-    """The path of another place where `key` may stand; of a sweep's key also where in the experiment; "" for none."""
+    """The path of another place where `key` may stand, in a sweep also one in its experiment; "" for none."""
     if path := dict(_keys(model, tree, ())).get(key):
         return path
     path = dict(_keys(Experiment, {}, ())).get(key) if "experiment" in model.model_fields else None
@@ -188,7 +188,7 @@ def _fields(model: type[Value], tree: Any, place: Place) -> tuple[str, ...]:
 
 
 def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
-    """The class that states which keys `place` may hold. Positions in lists and names in mappings stay in theirs."""
+    """The class that says which keys `place` may have; list positions and names in mappings have the one around."""
     owner: type[Value] | None = model
     for step in place:
         if owner and step in owner.model_fields:
@@ -203,5 +203,5 @@ def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
 
 
 def _entry(tree: Any, section: str, key: str) -> Any:
-    found = tree.get(section) if isinstance(tree, Mapping) else None
-    return found.get(key) if isinstance(found, Mapping) else None
+    entries = tree.get(section) if isinstance(tree, Mapping) else None
+    return entries.get(key) if isinstance(entries, Mapping) else None

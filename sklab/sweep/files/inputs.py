@@ -1,7 +1,7 @@
-"""The files that commands are given: of the kind that is asked for, or told what they are; and the launcher's.
+"""Read the files that commands are given, and the settings in a launcher's file.
 
-Where there is none of that name, near ones are told. A launcher's file says which engine runs a study, and what its
-runs ask of it.
+A file of another kind than the command takes is refused with a message that says what it is; a file that is not there,
+with similar names. A launcher's file says which engine runs a study, and what each run asks of the engine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["sweep", "experiment", "launcher"]
 
 _FOLDERS = ("sweeps", "experiments")
 _A: dict[Kind, str] = {"sweep": "a sweep", "experiment": "an experiment", "launcher": "a launcher"}
-# Keys that a file of one kind has and one of another has not.
+# Keys that only files of one kind have.
 _KEYS: dict[Kind, set[str]] = {
     "sweep": {"experiment", "design", "cells", "factors", "baseline", "seeds"},
     "experiment": {"data", "model", "train"},
@@ -38,26 +38,27 @@ _ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray
 
 
 class NoSuchFileError(FaultyInputError):
-    """The file to be read is not there; `near` is the one that may be meant, `there` are those that can be."""
+    """There is no such file; `near` is the one that may be meant, `present` are all that could be."""
 
     def __init__(self, file: Path, kind: Kind) -> None:
-        found = list(dict.fromkeys(_files(file, kind)))
-        self.near = _near(file, found)
-        self.there = [other for other in found if other.parent == found[0].parent]
-        hint, allowed = str(self.near or ""), options(map(str, self.there))
+        files = list(dict.fromkeys(_files(file, kind)))
+        self.near = _near(file, files)
+        self.present = [other for other in files if other.parent == files[0].parent]
+        hint, allowed = str(self.near or ""), options(map(str, self.present))
         super().__init__([Fault(str(file), "", "no such file", allowed=allowed, hint=hint)])
 
 
 def read_input(file: Path, kind: Kind) -> Document:
-    """The mapping in `file`. Raises NoSuchFileError, and FaultyInputError for one of another kind or none at all."""
+    """The mapping in `file`. Raises NoSuchFileError, and FaultyInputError for a file of another kind or without
+    a mapping."""
     try:
         document = read_mapping(file)
     except FileNotFoundError as error:
         raise NoSuchFileError(file, kind) from error
     except IsADirectoryError as error:
         raise FaultyInputError([Fault(str(file), "", f"this is a folder; allowed: the file of {_A[kind]}")]) from error
-    if told := _other_kind(document.tree, kind):
-        raise FaultyInputError([document.fault((), told)])
+    if message := _other_kind(document.tree, kind):
+        raise FaultyInputError([document.fault((), message)])
     return document
 
 
@@ -67,12 +68,12 @@ def _other_kind(tree: Mapping[str, Any], kind: Kind) -> str:
         return _RESOLVED
     if _KEYS[kind] & tree.keys():
         return ""
-    found = max(_KEYS, key=lambda other: len(_KEYS[other] & tree.keys()))
-    return _IS[found] if _KEYS[found] & tree.keys() else ""
+    likely = max(_KEYS, key=lambda other: len(_KEYS[other] & tree.keys()))
+    return _IS[likely] if _KEYS[likely] & tree.keys() else ""
 
 
 def _files(file: Path, kind: Kind) -> Iterator[Path]:
-    """YAML files that may be meant: in the folder of such files there or next to it, beside `file`, in others."""
+    """YAML files that may be meant: first those in a folder for this kind, then those beside `file`, then others."""
     here = file.parent
     near = [folder for name in _FOLDERS for folder in (here / name, here.parent / name)]
     own = [folder for folder in near if folder.name == f"{kind}s"]
@@ -80,10 +81,10 @@ def _files(file: Path, kind: Kind) -> Iterator[Path]:
         yield from sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
 
 
-def _near(file: Path, found: list[Path]) -> Path | None:
-    """The file of the same name, or else of the most similar one: before others, of those beside `file`."""
+def _near(file: Path, files: list[Path]) -> Path | None:
+    """The file with the same or else the most similar name; those beside `file` are looked at first."""
     name = file.stem if file.suffix in (".yaml", ".yml") else file.name
-    for others in ([other for other in found if other.parent == file.parent], found):
+    for others in ([other for other in files if other.parent == file.parent], files):
         stems = {other.stem: other for other in reversed(others)}
         if near := name if name in stems else did_you_mean(name, stems):
             return stems[near]
@@ -91,7 +92,7 @@ def _near(file: Path, found: list[Path]) -> Path | None:
 
 
 def read_launcher(file: Path) -> SlurmSpec | RaySpec:
-    """The settings in `file`. Raises FaultyInputError with every fault of it."""
+    """The settings in `file`. Raises FaultyInputError with all its faults."""
     document = read_input(file, "launcher")
     engine, faults = _engine(document)
     tree = {**document.tree, "launcher": engine}
@@ -100,15 +101,15 @@ def read_launcher(file: Path) -> SlurmSpec | RaySpec:
     except ValidationError as error:
         wrong = explain(details_of(error), _ENGINES[engine], tree, [Layer(document)])
         raise FaultyInputError(distinct([*document.faults, *faults, *wrong])) from error
-    if told := [*document.faults, *faults]:
-        raise FaultyInputError(told)
+    if all_faults := [*document.faults, *faults]:
+        raise FaultyInputError(all_faults)
     return spec
 
 
 def _engine(document: Document) -> tuple[str, list[Fault]]:
-    """The engine that the file's other settings belong to, with the fault of a name that only is near it.
+    """The engine that the file names; for a misspelled name the most similar engine, with the fault.
 
-    Raises FaultyInputError where none can be meant: what else is faulty is not known then.
+    Raises FaultyInputError where no engine can be meant: the other settings can't be checked then.
     """
     name = document.tree.get("launcher")
     if isinstance(name, str) and name in _ENGINES:

@@ -1,4 +1,4 @@
-"""YAML files in, values out: an experiment, or the question that a sweep asks over one. Every fault is told at once."""
+"""Read an experiment or a sweep from YAML files. All faults are reported together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sklab.spec.names import find, study_with_settings
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve, without_duplicates
 from sklab.sweep.design.fraction import describe
-from sklab.sweep.files.cells import Draft, Made, chosen_cell, drafts_of, make, same_names, same_runs, start_of
+from sklab.sweep.files.cells import Draft, Made, chosen_cell, draft_cells, make, same_names, same_runs, start_of
 from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
 from sklab.sweep.files.inputs import NoSuchFileError, read_input
 from sklab.sweep.files.questions import faults_of, spelled
 from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile, renamed
-from sklab.sweep.files.without_faults import Sound, read_sweep_file
+from sklab.sweep.files.valid_part import ValidPart, read_sweep_file
 from sklab.sweep.files.yamltree import Document
 
 _NONE: Mapping[str, str] = {}
@@ -31,7 +31,7 @@ _LARGEST_SEED = 2**31 - 1
 
 
 def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NONE) -> Sweep:
-    """The experiment in `file` as a study of one cell and one seed, named as `load_sweep` names its own."""
+    """The experiment in `file` as a study of one cell and one seed. `load_sweep` explains its name."""
     base = read_experiment(file, overrides)
     name = base.name
     faults = [*base.faults, *_misnamed(str(file), name), *_out_of_range("--seed", seed, 0, _LARGEST_SEED)]
@@ -60,7 +60,7 @@ def load_sweep(
     experiment  another experiment than the file names; the study is then called `<study>-<experiment>`
     seeds       the seeds 0, 1, ... of this number for every cell instead of the file's seeds or replicates
     overrides   YAML text by dotted path, laid over the experiment (`--set`); where they make other runs than the
-                experiment itself, the study is called by them besides
+                experiment itself, they are part of the study's name
 
     Raises FaultyInputError with the faults of all these at once. A cell that breaks a rule between well-formed
     values is no fault: it is listed in `Sweep.invalid`.
@@ -71,13 +71,13 @@ def load_sweep(
     faults += [*unreadable, *unfit]
     if document is None:
         raise FaultyInputError(distinct(faults))
-    read, wrong = read_sweep_file(document)
-    study = (read.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
+    valid, wrong = read_sweep_file(document)
+    study = (valid.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
     update: dict[str, Any] = {"study": study_with_settings(study, base.other_settings)}
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
-    faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, read, overrides)]
-    return _built(document, replace(read, sweep=read.sweep.model_copy(update=update)), base, faults)
+    faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
+    return _built(document, replace(valid, sweep=valid.sweep.model_copy(update=update)), base, faults)
 
 
 def _document(file: Path) -> tuple[Document | None, Sequence[Fault]]:
@@ -90,7 +90,7 @@ def _document(file: Path) -> tuple[Document | None, Sequence[Fault]]:
 def _base(
     file: Path, document: Document | None, experiment: Path | None, overrides: Mapping[str, str]
 ) -> tuple[Base, Sequence[Fault]]:
-    """The experiment that the sweep is over, with its faults; one that stands in for what can't be read at all."""
+    """The sweep's experiment, with its faults; STAND_IN where it can't be read at all."""
     named = document.tree.get("experiment") if document else None
     if experiment is None and (document is None or not isinstance(named, str)):
         return STAND_IN, ()
@@ -99,9 +99,9 @@ def _base(
     except NoSuchFileError as error:
         if experiment is not None or document is None:
             return STAND_IN, error.faults
-        near, *there = (os.path.relpath(each, file.parent) for each in (error.near or file, *error.there))
+        near, *present = (os.path.relpath(path, file.parent) for path in (error.near or file, *error.present))
         hint = near if error.near else ""
-        return STAND_IN, [document.fault(("experiment",), "no such file", allowed=options(there), hint=hint)]
+        return STAND_IN, [document.fault(("experiment",), "no such file", allowed=options(present), hint=hint)]
     except FaultyInputError as error:
         return STAND_IN, error.faults
     return base, base.faults
@@ -119,43 +119,43 @@ def _misnamed(file: str, study: str) -> Iterator[Fault]:
         yield Fault(file, "study", str(error.errors()[0]["ctx"]["error"]), found=study)
 
 
-def _built(document: Document, read: Sound, base: Base, faults: Sequence[Fault]) -> Sweep:
-    """The sweep, if there is no fault so far and its cells have none."""
-    drafts = drafts_of(document, read)
-    beyond = list(_beyond_a_study(document, read.sweep, drafts))
-    made, wrong = make(base, drafts, read.sweep.seeds[:1] if beyond else read.sweep.seeds)
-    wrong += [*beyond, *same_names(document, drafts), *_published(document, read, drafts)]
-    wrong += _questions(document, read, drafts)
+def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fault]) -> Sweep:
+    """The sweep. Raises FaultyInputError if there are `faults` already or its cells have some."""
+    drafts = draft_cells(document, valid)
+    too_many = list(_too_many_runs(document, valid.sweep, drafts))
+    made, wrong = make(base, drafts, valid.sweep.seeds[:1] if too_many else valid.sweep.seeds)
+    wrong += [*too_many, *same_names(document, drafts), *_published(document, valid, drafts)]
+    wrong += _questions(document, valid, drafts)
     if not base.faults and not base.unread:
-        wrong += [*same_runs(document, base, made), *_impossible_baseline(document, read, made)]
-        wrong += _out_of_sight(document, read.sweep, base, made)
-        wrong += _too_few_runs(document, read.sweep, base, made)
-    if told := [*faults, *wrong]:
-        raise FaultyInputError(distinct(told))
-    return _sweep(read.sweep, base, [cell for _, cell in made])
+        wrong += [*same_runs(document, base, made), *_impossible_baseline(document, valid, made)]
+        wrong += _impossible_sizes(document, valid.sweep, base, made)
+        wrong += _too_few_runs(document, valid.sweep, base, made)
+    if all_faults := [*faults, *wrong]:
+        raise FaultyInputError(distinct(all_faults))
+    return _sweep(valid.sweep, base, [cell for _, cell in made])
 
 
-def _beyond_a_study(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:
-    """More runs than a study can hold: told before the key of each is computed."""
+def _too_many_runs(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """The fault of more runs than a study can hold, found before their keys are computed."""
     runs = max(len(drafts), written.search.trials if written.search else 0) * len(written.seeds)
     if runs > RUNS:
         place = "replicates" if written.replicates else "seeds"
         yield document.fault((place,), "too many runs", found=f"{runs}", allowed=f"at most {RUNS}")
 
 
-def _impossible_baseline(document: Document, read: Sound, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:
-    name = _sure_baseline(read)
+def _impossible_baseline(document: Document, valid: ValidPart, made: Sequence[tuple[Draft, Made]]) -> Iterator[Fault]:
+    name = _sure_baseline(valid)
     for _, cell in made:
         if isinstance(cell, InvalidCell) and cell.name == name:
             yield document.fault(("baseline",), f"the baseline can't exist: {cell.reason}")
 
 
-def _published(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iterator[Fault]:
-    """Figures that do not stand where their cell is, or is not."""
-    published, baseline = read.sweep.published, _sure_baseline(read)
-    if published is None or baseline is None or not read.knows_cells:
+def _published(document: Document, valid: ValidPart, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """Published figures of unknown cells in `rows`, and of the sweep's own cells in `others`."""
+    published, baseline = valid.sweep.published, _sure_baseline(valid)
+    if published is None or baseline is None or not valid.knows_cells:
         return
-    names = [baseline] if read.sweep.design == "search" else [draft.cell.name for draft in drafts]
+    names = [baseline] if valid.sweep.design == "search" else [draft.cell.name for draft in drafts]
     for row in published.rows:
         if find(row, names) is None:
             yield unknown(document, ("published", "rows", row), "cell", row, names)
@@ -164,19 +164,19 @@ def _published(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iter
             yield document.fault(("published", "others", other), "is a cell of this sweep; its figure stands in rows")
 
 
-def _questions(document: Document, read: Sound, drafts: Sequence[Draft]) -> Iterator[Fault]:
-    """Questions about cells, factors or levels that there are not; of a search, whose cells are not known yet, all."""
-    if read.knows("design") and read.sweep.design == "search" and "questions" in document.tree:
+def _questions(document: Document, valid: ValidPart, drafts: Sequence[Draft]) -> Iterator[Fault]:
+    """Questions about unknown cells, factors or levels; in a search all questions, as its cells are not known yet."""
+    if valid.knows("design") and valid.sweep.design == "search" and "questions" in document.tree:
         yield document.fault(("questions",), "not used by design: search", found="")
-    elif read.knows_cells and read.knows_factors and read.knows("design") and read.knows("factors"):
+    elif valid.knows_cells and valid.knows_factors and valid.knows("design") and valid.knows("factors"):
         cells = [draft.cell for draft in drafts]
-        yield from faults_of(document, spelled(read.sweep.questions, cells), cells)
+        yield from faults_of(document, spelled(valid.sweep.questions, cells), cells)
 
 
-def _out_of_sight(
+def _impossible_sizes(
     document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
 ) -> Iterator[Fault]:
-    """Evaluation sizes that the data of a cell can't be seen at."""
+    """Evaluation sizes that the data of a cell can't have."""
     cells = [cell for _, cell in made if isinstance(cell, Cell)] if written.sizes else []
     distinct_data = dict.fromkeys(resolve(lay(base.tree, cell.settings)).data for cell in cells)
     for at, size in enumerate(written.sizes):
@@ -190,7 +190,7 @@ def _out_of_sight(
 def _too_few_runs(
     document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
 ) -> Iterator[Fault]:
-    """A budget of runs that the first seeds alone go beyond."""
+    """The fault of a budget that is too small for the first seeds alone."""
     rule = written.replicates
     cells = [cell for _, cell in made if isinstance(cell, Cell)] if rule else []
     first = rule.start * len(without_duplicates(base.tree, cells)[0]) if rule else 0
@@ -198,10 +198,10 @@ def _too_few_runs(
         yield document.fault(("replicates", "runs"), "the first seeds alone are more runs", allowed=f"{first} or more")
 
 
-def _sure_baseline(read: Sound) -> str | None:
+def _sure_baseline(valid: ValidPart) -> str | None:
     """The name of the baseline's cell; None where a fault leaves it open."""
-    known = all(map(read.knows, ("design", "baseline", "factors")))
-    return _baseline_name(read.sweep) if known and (read.is_list or read.sweep.factors) else None
+    known = all(map(valid.knows, ("design", "baseline", "factors")))
+    return _baseline_name(valid.sweep) if known and (valid.is_list or valid.sweep.factors) else None
 
 
 def _baseline_name(written: SweepFile) -> str:

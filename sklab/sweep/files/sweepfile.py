@@ -1,4 +1,4 @@
-"""The keys of a sweep file, read into the one form that everything after it works on."""
+"""The keys of a sweep file, and how their short forms are brought into one form."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def plain_tree(document: Document) -> dict[str, Any]:
 
 
 def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
-    """All the seeds that `replicates` may call for: they take the place of `seeds`."""
+    """All the seeds that `replicates` may ask for; they replace `seeds`."""
     if "replicates" not in tree:
         return {}
     most = tree["replicates"].get("max") if isinstance(tree["replicates"], dict) else None
@@ -103,7 +103,7 @@ def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
 
 
 def _names(document: Document, place: Place, value: Any) -> Any:
-    """Levels are called what is written: `16`, `1e-4` and `true` are names here."""
+    """Levels have the written text as their name: `16`, `1e-4` and `true` are names here."""
     if not isinstance(value, dict):
         return value
     return {key: document.text((*place, key)) or entry for key, entry in value.items()}
@@ -152,7 +152,7 @@ _PLAIN: dict[str, Plain] = {
 
 
 def nameless_levels(document: Document) -> Iterator[Fault]:
-    """Levels of a list that have no text to be called by on one line, or the same as another."""
+    """A fault for each level in a list whose text is no name of one line, or the name of another level."""
     factors = document.tree.get("factors")
     named = factors.items() if isinstance(factors, dict) else ()
     lists = {name: factor.get("levels") for name, factor in named if isinstance(factor, dict)}
@@ -174,16 +174,16 @@ def nameless_levels(document: Document) -> Iterator[Fault]:
 
 
 def with_one_name_each(tree: Mapping[str, Any]) -> Tree:
-    """`tree` with the names in its baseline as levels or cells have them, and levels of listed cells as they stand
-    first. What is not well-formed stays as it is."""
+    """`tree` with one spelling of each name: the baseline's names as cells or levels spell them, and levels of listed
+    cells as the first cell spells them. What is not well-formed stays as it is."""
     cells = tree.get("cells")
-    listed = _as_first_written(cells) if isinstance(cells, list) else cells
-    known = {**tree, "cells": listed} if "cells" in tree else dict(tree)
-    return {**known, "baseline": _baseline(known)} if "baseline" in tree else known
+    listed = _with_first_spelling(cells) if isinstance(cells, list) else cells
+    spelled = {**tree, "cells": listed} if "cells" in tree else dict(tree)
+    return {**spelled, "baseline": _baseline(spelled)} if "baseline" in tree else spelled
 
 
 def renamed(published: Published | None, cells: Iterable[str]) -> Published | None:
-    """`published` with its rows called as the cells are."""
+    """`published` with the cells' spelling of the names of its rows."""
     if published is None:
         return None
     names = list(cells)
@@ -207,7 +207,7 @@ def _level(factor: Any, level: Any) -> Any:
     return find(level, levels) or level
 
 
-def _as_first_written(cells: list[Any]) -> list[Any]:
+def _with_first_spelling(cells: list[Any]) -> list[Any]:
     first: dict[tuple[str, str], str] = {}
     return [_with_levels(cell, first) if isinstance(cell, dict) else cell for cell in cells]
 

@@ -1,4 +1,4 @@
-"""YAML text as plain values, with the line of every place and every fault of its form.
+"""YAML text as plain values, with the line of every place and all faults of form.
 
 Data only: nodes are composed by PyYAML's safe loader and turned into dictionaries, lists and scalars here, so no tag
 can construct anything. Plain scalars are read as in YAML 1.2: `1e-4` is a number, `on` and `no` are text.
@@ -71,7 +71,8 @@ class Document:
 
 
 def read_mapping(file: Path) -> Document:
-    """The YAML mapping in `file`. Raises FaultyInputError when there is none, and for no file what Python raises."""
+    """The YAML mapping in `file`. Raises FaultyInputError when there is none, FileNotFoundError or
+    IsADirectoryError when there is no file."""
     document = parse(_text(file), str(file))
     if isinstance(document.tree, dict):
         return document
@@ -96,7 +97,7 @@ def _text(file: Path) -> str:
 
 
 def parse(text: str, file: str, prefix: Place = ()) -> Document:
-    """Any YAML value. Raises FaultyInputError when `text` is not YAML; lesser faults stand in the Document."""
+    """Any YAML value. Raises FaultyInputError when `text` is not YAML; other faults are in the Document."""
     builder = _Builder(file, prefix)
     try:
         root = yaml.compose(text, Loader=_Loader)
@@ -122,21 +123,21 @@ def value_at(tree: Any, place: Place) -> Any:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether `text` is free of line breaks, at its end too: what is called by it stands in tables."""
+    """Whether `text` has no line break, not even at its end: names stand in tables."""
     return "".join(text.splitlines()) == text
 
 
 class _Loader(yaml.SafeLoader):
     """The safe loader with the plain scalars of YAML 1.2's core schema (no octal, hexadecimal or infinite numbers).
 
-    It stops at what is too much, before the rest is read: each value takes some 50 microseconds.
+    It stops at the first value too many, before the rest is read: a value takes some 50 microseconds.
     """
 
     yaml_implicit_resolvers = {}
     _nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """The next value. Raises YAMLError for one too many."""
+        """The next value. Raises YAMLError when there are more than MAX_NODES."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise _refusal(f"more than {MAX_NODES} values", self.peek_event())  # type: ignore[no-untyped-call]
@@ -180,7 +181,7 @@ class _Builder:
             raise _refusal(f"more than {MAX_NODES} values", where)
 
     def _pairs(self, node: yaml.MappingNode, place: Place) -> dict[str, tuple[int, yaml.Node]]:
-        """Line and value by key, with what `<<` brings in; a key of the mapping itself goes first."""
+        """Line and value by key. `<<` adds keys, but never replaces one of the mapping itself."""
         self._count(len(node.value), node)
         pairs: dict[str, tuple[int, yaml.Node]] = {}
         merged: list[yaml.Node] = []

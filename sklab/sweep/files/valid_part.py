@@ -1,4 +1,4 @@
-"""A sweep file without what is faulty in it: all that the rest is still checked by, so that no fault hides another."""
+"""The valid part of a sweep file. The rest of the checks work on it, so that no fault hides another."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _HOLD_FACTORS = (("factors",), ("cells",))
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A sweep file without its faults: `sweep` has harmless values where it needs some; `unsure` are the places of
-    the faulty entries, which are cut out."""
+class ValidPart:
+    """A sweep file without its faulty entries. `unsure` are the places of these; where `sweep` can't do without an
+    entry, it has a harmless value."""
 
     sweep: SweepFile
     unsure: frozenset[Place] = frozenset()
 
     def knows(self, *place: str | int) -> bool:
         """Whether nothing is faulty at `place`, in it or around it."""
-        return not any(all(ours == cut for ours, cut in zip(place, each, strict=False)) for each in self.unsure)
+        return not any(all(a == b for a, b in zip(place, cut, strict=False)) for cut in self.unsure)
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Sound:
 
     @property
     def is_list(self) -> bool | None:
-        """Whether the cells are listed one by one; None where neither the design nor the other keys tell."""
+        """Whether the cells are listed one by one; None where neither `design` nor the other keys say so."""
         if self.knows("design"):
             return self.sweep.design == "list"
         if bool(self.sweep.cells) == bool(self.sweep.factors):
@@ -58,29 +58,29 @@ class Sound:
         return bool(self.sweep.cells)
 
 
-def read_sweep_file(document: Document) -> tuple[Sound, list[Fault]]:
-    """The sound keys of the file, and its faults."""
+def read_sweep_file(document: Document) -> tuple[ValidPart, list[Fault]]:
+    """The valid part of the file, and its faults."""
     tree, faults = plain_tree(document), [*document.faults, *nameless_levels(document)]
     try:
-        return Sound(SweepFile.model_validate(tree)), faults
+        return ValidPart(SweepFile.model_validate(tree)), faults
     except ValidationError as error:
-        return _sound(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
+        return _valid_part(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
 
 
-def _sound(tree: Mapping[str, Any], error: ValidationError) -> Sound:
-    """The sound part of `tree`, which `error` keeps from being a SweepFile."""
-    left, unsure = copy.deepcopy(dict(tree)), set[Place]()
+def _valid_part(tree: Mapping[str, Any], error: ValidationError) -> ValidPart:
+    """The part of `tree` that is valid; `error` says why the whole is no SweepFile."""
+    rest, unsure = copy.deepcopy(dict(tree)), set[Place]()
     while True:
         for detail in error.errors(include_url=False):
-            unsure.add(_cut(left, detail))
+            unsure.add(_cut(rest, detail))
         try:
-            return Sound(SweepFile.model_validate(left), frozenset(unsure))
+            return ValidPart(SweepFile.model_validate(rest), frozenset(unsure))
         except ValidationError as further:
             error = further
 
 
 def _cut(tree: Tree, detail: ErrorDetails) -> Place:
-    """Take what is faulty out of `tree`, or put a harmless value in its place; the place of what is gone."""
+    """Remove the faulty entry from `tree` or replace it by a harmless value. Returns its place."""
     place = _within(tree, detail["loc"], is_missing=detail["type"] == "missing")
     *way, last = place
     owner = value_at(tree, tuple(way))
@@ -88,7 +88,7 @@ def _cut(tree: Tree, detail: ErrorDetails) -> Place:
     if harmless is not None:
         owner[last] = harmless
     elif isinstance(owner, dict):
-        owner.pop(last, None)  # a key whose value has several faults is gone with the first
+        owner.pop(last, None)  # at the second fault of one value the key is gone already
     return place
 
 
@@ -104,7 +104,8 @@ def _factor(place: Place) -> Iterator[str]:
 
 
 def _within(tree: Tree, place: Place, *, is_missing: bool) -> Place:
-    """The part of `place` to cut: not a position in a list, but for cells, and not what is only said to be missing."""
+    """The place to cut: `place` or the nearest one around it that can be cut. Of lists only `cells` loses entries, and
+    a key that is missing can't be cut."""
     if place[:1] == ("cells",) and len(place) > 1 and not isinstance(_entry(tree, place[:2]), dict):
         return place[:2]
     if _harmless(tree, place) is not None and isinstance(_entry(tree, place[:-1]), dict):
