@@ -1,4 +1,4 @@
-"""The cells of a design: which levels stand together, and what they make of the experiment. Pure functions."""
+"""The cells of a design: which levels each combines, and the experiment that these give. Pure functions."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def resolve(tree: Tree) -> Experiment:
 def lay(tree: Tree, settings: Tree) -> Tree:
     """`tree` with the value at each dotted path of `settings` replaced, in their order. `tree` stays as it is.
 
-    `model.base` replaces the whole network by the one of that name, all but what the data decide: `KEPT`.
-    Keys that are not there are added (whether they are known is seen when the tree is resolved). Raises
+    `model.base` replaces the whole network by the one of that name, except the keys in `KEPT`, which the data decide.
+    Missing keys are added; unknown ones are reported when the tree is resolved. Raises
     NoSuchEntryError or NoSuchPlaceError for a path that leads nowhere.
     """
     for path, value in settings.items():
@@ -56,8 +56,8 @@ def lay(tree: Tree, settings: Tree) -> Tree:
 
 def _with_network(tree: Tree, name: str) -> Tree:
     model = tree.get("model")
-    ours = model if isinstance(model, Mapping) else {}
-    kept = {key: ours.get(key, ModelSpec.model_fields[key].default) for key in KEPT}
+    own = model if isinstance(model, Mapping) else {}
+    kept = {key: own.get(key, ModelSpec.model_fields[key].default) for key in KEPT}
     return {**tree, "model": {**SETTINGS[name], **kept}}
 
 
@@ -99,7 +99,7 @@ def choose(factors: Mapping[str, Factor], choice: Choice) -> Cell:
 
 
 def left_out(cell: Cell, full: Choice) -> Cell:
-    """`cell` called by the factors in which it differs from the full model ("without attention")."""
+    """`cell` named after the factors in which it differs from the full model ("without attention")."""
     missing = [name for name, level in cell.factors.items() if level != full[name]]
     return cell.model_copy(update={"name": f"without {', '.join(missing)}" if missing else "full model"})
 
@@ -125,7 +125,7 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
 
 
 def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
-    """A cell that a search asks for. Levels that make no sense together make it invalid."""
+    """A cell that a search proposes; an InvalidCell if its levels don't fit together."""
     cell = choose(sweep.factors, choice)
     try:
         return complete(sweep.experiment, cell, sweep.seeds)

@@ -26,7 +26,7 @@ def shares_of(factors: int) -> list[str]:
 
 
 def describe(factors: Sequence[str], share: str) -> Fraction:
-    """The best fraction of this share: of highest resolution, and of those with the fewest short confusions."""
+    """The best fraction of this share: the highest resolution, then the fewest short confusions."""
     added = _best(len(factors), SHARES[share])
     words = _words(added, len(factors) - len(added))
     return Fraction(
@@ -38,7 +38,7 @@ def describe(factors: Sequence[str], share: str) -> Fraction:
 
 
 def fractional(factors: Mapping[str, Factor], baseline: Choice, share: str) -> Iterator[Choice]:
-    """The cells of the best fraction of this share: the one that holds the baseline, which comes first."""
+    """The cells of the best fraction of this share that contains the baseline; the baseline comes first."""
     names, added = list(factors), _best(len(factors), SHARES[share])
     others = {
         name: next(level for level in factor.levels if level != baseline[name]) for name, factor in factors.items()
@@ -85,7 +85,7 @@ def _aliases(factors: Sequence[str], words: Sequence[int]) -> Iterator[str]:
     for effect in effects:
         alike = [other for other in effects if other == effect or effect ^ other in words]
         if len(alike) > 1 and not seen.intersection(alike):
-            yield " = ".join(_named(factors, each) for each in alike)
+            yield " = ".join(_named(factors, other) for other in alike)
         seen.update(alike)
 
 

@@ -1,6 +1,5 @@
-"""The cells that a search may ask for, which of them keep its constraints, and which earlier starts have found.
-
-All of it is known before anything is trained.
+"""The space of a search, known before anything is trained: its cells, which of them keep the constraints, and which
+earlier starts have found.
 """
 
 from __future__ import annotations
@@ -43,7 +42,8 @@ def searchable(sweep: Sweep) -> Iterator[Cell]:
 
 
 def choices_by_lot(sweep: Sweep, found: int) -> Iterator[Choice]:
-    """Every combination of levels, in their order from one that the search's seed and the cells `found` draw."""
+    """Every combination of levels in order, starting at a random one; the search's seed and the number of cells `found`
+    decide which."""
     levels = {name: list(factor.levels) for name, factor in sweep.factors.items()}
     number = _combinations(sweep)
     seed = sweep.search.seed if sweep.search else 0
@@ -115,10 +115,10 @@ def with_found_cells(sweep: Sweep, before: Sweep, costs: Costs) -> Sweep:
     stand among the invalid ones. Earlier versions found a network again under other levels."""
     known = {cell.name for cell in sweep.cells}
     refused = {canonical(cell.name) for cell in before.invalid}
-    found = [cell.factors for cells in (before.cells, before.duplicates, before.invalid) for cell in cells]
+    chosen = [cell.factors for cells in (before.cells, before.duplicates, before.invalid) for cell in cells]
     again = [
         _judged(sweep, levels, costs)
-        for levels in map(partial(_as_in_space, sweep), found)
+        for levels in map(partial(_as_in_space, sweep), chosen)
         if levels and choose(sweep.factors, levels).name not in known
     ]
     known_cells = [cell for cell in again if isinstance(cell, Cell) and canonical(cell.name) not in refused]
@@ -134,7 +134,7 @@ def _judged(sweep: Sweep, levels: Mapping[str, str], costs: Costs) -> Cell | Inv
 
 
 def _as_in_space(sweep: Sweep, levels: Mapping[str, str]) -> dict[str, str]:
-    """The levels as they are called now; empty when the space has one of them no more."""
+    """The levels by their present names; empty when one of them is not in the space any more."""
     now = {name: find(levels.get(name, ""), factor.levels) for name, factor in sweep.factors.items()}
     known = {name: level for name, level in now.items() if level is not None}
     return known if len(known) == len(now) else {}

@@ -1,8 +1,8 @@
-"""Any sweep at toy size: to see its whole way, from the file to the table, in minutes and without its data.
+"""Any sweep at toy size: it goes from the file to the table in minutes and without its data.
 
 Data and length of training are exchanged; networks, cells, baseline and published figures are those of the sweep. What
-was exchanged is kept in `data.stands_for`. A setting of the sweep that reaches into it is laid there, so that
-cells that differ in nothing else stay different runs.
+was exchanged is kept in `data.stands_for`. Settings of cells that would change it are moved there, so that cells that
+differ in nothing else stay different runs.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _EXCHANGED = (
 
 
 def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
-    """`sweep` on a stand-in data set, for one epoch of two steps, with at most two seeds, or so many, as a study of its
-    own.
+    """`sweep` as a study of its own on a stand-in data set, for one epoch of two steps, with `seeds` seeds (default: at
+    most two).
 
     Images have a quarter of their side. A search asks for at most three cells.
     """
@@ -42,7 +42,9 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
             "seeds": sweep.seeds[: seeds or _SEEDS],
             "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
-            "factors": {name: Factor(path=_moved(one.path), levels=one.levels) for name, one in sweep.factors.items()},
+            "factors": {
+                name: Factor(path=_moved(factor.path), levels=factor.levels) for name, factor in sweep.factors.items()
+            },
             "search": sweep.search and sweep.search.model_copy(update={"trials": min(sweep.search.trials, _TRIALS)}),
         }
     )
@@ -75,8 +77,8 @@ def _shape(data: DataSpec) -> dict[str, int]:
 
 
 def _moved(path: str) -> str:
-    """`path`, or where it is kept if what it sets was exchanged."""
-    touches = (f"{path}.".startswith(f"{each}.") or f"{each}.".startswith(f"{path}.") for each in _EXCHANGED)
+    """`path`, or its place in `data.stands_for` if what it sets was exchanged."""
+    touches = (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.") for other in _EXCHANGED)
     return f"data.stands_for.{path}" if any(touches) else path
 
 
