@@ -1,6 +1,6 @@
-"""How a start goes on with the study that is there, and what of its sweep has changed since.
+"""How a start continues a study that exists already, and what has changed in its sweep.
 
-One rule: what has finished stays in its table.
+The rule: finished runs stay in the study's table.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _HOW = ("baseline", "design", "metric", "sizes", "search", "factors")
 
 
 def continued(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
-    """`sweep` with what earlier starts of its study have brought: the cells that a search has found, and the finished
-    runs of seeds that it does not ask for any more.
+    """`sweep` with the results of earlier starts: the cells that a search has found, and the finished runs of seeds
+    that the sweep does not ask for any more.
 
-    Raises SklabError where finished runs would leave the table all the same, and where something lies in the folder
-    that would be replaced and is not of sklab's making.
+    Raises SklabError if finished runs would still leave the table, or if files would be replaced in a folder that is
+    no study.
     """
     if not folder.sweep_file.exists():
         _ensure_no_others(folder)
@@ -41,16 +41,16 @@ def continued(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
     before = _before(folder)
     if sweep.search:
         sweep = with_found_cells(sweep, before, costs)
-    left = _finished(_keys(before) - _shown(sweep, before, folder), folder)
-    if left:
-        sweep = _with_trained_duplicates(sweep, left)
+    leaving = _finished(_keys(before) - _shown(sweep, before, folder), folder)
+    if leaving:
+        sweep = _with_trained_duplicates(sweep, leaving)
         again = {key for cell in sweep.duplicates for key in cell.runs.values()}
-        left = {key: record for key, record in left.items() if key not in again}
-    if left and not (sweep.search or sweep.replicates):  # which want the same seeds of every cell
-        sweep = _with_runs(sweep, left)
-        left = {key: record for key, record in left.items() if key not in _keys(sweep)}
-    if left:
-        raise SklabError(_refusal(before, left, folder))
+        leaving = {key: record for key, record in leaving.items() if key not in again}
+    if leaving and not (sweep.search or sweep.replicates):  # these need the same seeds in every cell
+        sweep = _with_runs(sweep, leaving)
+        leaving = {key: record for key, record in leaving.items() if key not in _keys(sweep)}
+    if leaving:
+        raise SklabError(_refusal(before, leaving, folder))
     return sweep
 
 
@@ -62,7 +62,8 @@ def _before(folder: StudyFolder) -> Sweep:
 
 
 def _ensure_no_others(folder: StudyFolder) -> None:
-    """A folder with runs is a study that has lost its sweep.yaml, and all the rest is made from the records."""
+    """Raise SklabError if files would be replaced in a folder that is no study. A folder with
+    runs is a study that has lost its sweep.yaml; its other files are made from the records."""
     others = [name for name in folder.rebuilt if (folder.path / name).exists()]
     if others and not folder.runs.exists():
         held = f"{folder.path} is no study and holds {', '.join(others)}, which would be replaced"
@@ -74,7 +75,7 @@ def _keys(sweep: Sweep) -> set[str]:
 
 
 def _shown(sweep: Sweep, before: Sweep, folder: StudyFolder) -> set[str]:
-    """The keys of the runs that the table of `sweep` would show: a new rule for replicates may call for fewer."""
+    """The keys of the runs that the table of `sweep` would show: a new rule for replicates may ask for fewer runs."""
     if sweep.replicates is None or sweep.replicates == before.replicates:
         return _keys(sweep)
     return _keys(with_requested_runs(sweep, _finished(_keys(sweep), folder)))
@@ -84,41 +85,41 @@ def _finished(keys: set[str], folder: StudyFolder) -> dict[str, RunRecord]:
     return {key: record for key, record in folder.records(sorted(keys)).items() if record.final}
 
 
-def _with_trained_duplicates(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those of the runs that are of a cell which is not trained any more, as the network of another is."""
-    seeds = {record.spec.seed for record in left.values()}
-    duplicates = tuple(_with_further(sweep, cell, seeds, left) for cell in sweep.duplicates)
+def _with_trained_duplicates(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+    """`sweep` with those of the runs whose cell is now a duplicate: it is not trained any more."""
+    seeds = {record.spec.seed for record in records.values()}
+    duplicates = tuple(_with_further(sweep, cell, seeds, records) for cell in sweep.duplicates)
     return sweep.model_copy(update={"duplicates": duplicates})
 
 
-def _with_runs(sweep: Sweep, left: Mapping[str, RunRecord]) -> Sweep:
+def _with_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
     """`sweep` with those of the runs that belong to its cells at further seeds."""
-    further = {record.spec.seed for record in left.values()} - set(sweep.seeds)
-    cells = tuple(_with_further(sweep, cell, further, left) for cell in sweep.cells)
+    further = {record.spec.seed for record in records.values()} - set(sweep.seeds)
+    cells = tuple(_with_further(sweep, cell, further, records) for cell in sweep.cells)
     held = {seed for cell in cells for seed in cell.runs}
     return sweep.model_copy(update={"cells": cells, "seeds": tuple(sorted({*sweep.seeds, *held}))})
 
 
-def _with_further(sweep: Sweep, cell: C, seeds: set[int], left: Mapping[str, RunRecord]) -> C:
+def _with_further(sweep: Sweep, cell: C, seeds: set[int], records: Mapping[str, RunRecord]) -> C:
     whole = complete(sweep.experiment, cell, sorted({*cell.runs, *seeds}))
     assert isinstance(whole, Cell), "its settings broke no rule before"
-    runs = {seed: key for seed, key in whole.runs.items() if seed in cell.runs or key in left}
+    runs = {seed: key for seed, key in whole.runs.items() if seed in cell.runs or key in records}
     return cell.model_copy(update={"runs": runs})
 
 
-def _refusal(before: Sweep, left: Mapping[str, RunRecord], folder: StudyFolder) -> str:
+def _refusal(before: Sweep, leaving: Mapping[str, RunRecord], folder: StudyFolder) -> str:
     held = (*before.cells, *before.duplicates)
-    cells = [cell.name for cell in held if any(key in left for key in cell.runs.values())]
+    cells = [cell.name for cell in held if any(key in leaving for key in cell.runs.values())]
     more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
-    runs = f"{counted(len(left), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
-    told = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
-    return f"{told}; nothing was started: {_REMEDY}"
+    runs = f"{counted(len(leaving), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
+    message = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
+    return f"{message}; nothing was started: {_REMEDY}"
 
 
 class Change(Value):
     """What a start of the sweep would do that the last one did not; all empty when nothing has changed.
 
-    cells_changed  cells of the same name that are other runs now
+    cells_changed  cells that have the same name as before and other runs
     settings       of the base experiment and of the design: "train.epochs: 10 -> 20"
     """
 
@@ -136,10 +137,12 @@ def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
     if not folder.sweep_file.exists():
         return None
     before = folder.read_sweep()
-    ours, theirs = _names(sweep), _names(before)
+    names, names_before = _names(sweep), _names(before)
     return Change(
-        cells_added=tuple(ours[name] for name in ours if name not in theirs),
-        cells_removed=tuple(theirs[name] for name in theirs if name not in ours) if sweep.search is None else (),
+        cells_added=tuple(names[name] for name in names if name not in names_before),
+        cells_removed=tuple(names_before[name] for name in names_before if name not in names)
+        if sweep.search is None
+        else (),
         cells_changed=tuple(_changed(sweep, before)),
         seeds_added=tuple(seed for seed in sweep.seeds if seed not in before.seeds),
         seeds_removed=tuple(seed for seed in before.seeds if seed not in sweep.seeds),
@@ -154,19 +157,19 @@ def _names(sweep: Sweep) -> dict[str, str]:
 
 
 def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    """Cells whose run of a shared seed is another one."""
+    """Cells whose run is another one than before, at a seed that both sweeps have."""
     runs = {canonical(cell.name): cell.runs for cell in (*before.cells, *before.duplicates)}
     for cell in sweep.cells:
-        theirs = runs.get(canonical(cell.name), {})
-        if any(cell.runs[seed] != theirs[seed] for seed in cell.runs.keys() & theirs.keys()):
+        runs_before = runs.get(canonical(cell.name), {})
+        if any(cell.runs[seed] != runs_before[seed] for seed in cell.runs.keys() & runs_before.keys()):
             yield cell.name
 
 
 def _settings(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    ours, theirs = (dict(leaves(_how(of), lists=False)) for of in (sweep, before))
-    for path in sorted({*ours, *theirs}):
-        if ours.get(path) != theirs.get(path):
-            yield f"{path}: {_setting(theirs, path)} -> {_setting(ours, path)}"
+    settings, settings_before = (dict(leaves(_how(study), lists=False)) for study in (sweep, before))
+    for path in sorted({*settings, *settings_before}):
+        if settings.get(path) != settings_before.get(path):
+            yield f"{path}: {_setting(settings_before, path)} -> {_setting(settings, path)}"
 
 
 def _how(sweep: Sweep) -> dict[str, Any]:

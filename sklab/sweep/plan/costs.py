@@ -1,8 +1,8 @@
-"""What networks cost by count, and runs by a probe of a few steps; both are kept.
+"""The costs of networks, which are counted, and of runs, which a probe of a few steps measures. Both are kept.
 
-Counting needs torch, whose import takes seconds, and a search asks for its whole space at every start. A probe asks
-every slot at once, as in the sweep: what runs take from each other is in the price. Its answer is kept for as long as
-torch, devices, slots and experiment stay the same.
+Counting needs torch, whose import takes seconds, and a search asks for its whole space at every start. Probes run in
+all slots at once, as runs do in the sweep, so that the price includes what runs take from each other. The answer of a
+probe is kept for as long as torch, devices, slots and experiment stay the same.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Counted:
 
 
 def _name(network: Network) -> str:
-    """What a count stands under: all that decides it."""
+    """The key of a count, made from all that decides it."""
     versions = " ".join(installed(("torch", *network.model.libraries)).values())
     what = f"{_code()} {versions} {network.image_size} {network.model.model_dump_json()}"
     return hashlib.sha256(what.encode()).hexdigest()[:32]
@@ -79,7 +79,7 @@ def _name(network: Network) -> str:
 
 @cache
 def _code() -> str:
-    """The contents of the files that say what a network is."""
+    """A hash of the source files that define networks."""
     folders = (*sklab.models.__path__, *sklab.models.families.__path__, *sklab.spec.__path__)
     files = sorted({file for folder in folders for file in Path(folder).rglob("*.py")})
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
@@ -114,7 +114,7 @@ def probe(experiments: Mapping[str, Experiment], launcher: Launcher, results: Pa
 
 
 def kept_probes(sweep: Sweep, launcher: Launcher, results: Path) -> dict[str, Probe]:
-    """The probes that were made of cells of the sweep, as its runs would run now, by cell."""
+    """The kept probes of cells of the sweep, made under the conditions that its runs would have now, by cell."""
     if not (results / _PROBES).is_dir():
         return {}
     experiments = {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}

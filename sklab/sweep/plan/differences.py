@@ -1,4 +1,4 @@
-"""Does every cell differ from the baseline in what it declares, and in nothing else? Told from the resolved settings.
+"""Does every cell differ from the baseline in what it declares, and in nothing else? The resolved settings say so.
 
 A cell of factors declares the paths of those factors whose levels are not the baseline's; a listed one the paths
 that it or the baseline sets. `model.base` and `data.name` replace all of the model and of the data.
@@ -22,9 +22,9 @@ Leaves = Mapping[str, Any]
 
 
 class Difference(Value):
-    """A place where a cell's resolved experiment is not the baseline's; None stands for nothing there.
+    """A place where a cell's resolved experiment differs from the baseline's. None: it has no such place.
 
-    declared  whether one of the cell's factors, or of the settings of its list, is meant for the place
+    declared  whether a factor of the cell, or a setting of a listed cell, is meant for the place
     """
 
     path: str
@@ -42,10 +42,12 @@ def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str
     }
 
 
-def confounds(sweep: Sweep, experiments: Mapping[str, Experiment], found: Mapping[str, Seq[Difference]]) -> Seq[str]:
+def confounds(
+    sweep: Sweep, experiments: Mapping[str, Experiment], differing: Mapping[str, Seq[Difference]]
+) -> Seq[str]:
     """Reasons why a cell's difference can't be read as the effect of its factors, one line each."""
-    told = chain(_undeclared(found), _same_levels(sweep, experiments), _without_effect(sweep, found))
-    return tuple(chain(told, _mixed(sweep, experiments)))
+    reasons = chain(_undeclared(differing), _same_levels(sweep, experiments), _without_effect(sweep, differing))
+    return tuple(chain(reasons, _mixed(sweep, experiments)))
 
 
 def settings_by_path(experiment: Experiment) -> dict[str, Any]:
@@ -53,10 +55,10 @@ def settings_by_path(experiment: Experiment) -> dict[str, Any]:
     return dict(leaves(experiment.model_dump(mode="json"), lists=True))
 
 
-def _differences(sweep: Sweep, cell: Cell, usual: Leaves, ours: Leaves) -> Iterator[Difference]:
+def _differences(sweep: Sweep, cell: Cell, usual: Leaves, own: Leaves) -> Iterator[Difference]:
     declared = _declared(sweep, cell)
-    for path in sorted({*usual, *ours}):
-        before, here = usual.get(path), ours.get(path)
+    for path in sorted({*usual, *own}):
+        before, here = usual.get(path), own.get(path)
         if before != here:
             yield Difference(path=path, baseline=before, here=here, declared=_covering(path, declared) is not None)
 
@@ -75,17 +77,18 @@ def _other_levels(cell: Cell, baseline: Cell) -> list[str]:
 
 def _covering(path: str, declared: Iterable[str]) -> str | None:
     """The declared path that `path` lies under."""
-    return next((each for each in declared if f"{path}.".startswith(f"{_REPLACING.get(each, each)}.")), None)
+    return next((prefix for prefix in declared if f"{path}.".startswith(f"{_REPLACING.get(prefix, prefix)}.")), None)
 
 
 def _baseline(sweep: Sweep) -> Cell:
     return next(cell for cell in sweep.cells if cell.name == sweep.baseline)
 
 
-def _undeclared(found: Mapping[str, Seq[Difference]]) -> Iterator[str]:
-    for name, differing in found.items():
-        if odd := [each for each in differing if not each.declared]:
-            yield f"{name} differs from the baseline in {_some(each.path for each in odd)}, which it does not declare"
+def _undeclared(differing: Mapping[str, Seq[Difference]]) -> Iterator[str]:
+    for name, found in differing.items():
+        if odd := [difference for difference in found if not difference.declared]:
+            paths = _some(difference.path for difference in odd)
+            yield f"{name} differs from the baseline in {paths}, which it does not declare"
 
 
 def _same_levels(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
@@ -96,26 +99,26 @@ def _same_levels(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterato
     for cell in sweep.cells:
         other = first.setdefault(json.dumps(cell.factors, sort_keys=True), cell)
         if other is not cell:
-            ours, theirs = settings_by_path(experiments[cell.name]), settings_by_path(experiments[other.name])
-            odd = (path for path in sorted({*ours, *theirs}) if ours.get(path) != theirs.get(path))
+            own, others = settings_by_path(experiments[cell.name]), settings_by_path(experiments[other.name])
+            odd = (path for path in sorted({*own, *others}) if own.get(path) != others.get(path))
             yield f"{other.name} and {cell.name} have the same factors but differ in {_some(odd)}"
 
 
-def _without_effect(sweep: Sweep, found: Mapping[str, Seq[Difference]]) -> Iterator[str]:
+def _without_effect(sweep: Sweep, differing: Mapping[str, Seq[Difference]]) -> Iterator[str]:
     """Factors whose level has another name than the baseline's but the same settings."""
     baseline = _baseline(sweep)
     for cell in sweep.cells if sweep.factors else ():
         for name in _other_levels(cell, baseline):
             path = [sweep.factors[name].path]
-            if not any(_covering(each.path, path) for each in found[cell.name]):
+            if not any(_covering(difference.path, path) for difference in differing[cell.name]):
                 yield f"{cell.name}: {name} = {cell.factors[name]} changes nothing of the baseline"
 
 
 def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
-    """Settings of listed cells for which the columns do not account: a level stands for several of their values.
+    """Settings of listed cells that the columns do not explain: one level stands for several values.
 
-    A column accounts for what it decides alone. Columns that decide nothing alone may do so together, such as one for
-    each kernel that a network may have.
+    A column explains the settings that it decides alone. Columns that decide nothing alone may decide a setting
+    together, such as one column for each kernel that a network may have.
     """
     names = list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
     if sweep.factors or not names:
@@ -130,12 +133,12 @@ def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]
 
 
 def _varying(values: Mapping[str, Leaves]) -> list[str]:
-    found: dict[str, set[str]] = defaultdict(set)
+    texts: dict[str, set[str]] = defaultdict(set)
     paths = sorted(set(chain(*values.values())))
-    for each in values.values():
+    for settings in values.values():
         for path in paths:
-            found[path].add(json.dumps(each.get(path)))
-    return [path for path in paths if len(found[path]) > 1]
+            texts[path].add(json.dumps(settings.get(path)))
+    return [path for path in paths if len(texts[path]) > 1]
 
 
 def _decide(sweep: Sweep, names: Sequence[str], path: str, values: Mapping[str, Leaves]) -> bool:

@@ -1,4 +1,4 @@
-"""What a sweep will do, what it has done, and what the rest costs: told before and after it runs, from the files."""
+"""What a sweep will do, what it has done, and what the rest costs: read from the files, before or after it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PlannedCell(Value):
     """A row of the plan. `params` and `macs` (multiply-accumulates per image) are counted, not measured.
 
     counts       runs by their state; `missing` counts those that are to be trained
-    price        of one run, None where nothing is known; `fault` says why a probe found none
+    price        of one run, None where it is unknown; `fault` says why a probe found none
     differences  from the baseline, in resolved settings
     """
 
@@ -46,11 +46,11 @@ class PlannedCell(Value):
 
 
 class Further(Value):
-    """What a study with replicates may come to beyond the runs that are called for now.
+    """What a study with replicates may need beyond the runs that are requested now.
 
     expected, worst  runs still to train until every comparison is settled, those missing now included; `expected` is
-                     the mean of simulated studies in which cells differ from the baseline by what they did so far,
-                     and in which none differs while nothing is `seen` yet
+                     the mean of simulated studies in which cells differ from the baseline as much as so far; while
+                     no run is complete (`seen`), in which none differs
 
     `expected_seconds` and `worst_seconds` are the wall times of both at the mean of the runs so far, None before any.
     """
@@ -64,17 +64,17 @@ class Further(Value):
 
 
 class Plan(Value):
-    """`missing` counts runs to train, failed ones included, `reused` of which another study has finished and estimates
-    leave out. For a search `cells` are those found so far, `asked` more will be asked for, and of the `invalid` ones so
-    many were `refused` by its constraints. `duplicates` are no cells: each is the network of one.
+    """`missing` counts runs to train, failed ones included, `reused` of them finished in another study and left out of
+    the estimates. For a search `cells` are those found so far, `asked` more will be asked for, and `refused` counts the
+    `invalid` ones that break its constraints. `duplicates` are no cells: each is the network of a cell.
 
-    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what
-    `missing` takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for
-    `slots` runs at a time, None while no cell has a price. `off_budget` are the cells that the sweep's claim of
-    equal budget does not hold for, `power` what its questions can show, `data_changed` in what the data are other
-    than those that runs were trained on, `data_misfits` why recipes do not go with the images that there are,
-    `data_notices` what else there is to say about these, `odd` what is hardly meant, `confounds` what stands in the
-    way of reading cells as the effect of their factors, `change` what is other than at the last start.
+    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
+    takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
+    a time, None while no cell has a price. `off_budget` are the cells that break the sweep's claim of equal budget,
+    `power` says what its questions can show, `data_changed` says how the data differ from those that runs were trained
+    on, `data_misfits` why recipes do not fit the images, `data_notices` what else to know about the images, `odd` what
+    is hardly meant, `confounds` why a cell can't be read as the effect of its factors, `change` what has changed since
+    the last start.
     """
 
     study: str
@@ -116,7 +116,7 @@ def make_plan(
     """The plan of a study with the `resources` that its runs would get; `cost` gives parameters and
     multiply-accumulates, `probes`, by cell, price what no finished run does, `spread` is that of a run, if stated."""
     records, folder = study.records, study.folder
-    sweep = _called_now(study)
+    sweep = _requested_now(study)
     experiments = cell_experiments(sweep)
     priced = _priced(study, sweep, resources, probes)
     differing = differences(sweep, experiments)
@@ -171,7 +171,9 @@ def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[
     for experiment in experiments.values():
         data = experiment.data
         images = None if data.images else held.images(data)
-        yield from (f"data set {data.name}: {told}" for told in (misfits(experiment.train, images) if images else ()))
+        yield from (
+            f"data set {data.name}: {misfit}" for misfit in (misfits(experiment.train, images) if images else ())
+        )
 
 
 def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Further | None:
@@ -180,13 +182,13 @@ def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Furt
     final = {key: record for key, record in records.items() if record.final}
     needed = {key for cell in with_requested_runs(sweep, final).cells for key in cell.runs.values()}
     done = len(needed & final.keys())
-    still = expected_runs(sweep, final) - done, most_runs(sweep) - done
+    runs_left = expected_runs(sweep, final) - done, most_runs(sweep) - done
     took = [record.wall_seconds for record in final.values() if record.status == "complete"]
-    seconds = [fmean(took) * runs / slots if took else None for runs in still]
+    seconds = [fmean(took) * runs / slots if took else None for runs in runs_left]
     return Further(
         rule=str(sweep.replicates),
-        expected=still[0],
-        worst=still[1],
+        expected=runs_left[0],
+        worst=runs_left[1],
         seen=bool(took),
         expected_seconds=seconds[0],
         worst_seconds=seconds[1],
@@ -210,33 +212,33 @@ def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
 def _left_in_space(sweep: Sweep, costs: Costs, most: int) -> int:
     """How many networks the space has that keep the constraints and are not found yet, counted up to `most`."""
     found = {training(sweep.experiment, cell) for cell in sweep.cells}
-    left: set[str] = set()
+    remaining: set[str] = set()
     for cell in searchable(sweep):
-        if len(left) == most:
+        if len(remaining) == most:
             break
         if not infeasible(sweep, cell.name, costs):
-            left |= {training(sweep.experiment, cell)} - found
-    return len(left)
+            remaining |= {training(sweep.experiment, cell)} - found
+    return len(remaining)
 
 
 def unpriced(study: Prepared) -> dict[str, Experiment]:
-    """The experiments, by cell, that have runs left and no finished run that tells their price."""
-    sweep = _called_now(study)
-    known = prices(sweep, study.folder, study.records)
-    unknown = {cell.name: cell for cell in unfinished(sweep, study.records) if cell.name not in known}
-    return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in unknown.items()}
+    """The experiments, by cell, that have runs left and no finished run to take a price from."""
+    sweep = _requested_now(study)
+    priced = prices(sweep, study.folder, study.records)
+    without = {cell.name: cell for cell in unfinished(sweep, study.records) if cell.name not in priced}
+    return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in without.items()}
 
 
 def price_left(study: Prepared, resources: Resources, probes: Mapping[str, Probe] = _NO_PROBES) -> Bill | None:
-    """What the study would cost from here on; None while nothing is known of any cell."""
-    sweep = _called_now(study)
+    """What the rest of the study would cost; None while no cell has a price."""
+    sweep = _requested_now(study)
     priced = _priced(study, sweep, resources, probes)
     ended = _with_offered(study.records, to_take(study))
     return bill(sweep, cell_experiments(sweep), ended, priced, asked_for(sweep, study.costs), resources)
 
 
 def _with_offered(records: Mapping[str, RunRecord], offered: Mapping[str, Offer]) -> dict[str, RunRecord]:
-    """The records there will be after the finished runs of other studies are taken over."""
+    """The records after the finished runs of other studies are taken over."""
     return {**records, **{key: offer.record for key, offer in offered.items()}}
 
 
@@ -245,7 +247,7 @@ def _priced(study: Prepared, sweep: Sweep, resources: Resources, probes: Mapping
     return {**probed_prices(probes), **prices(sweep, study.folder, study.records, resources)}
 
 
-def _called_now(study: Prepared) -> Sweep:
+def _requested_now(study: Prepared) -> Sweep:
     """The sweep with the runs that are requested after what has ended."""
     return with_requested_runs(study.sweep, {key: record for key, record in study.records.items() if record.final})
 

@@ -1,4 +1,4 @@
-"""What a study needs before it runs or is priced: put together once, and read by plan, budget and runner."""
+"""What a study needs before it runs or is priced: prepared once, and read by plan, budget and runner."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ UNKNOWN = Code(version="")
 class Start:
     """What a command starts a study with.
 
-    code   what trains
+    code   the version of the code that trains
     reuse  which finished runs of other studies are taken over: those made by any code, by the same, or none
-    costs  of the cells of a search that has to know them (`space.space_costs`)
+    costs  costs of the cells, for a search that has to know them (`space.space_costs`)
     """
 
     sweep: Sweep
@@ -50,17 +50,17 @@ class Prepared:
 
     @property
     def folder(self) -> StudyFolder:
-        """The study's."""
+        """The study's folder."""
         return self.start.folder
 
     @property
     def costs(self) -> Costs:
-        """Of the cells of a search that has to know them."""
+        """The costs of the cells, for a search that has to know them."""
         return self.start.costs
 
 
 def prepare(start: Start, notice: Callable[[str], object] | None = None) -> Prepared:
-    """Read what the study's folder and the data hold; `notice` is told what there is to say about the data.
+    """Read what the study's folder and the data hold; notices about the data go to `notice`.
 
     Raises SklabError where finished runs would leave the table.
     """

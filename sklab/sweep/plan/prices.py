@@ -1,4 +1,4 @@
-"""What a cell's run costs, and what all that is left of a sweep costs on the slots at hand."""
+"""What a run of a cell costs, and what the remaining runs of a sweep cost on the available slots."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def resources_of(slots: Sequence[Slot]) -> Resources:
 class Price(Value):
     """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`.
 
-    alike  whether it was measured on such a device as a run would get now and with as many threads, that is with as
+    alike  whether it was measured on the device that a run would get now and with as many threads, that is with as
            many runs at a time on the same machine: runs that share a device take time from each other
     """
 
@@ -67,9 +67,9 @@ class Price(Value):
 
 
 class Bill(Value):
-    """What the runs that are left cost: hours of all their devices together, and seconds of wall time in the slots.
+    """The cost of the remaining runs: hours of all their devices together, and seconds of wall time in the slots.
 
-    A run without a price is taken to cost what the others cost on average.
+    A run without a price counts with the average of the others.
     """
 
     device_hours: float
@@ -79,14 +79,14 @@ class Bill(Value):
 def prices(
     sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], resources: Resources = ANY
 ) -> dict[str, Price]:
-    """The price of each cell that has finished runs here or, else, in another study beside this one; where possible
+    """The price of each cell that has finished runs in this study or, if not, in another one beside it; where possible
     from runs that had the same resources."""
-    known = {cell.name: _mean(_complete(cell, records), "runs", resources) for cell in sweep.cells}
+    by_cell = {cell.name: _mean(_complete(cell, records), "runs", resources) for cell in sweep.cells}
     for study in _others(folder):
-        unknown = [cell for cell in sweep.cells if known[cell.name] is None]
-        elsewhere, source = _records(study, unknown), f"study {study.path.name}"
-        known |= {cell.name: _mean(_complete(cell, elsewhere), source, resources) for cell in unknown}
-    return {name: price for name, price in known.items() if price is not None}
+        without = [cell for cell in sweep.cells if by_cell[cell.name] is None]
+        elsewhere, source = _records(study, without), f"study {study.path.name}"
+        by_cell |= {cell.name: _mean(_complete(cell, elsewhere), source, resources) for cell in without}
+    return {name: price for name, price in by_cell.items() if price is not None}
 
 
 def probed_prices(probes: Mapping[str, Probe]) -> dict[str, Price]:
@@ -106,22 +106,22 @@ def bill(
     asked: int,
     resources: Resources,
 ) -> Bill | None:
-    """What is left to train costs, `asked` cells that a search will find included; None while no cell has a price.
+    """The cost of the remaining runs and those of `asked` cells that a search will find; None while no cell is priced.
 
-    Of a device that runs share, each takes its part, if that is how it was measured.
+    Runs that share a device count with their part of it, if their prices were measured that way.
     """
     usual = {name: price.seconds for name, price in priced.items()}
-    left = list(unfinished(sweep, records, usual))
+    remaining = list(unfinished(sweep, records, usual))
     if not priced:
-        return None if left or asked else Bill(device_hours=0.0, seconds=0.0)
+        return None if remaining or asked else Bill(device_hours=0.0, seconds=0.0)
     average = fmean(usual.values())
-    names = [cell.name for cell in left] + [sweep.baseline] * (asked * len(sweep.seeds))
-    seconds = [usual.get(cell.name, average) for cell in left]
-    seconds += [average] * (len(names) - len(left))
+    names = [cell.name for cell in remaining] + [sweep.baseline] * (asked * len(sweep.seeds))
+    seconds = [usual.get(cell.name, average) for cell in remaining]
+    seconds += [average] * (len(names) - len(remaining))
     alike = all(price.alike for price in priced.values())
     part = 1 / (1 + resources.others) if alike else 1.0
     devices = {name: experiment.train.devices * part for name, experiment in experiments.items()}
-    hours = sum(each * devices[name] for name, each in zip(names, seconds, strict=True)) / 3600
+    hours = sum(run_seconds * devices[name] for name, run_seconds in zip(names, seconds, strict=True)) / 3600
     return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * resources.slots))
 
 
@@ -137,9 +137,9 @@ def unfinished(
 
 
 def turn(sweep: Sweep, cell: str, usual: Mapping[str, float]) -> tuple[bool, float]:
-    """What the runs of one seed are sorted by: the baseline's first, for all others are compared with it; then those
-    whose seconds are unknown; then the longest first, so that none of these is left alone at the end. A search goes in
-    the order of its sampler."""
+    """The sort key for the runs of one seed: the baseline's first, as all others are compared with it; then those whose
+    seconds are unknown; then the longest first, so that no long one runs alone at the end. A search keeps the order of
+    its sampler."""
     return (False, 0.0) if sweep.search else (cell != sweep.baseline, -usual.get(cell, inf))
 
 
@@ -148,8 +148,8 @@ def usual_seconds(
 ) -> dict[str, float]:
     """Seconds that a run of each cell takes, from its own runs or a probe; cells without either are left out."""
     took = {cell.name: _mean(_complete(cell, records), "runs") for cell in sweep.cells}
-    known = {**probed_prices(probes), **{name: price for name, price in took.items() if price}}
-    return {name: price.seconds for name, price in known.items()}
+    by_cell = {**probed_prices(probes), **{name: price for name, price in took.items() if price}}
+    return {name: price.seconds for name, price in by_cell.items()}
 
 
 def time_left(
@@ -161,8 +161,8 @@ def time_left(
 ) -> float | None:
     """Seconds until all is done, if the runs of the `waiting` cells start in this order, `capacity` at a time.
 
-    `running` are the cells of those under way, each with its age; of the `others` only the number is known, they are
-    taken to fill every slot. None while no cell's time is known.
+    `running` are the cells of the running runs, each with its age in seconds. `others` is the number of further runs,
+    which are assumed to fill every slot. None while no cell's time is known.
     """
     if not usual:
         return None
@@ -193,8 +193,8 @@ def hours(text: str) -> float:
 
 
 def _complete(cell: Cell, records: Mapping[str, RunRecord]) -> list[RunRecord]:
-    found = (records.get(key) for key in cell.runs.values())
-    return [record for record in found if record is not None and record.status == "complete"]
+    results = (records.get(key) for key in cell.runs.values())
+    return [record for record in results if record is not None and record.status == "complete"]
 
 
 def _mean(records: Sequence[RunRecord], source: str, resources: Resources = ANY) -> Price | None:
@@ -210,7 +210,7 @@ def _mean(records: Sequence[RunRecord], source: str, resources: Resources = ANY)
 
 
 def _had(record: RunRecord, resources: Resources) -> bool:
-    """Whether the run got of its machine what a run would get now, as far as both are known."""
+    """Whether the run had the resources that a run would get now, as far as both are known."""
     if resources.threads is None or record.hardware is None:
         return True
     return (record.hardware.threads, record.hardware.device_name) == (resources.threads, resources.device)
@@ -225,9 +225,9 @@ def _others(folder: StudyFolder) -> Iterator[StudyFolder]:
 
 def _records(study: StudyFolder, cells: Iterable[Cell]) -> dict[str, RunRecord]:
     """The records of these cells' runs in another study; unreadable ones are ignored here."""
-    found: dict[str, RunRecord] = {}
+    records: dict[str, RunRecord] = {}
     for key in (key for cell in cells for key in cell.runs.values()):
         file = study.run(key).record_file
         with suppress(OSError, ValueError):
-            found[key] = RecordReader().read(content(file))
-    return found
+            records[key] = RecordReader().read(content(file))
+    return records

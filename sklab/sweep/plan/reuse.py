@@ -1,4 +1,4 @@
-"""Takes over the runs that another study under the same results root has finished, so that nothing is trained twice."""
+"""Take over runs that another study under the same results root has finished, so that nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_COPIED = 2**30  # bytes of a file
 
 @dataclass(frozen=True)
 class Offer:
-    """A run that has ended for good in `study`, the folder of another one."""
+    """A run that has ended for good in another study; `study` is the name of its folder."""
 
     study: str
     run: RunFolder
@@ -36,8 +36,8 @@ def take_over(study: Prepared) -> dict[str, RunRecord]:
     """Copy finished runs of other studies into this one where it has no result; their records by key.
 
     A run comes with all its files or not at all. "same code" refuses runs made by other code, or by a tree with
-    uncommitted changes. A run is never taken that was trained on other data, with another version of its network's
-    library, or with another plug-in. Raises OSError when results can't be written.
+    uncommitted changes. Runs that were trained on other data, with another version of their network's library or
+    with another plug-in are never taken. Raises OSError when results can't be written.
     """
     sweep, offered = study.sweep, to_take(study)
     taken = {}
@@ -59,7 +59,7 @@ def take_over(study: Prepared) -> dict[str, RunRecord]:
 
 
 def to_take(study: Prepared) -> dict[str, Offer]:
-    """By key, the runs of other studies that `take_over` would take."""
+    """The runs of other studies that `take_over` would take, by key."""
     if study.start.reuse == "never":
         return {}
     every = offers(study.sweep, study.folder, study.records)
@@ -71,7 +71,7 @@ def to_take(study: Prepared) -> dict[str, Offer]:
 
 
 def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
-    """Whether data and foreign code of the run, which its settings do not decide, are surely those of now."""
+    """Whether the run surely had the present data and the present foreign code; its settings decide neither."""
     experiment = record.spec.experiment
     if not experiment.data.drawn:
         now = held.fingerprint(experiment.data)
@@ -82,14 +82,14 @@ def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
 
 def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:
     """The results that other studies have for runs of `sweep` without a result in `folder`, by key."""
-    # One look at the runs of each other study, rather than one for every key.
+    # The folder of each other study is listed once, rather than looked at for every key.
     others = {study: _names(study / "runs") for study in _other_studies(folder)}
-    found = {}
+    offered = {}
     for _, _, key in _planned(sweep):
         holders = [study for study, names in others.items() if key in names]
         if holders and not _has_result(records.get(key)) and not folder.run(key).is_queued:
-            found[key] = tuple(offer for study in holders if (offer := _offer(study, key)))
-    return {key: made for key, made in found.items() if made}
+            offered[key] = tuple(offer for study in holders if (offer := _offer(study, key)))
+    return {key: usable for key, usable in offered.items() if usable}
 
 
 def _planned(sweep: Sweep) -> Iterator[tuple[Cell, int, str]]:
@@ -115,8 +115,8 @@ def _names(folder: Path) -> frozenset[str]:
 
 def _offer(study: Path, key: str) -> Offer | None:
     """The run in `study`, or None where it has not ended for good, lacks files, or has a record that is damaged,
-    edited or of another run; the other study is never changed. None too in a copy of a study under another name,
-    such as a shipped example: it may come from anywhere."""
+    edited or of another run; the other study is never changed. Also None in a copy of a study under another name,
+    such as a shipped example: its origin is unknown."""
     run = StudyFolder(study).run(key)
     try:
         record = RecordReader().read(content(run.record_file))
@@ -133,8 +133,8 @@ def _is_whole(run: RunFolder, record: RunRecord) -> bool:
 
 
 def _choose(offered: Sequence[Offer], start: Start) -> Offer | None:
-    """The best offer: by the same code if there is one, then an original rather than a copy, then the one that ended
-    first."""
+    """The best offer: one of the same code if there is one, then an original rather than a copy, then the one that
+    ended first."""
     any_code = start.reuse == "any code"
     return min(
         [offer for offer in offered if any_code or offer.record.code.same_as(start.code)],
@@ -151,8 +151,8 @@ def _choose(offered: Sequence[Offer], start: Start) -> Offer | None:
 def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecord | None:
     """Copy the offered run into `run`; None where a file can't be copied, and the run is trained then. The record is
     written last, so that a copy that was interrupted counts as not ended."""
-    ours = ("study", "cell", "factors", "spec")
-    record = offer.record.model_copy(update={name: getattr(order, name) for name in ours})
+    replaced = ("study", "cell", "factors", "spec")
+    record = offer.record.model_copy(update={name: getattr(order, name) for name in replaced})
     weights = _aside(run)
     contents = _read_all(offer, weights)
     if contents is None:

@@ -1,4 +1,4 @@
-"""How a study stands while and after it runs, from its files alone: looking turns no runner away."""
+"""The state of a study while and after it runs, from its files alone: reading them never blocks a runner."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ALL_READ: Mapping[str, DamagedRecordError] = {}
 
 
 class RunStatus(Value):
-    """One run. What is not known of it is None or "".
+    """One run. Unknown values are None or "".
 
-    metric             the study's, in its newest finished epoch or, once ended, by the study's rule
+    metric             the study's metric at the newest finished epoch or, once ended, by the study's rule
     seconds            since the current attempt was ordered or, once ended, its wall time
-    remaining_seconds  expected until a running one ends
-    failure, reason    class and one line, of a run that ended without a result; `log` is its log file
+    remaining_seconds  expected seconds until a running run ends
+    failure, reason    class and one line, for a run that ended without a result; `log` is its log file
     """
 
     cell: str
@@ -52,11 +52,11 @@ class RunStatus(Value):
 
 
 class StudyStatus(Value):
-    """How a study stands. `live`: a runner is working on it; `counts`: how many runs are in each state.
+    """The state of a study. `live`: a runner is working on it; `counts`: how many runs are in each state.
 
     unreadable   why the records of further runs can't be read, with the remedy
-    eta_seconds  until all is done, from what cells took so far and from what runs now, in as many slots as are taken
-                 now; None without a runner, or before anything is known
+    eta_seconds  until all is done, estimated from the times of earlier and running runs, with as many slots as are
+                 taken now; None without a runner, or before any time is known
     """
 
     study: str
@@ -79,7 +79,7 @@ class StudyStatus(Value):
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next start has something to do and no runner is at it."""
+        """Whether the next start has something to do and no runner is working on it."""
         return not self.live and any(self.counts[state] for state in TO_DO)
 
 
@@ -90,8 +90,8 @@ def study_status(
     moment: float,
     unreadable: Mapping[str, DamagedRecordError] = _ALL_READ,
 ) -> StudyStatus:
-    """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds as
-    `time.time` tells them."""
+    """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds of
+    `time.time`."""
     sweep = with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
     since = begun_at(folder)
     live = since < inf
@@ -169,8 +169,8 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
 
 
 class _Look(NamedTuple):
-    """The moment of a look at a study, since when a runner is at work, and what a run of each cell usually takes, all
-    in seconds."""
+    """The moment of a look at a study, the moment when its runner began, and the usual time of a run of each cell,
+    all in seconds."""
 
     moment: float
     since: float
@@ -178,7 +178,7 @@ class _Look(NamedTuple):
 
 
 def _unended(cell: Cell, seed: int, run: RunFolder, metric: Metric, look: _Look) -> RunStatus:
-    """A run without a record: it runs if a runner is at work and has begun it."""
+    """The status of a run without a record: it is running if a runner is at work and has begun it."""
     key = run.path.name
     state = unended_state(run, look.since)
     order = _order(run) if state == "running" else None
@@ -216,14 +216,14 @@ def _remaining(
 ) -> float | None:
     """Seconds left, from the share of epochs left and the usual time of such a run or, if unknown, its own pace."""
     begun = pulse.epoch - 1 + pulse.step / pulse.steps if pulse else 0.0
-    left = max(0.0, epochs - max(begun, epoch))
+    epochs_left = max(0.0, epochs - max(begun, epoch))
     if usual is not None:
-        return usual * left / epochs
-    return trained / epoch * left if trained is not None and 0 <= trained < inf and epoch else None
+        return usual * epochs_left / epochs
+    return trained / epoch * epochs_left if trained is not None and 0 <= trained < inf and epoch else None
 
 
 def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
-    """What a run of each cell takes, as far as one has finished."""
+    """The mean seconds of the complete runs of each cell; cells without any are left out."""
     times = {key: record.wall_seconds for key, record in records.items() if record.status == "complete"}
     complete = {key: seconds for key, seconds in times.items() if seconds >= 0}  # anybody may edit a record
     took = {cell.name: [complete[key] for key in cell.runs.values() if key in complete] for cell in sweep.cells}
@@ -243,13 +243,13 @@ def _ended_since(run: RunFolder, since: float) -> bool:
 
 
 def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapping[str, float]) -> float | None:
-    """Seconds until all is done if the runs `to_do` start in their order, each where one ends."""
+    """Seconds until all is done if the runs `to_do` start in their order, each in the slot that is free first."""
     running = [run for run in runs if run.state == "running"]
     paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
-    known = [*usual.values()] or paces
-    if not running or not known:
+    times = [*usual.values()] or paces
+    if not running or not times:
         return None
-    average = fmean(known)
+    average = fmean(times)
     busy = [_left(run, average) for run in running]
     ordered = sorted(to_do, key=lambda run: (sweep.seeds.index(run.seed), *turn(sweep, run.cell, usual)))
     return packed((usual.get(run.cell, average) for run in ordered), busy)

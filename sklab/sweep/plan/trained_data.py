@@ -1,4 +1,4 @@
-"""Are the data still what the runs of a study were trained on? It may move with its images, but not outlive them."""
+"""Are the data still those that the runs of a study were trained on? They may move, but they may not change."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class HeldData:
     inventories: Mapping[str, Inventory] = field(default_factory=dict)
 
     def fingerprint(self, data: DataSpec) -> Fingerprint | None:
-        """None for a set whose settings alone decide it, and for one that could not be read."""
+        """The fingerprint; None for a set that its settings alone decide, and for one that could not be read."""
         held = self.inventories.get(data.identity())
         return held.fingerprint if held else None
 
     def images(self, data: DataSpec) -> Images | None:
-        """How many images there are, as far as it could be read."""
+        """The numbers of images; None where they could not be read."""
         held = self.inventories.get(data.identity())
         if held is None:
             return None
@@ -51,29 +51,29 @@ def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> Held
     Notices about the data go to `tell`. Raises SklabError when data of cells have the same settings and hold
     different images.
     """
-    found: dict[str, Inventory] = {}
+    inventories: dict[str, Inventory] = {}
     others: dict[str, DataSpec] = {}
     for data in data_sets_of(sweep):
         if held := _look(data, tell):
-            before, other = found.setdefault(data.identity(), held), others.setdefault(data.identity(), data)
+            before, other = inventories.setdefault(data.identity(), held), others.setdefault(data.identity(), data)
             if surely_differ(before.fingerprint, held.fingerprint):
-                told = f"{_place(other)} and {_place(data)} hold different images"
+                message = f"{_place(other)} and {_place(data)} hold different images"
                 raise SklabError(
-                    f"{told}, and no cell can be told by where its images lie; make each place a study of its own and "
-                    f"put them side by side: sklab compare"
+                    f"{message}, and no cell can be told by where its images lie; make each place a study of its own "
+                    f"and put them side by side: sklab compare"
                 )
-    return HeldData(found)
+    return HeldData(inventories)
 
 
 def _look(data: DataSpec, tell: Callable[[str], object] | None) -> Inventory | None:
-    """None for a set whose settings alone decide it, and for one that can't be read here."""
+    """The inventory; None for a set that its settings alone decide, and for one that can't be read here."""
     with suppress(SklabError):
         return read_inventory(data, tell)
     return None
 
 
 def data_sets_of(sweep: Sweep) -> list[DataSpec]:
-    """Every distinct data set of the cells that the sweep has or, in a search, may find."""
+    """Every distinct data set of the sweep's cells and, in a search, of the cells that it may find."""
     varied = any(_is_of_data(factor.path) for factor in sweep.factors.values())
     cells = (*sweep.cells, *(searchable(sweep) if varied else ()))
     changed = [{path: value for path, value in cell.settings.items() if _is_of_data(path)} for cell in cells]
@@ -92,25 +92,25 @@ def _is_of_data(path: str) -> bool:
 
 def keep_inventories(folder: StudyFolder, held: HeldData) -> None:
     """Write down what the data hold, so that a later start can tell what has changed."""
-    for found in held.inventories.values():
-        file = folder.inventory_file(found.fingerprint)
+    for inventory in held.inventories.values():
+        file = folder.inventory_file(inventory.fingerprint)
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, found.model_dump_json())
+            write_whole(file, inventory.model_dump_json())
 
 
 def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> None:
     """Raise SklabError, saying what has changed, when runs that have a result were trained on other data than there are
-    now. Of runs of versions that kept no fingerprint nothing is known; the table says so.
+    now. Runs of versions that kept no fingerprint can't be checked; the table says so.
     """
-    told = list(dict.fromkeys(changed(folder, records, held)))
-    if told:
+    differences = list(dict.fromkeys(changed(folder, records, held)))
+    if differences:
         head = f"the data are not those that {folder.path.name} was trained on; nothing was started:"
         remedy = (
             f"bring the images back; or move the study away, to train every run on those of now: mv {folder.path} "
             f"{folder.path}-before"
         )
-        raise SklabError("\n  ".join([head, *told, remedy]))
+        raise SklabError("\n  ".join([head, *differences, remedy]))
 
 
 def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> Iterator[str]:
@@ -129,5 +129,5 @@ def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -
 
 def _changes(folder: StudyFolder, then: Fingerprint, now: Inventory) -> tuple[str, ...]:
     before = read_kept(folder.inventory_file(then), Inventory)
-    told = changes(before, now) if before else ()
-    return told or ("other images; which ones there were is not known",)
+    lines = changes(before, now) if before else ()
+    return lines or ("other images; which ones there were is not known",)
