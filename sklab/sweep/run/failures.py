@@ -1,14 +1,14 @@
-"""What follows from a failure: another attempt, with more memory to itself or in smaller batches, or none; and when a
-study has seen enough of one error.
+"""What follows from a failure: another attempt, maybe with more memory or smaller batches, or none; and when a
+study stops because the same error came too often.
 
-preempted, stale, killed  came from outside: tried again as long as a newer checkpoint shows that the run gets further,
+preempted, stale, killed  from outside: tried again as long as a newer checkpoint shows that the run gets further,
                           and by one runner up to ATTEMPTS in a row where none does
-oom                       with fewer runs at a time; where each has a device to itself, in half as large batches, twice
-                          as many of them accumulated
-diverged                  a result
+oom                       tried again with fewer runs at a time; where each run has a device of its own, in batches of
+                          half the size, twice as many of them accumulated
+diverged                  not tried again: this is a result
 data, code                left to the user: the same would happen again
 
-A run whose process ended without a record gets one here, with the last words of its log; `retry` sets records aside.
+A run whose process ended without a record gets one here, with the last line of its log; `retry` sets records aside.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 class Retries:
     """Counts how often one runner has tried each run again. `records` are those on disk when the runner starts: a
-    run that went on in smaller batches then does so now."""
+    run that had smaller batches in its last attempt keeps them."""
 
     def __init__(self, launcher: Launcher, records: Mapping[str, RunRecord]) -> None:
         self._launcher = launcher
@@ -107,7 +107,7 @@ class Tracebacks:
 
     @property
     def enough(self) -> bool:
-        """Whether one of them has come as often as the study bears."""
+        """Whether one of them has come so often that the study stops."""
         return any(count >= self._most for count in self._count.values())
 
 
@@ -129,8 +129,8 @@ def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: boo
         failure, reason = "killed", "the run's folder was deleted while it ran"
     elif failure == "code":
         line, traceback = last_line_and_traceback(RunFolder(ended.job.folder).log_file)
-    told = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
-    return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **told)
+    texts = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
+    return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **texts)
 
 
 def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
@@ -150,31 +150,30 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
 
 
 def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> list[RunRecord]:
-    """Move what their last attempt left of the failed runs into `attempts/`; the records moved, in the table's order.
+    """Move the files of the failed runs' last attempt into `attempts/`. Returns their records, in the table's order.
 
-    With `cells`, only theirs, and the diverged and pruned ones as well unless `failed`. Complete runs stay as they are,
-    whatever is asked, and so do stopped ones, which the next start goes on with. Raises StudyLockedError while a runner
+    With `cells`, only runs of these cells, diverged and pruned ones included unless `failed`. Complete runs always stay
+    as they are, and so do stopped ones, which the next start continues. Raises StudyLockedError while a runner
     has the study, SklabError for a cell that it does not have.
     """
     sweep = folder.read_sweep()
-    known = {cell.name: cell for cell in sweep.cells}
-    names = None if cells is None else [_known(name, sweep) for name in cells]
+    names = None if cells is None else [_trained_name(name, sweep) for name in cells]
     chosen = [cell for cell in sweep.cells if names is None or cell.name in names]
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with study_lock(folder):
-        records = folder.records(key for cell in chosen for key in known[cell.name].runs.values())
-        found = [record for record in records.values() if record.state in wanted]
-        for record in found:
+        records = folder.records(key for cell in chosen for key in cell.runs.values())
+        moved = [record for record in records.values() if record.state in wanted]
+        for record in moved:
             folder.run(record.key).begin_attempt()
-    return found
+    return moved
 
 
-def _known(name: str, sweep: Sweep) -> str:
-    """The name of the cell as the sweep has it; of two that are the same network, that of the one which is trained."""
+def _trained_name(name: str, sweep: Sweep) -> str:
+    """The sweep's spelling of the cell's name; for a duplicate, the name of the cell that is trained in its place."""
     same = {cell.name: cell.same_as for cell in sweep.duplicates}
     names = [*(cell.name for cell in sweep.cells), *same]
-    if known := find(name, names):
-        return same.get(known, known)
+    if match := find(name, names):
+        return same.get(match, match)
     near = did_you_mean(name, names)
     hint = f" - did you mean {near!r}?" if near else ""
     raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")

@@ -1,5 +1,5 @@
-"""What of a study is still to run. Designed cells are known, searched cells are asked for; whoever calls `next` can't
-tell the difference."""
+"""The runs of a study that are still to start. Designed cells are known from the start, a search asks for its cells;
+callers of `next` don't see the difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklab.sweep.plan.prices import turn
 from sklab.sweep.run.study import Trials
 
 _NOTHING_KNOWN: Mapping[str, float] = {}
-_MOST_REPEATS = 20  # proposals in a row that come to nothing before the rest of the space is gone through
+_MOST_REPEATS = 20  # refused proposals in a row, after which the rest of the space is gone through
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class StudyIndex:
     """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row, and among
     the runs of a seed by `turn`; a search finishes a cell before it asks for the next.
 
-    `records` holds the runs on disk; those of them that are final are never handed out. `sweep` is the sweep with
-    the cells that a search has found so far, `costs` what those that it may find cost, as far as it needs to know.
-    `usual` are the seconds that a run of each cell takes, as far as they are known; more may become known later. With
-    replicates, runs are handed out as far as those ended call for them; one that failed before is tried again first,
-    one that fails now is a gap.
+    `records` holds the runs on disk; the final ones are never handed out. `sweep` has the cells that a search has found
+    so far. `costs` are those of the cells that it may find, if it needs to know them. `usual` are the seconds that a
+    run of each cell takes, as far as they are known; more may become known later. With replicates, the ended runs
+    decide which further runs are handed out; a run that failed before is tried again first, one that fails now is a
+    gap.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StudyIndex:
         self._ended = {key: record for key, record in records.items() if record.final}
         self._running: set[str] = set()
         self._cells = {key: cell for cell in sweep.cells for key in cell.runs.values()}
-        self._queue = deque(self._called())
+        self._queue = deque(self._requested())
         self._sorted: int | None = None
         names = [cell.name for cell in sweep.cells] if sweep.search else list(self._cells)
         self._trials = Trials(file, sweep, names)
@@ -81,7 +81,7 @@ class StudyIndex:
         return (self.sweep.seeds.index(todo.seed), *turn(self.sweep, todo.cell.name, self._usual))
 
     def take(self, keys: Container[str]) -> list[Todo]:
-        """The runs of `keys` that `next` has not handed out yet, taken from its queue: they run already."""
+        """Take the runs of `keys` from the queue of `next`, because they run already."""
         taken = [todo for todo in self._queue if todo.key in keys]
         self._queue = deque(todo for todo in self._queue if todo.key not in keys)
         return [self._hand_out(todo) for todo in taken]
@@ -97,7 +97,7 @@ class StudyIndex:
         return [todo.cell.name for todo in self._queue]
 
     def tell(self, record: RunRecord) -> None:
-        """Enter how a run ended. The runs of a pruned cell that were not handed out are called off."""
+        """Record how a run ended. The runs of a pruned cell that were not handed out are dropped."""
         self._ended[record.key] = record
         self._running.discard(record.key)
         cell = self._cells[record.key]
@@ -106,12 +106,12 @@ class StudyIndex:
         if self._is_over(cell, record.key):
             self._tell(cell, record.key)
         if self.sweep.replicates and not self._queue and not self._running:
-            self._queue.extend(self._called())
+            self._queue.extend(self._requested())
             self._sorted = None
 
     @property
     def shortfall(self) -> str:
-        """Why a search found fewer cells than it should; "" when it did not."""
+        """Why a search found fewer cells than it should; "" if it did not."""
         search = self.sweep.search
         if search is None or not self._exhausted:
             return ""
@@ -137,8 +137,8 @@ class StudyIndex:
         search = self.sweep.search
         return search is not None and self._found < search.trials and not self._exhausted
 
-    def _called(self) -> list[Todo]:
-        """The runs that are needed so far and have not ended."""
+    def _requested(self) -> list[Todo]:
+        """The runs that are requested so far and have not ended."""
         cells = with_requested_runs(self.sweep, self._ended).cells
         pairs = ((cell, seed) for seed in self.sweep.seeds for cell in cells if seed in cell.runs)
         return [Todo(cell, seed, cell.runs[seed]) for cell, seed in pairs if cell.runs[seed] not in self._ended]
@@ -156,9 +156,9 @@ class StudyIndex:
                 self._add(cell)
                 return
             self._refuse(cell)
-        self._take_one_left()
+        self._search_rest()
 
-    def _take_one_left(self) -> None:
+    def _search_rest(self) -> None:
         """Queue the first cell that can be trained, counted from a random place in the space."""
         passed: list[InvalidCell] = []
         for choice in choices_by_lot(self.sweep, self._found):
@@ -172,15 +172,15 @@ class StudyIndex:
         self._note(passed)
 
     def _note(self, refused: Iterable[InvalidCell]) -> None:
-        """Keep the reasons for the table."""
-        known = {cell.name for cell in self.sweep.invalid}
-        new = tuple(cell for cell in refused if cell.name not in known)
+        """Keep the refused cells, with their reasons, for the table."""
+        names = {cell.name for cell in self.sweep.invalid}
+        new = tuple(cell for cell in refused if cell.name not in names)
         if new:
             self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
 
     def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
-        """The cell of these levels, or the reason why it can't be trained; None when the study has it already, under
-        the same levels or under others of which the same network is built."""
+        """The cell of these levels, or the reason why it can't be trained; None when the study has it already, or has
+        another cell with the same network."""
         cell = searched_cell(self.sweep, choice)
         if isinstance(cell, InvalidCell):
             return cell
@@ -220,26 +220,26 @@ class StudyIndex:
     def _values(self, cell: Cell, key: str) -> list[float] | None:
         """The objectives of the run or, in a search, their means over the cell's complete runs; None without any."""
         keys = cell.runs.values() if self.sweep.search else [key]
-        records = [record for one in keys if (record := self._ended.get(one)) and record.status == "complete"]
+        records = [record for key in keys if (record := self._ended.get(key)) and record.status == "complete"]
         errors = [value for record in records if (value := record.value(self.sweep.metric)) is not None]
-        against = self.sweep.search.second_objective if self.sweep.search else None
+        second = self.sweep.search.second_objective if self.sweep.search else None
         if not errors:
             return None
-        return [fmean(errors)] + ([float(getattr(records[0], against))] if against else [])
+        return [fmean(errors)] + ([float(getattr(records[0], second))] if second else [])
 
     def _reconcile(self) -> None:
-        """Add to the journal what the records say and it lacks."""
-        told = self._trials.told
+        """Add to the journal the finished trials that it lacks, from the records."""
+        in_journal = self._trials.told
         with self._trials.at_once():
             for cell in self.sweep.cells:
                 keys = list(cell.runs.values())
                 for key in keys[:1] if self.sweep.search else keys:
-                    if self._name(cell, key) not in told and self._is_over(cell, key):
+                    if self._name(cell, key) not in in_journal and self._is_over(cell, key):
                         self._enter(cell, key)
 
     def _enter(self, cell: Cell, key: str) -> None:
-        """Enter a finished trial that the journal lacks or holds open; in a search through `ask`, so that the
-        sampler advances."""
+        """Enter a finished trial that is missing or open in the journal; in a search through `ask`, so that the sampler
+        advances."""
         name, values = self._name(cell, key), self._values(cell, key)
         if self.sweep.search or self._trials.is_open(name):
             self._trials.begin(name, cell)

@@ -1,4 +1,4 @@
-"""What is asked of each run of a study, how far a running study is, and who wants to be told."""
+"""The order for each run of a study, the state of a running study, and the protocol of what shows it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Orders:
         )
 
     def _spec(self, sweep: Sweep, todo: Todo) -> RunSpec:
-        """The specification of a run. The seeds of a cell share one experiment, which takes time to make and memory."""
+        """The specification of a run. The seeds of a cell share one experiment, which takes time and memory."""
         if todo.cell.name not in self._experiments:
             self._experiments[todo.cell.name] = run_spec(sweep, todo.cell, todo.seed).experiment
         return RunSpec(experiment=self._experiments[todo.cell.name], seed=todo.seed)
@@ -48,7 +48,7 @@ class Orders:
 @dataclass(frozen=True)
 class State:
     """A study at a moment: how many runs are in each state. `running` pairs each run with the seconds since it was
-    submitted; `eta_seconds` are those until all is done, None while nothing tells what runs take."""
+    submitted; `eta_seconds` are the seconds until all is done, None while no run's time is known."""
 
     counts: Mapping[RunState, int]
     capacity: int
@@ -62,8 +62,8 @@ class State:
 
 
 class Progress(Protocol):
-    """Shows how a study goes. `ended` is called once per trained run, `note` for other messages, `look` about once a
-    second."""
+    """Shows the progress of a study. `ended` is called once per trained run, `note` for other messages, `look` about
+    once a second."""
 
     def ended(self, record: RunRecord, state: State) -> None: ...
 

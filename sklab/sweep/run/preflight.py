@@ -1,9 +1,9 @@
-"""Refuse to train what the machine computes wrongly, or on data that are not there.
+"""Refuse to train if the machine computes wrong gradients or the data can't be used.
 
-Some combinations of torch version, device, dtype and memory format return wrong gradients without a word. Before
+Some combinations of torch version, device, dtype and memory format return wrong gradients without an error. Before
 the first run of a sweep every distinct convolution is compared with float64 on the very kind of device that will
-train it; the answer is kept for as long as torch, device and question stay the same. The data are looked at anew
-every time, for they come and go.
+train it; the answer is kept for as long as torch, device and convolutions stay the same. The data are looked at anew
+every time, as they may change.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from sklab.sweep.design.space import searchable
 from sklab.sweep.plan.trained_data import HeldData
 
 _LOOK_EVERY = 60.0
-_MOST_ANSWERED = 256 * 2**20  # bytes: every class of the data is told of
-_ATTEMPTS = 3  # of a check that was killed, as of a run
+_MOST_ANSWERED = 256 * 2**20  # bytes: the answer lists every class of the data
+_ATTEMPTS = 3  # at a check that is killed, as many as at a run
 
 
 def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable[[str], None]) -> HeldData:
     """Raise SklabError, with the remedy, when a network of the sweep can't be made, data are missing or not as stated,
-    or a convolution is computed wrongly, where it would train. Returns what the data hold there; what else there is to
-    say about them goes to `tell`, line by line."""
+    or a convolution is computed wrongly, where it would train. Returns what the data hold there; notices about
+    them go to `tell`, line by line."""
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
@@ -48,8 +48,8 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable
 
 def held_by(sweep: Sweep, result: CheckResult) -> HeldData:
     """What the data sets of the sweep hold, according to the result of `check_data`."""
-    found = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # none in answers of before
-    return HeldData({asked.data.identity(): inventory for asked, inventory in found if inventory})
+    pairs = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # answers of old versions have none
+    return HeldData({checked.data.identity(): inventory for checked, inventory in pairs if inventory})
 
 
 def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: bool = False) -> CheckResult:
@@ -63,7 +63,7 @@ def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: 
 
 
 def data_refusal(faults: Sequence[str]) -> str:
-    """What to tell the user about data that can't be used."""
+    """The message about data that can't be used."""
     return "\n  ".join(["the data of this sweep can't be used; nothing was trained:", *faults])
 
 
@@ -103,7 +103,7 @@ def _kept(folder: Path) -> CheckResult | None:
 
 
 def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
-    """The answer to `order` of a job over `folder`. Raises SklabError when it can't run; its log tells why."""
+    """The answer to `order` from a job in `folder`. Raises SklabError when it can't run; its log tells why."""
     answer = folder / "result.json"
     folder.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
 
 
 def _end_of(job: Job, launcher: Launcher) -> int:
-    """Have `job` done; its exit code."""
+    """Run `job` to its end; its exit code."""
     launcher.submit(job)
     while not (ended := launcher.wait(_LOOK_EVERY)):
         pass
@@ -149,7 +149,7 @@ def most_devices(sweep: Sweep) -> int:
 
 
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:
-    """The experiment of every cell that the sweep has or, in a search, may find."""
+    """The experiments of the sweep's cells and, in a search, of the cells that it may find."""
     for cell in (*sweep.cells, *searchable(sweep)):
         yield run_spec(sweep, cell, sweep.seeds[0]).experiment
 
@@ -177,6 +177,6 @@ def _checked(experiment: Experiment) -> Checked:
 
 
 def _parts(experiment: Experiment) -> Iterator[str]:
-    """What decides the convolutions of a network, and how they are computed."""
+    """Texts for all that decides the convolutions of a network and how they are computed."""
     how = _checked(experiment).model_dump_json(exclude={"model"})
     return (f"{how} {part}" for part in experiment.model.parts())

@@ -1,7 +1,7 @@
-"""Which running runs of a search look so much worse than others at the same epoch that they are to be ended.
+"""Which running runs of a search are to be ended because they are much worse than others at the same epoch.
 
-A run is compared with runs of other cells at its own seed only and, where the search has two objectives, only with
-those whose networks cost no more. So no run is ended that nothing as cheap is better than: what may stand on the Pareto
+A run is compared only with runs of other cells at its own seed and, if the search has two objectives, only with those
+whose networks cost no more. So a run is ended only if a network that costs no more is better: what may be in the Pareto
 set of error and cost stays.
 """
 
@@ -24,9 +24,9 @@ from sklab.sweep.design.space import Costs
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric of a run by epoch: what it would count for if it ended there; lower is better.
+    """The metric of a run by epoch: its result if it ended there; lower is better.
 
-    cost  of its network, 0 where the search has one objective
+    cost  the cost of its network, 0 where the search has one objective
     """
 
     cell: str
@@ -36,9 +36,9 @@ class Curve:
     complete: bool = False
 
     def at(self, epoch: int) -> float:
-        """The value after `epoch`, counted from 1; what is no number is worse than any.
+        """The value after `epoch`, counted from 1; NaN counts as infinite, the worst.
 
-        To six digits: runs of older versions wrote single precision, and as many wrong images are to be as good.
+        Rounded to six digits: older versions wrote single precision, and equal counts of wrong images must tie.
         """
         value = self.values[epoch - 1]
         return math.inf if math.isnan(value) else float(f"{value:.6g}")
@@ -46,7 +46,7 @@ class Curve:
 
 def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
     """Why `run` should end at this moment; "" when it goes on. `others` may hold runs that do not count here."""
-    peers = [one for one in others if one.cell != run.cell and one.seed == run.seed and one.cost <= run.cost]
+    peers = [other for other in others if other.cell != run.cell and other.seed == run.seed and other.cost <= run.cost]
     return _median(rule, run, peers) if rule.rule == "median" else _halving(rule, run, peers)
 
 
@@ -55,17 +55,17 @@ def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     epoch = len(run.values)
     if epoch < rule.start:
         return ""
-    values = [one.at(epoch) for one in peers if one.complete and len(one.values) >= epoch]
+    values = [peer.at(epoch) for peer in peers if peer.complete and len(peer.values) >= epoch]
     if len(values) < rule.peers or run.at(epoch) <= median(values):
         return ""
     return f"at epoch {epoch}: {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
 
 
 def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
-    """Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2, for runs that can't
-    wait: while too few have come to the rung to choose from, they go on."""
+    """Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2. Runs can't
+    wait here: they go on while too few have come to the rung to choose from."""
     epoch = _rung(rule, len(run.values))
-    values = sorted(one.at(epoch) for one in peers if epoch and len(one.values) >= epoch)
+    values = sorted(peer.at(epoch) for peer in peers if epoch and len(peer.values) >= epoch)
     kept = (len(values) + 1) // rule.factor
     if not kept or run.at(epoch) <= values[kept - 1]:
         return ""
@@ -83,12 +83,12 @@ def _rung(rule: Pruning, epochs: int) -> int:
 
 
 class Pruner:
-    """Looks at the running runs of a search. `costs` are by cell, `records` those of the runs that have ended."""
+    """Looks at the running runs of a search. `costs` are by cell; `records` are of the runs that have ended."""
 
     def __init__(self, sweep: Sweep, folder: StudyFolder, costs: Costs, records: Mapping[str, RunRecord]) -> None:
         assert sweep.search is not None
         assert sweep.search.pruning is not None
-        self._rule, self._against = sweep.search.pruning, sweep.search.second_objective
+        self._rule, self._second = sweep.search.pruning, sweep.search.second_objective
         self._metric, self._baseline = sweep.metric, sweep.baseline
         self._folder, self._costs = folder, costs
         self._ended: dict[str, Curve] = {}
@@ -105,11 +105,11 @@ class Pruner:
             self._pruned.add(record.cell)
 
     def look(self, running: Sequence[tuple[RunOrder, RunFolder]]) -> Iterator[tuple[RunOrder, RunFolder, str]]:
-        """The running runs that should end and have not been asked to, each with the reason."""
+        """The runs that should end and have not been asked to, each with the reason."""
         curves = {order.key: self._curve(order, run, complete=False) for order, run in running}
         everyone = [*self._ended.values(), *curves.values()]
         for order, run in running:
-            if order.cell != self._baseline and _can_hear(run):
+            if order.cell != self._baseline and _may_be_asked(run):
                 why = self._why(order, curves[order.key], everyone)
                 if why:
                     self._pruned.add(order.cell)
@@ -123,17 +123,17 @@ class Pruner:
         return verdict(self._rule, curve, everyone)
 
     def _curve(self, run: RunOrder | RunRecord, folder: RunFolder, *, complete: bool) -> Curve:
-        cost = float(getattr(self._costs[run.cell], self._against)) if self._against else 0.0
+        cost = float(getattr(self._costs[run.cell], self._second)) if self._second else 0.0
         return Curve(run.cell, run.spec.seed, read_values(folder, self._metric), cost, complete)
 
 
-def _can_hear(run: RunFolder) -> bool:
+def _may_be_asked(run: RunFolder) -> bool:
     """Whether the run is training and has not been asked to end."""
     return run.metrics_file.exists() and not run.prune_file.exists() and not run.record_file.exists()
 
 
 def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
-    """The metric by epoch, as the run would count if it ended there: its last value, or its best so far."""
+    """The metric by epoch, as the run would count if it ended there: its last value, or that of the best epoch."""
     epochs = read_epochs(run.metrics_file)
     if not {"val_error", metric.name} <= {*(epochs[0] if epochs else ())}:
         return ()

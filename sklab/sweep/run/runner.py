@@ -1,4 +1,4 @@
-"""The loop of a study: next -> submit -> wait -> tell, and every slot refilled at once."""
+"""The loop of a study: next -> submit -> wait -> tell. A free slot is refilled at once."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from sklab.system.processes import stop_requests
 
 _MANY = 100  # runs
 _LOOK_EVERY = 1.0  # seconds between two looks at the running runs' metrics
-_DONE = ("complete", "pruned")  # what a run is asked to end with is no failure
+_DONE = ("complete", "pruned")  # a pruned run has not failed: it was asked to end
 
 
 def run_study(
     start: Start, launcher: Launcher, tracking: Tracking, progress: Progress, max_identical: int = MAX_IDENTICAL
 ) -> bool:
-    """Run what is missing of a sweep, every run written as it ends; whether all runs are complete and evaluated at the
-    sweep's sizes now. Nothing more is started once `max_identical` runs ended with one traceback.
+    """Run what is missing of a sweep; each run is written as it ends. Returns whether all runs are now complete and
+    evaluated at the sweep's sizes. No further run starts once `max_identical` runs ended with the same traceback.
 
-    The same call again goes on where this one was stopped. Raises StudyLockedError while another runner has the
+    The same call continues where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it, its folder has gone or finished runs would leave
     its table, OSError when results can't be written.
     """
@@ -75,8 +75,7 @@ class _Work:
 
 
 def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
-    """What is left to do of a study after the finished runs of other studies are taken over, and the study with
-    these."""
+    """The study with the finished runs of other studies, which are taken over, and what is left to do after that."""
     sweep, folder, records = study.sweep, study.folder, study.records
     pruner = Pruner(sweep, folder, study.costs, records) if sweep.search and sweep.search.pruning else None
     if pruner is None:
@@ -89,9 +88,9 @@ def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
 
 
 def _checked(study: Prepared, launcher: Launcher, notice: Callable[[str], None]) -> Prepared:
-    """The study, with what the data hold where its runs will train. Raises SklabError where nothing can be trained."""
-    there = ensure_sound(study.sweep, launcher, study.folder.path.parent, notice)
-    study = replace(study, held=study.held.completed(there))
+    """The study with the data that the machines of its runs hold. Raises SklabError if nothing can be trained there."""
+    held = ensure_sound(study.sweep, launcher, study.folder.path.parent, notice)
+    study = replace(study, held=study.held.completed(held))
     ensure_same(study.folder, study.records.values(), study.held)
     keep_inventories(study.folder, study.held)
     return study
@@ -122,7 +121,7 @@ class _Runner:
         self._written = work.index.sweep
 
     def note(self, text: str) -> None:
-        """Show what there is to say."""
+        """Show a message."""
         self._progress.note(text, self._state())
 
     def run(self) -> bool:
@@ -146,14 +145,14 @@ class _Runner:
         return not (self._incomplete or self._lacking)
 
     def _adopt(self) -> None:
-        """Take over the runs that an earlier runner submitted and that still run, rather than start them again."""
+        """Take over the runs of an earlier runner that are still running, rather than start them again."""
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
             self._before.pop(todo.key, None)
             self._running[self._folder.run(todo.key)] = (self._retries.start(self._order(todo)), time.monotonic())
 
     def _drain(self) -> None:
-        """Once: ask what runs to end with a checkpoint."""
+        """Ask the running runs, once, to end with a checkpoint."""
         if not self._draining:
             self._draining = True
             self.note(_draining(len(self._running)))
@@ -177,7 +176,7 @@ class _Runner:
                 return
 
     def _next(self) -> Todo | None:
-        """The next run to train, then the next that lacks only an evaluation: estimates are made from trainings."""
+        """The next run to train or else the next that lacks only an evaluation: time estimates need trainings."""
         return self._index.next() or (self._late.popleft() if self._late else None)
 
     def _keep_sweep(self) -> None:
@@ -198,7 +197,7 @@ class _Runner:
         self._running[run] = (order, time.monotonic())
 
     def _ensure_there(self) -> None:
-        """Never make a study's folder anew where a vanished disk was mounted."""
+        """Raise SklabError if the study's folder is gone, rather than create it where a vanished disk was mounted."""
         if not self._folder.lock_file.exists():
             gone = f"{self._folder.path} has gone while the study ran"
             raise SklabError(f"{gone}; the same command goes on once it is back")
@@ -216,13 +215,13 @@ class _Runner:
             self._tell(order, run, record)
 
     def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
-        """Enter how a run ended for good."""
+        """Record how a run ended for good."""
         if record.key not in self._late_keys:
             self._ended[record.state] += 1
             self._index.tell(record)
-        if record.status == "pruned":  # the other runs of its cell may be called off
-            left = {*self._index.queued, *(order.key for order in self._again)}
-            self._before = {key: state for key, state in self._before.items() if key in left}
+        if record.status == "pruned":  # the index may have dropped the other runs of its cell
+            remaining = {*self._index.queued, *(order.key for order in self._again)}
+            self._before = {key: state for key, state in self._before.items() if key in remaining}
         if self._pruner:
             self._pruner.ended(record)
         self._incomplete = self._incomplete or record.status not in _DONE
@@ -253,8 +252,8 @@ class _Runner:
         self._lacking = self._lacking or bool(lacking)
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
-            said = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
-            self.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {said}")
+            result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
+            self.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {result}")
 
     def _state(self) -> State:
         moment = time.monotonic()
@@ -266,16 +265,16 @@ class _Runner:
         return State(counts, self._launcher.capacity, running, self._eta(running))
 
     def _eta(self, running: tuple[tuple[RunOrder, RunFolder, float], ...]) -> float | None:
-        """Of many runs that wait, only the number counts: how the last ones pack hardly matters yet."""
-        left = self._index.remaining
-        named = self._index.upcoming if left <= _MANY else []
+        """Seconds until all is done. Of many waiting runs only the number counts: their order hardly matters yet."""
+        remaining = self._index.remaining
+        named = self._index.upcoming if remaining <= _MANY else []
         waiting = [*(order.cell for order in self._again), *named]
         ages = ((order.cell, age) for order, _, age in running)
-        return time_left(ages, waiting, left - len(named), self._usual, self._launcher.capacity)
+        return time_left(ages, waiting, remaining - len(named), self._usual, self._launcher.capacity)
 
 
 def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
-    """The complete runs that lack an evaluation: its size was added later, or something went wrong after the record."""
+    """The complete runs that lack an evaluation: its size was added later, or evaluating failed."""
     needed = with_requested_runs(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
     return [todo for todo in planned if folder.run(todo.key).missing_sizes(records.get(todo.key), sweep.sizes)]
@@ -287,14 +286,14 @@ def _draining(runs: int) -> str:
 
 
 def _left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:
-    """The runs to be started that an earlier attempt left failed or stopped, by key."""
+    """The states of the runs to start whose earlier attempt failed or was stopped, by key."""
     ended = {key: records[key].state for key in keys if key in records}
     states = {**ended, **unended_states(folder, (key for key in keys if key not in records))}
     return {key: state for key, state in states.items() if state in ("failed", "stopped")}
 
 
 def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
-    """The records without pruned runs, for a study that does not prune any more: those runs are trained after all."""
+    """The records without pruned runs, for a study that does not prune any more; they will be trained again."""
     pruned = [key for key, record in records.items() if record.status == "pruned"]
     for key in pruned:
         folder.run(key).begin_attempt()

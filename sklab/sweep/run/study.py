@@ -1,8 +1,8 @@
 """The study as Optuna sees it: the only module that knows Optuna.
 
 The journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
-space. A trial of a designed study is a run; one of a search is a cell, told the means over the cell's seeds. One
-process (this one) owns the journal.
+space. A trial of a designed study is a run; one of a search is a cell, and its values are means over the
+cell's seeds. One process (this one) owns the journal.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from sklab.sweep.design.cells import Choice
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 
-_NAME = "run"  # the user attribute that ties a trial to what it is of
+_NAME = "run"  # the user attribute with the name of the trial's run or cell
 _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-_PARENTS = 5  # a generation of NSGA-II is one in so many of the trials
+_PARENTS = 5  # NSGA-II has as many generations: one has this part of the trials
 _FEWEST_PARENTS = 4
 _MOST_HELD = 1000  # lines of the journal
 _MOST_JOURNAL = 2**30  # bytes
@@ -51,14 +51,14 @@ class Trials:
         self._distributions = _distributions(sweep)
         self._factors = tuple(sweep.factors)
         self._journal, self._study = _open(file, sweep, self._distributions)
-        self._proposed = 0  # since a trial was begun or told of; those that came to nothing do not count
+        self._proposed = 0  # proposals since the last trial was begun or refused by constraints
         self._open: dict[str, int] = {}
         self._asked: optuna.Trial | None = None
         self._end_left(set(names))
         self._count = len(self._study.get_trials(deepcopy=False))
 
     def at_once(self) -> AbstractContextManager[None]:
-        """Hold back what is written to the journal meanwhile; all of it is there at the end."""
+        """Hold back what is written to the journal until the block ends; then write all of it."""
         return self._journal.at_once()
 
     @property
@@ -68,8 +68,7 @@ class Trials:
         return frozenset(trial.user_attrs[_NAME] for trial in ended if _NAME in trial.user_attrs)
 
     def ask(self) -> Choice:
-        """The sampler's next proposal. The caller takes it, turns it down or reports it as infeasible before it asks
-        again.
+        """The sampler's next proposal. The caller calls `take`, `turn_down` or `find_infeasible` before it asks again.
 
         The proposal depends only on the search's seed and on the trials begun, so that a search that was killed
         continues as if it had not been; for `qmc` the position in its sequence is kept as well.
@@ -82,13 +81,13 @@ class Trials:
         return dict(self._asked.params)
 
     def take(self, name: str) -> None:
-        """What was asked for becomes a trial of this name."""
+        """The last proposal becomes a trial of this name."""
         trial = self._pop_asked()
         trial.set_user_attr(_NAME, name)
         self._open[name], self._proposed = trial.number, 0
 
     def turn_down(self) -> None:
-        """What was asked for is known already or can't exist."""
+        """Record that the last proposal is known already or can't exist."""
         self._study.tell(self._pop_asked(), state=TrialState.FAIL)
 
     def find_infeasible(self, excess: Mapping[str, float]) -> None:
@@ -121,12 +120,12 @@ class Trials:
         self._open[name] = self._count - 1
 
     def tell(self, name: str, values: Sequence[float] | None, *, pruned: bool = False) -> None:
-        """End a trial with its objectives; without them it has failed or was pruned."""
+        """End a trial with its objectives; without them it failed or was pruned."""
         state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
         self._study.tell(self._open.pop(name), None if pruned else values, state=state)
 
     def add(self, name: str, cell: Cell, values: Sequence[float]) -> None:
-        """Enter a trial that has ended before the journal heard of it."""
+        """Add a trial that has ended and is not in the journal."""
         self._add(name, cell, values)
 
     def _add(
@@ -163,14 +162,14 @@ class Trials:
         return trial.params.keys() == self._distributions.keys()
 
     def _drop(self, trial: FrozenTrial) -> None:
-        if trial.state == TrialState.WAITING:  # only a runner that died between two lines leaves one
+        if trial.state == TrialState.WAITING:  # left by a runner that died between two lines
             self._study.ask(dict(self._distributions))
         self._study.tell(trial.number, state=TrialState.FAIL)
 
 
 class _Journal(JournalFileBackend):
     """A journal that only this process writes, and that can be rebuilt: a line needs no lock and no wait for the
-    disk (the records give back what a power failure takes). Many lines can be written at once."""
+    disk (after a power failure it is restored from the records). Many lines can be written at once."""
 
     _held: list[dict[str, Any]] | None = None
     _written = 0  # lines in the file while others are held back
@@ -191,7 +190,7 @@ class _Journal(JournalFileBackend):
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Hold back what is written meanwhile; all of it is in the file at the end."""
+        """Hold back what is written until the block ends; then all of it is in the file."""
         self._written, self._held = sum(1 for _ in super().read_logs(0)), []
         try:
             yield
@@ -221,7 +220,7 @@ def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution
     """The study in `file`; a new one where the file is torn, has another space (Optuna's can't grow) or is missing."""
     space = _space(sweep, distributions)
     if _is_whole(file):
-        with contextlib.suppress(Exception):  # whatever Optuna finds wrong with it, the records hold the truth
+        with contextlib.suppress(Exception):  # whatever Optuna can't read in it, the records have
             journal, study = _load(file, sweep)
             if study.user_attrs.get("space") == space:
                 return journal, study
@@ -232,12 +231,12 @@ def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution
 
 
 def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[str, str]:
-    """What all trials of a journal share: the parameters, and what their numbers mean."""
+    """What all trials of a journal share: the parameters, and the meaning of their values."""
     space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
     if sweep.search is None:
         return space
-    told = sweep.search.model_dump(include={"objectives", "constraints", "pruning"})
-    return space | {"seeds": repr(sweep.seeds), "search": repr(told)}
+    settings = sweep.search.model_dump(include={"objectives", "constraints", "pruning"})
+    return space | {"seeds": repr(sweep.seeds), "search": repr(settings)}
 
 
 def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
@@ -254,10 +253,9 @@ def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
 
 
 def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
-    """The sampler of the next proposal; `proposed` counts the proposals since the last of `begun` trials that came
-    to nothing.
+    """The sampler of the next proposal; `proposed` counts the proposals since the last of the `begun` trials.
 
-    A quasi-random sequence is one for all proposals; the journal keeps the position in it.
+    All proposals share one quasi-random sequence; the journal keeps the position in it.
     """
     seed = int(np.random.SeedSequence([search.seed, begun, proposed]).generate_state(1)[0])
     if search.sampler == "random":
