@@ -91,7 +91,8 @@ class _Error:
 
     @property
     def variance(self) -> float:
-        """Of one run; NaN where nothing is left to judge by."""
+        """The variance of one run about its cell and seed; NaN without degrees of freedom, and where no more than
+        rounding is left."""
         testable = self.df > 0 and self.squares > self.df * self.rounding
         return self.squares / self.df if testable else math.nan
 
@@ -120,7 +121,7 @@ def analyse(
     error = _Error(left, len(y) - rank, len(y), total, len(y) - blocks, rounding_variance(y))
     sums = {term: _type_two(y, block, terms, term) for term in terms}
     sums[()] = _gain(y, [block, *terms.values()], cells)
-    effects = tuple(_effect(term, *of, error) for term, of in sums.items() if of[1] > 0)
+    effects = tuple(_effect(term, squares, df, error) for term, (squares, df) in sums.items() if df > 0)
     return Anova(effects, error.squares, error.df, len(y), *_combinations(levels, np.asarray(seeds)[there]))
 
 
@@ -168,12 +169,12 @@ def _effect(term: tuple[str, ...], squares: float, df: int, error: _Error) -> Ef
     others = error.noncentrality(error.total - error.squares - squares, error.total_df - error.df - df)
     limits = [_noncentrality(f, df, error.df, (1 + side * LEVEL) / 2) for side in (1, -1)]
     within = [_part(limit, others + error.runs) for limit in limits]
-    size = [_part(of, error.runs) for of in (error.noncentrality(squares, df), *limits)]
+    size = [_part(noncentrality, error.runs) for noncentrality in (error.noncentrality(squares, df), *limits)]
     return Effect(term, squares, df, f, float(fdtrc(df, max(error.df, 1), f)), share, *within, *size)
 
 
-def _part(of: float, rest: float) -> float:
-    return of / (of + rest)
+def _part(noncentrality: float, rest: float) -> float:
+    return noncentrality / (noncentrality + rest)
 
 
 def _noncentrality(f: float, df: int, error_df: int, probability: float) -> float:
@@ -197,4 +198,4 @@ def _noncentrality(f: float, df: int, error_df: int, probability: float) -> floa
 def _combinations(levels: Mapping[str, IntArray], seeds: npt.NDArray[np.generic]) -> tuple[int, int]:
     """The number of combinations of levels and seeds that have a run, and of all."""
     codes = [*levels.values(), _codes(seeds)]
-    return len(np.unique(_joint(codes, len(seeds)))), math.prod(len(np.unique(each)) for each in codes)
+    return len(np.unique(_joint(codes, len(seeds)))), math.prod(len(np.unique(levels_of)) for levels_of in codes)

@@ -152,7 +152,7 @@ def standard_errors(values: FloatArray, baseline: int, *, apart: bool = False) -
         parts = spread.shared[..., None] * weights[0], spread.cells * weights[1]
         tested &= sum(parts) > rounding_variance(values)
         error = np.where(tested, np.sqrt(sum(parts)), np.nan)
-        share, df = spread.share_and_df(*(np.nansum(np.where(tested, of, 0), -1) for of in weights))
+        share, df = spread.share_and_df(*(np.nansum(np.where(tested, weight, 0), -1) for weight in weights))
         level = np.nansum(values - np.where(there, whole.of_seed[..., None, :], np.nan), -1) / there.sum(-1)
     correlation = np.fmin(share, CLOSEST)
     return Errors(n, level - level[..., [baseline]], error, df, correlation)
@@ -223,10 +223,12 @@ def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray,
     """
     n = there.sum(-1)
     seeds = there / np.maximum(n, 1)[..., None]
-    ours, of_baseline = seeds[..., [baseline], :], n[..., [baseline]]
-    off = (seeds - ours) @ fitted.inverse
-    variance = 1 / of_baseline + 1 / n + ((seeds - ours) * off).sum(-1)
-    of_runs = there[..., [baseline], :] * (1 / of_baseline[..., None] + off - (off * ours).sum(-1, keepdims=True))
+    at_baseline, of_baseline = seeds[..., [baseline], :], n[..., [baseline]]
+    off = (seeds - at_baseline) @ fitted.inverse
+    variance = 1 / of_baseline + 1 / n + ((seeds - at_baseline) * off).sum(-1)
+    of_runs = there[..., [baseline], :] * (
+        1 / of_baseline[..., None] + off - (off * at_baseline).sum(-1, keepdims=True)
+    )
     weight = (of_runs**2).sum(-1)
     return weight, np.maximum(variance - weight, 0)
 
@@ -259,8 +261,8 @@ def _moderated(common: FloatArray, squares: FloatArray, df: FloatArray) -> Float
 def _criticals(errors: Errors, level: float) -> FloatArray:
     asked = np.stack(np.broadcast_arrays(errors.comparisons, errors.df, errors.correlation), -1)
     distinct, back = np.unique(asked.reshape(-1, 3), axis=0, return_inverse=True)
-    found = [
+    criticals = [
         dunnett.critical(int(many), df, level, rho) if many and df > 0 else np.nan
         for many, df, rho in distinct.tolist()
     ]
-    return np.array(found)[back].reshape(asked.shape[:-1])
+    return np.array(criticals)[back].reshape(asked.shape[:-1])

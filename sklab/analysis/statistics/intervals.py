@@ -78,9 +78,9 @@ def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: fl
     p is NaN where n < 2 or all differences are the same number, zero too: errors move in steps of one image, so equal
     differences happen by chance and say nothing of the spread.
     """
-    ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    scale = np.fmax(_largest(ours), _largest(theirs))
-    n, mean, error = _moments(ours - theirs, scale)
+    own, others = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    scale = np.fmax(_largest(own), _largest(others))
+    n, mean, error = _moments(own - others, scale)
     with np.errstate(invalid="ignore"):
         p = 2 * stdtr(np.maximum(n - 1, 1), -np.abs(mean / error))
     df = np.where(n >= 2, n - 1, np.nan).astype(np.float64)
@@ -92,9 +92,9 @@ def welch_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: flo
 
     Degrees of freedom after Satterthwaite. NaN where either side has fewer than two values or no spread.
     """
-    ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    n, mean, error = _moments(ours, _largest(ours))
-    other_n, other_mean, other_error = _moments(theirs, _largest(theirs))
+    own, others = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    n, mean, error = _moments(own, _largest(own))
+    other_n, other_mean, other_error = _moments(others, _largest(others))
     both = error**2 + other_error**2
     df = both**2 / (error**4 / np.maximum(n - 1, 1) + other_error**4 / np.maximum(other_n - 1, 1))
     p = 2 * stdtr(df, -np.abs(mean - other_mean) / np.sqrt(both))
@@ -108,7 +108,9 @@ def mean_difference(
     """Paired where at least two seeds are shared (True in the second answer), else Welch's."""
     paired, welch = paired_difference(values, reference, level), welch_difference(values, reference, level)
     shared = np.asarray(paired.n >= 2)
-    return Difference(*(np.where(shared, *of) for of in zip(_arrays(paired), _arrays(welch), strict=True))), shared
+    return Difference(
+        *(np.where(shared, *fields) for fields in zip(_arrays(paired), _arrays(welch), strict=True))
+    ), shared
 
 
 def no_better_than_guessing(error: float, guessing: float, images: int, looks: int = 1) -> bool:
@@ -190,5 +192,5 @@ def rank_agreement(ours: npt.ArrayLike, published: npt.ArrayLike) -> RankAgreeme
         return RankAgreement(float("nan"), float("nan"), n)
     from scipy.stats import kendalltau  # more than a second, which a report without such figures does without
 
-    found = kendalltau(*both)
-    return RankAgreement(float(found.statistic), float(found.pvalue), n)
+    agreement = kendalltau(*both)
+    return RankAgreement(float(agreement.statistic), float(agreement.pvalue), n)

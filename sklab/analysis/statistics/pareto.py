@@ -23,12 +23,12 @@ def pareto_front(errors: npt.ArrayLike, costs: npt.ArrayLike) -> tuple[int, ...]
     """The cells on the Pareto set of error and cost (cells, both; NaN: takes no part), taken as exact; the cheapest
     first, of cells that are the same in both the first."""
     error, price = np.asarray(errors, dtype=np.float64), np.asarray(costs, dtype=np.float64)
-    lowest, found = np.inf, []
+    lowest, front = np.inf, []
     for at in np.lexsort((error, price)):
         if error[at] < lowest and not np.isnan(price[at]):
             lowest = error[at]
-            found.append(int(at))
-    return tuple(found)
+            front.append(int(at))
+    return tuple(front)
 
 
 def significantly_higher(values: npt.ArrayLike) -> BoolArray:

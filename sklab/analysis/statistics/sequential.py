@@ -190,11 +190,11 @@ def _tested(
     """Holm's steps: each verdict leaves its share of alpha to the cells without one. And the level (..., cells)."""
     while True:
         level = _of_remaining(now, rule, seeds)
-        told = now.racing & racing & (p < level)
-        if not told.any():
+        decided = now.racing & racing & (p < level)
+        if not decided.any():
             return now, np.broadcast_to(level, p.shape)
-        now = _settle(now, told & (difference < 0), BETTER, seeds)
-        now = _settle(now, told & (difference > 0), WORSE, seeds)
+        now = _settle(now, decided & (difference < 0), BETTER, seeds)
+        now = _settle(now, decided & (difference > 0), WORSE, seeds)
 
 
 def _of_remaining(now: Race, rule: Replicates, seeds: int) -> FloatArray:

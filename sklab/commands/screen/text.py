@@ -123,9 +123,9 @@ def machine_text(slots: Sequence[Slot]) -> str:
     device = f"{slots[0].name}{'' if slots[0].gpu is None else ' (GPU)'}"
     return "\n".join(
         [
-            f"python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores",
+            f"python {platform.python_version()}, {platform.platform()}, {counted(os.cpu_count() or 1, 'core')}",
             ", ".join(versions),
-            f"slots: {len(slots)} x {device}, {slots[0].threads} threads each",
+            f"slots: {len(slots)} x {device}, {counted(slots[0].threads, 'thread')} each",
         ]
     )
 
@@ -188,6 +188,6 @@ def _plus_minus(value: float, half: float | None, digits: int) -> str:
 def evaluation_text(evaluation: Evaluation) -> str:
     """Error and loss in one line."""
     return (
-        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {evaluation.images} images: "
+        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {counted(evaluation.images, 'image')}: "
         f"val_error {evaluation.val_error:.2f} %, val_loss {evaluation.val_loss:.4f}"
     )
