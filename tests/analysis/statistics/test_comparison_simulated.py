@@ -55,7 +55,7 @@ def test_intervals_of_single_means_from_their_own_runs_hold_as_often_as_they_say
 @pytest.mark.parametrize("seed_sd", [0, 3])
 @pytest.mark.parametrize("noise", MEANS_NOISES)
 def test_intervals_of_single_means_from_all_cells_hold_as_often_as_docs_say(noise, seed_sd, seeds, cells):
-    covered = means_covered(noise, cells, seeds, seed_sd, 40_000 if noise == "normal" else 10_000)
+    covered = means_covered(noise, cells, seeds, seed_sd)
     if noise == "normal":
         assert covered.mean() == pytest.approx(95, abs=1.1)  # 94.2 with 11 cells, 3 seeds and sd 3; 96.0 with 4 and 0
     assert np.delete(covered, NOISY.get(noise, [])).min() >= 93  # but for the noisy cell itself
