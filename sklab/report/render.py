@@ -37,6 +37,7 @@ from sklab.report.tables import (
 )
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import question_grids
+from sklab.report.words.attended import attention
 from sklab.report.words.methods import bibtex, methods
 from sklab.report.words.notes import origin_path
 from sklab.store.states import TROUBLED
@@ -53,7 +54,7 @@ def render(
 ) -> dict[str, str]:
     """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
     cited = bibtex(table)
-    context = {**_context(table, drawings, tails), **_attention(seen), "bibtex": escape(cited)}
+    context = {**_context(table, drawings, tails), **_attention(seen, table), "bibtex": escape(cited)}
     return {
         "table.csv": table_csv(table),
         "table.md": table_markdown(table),
@@ -120,8 +121,10 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
     }
 
 
-def _attention(seen: AttentionResults) -> dict[str, Any]:
+def _attention(seen: AttentionResults, table: AblationTable) -> dict[str, Any]:
     return {
+        "result": verdict.result(table, attention(seen)),
+        "further": verdict.further(table, attention(seen)),
         "attention_note": seen.note,
         "trend_head": TREND_HEAD,
         "trends": trend_rows(seen),

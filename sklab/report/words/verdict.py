@@ -27,21 +27,26 @@ _EFFECT_LEGEND = (
 )
 
 
-def result(table: AblationTable) -> str:
-    """The first paragraph: the answers to the questions. Before the first result it says that there is none."""
-    return _paragraphs(table)[0]
+def result(table: AblationTable, attended: str = "") -> str:
+    """The first paragraph: the answers to the questions. Before the first result it says that there is none.
+
+    `attended` is what attention does as objects grow: of a study that plans no question, what it is first of all about.
+    """
+    return _paragraphs(table, attended)[0]
 
 
-def further(table: AblationTable) -> tuple[str, ...]:
+def further(table: AblationTable, attended: str = "") -> tuple[str, ...]:
     """The paragraphs after it: what else matters, what is open at which price, every cell against the baseline."""
-    return _paragraphs(table)[1:]
+    return _paragraphs(table, attended)[1:]
 
 
-def _paragraphs(table: AblationTable) -> tuple[str, ...]:
+def _paragraphs(table: AblationTable, attended: str) -> tuple[str, ...]:
     finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
     if table.best is None:
         return (f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare.",)
-    first, *others = (*answers(table), against_baseline(table))
+    answered = answers(table)
+    at = 1 if table.questions and answered else 0
+    first, *others = filter(None, (*answered[:at], attended, *answered[at:], against_baseline(table)))
     cautious = ("" if finished else "The study is not finished.", cautions.learning(table))
     return (" ".join(filter(None, (first, *cautious))), *others)
 

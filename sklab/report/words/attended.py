@@ -1,0 +1,34 @@
+"""What attention does as objects grow, in one sentence."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from sklab.analysis.attention.cells import AttentionResults, CellAttention, slopes
+from sklab.analysis.attention.trends import Verdict
+from sklab.report.escape import clean
+from sklab.report.words.phrases import listed
+from sklab.system.terminal import counted
+
+_NAMED = 3  # cells in the sentence
+
+
+def attention(seen: AttentionResults) -> str:
+    """In how many units of each cell attention turns to the larger kernel as objects grow; "" where none was seen."""
+    cells = [said for cell in seen.cells if (said := _of_cell(cell))]
+    more = f"; and so on for {len(cells) - _NAMED} more cells" if len(cells) > _NAMED else ""
+    return f"As objects grow, attention turns to the larger kernel {'; '.join(cells[:_NAMED])}{more}." if cells else ""
+
+
+def _of_cell(cell: CellAttention) -> str:
+    trends, _ = slopes(cell)
+    by_verdict = {
+        verdict: [trend.unit for trend in trends if trend.verdict == verdict] for verdict in get_args(Verdict)
+    }
+    rising, flat = by_verdict["rises"], by_verdict["flat"]
+    if not trends:
+        return ""
+    if not rising:
+        return f"in none of the {counted(len(trends), 'unit')} of {clean(cell.cell)}"
+    but = f" (flat in {listed(flat)})" if flat else ""
+    return f"in {len(rising)} of the {counted(len(trends), 'unit')} of {clean(cell.cell)}{but}"
