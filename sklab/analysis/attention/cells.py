@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from sklab.analysis.attention.analyses import CellFindings, findings
 from sklab.analysis.attention.trends import Measure, Trend, by_class, levels, measured, pooled, summary_trends, trends
-from sklab.analysis.statistics.intervals import FloatArray, mean_interval
+from sklab.analysis.statistics.anova import rows_differ
+from sklab.analysis.statistics.intervals import ALPHA, FloatArray, holm, mean_interval
 from sklab.errors import SklabError
-from sklab.spec.analysis import Analysis, AttentionSummary, Unit
+from sklab.spec.analysis import Analysis, AttentionSummary, Sample, Unit
 from sklab.store.run_folder import RunFolder
 
 
@@ -63,11 +65,24 @@ class Channels:
 
 @dataclass(frozen=True)
 class Classes:
-    """The measure of a unit per class, in order of its rise, for objects as they are."""
+    """The measure of a unit per class, for objects as they are.
+
+    values  means over seeds (classes), in order of their rise where the classes are told apart, else as in the data set
+    halves  half widths of their 95 % intervals, without what a seed does to all classes alike; NaN for fewer than two
+            seeds
+    p       that the classes differ at all, adjusted for the units shown; NaN where there is no test
+    """
 
     unit: str
     classes: tuple[str, ...]
     values: FloatArray
+    halves: FloatArray
+    p: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether the classes are told apart."""
+        return self.p < ALPHA
 
 
 def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> AttentionResults:
@@ -75,12 +90,12 @@ def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: st
     noted."""
     try:
         seen = tuple(_read(cell, of_cell) for cell, of_cell in runs.items())
-        found = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
+        results = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
     except SklabError as error:
         return AttentionResults(note=str(error))
     cells = [one for one in seen if one.has_units]
     measure = _measure(cells)
-    return AttentionResults(tuple(replace(one, measure=measure) for one in cells), found)
+    return AttentionResults(tuple(replace(one, measure=measure) for one in cells), results)
 
 
 def _measure(cells: Iterable[CellAttention]) -> Measure:
@@ -98,34 +113,37 @@ def _read(cell: str, runs: Iterable[RunFolder]) -> CellAttention:
 def by_size(seen: CellAttention) -> Sizes:
     """Small objects against large ones: enlarged ones where analysed, else by true scale, else all images alike."""
     if seen.analyses:
-        found = levels(seen.analyses, seen.measure)
+        estimates = levels(seen.analyses, seen.measure)
         labels = {"objects as they are": 0, f"enlarged {seen.analyses[0].enlargements[-1]:g}×": -1}
     else:
         units = [unit for unit in seen.summaries[0].units if len(set(unit.kernels)) > 1]
-        found = {unit.name: mean_interval(_by_bin(seen, unit).T) for unit in units}
+        estimates = {unit.name: mean_interval(_by_bin(seen, unit).T) for unit in units}
         labels = {"smallest objects": 0, "largest objects": -1} if seen.summaries[0].scale_edges else {"all images": 0}
     series = {
-        label: (np.array([of.mean[at] for of in found.values()]), np.array([of.half[at] for of in found.values()]))
+        label: (
+            np.array([estimate.mean[at] for estimate in estimates.values()]),
+            np.array([estimate.half[at] for estimate in estimates.values()]),
+        )
         for label, at in labels.items()
     }
-    return Sizes(tuple(found), series)
+    return Sizes(tuple(estimates), series)
 
 
 def _by_bin(seen: CellAttention, unit: Unit) -> FloatArray:
     """[seed, bin]: the measure of a unit."""
     at = [one.name for one in seen.summaries[0].units].index(unit.name)
     shares = [pooled(run.units[at], run.counts, "bin").T for run in seen.summaries]
-    found = [measured(of_run, unit.kernels, seen.measure) for of_run in shares]
-    return np.array([values for values in found if values is not None])
+    measures = [measured(of_run, unit.kernels, seen.measure) for of_run in shares]
+    return np.array([values for values in measures if values is not None])
 
 
 def slopes(seen: CellAttention) -> tuple[tuple[Trend, ...], str]:
     """How attention follows the scale of objects, unit by unit, and the name of this scale: the true one where
     known."""
-    if seen.analyses and (found := trends(seen.analyses, "object")):
-        return found, "true scale"
-    if seen.summaries and (found := summary_trends(seen.summaries)):
-        return found, "true scale"
+    if seen.analyses and (by_scale := trends(seen.analyses, "object")):
+        return by_scale, "true scale"
+    if seen.summaries and (by_scale := summary_trends(seen.summaries)):
+        return by_scale, "true scale"
     return (trends(seen.analyses, "enlargement") if seen.analyses else ()), "enlargement"
 
 
@@ -134,54 +152,74 @@ def per_channel(seen: CellAttention) -> list[Channels]:
     if not seen.analyses:
         return []
     run = seen.analyses[0]
-    kernels = {unit.name: unit.kernels for unit in run.units}
-    found = [
-        Channels(
-            unit, image, run.classes[of[0].label], {one.enlargement: values for one, values in measures if len(values)}
-        )
-        for image in dict.fromkeys(one.image for one in run.samples)
-        for of in ([one for one in run.samples if one.image == image],)
+    images = dict.fromkeys(sample.image for sample in run.samples)
+    channels = [
+        _channels(run, unit, [sample for sample in run.samples if sample.image == image], seen.measure)
+        for image in images
         for unit in run.chosen
-        for measures in ([(one, _of_channels(one.weights[unit], kernels[unit], seen.measure)) for one in of],)
     ]
-    return [one for one in found if one.values]
+    return [one for one in channels if one.values]
 
 
-def _of_channels(weights: Sequence[Sequence[float]], kernels: Sequence[int], measure: Measure) -> FloatArray:
-    """[channel]; nothing where the unit has no such measure."""
-    found = measured(np.array(weights).T, kernels, measure)
-    return np.array([]) if found is None else found
+def _channels(run: Analysis, unit: str, samples: Sequence[Sample], measure: Measure) -> Channels:
+    """One image in one unit; `samples` are that image at its enlargements."""
+    kernels = next(one.kernels for one in run.units if one.name == unit)
+    values = {
+        sample.enlargement: measures
+        for sample in samples
+        if len(measures := _channel_measures(sample.weights[unit], kernels, measure))
+    }
+    return Channels(unit, samples[0].image, run.classes[samples[0].label], values)
+
+
+def _channel_measures(weights: Sequence[Sequence[float]], kernels: Sequence[int], measure: Measure) -> FloatArray:
+    """[channel]: the measure of the shares `weights` [branch][channel]; empty where the unit has no such measure."""
+    measures = measured(np.array(weights).T, kernels, measure)
+    return np.array([]) if measures is None else measures
 
 
 def per_class(seen: CellAttention) -> list[Classes]:
-    """For a low, a middle and a high unit, the mean over seeds of the measure of each class, sorted."""
-    found = _analysed_classes(seen) if seen.analyses else _recorded_classes(seen)
+    """The classes of a low, a middle and a high unit, over seeds."""
+    by_unit = _analysed_classes(seen) if seen.analyses else _recorded_classes(seen)
     names = np.array((seen.analyses or seen.summaries)[0].classes)
-    ordered = {unit: np.argsort(values, kind="stable") for unit, values in found.items()}
-    return [Classes(unit, tuple(map(str, names[order])), found[unit][order]) for unit, order in ordered.items()]
+    adjusted = holm([rows_differ(values) for values in by_unit.values()])
+    return [
+        _classes(unit, names, values, float(p)) for (unit, values), p in zip(by_unit.items(), adjusted, strict=True)
+    ]
+
+
+def _classes(unit: str, names: npt.NDArray[np.str_], values: FloatArray, p: float) -> Classes:
+    """`values` [class, seed]."""
+    means = values.mean(axis=1)
+    within_seed = values - np.nanmean(values, axis=0)
+    order = np.argsort(means, kind="stable") if p < ALPHA else np.arange(len(means))
+    return Classes(unit, tuple(map(str, names[order])), means[order], mean_interval(within_seed).half[order], p)
 
 
 def _analysed_classes(seen: CellAttention) -> dict[str, FloatArray]:
+    """By unit [class, seed]: the measure of each class, of the units that have one."""
     first = seen.analyses[0]
     places = {unit.name: at for at, unit in enumerate(first.units)}
-    found = {
-        name: [by_class(run.units[places[name]], 0, seen.measure) for run in seen.analyses] for name in first.chosen
-    }
-    return {
-        name: np.mean([one for one in of if one is not None], axis=0) for name, of in found.items() if of[0] is not None
-    }
+    return _by_unit(
+        {name: [by_class(run.units[places[name]], 0, seen.measure) for run in seen.analyses] for name in first.chosen}
+    )
 
 
 def _recorded_classes(seen: CellAttention) -> dict[str, FloatArray]:
+    """The same from summaries: of the first unit, the middle one and the last."""
     units = seen.summaries[0].units
-    chosen = sorted({0, len(units) // 2, len(units) - 1})
-    found = {
-        units[at].name: [
-            measured(pooled(run.units[at], run.counts, "class").T, units[at].kernels, seen.measure)
-            for run in seen.summaries
-        ]
-        for at in chosen
-    }
-    return {
-        name: np.mean([one for one in of if one is not None], axis=0) for name, of in found.items() if of[0] is not None
-    }
+    return _by_unit(
+        {
+            units[at].name: [
+                measured(pooled(run.units[at], run.counts, "class").T, units[at].kernels, seen.measure)
+                for run in seen.summaries
+            ]
+            for at in sorted({0, len(units) // 2, len(units) - 1})
+        }
+    )
+
+
+def _by_unit(runs: Mapping[str, Sequence[FloatArray | None]]) -> dict[str, FloatArray]:
+    """[class, seed], of each unit that has a measure."""
+    known = {unit: [values for values in of_unit if values is not None] for unit, of_unit in runs.items()}
+    return {unit: np.array(of_unit).T for unit, of_unit in known.items() if of_unit}

@@ -63,7 +63,8 @@ def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
 
 
 def summary_trends(runs: Sequence[AttentionSummary]) -> tuple[Trend, ...]:
-    """The same against the objects' true scale, from `attention.json`; none where no scale is known."""
+    """One trend against the objects' true scale for each unit with different kernels; none where no scale is known.
+    `runs` are the `attention.json` of one cell's runs, one per seed."""
     return tuple(
         _trend(unit, "", np.array([run.units[at].slope for run in runs]))
         for at, unit in enumerate(runs[0].units)
@@ -77,18 +78,19 @@ def _roles(chosen: Sequence[str]) -> dict[str, str]:
 
 
 def _slopes(run: Analysis, at: int, against: Against) -> Sequence[float]:
-    """[branch]: slopes of the shares, nothing where they are not known."""
+    """[branch]: how fast each branch's share changes with the scale, in unit number `at` of `run`. Empty where the
+    scale of objects is not known, or where the run was analysed at one enlargement only."""
     unit = run.units[at]
     if against == "object":
         return unit.slope
     if len(run.enlargements) < 2:
         return ()
-    fitted = np.polynomial.polynomial.polyfit(run.enlargements, np.array(unit.mean), 1)
-    return [float(slope) for slope in fitted[1]]
+    _, slopes = np.polynomial.polynomial.polyfit(run.enlargements, np.array(unit.mean), 1)
+    return [float(slope) for slope in slopes]
 
 
 def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
-    """`slopes` [seed, branch]."""
+    """The trend of one unit from the slopes of its branches' shares, `slopes` [seed, branch]."""
     kernel = mean_interval(expected_kernel(slopes, unit.kernels))
     large = large_minus_small(slopes, unit.kernels)
     difference = mean_interval(large) if large is not None else None
@@ -144,8 +146,8 @@ def levels(runs: Sequence[Analysis], measure: Measure) -> dict[str, Estimate]:
     """The measure of each unit at each enlargement: mean and interval over the runs of one cell, arrays
     [enlargement]. Units without such a measure are left out."""
     shares = {unit.name: np.array([run.units[at].mean for run in runs]) for at, unit in enumerate(runs[0].units)}
-    found = {unit.name: measured(shares[unit.name], unit.kernels, measure) for unit in runs[0].units}
-    return {name: mean_interval(values.T) for name, values in found.items() if values is not None}
+    measures = {unit.name: measured(shares[unit.name], unit.kernels, measure) for unit in runs[0].units}
+    return {name: mean_interval(values.T) for name, values in measures.items() if values is not None}
 
 
 def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin", "nothing"]) -> FloatArray:

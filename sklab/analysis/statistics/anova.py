@@ -7,7 +7,8 @@ balanced design this is the exact, classical analysis whatever the type; where r
 overlap, their sums do not add up, and `note` says so. Shares are of the spread that remains once seeds are taken out.
 
 Sources: F. Yates, The analysis of multiple classifications with unequal numbers in the different classes, JASA 29
-(1934), 51-66; J. H. Steiger, Beyond the F test, Psychological Methods 9 (2004), 164-182 (intervals).
+(1934), 51-66; J. H. Steiger, Beyond the F test, Psychological Methods 9 (2004), 164-182 (intervals); S. W. Greenhouse
+and S. Geisser, On methods in the analysis of profile data, Psychometrika 24 (1959), 95-112 (rows that vary together).
 """
 
 from __future__ import annotations
@@ -123,6 +124,28 @@ def analyse(
     sums[()] = _gain(y, [block, *terms.values()], cells)
     effects = tuple(_effect(term, squares, df, error) for term, (squares, df) in sums.items() if df > 0)
     return Anova(effects, error.squares, error.df, len(y), *_combinations(levels, np.asarray(seeds)[there]))
+
+
+def rows_differ(values: npt.ArrayLike) -> float:
+    """p that the rows of `values` (rows, seeds) differ in their means: F with the seeds as blocks, its degrees of
+    freedom corrected after Greenhouse and Geisser, since rows that one network gives vary together.
+
+    Rows with a gap are left out. NaN for fewer than two rows or seeds, and where nothing is left to test with.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    table = table[~np.isnan(table).any(axis=1)]
+    rows, seeds = table.shape
+    if min(rows, seeds) < 2:
+        return math.nan
+    means = table.mean(axis=1, keepdims=True) - table.mean()
+    left = table - means - table.mean(axis=0)
+    squares = float((left**2).sum())
+    if squares <= table.size * rounding_variance(table):
+        return math.nan
+    alike = left.T @ left  # of seeds: as many eigenvalues as the covariance of the rows has
+    df = squares**2 / float((alike**2).sum())  # from 1 to rows - 1
+    f = seeds * float((means**2).sum()) * (seeds - 1) / squares
+    return float(fdtrc(df, df * (seeds - 1), f))
 
 
 def _codes(labels: npt.NDArray[np.generic]) -> IntArray:

@@ -15,7 +15,6 @@ from sklab.analysis.attention.cells import (
     AttentionResults,
     CellAttention,
     by_size,
-    per_class,
     read_attention_results,
     slopes,
 )
@@ -24,12 +23,12 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import fixed, p_text, signed
 from sklab.report.escape import clean
 from sklab.report.figures.channels import NAME, channels_figure
+from sklab.report.figures.classes import classes_figure
 from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure, short_name
 from sklab.report.run_files import chosen
 from sklab.store.study_folder import StudyFolder
 
 _CELLS = 6  # with a panel
-_CLASSES = 40  # with a name on the axis
 _SERIES = ((BASE, "s", "--"), (ACCENT, "o", "-"))
 TREND_HEAD = ("cell", "unit", "slope against", "n", "slope", "±95%", "verdict")
 FIELD_HEAD = ("cell", "stage", "n", "side (px)", "±95%", "theoretical (px)", "minus baseline", "±95%", "p")
@@ -55,13 +54,12 @@ def attention_figures(seen: AttentionResults) -> list[Drawing]:
     cells = seen.cells[:_CELLS]
     left_out = f" Shown are {len(cells)} of {len(seen.cells)} cells." if len(cells) < len(seen.cells) else ""
     sloped = [cell for cell in cells if slopes(cell)[0]]
-    sorted_cells = [cell for cell in cells if per_class(cell)][:1]
-    fields = [found for found in seen.findings if found.fields]
+    fields = [findings for findings in seen.findings if findings.fields]
     return [
         *([_sizes(cells, left_out)] if cells else []),
         *([_slopes(sloped, left_out)] if sloped else []),
         *(channels_figure(seen.cells, _measure(cells)) if cells else []),
-        *([_classes(sorted_cells[0])] if sorted_cells else []),
+        *(classes_figure(cells, _measure(cells)) if cells else []),
         *([_fields(fields)] if fields else []),
     ]
 
@@ -81,12 +79,12 @@ def field_rows(seen: AttentionResults) -> Rows:
     """A row of text for each stage of each analysed cell, in the columns of FIELD_HEAD."""
     return [
         (
-            clean(found.cell), clean(of.stage), str(of.n), fixed(of.side, 1), fixed(of.half, 1), str(of.theoretical),
-            signed(of.difference, 1), fixed(of.difference_half, 1),
-            "–" if of.difference_p is None else p_text(of.difference_p),
+            clean(findings.cell), clean(field.stage), str(field.n), fixed(field.side, 1), fixed(field.half, 1),
+            str(field.theoretical), signed(field.difference, 1), fixed(field.difference_half, 1),
+            "–" if field.difference_p is None else p_text(field.difference_p),
         )
-        for found in seen.findings
-        for of in found.fields
+        for findings in seen.findings
+        for field in findings.fields
     ]  # fmt: skip
 
 
@@ -138,14 +136,14 @@ def _draw_slopes(cells: Sequence[CellAttention]) -> Figure:
     figure, panels = _panels(len(cells), 4.6, 2.5)
     for panel, cell in zip(panels, cells, strict=False):
         trends = slopes(cell)[0]
-        found = [_slope(cell, trend) for trend in trends]
+        estimates = [_slope(cell, trend) for trend in trends]
         margin = 0.02 if cell.measure == "difference" else max(trend.margin for trend in trends)
         panel.axhspan(-margin, margin, color=GRID, zorder=0, lw=0)
-        for at, (trend, (slope, half)) in enumerate(zip(trends, found, strict=True)):
-            told = trend.verdict in ("rises", "falls")
+        for at, (trend, (slope, half)) in enumerate(zip(trends, estimates, strict=True)):
+            follows = trend.verdict in ("rises", "falls")
             panel.errorbar(
                 [at], [slope or 0.0], yerr=None if half is None else [half], fmt="o", ms=5.5, color=ACCENT,
-                mfc=ACCENT if told else PAPER, mec=ACCENT, elinewidth=1.1,
+                mfc=ACCENT if follows else PAPER, mec=ACCENT, elinewidth=1.1,
             )  # fmt: skip
         _units(panel, [trend.unit for trend in trends])
         panel.set_title(short_name(cell.cell), loc="left", color=INK)
@@ -153,51 +151,27 @@ def _draw_slopes(cells: Sequence[CellAttention]) -> Figure:
     return figure
 
 
-def _classes(cell: CellAttention) -> Drawing:
-    caption = (
-        f"{clean(cell.cell)}: classes from the one that gets least of the large kernel to the one that gets most, in a "
-        "low, a middle and a high unit, mean over seeds. A steep panel treats classes differently; in a level one all "
-        "classes are seen alike."
-    )
-    return drawing("attention_classes", "Attention per class", caption, partial(_draw_classes, cell))
-
-
-def _draw_classes(cell: CellAttention) -> Figure:
-    found = per_class(cell)
-    figure, panels = new_figure(2.6 * len(found) + 0.8, 2.8, 1, len(found), shared="y")
-    for panel, of in zip(panels, found, strict=True):
-        panel.plot(range(len(of.classes)), of.values, "o-", ms=3.5, lw=0.9, color=ACCENT)
-        if len(of.classes) <= _CLASSES:
-            names = [short_name(name)[:12] for name in of.classes]
-            panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=7)
-        else:
-            panel.set_xlabel(f"{len(of.classes)} classes, sorted")
-        panel.set_title(short_name(of.unit), loc="left", color=INK)
-    figure.supylabel(_measure([cell]), fontsize=9)
-    return figure
-
-
-def _fields(found: Sequence[CellFindings]) -> Drawing:
-    shown = found[:_CELLS]
+def _fields(findings: Sequence[CellFindings]) -> Drawing:
+    shown = findings[:_CELLS]
     caption = (
         "Side of the effective receptive field (root of its area) of each stage with its 95 % interval over seeds, a "
         "line per cell; grey bars are the sides that the convolutions allow, of the first cell, cut where they leave "
         "the figure. Higher sees more of the image; a field far below its bar uses little of what it could."
-    ) + (f" Shown are {len(shown)} of {len(found)} cells." if len(shown) < len(found) else "")
+    ) + (f" Shown are {len(shown)} of {len(findings)} cells." if len(shown) < len(findings) else "")
     return drawing("receptive_fields", "Effective receptive field of each stage", caption, partial(_draw_fields, shown))
 
 
-def _draw_fields(found: Sequence[CellFindings]) -> Figure:
+def _draw_fields(findings: Sequence[CellFindings]) -> Figure:
     figure, (panel,) = new_figure(6.6, 3.4)
-    stages = [of.stage for of in found[0].fields]
-    largest = max(of.side + (of.half or 0.0) for one in found for of in one.fields)
-    panel.bar(range(len(stages)), [of.theoretical for of in found[0].fields], width=0.7, color=GRID, zorder=0)
+    stages = [field.stage for field in findings[0].fields]
+    largest = max(field.side + (field.half or 0.0) for one in findings for field in one.fields)
+    panel.bar(range(len(stages)), [field.theoretical for field in findings[0].fields], width=0.7, color=GRID, zorder=0)
     looks = [
         (colour, shape, dashes) for dashes in ("-", ":") for colour, shape in ((ACCENT, "o"), (BASE, "s"), (INK, "^"))
     ]
-    for number, (one, look) in enumerate(zip(found, looks, strict=False)):
-        halves = [math.nan if of.half is None else of.half for of in one.fields]
-        sides = [of.side for of in one.fields]
+    for number, (one, look) in enumerate(zip(findings, looks, strict=False)):
+        halves = [math.nan if field.half is None else field.half for field in one.fields]
+        sides = [field.side for field in one.fields]
         _line(panel, sides, halves, short_name(one.cell), look, aside=0.07 * number)
     _units(panel, stages)
     panel.set_ylim(0, 1.3 * largest)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from scipy.special import ncfdtr
 
-from sklab.analysis.statistics.anova import _noncentrality, analyse
+from sklab.analysis.statistics.anova import _noncentrality, analyse, rows_differ
 
 
 def design(rng, levels=(3, 2), seeds=4):
@@ -139,3 +139,48 @@ def test_intervals_hold_effects_of_any_size(f):
     """A library's inverse ends at a noncentrality of 10,000."""
     low, high = (_noncentrality(f, 1, 8, probability) for probability in (0.975, 0.025))
     assert [float(ncfdtr(1, 8, each, f)) for each in (low, high)] == pytest.approx([0.975, 0.025], rel=1e-6)
+
+
+def test_two_rows_differ_by_the_paired_t_test():
+    rows = np.random.default_rng(3).normal(size=(2, 5))
+    assert rows_differ(rows) == pytest.approx(reference.ttest_rel(*rows).pvalue)
+
+
+def test_more_rows_differ_by_f_with_the_degrees_of_freedom_of_their_covariance():
+    rows = np.random.default_rng(4).normal(size=(4, 6)) + np.array([[0.0], [0.5], [1.0], [1.5]])
+    centre = np.eye(4) - 0.25
+    covariance = centre @ np.cov(rows) @ centre
+    epsilon = np.trace(covariance) ** 2 / (3 * np.trace(covariance @ covariance))
+    left = rows - rows.mean(1, keepdims=True) - rows.mean(0) + rows.mean()
+    f = 6 * rows.mean(1).var(ddof=1) / ((left**2).sum() / 15)
+    assert rows_differ(rows) == pytest.approx(reference.f.sf(f, 3 * epsilon, 15 * epsilon))
+
+
+@given(st.permutations(range(4)), st.floats(-5, 5), st.floats(0.1, 10))
+def test_order_level_unit_gaps_and_what_a_seed_does_to_all_rows_do_not_matter(order, level, unit):
+    rng = np.random.default_rng(5)
+    rows, of_seed = rng.normal(size=(4, 3)), rng.normal(size=3)
+    moved = np.vstack([unit * rows[order] + level + of_seed, [1.0, np.nan, 2.0]])
+    assert rows_differ(moved) == pytest.approx(rows_differ(rows), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rows", [np.ones((0, 3)), np.ones((1, 3)), np.ones((4, 1)), np.add.outer([1, 2, 4], [1, 2, 3])]
+)
+def test_rows_of_one_seed_or_without_anything_left_are_no_test(rows):
+    assert np.isnan(rows_differ(rows))
+
+
+@pytest.mark.parametrize("factors", [1, 2, 10])
+def test_rows_that_vary_together_are_seldom_told_apart_by_chance(factors):
+    rng = np.random.default_rng(factors)
+    studies = (
+        rng.normal(size=(10, factors)) @ rng.normal(size=(factors, 3)) + 0.3 * rng.normal(size=(10, 3))
+        for _ in range(2000)
+    )
+    assert np.mean([rows_differ(study) < 0.05 for study in studies]) < 0.065
+
+
+def test_rows_that_differ_by_much_are_told_apart():
+    rng = np.random.default_rng(6)
+    assert rows_differ(np.arange(10.0)[:, None] + 0.3 * rng.normal(size=(10, 3))) < 0.01

@@ -1,6 +1,7 @@
 import re
 
 import attended
+import numpy as np
 import pytest
 from pages import read
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from sklab.analysis.attention.cells import (
     slopes,
 )
 from sklab.report.build import build
+from sklab.report.figures.classes import classes_figure
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.store.study_folder import StudyFolder
 
@@ -68,6 +70,45 @@ def test_more_branches_are_measured_by_the_expected_kernel():
     assert means[0] == pytest.approx(5 + 4 * (0.01 + 0.005))
     assert [trend.verdict for trend in slopes(seen)[0]] == ["rises", "rises", "flat"]
     assert [of.classes for of in per_class(seen)] == [("0", "1", "2")] * 3
+
+
+def seen_classes(rise, noise):
+    """Attention of three seeds: unit by unit the same rise from class to class, and noise."""
+    rng = np.random.default_rng(1)
+    analyses = [Analysis.model_validate(attended.analysis(str(seed), seed)) for seed in range(3)]
+    classes = len(analyses[0].classes)
+    for analysis in analyses:
+        for unit in analysis.units:
+            large = 0.5 + rise * np.array([1.0, 0.0, 2.0][:classes]) + noise * rng.normal(size=classes)
+            object.__setattr__(unit, "by_class", (((1 - large).tolist(), large.tolist()),) * 3)
+    return CellAttention("SK", (), tuple(analyses))
+
+
+def test_classes_that_differ_are_sorted_and_said_to():
+    seen = seen_classes(rise=0.1, noise=0.005)
+    assert [(one.classes, one.differ) for one in per_class(seen)] == [(("1", "0", "2"), True)] * 3
+    assert all(np.all(one.halves > 0) for one in per_class(seen))
+    [figure] = classes_figure([seen], "attention")
+    assert "classes differ" in figure.svg
+    assert figure.caption.endswith("The classes are told apart in SK_2_1, SK_3_1, SK_4_1.")
+
+
+def test_noise_is_not_sorted_into_a_slope():
+    seen = seen_classes(rise=0.0, noise=0.05)
+    assert [(one.classes, one.differ) for one in per_class(seen)] == [(("0", "1", "2"), False)] * 3
+    [figure] = classes_figure([seen], "attention")
+    assert "not told apart" in figure.svg
+    assert "classes differ<" not in figure.svg
+    assert figure.caption.endswith("In no unit are the classes told apart.")
+
+
+def test_one_seed_tells_nothing_of_classes():
+    seen = CellAttention("SK", (), seen_classes(rise=0.1, noise=0.005).analyses[:1])
+    assert [(one.classes, one.differ) for one in per_class(seen)] == [(("0", "1", "2"), False)] * 3
+    assert np.isnan(per_class(seen)[0].halves).all()
+    [figure] = classes_figure([seen], "attention")
+    assert "no test" in figure.svg
+    assert figure.caption.endswith("The seeds allow no test.")
 
 
 def test_cells_of_two_and_of_more_branches_are_shown_by_one_measure(tmp_path):

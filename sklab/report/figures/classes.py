@@ -1,0 +1,73 @@
+"""The figure of attention per class, with intervals over seeds and a test that the classes differ at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sklab.analysis.attention.cells import CellAttention, Classes, per_class
+from sklab.report.escape import clean
+from sklab.report.figures.style import ACCENT, INK, MUTED, PAPER, Drawing, drawing, new_figure, short_name
+from sklab.report.words.phrases import listed, p_equals
+
+_NAMED = 40  # classes with a name on the axis
+
+
+def classes_figure(cells: Sequence[CellAttention], measure: str) -> list[Drawing]:
+    """The figure of the first cell with attention per class, or none; `measure` is its name in words."""
+    cell, units = next(((cell, units) for cell in cells if (units := per_class(cell))), (None, []))
+    if cell is None:
+        return []
+    caption = (
+        f"{clean(cell.cell)}: attention per class in a low, a middle and a high unit. Marks are means over seeds, bars "
+        "their 95 % intervals without what a seed does to all classes alike; the dashed line is their mean. "
+        "p: whether the classes differ at all (F with the seeds as blocks, degrees of freedom after Greenhouse and "
+        "Geisser, adjusted by Holm for the panels). Where they do, the marks are filled and in order of their rise. "
+        "Open grey marks are in the order of the data set: what differs there may be chance. "
+        f"{_verdict(units)}"
+    )
+    draw = partial(_draw, units, measure)
+    return [drawing("attention_classes", "Attention per class", caption, draw)]
+
+
+def _verdict(units: Sequence[Classes]) -> str:
+    differ = [one.unit for one in units if one.differ]
+    if not differ:
+        tested = any(not math.isnan(one.p) for one in units)
+        return "In no unit are the classes told apart." if tested else "The seeds allow no test."
+    return f"The classes are told apart in {listed(differ)}{'' if len(differ) == len(units) else ' alone'}."
+
+
+def _draw(units: Sequence[Classes], measure: str) -> Figure:
+    figure, panels = new_figure(2.6 * len(units) + 0.8, 2.9, 1, len(units), shared="y")
+    for panel, one in zip(panels, units, strict=True):
+        colour, filling = (ACCENT, ACCENT) if one.differ else (MUTED, PAPER)
+        panel.errorbar(
+            range(len(one.classes)), one.values, yerr=one.halves, fmt="o", ms=3.5, color=colour, mfc=filling,
+            mec=colour, elinewidth=0.9,
+        )  # fmt: skip
+        panel.axhline(float(np.nanmean(one.values)), color=MUTED, lw=0.7, ls=(0, (4, 3)), zorder=0)
+        _name_classes(panel, one)
+        panel.set_title(f"{short_name(one.unit)}\n{_test_text(one)}", loc="left", color=INK)
+    figure.supylabel(measure, fontsize=9)
+    return figure
+
+
+def _name_classes(panel: Axes, one: Classes) -> None:
+    panel.grid(axis="x", visible=False)
+    if len(one.classes) <= _NAMED:
+        names = [short_name(name)[:12] for name in one.classes]
+        panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=7)
+    else:
+        panel.set_xlabel(f"{len(one.classes)} classes{', sorted' if one.differ else ''}")
+
+
+def _test_text(one: Classes) -> str:
+    if math.isnan(one.p):
+        return "no test"
+    return f"{p_equals(one.p)}: {'classes differ' if one.differ else 'not told apart'}"
