@@ -180,6 +180,16 @@ class AblationTable:
         return tuple(self.rows[row] for row in self.choice.noisy) if self.choice else ()
 
     @property
+    def unplanned(self) -> tuple[Answer, ...]:
+        """The matched differences of factors that no planned question asks for."""
+        planned = {(answer.question.of, answer.question.from_, answer.question.to) for answer in self.questions}
+        return tuple(
+            answer
+            for answer in self.effects.matched
+            if (answer.question.of, answer.question.from_, answer.question.to) not in planned
+        )
+
+    @property
     def raced(self) -> tuple[str, ...]:
         """What the race compares, by name: cells with the baseline, or the planned questions."""
         rule = self.sweep.replicates

@@ -52,9 +52,9 @@ def question_figure(table: AblationTable) -> list[Drawing]:
 
 def effect_figures(table: AblationTable) -> list[Drawing]:
     """The matched difference of every level, and the cells behind it as lines, factor by factor."""
-    every = _measured(table.effects.matched)
+    every = _measured(table.unplanned)
     if not every:
-        return []
+        return _pair_lines(table)
     shown = every[:_ROWS]
     less = f" Shown are {len(shown)} of {len(every)}." if len(shown) < len(every) else ""
     caption = (

@@ -11,7 +11,17 @@ from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.bounds import can_differ
-from sklab.report.column import NO_TEST, NONE_POSSIBLE, NOTHING, fixed, metric_digits, metric_name, p_text, signed
+from sklab.report.column import (
+    NO_TEST,
+    NONE_POSSIBLE,
+    NOTHING,
+    fixed,
+    metric_digits,
+    metric_name,
+    metric_unit,
+    p_text,
+    signed,
+)
 from sklab.report.escape import clean
 from sklab.report.words.phrases import interval, listed, p_equals, points
 from sklab.system.terminal import counted, duration
@@ -72,10 +82,16 @@ def _claim(table: AblationTable, answer: Answer) -> str:
         case "higher":
             return f"raises the {metric} by {size}"
         case "equivalent":
-            return f"makes no difference of {points(table, answer.margin)} or more: {seen}"
+            return f"makes no difference of {_margin(table)} or more: {seen}"
         case "not higher":
-            return f"does not raise the {metric} by {points(table, answer.margin)} or more: {seen}"
+            return f"does not raise the {metric} by {_margin(table)} or more: {seen}"
     return f"makes no detectable difference: {seen}"
+
+
+def _margin(table: AblationTable) -> str:
+    """`1 point`, `0.5 points`, of a loss `0.02`."""
+    margin = table.sweep.margin
+    return f"{margin:g}{(' point' if margin == 1 else ' points') if metric_unit(table.sweep.metric) else ''}"
 
 
 def _signed(table: AblationTable, difference: float) -> str:
@@ -91,8 +107,7 @@ def _caveats(answer: Answer) -> str:
 
 def _effects(table: AblationTable) -> list[str]:
     """The factors that matter, compared like with like, the largest effect first."""
-    known = {answer.question.of for answer in table.questions}
-    matched = [answer for answer in table.effects.matched if answer.question.of not in known]
+    matched = table.unplanned
     ranked = sorted(matched, key=lambda answer: -abs(answer.versus.difference))
     decided = [answer for answer in ranked if answer.verdict in ("lower", "higher")]
     named = [
@@ -147,7 +162,7 @@ def question_grids(table: AblationTable) -> tuple[Grid, ...]:
 
 def matched_grids(table: AblationTable) -> tuple[Grid, ...]:
     """The matched difference of every level, and the pairs behind them; none where no two cells can be matched."""
-    return _grids(table, table.effects.matched, "Each factor, all else equal (not planned)")
+    return _grids(table, table.unplanned, "Each factor, all else equal (not planned)")
 
 
 def _grids(table: AblationTable, family: Sequence[Answer], title: str) -> tuple[Grid, ...]:

@@ -16,7 +16,7 @@ _NAMED = 3  # cells in the sentence
 def attention(seen: AttentionResults) -> str:
     """In how many units of each cell attention turns to the larger kernel as objects grow; "" where none was seen."""
     cells = [said for cell in seen.cells if (said := _of_cell(cell))]
-    more = f"; and so on for {len(cells) - _NAMED} more cells" if len(cells) > _NAMED else ""
+    more = f"; {counted(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
     return f"As objects grow, attention turns to the larger kernel {'; '.join(cells[:_NAMED])}{more}." if cells else ""
 
 

@@ -163,9 +163,7 @@ def _sequential(table: AblationTable) -> str:
 def _contrasts(table: AblationTable) -> str:
     planned = "The answers to the questions, which were stated before the runs," if table.questions else ""
     effects = (
-        "the differences that each factor makes, all else equal, which were not planned,"
-        if table.effects.matched
-        else ""
+        "the differences that each factor makes, all else equal, which were not planned," if table.unplanned else ""
     )
     families = " and, as a family of their own, ".join(filter(None, (planned, effects)))
     return _CONTRASTS.format(which=_capital(families)) if families else ""

@@ -57,10 +57,10 @@ def test_more_error_is_said_as_more():
 def test_with_a_margin_a_small_difference_is_equivalent_and_no_loss_is_not_higher():
     table = study(margin=2.0)
     assert table.questions[0].verdict == "equivalent"
-    assert verdict.result(table).startswith("Attention makes no difference of 2.00 points or more: ")
+    assert verdict.result(table).startswith("Attention makes no difference of 2 points or more: ")
     close = study(spread=0.9, attention=-0.3, margin=1.5)
     assert close.questions[0].verdict == "not higher"
-    assert verdict.result(close).startswith("Attention does not raise the validation error by 1.50 points or more: −")
+    assert verdict.result(close).startswith("Attention does not raise the validation error by 1.5 points or more: −")
 
 
 def test_what_is_open_has_its_power_and_its_price():
@@ -79,6 +79,13 @@ def test_factors_of_no_question_are_told_as_not_planned():
     assert any(line.startswith("Of the factors, not planned, K3 (") for line in verdict.further(table))
     alone = study(questions={})
     assert verdict.result(alone).startswith("No question was planned, so the factors are compared like with like.")
+
+
+def test_a_planned_question_about_a_factor_is_not_told_again_as_unplanned():
+    table = study()
+    assert [answer.name for answer in table.effects.matched] == ["K3", "K5", "K7", "SK"]
+    assert [answer.name for answer in table.unplanned] == ["K3", "K5", "K7"]
+    assert [row[0] for row in answers.matched_grids(table)[0].rows] == ["K3", "K5", "K7"]
 
 
 def test_a_pair_without_runs_is_left_out_by_name():
