@@ -83,7 +83,7 @@ def test_factors_of_no_question_are_told_as_not_planned():
 
 def test_a_planned_question_about_a_factor_is_not_told_again_as_unplanned():
     table = study()
-    assert [answer.name for answer in table.effects.matched] == ["K3", "K5", "K7", "SK"]
+    assert [answer.name for answer in table.effects.matched] == ["K3", "K5", "SK", "K7"]
     assert [answer.name for answer in table.unplanned] == ["K3", "K5", "K7"]
     assert [row[0] for row in answers.matched_grids(table)[0].rows] == ["K3", "K5", "K7"]
 
