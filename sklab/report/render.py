@@ -28,6 +28,7 @@ from sklab.report.tables import (
     headings,
     power_markdown,
     power_tex,
+    questions_csv,
     questions_markdown,
     questions_tex,
     rows_markdown,
@@ -57,6 +58,7 @@ def render(
     context = {**_context(table, drawings, tails), **_attention(seen, table), "bibtex": escape(cited)}
     return {
         "table.csv": table_csv(table),
+        "questions.csv": questions_csv(table),
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
         "references.bib": cited,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import Column, compared
@@ -13,6 +14,9 @@ from sklab.report.columns import columns, power_columns
 from sklab.report.escape import markdown, sheet, tex
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import Grid, question_grids
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _NOTES = 20  # below the LaTeX table, which has to stay on its page
 _LINES = 40  # of a further LaTeX table, for the same reason
@@ -50,7 +54,17 @@ def table_csv(table: AblationTable) -> str:
     """The table as data with the keys of its runs, means at 12 significant digits, tests at 6; no text is a formula."""
     from sklab.analysis.table.frame import data_frame  # half a second that no other format needs
 
-    frame = data_frame(table)
+    return _csv(data_frame(table))
+
+
+def questions_csv(table: AblationTable) -> str:
+    """The answers to the questions, planned or given by the factors, and the pairs behind them, as data."""
+    from sklab.analysis.table.frame import answers_frame
+
+    return _csv(answers_frame(table))
+
+
+def _csv(frame: DataFrame) -> str:
     texts: list[str] = list(frame.select_dtypes("str").columns)
     frame[texts] = frame[texts].map(sheet, na_action="ignore")
     return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n"))

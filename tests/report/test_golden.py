@@ -13,7 +13,16 @@ from sklab.report.build import build
 from sklab.report.figures.study import NAMES
 
 GOLDEN = Path(__file__).parent / "golden"
-FILES = ("table.csv", "table.md", "table.tex", "report.md", "report.tex", "report.html", "references.bib")
+FILES = (
+    "table.csv",
+    "questions.csv",
+    "table.md",
+    "table.tex",
+    "report.md",
+    "report.tex",
+    "report.html",
+    "references.bib",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from typing import Any
 
 import pandas as pd
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.pareto import COSTS
+from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
 from sklab.spec.study.sweep import Sweep
 
+_ANSWER = (
+    "question", "planned", "pair", "n", "difference", "half", "p", "adjusted", "df", "verdict", "detectable", "needed",
+    "pairs", "agreement", "reason",
+)  # fmt: skip
 _DIGITS = 12  # significant digits: all that a sum leaves certain, so that machines agree to the byte
 _TEST_DIGITS = 6  # the same of what series and root finding make: p, their intervals and what is planned from them
 
@@ -24,6 +29,27 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     pareto_front = table.pareto_front
     rows = [_flat(table.sweep, row, pareto_front) for row in table.rows]
     return pd.DataFrame(rows).astype(types if table.rows else {})
+
+
+def answers_frame(table: AblationTable) -> pd.DataFrame:
+    """One line per planned question and per matched difference of a factor, and one per pair behind it."""
+    families = ((True, table.questions), (False, table.unplanned))
+    rows = [line for planned, family in families for answer in family for line in _answer(answer, planned=planned)]
+    return pd.DataFrame(rows, columns=list(_ANSWER)).astype({"n": "Int64", "needed": "Int64"})
+
+
+def _answer(answer: Answer, *, planned: bool) -> Iterator[dict[str, Any]]:
+    facts = {"question": answer.name, "planned": planned}
+    whole = {"pair": "", "verdict": answer.verdict, "agreement": _rounded(answer.agreement, _TEST_DIGITS)}
+    yield {**facts, **whole, **_of_versus(answer.versus), "pairs": len(answer.pairs)}
+    for pair, against in answer.pairs if len(answer.pairs) > 1 else ():
+        yield {**facts, "pair": str(pair), **_of_versus(against)}
+
+
+def _of_versus(against: Versus) -> dict[str, Any]:
+    parts = ("difference", "half", "p", "adjusted", "df", "detectable")
+    numbers = {part: _rounded(getattr(against, part), _TEST_DIGITS) for part in parts}
+    return {"n": against.n, **numbers, "needed": against.needed, "reason": against.reason}
 
 
 def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, Any]:
