@@ -89,7 +89,7 @@ def test_a_difference_that_can_not_be_is_never_found():
     assert texts == ["–", "none possible"]
     assert found.legend.endswith("; none possible: larger than errors within 0 and 100 % can differ from the baseline")
     said = verdict.against_baseline(table)
-    assert "with these seeds no difference that is possible is found four times in five" in said
+    assert "these seeds have 80 % power for no difference that is possible" in said
     wide = table_of({"K3": [20.0, 21.0], "K5": [20.5, 24.3]})
     assert bounds.can_be_found(wide, wide.rows[1].baseline.detectable)
     for one in (table, wide):  # the second finds cells that are worse, none that is better

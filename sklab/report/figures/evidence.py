@@ -54,7 +54,7 @@ def power_figure(table: AblationTable) -> Drawing | None:
     caption = (
         "Left of the dashed line is better than the baseline. Marks are differences, bars their 95 % intervals, which "
         "hold together: a cell is told apart where its bar does not touch the line. The grey band is what these seeds "
-        "find less than four times in five: whether a difference inside it is real takes more seeds to say."
+        "find with less than 80 % power: whether a difference inside it is real takes more seeds to say."
         + cut
         + left_out
     )

@@ -107,9 +107,9 @@ def _open(table: AblationTable) -> str:
     if not rows:
         return silent and f"{silent}."
     found = [row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0]
-    what = f"a difference of {points(table, min(found))}" if found else ""
-    what = what if not found or can_be_found(table, min(found)) else "no difference that is possible"
-    seen = f": with these seeds {what} is found four times in five" if found else ""
+    size = f"only for differences of at least {points(table, min(found))}" if found else ""
+    size = size if not found or can_be_found(table, min(found)) else "for no difference that is possible"
+    seen = f": these seeds have 80 % power {size}" if found else ""
     of = f"{len(rows)} of {counted(_judged(table), 'cell')}"
     needed = _needed([row for row in rows if row.guessing is None])
     return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{needed}{silent and f'; {silent}'}."
@@ -129,7 +129,7 @@ def _needed(rows: Sequence[Row]) -> str:
     (fewest, first), (most, last) = min(missing), max(missing)
     told = f"{counted(fewest, 'more seed')} would probably settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""
-    return f"; if the differences are what they look like, {told}{others}{never and f'; {never}'}"
+    return f"; if the true differences are as observed, {told}{others}{never and f'; {never}'}"
 
 
 def _price(best: Row, baseline: Row) -> str:

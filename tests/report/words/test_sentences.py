@@ -48,9 +48,9 @@ def test_the_verdict_is_three_sentences_written_from_the_numbers():
         f"Against the baseline K3, 21.17 ± 2.50 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
         f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.56 % (n = 3), from "
         "which 1 of the other 2 cells can't be told apart. "
-        f"Undecided is 1 of 2 cells: with these seeds a difference of {other.detectable:.2f} points is found four "
-        f"times in five; if the differences are what they look like, {other.needed - 3} more seeds would probably "
-        "settle K7. "
+        "Undecided is 1 of 2 cells: these seeds have 80 % power only for differences of at least "
+        f"{other.detectable:.2f} points; if the true differences are as observed, {other.needed - 3} more seeds would "
+        "probably settle K7. "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
         "multiply-accumulates."
     )
