@@ -65,7 +65,10 @@ class Answer:
         """Seeds to add to each of its cells until the observed difference would be found with 80 % probability; None:
         none up to 1000."""
         needed = self.versus.needed
-        return None if needed is None else max(needed - self.versus.n, 0)
+        least = (
+            1 if self.verdict in ("undecided", "not higher") else 0
+        )  # what is open is not settled by the seeds there are
+        return None if needed is None else max(needed - self.versus.n, least)
 
 
 def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray) -> tuple[Answer, ...]:

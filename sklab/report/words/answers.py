@@ -144,10 +144,12 @@ def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
 
 def _cost(table: AblationTable, answer: Answer) -> str:
     name = clean(answer.name)
-    if answer.seeds_missing is None:
-        return f"{name} would take more than {MOST_SEEDS} seeds"
     cells = {name for pair, _ in answer.pairs for name in (*pair.cells, *pair.against)}
     rows = [row for row in table.rows if row.name in cells]
+    if any(row.guessing is not None for row in rows):
+        return f"more seeds do not help {name}, as nothing was learned in a cell of it"
+    if answer.seeds_missing is None:
+        return f"{name} would take more than {MOST_SEEDS} seeds"
     seconds = [row.train_seconds for row in rows if row.train_seconds is not None]
     runs = answer.seeds_missing * len(rows)
     time = f", {duration(answer.seeds_missing * sum(seconds))} of training" if len(seconds) == len(rows) else ""

@@ -1,6 +1,7 @@
 """The answers to questions as sentences and tables, against the numbers that they are written from."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from studies import key_of, make_record, make_sweep
@@ -71,6 +72,14 @@ def test_what_is_open_has_its_power_and_its_price():
     assert f"{first.detectable:.2f} points (attention)" in said
     more = first.needed - first.n
     assert f"{more} more seeds in 4 cells ({4 * more} runs, " in said
+    assert "would probably settle attention" in said
+
+
+def test_more_seeds_are_no_advice_where_nothing_was_learned():
+    table = study()
+    rows = tuple(replace(row, guessing=90.0) if row.name == "K3" else row for row in table.rows)
+    [said] = [line for line in verdict.further(replace(table, rows=rows)) if line.startswith("Open: ")]
+    assert "more seeds do not help second path, as nothing was learned in a cell of it" in said
     assert "would probably settle attention" in said
 
 
