@@ -1,6 +1,6 @@
 """Thousands of simulated studies at once, judged by the parts that `compare` is made of.
 
-Run as a program it prints the table of docs/statistics.md.
+Run as a program it prints the table of docs/validation.md.
 """
 
 import sys

@@ -8,7 +8,7 @@ fitted by least squares to those that are there (the intra-block analysis), and 
 its own gaps leave it.
 
 Few seeds cannot show whether one cell is noisier than the rest, and a noisy baseline would spoil every comparison at
-once. So the variance of a difference is the sum of two (measured in docs/statistics.md):
+once. So the variance of a difference is the sum of two (measured in docs/validation.md):
 
     the baseline's   its own: of the baseline against the other cells
     the cell's       that of all other cells together, moderated by the cell's own: the common one counts for PRIOR

@@ -11,7 +11,7 @@ a little more than Bonferroni, so an adjusted p just below 0.05 can stand beside
 decides.
 
 Two-sided throughout: whether more is better is not known here. Family-wise errors, coverages and power of the whole
-procedure, checks included, are in docs/statistics.md.
+procedure, checks included, are in docs/validation.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ comparison in the race is judged on the seeds that its cells have. It leaves the
 
 and what is left when seeds or runs are spent is `undecided`, or `no test` where nothing has any spread. A decision
 depends on nothing but the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
-Lower values are better. Measured errors and costs are in docs/statistics.md.
+Lower values are better. Measured errors and costs are in docs/validation.md.
 
 Sources: W. Maurer, F. Bretz, Multiple testing in group sequential trials using graphical approaches, Statistics in
 Biopharmaceutical Research 5 (2013), 311-320 (Holm with spending); C. Jennison, B. W. Turnbull, Group Sequential

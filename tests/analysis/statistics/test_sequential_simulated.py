@@ -1,4 +1,4 @@
-"""What docs/statistics.md says of looking after every seed, over 10,000 simulated studies each."""
+"""What docs/validation.md says of looking after every seed, over 10,000 simulated studies each."""
 
 import pytest
 from simulated import NOISES
