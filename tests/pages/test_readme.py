@@ -13,6 +13,7 @@ from PIL import Image
 
 from sklab.cli import main
 from sklab.report.build import build, study_table, terminal_table
+from sklab.report.words import verdict
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +43,13 @@ def test_the_example_is_what_its_records_make(tmp_path):
     build(tmp_path / "example")
     for file in (file for file in example.rglob("*") if file.is_file()):
         assert (tmp_path / "example" / file.relative_to(example)).read_bytes() == file.read_bytes(), file
+
+
+def test_the_shipped_study_is_decided():
+    """What makes the quickstart worth its minutes: every question has an answer, and the report begins with it."""
+    table = study_table(ROOT / "results/example")
+    assert [answer.verdict for answer in table.questions] == ["lower"] * 4
+    assert verdict.result(table).startswith("A 3x3 branch lowers the validation error by ")
 
 
 def test_every_file_that_it_names_exists():
