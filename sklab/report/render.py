@@ -39,8 +39,9 @@ from sklab.report.tables import (
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import question_grids
 from sklab.report.words.attended import attention
-from sklab.report.words.methods import bibtex, methods
+from sklab.report.words.methods import methods
 from sklab.report.words.notes import origin_path
+from sklab.report.words.references import bibtex
 from sklab.store.states import TROUBLED
 from sklab.system.terminal import counted
 

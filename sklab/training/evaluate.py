@@ -29,8 +29,9 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
 
     The data are looked for where the run's last order says, for they may have been moved since it was trained. On the
     CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and val_loss
-    come out again to the last bit. Raises SklabError when the run is not complete or has no weights, when its data set
-    can't have this size, or when the data are missing or are no longer those that it was trained on.
+    come out again to the last bit (of a record in single precision: to six digits). Raises SklabError when the run is
+    not complete or has no weights, when its data set can't have this size, or when the data are missing or are no
+    longer those that it was trained on.
     """
     record, device = complete_record(folder), torch.device(device_type)
     experiment = record.spec.experiment

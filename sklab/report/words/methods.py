@@ -1,12 +1,8 @@
-"""How rows were compared, in one line below the table and as a paragraph for a paper, with the BibTeX of it all."""
+"""How rows were compared, in one line below the table and as a paragraph for a paper."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
@@ -77,48 +73,6 @@ _SEQUENTIAL_QUESTIONS = (
     "shared among the questions after Holm (Maurer and Bretz 2013): 5 % over all questions and looks. The tests named "
     "next are of all seeds at hand and disregard the looks. "
 )
-# What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
-# setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
-_CITED: dict[str, tuple[str, ...]] = {
-    "attention=sk": ("li2019selective",),
-    "attention=se": ("hu2018squeeze",),
-    "family=bottleneck": ("xie2017aggregated",),
-    "family=mobilenetv1": ("howard2017mobilenets",),
-    "family=mobilenetv2": ("sandler2018mobilenetv2",),
-    "family=shufflenetv2": ("ma2018shufflenet",),
-    "library timm": ("wightman2019timm",),
-    "data imagenet": ("russakovsky2015imagenet",),
-    "data cifar": ("krizhevsky2009learning",),
-    "data scaleddigits": ("alpaydin1998optical", "pedregosa2011scikit"),
-    "nesterov=True": ("sutskever2013importance",),
-    "schedule=cosine": ("loshchilov2017sgdr",),
-    "label_smoothing": ("szegedy2016rethinking",),
-    "mixup": ("zhang2018mixup",),
-    "library torch": ("paszke2019pytorch",),
-    "library lightning": ("falcon2019lightning",),
-    "library numpy": ("harris2020array",),
-    "search": ("akiba2019optuna",),
-    "tpe": ("bergstra2011algorithms",),
-    "nsga2": ("deb2002fast",),
-    "halving": ("li2020system",),
-    "median": ("golovin2017vizier",),
-    "test": ("virtanen2020scipy",),
-    "Fisher 1935": ("fisher1935design",),
-    "Dunnett 1955": ("dunnett1955multiple",),
-    "Satterthwaite 1946": ("satterthwaite1946approximate",),
-    "Smyth 2004": ("smyth2004linear",),
-    "Holm 1979": ("holm1979simple",),
-    "Yates 1934": ("yates1934analysis",),
-    "Yates 1936": ("yates1936incomplete",),
-    "Hsu 1984": ("hsu1984constrained",),
-    "DeMets 1983": ("lan1983discrete",),
-    "Fleming 1979": ("obrien1979multiple",),
-    "Bretz 2013": ("maurer2013multiple",),
-    "Steiger 2004": ("steiger2004beyond",),
-    "Welch 1947": ("welch1947generalization",),
-    "Hasler 2008": ("hasler2008multiple",),
-    "Brunner 1997": ("brunner1997box",),
-}
 
 
 def comparison(table: AblationTable) -> str:
@@ -258,39 +212,3 @@ def _checked(choice: Choice) -> str:
     told = ", ".join(f"{name} {p_equals(float(check.p))}" for name, check in made.items())
     left = f"; too few cells or seeds to check {unmade}" if unmade else ""
     return f"checked{where}: {told}: {verdict} (p below {FAILS_BELOW}){left}"
-
-
-_ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"
-
-
-def bibtex(table: AblationTable) -> str:
-    """The entries for the networks, data, recipe, libraries and tests of the study, in a fixed order."""
-    used = _used(table)
-    keys = {key for told, keys in _CITED.items() if told in used for key in keys}
-    return "\n".join(entry for key, entry in entries().items() if key in keys)
-
-
-def entries() -> dict[str, str]:
-    """All entries at hand by their key, in the order of the file."""
-    found = re.split(r"\n(?=@)", _ENTRIES.read_text(encoding="utf-8"))
-    return {re.match(r"@\w+\{(\w+),", entry)[1]: entry for entry in found}  # type: ignore[index]
-
-
-def _used(table: AblationTable) -> set[str]:
-    records = [run.record for row in table.rows for run in row.runs if run.record is not None]
-    alike = {record.cell: record.spec.experiment for record in records}  # the runs of a cell differ in the seed alone
-    told = {word for experiment in alike.values() for word in _settings(experiment.model_dump(mode="json"))}
-    told |= {f"library {name}" for record in records for name in record.versions}
-    search = table.sweep.search
-    told |= {"search", search.sampler} if search else set()
-    told |= {search.pruning.rule} if search and search.pruning else set()
-    named = set(re.findall(r"[A-Z]\w+ \d{4}", methods(table)))  # the sources that the methods paragraph names
-    return told | named | ({"test"} if named else set())
-
-
-def _settings(experiment: Mapping[str, Any]) -> set[str]:
-    """Network, recipe and data of a run as words of `_CITED`."""
-    flat = {**experiment["train"], **experiment["model"], **(experiment["model"].get("sk") or {})}
-    data = re.sub("[^a-z]", "", str(experiment["data"].get("title") or experiment["data"]["name"]).lower())
-    known = {told for told in _CITED if told.startswith("data ") and data.startswith(told.removeprefix("data "))}
-    return known | {f"{name}={value}" for name, value in flat.items()} | {name for name, value in flat.items() if value}

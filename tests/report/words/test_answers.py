@@ -8,7 +8,7 @@ from studies import key_of, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.build import terminal_table
-from sklab.report.words import answers, methods, verdict
+from sklab.report.words import answers, methods, references, verdict
 from sklab.spec.study.questions import Question
 from sklab.spec.study.sweep import Cell
 
@@ -133,4 +133,4 @@ def test_tables_of_answers_have_a_line_for_each_question_and_pair():
 @pytest.mark.parametrize("source", ["Hasler 2008", "Welch 1947", "Brunner 1997"])
 def test_the_methods_name_their_sources(source):
     assert source in methods.methods(study())
-    assert source.split()[0] in methods.bibtex(study())
+    assert source.split()[0] in references.bibtex(study())

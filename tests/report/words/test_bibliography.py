@@ -3,7 +3,7 @@ import re
 from studies import EXPERIMENT, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.words.methods import bibtex, entries
+from sklab.report.words.references import bibtex, entries
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Search
 
