@@ -57,9 +57,9 @@ def family_of(values, weights=QUESTIONS):
 
 def adjusted_p(judged):
     """(studies): the smallest adjusted p of each study; 1 where nothing could be tested."""
-    t = np.abs(judged.estimate / judged.error)
+    t, correlation = np.abs(judged.estimate / judged.error), judged.correlation
     smallest = np.nanargmin(np.where(np.isnan(t), np.inf, 2 * stdtr(judged.df, -t)), -1)
-    p = [_adjusted(t[at], judged.df[at], judged.correlation[at], first) for at, first in enumerate(smallest)]
+    p = [_adjusted(t[at], judged.df[at], correlation[at], first) for at, first in enumerate(smallest)]
     return np.array(p)
 
 
@@ -96,8 +96,8 @@ def power(noise, seeds, effect, count=10_000):
     values = drawn(noise, count, seeds, np.random.default_rng(seeds))
     values[:, WITH_ATTENTION] -= effect
     judged = family_of(values)
-    t = np.abs(judged.estimate / judged.error)
-    p = [_adjusted(t[at], judged.df[at], judged.correlation[at], 0) for at in range(count)]
+    t, correlation = np.abs(judged.estimate / judged.error), judged.correlation
+    p = [_adjusted(t[at], judged.df[at], correlation[at], 0) for at in range(count)]
     return 100 * np.mean(np.array(p) < 0.05)
 
 

@@ -7,8 +7,8 @@ from simulated import rejects
 
 pytestmark = pytest.mark.slow
 
-COUNT = 3000
-CHANCE = 0.8  # three standard errors of a percentage near 5 of 3,000 studies, and a bit
+COUNT = 10_000
+CHANCE = 0.5  # two standard errors of a percentage near 5 of 10,000 studies, and a bit
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
