@@ -34,6 +34,7 @@ _NAMED = 4  # lines in a panel that has a legend
 _FOR_LEGEND = 0.3  # of the height, above the lines of a panel
 _LINES = ((ACCENT, "o", "-"), (BASE, "s", "--"), (INK, "^", ":"), (MUTED, "D", "-."))  # told apart without colour
 _LEVELS = 12  # on an axis
+_SHORT = 10  # letters of names that stand two abreast in a legend
 _READING = (
     "Left of the dashed line is lower, which is better. Marks are mean differences, bars their 95 % intervals, which "
     "hold together; rings are the pairs of cells behind them. A difference is told from zero where its bar does not "
@@ -163,4 +164,9 @@ def _draw_factor(panel: Axes, factor: str, lines: Mapping[str, Line]) -> None:
     panel.grid(axis="x", visible=False)
     panel.set_title(short_name(factor), loc="left", color=INK)
     if named:
-        panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6, loc="upper right", ncols=2)
+        wide = any(len(name) > _SHORT for name in lines)
+        columns = 1 if wide else 2
+        legend = panel.legend(
+            fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6, loc="upper right", ncols=columns
+        )
+        legend.set_in_layout(False)  # a long name may leave the panel, but must not squeeze it

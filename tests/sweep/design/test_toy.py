@@ -164,6 +164,6 @@ def test_every_sweep_that_ships_runs_at_toy_size(
     assert [record.status for record in folder.records().values()] == ["complete"] * plan["missing"]
     sweep = folder.read_sweep()
     table = (folder.path / "table.csv").read_text().splitlines()
-    assert len(table) == 1 + len(sweep.cells) + len(sweep.invalid)
+    assert len(table) == 1 + len(sweep.cells) + len(sweep.duplicates) + len(sweep.invalid)
     assert ("Published figures: " in (folder.path / "table.md").read_text()) == (sweep.published is not None)
     shutil.rmtree(folder.path)  # weights by the gigabyte

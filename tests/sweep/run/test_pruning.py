@@ -295,7 +295,7 @@ factors:
     assert "Two objectives, so no single best cell." in told.out
     assert "4 found" not in told.err
     records = StudyFolder(toy_files / "results" / "search").records().values()
-    assert {record.params for record in records} == {4582}
+    assert {record.params for record in records} == {4050}
     slow = [record for record in records if "0.0000" in record.cell]
     pruned = [record for record in slow if record.status == "pruned"]
     assert len(slow) == 2
