@@ -162,8 +162,8 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
     none = f"; {NONE_POSSIBLE}: larger than errors within 0 and 100 % can differ from the baseline" if beyond else ""
     detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
     more = (
-        "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: these "
-        f"are enough, or the cell is told apart already; >{MOST_SEEDS}: more than that{learned}"
+        "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: the "
+        f"cell is told apart already; >{MOST_SEEDS}: more than that{learned}"
     )
     return (
         Column("detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),

@@ -209,11 +209,6 @@ def mean_halves(values: FloatArray, level: float = LEVEL) -> FloatArray:
     return np.asarray(stdtrit(df, 0.5 + level / 2)[..., None] * np.sqrt(variance / np.where(n, n, np.nan)))
 
 
-def single_half(errors: Errors, missing: FloatArray) -> FloatArray:
-    """Half widths (..., cells) of intervals that miss the truth with probability `missing`."""
-    return np.asarray(stdtrit(errors.df[..., None], 1 - missing / 2) * errors.error)
-
-
 def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray, FloatArray]:
     """The weights of two variances, that of the baseline's runs and that of the cell's, in the variance of each
     difference (..., cells).

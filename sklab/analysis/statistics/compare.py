@@ -31,6 +31,7 @@ from sklab.analysis.statistics.checks import Choice, choose
 from sklab.analysis.statistics.intervals import Difference, Estimate, FloatArray
 
 Test = Literal["block", "contrast", "paired t", "Welch", ""]
+Decision = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
 
 BASELINE = "the baseline"
 NO_BASELINE = "the baseline has no complete run"
@@ -48,7 +49,7 @@ class Versus:
     half          half width of its simultaneous 95 % interval: those of all rows hold together
     p, adjusted   two-sided; `adjusted` for all rows of the table, below 0.05 means told apart
     df            degrees of freedom of the t behind `half`
-    test          "block" (pooled), "paired t", "Welch", or "" where there is none
+    test          "block" (pooled), "contrast", "paired t", "Welch", or "" where there is none
     effect        difference in standard deviations of one seed's difference, with Hedges' correction
     detectable    the true difference that these seeds find with 80 % probability
     needed        seeds in all that find the observed difference with 80 % probability; None: none up to 1000
@@ -65,6 +66,23 @@ class Versus:
     detectable: float = math.nan
     needed: int | None = None
     reason: str = ""
+
+    def verdict(self, margin: float = math.nan) -> Decision:
+        """What the interval allows to say of the true difference, where one of at most `margin` makes no difference to
+        the user (NaN: none is stated)."""
+        if math.isnan(self.adjusted):
+            return "no test"
+        if self.adjusted < intervals.ALPHA:
+            return "lower" if self.difference < 0 else "higher"
+        if abs(self.difference) + self.half < margin:
+            return "equivalent"
+        return "not higher" if self.difference + self.half < margin else "undecided"
+
+    @property
+    def missing(self) -> int | None:
+        """Seeds to add, where nothing is told apart yet, until the observed difference would be found with 80 %
+        probability: at least one, as those at hand did not do. None: none up to 1000."""
+        return None if self.needed is None else max(self.needed - self.n, 1)
 
 
 @dataclass(frozen=True)

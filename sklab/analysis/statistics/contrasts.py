@@ -32,7 +32,7 @@ from scipy.special import fdtrc, stdtr, stdtrit
 from sklab.analysis.statistics import blocks, planning
 from sklab.analysis.statistics.compare import EQUAL, FEW, Versus
 from sklab.analysis.statistics.dunnett import critical_of, exceedance_of
-from sklab.analysis.statistics.intervals import ROUNDING, FloatArray
+from sklab.analysis.statistics.intervals import ROUNDING, FloatArray, IntArray
 
 _TABLES = 201  # simulated to plan a study by
 
@@ -41,8 +41,8 @@ _TABLES = 201  # simulated to plan a study by
 class Contrasts:
     """Contrasts (..., contrasts) with their standard errors, and the degrees of freedom of these.
 
-    parts      (..., contrasts, cells, seeds): the weight of every run
-    variance   (..., cells): of one run of each cell; NaN for a cell with fewer than two runs
+    parts      (..., contrasts, cells, seeds): the weight of every run, of the cells whose runs have one
+    variance   (..., cells): of one run of each of these cells; NaN for a cell with fewer than two runs
     precision  (..., cells, cells): covariance of two of these variances over twice their product; on the diagonal it is
                one over the cell's degrees of freedom
 
@@ -120,12 +120,17 @@ def disagreement(values: npt.ArrayLike, weights: npt.ArrayLike) -> float:
 
 def contrasts(values: FloatArray, weights: FloatArray) -> Contrasts:
     """The contrasts `weights` (contrasts, cells) of tables `values` (..., cells, seeds), from own variances."""
-    parts, (variance, precision) = _parts(values, weights), _own_variances(values)
+    fitted = blocks.fit(values)
+    parts = _parts(values, weights, fitted)
+    held = np.flatnonzero(
+        (parts != 0).any(-1).reshape(-1, values.shape[-2]).any(0)
+    )  # with gaps more than have a weight
+    parts, (variance, precision) = parts[..., held, :], _own_variances(values, fitted, held)
     of_cells = (parts**2).sum(-1) * np.nan_to_num(variance)[..., None, :]
     error, scale = np.sqrt(of_cells.sum(-1)), np.max(np.abs(np.nan_to_num(values)), axis=(-1, -2))[..., None]
-    unknown = ((weights != 0) & np.isnan(variance)[..., None, :]).any(-1) | (error <= ROUNDING * scale)
+    unknown = ((weights[:, held] != 0) & np.isnan(variance)[..., None, :]).any(-1) | (error <= ROUNDING * scale)
     df = np.where(unknown, np.nan, _degrees(of_cells, precision))
-    estimate = np.einsum("...pis,...is->...p", parts, np.nan_to_num(values))
+    estimate = np.einsum("...pis,...is->...p", parts, np.nan_to_num(values)[..., held, :])
     return Contrasts(estimate, np.where(unknown, np.nan, error), df, parts, variance, precision)
 
 
@@ -188,29 +193,32 @@ def _critical_by_df(critical: float, df: float) -> planning.Critical:
     return lambda other: float(stdtrit(other, level))
 
 
-def _own_variances(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """`variance` and `precision` of Contrasts."""
-    there = (~np.isnan(values)).astype(float)
-    n, fitted = there.sum(-1), blocks.fit(values)
+def _own_variances(values: FloatArray, fitted: blocks.Fit, held: IntArray) -> tuple[FloatArray, FloatArray]:
+    """`variance` and `precision` of Contrasts, for the cells `held`."""
+    there = (~np.isnan(values[..., held, :])).astype(float)
+    n = there.sum(-1)
     share = there / np.maximum(n, 1)[..., None]
     centred = there[..., None] * (np.eye(values.shape[-1]) - share[..., None, :])  # takes a cell's mean from its runs
     seeds = fitted.inverse[..., None, :, :] @ centred
-    # What the squares of cell i come to in the mean is the sum over j of expected[i, j] x the variance of cell j.
-    expected = np.einsum("...iab,...jba->...ij", seeds, seeds)
-    own = np.maximum(n - 1, 0) - 2 * np.trace(seeds, axis1=-2, axis2=-1)
-    expected = expected + own[..., None] * np.eye(values.shape[-2])
-    sums = np.where(n > 1, expected.sum(-1), np.nan)
-    sums = np.where(sums > ROUNDING, sums, np.nan)
-    precision = expected / (sums[..., :, None] * sums[..., None, :])
-    return np.asarray(fitted.squares / sums), np.nan_to_num(precision)
+    taken = np.trace(seeds, axis1=-2, axis2=-1)
+    # The squares of cell i come to sum_j expected[i, j] x variance of cell j in the mean; over all cells the sum of
+    # expected[i, j] is what cell i has in degrees of freedom.
+    own = np.maximum(n - 1, 0) - 2 * taken
+    expected = np.einsum("...iab,...jba->...ij", seeds, seeds) + own[..., None] * np.eye(len(held))
+    freedom = np.where(n > 1, n - 1 - taken, np.nan)
+    freedom = np.where(freedom > ROUNDING, freedom, np.nan)
+    precision = expected / (freedom[..., :, None] * freedom[..., None, :])
+    return np.asarray(fitted.squares[..., held] / freedom), np.nan_to_num(precision)
 
 
-def _parts(values: FloatArray, weights: FloatArray) -> FloatArray:
+def _parts(values: FloatArray, weights: FloatArray, fitted: blocks.Fit) -> FloatArray:
     """The weight of every run (..., contrasts, cells, seeds) in the contrasts of the fitted levels."""
     there = (~np.isnan(values)).astype(float)[..., None, :, :]
     share = there / np.maximum(there.sum(-1, keepdims=True), 1)
     level = weights[..., None] * share
-    seeds = (level.sum(-2) @ blocks.fit(values).inverse)[..., None, :]
+    if there.all():
+        return np.asarray(level)  # what seeds do is in no contrast, exactly
+    seeds = (level.sum(-2) @ fitted.inverse)[..., None, :]
     return np.asarray(level - there * (seeds - (share @ np.swapaxes(seeds, -1, -2))))
 
 

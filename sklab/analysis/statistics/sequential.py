@@ -128,8 +128,9 @@ def race_of_questions(values: FloatArray, ended: BoolArray, weights: FloatArray,
 
     def judge(table: FloatArray) -> _Judged:
         judged = contrasts.with_table_rule(contrasts.contrasts(table, weights), table, weights)
-        runs = (~np.isnan(table)).sum(-1)[..., None, :]
-        return _Judged(np.where(weights != 0, runs, table.shape[-1]).min(-1), judged.estimate, judged.error, judged.df)
+        runs = np.where(weights != 0, (~np.isnan(table)).sum(-1)[..., None, :], table.shape[-1]).min(-1)
+        n = np.where(weights.any(-1), runs, 0)  # a question without any cell has no test
+        return _Judged(n, judged.estimate, judged.error, judged.df)
 
     return _race(values, ended, _Family(weights != 0, judge), rule)
 

@@ -40,7 +40,6 @@ def ablation_table(
     Only complete runs enter its numbers.
     """
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
-    of_questions = sweep.replicates is not None and sweep.replicates.stop == "questions"
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     against_baseline = _against(values, _index(sweep, sweep.baseline))
@@ -63,7 +62,7 @@ def ablation_table(
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
-            raced=_raced(race, at) if of_baseline[at] is not None and not of_questions else None,
+            raced=_raced(race, at) if of_baseline[at] is not None and not sweep.by_question else None,
             margin=math.nan if sweep.margin is None else sweep.margin,
         )
         for at in range(len(runs))
@@ -71,7 +70,7 @@ def ablation_table(
     same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
     answers = answered(sweep, sweep.questions, values)
-    if race is not None and of_questions:
+    if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers)
 

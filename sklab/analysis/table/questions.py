@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from sklab.analysis.statistics import contrasts
-from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.statistics.compare import Decision, Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 from sklab.analysis.statistics.sequential import BETTER, EQUAL, NO_TEST, WORSE, Race
 from sklab.spec.study.questions import Pair, Question, pairs_of
 from sklab.spec.study.sweep import Cell, Sweep
 
-AnswerVerdict = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
 NO_RUNS = "no pair of cells has runs on both sides"
-_RACED: dict[str, AnswerVerdict] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
+_RACED: dict[str, Decision] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
 MANY = "too many pairs to judge them one by one"
-ONE_NETWORK = "both sides are one network"
+NO_PAIR = "its cells are one network, or can't exist"
 _MOST_PAIRS = 200  # that are judged one by one, and whose agreement is tested
 
 
@@ -44,31 +42,12 @@ class Answer:
     left_out: tuple[Pair, ...] = ()
     agreement: float = math.nan
     margin: float = math.nan
-    raced: AnswerVerdict | None = None
+    raced: Decision | None = None
 
     @property
-    def verdict(self) -> AnswerVerdict:
+    def verdict(self) -> Decision:
         """What the interval of the family allows to say of the true difference."""
-        against = self.versus
-        if self.raced:
-            return self.raced
-        if math.isnan(against.adjusted):
-            return "no test"
-        if against.adjusted < ALPHA:
-            return "lower" if against.difference < 0 else "higher"
-        if abs(against.difference) + against.half < self.margin:
-            return "equivalent"
-        return "not higher" if against.difference + against.half < self.margin else "undecided"
-
-    @property
-    def seeds_missing(self) -> int | None:
-        """Seeds to add to each of its cells until the observed difference would be found with 80 % probability; None:
-        none up to 1000."""
-        needed = self.versus.needed
-        least = (
-            1 if self.verdict in ("undecided", "not higher") else 0
-        )  # what is open is not settled by the seeds there are
-        return None if needed is None else max(needed - self.versus.n, least)
+        return self.raced or self.versus.verdict(self.margin)
 
 
 def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray) -> tuple[Answer, ...]:
@@ -76,16 +55,15 @@ def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray
     if not questions or not sweep.cells:
         return ()
     runs = dict(zip((cell.name for cell in sweep.cells), (~np.isnan(values)).sum(1).tolist(), strict=True))
-    least = max(1, min(2, max(runs.values())))
     pairs = {name: pairs_of(question, (*sweep.cells, *sweep.duplicates)) for name, question in questions.items()}
-    whole = {name: tuple(pair for pair in pairs[name] if _runs(pair, runs) >= least) for name in questions}
+    whole = {name: whole_pairs(pairs[name], runs) for name in questions}
     weights = [question_weights(sweep.cells, whole[name]) for name in questions if whole[name]]
     family = iter(contrasts.family(values, np.array(weights)) if weights else ())
     return tuple(
         Answer(
             name,
             question,
-            next(family) if whole[name] else Versus(reason=NO_RUNS if pairs[name] else ONE_NETWORK),
+            next(family) if whole[name] else Versus(reason=NO_RUNS if pairs[name] else NO_PAIR),
             _pair_by_pair(sweep.cells, whole[name], values),
             tuple(pair for pair in pairs[name] if pair not in whole[name]),
             _agreement(sweep.cells, whole[name], values),
@@ -123,8 +101,10 @@ def question_weights(cells: Sequence[Cell], pairs: Sequence[Pair]) -> FloatArray
     return weights
 
 
-def _runs(pair: Pair, runs: Mapping[str, int]) -> int:
-    return min(runs[name] for name in (*pair.cells, *pair.against))
+def whole_pairs(pairs: Sequence[Pair], runs: Mapping[str, int]) -> tuple[Pair, ...]:
+    """The pairs all of whose cells have runs enough for a test: two, or one in a study that has no more."""
+    least = max(1, min(2, max(runs.values())))
+    return tuple(pair for pair in pairs if min(runs[name] for name in (*pair.cells, *pair.against)) >= least)
 
 
 def _pair_by_pair(cells: Sequence[Cell], pairs: Sequence[Pair], values: FloatArray) -> tuple[tuple[Pair, Versus], ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, rounding_variance
 from sklab.analysis.statistics.sequential import Race, race, race_of_questions
-from sklab.analysis.table.questions import question_weights
+from sklab.analysis.table.questions import question_weights, whole_pairs
 from sklab.spec.study.questions import pairs_of
 from sklab.spec.study.sweep import Cell, Replicates, Sweep
 from sklab.store.records import RunRecord
@@ -26,20 +26,29 @@ def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
     """The looks that the records allow; None for a sweep whose cells all have the same seeds."""
     if sweep.replicates is None:
         return None
-    return _race(sweep, sweep.replicates, *values_and_ends(sweep, records))
+    values, ended = values_and_ends(sweep, records)
+    return _race(sweep, sweep.replicates, values, ended, _first_runs_of(sweep, sweep.replicates, values, ended))
 
 
-def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray) -> Race:
-    if rule.stop == "questions":
-        return race_of_questions(values, ended, planned_weights(sweep), rule)
+def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray, first_runs: Mapping[str, int]) -> Race:
+    if sweep.by_question:
+        return race_of_questions(values, ended, planned_weights(sweep, first_runs), rule)
     return race(values, ended, _baseline(sweep), rule)
 
 
-def planned_weights(sweep: Sweep) -> FloatArray:
-    """The contrasts (questions, cells) of the planned questions, all pairs with runs."""
+def _first_runs_of(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray) -> dict[str, int]:
+    """How many of the first seeds of each cell gave a value, or may still give one."""
+    may = ~(ended & np.isnan(values))[:, : rule.start]
+    return dict(zip((cell.name for cell in sweep.cells), may.sum(1).tolist(), strict=True))
+
+
+def planned_weights(sweep: Sweep, runs: Mapping[str, int] | None = None) -> FloatArray:
+    """The contrasts (questions, cells) of the planned questions, over the pairs that have runs enough; without `runs`
+    over all."""
     cells = (*sweep.cells, *sweep.duplicates)
-    weights = [question_weights(sweep.cells, pairs_of(question, cells)) for question in sweep.questions.values()]
-    return np.array(weights).reshape(-1, len(sweep.cells))
+    pairs = (pairs_of(question, cells) for question in sweep.questions.values())
+    kept = (of_question if runs is None else whole_pairs(of_question, runs) for of_question in pairs)
+    return np.array([question_weights(sweep.cells, of_question) for of_question in kept]).reshape(-1, len(sweep.cells))
 
 
 def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
@@ -81,7 +90,8 @@ def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
     drawn = _drawn(values, np.random.default_rng(0))
     whole = np.ones(drawn.shape, dtype=bool)
     filled = np.where(ended, values, drawn)
-    return round(float(_race(sweep, sweep.replicates, filled, whole).requested.sum(-1).mean()))
+    first_runs = _first_runs_of(sweep, sweep.replicates, values, ended)
+    return round(float(_race(sweep, sweep.replicates, filled, whole, first_runs).requested.sum(-1).mean()))
 
 
 def values_and_ends(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from sklab.analysis.statistics.checks import Choice
-from sklab.analysis.statistics.compare import Versus
-from sklab.analysis.statistics.intervals import ALPHA, RankAgreement, Verdict, rank_agreement, verdict
+from sklab.analysis.statistics.compare import Decision, Versus
+from sklab.analysis.statistics.intervals import RankAgreement, Verdict, rank_agreement, verdict
 from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
@@ -23,6 +23,14 @@ from sklab.store.records import Reused, RunRecord, RunState
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 BaselineVerdict = Literal["better", "worse", "equivalent", "not worse", "undecided", "no test"]
 Reproduced = Verdict | Literal[""]
+_OF_ROW: dict[Decision, BaselineVerdict] = {
+    "lower": "better",
+    "higher": "worse",
+    "equivalent": "equivalent",
+    "not higher": "not worse",
+    "undecided": "undecided",
+    "no test": "no test",
+}
 
 
 @dataclass(frozen=True)
@@ -117,26 +125,16 @@ class Row:
         against = self.baseline
         if self.raced in ("better", "worse", "no test") or against is None or not self.n:
             return self.raced
-        if math.isnan(against.adjusted):
-            return "no test"
-        if self.raced:
-            return "undecided"
-        if against.adjusted < ALPHA:
-            return "better" if against.difference < 0 else "worse"
-        if abs(against.difference) + against.half < self.margin:
-            return "equivalent"
-        return "not worse" if against.difference + against.half < self.margin else "undecided"
+        said = _OF_ROW[against.verdict(self.margin)]
+        return said if said == "no test" or not self.raced else "undecided"
 
     @property
     def seeds_missing(self) -> int | None:
-        """Seeds to add until the observed difference would be found with 80 % probability; None: none up to 1000.
-
-        Nothing is left to find where the row is told apart already.
-        """
+        """Seeds to add until the observed difference would be found with 80 % probability: none where the row is told
+        apart already. None: none up to 1000, or no comparison."""
         if self.judged in ("better", "worse"):
             return 0
-        needed = self.baseline.needed if self.baseline else None
-        return None if needed is None or self.baseline is None else max(needed - self.baseline.n, 0)
+        return self.baseline.missing if self.baseline else None
 
     @property
     def latency_unsteady(self) -> bool:
@@ -162,7 +160,7 @@ class AblationTable:
     choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
-    race      of a study with replicates: at how many seeds each comparison (in the order of `raced`) was settled, how
+    race      of a study with replicates: at how many seeds each of `race_names` was settled, and how
     reused    where runs come from, by key, that were made in another study
     """
 
@@ -190,11 +188,9 @@ class AblationTable:
         )
 
     @property
-    def raced(self) -> tuple[str, ...]:
-        """What the race compares, by name: cells with the baseline, or the planned questions."""
-        rule = self.sweep.replicates
-        of_questions = rule is not None and rule.stop == "questions"
-        return tuple(self.sweep.questions) if of_questions else tuple(cell.name for cell in self.sweep.cells)
+    def race_names(self) -> tuple[str, ...]:
+        """What the race compares: cells with the baseline, or the planned questions."""
+        return tuple(self.sweep.questions) if self.sweep.by_question else tuple(cell.name for cell in self.sweep.cells)
 
     @property
     def unreadable(self) -> tuple[Run, ...]:

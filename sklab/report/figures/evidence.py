@@ -30,7 +30,7 @@ from sklab.report.figures.style import (
     panel_grid,
     short_name,
 )
-from sklab.report.words.notes import decisions, is_of_cells
+from sklab.report.words.notes import decisions
 
 _ROWS = 40
 NAME = "looks"
@@ -95,11 +95,11 @@ def sequential_figure(table: AblationTable) -> list[Drawing]:
     race = table.race
     if race is None or not race.looks:
         return []
-    drawn = [at for at in range(len(table.raced)) if np.isfinite(_of_cell(race, at)[1]).any()]
+    drawn = [at for at in range(len(table.race_names)) if np.isfinite(_of_cell(race, at)[1]).any()]
     if not drawn:
         return []
     shown = drawn[:_PANELS]
-    difference = "Difference from the baseline" if is_of_cells(table) else "Difference that a question asks about"
+    difference = "Difference that a question asks about" if table.sweep.by_question else "Difference from the baseline"
     caption = (
         f"{difference} after each further seed, with intervals that hold together for all panels and all looks with 95 "
         f"%. A panel ends where its comparison was settled: {decisions(table, race, shown)}."
@@ -155,7 +155,7 @@ def _draw_looks(table: AblationTable, race: Race, cells: Sequence[int]) -> Figur
         for side, arrowhead in ((1, "^"), (-1, "v")):
             cut = [seed for seed, d, half in zip(seeds, differences, halves, strict=True) if side * d + half > limit]
             panel.plot(cut, [side * limit] * len(cut), arrowhead, ms=4, color=colour, clip_on=False)
-        panel.set_title(f"{short_name(table.raced[at])}: {race.verdict[at]}", loc="left")
+        panel.set_title(f"{short_name(table.race_names[at])}: {race.verdict[at]}", loc="left")
     figure.supxlabel("seeds", fontsize=9)
     figure.supylabel(f"difference, {metric_axis(table)}", fontsize=9)
     return figure

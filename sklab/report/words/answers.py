@@ -89,8 +89,9 @@ def _claim(table: AblationTable, answer: Answer) -> str:
 
 
 def _margin(table: AblationTable) -> str:
-    """`1 point`, `0.5 points`, of a loss `0.02`."""
-    margin = table.sweep.margin
+    """`1 point`, `0.5 points`, of a loss `0.02`: the margin, or the width that seeds were added for."""
+    width = table.sweep.replicates.width if table.sweep.replicates else None
+    margin = width if table.sweep.margin is None else table.sweep.margin
     return f"{margin:g}{(' point' if margin == 1 else ' points') if metric_unit(table.sweep.metric) else ''}"
 
 
@@ -148,12 +149,12 @@ def _cost(table: AblationTable, answer: Answer) -> str:
     rows = [row for row in table.rows if row.name in cells]
     if any(row.guessing is not None for row in rows):
         return f"more seeds do not help {name}, as nothing was learned in a cell of it"
-    if answer.seeds_missing is None:
+    if answer.versus.missing is None:
         return f"{name} would take more than {MOST_SEEDS} seeds"
     seconds = [row.train_seconds for row in rows if row.train_seconds is not None]
-    runs = answer.seeds_missing * len(rows)
-    time = f", {duration(answer.seeds_missing * sum(seconds))} of training" if len(seconds) == len(rows) else ""
-    more = counted(answer.seeds_missing, "more seed")
+    runs = answer.versus.missing * len(rows)
+    time = f", {duration(answer.versus.missing * sum(seconds))} of training" if len(seconds) == len(rows) else ""
+    more = counted(answer.versus.missing, "more seed")
     return f"{more} in {counted(len(rows), 'cell')} ({counted(runs, 'run')}{time}) would probably settle {name}"
 
 
@@ -179,7 +180,7 @@ def _grids(table: AblationTable, family: Sequence[Answer], title: str) -> tuple[
 def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:
     against, digits = answer.versus, metric_digits(table.sweep.metric)
     p = NO_TEST if math.isnan(against.adjusted) else p_text(against.adjusted)
-    more = f">{MOST_SEEDS}" if answer.seeds_missing is None else str(answer.seeds_missing)
+    more = f">{MOST_SEEDS}" if answer.versus.missing is None else str(answer.versus.missing)
     decided = answer.verdict in ("lower", "higher", "equivalent", "no test")
     return (
         clean(answer.name),

@@ -9,7 +9,6 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name
 from sklab.report.escape import clean
-from sklab.report.words.notes import is_of_cells
 from sklab.report.words.phrases import listed, p_equals
 from sklab.system.terminal import counted
 
@@ -81,7 +80,7 @@ def comparison(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
-    return f"{_RACED if table.race and is_of_cells(table) else ''}{_how(table, choice, baseline, checked)}"
+    return f"{_RACED if table.race and not table.sweep.by_question else ''}{_how(table, choice, baseline, checked)}"
 
 
 def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
@@ -111,7 +110,7 @@ def methods(table: AblationTable) -> str:
 def _sequential(table: AblationTable) -> str:
     if table.race is None:
         return ""
-    return _SEQUENTIAL if is_of_cells(table) else _SEQUENTIAL_QUESTIONS
+    return _SEQUENTIAL_QUESTIONS if table.sweep.by_question else _SEQUENTIAL
 
 
 def _contrasts(table: AblationTable) -> str:

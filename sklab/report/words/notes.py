@@ -47,21 +47,16 @@ def verdicts(table: AblationTable) -> tuple[str, ...]:
     """The verdicts under repeated looking as a note; none for a study whose cells all have the same seeds."""
     if table.race is None:
         return ()
-    others = [at for at, name in enumerate(table.raced) if name != table.sweep.baseline]
-    what = "against the baseline" if is_of_cells(table) else "planned questions"
+    others = [at for at, name in enumerate(table.race_names) if name != table.sweep.baseline]
+    what = "planned questions" if table.sweep.by_question else "against the baseline"
     return (f"{what}, under repeated looking: {decisions(table, table.race, others)}",)
-
-
-def is_of_cells(table: AblationTable) -> bool:
-    """Whether seeds are added cell by cell, and not question by question."""
-    return table.sweep.replicates is None or table.sweep.replicates.stop == "resolved"
 
 
 def decisions(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
     """The comparisons at these places, those of one verdict and number of seeds together."""
     groups: dict[tuple[str, int], list[str]] = {}
     for at in cells:
-        groups.setdefault((str(race.verdict[at]), int(race.decided_at[at])), []).append(clean(table.raced[at]))
+        groups.setdefault((str(race.verdict[at]), int(race.decided_at[at])), []).append(clean(table.race_names[at]))
     return "; ".join(f"{', '.join(names)} {_how(*group, table.sweep.replicates)}" for group, names in groups.items())
 
 

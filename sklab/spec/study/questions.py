@@ -79,11 +79,12 @@ def level_of(cell: Cell, factor: str) -> str:
 def pairs_of(question: Question, cells: Sequence[Cell]) -> tuple[Pair, ...]:
     """The pairs behind a question, in the order of the cells; none where no two cells are alike in all else.
 
-    A duplicate among the cells is called by the cell that is trained for it; what is one network is no pair.
+    A duplicate among the cells is called by the cell that is trained for it; what is one network is no pair, nor is one
+    of a cell that is not among them, as it can't exist.
     """
     trained = {cell.name: cell.trained_as for cell in cells}
-    found = _sides(question, cells)
-    named = (Pair(_each(trained, pair.cells), _each(trained, pair.against), pair.levels) for pair in found)
+    possible = (pair for pair in _sides(question, cells) if {*pair.cells, *pair.against} <= trained.keys())
+    named = (Pair(_each(trained, pair.cells), _each(trained, pair.against), pair.levels) for pair in possible)
     return tuple(pair for pair in named if set(pair.cells) != set(pair.against))
 
 

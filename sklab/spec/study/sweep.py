@@ -180,6 +180,11 @@ class Sweep(Value):
     questions: dict[str, Question] = {}
     margin: float | None = None
 
+    @property
+    def by_question(self) -> bool:
+        """Whether seeds are added question by question, and not cell by cell."""
+        return self.replicates is not None and self.replicates.stop == "questions"
+
 
 class Replicates(Value):
     """Every cell has the seeds 0 to `start` - 1; cells in doubt get more, `max` at most.

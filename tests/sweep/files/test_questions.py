@@ -95,3 +95,11 @@ def test_factors_give_questions_absent_first_and_else_against_the_baseline():
 
 def test_levels_stand_absent_first_then_numbers_by_value_then_words_as_they_come():
     assert ordered(["wide", "16", "1e1", ABSENT, "2x", "deep", "16"]) == [ABSENT, "2x", "1e1", "16", "wide", "deep"]
+
+
+def test_a_question_about_a_cell_that_cannot_exist_is_told_and_has_no_pair(tmp_path):
+    """The grid of G = three has cells that break a rule: with another experiment they may."""
+    text = WITH_IMPOSSIBLE_CELLS + 'questions:\n  q: {cells: ["r=8, G=three"], against: ["r=8, G=1x"]}\n'
+    sweep = load(tmp_path, text)
+    assert "r=8, G=three" in [cell.name for cell in sweep.invalid]
+    assert asked(sweep) == []

@@ -40,7 +40,16 @@ cells:
   - {name: far, set: {model.reduction: 4}}
   - {name: near, set: {model.reduction: 2}}
 """
-LEVEL = {"usual": 20.0, "same": 20.0, "far": 30.0, "near": 22.0}
+LEVEL = {
+    "r=2, lr=0.1": 20.0,
+    "r=2, lr=0.3": 30.0,
+    "r=8, lr=0.1": 20.0,
+    "r=8, lr=0.3": 30.0,
+    "usual": 20.0,
+    "same": 20.0,
+    "far": 30.0,
+    "near": 22.0,
+}
 
 
 class Measured(FakeLauncher):
@@ -269,6 +278,17 @@ def test_seeds_on_the_command_line_and_a_toy_are_the_same_for_every_cell(study):
     assert (small.replicates, small.seeds) == (None, (0, 1))
 
 
+PAIRS = """\
+experiment: toy.yaml
+design: grid
+replicates: {start: 3, max: 10, stop: questions}
+baseline: {r: 2, lr: 0.1}
+factors:
+  r: {path: model.reduction, levels: [2, 8]}
+  lr: {path: train.lr, levels: [0.1, 0.3]}
+questions:
+  rate: {of: lr, from: 0.1, to: 0.3}
+"""
 QUESTIONS = """\
 questions:
   far: {cells: [far], against: [usual]}
@@ -316,3 +336,23 @@ def test_the_plan_says_what_each_question_could_show(study, toy_files):
     after = plan(study)
     assert 0.3 < after.power.spread < 3
     assert "from 16 runs of this study" in plan_text(after)
+
+
+def test_a_cell_that_always_fails_takes_its_pair_out_of_a_question_not_the_question(study, toy_files):
+    """Two pairs differ in the rate alone; one cell of the second never ends well."""
+    (toy_files / "sweep.yaml").write_text(PAIRS)
+    launcher = Measured(dies=lambda cell, _: cell == "r=8, lr=0.3")
+    start(study, launcher)
+    [answer] = study_table(study.path).questions
+    assert [str(pair) for pair in answer.left_out] == ["r=8, lr=0.3 against r=8, lr=0.1"]
+    assert answer.verdict == "higher"
+    assert answer.versus.adjusted < 0.05
+
+
+def test_a_question_that_is_equal_within_a_width_says_the_width(study, toy_files):
+    rule = "start: 3, max: 10, stop: questions, width: 9"
+    (toy_files / "sweep.yaml").write_text(SWEEP.replace("start: 3, max: 10, stop: resolved", rule) + QUESTIONS)
+    assert start(study, Measured())
+    table = study_table(study.path)
+    assert table.questions[1].verdict == "equivalent"
+    assert "Same makes no difference of 9 points or more" in " ".join(terminal_table(table).split())
