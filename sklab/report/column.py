@@ -90,6 +90,12 @@ def half_text(mean: float | None, half: float | None, within: Limits, digits: in
     return " to ".join(fixed(end, digits) for end in ends(mean, half, within))
 
 
+def size_text(metric: Metric, size: float) -> str:
+    """A size that the user stated: `1 point`, `0.5 points`, of a loss `0.02`."""
+    unit = (" point" if size == 1 else " points") if metric_unit(metric) else ""
+    return f"{size:g}{unit}"
+
+
 def p_text(p: float) -> str:
     """A p value with three decimals, the least in words."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -147,13 +153,10 @@ def _judged(table: AblationTable) -> tuple[Column, ...]:
 
 
 def _within(table: AblationTable) -> str:
-    margin, unit = table.sweep.margin, " points" if metric_unit(table.sweep.metric) else ""
-    if margin is None:
+    if table.sweep.margin is None:
         return ""
-    return (
-        f"equivalent: all of the interval is within {margin:g}{unit} of 0; not worse: all of it is below "
-        f"{margin:g}{unit}; "
-    )
+    margin = size_text(table.sweep.metric, table.sweep.margin)
+    return f"equivalent: all of the interval is within {margin} of 0; not worse: all of it is below {margin}; "
 
 
 def _planned(table: AblationTable) -> tuple[Column, ...]:

@@ -26,6 +26,7 @@ from sklab.report.figures.style import (
     mark,
     metric_axis,
     metric_title,
+    name_lines,
     new_figure,
     panel_grid,
     short_name,
@@ -81,10 +82,7 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
         drawn = [(against[at].difference, against[at].half) for at in members]
         bars = [[bar(half, most + d) for d, half in drawn], [bar(half, most - d) for d, half in drawn]]
         panel.errorbar([difference for difference, _ in drawn], members, xerr=bars, **mark(kind))
-    panel.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
-    panel.set_ylim(len(rows) - 0.4, -0.6)
-    panel.grid(axis="y", visible=False)
-    panel.tick_params(axis="y", length=0)
+    name_lines(panel, [row.name for row in rows])
     points = ", percentage points" if metric_unit(table.sweep.metric) else ""
     panel.set_xlabel(f"minus {short_name(table.sweep.baseline)}{points}")
     return figure

@@ -23,6 +23,7 @@ from sklab.report.figures.style import (
     drawing,
     metric_axis,
     metric_title,
+    name_lines,
     new_figure,
     short_name,
 )
@@ -80,10 +81,7 @@ def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
         colour = ACCENT if answer.verdict in ("lower", "higher") else MUTED
         half = 0.0 if math.isnan(answer.versus.half) else answer.versus.half
         panel.errorbar([answer.versus.difference], [at], xerr=[half], fmt="o", ms=5.5, lw=1.2, color=colour)
-    panel.set_yticks(range(len(shown)), [short_name(answer.name) for answer in shown])
-    panel.set_ylim(len(shown) - 0.4, -0.6)
-    panel.grid(axis="y", visible=False)
-    panel.tick_params(axis="y", length=0)
+    name_lines(panel, [answer.name for answer in shown])
     points = ", percentage points" if metric_unit(table.sweep.metric) else ""
     panel.set_xlabel(f"difference of the {metric_title(table).lower()}{points}")
     return figure

@@ -29,6 +29,7 @@ from sklab.report.figures.style import (
     means,
     metric_axis,
     metric_title,
+    name_lines,
     new_figure,
     panel_grid,
     short_name,
@@ -89,10 +90,7 @@ def _draw_errors(table: AblationTable, rows: Sequence[Row]) -> Figure:
     for kind, members in kinds(rows).items():
         middles, halves = means(rows, members, limits(table.sweep.metric))
         panel.errorbar(middles, members, xerr=halves, **mark(kind))
-    panel.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
-    panel.set_ylim(len(rows) - 0.4, -0.6)
-    panel.grid(axis="y", visible=False)
-    panel.tick_params(axis="y", length=0)
+    name_lines(panel, [row.name for row in rows])
     panel.set_xlabel(metric_axis(table))
     return figure
 

@@ -99,6 +99,14 @@ def new_figure(
     return figure, [panel for line in panels for panel in line]
 
 
+def name_lines(panel: Axes, names: Sequence[str]) -> None:
+    """Names along y, the first on top, for a panel with a line of marks for each."""
+    panel.set_yticks(range(len(names)), [short_name(name) for name in names])
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.grid(axis="y", visible=False)
+    panel.tick_params(axis="y", length=0)
+
+
 def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
     """A figure of `count` small panels, up to four side by side, with shared axes and whole numbers along x."""
     across = min(4, count)

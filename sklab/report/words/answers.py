@@ -18,9 +18,9 @@ from sklab.report.column import (
     fixed,
     metric_digits,
     metric_name,
-    metric_unit,
     p_text,
     signed,
+    size_text,
 )
 from sklab.report.escape import clean
 from sklab.report.words.phrases import interval, listed, p_equals, points
@@ -89,10 +89,10 @@ def _claim(table: AblationTable, answer: Answer) -> str:
 
 
 def _margin(table: AblationTable) -> str:
-    """`1 point`, `0.5 points`, of a loss `0.02`: the margin, or the width that seeds were added for."""
-    width = table.sweep.replicates.width if table.sweep.replicates else None
-    margin = width if table.sweep.margin is None else table.sweep.margin
-    return f"{margin:g}{(' point' if margin == 1 else ' points') if metric_unit(table.sweep.metric) else ''}"
+    """The margin, or the width that seeds were added for."""
+    rule, margin = table.sweep.replicates, table.sweep.margin
+    size = rule.width if margin is None and rule else margin
+    return size_text(table.sweep.metric, size or 0.0)
 
 
 def _signed(table: AblationTable, difference: float) -> str:
