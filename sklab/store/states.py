@@ -101,6 +101,13 @@ def study_lock(folder: StudyFolder, pause: Callable[[float], None] = time.sleep)
         yield
 
 
+def ensure_still_there(folder: StudyFolder) -> None:
+    """Raise SklabError if a study's folder has gone since its lock was taken: a disk may have vanished, and nothing is
+    to be created where it was mounted."""
+    if not folder.lock_file.exists():
+        raise SklabError(f"{folder.path} has gone while the study ran; the same command goes on once it is back")
+
+
 def open_without_waiting(path: str, flags: int) -> int:
     """Opens a file without waiting, even if a pipe lies in its place."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)

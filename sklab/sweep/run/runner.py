@@ -1,31 +1,26 @@
-"""The loop of a study: next -> submit -> wait -> tell. A free slot is refilled at once."""
+"""The loop of a study: take the next run, submit it, wait for one to end, record how it ended. A free slot is refilled
+at once."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from sklab.analysis.table.replicates import with_requested_runs
-from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
-from sklab.store.states import how_it_ended, study_lock, unended_states
-from sklab.store.study_folder import StudyFolder
-from sklab.sweep.plan.costs import kept_probes
+from sklab.store.states import ensure_still_there, how_it_ended, study_lock
 from sklab.sweep.plan.prepared import Prepared, Start, prepare
-from sklab.sweep.plan.prices import time_left, usual_seconds
-from sklab.sweep.plan.reuse import take_over
+from sklab.sweep.plan.prices import time_left
 from sklab.sweep.plan.trained_data import ensure_same, keep_inventories
 from sklab.sweep.run import failures
 from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
-from sklab.sweep.run.index import StudyIndex, Todo
+from sklab.sweep.run.index import Todo
 from sklab.sweep.run.orders import Orders, Progress, State
 from sklab.sweep.run.preflight import ensure_sound
-from sklab.sweep.run.pruning import Pruner
+from sklab.sweep.run.work import Work, find_work, left_before
 from sklab.system.processes import stop_requests
 
 _MANY = 100  # runs
@@ -50,7 +45,7 @@ def run_study(
         ensure_same(folder, study.records.values(), study.held)
         folder.write_sweep(study.sweep)
         keep_inventories(folder, study.held)
-        study, work = _work(study, launcher)
+        study, work = find_work(study, launcher)
         notices: list[str] = []
         if work.index.remaining or work.unevaluated:
             study = _checked(study, launcher, notices.append)
@@ -58,33 +53,6 @@ def run_study(
         for notice in notices:
             runner.note(notice)
         return runner.run()
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What there is to do.
-
-    unevaluated  complete runs that lack an evaluation
-    usual        seconds that a run of each cell takes, as far as they are known; more become known as runs end
-    """
-
-    index: StudyIndex
-    unevaluated: list[Todo]
-    pruner: Pruner | None
-    usual: dict[str, float]
-
-
-def _work(study: Prepared, launcher: Launcher) -> tuple[Prepared, _Work]:
-    """The study with the finished runs of other studies, which are taken over, and what is left to do after that."""
-    sweep, folder, records = study.sweep, study.folder, study.records
-    pruner = Pruner(sweep, folder, study.costs, records) if sweep.search and sweep.search.pruning else None
-    if pruner is None:
-        records = _without_pruned(folder, records)
-    study = replace(study, records=records)
-    records = {**records, **take_over(study)}
-    usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
-    index = StudyIndex(folder.index_file, sweep, records, study.costs, usual)
-    return replace(study, records=records), _Work(index, _unevaluated(sweep, folder, records), pruner, usual)
 
 
 def _checked(study: Prepared, launcher: Launcher, notice: Callable[[str], None]) -> Prepared:
@@ -100,7 +68,7 @@ class _Runner:
     def __init__(
         self,
         study: Prepared,
-        work: _Work,
+        work: Work,
         launcher: Launcher,
         orders: Orders,
         progress: Progress,
@@ -110,12 +78,12 @@ class _Runner:
         self._index, self._folder, self._launcher = work.index, study.folder, launcher
         self._orders, self._progress = orders, progress
         self._running: dict[RunFolder, tuple[RunOrder, float]] = {}
-        self._late, self._late_keys = deque(work.unevaluated), {todo.key for todo in work.unevaluated}
+        self._unevaluated, self._trained_before = deque(work.unevaluated), {todo.key for todo in work.unevaluated}
         self._retries, self._tracebacks, self._pruner = Retries(launcher, records), tracebacks, work.pruner
         self._again: deque[RunOrder] = deque()
-        self._lacking = self._draining = False
+        self._lacks_evaluations = self._draining = False
         self._ended = Counter(record.state for record in records.values() if record.final)
-        self._before = _left_before(study.folder, work.index.queued, records)
+        self._left_before = left_before(study.folder, work.index.queued, records)
         self._incomplete = any(record.final and record.status not in _DONE for record in records.values())
         self._usual = work.usual
         self._written = work.index.sweep
@@ -126,12 +94,12 @@ class _Runner:
 
     def run(self) -> bool:
         self._adopt()
-        with stop_requests() as asked:
+        with stop_requests() as requests:
             self._fill()
             while self._running:
                 for ended in self._launcher.wait(_LOOK_EVERY):
                     self._end(ended)
-                if asked:
+                if requests:
                     self._drain()
                 else:
                     self._fill()
@@ -140,15 +108,15 @@ class _Runner:
             self._keep_sweep()
             if self._index.shortfall:
                 self.note(self._index.shortfall)
-            if asked:
+            if requests:
                 raise KeyboardInterrupt
-        return not (self._incomplete or self._lacking)
+        return not (self._incomplete or self._lacks_evaluations)
 
     def _adopt(self) -> None:
         """Take over the runs of an earlier runner that are still running, rather than start them again."""
         adopted = self._launcher.adopt(Job("train", self._folder.run(key).path) for key in self._index.queued)
         for todo in self._index.take({job.folder.name for job in adopted}):
-            self._before.pop(todo.key, None)
+            self._left_before.pop(todo.key, None)
             self._running[self._folder.run(todo.key)] = (self._retries.start(self._order(todo)), time.monotonic())
 
     def _drain(self) -> None:
@@ -160,7 +128,7 @@ class _Runner:
 
     def _prune(self) -> None:
         """Ask the runs that look worse than others to end. A run that ends before it reads the request is complete."""
-        running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._late_keys]
+        running = [(order, run) for run, (order, _) in self._running.items() if order.key not in self._trained_before]
         for order, run, why in self._pruner.look(running) if self._pruner else ():
             run.ask_to_prune(why)
             self.note(f"{order.cell}, seed {order.spec.seed}: to be pruned: {why}")
@@ -177,7 +145,7 @@ class _Runner:
 
     def _next(self) -> Todo | None:
         """The next run to train or else the next that lacks only an evaluation: time estimates need trainings."""
-        return self._index.next() or (self._late.popleft() if self._late else None)
+        return self._index.next() or (self._unevaluated.popleft() if self._unevaluated else None)
 
     def _keep_sweep(self) -> None:
         """Write down the cells that a search has found before the first run of one of them starts."""
@@ -189,57 +157,52 @@ class _Runner:
         return self._orders.of(self._index.sweep, todo)
 
     def _start(self, order: RunOrder) -> None:
-        self._ensure_there()
+        ensure_still_there(self._folder)
         order, run = self._retries.start(order), self._folder.run(order.key)
         run.write_order(order)
-        self._before.pop(order.key, None)
+        self._left_before.pop(order.key, None)
         self._launcher.submit(Job("train", run.path))
         self._running[run] = (order, time.monotonic())
 
-    def _ensure_there(self) -> None:
-        """Raise SklabError if the study's folder is gone, rather than create it where a vanished disk was mounted."""
-        if not self._folder.lock_file.exists():
-            gone = f"{self._folder.path} has gone while the study ran"
-            raise SklabError(f"{gone}; the same command goes on once it is back")
-
     def _end(self, ended: Ended) -> None:
-        self._ensure_there()
+        ensure_still_there(self._folder)
         run = RunFolder(ended.job.folder)
         order, _ = self._running.pop(run)
-        record = (run.read_record() or self._died(order, run, ended)).with_shared_experiment(order.spec.experiment)
+        record = run.read_record() or self._write_record(order, run, ended)
+        record = record.with_shared_experiment(order.spec.experiment)
         if not self._draining and (how := self._retries.again(order, record, run.checkpoint_step)):
             self._again.append(order)
-            self._before[order.key] = record.state
+            self._left_before[order.key] = record.state
             self.note(f"{order.cell}, seed {order.spec.seed}: {how_it_ended(record)}; tried again: {how}")
         else:
-            self._tell(order, run, record)
+            self._record_end(order, run, record)
 
-    def _tell(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
+    def _record_end(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         """Record how a run ended for good."""
-        if record.key not in self._late_keys:
+        if record.key not in self._trained_before:
             self._ended[record.state] += 1
             self._index.tell(record)
         if record.status == "pruned":  # the index may have dropped the other runs of its cell
             remaining = {*self._index.queued, *(order.key for order in self._again)}
-            self._before = {key: state for key, state in self._before.items() if key in remaining}
+            self._left_before = {key: state for key, state in self._left_before.items() if key in remaining}
         if self._pruner:
             self._pruner.ended(record)
         self._incomplete = self._incomplete or record.status not in _DONE
         if record.status == "complete":
             self._usual[record.cell] = record.wall_seconds
-        if record.key not in self._late_keys:
+        if record.key not in self._trained_before:
             self._progress.ended(record, self._state())
-        self._tell_traceback(record)
-        self._tell_evaluations(order, run, record)
+        self._note_traceback(record)
+        self._note_evaluations(order, run, record)
 
-    def _tell_traceback(self, record: RunRecord) -> None:
+    def _note_traceback(self, record: RunRecord) -> None:
         if text := self._tracebacks.add(record):
             self.note(text)
         if text and self._tracebacks.enough:
             self.note("nothing more is started: the same error would come again; mend it first")
 
-    def _died(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
-        """The record of a run whose process ended without writing one."""
+    def _write_record(self, order: RunOrder, run: RunFolder, ended: Ended) -> RunRecord:
+        """Write the record of a run whose process ended without one; returns it."""
         out_of_memory, deleted = self._retries.killed_for_memory(order.key), not run.order_file.exists()
         record = failures.record_of(order, ended, run.attempt, out_of_memory=out_of_memory, deleted=deleted)
         if deleted:
@@ -247,9 +210,9 @@ class _Runner:
         run.write_record(record)
         return record
 
-    def _tell_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
+    def _note_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         lacking = run.missing_sizes(record, order.sizes)
-        self._lacking = self._lacking or bool(lacking)
+        self._lacks_evaluations = self._lacks_evaluations or bool(lacking)
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
             result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
@@ -258,8 +221,8 @@ class _Runner:
     def _state(self) -> State:
         moment = time.monotonic()
         running = tuple((order, run, moment - since) for run, (order, since) in self._running.items())
-        begun = Counter(self._before.values())
-        new = sum(order.key not in self._late_keys for order, _ in self._running.values())
+        begun = Counter(self._left_before.values())
+        new = sum(order.key not in self._trained_before for order, _ in self._running.values())
         waiting = self._index.remaining + len(self._again) - begun.total()
         counts = self._ended + begun + Counter[RunState]({"running": new, "waiting": waiting})
         return State(counts, self._launcher.capacity, running, self._eta(running))
@@ -273,28 +236,6 @@ class _Runner:
         return time_left(ages, waiting, remaining - len(named), self._usual, self._launcher.capacity)
 
 
-def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
-    """The complete runs that lack an evaluation: its size was added later, or evaluating failed."""
-    needed = with_requested_runs(sweep, records).cells
-    planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
-    return [todo for todo in planned if folder.run(todo.key).missing_sizes(records.get(todo.key), sweep.sizes)]
-
-
 def _draining(runs: int) -> str:
-    what = "1 run writes a checkpoint and ends" if runs == 1 else f"{runs} runs write a checkpoint and end"
-    return f"stopping: {what}, and the same command goes on from there; Ctrl-C again: at once, without a checkpoint"
-
-
-def _left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:
-    """The states of the runs to start whose earlier attempt failed or was stopped, by key."""
-    ended = {key: records[key].state for key in keys if key in records}
-    states = {**ended, **unended_states(folder, (key for key in keys if key not in records))}
-    return {key: state for key, state in states.items() if state in ("failed", "stopped")}
-
-
-def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
-    """The records without pruned runs, for a study that does not prune any more; they will be trained again."""
-    pruned = [key for key, record in records.items() if record.status == "pruned"]
-    for key in pruned:
-        folder.run(key).begin_attempt()
-    return {key: record for key, record in records.items() if key not in pruned}
+    runs_end = "1 run writes a checkpoint and ends" if runs == 1 else f"{runs} runs write a checkpoint and end"
+    return f"stopping: {runs_end}, and the same command goes on from there; Ctrl-C again: at once, without a checkpoint"
