@@ -1,4 +1,5 @@
-"""What a number can be: errors lie within 0 and 100 %, and so do the ends of their intervals and what can be found."""
+"""The limits of numbers: an error lies within 0 and 100 %, so the ends of its interval and differences have limits
+too."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _ANYTHING: Limits = (-math.inf, math.inf)
 
 
 def limits(metric: Metric) -> Limits:
-    """The least and the most that the metric can be; of a loss nothing is said."""
+    """The smallest and the largest value that the metric can have; a loss has no limits."""
     return ERRORS if metric.name == "val_error" else _ANYTHING
 
 
@@ -24,26 +25,27 @@ def ends(mean: float, half: float, within: Limits) -> Limits:
 
 
 def is_cut(mean: float | None, half: float | None, within: Limits) -> bool:
-    """Whether an interval around the mean would leave `within`; not where there is none."""
+    """Whether an interval around the mean would leave `within`; False where there is no interval."""
     return mean is not None and half is not None and (mean - half < within[0] or mean + half > within[1])
 
 
 def any_cut(rows: Sequence[Row], within: Limits) -> bool:
-    """Whether that holds for the mean of any row."""
+    """Whether the interval around the mean of any row would leave `within`."""
     return any(is_cut(row.mean, row.half, within) for row in rows)
 
 
 def possible(table: AblationTable) -> Limits:
-    """The least and the most that a true difference from the baseline can be, where the baseline's mean is right."""
+    """The smallest and the largest true difference from the baseline that is possible, if the baseline's mean is
+    right."""
     baseline, (low, high) = table.baseline, limits(table.sweep.metric)
     mean = 0.0 if baseline is None or baseline.mean is None else baseline.mean
     return low - mean, high - mean
 
 
 def can_be_found(table: AblationTable, detectable: float) -> bool:
-    """Whether a difference from the baseline, better or worse, can be as large as the smallest that is found."""
+    """Whether a true difference from the baseline can be as large as `detectable`, in one direction or the other."""
     low, high = possible(table)
-    return not detectable > max(-low, high)  # nothing is said against NaN
+    return not detectable > max(-low, high)  # True for NaN
 
 
 def can_differ(metric: Metric, by: float) -> bool:

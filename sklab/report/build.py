@@ -30,7 +30,7 @@ _BELONG = ("±95%", "n")
 
 
 def build(folder: Path) -> Path:
-    """Write the report of the study in `folder` from its records; the path of `report.html`.
+    """Write the report of the study in `folder` from its records; returns the path of `report.html`.
 
     Raises DamagedRecordError when `folder` is no study.
     """
@@ -38,7 +38,7 @@ def build(folder: Path) -> Path:
 
 
 def write(folder: Path, table: AblationTable) -> Path:
-    """Write the tables, figures and reports of `table` into the study's `folder`; the path of `report.html`.
+    """Write the tables, figures and reports of `table` into the study's `folder`; returns the path of `report.html`.
 
     Each file appears whole or stays as it was, and the same records make the same bytes. A study without a
     complete run gets a report that says so.
@@ -51,9 +51,9 @@ def write(folder: Path, table: AblationTable) -> Path:
     from sklab.report.run_files import read_curves, read_log_tails
 
     with collector_paused():
-        seen = read(folder, table)
-        drawings = [*draw(table, read_curves(folder, table)), *attention_figures(seen)]
-        texts = render(table, drawings, read_log_tails(folder, table), seen)
+        attention = read(folder, table)
+        drawings = [*draw(table, read_curves(folder, table)), *attention_figures(attention)]
+        texts = render(table, drawings, read_log_tails(folder, table), attention)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     for drawing in drawings:
@@ -81,16 +81,16 @@ def study_table(folder: Path) -> AblationTable:
 
 
 def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:
-    """The states of runs whose records are not at hand."""
-    why = {"stopped": ENDED_WITH_RUNNER}
+    """The states of the runs whose records are not there or can't be read, each with its reason."""
+    reasons = {"stopped": ENDED_WITH_RUNNER}
     states = unended_states(study, (key for key in keys if key not in unreadable))
-    told: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}
-    return told | {key: (state, why.get(state, "no record yet")) for key, state in states.items()}
+    damaged: dict[str, tuple[RunState, str]] = {key: ("unreadable", str(error)) for key, error in unreadable.items()}
+    return damaged | {key: (state, reasons.get(state, "no record yet")) for key, state in states.items()}
 
 
 def terminal_table(table: AblationTable) -> str:
-    """The table in aligned columns, as many as the terminal has room for, and below it what came out and what is to say
-    about single rows."""
+    """The table in aligned columns, as many as the terminal has room for; below it the results and the notes on single
+    rows."""
     every = [column for column in columns(table) if column.short]
     texts = [[shortened(column.text(row), _WIDEST) for column in every] for row in table.rows]
     lines = [[column.short for column in every], *texts]
@@ -106,7 +106,8 @@ def terminal_table(table: AblationTable) -> str:
 
 
 def _by_importance(shown: Sequence[Column]) -> list[int]:
-    """Positions of the columns; an interval and a number of runs belong to the column on their left."""
+    """The positions of the columns, the most important ones first. An interval and a number of runs belong to the
+    column on their left."""
     ranks: list[float] = []
     for column in shown:
         own = next((rank for rank, start in enumerate(_ORDER) if column.short.startswith(start)), len(_ORDER))
@@ -115,7 +116,7 @@ def _by_importance(shown: Sequence[Column]) -> list[int]:
 
 
 def _row(row: Row, line: str, widths: Sequence[int]) -> str:
-    """`line`, or for a row without numbers its name and the reason."""
+    """`line`; for a row without numbers, its name and the reason."""
     reason = sentences.no_number(row)
     if not reason:
         return line
@@ -131,8 +132,8 @@ def _begin(reason: str, longest: int) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    found = [verdict.result(table), *verdict.further(table), methods.comparison(table), sentences.pareto(table)]
+    results = [verdict.result(table), *verdict.further(table), methods.comparison(table), sentences.pareto(table)]
     published = [literature.published(table.sweep), literature.reproduced(table)]
-    said = [sentences.progress(table), *found, *published, *notes[:_NOTES], *more]
+    texts = [sentences.progress(table), *results, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)
-    return ["", *(terminal.filled(line, columns) for line in said if line)]
+    return ["", *(terminal.filled(line, columns) for line in texts if line)]

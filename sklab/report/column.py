@@ -1,4 +1,4 @@
-"""A column as a value, how the numbers in it are written, and the columns of the comparisons."""
+"""A column of the table as a value, the format of the numbers in it, and the columns of the comparisons."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Column:
 
     title    its heading where a column stands alone
     group    the heading it shares with its neighbours ("" for none), and under that `head`
-    legend   in plain words, what it says
+    legend   what it says, in plain words
     text     the text of its cell in a row
     short    its heading in a terminal; "" where it is left out there
-    measured whether it takes a complete run to say anything
+    measured whether its text needs a complete run
     """
 
     title: str
@@ -54,7 +54,7 @@ class Column:
 
     @property
     def is_factor(self) -> bool:
-        """Whether it shows the levels of a factor: words, known without any run."""
+        """Whether it shows the levels of a factor, which are words and known without any run."""
         return not (self.short or self.measured or self.numeric)
 
 
@@ -69,17 +69,17 @@ def metric_name(metric: Metric) -> str:
 
 
 def metric_digits(metric: Metric) -> int:
-    """Decimals it is printed with."""
+    """The number of decimals that the metric is printed with."""
     return 2 if metric.name == "val_error" else 4
 
 
 def fixed(value: float | None, digits: int) -> str:
-    """With `digits` decimals; a dash for None and NaN."""
+    """`value` with `digits` decimals; a dash for None and NaN."""
     return NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def signed(value: float | None, digits: int) -> str:
-    """With its sign; the minus as wide as the plus."""
+    """`value` with its sign and `digits` decimals; the minus is as wide as the plus. A dash for None and NaN."""
     return NOTHING if value is None or math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
@@ -97,20 +97,20 @@ def size_text(metric: Metric, size: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p value with three decimals, the least in words."""
+    """A p value with three decimals; `< 0.001` for the smallest ones."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
-    """The one of `scales` that fits the largest of `values`."""
+    """The first of `scales` that fits the largest of `values`."""
     largest = max((value for value in values if value is not None), default=0.0)
-    return next(one for one in scales if largest >= one[0])
+    return next(candidate for candidate in scales if largest >= candidate[0])
 
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
     """The columns of differences, from left to right."""
     chosen = _on_front(table) if table.pareto_front else _against_best()
-    return (*_difference(table), *_judged(table), *_planned(table), chosen, _pareto())
+    return (*_difference(table), *_verdicts(table), *_planned(table), chosen, _pareto())
 
 
 def compared(table: AblationTable) -> list[Row]:
@@ -124,10 +124,10 @@ def _difference(table: AblationTable) -> tuple[Column, ...]:
     mean = f"mean difference from the baseline{points}; negative is better than the baseline"
     half = "half width of its 95 % interval; those of all rows hold together with 95 %"
     return (
-        Column(GROUP, GROUP, "mean", mean, _versus(lambda one: signed(one.difference, digits)), "diff"),
-        Column("±95% (all rows)", GROUP, "±95%", half, _versus(lambda one: fixed(one.half, digits)), "±95%"),
+        Column(GROUP, GROUP, "mean", mean, _versus(lambda versus: signed(versus.difference, digits)), "diff"),
+        Column("±95% (all rows)", GROUP, "±95%", half, _versus(lambda versus: fixed(versus.half, digits)), "±95%"),
         Column("p (adjusted)", GROUP, "p (adjusted)", _p_legend(table), _versus(_adjusted), "p adj."),
-        Column("df", GROUP, "df", "degrees of freedom of that test", _versus(lambda one: fixed(one.df, 1)), ""),
+        Column("df", GROUP, "df", "degrees of freedom of that test", _versus(lambda versus: fixed(versus.df, 1)), ""),
     )
 
 
@@ -140,7 +140,7 @@ def _p_legend(table: AblationTable) -> str:
     return f"two-sided p of that difference, adjusted for all rows: {test}; no test where the seeds allow none"
 
 
-def _judged(table: AblationTable) -> tuple[Column, ...]:
+def _verdicts(table: AblationTable) -> tuple[Column, ...]:
     legend = (
         f"better, worse: told apart from the baseline (adjusted p below 0.05); {_within(table)}undecided: these seeds "
         "do not settle it, which is no proof of equality; no test: a note below says why"
@@ -148,7 +148,7 @@ def _judged(table: AblationTable) -> tuple[Column, ...]:
     effect = "the difference in standard deviations of one seed's difference, with Hedges' correction for few seeds"
     return (
         Column("verdict", GROUP, "verdict", legend, lambda row: row.judged or NOTHING, "verdict", numeric=False),
-        Column("effect size", GROUP, "effect size", effect, _versus(lambda one: signed(one.effect, 2)), ""),
+        Column("effect size", GROUP, "effect size", effect, _versus(lambda versus: signed(versus.effect, 2)), ""),
     )
 
 
@@ -175,8 +175,8 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
 
 
 def _detectable(table: AblationTable, against: Versus) -> str:
-    found = can_be_found(table, against.detectable)
-    return fixed(against.detectable, metric_digits(table.sweep.metric)) if found else NONE_POSSIBLE
+    is_possible = can_be_found(table, against.detectable)
+    return fixed(against.detectable, metric_digits(table.sweep.metric)) if is_possible else NONE_POSSIBLE
 
 
 def _against_best() -> Column:

@@ -1,4 +1,4 @@
-"""What the printed table shows: its columns, their units and words, the same in every format."""
+"""The columns of the printed table with their units and words, which are the same in every format."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def power_columns(table: AblationTable) -> list[Column]:
 
 
 def _identity(table: AblationTable) -> tuple[Column, ...]:
-    telling = [name for name in table.sweep.columns if any(row.factors.get(name) != row.name for row in table.rows)]
+    informative = [name for name in table.sweep.columns if any(row.factors.get(name) != row.name for row in table.rows)]
     runs = "complete runs of those planned (one per seed); no other run enters a number"
     return (
         Column(
             "cell", "", "cell", "one configuration of the design", lambda row: clean(row.name), "cell", False, False
         ),
-        *(_factor(name) for name in telling),
+        *(_factor(name) for name in informative),
         Column("n", "", "n", runs, lambda row: f"{row.n}/{row.planned}", "n", measured=False),
     )
 
@@ -94,7 +94,7 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
 
 
 def _spread(table: AblationTable) -> str:
-    """Where the spread behind the interval of a mean comes from."""
+    """Says from which runs the spread behind the interval of a mean comes."""
     if table.choice is None or table.choice.method == "paired":
         return "of its own runs"
     noisy = " and ".join(clean(row.name) for row in table.noisy)
@@ -136,8 +136,10 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
         return Column(title, "cost", title, legend, text, short and f"{short} {unit}".strip())
 
     measured = any(row.latency_ms is not None for row in table.rows)
-    told = "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
-    latency = (column("latency", "latency_ms", _LATENCY, told, ""), _latency_range(table)) if measured else ()
+    latency_legend = (
+        "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
+    )
+    latency = (column("latency", "latency_ms", _LATENCY, latency_legend, ""), _latency_range(table)) if measured else ()
     return (
         column("params", "params", _PARAMS, "parameters of the network", "params"),
         column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),

@@ -19,7 +19,7 @@ _ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Origin:
-    """The circumstances that runs share which were made alike; `number` counts from 1 in the order of the table."""
+    """The circumstances in which one or more runs were made; `number` counts from 1 in the order of the table."""
 
     code: str
     hardware: str
@@ -30,13 +30,13 @@ class Origin:
 
 def origins(table: AblationTable) -> tuple[tuple[Origin, ...], dict[str, Origin]]:
     """The distinct origins, and the origin of each ended run by its key."""
-    made = {run.key: _origin(run.record) for run in ended(table) if run.record}
-    counts = Counter(made.values())
+    origin_by_run = {run.key: _origin(run.record) for run in ended(table) if run.record}
+    counts = Counter(origin_by_run.values())
     numbered = {
         origin: Origin(origin.code, origin.hardware, origin.versions, number, count)
         for number, (origin, count) in enumerate(counts.items(), start=1)
     }
-    return tuple(numbered.values()), {key: numbered[origin] for key, origin in made.items()}
+    return tuple(numbered.values()), {key: numbered[origin] for key, origin in origin_by_run.items()}
 
 
 def ended(table: AblationTable) -> list[Run]:
@@ -68,7 +68,7 @@ def _hardware(record: RunRecord) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """The setting at the dotted `path`: as the `baseline` has it, and as the cell has it (`here`)."""
+    """A setting that differs, by its dotted `path`: its value in the `baseline` and in the cell (`here`)."""
 
     path: str
     baseline: str
@@ -77,12 +77,12 @@ class Change:
 
 def changes(table: AblationTable) -> dict[str, tuple[Change, ...]]:
     """The differences of each cell from the baseline, by name; none for a cell without an ended run."""
-    of_row = {row.name: tree for row in table.rows if (tree := experiment(row))}
-    baseline = of_row.pop(table.sweep.baseline, None)
+    experiments = {row.name: tree for row in table.rows if (tree := experiment(row))}
+    baseline = experiments.pop(table.sweep.baseline, None)
     if baseline is None:
         return {}
-    shown = min(_SHOWN, max(_LEAST, _IN_ALL // max(len(of_row), 1)))
-    return {name: difference(baseline, tree)[:shown] for name, tree in of_row.items()}
+    shown = min(_SHOWN, max(_LEAST, _IN_ALL // max(len(experiments), 1)))
+    return {name: difference(baseline, tree)[:shown] for name, tree in experiments.items()}
 
 
 def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -91,7 +91,7 @@ def difference(baseline: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Ch
 
 
 def experiment(row: Row) -> Mapping[str, Any] | None:
-    """The resolved experiment of a cell, the same for all its runs; without where the data lie."""
+    """The resolved experiment of a cell, which is the same for all its runs, without the places of the data on disk."""
     record = next((run.record for run in row.runs if run.record is not None), None)
     if record is None:
         return None
@@ -111,5 +111,5 @@ def _walk(path: str, baseline: Any, here: Any) -> Iterator[Change]:
 
 def _text(value: Any) -> str:
     """A value on one line; (absent) where it is missing, as for a setting that another kind of network has."""
-    told = _ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False)
-    return clean(told if len(told) <= _LETTERS else f"{told[: _LETTERS - 1]}…")
+    text = _ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+    return clean(text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…")

@@ -38,7 +38,7 @@ from sklab.report.tables import (
 )
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import question_grids
-from sklab.report.words.attended import attention
+from sklab.report.words.attention_trend import attention_trend
 from sklab.report.words.methods import methods
 from sklab.report.words.notes import origin_path
 from sklab.report.words.references import bibtex
@@ -48,15 +48,18 @@ from sklab.system.terminal import counted
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
 _NO_TAILS: LogTails = {}
-_NOT_SEEN = AttentionResults()
+_NO_ATTENTION = AttentionResults()
 
 
 def render(
-    table: AblationTable, drawings: Sequence[Drawing], tails: LogTails = _NO_TAILS, seen: AttentionResults = _NOT_SEEN
+    table: AblationTable,
+    drawings: Sequence[Drawing],
+    tails: LogTails = _NO_TAILS,
+    results: AttentionResults = _NO_ATTENTION,
 ) -> dict[str, str]:
-    """All text files of the report by name. The same table, drawings, ends of logs and attention make the same text."""
+    """All text files of the report by name. The same arguments always give the same text."""
     cited = bibtex(table)
-    context = {**_context(table, drawings, tails), **_attention(seen, table), "bibtex": escape(cited)}
+    context = {**_context(table, drawings, tails), **_attention(results, table), "bibtex": escape(cited)}
     return {
         "table.csv": table_csv(table),
         "questions.csv": questions_csv(table),
@@ -124,36 +127,36 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
     }
 
 
-def _attention(seen: AttentionResults, table: AblationTable) -> dict[str, Any]:
+def _attention(results: AttentionResults, table: AblationTable) -> dict[str, Any]:
     return {
-        "result": verdict.result(table, attention(seen)),
-        "further": verdict.further(table, attention(seen)),
-        "attention_note": seen.note,
+        "result": verdict.result(table, attention_trend(results)),
+        "further": verdict.further(table, attention_trend(results)),
+        "attention_note": results.note,
         "trend_head": TREND_HEAD,
-        "trends": trend_rows(seen),
+        "trends": trend_rows(results),
         "field_head": FIELD_HEAD,
-        "fields": field_rows(seen),
+        "fields": field_rows(results),
         "attention_figures": NAMES[:-1],
     }
 
 
 def _one_line(value: Any) -> Any:
-    """Text without control characters and signs that turn the writing direction; markup of ours as it is."""
+    """`value` without control characters and signs that turn the writing direction. Our own markup stays as it is."""
     return clean(value) if type(value) is str else value
 
 
 def _path(key: str) -> str:
-    """The folder of a run as a relative link, whatever its key is made of."""
+    """A relative link to the folder of the run with this key; signs that a link can't hold are escaped."""
     return f"runs/{quote(key, safe='')}"
 
 
 def _settings(row: Row) -> str:
-    """What a cell changes in the experiment."""
+    """The settings of the experiment that a cell changes."""
     return "; ".join(f"{path} = {json.dumps(value)}" for path, value in row.settings.items()) or "nothing"
 
 
 def _lines(lines: Sequence[str]) -> Markup:
-    """Lines as they are, indentation and all."""
+    """The lines with their indentation, unchanged."""
     return Markup("\n").join(lines)
 
 

@@ -38,11 +38,11 @@ _NAME, _HEADING, _WIDTH = 32, 20, 120
 _FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:
 _FURTHER = (*_FIRST, "Δ", "±95% of Δ", "p")
 _KINDS = ("mean", "Δ", "±95% of Δ", "p", "n", "±95%", "diff")  # the same by importance
-_SAID = {"±95% of Δ": "±95%"}
+_SHORT_TITLES = {"±95% of Δ": "±95%"}
 
 
 def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, AblationTable]]:
-    """The studies in `folders`, by the name each is called by, beside the first, and their tables.
+    """The studies in `folders`, by their names, compared with the first of them; and their tables.
 
     Raises SklabError for studies that can't be compared, and DamagedRecordError for a folder that is no study.
     """
@@ -52,64 +52,73 @@ def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, Ablation
     return side_by_side(tables), tables
 
 
-def terminal_text(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
-    """Aligned columns, as many as the terminal has room for, and below them what differs between the studies."""
+def terminal_text(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+    """Aligned columns, as many as the terminal has room for; below them the differences between the studies."""
     room = terminal.width()
     for number in range(len(_KINDS), 0, -1):
-        drawn, kept = _drawn(found, _KINDS[:number]), _KINDS[:number]
+        drawn, kept = _drawn(comparison, _KINDS[:number]), _KINDS[:number]
         if room is None or max(map(len, drawn)) <= room:
             break
     left_out = terminal.no_room_for(kind for kind in dict.fromkeys(_FURTHER) if kind not in kept)
-    said = [terminal.filled(line, min(_WIDTH, room or _WIDTH)) for line in sentences(found, tables)]
-    return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], *left_out, "", *said])
+    notes = [terminal.filled(line, min(_WIDTH, room or _WIDTH)) for line in sentences(comparison, tables)]
+    return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], *left_out, "", *notes])
 
 
-def _drawn(found: SideBySide, kinds: Sequence[str]) -> list[str]:
+def _drawn(comparison: SideBySide, kinds: Sequence[str]) -> list[str]:
     """The heading and a line per cell, with the columns of these kinds of every study."""
-    lines = [_head(found, kinds), *_rows(found, kinds)]
+    lines = [_head(comparison, kinds), *_rows(comparison, kinds)]
     widths = terminal.column_widths(lines)
     return [terminal.aligned(line, widths) for line in lines]
 
 
-def as_markdown(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+def as_markdown(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """The table in Markdown, and below it the differences between the studies."""
-    table = markdown_table(_head(found, _FURTHER), _rows(found, _FURTHER))
-    return "\n".join([*table, "", *(f"- {markdown(line)}" for line in sentences(found, tables))])
+    table = markdown_table(_head(comparison, _FURTHER), _rows(comparison, _FURTHER))
+    return "\n".join([*table, "", *(f"- {markdown(line)}" for line in sentences(comparison, tables))])
 
 
-def as_json(found: SideBySide, tables: Mapping[str, AblationTable]) -> str:
+def as_json(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """Every number, at full precision; null where there is none."""
-    ranks = [None if rank.tau != rank.tau else asdict(rank) for rank in found.ranks]
-    differ = [{path: [change.baseline, change.here] for path, change in of.items()} for of in _differ(found, tables)]
-    numbers = {**asdict(found), "metric": found.metric.model_dump(), "ranks": ranks, "differ": differ}
+    ranks = [None if rank.tau != rank.tau else asdict(rank) for rank in comparison.ranks]
+    differ = [
+        {path: [change.baseline, change.here] for path, change in changes.items()}
+        for changes in _differ(comparison, tables)
+    ]
+    numbers = {**asdict(comparison), "metric": comparison.metric.model_dump(), "ranks": ranks, "differ": differ}
     return json.dumps(numbers, indent=1, ensure_ascii=False)
 
 
-def sentences(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[str]:
-    """Sentences: what the numbers are, how the studies differ, and whether they agree on the order of the cells."""
-    unit = metric_unit(found.metric)
-    told = f"{metric_name(found.metric)}{unit and f', {unit}'} at the {found.metric.epoch} epoch; lower is better"
-    first = clean(found.studies[0])
-    tests = sum(entry.shift.p is not None for of in found.cells.values() for entry in of if entry and entry.shift)
-    said = [
-        f"{told}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
+def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> list[str]:
+    """The lines below the table: what its numbers are, how the studies differ, whether they agree on the order of
+    cells."""
+    unit, epoch = metric_unit(comparison.metric), comparison.metric.epoch
+    metric = f"{metric_name(comparison.metric)}{unit and f', {unit}'} at the {epoch} epoch; lower is better"
+    first = clean(comparison.studies[0])
+    tests = sum(
+        bool(entry and entry.shift and entry.shift.p is not None)
+        for entries in comparison.cells.values()
+        for entry in entries
+    )
+    lines = [
+        f"{metric}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
         f"two-sided paired t test, Holm-adjusted over {counted(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
         "no spread."
     ]
-    for name, rank, differ in zip(found.studies[1:], found.ranks, _differ(found, tables), strict=True):
+    for name, rank, differ in zip(comparison.studies[1:], comparison.ranks, _differ(comparison, tables), strict=True):
         order = (
             f"Kendall's tau {rank.tau:+.2f} over {counted(rank.n, 'cell')}"
             if rank.tau == rank.tau
             else "no order to compare"
         )
-        said += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
-        if data := same_data(tables[found.studies[0]], tables[name]):
-            said += [f"{clean(name)} against {first}: {data}"]
-    made = {
+        lines += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
+        if data := same_data(tables[comparison.studies[0]], tables[name]):
+            lines += [f"{clean(name)} against {first}: {data}"]
+    codes = {
         name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
     }
-    said += [f"{clean(name)}: {_open(tables[name])}{code or 'no run has ended'}" for name, code in made.items()]
-    return said + [f"only in {clean(name)}: {', '.join(map(clean, of[:20]))}" for name, of in _alone(found) if of]
+    lines += [f"{clean(name)}: {_open(tables[name])}{code or 'no run has ended'}" for name, code in codes.items()]
+    alone = [(name, cells) for name, cells in zip(comparison.studies, comparison.alone, strict=True) if cells]
+    return lines + [f"only in {clean(name)}: {', '.join(map(clean, cells[:20]))}" for name, cells in alone]
 
 
 def _open(table: AblationTable) -> str:
@@ -118,75 +127,75 @@ def _open(table: AblationTable) -> str:
     return "" if every else f"{progress(table)}; "
 
 
-def _alone(found: SideBySide) -> Sequence[tuple[str, tuple[str, ...]]]:
-    return tuple(zip(found.studies, found.alone, strict=True))
-
-
-def _head(found: SideBySide, kinds: Sequence[str]) -> list[str]:
-    """`cell`, then the columns of these kinds; the first one of a study bears its name."""
+def _head(comparison: SideBySide, kinds: Sequence[str]) -> list[str]:
+    """The headings: `cell`, then the columns of these kinds. The first column of a study bears its name."""
     heads = ["cell"]
-    for at, name in enumerate(_headings(found.studies)):
-        first, *others = (_SAID.get(kind, kind) for kind in _kinds(at, kinds))
+    for at, name in enumerate(_headings(comparison.studies)):
+        first, *others = (_SHORT_TITLES.get(kind, kind) for kind in _kinds(at, kinds))
         heads += [f"{name} {first}", *others]
     return heads
 
 
 def _kinds(study: int, kinds: Sequence[str]) -> list[str]:
-    """The columns that study number `study` (from 0) has of these kinds; its mean in any case."""
+    """The columns of these kinds that study number `study` (from 0) has."""
     return [kind for kind in (_FURTHER if study else _FIRST) if kind in kinds]
 
 
 def _headings(studies: Sequence[str]) -> list[str]:
-    """The studies' names; where one is too long, the ends of the paths that tell them apart, cut on the left."""
+    """The studies' names. Where one is too long, the ends of the paths that differ, cut on the left."""
     names = [clean(name) for name in studies]
     if max(map(len, names)) <= _HEADING:
         return names
     depths = range(1, 1 + max(name.count("/") + 1 for name in names))
     ends = (["/".join(name.split("/")[-depth:]) for name in names] for depth in depths)
-    told = next((of for of in ends if len(set(of)) == len(names)), names)
-    short = [_end(name, _HEADING) for name in told]
+    distinct = next((candidates for candidates in ends if len(set(candidates)) == len(names)), names)
+    short = [_end(name, _HEADING) for name in distinct]
     if len(set(short)) == len(names):
         return short
-    return [f"{number}: {_end(name, _HEADING - 3)}" for number, name in enumerate(told, start=1)]
+    return [f"{number}: {_end(name, _HEADING - 3)}" for number, name in enumerate(distinct, start=1)]
 
 
 def _end(text: str, widest: int) -> str:
     return text if len(text) <= widest else f"…{text[1 - widest :]}"
 
 
-def _rows(found: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
-    digits, within = metric_digits(found.metric), limits(found.metric)
+def _rows(comparison: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
+    digits, within = metric_digits(comparison.metric), limits(comparison.metric)
     return [
         [
             shortened(clean(name), _NAME),
             *(_texts(entry, digits, within)[kind] for at, entry in enumerate(entries) for kind in _kinds(at, kinds)),
         ]
-        for name, entries in found.cells.items()
+        for name, entries in comparison.cells.items()
     ]
 
 
 def _texts(entry: Entry | None, digits: int, within: Limits) -> dict[str, str]:
-    """What stands in each column of a study."""
+    """The text in each column of a study, by the kind of column."""
     if entry is None:
         return dict.fromkeys(_FURTHER, NOTHING)
     shift = entry.shift
-    told = {
+    texts = {
         "n": str(entry.n),
         "mean": fixed(entry.mean, digits),
         "±95%": half_text(entry.mean, entry.half, within, digits),
         "diff": signed(entry.from_baseline, digits),
     }
     if shift is None:
-        return told
+        return texts
     p = NO_TEST if shift.adjusted is None else p_text(shift.adjusted)
-    return {**told, "Δ": signed(shift.mean, digits), "±95% of Δ": fixed(shift.half, digits), "p": p}
+    return {**texts, "Δ": signed(shift.mean, digits), "±95% of Δ": fixed(shift.half, digits), "p": p}
 
 
-def _differ(found: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:
-    """The settings of each further study that differ from the first; `path (cell)` where not in every shared cell."""
-    rows = [tables[name].rows for name in found.studies]
-    called = common_names([[row.name for row in of] for of in rows])
-    first, *others = ({names[row.name]: experiment(row) for row in of} for names, of in zip(called, rows, strict=True))
+def _differ(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:
+    """The settings of each further study that differ from the first study's, by path; by `path (cell)` where they do
+    not differ in every shared cell."""
+    rows = [tables[name].rows for name in comparison.studies]
+    names_by_study = common_names([[row.name for row in study_rows] for study_rows in rows])
+    first, *others = (
+        {names[row.name]: experiment(row) for row in study_rows}
+        for names, study_rows in zip(names_by_study, rows, strict=True)
+    )
     return [_common(first, other) for other in others]
 
 
@@ -202,6 +211,6 @@ def _common(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Cha
 
 
 def _settings(differ: Mapping[str, Change]) -> str:
-    told = [f"{path} {change.baseline} → {change.here}" for path, change in differ.items()]
-    more = f" and {len(told) - 10} more" if len(told) > 10 else ""
-    return f"settings: {'; '.join(told[:10])}{more}" if told else "the same settings"
+    changed = [f"{path} {change.baseline} → {change.here}" for path, change in differ.items()]
+    more = f" and {len(changed) - 10} more" if len(changed) > 10 else ""
+    return f"settings: {'; '.join(changed[:10])}{more}" if changed else "the same settings"

@@ -45,13 +45,13 @@ def headings(shown: Sequence[Column]) -> list[Heading]:
 
 
 def gap(shown: Sequence[Column]) -> slice:
-    """The columns that a row without a complete run has nothing for: its reason stands there."""
+    """The columns that are empty in a row without a complete run; the reason stands there."""
     measured = [at for at, column in enumerate(shown) if column.measured]
     return slice(measured[0], measured[-1] + 1)
 
 
 def table_csv(table: AblationTable) -> str:
-    """The table as data with the keys of its runs, means at 12 significant digits, tests at 6; no text is a formula."""
+    """The table as data with the keys of its runs. Means have 12 significant digits, tests 6; no text is a formula."""
     from sklab.analysis.table.frame import data_frame  # half a second that no other format needs
 
     return _csv(data_frame(table))
@@ -71,7 +71,7 @@ def _csv(frame: DataFrame) -> str:
 
 
 def table_json(table: AblationTable) -> str:
-    """The same for programs that read JSON: an object per row, null where there is no number."""
+    """The same data as JSON: an object per row, null where there is no number."""
     from sklab.analysis.table.frame import data_frame
 
     frame = data_frame(table).astype(object)
@@ -80,26 +80,26 @@ def table_json(table: AblationTable) -> str:
 
 
 def table_markdown(table: AblationTable) -> str:
-    """The table, what is to say about single rows below it, the answers and the effects of the factors."""
+    """The table, the notes on single rows, the answers and the effects of the factors."""
     answered = _grids_markdown(question_grids(table))
     return "\n".join([rows_markdown(table), *answered, *_effects_markdown(table), ""])
 
 
 def rows_markdown(table: AblationTable) -> str:
-    """The table, with what is to say about single rows below it."""
+    """The table, with the notes on single rows below it."""
     shown = columns(table)
     numeric = [column.numeric for column in shown]
     lines = _pipe_table(
         [markdown(column.title) for column in shown], [_markdown_cells(row, shown) for row in table.rows], numeric
     )
-    said = [f"{sentences.progress(table)}.", *sentences.below(table)]
+    remarks = [f"{sentences.progress(table)}.", *sentences.below(table)]
     notes = [f"- {markdown(note)}" for note in sentences.notes(table)]
-    paragraphs = [line for text in said for line in ("", markdown(text))]
+    paragraphs = [line for text in remarks for line in ("", markdown(text))]
     return "\n".join([*lines, *paragraphs, *([""] if notes else []), *notes])
 
 
 def effects_markdown(table: AblationTable) -> str:
-    """Effects of the factors with what is to say about them."""
+    """The effects of the factors with the sentences about them."""
     return "\n".join(_effects_markdown(table)[1:])
 
 
@@ -109,7 +109,7 @@ def questions_markdown(table: AblationTable) -> str:
 
 
 def power_markdown(table: AblationTable) -> str:
-    """What the seeds at hand could show, cell by cell."""
+    """The smallest difference that the seeds of each cell could show."""
     return "\n".join(markdown_table(*_power(table)))
 
 
@@ -128,7 +128,7 @@ def _grids_tex(grids: Iterable[Grid]) -> str:
 
 
 def power_tex(table: AblationTable) -> str:
-    """What the seeds at hand could show as a `table` environment; "" where nothing is compared."""
+    """The same as a `table` environment; "" where nothing is compared."""
     head, rows = _power(table)
     legend = "; ".join(
         f"{column.title}: {column.legend}" for column in power_columns(table) if column.title in _PLANNED
@@ -137,16 +137,16 @@ def power_tex(table: AblationTable) -> str:
 
 
 def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of what the seeds at hand could show, cell by cell."""
+    """Head and rows of the table about power."""
     shown = power_columns(table)
     rows = [[row.name, *(column.text(row) for column in shown)] for row in compared(table)]
     return ["cell", *(column.title for column in shown)], rows
 
 
 def _effects_markdown(table: AblationTable) -> list[str]:
-    """Effects of the factors with what is to say about them."""
-    said = [line for text in verdict.effects_said(table) for line in ("", markdown(text))]
-    return [*said, *_grids_markdown(verdict.effect_grids(table))]
+    """The lines of `effects_markdown`, after an empty one."""
+    remarks = [line for text in verdict.effect_sentences(table) for line in ("", markdown(text))]
+    return [*remarks, *_grids_markdown(verdict.effect_grids(table))]
 
 
 def _grids_markdown(grids: Iterable[Grid]) -> list[str]:
@@ -174,7 +174,7 @@ def table_tex(table: AblationTable) -> str:
     sweep = table.sweep
     shown = [column for column in columns(table) if column.short or column.is_factor]  # a page is narrow
     over = headings(shown)
-    said = [
+    remarks = [
         f"{sentences.progress(table)}. {sentences.KEY}",
         *sentences.below(table),
         *sentences.notes(table)[:_NOTES],
@@ -198,7 +198,7 @@ def table_tex(table: AblationTable) -> str:
             r"\end{tabular}}",
             r"\par\smallskip",
             r"\parbox{\linewidth}{\footnotesize",
-            "\n\n".join(tex(line) for line in said if line),
+            "\n\n".join(tex(line) for line in remarks if line),
             "}",
             r"\end{table}",
             "",

@@ -39,8 +39,8 @@ Rows = list[tuple[str, ...]]
 
 
 def read(folder: Path, table: AblationTable) -> AttentionResults:
-    """The attention that the complete runs of the study in `folder` left; of many cells only the baseline and those
-    with the lowest means."""
+    """The attention that the complete runs of the study in `folder` recorded. Of many cells, only that of the baseline
+    and of the lowest means."""
     study = StudyFolder(folder)
     runs = {
         row.name: [study.run(run.key) for run in row.runs if run.state == "complete"]
@@ -49,33 +49,33 @@ def read(folder: Path, table: AblationTable) -> AttentionResults:
     return read_attention_results(runs, table.sweep.baseline)
 
 
-def attention_figures(seen: AttentionResults) -> list[Drawing]:
-    """Those that there are records for."""
-    cells = seen.cells[:_CELLS]
-    left_out = f" Shown are {len(cells)} of {len(seen.cells)} cells." if len(cells) < len(seen.cells) else ""
+def attention_figures(results: AttentionResults) -> list[Drawing]:
+    """The figures for which there are records."""
+    cells = results.cells[:_CELLS]
+    left_out = f" Shown are {len(cells)} of {len(results.cells)} cells." if len(cells) < len(results.cells) else ""
     sloped = [cell for cell in cells if slopes(cell)[0]]
-    fields = [findings for findings in seen.findings if findings.fields]
+    fields = [findings for findings in results.findings if findings.fields]
     return [
         *([_sizes(cells, left_out)] if cells else []),
         *([_slopes(sloped, left_out)] if sloped else []),
-        *(channels_figure(seen.cells, _measure(cells)) if cells else []),
+        *(channels_figure(results.cells, _measure(cells)) if cells else []),
         *(classes_figure(cells, _measure(cells)) if cells else []),
         *([_fields(fields)] if fields else []),
     ]
 
 
-def trend_rows(seen: AttentionResults) -> Rows:
+def trend_rows(results: AttentionResults) -> Rows:
     """A row of text for each SK unit of each cell, in the columns of TREND_HEAD."""
     return [
         (clean(cell.cell), clean(trend.unit), against, str(trend.n), signed(slope, 4), fixed(half, 4), trend.verdict)
-        for cell in seen.cells
+        for cell in results.cells
         for trends, against in (slopes(cell),)
         for trend in trends
         for slope, half in (_slope(cell, trend),)
     ]
 
 
-def field_rows(seen: AttentionResults) -> Rows:
+def field_rows(results: AttentionResults) -> Rows:
     """A row of text for each stage of each analysed cell, in the columns of FIELD_HEAD."""
     return [
         (
@@ -83,7 +83,7 @@ def field_rows(seen: AttentionResults) -> Rows:
             str(field.theoretical), signed(field.difference, 1), fixed(field.difference_half, 1),
             "–" if field.difference_p is None else p_text(field.difference_p),
         )
-        for findings in seen.findings
+        for findings in results.findings
         for field in findings.fields
     ]  # fmt: skip
 
@@ -164,15 +164,15 @@ def _fields(findings: Sequence[CellFindings]) -> Drawing:
 def _draw_fields(findings: Sequence[CellFindings]) -> Figure:
     figure, (panel,) = new_figure(6.6, 3.4)
     stages = [field.stage for field in findings[0].fields]
-    largest = max(field.side + (field.half or 0.0) for one in findings for field in one.fields)
+    largest = max(field.side + (field.half or 0.0) for cell in findings for field in cell.fields)
     panel.bar(range(len(stages)), [field.theoretical for field in findings[0].fields], width=0.7, color=GRID, zorder=0)
-    looks = [
+    styles = [
         (colour, shape, dashes) for dashes in ("-", ":") for colour, shape in ((ACCENT, "o"), (BASE, "s"), (INK, "^"))
     ]
-    for number, (one, look) in enumerate(zip(findings, looks, strict=False)):
-        halves = [math.nan if field.half is None else field.half for field in one.fields]
-        sides = [field.side for field in one.fields]
-        _line(panel, sides, halves, short_name(one.cell), look, aside=0.07 * number)
+    for number, (cell, style) in enumerate(zip(findings, styles, strict=False)):
+        halves = [math.nan if field.half is None else field.half for field in cell.fields]
+        sides = [field.side for field in cell.fields]
+        _line(panel, sides, halves, short_name(cell.cell), style, aside=0.07 * number)
     _units(panel, stages)
     panel.set_ylim(0, 1.3 * largest)
     panel.set_ylabel("side, px")
@@ -190,10 +190,10 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
 
 
 def _line(
-    panel: Axes, means: list[float], halves: list[float], label: str, look: tuple[str, str, str], aside: float = 0.0
+    panel: Axes, means: list[float], halves: list[float], label: str, style: tuple[str, str, str], aside: float = 0.0
 ) -> None:
-    """Means with their intervals; `look` is colour, shape of the marks and dashes of the line."""
-    colour, shape, dashes = look
+    """Draw means with their intervals; `style` is colour, shape of the marks and dashes of the line."""
+    colour, shape, dashes = style
     places = [at + aside for at in range(len(means))]
     panel.errorbar(
         places, means, yerr=halves, label=label, fmt=shape, ls=dashes, lw=1.1, color=colour, ms=4.5, mec=PAPER, mew=0.6,

@@ -16,7 +16,7 @@ _LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))
 
 
 def channels_figure(cells: tuple[CellAttention, ...], measure: str) -> list[Drawing]:
-    """The figure of the first cell that was analysed, or none; `measure` is its name in words."""
+    """The figure of the first cell that was analysed, or none; `measure` is the name of what it shows."""
     shown = next((cell for cell in cells if per_channel(cell)), None)
     if shown is None:
         return []
@@ -30,14 +30,15 @@ def channels_figure(cells: tuple[CellAttention, ...], measure: str) -> list[Draw
 
 
 def _draw(cell: CellAttention, measure: str) -> Figure:
-    found = per_channel(cell)
-    across = len({of.unit for of in found})
-    down = len(found) // across
+    every = per_channel(cell)
+    across = len({channels.unit for channels in every})
+    down = len(every) // across
     figure, panels = new_figure(3.0 * across + 0.6, 0.5 + 2.0 * down, down, across, shared="none")
-    for panel, of in zip(panels, found, strict=True):
-        for (enlargement, values), (colour, dashes) in zip(of.values.items(), _LINES, strict=False):
+    for panel, channels in zip(panels, every, strict=True):
+        for (enlargement, values), (colour, dashes) in zip(channels.values.items(), _LINES, strict=False):
             panel.plot(range(len(values)), values, ls=dashes, lw=1.0, color=colour, label=f"{enlargement:g}×")
-        panel.set_title(f"{short_name(of.unit)}, image {of.image} ({short_name(of.label)})", loc="left", color=INK)
+        title = f"{short_name(channels.unit)}, image {channels.image} ({short_name(channels.label)})"
+        panel.set_title(title, loc="left", color=INK)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
     figure.supxlabel("channel", fontsize=9)

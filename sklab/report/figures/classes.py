@@ -1,4 +1,4 @@
-"""The figure of attention per class, with intervals over seeds and a test that the classes differ at all."""
+"""The figure of attention per class, with intervals over seeds and a test whether the classes differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = 40  # classes with a name on the axis
 
 
 def classes_figure(cells: Sequence[CellAttention], measure: str) -> list[Drawing]:
-    """The figure of the first cell with attention per class, or none; `measure` is its name in words."""
+    """The figure of the first cell with attention per class, or none; `measure` is the name of what it shows."""
     cell, units = next(((cell, units) for cell in cells if (units := per_class(cell))), (None, []))
     if cell is None:
         return []
@@ -36,38 +36,38 @@ def classes_figure(cells: Sequence[CellAttention], measure: str) -> list[Drawing
 
 
 def _verdict(units: Sequence[Classes]) -> str:
-    differ = [one.unit for one in units if one.differ]
+    differ = [unit.unit for unit in units if unit.differ]
     if not differ:
-        tested = any(not math.isnan(one.p) for one in units)
+        tested = any(not math.isnan(unit.p) for unit in units)
         return "In no unit are the classes told apart." if tested else "The seeds allow no test."
     return f"The classes are told apart in {listed(differ)}{'' if len(differ) == len(units) else ' alone'}."
 
 
 def _draw(units: Sequence[Classes], measure: str) -> Figure:
     figure, panels = new_figure(2.6 * len(units) + 0.8, 2.9, 1, len(units), shared="y")
-    for panel, one in zip(panels, units, strict=True):
-        colour, filling = (ACCENT, ACCENT) if one.differ else (MUTED, PAPER)
+    for panel, unit in zip(panels, units, strict=True):
+        colour, filling = (ACCENT, ACCENT) if unit.differ else (MUTED, PAPER)
         panel.errorbar(
-            range(len(one.classes)), one.values, yerr=one.halves, fmt="o", ms=3.5, color=colour, mfc=filling,
+            range(len(unit.classes)), unit.values, yerr=unit.halves, fmt="o", ms=3.5, color=colour, mfc=filling,
             mec=colour, elinewidth=0.9,
         )  # fmt: skip
-        panel.axhline(float(np.nanmean(one.values)), color=MUTED, lw=0.7, ls=(0, (4, 3)), zorder=0)
-        _name_classes(panel, one)
-        panel.set_title(f"{short_name(one.unit)}\n{_test_text(one)}", loc="left", color=INK)
+        panel.axhline(float(np.nanmean(unit.values)), color=MUTED, lw=0.7, ls=(0, (4, 3)), zorder=0)
+        _name_classes(panel, unit)
+        panel.set_title(f"{short_name(unit.unit)}\n{_test_text(unit)}", loc="left", color=INK)
     figure.supylabel(measure, fontsize=9)
     return figure
 
 
-def _name_classes(panel: Axes, one: Classes) -> None:
+def _name_classes(panel: Axes, unit: Classes) -> None:
     panel.grid(axis="x", visible=False)
-    if len(one.classes) <= _NAMED:
-        names = [short_name(name)[:12] for name in one.classes]
+    if len(unit.classes) <= _NAMED:
+        names = [short_name(name)[:12] for name in unit.classes]
         panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=7)
     else:
-        panel.set_xlabel(f"{len(one.classes)} classes{', sorted' if one.differ else ''}")
+        panel.set_xlabel(f"{len(unit.classes)} classes{', sorted' if unit.differ else ''}")
 
 
-def _test_text(one: Classes) -> str:
-    if math.isnan(one.p):
+def _test_text(unit: Classes) -> str:
+    if math.isnan(unit.p):
         return "no test"
-    return f"{p_equals(one.p)}: {'classes differ' if one.differ else 'not told apart'}"
+    return f"{p_equals(unit.p)}: {'classes differ' if unit.differ else 'not told apart'}"

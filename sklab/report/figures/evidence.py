@@ -1,4 +1,5 @@
-"""What the seeds could show: differences beside the smallest detectable one, and how each closed look by look."""
+"""The figures of evidence: differences beside the smallest detectable ones, and how the intervals narrowed with each
+look."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ _BEYOND = 3  # half widths of the last look that the axis goes beyond the larges
 
 
 def power_figure(table: AblationTable) -> Drawing | None:
-    """Differences with their intervals; None where no row has one."""
+    """The figure of differences with their intervals; None where no row has one."""
     rows = compared(table)
     if not rows:
         return None
@@ -73,14 +74,17 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
     against = [row.baseline or Versus() for row in rows]
     most = limits(table.sweep.metric)[1]  # of a difference, in either direction
     panel.axvline(0.0, color=BASE, lw=0.8, ls=(0, (4, 3)), zorder=1)
-    bands = [ends(0.0, one.detectable, possible(table)) for one in against]
+    bands = [ends(0.0, versus.detectable, possible(table)) for versus in against]
     panel.barh(
         range(len(rows)), [high - low for low, high in bands], left=[low for low, _ in bands], height=0.7, color=GRID,
         zorder=0,
     )  # fmt: skip
     for kind, members in kinds(rows).items():
         drawn = [(against[at].difference, against[at].half) for at in members]
-        bars = [[bar(half, most + d) for d, half in drawn], [bar(half, most - d) for d, half in drawn]]
+        bars = [
+            [bar(half, most + difference) for difference, half in drawn],
+            [bar(half, most - difference) for difference, half in drawn],
+        ]
         panel.errorbar([difference for difference, _ in drawn], members, xerr=bars, **mark(kind))
     name_lines(panel, [row.name for row in rows])
     points = ", percentage points" if metric_unit(table.sweep.metric) else ""
@@ -89,11 +93,12 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
 
 
 def sequential_figure(table: AblationTable) -> list[Drawing]:
-    """One panel per cell: its difference and interval at each look. Nothing where all cells have the same seeds."""
+    """The figure with a panel per cell: its difference and interval at each look. None where all cells have the same
+    seeds."""
     race = table.race
     if race is None or not race.looks:
         return []
-    drawn = [at for at in range(len(table.race_names)) if np.isfinite(_of_cell(race, at)[1]).any()]
+    drawn = [at for at in range(len(table.race_names)) if np.isfinite(_looks_of(race, at)[1]).any()]
     if not drawn:
         return []
     shown = drawn[:_PANELS]
@@ -108,8 +113,8 @@ def sequential_figure(table: AblationTable) -> list[Drawing]:
     return [drawing(NAME, title, caption + left_out, partial(_draw_looks, table, race, shown))]
 
 
-def _of_cell(race: Race, at: int) -> tuple[list[int], list[float], list[float]]:
-    """Seeds, differences and half widths of the looks that this cell was in the race at."""
+def _looks_of(race: Race, at: int) -> tuple[list[int], list[float], list[float]]:
+    """Seeds, differences and half widths of the looks at which this cell was still tested."""
     looks = [look for look in race.looks if np.isfinite(look.half[at])]
     return (
         [look.seeds for look in looks],
@@ -119,21 +124,21 @@ def _of_cell(race: Race, at: int) -> tuple[list[int], list[float], list[float]]:
 
 
 def _limit(race: Race, cells: Sequence[int]) -> float:
-    """The limit of the axis on either side when it can't hold every interval. Nearly all of the 5 % is kept for the
-    last looks, so the first intervals may be thousands of times as wide as these."""
-    looks = [_of_cell(race, at) for at in cells]
+    """The end of the axis on either side, where it can't hold every interval: nearly all of the 5 % is kept for the
+    last looks, so the first intervals may be thousands of times as wide as the last."""
+    looks = [_looks_of(race, at) for at in cells]
     last = max(seeds[-1] for seeds, _, _ in looks)
     largest = max(abs(difference) for _, differences, _ in looks for difference in differences)
     return largest + _BEYOND * max(halves[-1] for seeds, _, halves in looks if seeds[-1] == last)
 
 
 def _cut(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
-    """The remark about intervals that the axis does not hold; "" where it holds all."""
+    """The remark about intervals that go beyond the axis; "" where none does."""
     limit = _limit(race, cells)
     beyond = [
         half
         for at in cells
-        for _, difference, half in zip(*_of_cell(race, at), strict=True)
+        for _, difference, half in zip(*_looks_of(race, at), strict=True)
         if abs(difference) + half > limit
     ]
     widest = fixed(max(beyond, default=0.0), metric_digits(table.sweep.metric))
@@ -146,12 +151,16 @@ def _draw_looks(table: AblationTable, race: Race, cells: Sequence[int]) -> Figur
     if _cut(table, race, cells):
         panels[0].set_ylim(-limit, limit)
     for panel, at in zip(panels, cells, strict=True):
-        seeds, differences, halves = _of_cell(race, at)
+        seeds, differences, halves = _looks_of(race, at)
         colour = ACCENT if race.verdict[at] in (BETTER, WORSE) else MUTED
         panel.axhline(0.0, color=BASE, lw=0.9, ls=(0, (4, 3)), zorder=0)
         panel.errorbar(seeds, differences, yerr=halves, fmt="o-", ms=3, lw=0.9, color=colour)
         for side, arrowhead in ((1, "^"), (-1, "v")):
-            cut = [seed for seed, d, half in zip(seeds, differences, halves, strict=True) if side * d + half > limit]
+            cut = [
+                seed
+                for seed, difference, half in zip(seeds, differences, halves, strict=True)
+                if side * difference + half > limit
+            ]
             panel.plot(cut, [side * limit] * len(cut), arrowhead, ms=4, color=colour, clip_on=False)
         panel.set_title(f"{short_name(table.race_names[at])}: {race.verdict[at]}", loc="left")
     figure.supxlabel("seeds", fontsize=9)

@@ -1,4 +1,4 @@
-"""The figures of questions and of effects: differences between cells that are alike in all else."""
+"""The figures of questions and of effects: differences between cells that differ in one factor alone."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from sklab.spec.study.questions import Pair, ordered
 _ROWS = 40  # of differences
 _PANELS = 8
 _NAMED = 4  # lines in a panel that has a legend
-_FOR_LEGEND = 0.3  # of the height, above the lines of a panel
+_FOR_LEGEND = 0.3  # of a panel's height, above its lines
 _LINES = ((ACCENT, "o", "-"), (BASE, "s", "--"), (INK, "^", ":"), (MUTED, "D", "-."))  # told apart without colour
 _LEVELS = 12  # on an axis
-_SHORT = 10  # letters of names that stand two abreast in a legend
+_SHORT = 10  # letters of names, two of which fit side by side in a legend
 _READING = (
     "Left of the dashed line is lower, which is better. Marks are mean differences, bars their 95 % intervals, which "
     "hold together; rings are the pairs of cells behind them. A difference is told from zero where its bar does not "
@@ -58,10 +58,10 @@ def effect_figures(table: AblationTable) -> list[Drawing]:
     if not every:
         return _pair_lines(table)
     shown = every[:_ROWS]
-    less = f" Shown are {len(shown)} of {len(every)}." if len(shown) < len(every) else ""
+    left_out = f" Shown are {len(shown)} of {len(every)}." if len(shown) < len(every) else ""
     caption = (
         f"{_READING} Only cells are compared that differ in the one factor and in nothing else. These comparisons were "
-        f"not planned; they are a family of their own.{less}"
+        f"not planned; they are a family of their own.{left_out}"
     )
     title = f"{metric_title(table)}: what each factor changes, all else equal"
     first = drawing("effects", title, caption, partial(_draw_differences, table, shown))
@@ -88,29 +88,28 @@ def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
 
 
 def _pair_lines(table: AblationTable) -> list[Drawing]:
-    lines = {factor: of for factor in _factors(table) if (of := _lines(table, factor))}
+    lines = {factor: by_name for factor in _factors(table) if (by_name := _lines(table, factor))}
     if not lines:
         return []
     shown = dict(list(lines.items())[:_PANELS])
-    less = f" Shown are {len(shown)} of {len(lines)} factors." if len(shown) < len(lines) else ""
+    left_out = f" Shown are {len(shown)} of {len(lines)} factors." if len(shown) < len(lines) else ""
     caption = (
         "One panel per factor. A line joins cells that differ in that factor alone, and is named after the first of "
         "them. Parallel lines: the factor changes all cells alike. Lines that converge or cross: what it changes "
-        f"depends on the other factors.{less}"
+        f"depends on the other factors.{left_out}"
     )
     title = f"{metric_title(table)} of the cells behind each factor"
     return [drawing("interactions", title, caption, partial(_draw_lines, table, shown))]
 
 
 def _factors(table: AblationTable) -> list[str]:
-    """The factors that several pairs of cells tell of."""
-    return list(
-        dict.fromkeys(of for answer in table.effects.matched if len(answer.pairs) > 1 and (of := answer.question.of))
-    )
+    """The factors about which there are several pairs of cells."""
+    factors = (answer.question.of for answer in table.effects.matched if len(answer.pairs) > 1)
+    return list(dict.fromkeys(factor for factor in factors if factor))
 
 
 def _lines(table: AblationTable, factor: str) -> dict[str, Line]:
-    """The means of the cells by level, a line for each group that agrees in all other factors."""
+    """The means of the cells by level: a line for each group of cells with the same levels of all other factors."""
     means = {row.name: row.mean for row in table.rows if row.mean is not None}
     lines: dict[tuple[str, ...], dict[str, float]] = {}
     names: dict[tuple[str, ...], str] = {}
@@ -137,8 +136,8 @@ def _draw_lines(table: AblationTable, lines: Mapping[str, Mapping[str, Line]]) -
     across = min(4, len(lines))
     down = math.ceil(len(lines) / across)
     figure, panels = new_figure(max(3.4, 2.6 * across), 0.4 + 2.5 * down, down, across, shared="y")
-    for panel, (factor, of_factor) in zip(panels, lines.items(), strict=False):
-        _draw_factor(panel, factor, of_factor)
+    for panel, (factor, by_name) in zip(panels, lines.items(), strict=False):
+        _draw_factor(panel, factor, by_name)
     for panel in panels[len(lines) :]:
         panel.remove()
     low, high = panels[0].get_ylim()

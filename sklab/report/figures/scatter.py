@@ -22,7 +22,7 @@ from sklab.report.figures.style import (
     Drawing,
     Kind,
     Label,
-    cut_said,
+    cut_remark,
     drawing,
     kinds,
     mark,
@@ -42,7 +42,8 @@ _THOUSANDS = ("", ", thousands", ", millions", ", billions", ", trillions")
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost: the field of our rows, the published field in units of `unit` (None: there is none), and its name."""
+    """A cost: the name of its field in our rows, that in published figures (None: there is none), whose values are in
+    units of `unit`, and its name in words."""
 
     field: str
     published: str | None
@@ -67,7 +68,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """What shares two axes: cells, published figures or both."""
+    """A panel with cells, published figures or both."""
 
     rows: Sequence[Row]
     points: Sequence[Point]
@@ -77,20 +78,21 @@ class Panel:
 
 
 def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
-    """Error against a cost; None where it says nothing: fewer than two cells with a result, or all of one cost."""
+    """The figure of error against a cost; None for fewer than two cells with a result, or where all have the same
+    cost."""
     rows = [row for row in table.rows if row.mean is not None and getattr(row, axis.field)]
     if len({getattr(row, axis.field) for row in rows}) < 2:
         return None
     points = _points(table.sweep.published, axis)
     panels = _panels(table, rows, points)
     literature = _published_caption(table.sweep.published, points, together=len(panels) == 1)
-    caption = _caption(rows) + cut_said(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
+    caption = _caption(rows) + cut_remark(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
     title = f"{metric_title(table)} against {axis.label}"
     return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
 
 
 def _points(published: Published | None, axis: Axis) -> list[Point]:
-    """The published figures whose cost is published too: those of cells first, then those of other networks."""
+    """The published figures whose cost is published too: first those of cells, then those of other networks."""
     if axis.published is None:
         return []
     figures = {**published.rows, **published.others} if published else {}
@@ -153,14 +155,14 @@ def _published_caption(published: Published | None, points: Sequence[Point], *, 
 def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
     figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared="none")
     labels = [_draw_panel(ours, panel, axis) for ours, panel in zip(axes, panels, strict=True)]
-    figure.draw_without_rendering()  # settles the axes, which the labels are placed by
-    for ours, of_panel in zip(axes, labels, strict=True):
-        place_labels(ours, of_panel)
+    figure.draw_without_rendering()  # fixes the axes, on which the places of the labels depend
+    for ours, panel_labels in zip(axes, labels, strict=True):
+        place_labels(ours, panel_labels)
     return figure
 
 
 def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
-    """Draw the marks; the labels that are to be placed beside them."""
+    """Draw the marks; returns the labels that are to be placed beside them."""
     costs = [getattr(row, axis.field) for row in panel.rows]
     largest = max([*costs, *(point.cost for point in panel.points), 1.0])
     thousands = min(int(math.log10(largest)) // 3, len(_THOUSANDS) - 1)
@@ -177,17 +179,17 @@ def _draw_panel(axes: Axes, panel: Panel, axis: Axis) -> list[Label]:
 
 
 def _draw_mark(axes: Axes, row: Row, axis: Axis, scale: float, kind: Kind, within: Limits) -> None:
-    cost, looks = getattr(row, axis.field) / scale, mark(kind)
+    cost, style = getattr(row, axis.field) / scale, mark(kind)
     middles, halves = means([row], [0], within)
     span = _span(row, axis, scale)
     level = None if span is None else [[cost - span[0]], [span[1] - cost]]
     if _unsteady(row, axis):
-        looks |= {"mfc": PAPER, "mec": looks["ecolor"], "mew": 1.1}
-    axes.errorbar([cost], middles, yerr=halves, xerr=level, **looks)
+        style |= {"mfc": PAPER, "mec": style["ecolor"], "mew": 1.1}
+    axes.errorbar([cost], middles, yerr=halves, xerr=level, **style)
 
 
 def _span(row: Row, axis: Axis, scale: float) -> tuple[float, float] | None:
-    """From the lowest to the highest run, where the cost has a spread."""
+    """The lowest and the highest cost among the runs of a row; None for a cost that does not vary."""
     if axis is not LATENCY or row.latency_range is None:
         return None
     return row.latency_range[0] / scale, row.latency_range[1] / scale
@@ -227,7 +229,8 @@ def _row_name(row: Row, axis: Axis) -> str:
 
 
 def _point_labels(panel: Panel, scale: float) -> list[Label]:
-    """Published figures by their name; beside the cell that bears it, by their dagger alone."""
+    """Labels with the names of the published figures; with the dagger alone, where the cell of that name is in the
+    panel."""
     ours = {row.name for row in panel.rows}
     return [
         Label(

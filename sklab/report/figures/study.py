@@ -22,7 +22,7 @@ from sklab.report.figures.style import (
     INK,
     MUTED,
     Drawing,
-    cut_said,
+    cut_remark,
     drawing,
     kinds,
     mark,
@@ -52,10 +52,10 @@ _ROWS = 40  # cells in the figure of errors
 
 
 def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawing]:
-    """The figures that there are numbers for, in the order of NAMES, and how a race closed."""
+    """The figures for which there are numbers, in the order of NAMES; last the looks, where seeds were added."""
     if table.best is None:
         return []
-    costs = [made for axis in (PARAMS, MACS, LATENCY) if (made := cost_figure(table, axis))]
+    costs = [figure for axis in (PARAMS, MACS, LATENCY) if (figure := cost_figure(table, axis))]
     power = power_figure(table)
     learning = [_curves(table, curves)] if curves else []
     return [
@@ -75,7 +75,7 @@ def _errors(table: AblationTable) -> Drawing:
         "Further left is better. Marks are means over seeds, bars their 95 % t intervals (none where the seeds allow "
         "none), small rings single runs; the dashed line stands at the baseline. These intervals leave out that cells "
         "share their seeds: whether two cells differ is told by the table's columns against the baseline, not by "
-        f"overlap here.{cut_said(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
+        f"overlap here.{cut_remark(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
     )
     return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows))
 
@@ -123,8 +123,8 @@ def _draw_curves(table: AblationTable, rows: Sequence[Row], curves: Mapping[str,
 
 def _plot_mean(panel: Axes, curves: Sequence[Curve], **how: Any) -> None:
     epochs = sorted({epoch for curve in curves for epoch in curve})
-    at = [[curve[epoch] for curve in curves if epoch in curve] for epoch in epochs]
-    panel.plot(epochs, [math.fsum(values) / len(values) for values in at], **how)
+    by_epoch = [[curve[epoch] for curve in curves if epoch in curve] for epoch in epochs]
+    panel.plot(epochs, [math.fsum(values) / len(values) for values in by_epoch], **how)
 
 
 def _left_out(table: AblationTable, rows: Sequence[Row]) -> str:

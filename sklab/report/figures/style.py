@@ -1,4 +1,5 @@
-"""How figures look and become SVG, the same bytes each time; how cells are drawn and named in all of them."""
+"""The style of all figures, how they become SVG and PDF with the same bytes each time, and how cells are drawn and
+named."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from sklab.report.bounds import Limits, any_cut
 from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 
-# Okabe and Ito's blue and vermilion, told apart by all; everything else is grey. A figure inside the report
-# takes the page's own colours of these names, so that it follows a dark page.
+# Okabe and Ito's blue and vermilion, which colour-blind readers can tell apart too; everything else is grey. A figure
+# inside the report takes the page's own colours of these names, so that it follows a dark page.
 INK, MUTED, GRID, PAPER = "#24292f", "#6a737d", "#d9dee3", "#fefefe"
 ACCENT, BASE = "#0072b2", "#d55e00"
 COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "accent": ACCENT, "base": BASE}
@@ -58,7 +59,7 @@ class Drawing:
 
 
 def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> Drawing:
-    """The figure that `draw` makes, in the style of the report. `name` seeds the ids inside."""
+    """The figure that `draw` makes, in the style of the report. `name` seeds the ids in its SVG."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the viewer's fonts have it
         mpl.rcdefaults()
@@ -66,7 +67,7 @@ def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> 
         mpl.rcParams["svg.hashsalt"] = name
         figure = draw()
         svg = _svg(figure)
-        figure.set_layout_engine(None)  # the PDF is laid out as the SVG was: that takes as long as to draw it
+        figure.set_layout_engine(None)  # the PDF keeps the SVG's layout, which takes as long as drawing
         return Drawing(name, title, caption, svg, _pdf(figure))
 
 
@@ -83,7 +84,7 @@ def _pdf(figure: Figure) -> bytes:
 
 
 def inline(text: str) -> str:
-    """An SVG as part of a page: no XML head, and the page's colours."""
+    """An SVG as part of a page: without the XML head, in the page's colours."""
     body = text[text.index("<svg") :]
     for name, colour in COLOURS.items():
         body = body.replace(colour, f"var(--{name})")
@@ -100,7 +101,7 @@ def new_figure(
 
 
 def name_lines(panel: Axes, names: Sequence[str]) -> None:
-    """Names along y, the first on top, for a panel with a line of marks for each."""
+    """Write names along the y axis, the first on top, in a panel that has a line of marks for each."""
     panel.set_yticks(range(len(names)), [short_name(name) for name in names])
     panel.set_ylim(len(names) - 0.4, -0.6)
     panel.grid(axis="y", visible=False)
@@ -121,7 +122,8 @@ def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def kinds(rows: Sequence[Row]) -> dict[Kind, list[int]]:
-    """Which of `rows` are drawn alike, the best and the baseline last and so on top."""
+    """The positions of `rows` by the way they are drawn. The best and the baseline come last, so that they lie on
+    top."""
     members: dict[Kind, list[int]] = {}
     for at, row in enumerate(rows):
         members.setdefault((row.standing == "best", row.is_baseline), []).append(at)
@@ -129,7 +131,8 @@ def kinds(rows: Sequence[Row]) -> dict[Kind, list[int]]:
 
 
 def means(rows: Sequence[Row], members: Sequence[int], within: Limits) -> tuple[list[float], list[list[float]]]:
-    """Means, and the lengths of their bars below and above, cut at `within`; NaN where there is none."""
+    """The means of the rows at the positions `members`, and the lengths of their bars below and above, cut at `within`;
+    NaN where there is none."""
     middles = [math.nan if (mean := rows[at].mean) is None else mean for at in members]
     halves = [math.nan if (half := rows[at].half) is None else half for at in members]
     both = list(zip(middles, halves, strict=True))
@@ -137,17 +140,17 @@ def means(rows: Sequence[Row], members: Sequence[int], within: Limits) -> tuple[
 
 
 def bar(half: float, room: float) -> float:
-    """The length of one side of an interval that ends at the latest after `room`; NaN where there is no interval."""
+    """The length of one side of an interval, at most `room`; NaN where there is no interval."""
     return max(min(half, room), 0.0)  # in this order a NaN stays one
 
 
-def cut_said(rows: Sequence[Row], within: Limits) -> str:
-    """For a caption: that bars are cut; "" where none is."""
+def cut_remark(rows: Sequence[Row], within: Limits) -> str:
+    """The remark for a caption that bars are cut; "" where none is."""
     return " No bar goes beyond 0 or 100 %." if any_cut(rows, within) else ""
 
 
 def mark(kind: Kind) -> dict[str, Any]:
-    """The arguments that draw the mean of a cell of this kind, which shape and size show as well as colour."""
+    """The arguments that draw the mean of a cell of this kind. Shape and size show the kind as well as colour."""
     best, baseline = kind
     colour = ACCENT if best else BASE if baseline else INK
     shape, size = ("s" if baseline else "o"), (6.5 if best else 5.5 if baseline else 4.5)
@@ -160,12 +163,12 @@ def short_name(name: str) -> str:
 
 
 def metric_title(table: AblationTable) -> str:
-    """The metric, to begin a title with."""
+    """The metric with a capital letter, for the beginning of a title."""
     return metric_name(table.sweep.metric).capitalize()
 
 
 def metric_axis(table: AblationTable) -> str:
-    """The metric with its unit, along an axis."""
+    """The metric with its unit, for an axis."""
     unit = metric_unit(table.sweep.metric)
     return metric_name(table.sweep.metric) + (f", {unit}" if unit else "")
 
@@ -187,21 +190,17 @@ class Label:
 
 
 def place_labels(panel: Axes, labels: Sequence[Label]) -> None:
-    """Write each label's name beside its mark.
+    """Write the name of each label beside its mark, one label after the other.
 
-    The labels get their places in order. A name may not lie on a mark or on another name; of the places that are left,
-    it takes the one on the fewest bars. Where that place is far from the mark, a thin line leads to it. A name that
-    finds no place is not written; the table has it.
+    A name may lie neither on a mark nor on another name. Of the places that are left, it takes the one that touches the
+    fewest bars. A thin line joins it to its mark if they are far apart. If no place is left, the name is not written;
+    the table has it.
     """
-    xs, ys, halves = np.array([(label.x, label.y, label.half) for label in labels], dtype=np.float64).T
-    at = _to_points(panel, xs, ys)
-    upright = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
-    begins, ends = np.array([label.span or (label.x, label.x) for label in labels], dtype=np.float64).T
-    level = np.hstack([_to_points(panel, begins, ys) - _THICK[::-1], _to_points(panel, ends, ys) + _THICK[::-1]])
-    bars = np.vstack([upright, level])
-    taken = np.hstack([at - _CLEAR, at + _CLEAR])
-    for number, label in ((number, label) for number, label in enumerate(labels) if label.name):
-        places = [(dx, dy, _box(at[number], dx, dy, label.name)) for dx, dy in _offsets(_width(label.name))]
+    xs, ys = np.array([(label.x, label.y) for label in labels], dtype=np.float64).T
+    marks, bars = _to_points(panel, xs, ys), _bars(panel, labels)
+    taken = np.hstack([marks - _CLEAR, marks + _CLEAR])
+    for point, label in ((point, label) for point, label in zip(marks, labels, strict=True) if label.name):
+        places = [(dx, dy, _box(point, dx, dy, label.name)) for dx, dy in _offsets(_width(label.name))]
         free = [place for place in places if _inside(panel, place[2]) and not _touched(place[2], taken)]
         if free:
             dx, dy, box = min(free, key=lambda place: _touched(place[2], bars))
@@ -209,12 +208,21 @@ def place_labels(panel: Axes, labels: Sequence[Label]) -> None:
             _write(panel, label, dx, dy)
 
 
+def _bars(panel: Axes, labels: Sequence[Label]) -> FloatArray:
+    """The boxes of the upright and of the level bars through the marks."""
+    xs, ys, halves = np.array([(label.x, label.y, label.half) for label in labels], dtype=np.float64).T
+    upright = np.hstack([_to_points(panel, xs, ys - halves) - _THICK, _to_points(panel, xs, ys + halves) + _THICK])
+    begins, ends = np.array([label.span or (label.x, label.x) for label in labels], dtype=np.float64).T
+    level = np.hstack([_to_points(panel, begins, ys) - _THICK[::-1], _to_points(panel, ends, ys) + _THICK[::-1]])
+    return np.vstack([upright, level])
+
+
 def _to_points(panel: Axes, xs: FloatArray, ys: FloatArray) -> FloatArray:
     return np.asarray(panel.transData.transform(np.column_stack([xs, ys])) * 72 / panel.figure.dpi)
 
 
 def _width(name: str) -> float:
-    """How wide `name` is when it is written as a label, in points."""
+    """The width of `name`, written as a label, in points."""
     return float(text_to_path.get_text_width_height_descent(name, FontProperties(size=_SIZE), False)[0])
 
 
@@ -229,13 +237,14 @@ def _inside(panel: Axes, box: FloatArray) -> bool:
 
 
 def _offsets(width: float) -> list[tuple[float, float]]:
-    """Places of a label's left end and middle line, from its point: right, left, then further up and down."""
+    """The places of a label's left end and middle line, relative to its mark: right and left of it, then further up and
+    down."""
     steps = [0.0, *(sign * step * _LINE / 2 for step in range(1, 13) for sign in (1, -1))]
     return [(dx, dy) for dy in steps for dx in (_CLEAR + 2 + abs(dy) / 3, -_CLEAR - 2 - abs(dy) / 3 - width)]
 
 
 def _touched(box: FloatArray, others: FloatArray) -> int:
-    """How many of `others` lie on `box`."""
+    """The number of `others` that overlap with `box`."""
     return int(np.count_nonzero(np.all((box[:2] < others[:, 2:]) & (others[:, :2] < box[2:]), axis=1)))
 
 

@@ -1,4 +1,4 @@
-"""The answers to a study's questions: as sentences, first of all else in a report, and as rows of text."""
+"""The answers to a study's questions: as sentences, with which a report begins, and as rows of text."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Grid:
 
 
 def answers(table: AblationTable) -> tuple[str, ...]:
-    """Paragraphs: the answers to the questions, what else matters, and what is open at which price; none where nothing
-    can be answered."""
+    """Three paragraphs: the answers to the questions, the factors that matter, and the open questions with what they
+    would cost. None where nothing can be answered."""
     asked = table.questions or table.effects.matched
     if not any(answer.versus.n for answer in asked):
         return ()
@@ -89,7 +89,7 @@ def _claim(table: AblationTable, answer: Answer) -> str:
 
 
 def _margin(table: AblationTable) -> str:
-    """The margin, or the width that seeds were added for."""
+    """The margin; where there is none, the width down to which seeds are added."""
     rule, margin = table.sweep.replicates, table.sweep.margin
     size = rule.width if margin is None and rule else margin
     return size_text(table.sweep.metric, size or 0.0)
@@ -101,13 +101,13 @@ def _signed(table: AblationTable, difference: float) -> str:
 
 def _caveats(answer: Answer) -> str:
     apart = answer.agreement < ALPHA
-    told = f" The size differs between its pairs ({p_equals(answer.agreement)})." if apart else ""
+    sentence = f" The size differs between its pairs ({p_equals(answer.agreement)})." if apart else ""
     missing = "; ".join(clean(str(pair)) for pair in answer.left_out)
-    return told + (f" Without runs enough, and left out: {missing}." if missing else "")
+    return sentence + (f" Without runs enough, and left out: {missing}." if missing else "")
 
 
 def _effects(table: AblationTable) -> list[str]:
-    """The factors that matter, compared like with like, the largest effect first."""
+    """The sentence about the factors that matter, the largest effect first; only matched cells are compared."""
     matched = table.unplanned
     ranked = sorted(matched, key=lambda answer: -abs(answer.versus.difference))
     decided = [answer for answer in ranked if answer.verdict in ("lower", "higher")]
@@ -131,7 +131,8 @@ def _enumerated(parts: Sequence[str]) -> str:
 
 
 def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
-    """The questions that are open, what the study could have shown, and what it would cost to close them."""
+    """The sentences about the open questions: what the study could have shown, and what it would cost to answer
+    them."""
     undecided = [answer for answer in asked if answer.verdict in ("undecided", "not higher")]
     if not undecided:
         return []
@@ -164,7 +165,8 @@ def question_grids(table: AblationTable) -> tuple[Grid, ...]:
 
 
 def matched_grids(table: AblationTable) -> tuple[Grid, ...]:
-    """The matched difference of every level, and the pairs behind them; none where no two cells can be matched."""
+    """The matched difference of every level, and the pairs behind them; none where no two cells differ in one factor
+    alone."""
     return _grids(table, table.unplanned, "Each factor, all else equal (not planned)")
 
 
@@ -172,9 +174,9 @@ def _grids(table: AblationTable, family: Sequence[Answer], title: str) -> tuple[
     if not family:
         return ()
     legend = _LEGEND.format(metric=metric_name(table.sweep.metric))
-    every = Grid(title, _HEAD, tuple(_row(table, answer) for answer in family), legend)
+    answers_grid = Grid(title, _HEAD, tuple(_row(table, answer) for answer in family), legend)
     pairs = _pair_rows(table, family)
-    return (every, Grid("The pairs behind them", _PAIR_HEAD, pairs, _PAIR_LEGEND)) if pairs else (every,)
+    return (answers_grid, Grid("The pairs behind them", _PAIR_HEAD, pairs, _PAIR_LEGEND)) if pairs else (answers_grid,)
 
 
 def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What keeps numbers from meaning what they seem to: cells that learned nothing, or not all that they could."""
+"""Cautions about numbers that may mislead: cells that learned nothing, or that were trained for too few epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAMED = 3  # cells in a sentence
 
 
 def learning(table: AblationTable) -> str:
-    """The cells that learned nothing and those that are undertrained; "" where there are none."""
+    """The sentences about cells that learned nothing and cells that are undertrained; "" where there are none."""
     return " ".join(filter(None, (_nothing(table), _undertrained(table))))
 
 
@@ -32,17 +32,17 @@ def _undertrained(table: AblationTable) -> str:
     rows = sorted((row for row in table.rows if row.name in falls), key=lambda row: -falls[row.name])
     if not rows:
         return ""
-    least, most = (fixed(find(falls.values()), 1) for find in (min, max))
+    least, most = (fixed(end(falls.values()), 1) for end in (min, max))
     by = most if least == most else f"{least} to {most}"
-    what = "is undertrained: its error" if len(rows) == 1 else "are undertrained: their errors"
+    fell = "is undertrained: its error" if len(rows) == 1 else "are undertrained: their errors"
     return (
-        f"Caution: {_named(rows)} {what} fell by {by} points in the last epoch, so differences may be of speed, not of "
+        f"Caution: {_named(rows)} {fell} fell by {by} points in the last epoch, so differences may be of speed, not of "
         "what is learned in the end; more epochs would tell."
     )
 
 
 def _named(rows: list[Row]) -> str:
-    """The first names: of one cell the name alone."""
+    """The first names and the number of cells; for one cell, its name alone."""
     names = ", ".join(clean(row.name) for row in rows[:_NAMED])
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     return names if len(rows) == 1 else f"{counted(len(rows), 'cell')} ({names}{more})"

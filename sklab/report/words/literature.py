@@ -24,7 +24,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 def published(sweep: Sweep) -> str:
-    """What the published figures are, and whether ours can be held against them; "" without published figures."""
+    """The source of the published figures, and whether ours can be compared with them; "" where there are none."""
     if sweep.published is None:
         return ""
     level = "" if on_published_data(sweep) else f"; not comparable in level with {clean(data_title(sweep))}"
@@ -44,33 +44,33 @@ def published_only(sweep: Sweep) -> str:
 
 
 def reproduced(table: AblationTable) -> str:
-    """The rows by verdict on their published error, or why there is none; "" where no tolerance is stated."""
+    """The rows by the verdict on their published error, or why there is no verdict; "" where no tolerance is stated."""
     sweep = table.sweep
     if sweep.published is None or sweep.published.tolerance is None:
         return ""
     if not asks_for_verdict(sweep):
         why = f"the metric is {metric_name(sweep.metric)}" if on_published_data(sweep) else "these are other data"
         return f"No verdict on the published figures: {why}."
-    found = {row.name: row_reproduced(sweep, row) for row in table.rows}
-    by_verdict = [(verdict, [name for name in found if found[name] == verdict]) for verdict in VERDICTS]
-    told = "; ".join(f"{verdict}: {listed(names)}" for verdict, names in by_verdict if names)
-    return f"Published errors within {sweep.published.tolerance:g} percentage points: {told}." if told else ""
+    verdicts = {row.name: row_reproduced(sweep, row) for row in table.rows}
+    by_verdict = [(verdict, [name for name in verdicts if verdicts[name] == verdict]) for verdict in VERDICTS]
+    groups = "; ".join(f"{verdict}: {listed(names)}" for verdict, names in by_verdict if names)
+    return f"Published errors within {sweep.published.tolerance:g} percentage points: {groups}." if groups else ""
 
 
 def agreement(table: AblationTable) -> str:
-    """How well the order of our rows agrees with the published order, on other data; "" for fewer than two figures."""
+    """The agreement of the order of our rows with the published order on other data; "" for fewer than two figures."""
     if on_published_data(table.sweep):
         return ""
-    found = order_agreement(table.sweep, {row.name: row.mean for row in table.rows})
-    if math.isnan(found.tau):
+    rank = order_agreement(table.sweep, {row.name: row.mean for row in table.rows})
+    if math.isnan(rank.tau):
         return ""
-    tau = f"{found.tau:.2f}".replace("-", "−")
-    told = f"Kendall's tau = {tau} over {found.n} cells ({p_equals(found.p)})"
-    return f"Agreement of our order of cells with the published one: {told}."
+    tau = f"{rank.tau:.2f}".replace("-", "−")
+    text = f"Kendall's tau = {tau} over {rank.n} cells ({p_equals(rank.p)})"
+    return f"Agreement of our order of cells with the published one: {text}."
 
 
 def _figure(row: PublishedRow) -> str:
-    """Error with its dagger, and what the network costs as far as that is published."""
+    """The published error with its dagger, and those costs of the network that are published."""
     costs = [f"{row.params:g} M" if row.params else "", f"{row.gmacs:g} GMACs" if row.gmacs else ""]
     known = ", ".join(filter(None, costs))
     return f"{row.error:.2f}{'' if row.verified else DAGGER} %{known and f' ({known})'}"

@@ -1,4 +1,4 @@
-"""How rows were compared, in one line below the table and as a paragraph for a paper."""
+"""The methods of comparison, as a line below the table and as a paragraph for a paper."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BLOCK = (
     "2004), together with {df} of freedom (Satterthwaite 1946). {noisy}{checks} "
 )
 _APART = (
-    "Set apart {names}, plainly noisier than the others (p of Cochran's test below {limit}): {each} is compared with "
-    "the baseline by a paired t test over the shared seeds, at 1/{tests} of the 5 %, the other cells together at the "
-    "rest. "
+    "Set apart {names}, plainly noisier than the others (p of Cochran's test below {limit}): {pronoun} is compared "
+    "with the baseline by a paired t test over the shared seeds, at 1/{tests} of the 5 %, the other cells together at "
+    "the rest. "
 )
 _NOISY_BASELINE = (
     "The baseline is plainly noisier than the other cells (p of Cochran's test below {limit}), which its own variance "
@@ -54,8 +54,8 @@ _CONTRASTS = (
     "Whether the pairs behind a difference agree is tested by the ANOVA-type statistic (Brunner 1997). "
 )
 
-# The differences and p of the table are those of all seeds at hand, without regard to the looks that chose them.
-_RACED = (
+# The table's differences and p use all seeds at hand and ignore the looks by which the seeds were chosen.
+_ORIENTATION = (
     "Seeds were added where the data asked for them: the verdicts are those of group-sequential boundaries (Lan and "
     "DeMets, alpha spent as by O'Brien and Fleming), valid under repeated looking; differences, intervals and p below "
     "are not, and are for orientation. "
@@ -75,12 +75,14 @@ _SEQUENTIAL_QUESTIONS = (
 
 
 def comparison(table: AblationTable) -> str:
-    """The method, why it was chosen and what its checks found; "" where nothing is compared."""
+    """The line about the method, the reason for it and the results of its checks; "" where nothing is compared."""
     choice, baseline = table.choice, clean(table.sweep.baseline)
     if choice is None or not _tests(table):
         return ""
     checked = f"; {_checked(choice)}" if _checked(choice) else ""
-    return f"{_RACED if table.race and not table.sweep.by_question else ''}{_how(table, choice, baseline, checked)}"
+    return (
+        f"{_ORIENTATION if table.race and not table.sweep.by_question else ''}{_how(table, choice, baseline, checked)}"
+    )
 
 
 def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> str:
@@ -97,7 +99,7 @@ def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> s
 
 
 def methods(table: AblationTable) -> str:
-    """The tests, named, ready to be pasted into a paper."""
+    """The paragraph that names the tests, ready for a paper."""
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval{_spread_of_means(table)}. "
@@ -123,7 +125,7 @@ def _contrasts(table: AblationTable) -> str:
 
 
 def _spread_of_means(table: AblationTable) -> str:
-    """What the intervals of single means rest on where that is more than the runs of their own cell."""
+    """The clause on the intervals of single means; "" where each rests on the runs of its own cell alone."""
     if table.choice is None or table.choice.method == "paired":
         return ""
     noisy = listed(row.name for row in table.noisy)
@@ -135,13 +137,14 @@ def _compared(table: AblationTable) -> str:
     if choice is None or not _tests(table):
         return "No difference from the baseline could be tested. "
     checks = f"{_capital(_checked(choice))}." if _checked(choice) else ""
-    told = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
-    told["noisy"] = _noisy_told(table)
+    names = {"baseline": clean(table.sweep.baseline), "checks": checks, "df": _df(table), "why": choice.why}
     gaps = _capital(_GAPS.format(gaps=_gaps(table, choice))) if choice.missing else ""
     text = _BLOCK if choice.method == "pooled" else _PAIRS
     return (
         gaps
-        + text.format(**told, tests=counted(_tests(table), "comparison")).replace("  ", " ")
+        + text.format(**names, noisy=_noisy_sentences(table), tests=counted(_tests(table), "comparison")).replace(
+            "  ", " "
+        )
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
         "the spread as observed; effect sizes carry Hedges' correction. "
         f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
@@ -156,7 +159,7 @@ def _tests(table: AblationTable) -> int:
 
 
 def _df(table: AblationTable) -> str:
-    """The degrees of the block test, equal for all rows."""
+    """The degrees of freedom of the block test, which are equal for all rows."""
     df = next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
     return f"{df:g} degree{'' if df == 1 else 's'}"
 
@@ -175,16 +178,16 @@ def _noisy(table: AblationTable) -> str:
     return "".join(f"; {clause}" for clause in clauses)
 
 
-def _noisy_told(table: AblationTable) -> str:
-    """The same for the methods paragraph."""
+def _noisy_sentences(table: AblationTable) -> str:
+    """The same cells in the sentences of the methods paragraph."""
     apart = _apart(table)
-    names, each = (f"is {listed(apart)}", "it") if len(apart) == 1 else (f"are {listed(apart)}", "each")
-    told = _APART.format(names=names, limit=FAILS_BELOW, each=each, tests=_tests(table)) if apart else ""
-    return told + (_NOISY_BASELINE.format(limit=FAILS_BELOW) if len(apart) < len(table.noisy) else "")
+    names, pronoun = (f"is {listed(apart)}", "it") if len(apart) == 1 else (f"are {listed(apart)}", "each")
+    sentences = _APART.format(names=names, limit=FAILS_BELOW, pronoun=pronoun, tests=_tests(table)) if apart else ""
+    return sentences + (_NOISY_BASELINE.format(limit=FAILS_BELOW) if len(apart) < len(table.noisy) else "")
 
 
 def _gaps(table: AblationTable, choice: Choice) -> str:
-    """The runs that are missing; with replicates most of them were never requested."""
+    """The clause on the runs that are missing; with replicates most of them were never requested."""
     if table.race:
         return "not all cells have all seeds"
     return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'} missing"
@@ -195,7 +198,8 @@ def _capital(text: str) -> str:
 
 
 def _checked(choice: Choice) -> str:
-    """The assumptions with the p of their checks, and which could not be made; "" where none was asked for."""
+    """The assumptions with the p of their checks, and the checks that could not be made; "" where none was asked
+    for."""
     tests = {
         "equal variances (Cochran's test)": choice.variances,
         "additivity of cells and seeds (Tukey's test)": choice.additivity,
@@ -208,6 +212,6 @@ def _checked(choice: Choice) -> str:
     verdict = "fails" if failing else "none fails" if len(made) == len(tests) else "does not fail"
     others = [" on the other cells"] if choice.noisy else []
     where = ",".join(others + [" on the part of the table without gaps"] * bool(choice.missing))
-    told = ", ".join(f"{name} {p_equals(float(check.p))}" for name, check in made.items())
+    results = ", ".join(f"{name} {p_equals(float(check.p))}" for name, check in made.items())
     left = f"; too few cells or seeds to check {unmade}" if unmade else ""
-    return f"checked{where}: {told}: {verdict} (p below {FAILS_BELOW}){left}"
+    return f"checked{where}: {results}: {verdict} (p below {FAILS_BELOW}){left}"

@@ -1,4 +1,5 @@
-"""What to say about runs: edited, reused, cut in batches, of unknown or other data, seeds added until settled."""
+"""The notes on runs: edited and reused ones, cut batches, unknown or other data, seeds that were added until a
+decision."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def origin_path(study: str, key: str) -> str:
 
 
 def verdicts(table: AblationTable) -> tuple[str, ...]:
-    """The verdicts under repeated looking as a note; none for a study whose cells all have the same seeds."""
+    """The note with the verdicts under repeated looking; none for a study whose cells all have the same seeds."""
     if table.race is None:
         return ()
     others = [at for at, name in enumerate(table.race_names) if name != table.sweep.baseline]
@@ -53,7 +54,7 @@ def verdicts(table: AblationTable) -> tuple[str, ...]:
 
 
 def decisions(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
-    """The comparisons at these places, those of one verdict and number of seeds together."""
+    """The comparisons at these positions; those with the same verdict and number of seeds stand together."""
     groups: dict[tuple[str, int], list[str]] = {}
     for at in cells:
         groups.setdefault((str(race.verdict[at]), int(race.decided_at[at])), []).append(clean(table.race_names[at]))
@@ -73,7 +74,7 @@ def _stop(seeds: int, rule: Replicates) -> str:
 
 
 def edited(table: AblationTable) -> list[str]:
-    """One line that names the edited runs; none where every seal fits or there is no seal."""
+    """One line with the names of the edited runs; none where every record fits its seal or has none."""
     names = [
         f"{row.name} seed {run.seed}" for row in table.rows for run in row.runs if run.record and run.record.edited
     ]
@@ -93,10 +94,10 @@ def _lines(row: Row) -> list[str]:
     for run in row.runs:
         if run.record is not None and run.record.accumulate_factor > 1:
             seeds.setdefault(run.record.accumulate_factor, []).append(str(run.seed))
-    return [f"{clean(row.name)}: {_told(row, factor, of)}" for factor, of in sorted(seeds.items())]
+    return [f"{clean(row.name)}: {_batches(row, factor, numbers)}" for factor, numbers in sorted(seeds.items())]
 
 
-def _told(row: Row, factor: int, seeds: list[str]) -> str:
+def _batches(row: Row, factor: int, seeds: list[str]) -> str:
     train = next(run.record for run in row.runs if run.record is not None).spec.experiment.train
     return (
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}: out of memory, so trained in batches of "
@@ -106,8 +107,8 @@ def _told(row: Row, factor: int, seeds: list[str]) -> str:
 
 
 def trained_on(table: AblationTable) -> list[str]:
-    """A line for the runs whose data are unknown, one for rows that mix several data under the same settings, and one
-    for each library of a network, or plug-in file, that runs have several versions of."""
+    """A line for the runs whose data are unknown, one for rows whose runs have different data under the same settings,
+    and one for each library of a network, or plug-in file, of which the runs have several versions."""
     records = [run.record for run in ended(table) if run.record]
     unknown = [record for record in records if record.data_unknown]
     first = _first_of_each(records)
@@ -116,7 +117,7 @@ def trained_on(table: AblationTable) -> list[str]:
 
 
 def same_data(ours: AblationTable, theirs: AblationTable) -> str:
-    """Whether two studies were trained on the same images: "" where their settings alone tell."""
+    """Whether two studies were trained on the same images; "" where their settings alone answer that."""
     first, second = ([run.record for run in ended(table) if run.record] for table in (ours, theirs))
     known = _first_of_each(first)
     shared = [record for record in second if _identity(record) in known]
@@ -129,17 +130,17 @@ def same_data(ours: AblationTable, theirs: AblationTable) -> str:
 
 
 def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
-    """A line for each library and plug-in file of which the runs have several versions: they decide results beside
-    sklab and the settings."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    """A line for each library and plug-in file of which the runs have several versions: results depend on them as
+    well."""
+    counts_by_name: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for name, version in record.versions.items():
             if name in record.spec.experiment.model.libraries or name.startswith("sklab."):
-                found[name][version] += 1
-    for name, counts in found.items():
+                counts_by_name[name][version] += 1
+    for name, counts in counts_by_name.items():
         if len(counts) > 1:
-            told = ", ".join(f"{clean(version)} ({counted(number, 'run')})" for version, number in counts.items())
-            yield f"caution: runs were made with different versions of {clean(name)}: {told}"
+            versions = ", ".join(f"{clean(version)} ({counted(number, 'run')})" for version, number in counts.items())
+            yield f"caution: runs were made with different versions of {clean(name)}: {versions}"
 
 
 def _unknown(records: list[RunRecord]) -> str:
@@ -159,11 +160,11 @@ def _mixed(records: list[RunRecord]) -> str:
 
 def _first_of_each(records: Iterable[RunRecord]) -> Mapping[str, Fingerprint]:
     """For each setting of the data, the fingerprint of the first run that has one."""
-    found: dict[str, Fingerprint] = {}
+    first: dict[str, Fingerprint] = {}
     for record in records:
         if record.fingerprint:
-            found.setdefault(_identity(record), record.fingerprint)
-    return found
+            first.setdefault(_identity(record), record.fingerprint)
+    return first
 
 
 def _is_other(record: RunRecord, first: Mapping[str, Fingerprint]) -> bool:

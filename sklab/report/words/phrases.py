@@ -16,7 +16,7 @@ _LISTED = 20  # names in a sentence, before it says how many more there are
 
 
 def listed(names: Iterable[str]) -> str:
-    """`names` in a row, cut short when there are many; by semicolons where a name has a comma."""
+    """`names` as a list, cut short when there are many; with semicolons where a name contains a comma."""
     every = [clean(name) for name in names]
     more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
     comma = "; " if any("," in name for name in every) else ", "
@@ -64,11 +64,13 @@ def pareto_sentence(table: AblationTable) -> str:
     against = table.sweep.search.second_objective if table.sweep.search else None
     if against is None or not table.pareto_front:
         return ""
-    told = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.pareto_front)
-    stand = "1 of the cells stands" if len(table.pareto_front) == 1 else f"{len(table.pareto_front)} of the cells stand"
+    cells = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.pareto_front)
+    cells_stand = (
+        "1 of the cells stands" if len(table.pareto_front) == 1 else f"{len(table.pareto_front)} of the cells stand"
+    )
     return (
-        f"Two objectives, so no single best cell. By their means {stand} on the "
-        f"Pareto set, where none with as few {COST_NOUNS[against]} has a lower error: {told}."
+        f"Two objectives, so no single best cell. By their means {cells_stand} on the "
+        f"Pareto set, where none with as few {COST_NOUNS[against]} has a lower error: {cells}."
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.words.methods import methods
 
-# What was used -> the entries of references.bib for it. Used is `path=value` for a setting of any run, `path` for a
-# setting that is not at 0, `library NAME`, `data TITLE`, a source of the methods paragraph, or a word of this module's.
+# The entries of references.bib for each thing that a study can use: `path=value` is a setting of any run, `path` a
+# setting that is not 0; others are `library NAME`, `data TITLE`, a source in the methods paragraph, or a word that
+# `_used` adds.
 _CITED: dict[str, tuple[str, ...]] = {
     "attention=sk": ("li2019selective",),
     "attention=se": ("hu2018squeeze",),
@@ -58,31 +59,31 @@ _ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"
 def bibtex(table: AblationTable) -> str:
     """The entries for the networks, data, recipe, libraries and tests of the study, in a fixed order."""
     used = _used(table)
-    keys = {key for told, keys in _CITED.items() if told in used for key in keys}
+    keys = {key for thing, keys in _CITED.items() if thing in used for key in keys}
     return "\n".join(entry for key, entry in entries().items() if key in keys)
 
 
 def entries() -> dict[str, str]:
     """All entries at hand by their key, in the order of the file."""
-    found = re.split(r"\n(?=@)", _ENTRIES.read_text(encoding="utf-8"))
-    return {re.match(r"@\w+\{(\w+),", entry)[1]: entry for entry in found}  # type: ignore[index]
+    texts = re.split(r"\n(?=@)", _ENTRIES.read_text(encoding="utf-8"))
+    return {re.match(r"@\w+\{(\w+),", entry)[1]: entry for entry in texts}  # type: ignore[index]
 
 
 def _used(table: AblationTable) -> set[str]:
     records = [run.record for row in table.rows for run in row.runs if run.record is not None]
-    alike = {record.cell: record.spec.experiment for record in records}  # the runs of a cell differ in the seed alone
-    told = {word for experiment in alike.values() for word in _settings(experiment.model_dump(mode="json"))}
-    told |= {f"library {name}" for record in records for name in record.versions}
+    experiments = {record.cell: record.spec.experiment for record in records}  # a cell's runs differ in the seed alone
+    used = {word for experiment in experiments.values() for word in _settings(experiment.model_dump(mode="json"))}
+    used |= {f"library {name}" for record in records for name in record.versions}
     search = table.sweep.search
-    told |= {"search", search.sampler} if search else set()
-    told |= {search.pruning.rule} if search and search.pruning else set()
+    used |= {"search", search.sampler} if search else set()
+    used |= {search.pruning.rule} if search and search.pruning else set()
     named = set(re.findall(r"[A-Z]\w+ \d{4}", methods(table)))  # the sources that the methods paragraph names
-    return told | named | ({"test"} if named else set())
+    return used | named | ({"test"} if named else set())
 
 
 def _settings(experiment: Mapping[str, Any]) -> set[str]:
     """Network, recipe and data of a run as words of `_CITED`."""
     flat = {**experiment["train"], **experiment["model"], **(experiment["model"].get("sk") or {})}
     data = re.sub("[^a-z]", "", str(experiment["data"].get("title") or experiment["data"]["name"]).lower())
-    known = {told for told in _CITED if told.startswith("data ") and data.startswith(told.removeprefix("data "))}
+    known = {word for word in _CITED if word.startswith("data ") and data.startswith(word.removeprefix("data "))}
     return known | {f"{name}={value}" for name, value in flat.items()} | {name for name, value in flat.items() if value}

@@ -40,10 +40,10 @@ def design(sweep: Sweep) -> str:
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
-    each = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
+    replicates = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
     cells = counted(len(sweep.cells) + len(sweep.duplicates), "cell")
     distinct = f", {counted(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
-    return f"{kind}: {cells}{distinct} × {each}"
+    return f"{kind}: {cells}{distinct} × {replicates}"
 
 
 def _search(search: Search, metric: Metric) -> str:
@@ -59,7 +59,7 @@ def _search(search: Search, metric: Metric) -> str:
 
 
 def metric(sweep: Sweep) -> str:
-    """The number and the rule it is read by."""
+    """The metric with its unit, and the epoch it is taken from."""
     unit = metric_unit(sweep.metric)
     name = f"{metric_name(sweep.metric)}{unit and f' in {unit}'}"
     epoch = "the last epoch" if sweep.metric.epoch == "last" else "the epoch of lowest validation error"
@@ -72,7 +72,7 @@ def experiment(sweep: Sweep) -> str:
 
 
 def progress(table: AblationTable) -> str:
-    """How many runs there are, by how they ended; a toy run is called one first."""
+    """The number of runs in each state; a toy run is named as such first."""
     counts = counts_of(run.state for row in table.rows for run in row.runs)
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
     planned = counted(sum(counts.values()), "run")
@@ -86,16 +86,16 @@ def below(table: AblationTable) -> tuple[str, ...]:
 
 
 def pareto(table: AblationTable) -> str:
-    """The rows that are dominated beyond chance, and at which costs; and that latency is unknown for some.
-    "" where there is neither."""
+    """The rows that are dominated beyond chance, with the costs concerned, and the rows whose latency is unknown; ""
+    where there are neither."""
     by_costs: dict[str, list[str]] = {}
     for row in table.rows:
         off = ", ".join(COST_NAMES[cost] for cost in COSTS if _takes_part(row, cost) and cost not in row.pareto)
         if row.n and off:
             by_costs.setdefault(off, []).append(row.name)
-    told = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
+    groups = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
     why = "another row costs no more and is told apart as lower in error"
-    dominated = [f"Off the Pareto set of error and cost, where {why}: {told}."] if told else []
+    dominated = [f"Off the Pareto set of error and cost, where {why}: {groups}."] if groups else []
     without = [row.name for row in table.rows if row.n and row.latency_ms is None]
     every = len(without) == sum(row.n > 0 for row in table.rows)
     where = "these runs" if every else f"all runs of {listed(without)}"
@@ -108,29 +108,31 @@ def _takes_part(row: Row, cost: str) -> bool:
 
 
 def latency(table: AblationTable) -> str:
-    """Whether latency was measured alone, as far as the records tell, and where it decides nothing; "" where none was
-    measured."""
-    found = neighbours(table)
+    """Whether latency was measured alone, as far as the records tell, and the cells in which it decides nothing; ""
+    where it was not measured."""
+    counts = neighbours(table)
     unsteady = listed(row.name for row in table.rows if row.latency_unsteady)
     why = f"the runs differ by a factor of {SEVERALFOLD} or more ({DOUBLE_DAGGER}): {unsteady}."
     nothing = [f"It decides nothing in cells where {why}"] if unsteady else []
-    return " ".join([_alone(found), *nothing]) if found.measured else ""
+    return " ".join([_alone(counts), *nothing]) if counts.measured else ""
 
 
-def _alone(found: Neighbours) -> str:
-    runs = counted(found.measured, "run")
-    unknown = f" For {found.unknown} of {runs} the records do not tell whether it was." if found.unknown else ""
-    if found.beside:
-        where = f"in {found.beside} of {runs} other runs of this study ran on the same machine meanwhile"
+def _alone(neighbours: Neighbours) -> str:
+    runs = counted(neighbours.measured, "run")
+    unknown = (
+        f" For {neighbours.unknown} of {runs} the records do not tell whether it was." if neighbours.unknown else ""
+    )
+    if neighbours.beside:
+        where = f"in {neighbours.beside} of {runs} other runs of this study ran on the same machine meanwhile"
         return f"Latency was not measured alone: {where}, which slows it and adds to its spread.{unknown}"
-    if found.unknown:
+    if neighbours.unknown:
         return f"Latency was perhaps not measured alone.{unknown}"
     return "Latency was measured alone: no other run of this study ran on the same machine meanwhile."
 
 
 def notes(table: AblationTable) -> tuple[str, ...]:
-    """What to know about single rows: edited records, the network of another, no number, fewer seeds, cell that can't
-    exist, unequal budget; and what images were left out or are not known, which batches cut, which runs reused."""
+    """The notes on single rows: edited records, same networks, missing numbers, fewer seeds, cells that can't exist,
+    unequal budgets, images that were left out or are not known, cut batches, reused runs."""
     idle = [row.name for row in table.rows if row.runs and row.idle]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
@@ -141,13 +143,13 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.judged == "no test"]
-    seen = (*_skipped(table), *trained_on(table))
-    unlike = (*_unevaluated(table), *invalid, *_unequal(table), *seen, *cut_batches(table), *reused(table))
-    return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *unlike)
+    data = (*_skipped(table), *trained_on(table))
+    others = (*_unevaluated(table), *invalid, *_unequal(table), *data, *cut_batches(table), *reused(table))
+    return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *others)
 
 
 def run_texts(row: Row) -> list[str]:
-    """The runs of a row that have no number: their seeds, how they ended and why, those of one reason together."""
+    """The runs of a row that have no number: seeds, state and reason; runs with the same reason stand together."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for run in row.unfinished:
         seeds.setdefault((run.state, clean(run.reason)), []).append(str(run.seed))
@@ -166,8 +168,8 @@ def no_number(row: Row) -> str:
     if row.n:
         return ""
     if pruned := [run for run in row.runs if run.state == "pruned"]:
-        told = [f"epoch {run.record.epochs if run.record else 0} (seed {run.seed})" for run in pruned]
-        return f"pruned at {', '.join(told)}"
+        epochs = [f"epoch {run.record.epochs if run.record else 0} (seed {run.seed})" for run in pruned]
+        return f"pruned at {', '.join(epochs)}"
     if row.idle:
         return "no run has ended yet"
     return f"no complete run: {other_counts(counts_of(run.state for run in row.runs)).removeprefix(', ')}"
@@ -180,7 +182,7 @@ def _unfinished(row: Row) -> str:
 def _unevaluated(table: AblationTable) -> tuple[str, ...]:
     """For each further size, the complete runs that were not evaluated there, and the remedy."""
     rows = [row for row in table.rows if not row.same_as]
-    lacking = {size: [said for row in rows if (said := _lacking(row, size))] for size in table.sweep.sizes}
+    lacking = {size: [name for row in rows if (name := _lacking(row, size))] for size in table.sweep.sizes}
     return tuple(
         f"complete but not evaluated at {size} px: {listed(names)}; the same sweep again does only that, and so does "
         f"`sklab evaluate {clean(table.sweep.study)} --size {size}`"
@@ -204,7 +206,7 @@ def _untested(row: Row) -> str:
 
 
 def _unequal(table: AblationTable) -> list[str]:
-    """The cells that the claim of equal budget does not hold for, by what their records count."""
+    """The cells whose recorded costs contradict the claim of equal budgets."""
     costs = {
         row.name: Cost(params=row.params, macs=row.macs)
         for row in table.rows
@@ -214,12 +216,12 @@ def _unequal(table: AblationTable) -> list[str]:
 
 
 def _skipped(table: AblationTable) -> list[str]:
-    """Usually one line: the runs of a study see the same images."""
+    """The notes on images that can't be decoded: usually one, as the runs of a study use the same images."""
     records = [run.record for row in table.rows for run in row.runs if run.record is not None]
     runs = Counter(record.skipped_images for record in records if record.skipped_images)
     return [
-        f"{counted(number, 'image')} that can't be decoded left out of {counted(of, 'run')}; each run's log names them"
-        for number, of in sorted(runs.items())
+        f"{counted(images, 'image')} that can't be decoded left out of {counted(n, 'run')}; each run's log names them"
+        for images, n in sorted(runs.items())
     ]
 
 

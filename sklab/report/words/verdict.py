@@ -1,4 +1,5 @@
-"""The verdict of a study in three sentences: what matters, what is open, at what price; and effects as rows of text."""
+"""The verdict of a study in a few sentences: what matters, what is open, what it would cost; and effects as rows of
+text."""
 
 from __future__ import annotations
 
@@ -27,32 +28,34 @@ _EFFECT_LEGEND = (
 )
 
 
-def result(table: AblationTable, attended: str = "") -> str:
+def result(table: AblationTable, attention: str = "") -> str:
     """The first paragraph: the answers to the questions. Before the first result it says that there is none.
 
-    `attended` is what attention does as objects grow: of a study that plans no question, what it is first of all about.
+    `attention` is the sentence on how attention changes as objects grow; it comes first where no question is planned.
     """
-    return _paragraphs(table, attended)[0]
+    return _paragraphs(table, attention)[0]
 
 
-def further(table: AblationTable, attended: str = "") -> tuple[str, ...]:
-    """The paragraphs after it: what else matters, what is open at which price, every cell against the baseline."""
-    return _paragraphs(table, attended)[1:]
+def further(table: AblationTable, attention: str = "") -> tuple[str, ...]:
+    """The further paragraphs: what else matters, what is open and what it would cost, every cell against the
+    baseline."""
+    return _paragraphs(table, attention)[1:]
 
 
-def _paragraphs(table: AblationTable, attended: str) -> tuple[str, ...]:
+def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
     finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
     if table.best is None:
         return (f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare.",)
     answered = answers(table)
     at = 1 if table.questions and answered else 0
-    first, *others = filter(None, (*answered[:at], attended, *answered[at:], against_baseline(table)))
+    first, *others = filter(None, (*answered[:at], attention, *answered[at:], against_baseline(table)))
     cautious = ("" if finished else "The study is not finished.", cautions.learning(table))
     return (" ".join(filter(None, (first, *cautious))), *others)
 
 
 def against_baseline(table: AblationTable) -> str:
-    """Which cells are told apart from the baseline, which are open, and what the lowest mean costs."""
+    """The paragraph on the cells that are told apart from the baseline, those that are open, and the costs of the
+    lowest mean."""
     best, baseline = table.best, table.baseline
     if best is None:
         return ""
@@ -61,27 +64,30 @@ def against_baseline(table: AblationTable) -> str:
         lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
         return f"{lowest} The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(best, baseline)
-    said = (pareto_sentence(table), _found(table, best, baseline), _open(table), price)
-    return " ".join(sentence for sentence in said if sentence)
+    sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), price)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _found(table: AblationTable, best: Row, baseline: Row) -> str:
+def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
     """The cells that are told apart from the baseline, with difference and certainty, and the lowest mean."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.judged for row in table.rows):
         return f"So far only {compared}, has a complete run."
-    shown = "; ".join(told for judged in _DECIDED if (told := _told(table, judged))) or "no cell is told apart from it"
+    shown = (
+        "; ".join(cells for verdict in _DECIDED if (cells := _cells_with(table, verdict)))
+        or "no cell is told apart from it"
+    )
     lowest = "" if table.pareto_front else f"; {_lowest(table, best)}"
     return f"Against {compared}: {shown}{lowest}."
 
 
-def _told(table: AblationTable, judged: BaselineVerdict) -> str:
-    rows = _by_size([row for row in table.rows if row.judged == judged])
+def _cells_with(table: AblationTable, verdict: BaselineVerdict) -> str:
+    rows = _by_size([row for row in table.rows if row.judged == verdict])
     if not rows:
-        return "none is shown to be better" if judged == "better" and _told(table, "worse") else ""
+        return "none is shown to be better" if verdict == "better" and _cells_with(table, "worse") else ""
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     named = [f"{clean(row.name)} ({difference(table, row.baseline)})" for row in rows[:_NAMED] if row.baseline]
-    return f"{judged} {'is' if len(rows) == 1 else 'are'} {', '.join(named)}{more}"
+    return f"{verdict} {'is' if len(rows) == 1 else 'are'} {', '.join(named)}{more}"
 
 
 def _lowest(table: AblationTable, best: Row) -> str:
@@ -93,30 +99,34 @@ def _lowest(table: AblationTable, best: Row) -> str:
 
 
 def _near(table: AblationTable) -> str:
-    """How many cells are not told apart from the lowest mean."""
+    """The clause on the cells that are not told apart from the lowest mean."""
     others = [row for row in table.rows if row.n and row.standing != "best"]
     near = sum(row.standing != "worse" for row in others)
     return f", from which {near} of the other {counted(len(others), 'cell')} can't be told apart" if near else ""
 
 
 def _open(table: AblationTable) -> str:
-    """The cells that are undecided, and the seeds they would need."""
+    """The sentence on the cells that are undecided, and the seeds that they would need."""
     rows = [row for row in table.rows if row.judged == "undecided"]
     untested = sum(row.judged == "no test" for row in table.rows)
     silent = f"{counted(untested, 'cell')} could not be tested" if untested else ""
     if not rows:
         return silent and f"{silent}."
-    found = [row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0]
-    size = f"only for differences of at least {points(table, min(found))}" if found else ""
-    size = size if not found or can_be_found(table, min(found)) else "for no difference that is possible"
-    seen = f": these seeds have 80 % power {size}" if found else ""
-    of = f"{len(rows)} of {counted(_judged(table), 'cell')}"
+    power = _power([row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0], table)
+    cells = f"{len(rows)} of {counted(sum(row.judged is not None for row in table.rows), 'cell')}"
     needed = _needed([row for row in rows if row.guessing is None])
-    return f"Undecided {'is' if len(rows) == 1 else 'are'} {of}{seen}{needed}{silent and f'; {silent}'}."
+    return f"Undecided {'is' if len(rows) == 1 else 'are'} {cells}{power}{needed}{silent and f'; {silent}'}."
 
 
-def _judged(table: AblationTable) -> int:
-    return sum(row.judged is not None for row in table.rows)
+def _power(detectable: Sequence[float], table: AblationTable) -> str:
+    """The clause on the smallest of the `detectable` differences; "" where there is none."""
+    if not detectable:
+        return ""
+    least = min(detectable)
+    size = f"only for differences of at least {points(table, least)}"
+    return (
+        f": these seeds have 80 % power {size if can_be_found(table, least) else 'for no difference that is possible'}"
+    )
 
 
 def _needed(rows: Sequence[Row]) -> str:
@@ -127,9 +137,9 @@ def _needed(rows: Sequence[Row]) -> str:
     if not missing:
         return never and f"; {never}"
     (fewest, first), (most, last) = min(missing), max(missing)
-    told = f"{counted(fewest, 'more seed')} would probably settle {first}"
+    enough = f"{counted(fewest, 'more seed')} would probably settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""
-    return f"; if the true differences are as observed, {told}{others}{never and f'; {never}'}"
+    return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}"
 
 
 def _price(best: Row, baseline: Row) -> str:
@@ -150,15 +160,15 @@ def _by_size(rows: Sequence[Row]) -> list[Row]:
 
 
 def effect_grids(table: AblationTable) -> tuple[Grid, ...]:
-    """What each factor changes, all else equal, and the analysis of variance, as far as there are such."""
+    """The matched difference of every level, and the analysis of variance, as far as there are any."""
     analysis = table.effects.analysis
     rows = tuple(_effect(effect) for effect in analysis.effects) if analysis else ()
     variance = (Grid("Analysis of variance", _EFFECT_HEAD, rows, _EFFECT_LEGEND),) if rows else ()
     return (*matched_grids(table), *variance)
 
 
-def effects_said(table: AblationTable) -> tuple[str, ...]:
-    """The sentences about effects: why there are none, or how they were computed and what they leave out."""
+def effect_sentences(table: AblationTable) -> tuple[str, ...]:
+    """The sentences about effects: why there are none, or how they were computed and which are left out."""
     effects, analysis = table.effects, table.effects.analysis
     lone = ", ".join(map(clean, effects.unmatched))
     unmatched = [f"No two cells differ in one of these alone, so their effects can't be told: {lone}."] if lone else []
@@ -167,9 +177,9 @@ def effects_said(table: AblationTable) -> tuple[str, ...]:
     error = f"{counted(analysis.df, 'degree')} of freedom for error"
     first = f"Analysis of variance over {counted(analysis.n, 'run')}, seeds as blocks, {error}."
     unseen = ", ".join(" × ".join(map(clean, term)) for term in effects.inseparable)
-    told = [f"These cells can't tell from others: {unseen}."] if unseen else []
+    inseparable_terms = [f"These cells can't tell from others: {unseen}."] if unseen else []
     notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in effects.notes]
-    return (first, *notes, *told, *unmatched)
+    return (first, *notes, *inseparable_terms, *unmatched)
 
 
 def _effect(effect: Effect) -> tuple[str, ...]:

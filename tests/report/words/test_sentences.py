@@ -214,11 +214,11 @@ def test_effects_are_rows_of_text_under_their_heads():
 def test_a_design_without_effects_says_why():
     table = ablation_table(*kernels())
     assert verdict.effect_grids(grid_table(design="search")) == ()
-    assert verdict.effects_said(grid_table(design="search")) == (
+    assert verdict.effect_sentences(grid_table(design="search")) == (
         "No analysis of variance: a search chooses its cells by their results, which would flatter the factors it "
         "followed.",
     )
-    assert any("can't tell from others" in said for said in verdict.effects_said(table))
+    assert any("can't tell from others" in said for said in verdict.effect_sentences(table))
 
 
 def test_rows_off_the_pareto_set_are_named_with_the_costs():

@@ -1,4 +1,4 @@
-"""What attention does as objects grow, in one sentence."""
+"""The sentence on how attention changes as objects grow."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from sklab.system.terminal import counted
 _NAMED = 3  # cells in the sentence
 
 
-def attention(seen: AttentionResults) -> str:
-    """In how many units of each cell attention turns to the larger kernel as objects grow; "" where none was seen."""
-    cells = [said for cell in seen.cells if (said := _of_cell(cell))]
+def attention_trend(results: AttentionResults) -> str:
+    """In how many units of each cell attention turns to the larger kernel as objects grow; "" where none
+    was recorded."""
+    cells = [text for cell in results.cells if (text := _cell_text(cell))]
     more = f"; {counted(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
     return f"As objects grow, attention turns to the larger kernel {'; '.join(cells[:_NAMED])}{more}." if cells else ""
 
 
-def _of_cell(cell: CellAttention) -> str:
+def _cell_text(cell: CellAttention) -> str:
     trends, _ = slopes(cell)
     by_verdict = {
         verdict: [trend.unit for trend in trends if trend.verdict == verdict] for verdict in get_args(Verdict)
@@ -30,5 +31,5 @@ def _of_cell(cell: CellAttention) -> str:
         return ""
     if not rising:
         return f"in none of the {counted(len(trends), 'unit')} of {clean(cell.cell)}"
-    but = f" (flat in {listed(flat)})" if flat else ""
-    return f"in {len(rising)} of the {counted(len(trends), 'unit')} of {clean(cell.cell)}{but}"
+    flat_units = f" (flat in {listed(flat)})" if flat else ""
+    return f"in {len(rising)} of the {counted(len(trends), 'unit')} of {clean(cell.cell)}{flat_units}"

@@ -6,7 +6,7 @@ from sklab.analysis.attention.cells import AttentionResults
 from sklab.report.build import study_table
 from sklab.report.figures.attention import read, trend_rows
 from sklab.report.words import verdict
-from sklab.report.words.attended import attention
+from sklab.report.words.attention_trend import attention_trend
 
 EXAMPLE = Path(__file__).parents[3] / "results/example-scale"
 
@@ -14,7 +14,7 @@ EXAMPLE = Path(__file__).parents[3] / "results/example-scale"
 def test_the_shipped_study_is_answered_by_its_units():
     seen = read(EXAMPLE, study_table(EXAMPLE))
     rising = [row for row in trend_rows(seen) if row[0] == "SK" and row[-1] == "rises"]
-    said = attention(seen)
+    said = attention_trend(seen)
     assert said.startswith(
         f"As objects grow, attention turns to the larger kernel in {len(rising)} of the 6 units of SK"
     )
@@ -29,4 +29,4 @@ def test_it_comes_first_where_no_question_is_planned():
 
 
 def test_without_attention_nothing_is_said():
-    assert attention(AttentionResults()) == ""
+    assert attention_trend(AttentionResults()) == ""
