@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,13 +17,19 @@ from sklab.training.devices import total
 
 
 def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
-    """SGD over all parameters; those that the recipe does not decay stand in a second group."""
+    """SGD over all parameters; those that the recipe does not decay stand in a second group.
+
+    On CUDA it is fused: a kernel for many parameters. Not in fp16, where it unscales gradients itself: Lightning could
+    not clip them, and a first step that overflows would leave the momentum unset.
+    """
+    fused = recipe.precision != "fp16" and any(parameter.is_cuda for parameter in model.parameters())
     return torch.optim.SGD(
         _groups(model, recipe),
         recipe.lr,
         recipe.momentum,
         weight_decay=recipe.weight_decay,
         nesterov=recipe.nesterov,
+        fused=fused or None,
     )
 
 
@@ -112,7 +119,10 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self._pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        pairs = zip(*(each.state_dict(keep_vars=True).values() for each in (self.network, network)), strict=True)
+        once = {id(mean): (mean, now) for mean, now in pairs}.values()  # a tensor may have several names
+        self._floats = _lists(pair for pair in once if pair[0].is_floating_point())
+        self._others = _lists(pair for pair in once if not pair[0].is_floating_point())
         self._weight, self._begun = 1 - decay, False
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,10 +135,21 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the network's present weights. Nothing here waits for the device."""
-        for mean, now in self._pairs:
-            if self._begun and mean.is_floating_point():
-                mean.lerp_(now, self._weight)
-            else:
-                mean.copy_(now)
+        """Take in the network's present weights. A kernel is for many tensors, and nothing waits for the device."""
+        means, now = self._floats
+        if self._begun:
+            torch._foreach_lerp_(means, now, self._weight)
+        else:
+            _copy(means, now)
+        _copy(*self._others)
         self._begun = True
+
+
+def _lists(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    both = list(pairs)
+    return [mean for mean, _ in both], [now for _, now in both]
+
+
+def _copy(means: list[Tensor], now: list[Tensor]) -> None:
+    if means:
+        torch._foreach_copy_(means, now)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sklab.data.augment import mixup_draw
 from sklab.data.loaders import open_loaders
@@ -200,6 +201,45 @@ def test_the_average_starts_at_the_first_update_and_leaves_the_network_alone():
     model(torch.randn(4, 3))
     average.update()
     assert average.network.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values())
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_average_is_that_of_each_tensor_alone_to_the_last_bit(layout, precision):
+    torch.manual_seed(1)
+    model = build(network("sknet_small")).to(precision).to(memory_format=layout)
+    average = Average(model, 0.9)
+    expected = [tensor.clone() for tensor in model.state_dict().values()]
+    for step in range(3):
+        for tensor in model.state_dict().values():
+            tensor.add_(torch.randn(tensor.shape).to(tensor.dtype))
+        for mean, now in zip(expected, model.state_dict().values(), strict=True):
+            mean.lerp_(now, 1 - 0.9) if step and mean.is_floating_point() else mean.copy_(now)
+        average.update()
+    assert all(map(torch.equal, average.network.state_dict().values(), expected))
+
+
+def test_a_tensor_with_two_names_is_averaged_once():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    average = Average(model, 0.75)
+    for value in (4.0, 8.0):
+        nn.init.constant_(model[0].weight, value)
+        average.update()
+    assert torch.equal(average.network(torch.eye(2)), torch.full((2, 2), 5.0 * 5.0 * 2))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "fused"),
+    [("cuda", "fp32", True), ("cuda", "bf16", True), ("cuda", "fp16", None), ("cpu", "fp32", None)],
+)
+def test_the_optimizer_is_one_kernel_on_cuda_but_not_in_fp16(device, precision, fused):
+    model = nn.Linear(2, 2, device="meta")
+    with FakeTensorMode(), torch.no_grad():  # tensors without numbers may lie on a device that is not there
+        model.weight = nn.Parameter(torch.empty(2, 2, device=device), requires_grad=False)
+    for spared in (True, False):
+        recipe = RECIPE.model_copy(update={"precision": precision, "decay_norm_and_bias": spared})
+        assert {group["fused"] for group in make_optimizer(model, recipe).param_groups} == {fused}
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
