@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sklab.models.counters import BatchCounters
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import copy_buffers, total
 from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig, Trainer
@@ -42,6 +43,7 @@ class Classifier(LightningModule):
         self.recipe = recipe
         self._seed, self._batches = seed, batches
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
+        self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
         self._scores = Scores()
 
@@ -51,7 +53,8 @@ class Classifier(LightningModule):
         return self.average.network if self.average is not None else self.model
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = batch_loss(self.model, batch, self.recipe, (self._seed, self.current_epoch, batch_idx))
+        with self._counters.counted_at_once():
+            loss = batch_loss(self.model, batch, self.recipe, (self._seed, self.current_epoch, batch_idx))
         self.train_loss = self.train_loss + loss.detach()
         if batch_idx % _CHECK_EVERY == 0:
             self._stop_unless_finite(total(self.train_loss), "training loss")
