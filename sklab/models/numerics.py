@@ -70,7 +70,8 @@ def check(
     specs: Iterable[tuple[ModelSpec, int]], dtype: Dtype, memory_format: MemoryFormat, device: str
 ) -> list[Verdict]:
     """A verdict for every distinct convolution of these networks at these image sizes (pixels a side)."""
-    signatures = {signature for spec, image_size in specs for signature in convolutions(spec, image_size)}
+    kind = torch.device(device).type
+    signatures = {signature for spec, image_size in specs for signature in convolutions(spec, image_size, kind)}
     return [check_convolution(signature, dtype, memory_format, device) for signature in sorted(signatures)]
 
 

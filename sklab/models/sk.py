@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklab.errors import SklabError
 from sklab.spec.model import Branch
+
+# The sum of many pixels may be more than fp16's largest number: autocast decides. A table, since torch.fx, which traces
+# networks to convert them, can't follow a condition.
+_SUM_DTYPES: dict[torch.dtype, torch.dtype | None] = {torch.float16: None}
 
 
 class ConvNormAct(nn.Sequential):
@@ -96,8 +101,11 @@ class SKConv2d(nn.Module):
 
 
 def global_average(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C]. The backward pass of `sum`, unlike that of `mean`, writes no full-size tensor."""
-    return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
+    """[N, C, H, W] -> [N, C]. The backward pass of `sum`, unlike that of `mean`, writes no full-size tensor.
+
+    That holds where the sum has the dtype of `x`; left to itself, autocast on CUDA would make it fp32.
+    """
+    return x.sum(dim=(2, 3), dtype=_SUM_DTYPES.get(x.dtype, x.dtype)) / (x.shape[2] * x.shape[3])
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:
@@ -117,14 +125,19 @@ def _select(features: list[Tensor], weights: Tensor) -> Tensor:
 
 
 class DecimatedConv2d(nn.Conv2d):
-    """A convolution whose dilation D is a multiple of its stride s: the same outputs in less time.
+    """A convolution whose dilation D is a multiple of its stride s: on the CPU the same outputs in less time.
 
     It reads only every s-th pixel in each direction. On these pixels it is a convolution of stride 1, dilation D / s
     and padding P / s. The CPU's libraries have a fast path for that, but none for strided dilated convolutions
     (benchmarks/networks.md). The kernel is square; P is a multiple of s too, because it keeps the size at stride 1.
+
+    On CUDA it is the plain strided convolution: there the gradient of choosing pixels would fill two tensors of the
+    image's size with zeros, and lose channels_last.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            return super().forward(x)
         step = self.stride[0]
         padding, dilation = ((size // step,) * 2 for size in (int(self.padding[0]), self.dilation[0]))
         return F.conv2d(x[..., ::step, ::step], self.weight, self.bias, (1, 1), padding, dilation, self.groups)

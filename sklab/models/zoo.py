@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sklab.errors import Fault, FaultyInputError, SklabError
+from sklab.models.sk import DecimatedConv2d
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
@@ -78,7 +79,7 @@ class Signature:
     """What decides which algorithm computes a convolution. Pairs are (rows, columns); height and width are those of
     the input, in pixels.
 
-    It describes the convolution as computed: a `DecimatedConv2d` has stride 1 here, on the pixels that it reads.
+    It describes the convolution as computed: on the CPU a `DecimatedConv2d` has stride 1, on the pixels that it reads.
     """
 
     in_channels: int
@@ -102,19 +103,29 @@ def cost(spec: ModelSpec, image_size: int) -> Cost:
     return _trace(spec, image_size)[0]
 
 
-def convolutions(spec: ModelSpec, image_size: int) -> tuple[Signature, ...]:
-    """The distinct convolutions of `spec` for square images of `image_size` pixels a side, sorted."""
-    return tuple(sorted(_trace(spec, image_size)[1]))
+def convolutions(spec: ModelSpec, image_size: int, device_type: str = "cpu") -> tuple[Signature, ...]:
+    """The distinct convolutions of `spec` for square images of `image_size` pixels a side, as computed on a device of
+    this type; sorted."""
+    return tuple(sorted(_trace(spec, image_size, device_type)[1]))
 
 
-def _trace(spec: ModelSpec, image_size: int) -> tuple[Cost, set[Signature]]:
+def _trace(spec: ModelSpec, image_size: int, device_type: str = "cpu") -> tuple[Cost, set[Signature]]:
     with torch.device("meta"):
         model = build(spec).eval()
+        if device_type == "cuda":
+            _make_strided(model)
         image = torch.empty(1, spec.in_channels, image_size, image_size)
     with torch.no_grad(), _Counter() as counter:
         _run(model, image, spec)
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params, counter.macs), counter.signatures
+
+
+def _make_strided(model: nn.Module) -> None:
+    """Have `model`, on the meta device, compute as on CUDA."""
+    for layer in model.modules():
+        if isinstance(layer, DecimatedConv2d):
+            layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # its base
 
 
 def _run(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:

@@ -1,4 +1,4 @@
-"""A decimated convolution is the strided dilated one, output and gradients."""
+"""A decimated convolution is the strided dilated one, output and gradients; on CUDA in name only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sklab.models.sk import DecimatedConv2d, conv_class
+from sklab.models.zoo import convolutions
+from sklab.spec.networks import network
 
 _SIZES = st.integers(min_value=5, max_value=13)
 
@@ -47,3 +50,21 @@ def test_only_a_stride_that_divides_the_dilation_leaves_pixels_out(
     stride: int, dilation: int, kind: type[nn.Conv2d]
 ) -> None:
     assert conv_class(stride, dilation) is kind
+
+
+@pytest.mark.parametrize(("device", "stride", "pixels"), [("cpu", (1, 1), 4), ("cuda", (2, 2), 8)])
+def test_on_cuda_it_is_the_strided_convolution(monkeypatch, device, stride, pixels):
+    calls = []
+    monkeypatch.setattr(F, "conv2d", lambda *args: calls.append(args))
+    with FakeTensorMode():  # a tensor without numbers may lie on a device that is not there
+        DecimatedConv2d(4, 4, 3, 2, 2, 2, device="meta")(torch.empty(1, 4, 8, 8, device=device))
+    ((image, _, _, found, *_),) = calls
+    assert (found, image.shape[-1]) == (stride, pixels)
+
+
+def test_the_convolutions_of_a_network_are_those_of_the_device():
+    spec = network("sknet_small", branches=[{"kernel": 3}, {"kernel": 3, "dilation": 2}])
+    cpu, cuda = (convolutions(spec, 32, device) for device in ("cpu", "cuda"))
+    assert [each for each in cpu if each.stride == (2, 2) and each.dilation == (2, 2)] == []
+    strided = [each for each in cuda if each.stride == (2, 2) and each.dilation == (2, 2)]
+    assert {each.height for each in strided} == {2 * each.height for each in set(cpu) - set(cuda)} == {8, 16}

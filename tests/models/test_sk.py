@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sklab.errors import SklabError
-from sklab.models.sk import SKConv2d
+from sklab.models.sk import SKConv2d, global_average
 from sklab.spec.model import Branch
 
 K3, K5 = Branch(kernel=3, groups=2), Branch(kernel=3, dilation=2, groups=2)
@@ -185,3 +186,32 @@ def test_without_a_branch_there_is_no_module():
 def test_groups_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="divisible by groups"):
         SKConv2d(4, 8, [Branch(kernel=3, groups=3)], attention=True, squeezed=4)
+
+
+@pytest.fixture
+def autocast_on_cuda():
+    """Autocast on CUDA in bf16, where there may be none: `torch.autocast` would turn itself off."""
+    kind = ("cuda", torch.get_autocast_dtype("cuda"))
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    torch.set_autocast_enabled("cuda", True)
+    yield
+    torch.set_autocast_enabled("cuda", False)
+    torch.set_autocast_dtype(*kind)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "summed"),
+    [(torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32), (torch.float32, torch.float32)],
+)
+def test_autocast_on_cuda_leaves_the_sum_over_pixels_in_bf16(autocast_on_cuda, dtype, summed):
+    with FakeTensorMode():  # tensors without numbers may lie on a device that is not there
+        features = torch.empty(2, 3, 4, 4, dtype=dtype, device="cuda")
+        assert features.sum(dim=(2, 3)).dtype == torch.float32  # as torch has it
+        assert global_average(features).dtype == summed
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_gradient_of_the_average_is_one_number_a_channel(dtype):
+    features = torch.randn(2, 3, 4, 4, dtype=dtype, requires_grad=True)
+    (gradient,) = torch.autograd.grad(global_average(features).sum(), features)
+    assert gradient.untyped_storage().nbytes() <= 2 * 3 * dtype.itemsize
