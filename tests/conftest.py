@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from nvidia_smi import NvidiaSmi
 from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest calls them
 
 from sklab.spec.networks import SETTINGS
@@ -51,6 +52,12 @@ def _alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("WANDB_MODE", "disabled")
         patch.delenv("COLUMNS", raising=False)
         yield
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> NvidiaSmi:
+    """This machine without GPUs, until the test says which there are."""
+    return NvidiaSmi(tmp_path_factory.mktemp("nvidia"), monkeypatch)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from sklab.commands.options import (
     Commands,
     SweepFileOptions,
     add_command,
+    add_cpu,
     add_json,
     add_sweep_file,
     folder_of,
@@ -52,6 +53,7 @@ class DoctorOptions(SweepFileOptions):
     """The options of `sklab doctor`; without a file it looks at the machine alone."""
 
     all: bool
+    cpu: bool
 
 
 def add_models(commands: Commands) -> None:
@@ -65,6 +67,7 @@ def add_doctor(commands: Commands) -> None:
     text = "print versions and devices; with a sweep, check its arithmetic and data"
     doctor = add_command(commands, "doctor", _doctor, DoctorOptions, text)
     add_sweep_file(doctor, needed=False)
+    add_cpu(doctor)
     doctor.add_argument(
         "--all", action="store_true", help="open every image of the sweep's data, not only some of each set"
     )
@@ -103,7 +106,7 @@ def _doctor(options: DoctorOptions) -> int:
 
     if options.all and options.file is None:
         raise SklabError("--all opens every image of a sweep's data: sklab doctor SWEEP --all")
-    slots = find_slots()
+    slots = find_slots(gpus=[] if options.cpu else None)
     print(fitting(machine_text(slots)))
     if options.file is None:
         return _try_libraries()

@@ -56,6 +56,7 @@ class SlotOptions:
 
     slots: int | None
     gpus: str | None
+    cpu: bool
     per_gpu: str | None
 
 
@@ -88,9 +89,16 @@ def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> N
 
 def add_gpus(parser: argparse.ArgumentParser) -> None:
     """Which GPUs of this machine, and how many runs share one; `slots_of` reads them."""
-    parser.add_argument("--gpus", metavar="I,J,...", help="only these GPUs (default: all that nobody else uses)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--gpus", metavar="I,J,...", help="only these GPUs (default: all that nobody else uses)")
+    add_cpu(where)
     text = "runs at a time on each GPU (default: 1); auto: as many as the first run leaves room for"
     parser.add_argument("--per-gpu", metavar="K", help=text)
+
+
+def add_cpu(parser: argparse._ActionsContainer) -> None:
+    """The option `--cpu`."""
+    parser.add_argument("--cpu", action="store_true", help="compute on the CPU, whatever GPUs there are")
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -181,10 +189,20 @@ def at_least(option: str, given: N | None, least: N, default: N) -> N:
 
 
 def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
-    """Where the runs of the sweep would be computed on this machine."""
+    """Where the runs of the sweep would be computed on this machine. Raises SklabError where GPUs are meant and none
+    can be used."""
     from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu
     from sklab.sweep.run.preflight import most_devices
 
     per_gpu = runs_per_gpu(options.per_gpu or "1")
-    return find_slots(options.slots, most_devices(sweep), choose_gpus(options.gpus, tell), per_gpu)
+    gpus = [] if options.cpu else choose_gpus(options.gpus, tell)
+    return find_slots(options.slots, most_devices(sweep), gpus, per_gpu)
+
+
+def device_of(*, cpu: bool) -> str:
+    """Where a command computes by itself: "cuda" where there are GPUs, unless `cpu`. Raises SklabError as `slots_of`
+    does."""
+    from sklab.launch.slots import find_gpus
+
+    return "cuda" if not cpu and find_gpus() else "cpu"

@@ -193,8 +193,9 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
         packing = Packing(slots, tell) if options.per_gpu == "auto" else None
         other_users = OtherUsers(tell) if options.gpus is None and slots[0].gpu is not None else None
         return LocalLauncher(slots, stale_after, packing, other_users)
-    if options.gpus or options.per_gpu:
-        raise SklabError("--gpus and --per-gpu choose among this machine's GPUs; a launcher's file states a run's")
+    if options.gpus or options.per_gpu or options.cpu:
+        here = "--gpus, --per-gpu and --cpu choose among this machine's devices"
+        raise SklabError(f"{here}; a launcher's file states a run's (gpus: 0 is the CPU)")
     from sklab.launch.ray.launcher import RayLauncher
     from sklab.launch.slurm.launcher import SlurmLauncher
     from sklab.spec.study.launchers import RaySpec

@@ -13,8 +13,10 @@ from sklab.commands.options import (
     SOME_FAILED,
     Commands,
     add_command,
+    add_cpu,
     add_json,
     add_results,
+    device_of,
     pairs_of,
     study_folder,
 )
@@ -34,6 +36,7 @@ class EvaluateOptions:
 
     run: str
     size: int | None
+    cpu: bool
     results: Path
     json: bool
 
@@ -45,6 +48,7 @@ class AnalyzeOptions:
     target: str
     data: list[str]
     scales: str
+    cpu: bool
     results: Path
     json: bool
 
@@ -55,6 +59,7 @@ def add_evaluate(commands: Commands) -> None:
     evaluate = add_command(commands, "evaluate", _evaluate, EvaluateOptions, text)
     evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
     evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
+    add_cpu(evaluate)
     add_results(evaluate)
     add_json(evaluate)
 
@@ -68,6 +73,7 @@ def add_analyze(commands: Commands) -> None:
     analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
     text = "how much objects are enlarged (default: %(default)s)"
     analyze.add_argument("--scales", default="1.0,1.25,1.5,1.75,2.0", metavar="A,B,...", help=text)
+    add_cpu(analyze)
     add_results(analyze)
     add_json(analyze)
 
@@ -75,10 +81,9 @@ def add_analyze(commands: Commands) -> None:
 def _evaluate(options: EvaluateOptions) -> int:
     from sklab.commands.screen.text import evaluation_text
     from sklab.store.study_folder import find_run
-    from sklab.system.machine import find_gpus
     from sklab.training.evaluate import evaluate
 
-    device, study = "cuda" if find_gpus() else "cpu", study_folder(options.run, options.results)
+    device, study = device_of(cpu=options.cpu), study_folder(options.run, options.results)
     if study.sweep_file.exists():
         return _evaluate_study(study, options, device)
     evaluation = evaluate(find_run(options.run, options.results), options.size, device)
@@ -114,11 +119,10 @@ def _analyze(options: AnalyzeOptions) -> int:
 
     from sklab.analysis.attention.analyses import findings
     from sklab.commands.screen.text import behaviour_text
-    from sklab.system.machine import find_gpus
     from sklab.training.attention.analyze import analyze_all
 
+    device = device_of(cpu=options.cpu)
     runs, baseline = _runs_of(options)
-    device = "cuda" if find_gpus() else "cpu"
     analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, tell)
     cell_findings = findings(analyses, baseline)
     if cell_findings:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from sklab.errors import SklabError
-from sklab.system.machine import cpu_name, find_gpus
+from sklab.system.machine import cpu_name
+from sklab.system.nvidia import GpuUse, Seen, see_gpus
+from sklab.system.terminal import tell
 
 Gpus = list[tuple[str, str]]
 PerGpu = int | Literal["auto"]
@@ -59,6 +62,21 @@ def runs_per_gpu(text: str) -> PerGpu:
     return int(text)
 
 
+def find_gpus() -> Gpus:
+    """Index and name of each GPU that can be used here. Raises SklabError and tells as `usable` does."""
+    return [(gpu.gpu, gpu.name) for gpu in usable(see_gpus(), tell)]
+
+
+def usable(seen: Seen, tell: Callable[[str], None]) -> tuple[GpuUse, ...]:
+    """The GPUs that can be used; why others can't be is told. Raises SklabError where GPUs are evidently meant to be
+    here and none can be used: the CPU in their place would take days without a word."""
+    if seen.meant and not seen.gpus:
+        raise SklabError(f"no GPU can be used: {seen.fault}; mend that, or choose the CPU with --cpu")
+    if seen.gpus and seen.fault:
+        tell(f"not every GPU can be used: {seen.fault}")
+    return seen.gpus
+
+
 def find_slots(
     count: int | None = None, devices: int = 1, gpus: Gpus | None = None, per_gpu: PerGpu = 1
 ) -> tuple[Slot, ...]:
@@ -100,15 +118,16 @@ def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu
         raise SklabError("--slots: not together with --per-gpu auto, which finds the number of slots itself")
 
 
-def given_slot(gpus: float, threads: int, refusal: str) -> Slot:
-    """The slot of a run that an engine gave `gpus` GPUs, all that it left visible, or none. Raises SklabError with the
-    text `refusal` when there should be GPUs and none is found."""
+def given_slot(gpus: float, threads: int) -> Slot:
+    """The slot of a run that an engine gave `gpus` GPUs, all that it left visible, or none. Raises SklabError when
+    fewer can be used than there should be."""
     if not gpus:
         return Slot(None, cpu_name(), threads)
-    visible = find_gpus()
-    if not visible:
-        raise SklabError(refusal)
-    return Slot(",".join(index for index, _ in visible), visible[0][1], threads)
+    seen = see_gpus()
+    if len(seen.gpus) < gpus:
+        usable = f"{len(seen.gpus) or 'none'} can be used{f': {seen.fault}' if seen.fault else ''}"
+        raise SklabError(f"GPUs of {platform.node()}: this run was to have {gpus:g}; {usable}")
+    return Slot(",".join(gpu.gpu for gpu in seen.gpus), seen.gpus[0].name, threads)
 
 
 def ensure_enough(devices: int, name: str, given: float) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sklab.errors import SklabError
 from sklab.launch import slots
-from sklab.launch.slots import Slot, find_slots, halved, next_slot, runs_per_gpu, shared
+from sklab.launch.local.gpus import choose_gpus
+from sklab.launch.slots import Slot, find_slots, given_slot, halved, next_slot, runs_per_gpu, shared
 
 GPUS, RUNS, CORES = st.integers(1, 9), st.integers(1, 6), st.integers(1, 256)
 
@@ -95,3 +96,40 @@ def test_anything_else_is_refused(text):
 def test_what_can_not_be_shared_is_refused(how, told):
     with pytest.raises(SklabError, match=told):
         cut(8, **how)
+
+
+class TestGpusThatAreMeant:
+    """None is replaced by the CPU without a word."""
+
+    def test_a_driver_that_has_some_and_a_tool_that_shows_none_end_the_command(self, nvidia_smi):
+        nvidia_smi.driver_has("0000:3b:00.0")
+        nvidia_smi.says(end="echo 'Driver/library version mismatch' >&2\nexit 18")
+        told = "no GPU can be used: nvidia-smi ended with exit code 18: Driver/library version mismatch; .* --cpu"
+        with pytest.raises(SklabError, match=told):
+            find_slots()
+        with pytest.raises(SklabError, match=told):
+            choose_gpus(None, print)
+
+    def test_a_machine_without_any_has_cpu_slots(self, nvidia_smi):
+        assert {slot.gpu for slot in find_slots()} == {None}
+
+    def test_those_that_are_left_are_used_and_the_loss_is_told(self, nvidia_smi, capsys):
+        nvidia_smi.says("1, GPU-1, 0, 80000, 0, H100", end="echo 'GPU 0 is lost'\nexit 15")
+        assert [slot.gpu for slot in find_slots()] == ["1"]
+        line = "not every GPU can be used: nvidia-smi ended with exit code 15: GPU 0 is lost"
+        assert line in capsys.readouterr().err
+        told: list[str] = []
+        assert choose_gpus(None, told.append) == [("1", "H100")]
+        assert told == [line]
+
+    def test_a_run_of_a_cluster_gets_the_gpus_that_were_left_visible_to_it(self, nvidia_smi):
+        nvidia_smi.has_gpus(6)
+        nvidia_smi.visible("2,5")
+        assert given_slot(2, 4) == Slot("2,5", "H100", 4)
+        assert given_slot(0.5, 4) == Slot("2,5", "H100", 4)
+        assert given_slot(0, 4).gpu is None
+        with pytest.raises(SklabError, match=r"GPUs of .*: this run was to have 3; 2 can be used$"):
+            given_slot(3, 4)
+        nvidia_smi.says(end="exit 9")
+        with pytest.raises(SklabError, match=r"to have 0\.5; none can be used: nvidia-smi ended with exit code 9$"):
+            given_slot(0.5, 4)

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from nvidia_smi import NvidiaSmi
 
 from sklab.cli import main, parser
 from sklab.commands import plan
@@ -16,7 +17,6 @@ from sklab.launch.local import gpus, packing
 from sklab.spec.jobs import Probe
 from sklab.sweep.plan.prices import packed
 from sklab.sweep.run import runner
-from sklab.system import machine
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "packing.md").read_text(encoding="utf-8")
@@ -43,12 +43,7 @@ def test_its_numbers_are_the_programs() -> None:
     assert (packed([10, 10, 10, 30], [0, 0]), packed([30, 10, 10, 10], [0, 0])) == (40, 30)
 
 
-@pytest.fixture
-def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "output", lambda _: "")
-
-
-@pytest.mark.usefixtures("_no_gpu")
+@pytest.mark.usefixtures("nvidia_smi")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -65,19 +60,18 @@ def test_a_machine_without_gpus_refuses_what_is_asked_of_them(toy_files, capsys,
     assert not (toy_files / "results").exists()
 
 
-@pytest.mark.parametrize("options", [["--gpus", "0"], ["--per-gpu", "auto"]])
+@pytest.mark.parametrize("options", [["--gpus", "0"], ["--per-gpu", "auto"], ["--cpu"]])
 def test_on_a_cluster_the_launcher_file_decides(toy_files, capsys, options) -> None:
     (toy_files / "slurm.yaml").write_text("launcher: slurm\ntime: 5\nparallel: 2\n")
     start = ["sweep", str(toy_files / "sweep.yaml"), "--launcher", str(toy_files / "slurm.yaml")]
     assert main([*start, "--results", str(toy_files / "results"), *options]) == 2
-    assert "--gpus and --per-gpu choose among this machine's GPUs" in capsys.readouterr().err
+    assert "a launcher's file states a run's (gpus: 0 is the CPU)" in capsys.readouterr().err
 
 
 @pytest.fixture
-def _gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = "0, GPU-a, 0, 80000, 0, H100\n1, GPU-b, 0, 80000, 0, H100\n2, GPU-c, 9000, 80000, 50, H100\n"
-    monkeypatch.setattr(machine, "output", lambda command: lines if "memory.used" in command[1] else "")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def _gpus(nvidia_smi: NvidiaSmi) -> None:
+    free = (f"{index}, GPU-{index}, 0, 80000, 0, H100" for index in range(2))
+    nvidia_smi.says(*free, "2, GPU-2, 9000, 80000, 50, H100")
 
 
 @pytest.mark.usefixtures("_gpus")
@@ -124,3 +118,35 @@ def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unles
         assert main([*sweep, *more]) == 2
         assert capsys.readouterr().err.count("GPU 2 is used by somebody else") == 1
     assert [launcher._other_users is not None for launcher in launchers] == [True, False]
+
+
+class TestGpusThatCanNotBeUsed:
+    """The driver has some; nvidia-smi says that it does not fit to it."""
+
+    @pytest.fixture(autouse=True)
+    def _mismatch(self, nvidia_smi: NvidiaSmi) -> None:
+        nvidia_smi.driver_has("0000:3b:00.0")
+        nvidia_smi.says(end="echo 'Failed to initialize NVML: Driver/library version mismatch'\nexit 18")
+
+    @pytest.mark.parametrize("command", ["sweep", "plan", "doctor", "train", "evaluate", "analyze"])
+    def test_every_command_that_computes_ends_and_says_why(self, toy_files, capsys, command) -> None:
+        file = {"train": "toy.yaml", "evaluate": "results", "analyze": "results"}.get(command, "sweep.yaml")
+        assert main([command, str(toy_files / file), "--results", str(toy_files / "results")]) == 2
+        told = " ".join(capsys.readouterr().err.split())
+        assert "no GPU can be used: nvidia-smi ended with exit code 18: Failed to initialize NVML: Driver/lib" in told
+        assert "choose the CPU with --cpu" in told
+        assert not (toy_files / "results").exists()
+
+    @pytest.mark.parametrize("command", ["sweep", "plan", "doctor", "train"])
+    def test_the_cpu_can_be_chosen_on_purpose(self, toy_files, monkeypatch, command) -> None:
+        seen = []
+
+        def refuse(*_: object, **__: object) -> None:
+            raise SklabError("seen")
+
+        monkeypatch.setattr(slots, "find_gpus", lambda: seen.append("asked"))
+        file = "toy.yaml" if command == "train" else "sweep.yaml"
+        monkeypatch.setattr(runner, "run_study", refuse)
+        monkeypatch.setattr("sklab.sweep.run.preflight.check", refuse)
+        code = main([command, str(toy_files / file), "--results", str(toy_files / "results"), "--cpu"])
+        assert (code, seen) == (0 if command == "plan" else 2, [])

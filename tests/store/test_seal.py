@@ -32,7 +32,7 @@ Made = Callable[..., RunFolder]
 @pytest.fixture(autouse=True)
 def _threads(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr("sklab.system.machine.find_gpus", list)
+    monkeypatch.setattr("sklab.launch.slots.find_gpus", list)
     yield
     torch.set_num_threads(before)
 

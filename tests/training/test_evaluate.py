@@ -155,7 +155,7 @@ def test_what_can_not_be_evaluated_is_told(toy_order, tmp_path):
 @pytest.fixture
 def study(toy_files, monkeypatch) -> StudyFolder:
     """The toy sweep, trained, as the current folder's `results/sweep`."""
-    monkeypatch.setattr("sklab.system.machine.find_gpus", list)
+    monkeypatch.setattr("sklab.launch.slots.find_gpus", list)
     monkeypatch.chdir(toy_files)
     sweep, study = load_sweep(Path("sweep.yaml")), StudyFolder(Path("results/sweep"))
     study.write_sweep(sweep)
@@ -216,7 +216,7 @@ def test_data_that_were_moved_are_found_where_the_last_order_says(photos, tmp_pa
 
 
 def test_the_command_prints_and_keeps_the_numbers(toy_order, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sklab.system.machine.find_gpus", list)
+    monkeypatch.setattr("sklab.launch.slots.find_gpus", list)
     monkeypatch.chdir(tmp_path)
     order = toy_order()
     run = trained(order, StudyFolder(Path("results/toy")).run(order.key).path)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from sklab.errors import SklabError
-from sklab.launch.slots import Gpus, Slot
-from sklab.system.machine import GpuUse, look_at_gpus
+from sklab.launch.slots import Gpus, Slot, usable
+from sklab.system.nvidia import GpuUse, look_at_gpus, see_use
 
 _IDLE_MB = 1000.0  # what drivers and a desktop may hold of a GPU that nobody computes on
 _EVERY = 10.0  # seconds between two looks, each of which costs two starts of nvidia-smi
@@ -20,10 +20,11 @@ def choose_gpus(named: str | None, tell: Callable[[str], None]) -> Gpus:
     """Index and name of the GPUs to be used; none where the machine has none.
 
     `named` (as in `--gpus 0,1`) chooses among the visible ones. Otherwise those that somebody computes on are left out.
-    Use by others is printed. Raises SklabError for a GPU that is not there, or when all are used.
+    Use by others is printed. Raises SklabError for a GPU that is not there, when all are used, and as `usable` does.
     """
-    there = look_at_gpus()
-    chosen = there if named is None else _named(named, there)
+    seen = see_use()
+    there = usable(seen, tell)
+    chosen = there if named is None else _named(named, there, seen.fault)
     used = {gpu.gpu: use for gpu in chosen if (use := use_of(gpu))}
     free = [gpu for gpu in chosen if gpu.gpu not in used]
     if used and named is None and not free:
@@ -48,13 +49,13 @@ def gigabytes(megabytes: float | None) -> str:
     return "?" if megabytes is None else f"{megabytes / 1000:.1f}"
 
 
-def _named(named: str, there: Sequence[GpuUse]) -> list[GpuUse]:
+def _named(named: str, there: Sequence[GpuUse], fault: str) -> list[GpuUse]:
     by_name = {gpu.gpu: gpu for gpu in there}
     entries = [entry.strip() for entry in named.split(",")]
     unknown = [entry for entry in entries if entry not in by_name]
     if unknown or len(set(entries)) < len(entries):
         known = ", ".join(f"{gpu.gpu} ({gpu.name})" for gpu in there)
-        what = "there is no GPU here" if not there else f"allowed: each once of {known}"
+        what = f"allowed: each once of {known}" if there else f"there is no GPU here: {fault}"
         raise SklabError(f"--gpus: found {named}; {what}")
     return [by_name[entry] for entry in entries]
 

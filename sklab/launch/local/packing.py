@@ -11,7 +11,7 @@ from sklab.errors import SklabError
 from sklab.launch.local.gpus import gigabytes
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
-from sklab.system.machine import GpuUse, look_at_gpus
+from sklab.system.nvidia import GpuUse, look_at_gpus
 
 _EVERY = 2.0  # seconds between two looks at the GPU, each of which costs a start of nvidia-smi
 _LOOKS = 5  # at least, before anything is decided

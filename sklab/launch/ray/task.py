@@ -30,7 +30,7 @@ def run_on_node(
     files        the folder's content, for a node that does not
     stale_after  seconds without a step after which the process is ended; 0: it never is
     """
-    slot = _own_slot(gpus, cpus)
+    slot = given_slot(gpus, cpus)
     if sees(job.folder, mark):
         return *_run(job, slot, stale_after), None
     with TemporaryDirectory(dir=get_temp_dir()) as place:  # which goes when this process is killed, see `apart`
@@ -71,11 +71,6 @@ def sees(folder: Path, mark: str) -> bool:
         return (folder / _MARK).read_text(encoding="utf-8") == mark
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def _own_slot(gpus: float, cpus: int) -> Slot:
-    """The slot that Ray gave this task. Raises SklabError when it should have GPUs and there are none."""
-    return given_slot(gpus, cpus, "this run was to have GPUs and nvidia-smi shows none on its node")
 
 
 def _run(job: Job, slot: Slot, stale_after: float) -> tuple[int, bool]:

@@ -117,10 +117,9 @@ class Watched:
 
 
 def own_slot(gpus: int) -> Slot:
-    """The slot that Slurm gave this job. Raises SklabError when it should have GPUs and there are none."""
+    """The slot that Slurm gave this job. Raises SklabError when it should have GPUs that can't be used."""
     threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or len(os.sched_getaffinity(0))
-    refusal = "this job was to have GPUs and nvidia-smi shows none; ask for another partition"
-    return given_slot(gpus, threads, refusal)
+    return given_slot(gpus, threads)
 
 
 def _start(job: Job, slot: Slot) -> SpawnProcess:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from sklab.spec import limits
 from sklab.spec.values import Value
+
+_RESOURCES = ("gres", "tres-per-task")  # options of sbatch whose value may ask for GPUs
 
 
 class SlurmSpec(Value):
@@ -28,6 +30,18 @@ class SlurmSpec(Value):
     cpus: int = Field(default=1, ge=1, le=limits.MACHINES)
     memory: int | None = Field(default=None, ge=1, le=limits.MACHINES)
     sbatch: dict[str, str | int | bool] = {}
+
+    @field_validator("sbatch", mode="after")
+    @classmethod
+    def _gpus_are_stated(
+        cls, sbatch: dict[str, str | int | bool], others: ValidationInfo
+    ) -> dict[str, str | int | bool]:
+        """A run for which `gpus` states none computes on the CPU, whatever the job has."""
+        of_gpus = (name for name, value in sbatch.items() if name in _RESOURCES and "gpu" in str(value))
+        asked = [*(name for name in sbatch if name.startswith("gpus")), *of_gpus]
+        if asked and not others.data.get("gpus"):
+            raise ValueError(f"{asked[0]} asks for GPUs and gpus states none; state their number in gpus too")
+        return sbatch
 
 
 def _whole_above_one(gpus: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from sklab.errors import SklabError
 from sklab.launch.local import gpus
 from sklab.launch.local.gpus import choose_gpus
-from sklab.system.machine import GpuUse
+from sklab.system.nvidia import GpuUse, Seen
 
 FREE = GpuUse("0", "H200", 600.0, 150_000.0, 0.0)
 USED = GpuUse("1", "H200", 32_000.0, 150_000.0, 97.0, ("4711 (python3)", "4712 (train)"))
@@ -19,7 +19,7 @@ UNTOLD = GpuUse("3", "H200 MIG 1g.18gb", None, None, None)
 def choose(monkeypatch):
     def call(named, *there):
         told = []
-        monkeypatch.setattr(gpus, "look_at_gpus", lambda: there)
+        monkeypatch.setattr(gpus, "see_use", lambda: Seen(there, "" if there else "the cable is out"))
         return [index for index, _ in choose_gpus(named, told.append)], told
 
     return call
@@ -60,5 +60,5 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(choose, named):
 
 
 def test_naming_a_gpu_where_there_is_none_is_refused(choose):
-    with pytest.raises(SklabError, match="--gpus: found 0; there is no GPU here"):
+    with pytest.raises(SklabError, match="--gpus: found 0; there is no GPU here: the cable is out"):
         choose("0")

@@ -13,7 +13,7 @@ from sklab.launch.local.gpus import OtherUsers
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot
 from sklab.store.run_folder import RunFolder
-from sklab.system.machine import GpuUse
+from sklab.system.nvidia import GpuUse
 
 GPU0, GPU1 = Slot("0", "H200", 4), Slot("1", "H200", 4)
 NOBODY = {"0": (500.0, ()), "1": (500.0, ())}

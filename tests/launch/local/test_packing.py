@@ -21,8 +21,7 @@ from sklab.launch.slots import Slot
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
-from sklab.system import machine
-from sklab.system.machine import look_at_gpus
+from sklab.system.nvidia import GpuUse
 
 PAGE = (Path(__file__).parents[3] / "docs" / "packing.md").read_text(encoding="utf-8")
 SLOTS = (Slot("0", "H100", 16), Slot("1", "H100", 16))
@@ -34,15 +33,13 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, slots: tuple[Slot, ...] = SLOTS, used: str = "0") -> None:
         self.used, self.busy, self.now, self.looks = used, "0", 100.0, 0
         self.told: list[str] = []
-        monkeypatch.setattr(machine, "output", self.print)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        self.packing = Packing(slots, self.told.append, look_at_gpus, lambda: self.now)
+        self.packing = Packing(slots, self.told.append, self.see, lambda: self.now)
 
-    def print(self, command: list[str]) -> str:
-        if not command[1].startswith("--query-gpu=index"):
-            return ""
+    def see(self) -> tuple[GpuUse, ...]:
         self.looks += 1
-        return f"0, GPU-a, {self.used}, 80000, {self.busy}, H100\n1, GPU-b, 70000, 80000, 99, H100\n"
+        mb = 2**20 / 1e6
+        here = GpuUse("0", "H100", float(self.used) * mb, 80000 * mb, float(self.busy))
+        return here, GpuUse("1", "H100", 70000 * mb, 80000 * mb, 99.0)
 
     def look(self, seconds: float, ended: tuple[Path, ...] = ()) -> int | None:
         """The first answer of looks second by second."""
@@ -165,12 +162,11 @@ def test_what_an_earlier_attempt_said_is_not_looked_at(monkeypatch, run):
     assert fake.looks == 1
 
 
-@pytest.mark.parametrize("missing", ["used", "total", "busy"])
-def test_a_gpu_that_nothing_is_told_of_can_not_be_measured(monkeypatch, missing):
-    line = {"used": "[N/A], 80000, 0", "total": "0, [N/A], 0", "busy": "0, 80000, [N/A]"}[missing]
-    monkeypatch.setattr(machine, "output", lambda _: f"0, GPU-a, {line}, H100")
+@pytest.mark.parametrize("missing", ["used_mb", "total_mb", "busy"])
+def test_a_gpu_that_nothing_is_told_of_can_not_be_measured(missing):
+    told = {"used_mb": 0.0, "total_mb": 80000.0, "busy": 0.0} | {missing: None}
     with pytest.raises(SklabError, match="--per-gpu: found auto, but nvidia-smi tells no memory or use"):
-        Packing(SLOTS[:1], print)
+        Packing(SLOTS[:1], print, lambda: (GpuUse("0", "H100", **told),))
 
 
 @given(used=st.integers(0, 100_000), busy=st.integers(0, 100), cores=st.integers(1, 64))

@@ -28,7 +28,7 @@ from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
-from sklab.system.machine import find_gpus
+from sklab.system.nvidia import look_at_gpus
 
 ENGINES = Path(sys.prefix) / "engines"  # where `make test-slow` puts Ray
 NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100_000_000}
@@ -181,7 +181,7 @@ def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:  # noqa: F811
     assert run.read_record() is None
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="this machine has GPUs, and so would the node")
+@pytest.mark.skipif(bool(look_at_gpus()), reason="this machine has GPUs, and so would the node")
 def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, made: Made) -> None:  # noqa: F811
     node = cluster.add_node(**NODE, num_cpus=1, num_gpus=1)  # says so, but nvidia-smi knows of none
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2, gpus=0.5))
@@ -190,7 +190,7 @@ def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, mad
     assert collect(launcher, 1)[0].exitcode == 1
     launcher.stop()
     cluster.remove_node(node, allow_graceful=True)
-    assert "nvidia-smi shows none" in run.log_file.read_text()
+    assert "this run was to have 0.5; none can be used: " in run.log_file.read_text()
 
 
 def test_a_run_that_no_node_can_hold_is_refused(cluster: Any) -> None:

@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.errors import FaultyInputError, SklabError
-from sklab.launch import slots
 from sklab.launch.ray import task
 from sklab.launch.ray.launcher import RayLauncher
 from sklab.launch.ray.task import read_files, write_files
-from sklab.launch.slots import Slot
 from sklab.spec.study.launchers import RaySpec
 from sklab.sweep.files.inputs import read_launcher
 
@@ -60,15 +58,6 @@ def test_a_folder_of_the_same_name_on_another_disk_is_not_the_same_folder(tmp_pa
     task.leave_mark(tmp_path, "1")
     assert task.sees(tmp_path, "1")
     assert not task.sees(tmp_path, "2")
-
-
-def test_a_run_has_the_gpus_that_ray_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "find_gpus", lambda: [("2", "H200"), ("5", "H200")])
-    assert task._own_slot(2, 4) == Slot("2,5", "H200", 4)
-    assert task._own_slot(0, 4).gpu is None
-    monkeypatch.setattr(slots, "find_gpus", list)
-    with pytest.raises(SklabError, match="nvidia-smi shows none"):
-        task._own_slot(0.5, 4)
 
 
 def test_a_file_says_what_runs_ask_of_ray(tmp_path: Path) -> None:

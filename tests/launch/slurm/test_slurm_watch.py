@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.errors import SklabError
-from sklab.launch import slots, slurm_task
+from sklab.launch import slurm_task
 from sklab.launch.base import Ended, Job
+from sklab.launch.slots import Slot
 from sklab.launch.slurm import job as slurm_job
 from sklab.launch.slurm import launcher as slurm
 from sklab.launch.slurm.job import End, Note, has_ended, own_slot, read_end, read_note, write_note
@@ -327,11 +328,8 @@ def test_a_run_on_more_devices_than_it_is_given_is_refused(launcher, tmp_path):
         SlurmLauncher(SPEC, tmp_path, "toy", devices=2)
 
 
-def test_threads_and_gpus_are_what_slurm_gave(monkeypatch):
+def test_threads_and_gpus_are_what_slurm_gave(monkeypatch, nvidia_smi):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    monkeypatch.setattr(slots, "find_gpus", lambda: [("4", "H200"), ("6", "H200")])
-    assert (own_slot(2).gpu, own_slot(2).name, own_slot(2).threads) == ("4,6", "H200", 3)
+    nvidia_smi.has_gpus(2)
+    assert own_slot(2) == Slot("0,1", "H100", 3)
     assert own_slot(0).gpu is None
-    monkeypatch.setattr(slots, "find_gpus", list)
-    with pytest.raises(SklabError, match="nvidia-smi shows none"):
-        own_slot(1)

@@ -28,7 +28,7 @@ from sklab.training.attention.recorder import sk_convolutions
 @pytest.fixture(autouse=True)
 def _here(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr("sklab.system.machine.find_gpus", list)
+    monkeypatch.setattr("sklab.launch.slots.find_gpus", list)
     yield
     torch.set_num_threads(before)
 
