@@ -10,7 +10,7 @@ from typing import Any
 
 from sklab.analysis.table.rows import AblationTable, Row, Run
 from sklab.report.escape import clean
-from sklab.store.records import Code, RunRecord
+from sklab.store.records import Arithmetic, Code, RunRecord
 
 _SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
 _LETTERS = 120  # of a value
@@ -63,7 +63,15 @@ def _hardware(record: RunRecord) -> str:
     threads = f"{hardware.threads} thread{'' if hardware.threads == 1 else 's'}"
     count = f"{hardware.devices} x " if hardware.devices > 1 else ""
     name = ", ".join(filter(None, (hardware.device_name, hardware.instructions)))
-    return clean(f"{count}{hardware.device} ({name}), {threads}, host {hardware.host}")
+    how = f", {arithmetic_text(hardware.arithmetic)}" if hardware.arithmetic else ""
+    return clean(f"{count}{hardware.device} ({name}){how}, {threads}, host {hardware.host}")
+
+
+def arithmetic_text(how: Arithmetic) -> str:
+    """`cuDNN 9.10.2, deterministic, convolutions tf32, matrices ieee`."""
+    cudnn = f"cuDNN {how.cudnn}" if how.cudnn else "no cuDNN"
+    deterministic = "deterministic" if how.deterministic else "not deterministic"
+    return f"{cudnn}, {deterministic}, convolutions {how.convolutions}, matrices {how.matrices}"
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,15 @@ class TrainSpec(Value):
     accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
     clip_norm            largest norm of the gradient over all weights (0: off)
     compile              whether to speed the network up by torch.compile (it changes the last bits of results)
+    deterministic        whether a GPU takes only algorithms that give the same bits every time; the CPU always does
     devices              devices of one machine that share every batch; batch_size is that of all devices together
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile", "devices"}
+        {
+            *("decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"),
+            *("deterministic", "devices"),
+        }
     )
 
     epochs: int = Field(ge=1, le=limits.EPOCHS)
@@ -70,6 +74,7 @@ class TrainSpec(Value):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     compile: bool = False
+    deterministic: bool = True
     devices: int = Field(default=1, ge=1, le=limits.DEVICES)
     augment: Augment = Augment()
 

@@ -72,9 +72,24 @@ class RunOrder(Value):
         return self.spec.experiment.model_copy(update={"train": train.model_copy(update=cut)})
 
 
+class Arithmetic(Value):
+    """How a GPU computes: what decides the last bits beside its kind and torch.
+
+    cudnn                   version of cuDNN; "" where torch can use none
+    deterministic           whether torch and cuDNN take only algorithms that give the same bits every time
+    convolutions, matrices  how products of fp32 numbers are computed: `tf32` (10 bits of their mantissa) or `ieee`
+    """
+
+    cudnn: str
+    deterministic: bool
+    convolutions: str
+    matrices: str
+
+
 class Hardware(Value):
     """Where a run ran. `threads` are torch's intra-op threads, per device; they decide the last bits on the CPU, and so
-    does `instructions`, the set of vector instructions that torch computes with ("" in older records and on GPUs)."""
+    does `instructions`, the set of vector instructions that torch computes with ("" in older records and on GPUs).
+    `device_name` has each kind of several GPUs once; `arithmetic` is None on the CPU and in older records."""
 
     host: str
     device: str
@@ -82,6 +97,7 @@ class Hardware(Value):
     threads: int
     devices: int = Field(default=1, ge=1)
     instructions: str = ""
+    arithmetic: Arithmetic | None = None
 
 
 class RunRecord(Value):

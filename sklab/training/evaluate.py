@@ -21,6 +21,7 @@ from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.meter import log_evaluation
+from sklab.training.determinism import settle
 from sklab.training.recipe import Scores
 
 
@@ -38,6 +39,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     data = folder.read_order().spec.experiment.data
     data = data.at_size(data.image_size if size is None else size)
     use_threads_of(record, device)
+    settle(device, deterministic=experiment.train.deterministic)
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)

@@ -26,6 +26,7 @@ from sklab.spec.jobs import CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.determinism import settle
 from sklab.training.lean_lightning import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.module import Classifier, make_trainer
 
@@ -110,6 +111,7 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
     began = time.perf_counter()
     asked = experiment.train
     recipe = asked.model_copy(update={"batch_size": asked.batch_size // asked.devices, "devices": 1})
+    settle(device, deterministic=recipe.deterministic)
     torch.manual_seed(0)
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub

@@ -23,6 +23,7 @@ from sklab.system.machine import cpu_name
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.callbacks.meter import Meter, peak_memory_mb
 from sklab.training.callbacks.resume import PrunedError
+from sklab.training.determinism import arithmetic, gpu_names
 from sklab.training.devices import LostProcessError
 from sklab.training.module import DivergedError
 
@@ -111,8 +112,9 @@ def _hardware(device: torch.device, devices: int) -> Hardware:
     return Hardware(
         host=socket.gethostname(),
         device=device.type,
-        device_name=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
+        device_name=gpu_names(device, devices) if on_gpu else cpu_name(),
         threads=torch.get_num_threads(),
         devices=devices,
         instructions="" if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        arithmetic=arithmetic(device),
     )

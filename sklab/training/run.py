@@ -28,6 +28,7 @@ from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, log_end, peak_memory_mb
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume, PrunedError
+from sklab.training.determinism import settle
 from sklab.training.devices import Send, environment, largest, strategy, train_together
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
 from sklab.training.module import Classifier, make_trainer
@@ -59,6 +60,7 @@ def train(order: RunOrder, folder: RunFolder, device: torch.device) -> RunRecord
 def _train_together(
     order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, device: torch.device
 ) -> RunRecord:
+    settle(device, deterministic=order.spec.experiment.train.deterministic)  # for what a record made here says
     started, clock, stop = now(), _clock(resume_point), Stop()
 
     def keep(record: RunRecord) -> RunRecord:
@@ -86,6 +88,7 @@ def _train(
 ) -> RunRecord:
     """Train `share` of the run on one device, from `resume_point` on, and `tell` the record; the first device writes
     all the rest."""
+    settle(device, deterministic=order.spec.experiment.train.deterministic)
     started, clock = now(), _clock(resume_point)
     meter = Meter(folder.metrics_file)
     checkpoints = Checkpoints(folder.checkpoints, origin(order, device))

@@ -50,6 +50,7 @@ CHANGES = [
     {"train": {"accumulate": 2}},
     {"train": {"clip_norm": 1.0}},
     {"train": {"compile": True}},
+    {"train": {"deterministic": False}},
     {"train": {"devices": 2}},
     {"data": {"seed": 1}},
 ]

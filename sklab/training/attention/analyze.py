@@ -37,6 +37,7 @@ from sklab.training.attention.summary import (
     slopes,
     table,
 )
+from sklab.training.determinism import settle
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")
@@ -60,6 +61,7 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
         return found
     device = torch.device(device_type)
     use_threads_of(record, device)
+    settle(device, deterministic=experiment.train.deterministic)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
     if not data:

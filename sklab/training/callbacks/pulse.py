@@ -10,11 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.system.machine import cpu_name
 from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.determinism import gpu_names
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _PULSE_EVERY = 2.0  # seconds
@@ -56,7 +55,7 @@ class PulseWriter(Callback):
         on_gpu = module.device.type == "cuda"
         pulse = Pulse(
             host=socket.gethostname(),
-            device_name=torch.cuda.get_device_name(module.device) if on_gpu else cpu_name(),
+            device_name=gpu_names(module.device) if on_gpu else cpu_name(),
             epoch=trainer.current_epoch + 1,
             step=step,
             steps=int(trainer.num_training_batches),
