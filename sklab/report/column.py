@@ -147,7 +147,7 @@ def _verdicts(table: AblationTable) -> tuple[Column, ...]:
     )
     effect = "the difference in standard deviations of one seed's difference, with Hedges' correction for few seeds"
     return (
-        Column("verdict", GROUP, "verdict", legend, lambda row: row.judged or NOTHING, "verdict", numeric=False),
+        Column("verdict", GROUP, "verdict", legend, lambda row: row.verdict or NOTHING, "verdict", numeric=False),
         Column("effect size", GROUP, "effect size", effect, _versus(lambda versus: signed(versus.effect, 2)), ""),
     )
 

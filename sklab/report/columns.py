@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sklab.analysis.statistics.pareto import SEVERALFOLD
-from sklab.analysis.table.rows import AblationTable, AtSize, Row, asks_for_verdict, published_sizes, row_reproduced
+from sklab.analysis.table.published import asks_for_verdict, published_sizes, row_reproduced
+from sklab.analysis.table.rows import AblationTable, AtSize, Row
 from sklab.report.bounds import ERRORS, any_cut, is_cut, limits
 from sklab.report.column import (
     DAGGER,

@@ -19,9 +19,9 @@ def test_the_worked_example_is_what_the_table_says():
     means = [f"{fixed(row.mean, 2)} ± {fixed(row.half, 2)}" for row in (base, a, b)]
     assert f"The means are {means[0]}, {means[1]} and {means[2]}." in page
     assert f"Their mean is {signed(a.baseline.difference, 2)}" in page
-    assert f"± {a.baseline.half:.2f} and p = {a.baseline.adjusted:.3f}: `{a.judged}`" in page
+    assert f"± {a.baseline.half:.2f} and p = {a.baseline.adjusted:.3f}: `{a.verdict}`" in page
     told = f"Mean {signed(b.baseline.difference, 2)} ± {b.baseline.half:.2f}; p = {b.baseline.adjusted:.3f}"
-    assert f"{told}: `{b.judged}`, and {b.seeds_missing} more seeds" in page
+    assert f"{told}: `{b.verdict}`, and {b.seeds_missing} more seeds" in page
 
 
 def test_every_column_is_explained():

@@ -1,4 +1,4 @@
-"""What the analyses of a study's runs say, cell by cell: attention beside object size, receptive fields of stages."""
+"""The findings of the analyses of a study's runs, cell by cell: attention against object size, receptive fields."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sklab.store.study_folder import StudyFolder
 
 @dataclass(frozen=True)
 class CellFindings:
-    """Trends of attention against the objects' true scale (none where the data set does not tell it) and against the
-    enlargement, and the receptive fields."""
+    """The trends of attention against the objects' true scale (none where the data set does not state it) and against
+    the enlargement, and the receptive fields of a cell."""
 
     cell: str
     by_object: tuple[Trend, ...]
@@ -31,7 +31,7 @@ class CellFindings:
 def findings(analyses: Mapping[str, Sequence[Analysis]], baseline: str = "") -> tuple[CellFindings, ...]:
     """The findings of each cell that has analyses of its runs; receptive fields are compared with those of
     `baseline`. Raises SklabError where the analyses were not made with equal settings."""
-    _ensure_alike([analysis for of_cell in analyses.values() for analysis in of_cell])
+    _ensure_comparable([analysis for of_cell in analyses.values() for analysis in of_cell])
     return tuple(
         CellFindings(
             cell,
@@ -44,23 +44,21 @@ def findings(analyses: Mapping[str, Sequence[Analysis]], baseline: str = "") -> 
     )
 
 
-def _ensure_alike(analyses: Sequence[Analysis]) -> None:
-    settings = {
-        (each.enlargements, each.data.model_dump_json(exclude=set(each.data.places))): each.key for each in analyses
-    }
+def _ensure_comparable(analyses: Sequence[Analysis]) -> None:
+    settings = {(run.enlargements, run.data.model_dump_json(exclude=set(run.data.places))): run.key for run in analyses}
     if len(settings) > 1:
         runs = " and ".join(settings.values())
         raise SklabError(f"analyses with different data or scales: runs {runs}; `sklab analyze STUDY` makes them alike")
 
 
 def runs_by_cell(study: StudyFolder, sweep: Sweep) -> dict[str, list[RunFolder]]:
-    """The runs that are planned, in the order of the sweep and of its seeds."""
+    """The planned runs of each cell, in the order of the sweep and of its seeds."""
     keys = {cell.name: [cell.runs[seed] for seed in sweep.seeds if seed in cell.runs] for cell in sweep.cells}
     return {cell: [study.run(key) for key in of_cell] for cell, of_cell in keys.items()}
 
 
 def read_analyses(runs: Mapping[str, Sequence[RunFolder]]) -> dict[str, list[Analysis]]:
-    """The analyses at hand by cell."""
+    """The analyses of the runs of each cell, as far as there are any."""
     return {
         cell: [analysis for run in of_cell if (analysis := run.read_analysis()) is not None]
         for cell, of_cell in runs.items()
@@ -76,7 +74,8 @@ class FieldSize:
     share                        side / theoretical
     roundness                    mean of the minor over the major axis: 1 for a circle
     difference, difference_half  side minus that of the baseline's stage of this name, paired by seed: mean, interval
-    difference_p                 and two-sided p. None on the baseline itself and where it has no such stage
+    difference_p                 two-sided p of this difference. All three are None on the baseline itself and where it
+                                 has no such stage
     """
 
     stage: str
@@ -92,7 +91,8 @@ class FieldSize:
 
 
 def field_sizes(runs: Sequence[Analysis], baseline: Sequence[Analysis] = ()) -> tuple[FieldSize, ...]:
-    """One per stage. `runs`, and `baseline`, are the runs of one cell, one per seed."""
+    """The receptive field of each stage. `runs` are the runs of one cell, `baseline` those of the baseline, one per
+    seed."""
     return tuple(_field_size(stage.stage, runs, baseline) for stage in runs[0].fields)
 
 

@@ -1,4 +1,4 @@
-"""What the records of a study tell of attention, cell by cell: from `attention.json` alone, or more where there is an
+"""The recorded attention of a study, cell by cell: from the `attention.json` of its runs and, where there is one, their
 `analysis.json`."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklab.store.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class CellAttention:
-    """The records of a cell's runs, one of each kind per seed as far as there are any.
+    """The records of a cell's runs: at most one of each kind per seed.
 
     `measure` is the same for all cells that are shown together.
     """
@@ -33,12 +33,13 @@ class CellAttention:
     @property
     def has_units(self) -> bool:
         """Whether the network has attention."""
-        return any(one.units for one in self.summaries) or any(one.units for one in self.analyses)
+        return any(run.units for run in self.summaries) or any(run.units for run in self.analyses)
 
 
 @dataclass(frozen=True)
 class AttentionResults:
-    """The cells whose networks have attention, and the findings of all that were analysed; `note`: what was wrong."""
+    """The cells whose networks have attention, and the findings of all cells that were analysed. `note` names a record
+    that can't be used, else it is ""."""
 
     cells: tuple[CellAttention, ...] = ()
     findings: tuple[CellFindings, ...] = ()
@@ -68,9 +69,9 @@ class Classes:
     """The measure of a unit per class, for objects as they are.
 
     values  means over seeds (classes), in order of their rise where the classes are told apart, else as in the data set
-    halves  half widths of their 95 % intervals, without what a seed does to all classes alike; NaN for fewer than two
-            seeds
-    p       that the classes differ at all, adjusted for the units shown; NaN where there is no test
+    halves  half widths of their 95 % intervals, without the effects that seeds have on all classes; NaN for fewer than
+            two seeds
+    p       of the hypothesis that all classes are equal, adjusted for the units shown; NaN where there is no test
     """
 
     unit: str
@@ -86,16 +87,16 @@ class Classes:
 
 
 def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: str) -> AttentionResults:
-    """The attention that the runs of each cell left. A record that can't be read, or compared with the others, is
-    noted."""
+    """The attention that the runs of each cell recorded; nothing but a note where a record can't be read or compared
+    with the others."""
     try:
-        seen = tuple(_read(cell, of_cell) for cell, of_cell in runs.items())
-        results = findings({one.cell: one.analyses for one in seen if one.analyses}, baseline)
+        every = tuple(_read(name, of_cell) for name, of_cell in runs.items())
+        results = findings({cell.cell: cell.analyses for cell in every if cell.analyses}, baseline)
     except SklabError as error:
         return AttentionResults(note=str(error))
-    cells = [one for one in seen if one.has_units]
+    cells = [cell for cell in every if cell.has_units]
     measure = _measure(cells)
-    return AttentionResults(tuple(replace(one, measure=measure) for one in cells), results)
+    return AttentionResults(tuple(replace(cell, measure=measure) for cell in cells), results)
 
 
 def _measure(cells: Iterable[CellAttention]) -> Measure:
@@ -107,18 +108,19 @@ def _measure(cells: Iterable[CellAttention]) -> Measure:
 def _read(cell: str, runs: Iterable[RunFolder]) -> CellAttention:
     folders = tuple(runs)
     summaries, analyses = [run.read_attention() for run in folders], [run.read_analysis() for run in folders]
-    return CellAttention(cell, tuple(one for one in summaries if one), tuple(one for one in analyses if one))
+    return CellAttention(cell, tuple(filter(None, summaries)), tuple(filter(None, analyses)))
 
 
-def by_size(seen: CellAttention) -> Sizes:
-    """Small objects against large ones: enlarged ones where analysed, else by true scale, else all images alike."""
-    if seen.analyses:
-        estimates = levels(seen.analyses, seen.measure)
-        labels = {"objects as they are": 0, f"enlarged {seen.analyses[0].enlargements[-1]:g}×": -1}
+def by_size(cell: CellAttention) -> Sizes:
+    """The measure for small and for large objects: for enlarged ones where runs were analysed, else by their true
+    scale, else for all images together."""
+    if cell.analyses:
+        estimates = levels(cell.analyses, cell.measure)
+        labels = {"objects as they are": 0, f"enlarged {cell.analyses[0].enlargements[-1]:g}×": -1}
     else:
-        units = [unit for unit in seen.summaries[0].units if len(set(unit.kernels)) > 1]
-        estimates = {unit.name: mean_interval(_by_bin(seen, unit).T) for unit in units}
-        labels = {"smallest objects": 0, "largest objects": -1} if seen.summaries[0].scale_edges else {"all images": 0}
+        units = [unit for unit in cell.summaries[0].units if len(set(unit.kernels)) > 1]
+        estimates = {unit.name: mean_interval(_by_bin(cell, unit).T) for unit in units}
+        labels = {"smallest objects": 0, "largest objects": -1} if cell.summaries[0].scale_edges else {"all images": 0}
     series = {
         label: (
             np.array([estimate.mean[at] for estimate in estimates.values()]),
@@ -129,41 +131,41 @@ def by_size(seen: CellAttention) -> Sizes:
     return Sizes(tuple(estimates), series)
 
 
-def _by_bin(seen: CellAttention, unit: Unit) -> FloatArray:
+def _by_bin(cell: CellAttention, unit: Unit) -> FloatArray:
     """[seed, bin]: the measure of a unit."""
-    at = [one.name for one in seen.summaries[0].units].index(unit.name)
-    shares = [pooled(run.units[at], run.counts, "bin").T for run in seen.summaries]
-    measures = [measured(of_run, unit.kernels, seen.measure) for of_run in shares]
+    at = [other.name for other in cell.summaries[0].units].index(unit.name)
+    shares = [pooled(run.units[at], run.counts, "bin").T for run in cell.summaries]
+    measures = [measured(of_run, unit.kernels, cell.measure) for of_run in shares]
     return np.array([values for values in measures if values is not None])
 
 
-def slopes(seen: CellAttention) -> tuple[tuple[Trend, ...], str]:
-    """How attention follows the scale of objects, unit by unit, and the name of this scale: the true one where
-    known."""
-    if seen.analyses and (by_scale := trends(seen.analyses, "object")):
+def slopes(cell: CellAttention) -> tuple[tuple[Trend, ...], str]:
+    """The trend of attention with the scale of objects, unit by unit, and the name of this scale: the true one where it
+    is known."""
+    if cell.analyses and (by_scale := trends(cell.analyses, "object")):
         return by_scale, "true scale"
-    if seen.summaries and (by_scale := summary_trends(seen.summaries)):
+    if cell.summaries and (by_scale := summary_trends(cell.summaries)):
         return by_scale, "true scale"
-    return (trends(seen.analyses, "enlargement") if seen.analyses else ()), "enlargement"
+    return (trends(cell.analyses, "enlargement") if cell.analyses else ()), "enlargement"
 
 
-def per_channel(seen: CellAttention) -> list[Channels]:
+def per_channel(cell: CellAttention) -> list[Channels]:
     """The measure of two images per channel in the chosen units (paper, figure 3), for the first seed analysed."""
-    if not seen.analyses:
+    if not cell.analyses:
         return []
-    run = seen.analyses[0]
-    images = dict.fromkeys(sample.image for sample in run.samples)
+    run = cell.analyses[0]
+    numbers = dict.fromkeys(sample.image for sample in run.samples)
     channels = [
-        _channels(run, unit, [sample for sample in run.samples if sample.image == image], seen.measure)
-        for image in images
+        _channels(run, unit, [sample for sample in run.samples if sample.image == number], cell.measure)
+        for number in numbers
         for unit in run.chosen
     ]
-    return [one for one in channels if one.values]
+    return [image for image in channels if image.values]
 
 
 def _channels(run: Analysis, unit: str, samples: Sequence[Sample], measure: Measure) -> Channels:
-    """One image in one unit; `samples` are that image at its enlargements."""
-    kernels = next(one.kernels for one in run.units if one.name == unit)
+    """The channels of one image in one unit; `samples` are that image at its enlargements."""
+    kernels = next(each.kernels for each in run.units if each.name == unit)
     values = {
         sample.enlargement: measures
         for sample in samples
@@ -178,10 +180,10 @@ def _channel_measures(weights: Sequence[Sequence[float]], kernels: Sequence[int]
     return np.array([]) if measures is None else measures
 
 
-def per_class(seen: CellAttention) -> list[Classes]:
-    """The classes of a low, a middle and a high unit, over seeds."""
-    by_unit = _analysed_classes(seen) if seen.analyses else _recorded_classes(seen)
-    names = np.array((seen.analyses or seen.summaries)[0].classes)
+def per_class(cell: CellAttention) -> list[Classes]:
+    """The measure per class of a low, a middle and a high unit."""
+    by_unit = _analysed_classes(cell) if cell.analyses else _recorded_classes(cell)
+    names = np.array((cell.analyses or cell.summaries)[0].classes)
     adjusted = holm([rows_differ(values) for values in by_unit.values()])
     return [
         _classes(unit, names, values, float(p)) for (unit, values), p in zip(by_unit.items(), adjusted, strict=True)
@@ -189,30 +191,30 @@ def per_class(seen: CellAttention) -> list[Classes]:
 
 
 def _classes(unit: str, names: npt.NDArray[np.str_], values: FloatArray, p: float) -> Classes:
-    """`values` [class, seed]."""
+    """The classes of a unit from their `values` [class, seed]."""
     means = values.mean(axis=1)
     within_seed = values - np.nanmean(values, axis=0)
     order = np.argsort(means, kind="stable") if p < ALPHA else np.arange(len(means))
     return Classes(unit, tuple(map(str, names[order])), means[order], mean_interval(within_seed).half[order], p)
 
 
-def _analysed_classes(seen: CellAttention) -> dict[str, FloatArray]:
-    """By unit [class, seed]: the measure of each class, of the units that have one."""
-    first = seen.analyses[0]
+def _analysed_classes(cell: CellAttention) -> dict[str, FloatArray]:
+    """[class, seed] by unit: the measure of each class, for the units that have one."""
+    first = cell.analyses[0]
     places = {unit.name: at for at, unit in enumerate(first.units)}
     return _by_unit(
-        {name: [by_class(run.units[places[name]], 0, seen.measure) for run in seen.analyses] for name in first.chosen}
+        {name: [by_class(run.units[places[name]], 0, cell.measure) for run in cell.analyses] for name in first.chosen}
     )
 
 
-def _recorded_classes(seen: CellAttention) -> dict[str, FloatArray]:
-    """The same from summaries: of the first unit, the middle one and the last."""
-    units = seen.summaries[0].units
+def _recorded_classes(cell: CellAttention) -> dict[str, FloatArray]:
+    """The same from summaries, for the first unit, the middle one and the last."""
+    units = cell.summaries[0].units
     return _by_unit(
         {
             units[at].name: [
-                measured(pooled(run.units[at], run.counts, "class").T, units[at].kernels, seen.measure)
-                for run in seen.summaries
+                measured(pooled(run.units[at], run.counts, "class").T, units[at].kernels, cell.measure)
+                for run in cell.summaries
             ]
             for at in sorted({0, len(units) // 2, len(units) - 1})
         }
@@ -220,6 +222,6 @@ def _recorded_classes(seen: CellAttention) -> dict[str, FloatArray]:
 
 
 def _by_unit(runs: Mapping[str, Sequence[FloatArray | None]]) -> dict[str, FloatArray]:
-    """[class, seed], of each unit that has a measure."""
+    """[class, seed] by unit, for the units that have a measure."""
     known = {unit: [values for values in of_unit if values is not None] for unit, of_unit in runs.items()}
     return {unit: np.array(of_unit).T for unit, of_unit in known.items() if of_unit}

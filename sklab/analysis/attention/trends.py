@@ -1,4 +1,5 @@
-"""From `attention.json` and `analysis.json` to numbers: what the branches' shares say, and whether it holds over seeds.
+"""From `attention.json` and `analysis.json` to numbers: measures of the branches' shares, and their trends with the
+scale of objects, with intervals over seeds.
 
 Two measures of the same shares: the difference "large kernel minus small kernel" where a unit has two branches (paper,
 section 5), and for any number of branches the expected kernel, the mean of the branches' windows D (k - 1) + 1 with
@@ -29,12 +30,13 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class Trend:
-    """How a unit's attention follows the scale of objects, over `n` runs of one cell (its seeds).
+    """The trend of a unit's attention with the scale of objects, over `n` runs of one cell (its seeds).
 
     kernel, kernel_half          slope of the expected kernel, pixels per 1.0 of scale: mean over seeds and half width
                                  of its 95 % t interval (None for n < 2)
     difference, difference_half  the same of large minus small; None unless there are two branches
-    margin                       what counts as no slope of the expected kernel: MARGIN * (largest - smallest window)
+    margin                       the largest slope of the expected kernel that counts as none:
+                                 MARGIN * (largest - smallest window)
     verdict                      `flat` where the whole interval lies within +- margin, else `rises` or `falls` where
                                  it excludes 0, else `cannot tell`
     role                         `low`, `middle`, `high` or ""
@@ -52,7 +54,7 @@ class Trend:
 
 
 def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
-    """One trend per unit with different kernels. `runs` are the runs of one cell, one per seed."""
+    """The trend of each unit that has different kernels. `runs` are the runs of one cell, one per seed."""
     slopes = {unit.name: [_slopes(run, at, against) for run in runs] for at, unit in enumerate(runs[0].units)}
     roles = _roles(runs[0].chosen)
     return tuple(
@@ -63,8 +65,8 @@ def trends(runs: Sequence[Analysis], against: Against) -> tuple[Trend, ...]:
 
 
 def summary_trends(runs: Sequence[AttentionSummary]) -> tuple[Trend, ...]:
-    """One trend against the objects' true scale for each unit with different kernels; none where no scale is known.
-    `runs` are the `attention.json` of one cell's runs, one per seed."""
+    """The trend against the objects' true scale of each unit that has different kernels; none where the scale is not
+    known. `runs` are the `attention.json` of one cell's runs, one per seed."""
     return tuple(
         _trend(unit, "", np.array([run.units[at].slope for run in runs]))
         for at, unit in enumerate(runs[0].units)
@@ -78,8 +80,8 @@ def _roles(chosen: Sequence[str]) -> dict[str, str]:
 
 
 def _slopes(run: Analysis, at: int, against: Against) -> Sequence[float]:
-    """[branch]: how fast each branch's share changes with the scale, in unit number `at` of `run`. Empty where the
-    scale of objects is not known, or where the run was analysed at one enlargement only."""
+    """[branch]: the slope of each branch's share against the scale, in the unit with the number `at`. It is empty where
+    the scale of objects is not known, and where the run was analysed at one enlargement only."""
     unit = run.units[at]
     if against == "object":
         return unit.slope
@@ -90,7 +92,7 @@ def _slopes(run: Analysis, at: int, against: Against) -> Sequence[float]:
 
 
 def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
-    """The trend of one unit from the slopes of its branches' shares, `slopes` [seed, branch]."""
+    """The trend of a unit, given the `slopes` [seed, branch] of its branches' shares."""
     kernel = mean_interval(expected_kernel(slopes, unit.kernels))
     large = large_minus_small(slopes, unit.kernels)
     difference = mean_interval(large) if large is not None else None
@@ -109,8 +111,10 @@ def _trend(unit: Unit, role: str, slopes: FloatArray) -> Trend:
 
 
 def verdict(slope: float, half: float, margin: float) -> Verdict:
-    """The verdict of an interval `slope` +- `half`; none where `half` is NaN. `flat` goes before `rises` and
-    `falls`: a slope that is not 0 but surely smaller than the margin is called flat."""
+    """The verdict on a slope with the interval `slope` +- `half`; `cannot tell` where `half` is NaN.
+
+    `flat` goes before `rises` and `falls`: a slope that differs from 0 but is surely smaller than the margin is flat.
+    """
     if math.isnan(half):
         return "cannot tell"
     if abs(slope) + half <= margin:
@@ -121,7 +125,7 @@ def verdict(slope: float, half: float, margin: float) -> Verdict:
 
 
 def large_minus_small(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArray | None:
-    """[...]: the larger kernel's share (or slope) minus the smaller one's, of `shares` [..., branch].
+    """[...]: the share (or slope) of the larger kernel minus that of the smaller one, from `shares` [..., branch].
 
     None unless there are two branches of different windows.
     """
@@ -133,12 +137,12 @@ def large_minus_small(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArr
 
 
 def expected_kernel(shares: npt.ArrayLike, kernels: Sequence[int]) -> FloatArray:
-    """[...]: the sum over branches of share times window, of `shares` [..., branch]; pixels a side."""
+    """[...]: the sum over the branches of share times window in pixels, from `shares` [..., branch]."""
     return np.asarray(np.asarray(shares, dtype=np.float64) @ np.asarray(kernels, dtype=np.float64))
 
 
 def measured(shares: npt.ArrayLike, kernels: Sequence[int], measure: Measure) -> FloatArray | None:
-    """[...]: `large_minus_small` or `expected_kernel` of `shares` [..., branch]."""
+    """[...]: the measure, `large_minus_small` or `expected_kernel`, of `shares` [..., branch]."""
     return (large_minus_small if measure == "difference" else expected_kernel)(shares, kernels)
 
 
@@ -151,9 +155,8 @@ def levels(runs: Sequence[Analysis], measure: Measure) -> dict[str, Estimate]:
 
 
 def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin", "nothing"]) -> FloatArray:
-    """[branch, class or bin], or [branch] with `nothing`: the means of `unit` over all other images.
-
-    `counts` is the summary's. NaN where there is no image.
+    """[branch, class or bin], or [branch] with `nothing`: the means of a unit's shares over the images of each class or
+    bin, or over all. `counts` is that of the summary. NaN where there is no image.
     """
     weight = np.asarray(counts, dtype=np.float64)
     sums = np.nan_to_num(np.array(unit.mean, dtype=np.float64)) * weight
@@ -163,7 +166,8 @@ def pooled(unit: UnitSummary, counts: npt.ArrayLike, keep: Literal["class", "bin
 
 
 def by_class(unit: UnitAnalysis, enlargement: int, measure: Measure) -> FloatArray | None:
-    """[class]: the measure of each class at the enlargement of this number; None where the unit has no such measure."""
+    """[class]: the measure of each class at the enlargement with this number; None where the unit has no such
+    measure."""
     if not unit.by_class:
         return None
     shares = np.array(unit.by_class[enlargement], dtype=np.float64).T

@@ -1,8 +1,8 @@
-"""Analysis of variance of factorial and crossed designs, with the seed as block: which factor matters, and how much.
+"""Analysis of variance of factorial and crossed designs, with the seed as block: which factors matter, and how much.
 
 Every run has a value, a level of each factor and a seed. The model is additive in seeds, main effects and two-way
-interactions; what the cells hold beyond that is "higher order". The error is what is left of cells x seeds, as in
-`blocks`. Sums of squares are of type II: a term against all others that do not contain it, by least squares. In a
+interactions; further differences between cells are "higher order". The error is the interaction of cells and seeds, as
+in `blocks`. Sums of squares are of type II: a term against all others that do not contain it, by least squares. In a
 balanced design this is the exact, classical analysis whatever the type; where runs or cells are missing the terms
 overlap, their sums do not add up, and `note` says so. Shares are of the spread that remains once seeds are taken out.
 
@@ -30,17 +30,17 @@ _PRECISION = 1e-9  # of a noncentrality
 
 @dataclass(frozen=True)
 class Effect:
-    """One line of the analysis. `f`, `p` and what follows from them are NaN where no error is left to test with.
+    """One line of the analysis. `f`, `p` and the intervals are NaN where there is no error to test with.
 
-    factors         the term: one name, two for an interaction, none for what is of higher order
+    factors         the term: one name, two for an interaction, none for all terms of higher order
     squares, df     sum of squares and degrees of freedom
     share           of the squares that remain after the seeds (eta squared)
     share_low, share_high
-                    95 % interval of that share in the population, where chance adds nothing (omega squared): from the
-                    noncentral F, with the other effects at their estimates. It holds too often rather than too seldom
-                    where several effects are large, and can be 0 to 0
-    size, low, high this term's share against the error alone, in the population, and its 95 % interval
-                    (partial omega squared, at least 0; the interval from the noncentral F can be 0 to 0)
+                    95 % interval of the true share, to which chance adds nothing (omega squared): from the noncentral
+                    F, with the other effects at their estimates. It is too wide rather than too narrow where several
+                    effects are large, and can be 0 to 0
+    size, low, high the true share of this term against the error alone, estimated, and its 95 % interval (partial omega
+                    squared, at least 0; the interval from the noncentral F can be 0 to 0)
     """
 
     factors: tuple[str, ...]
@@ -57,15 +57,16 @@ class Effect:
 
     @property
     def name(self) -> str:
-        """The factors joined by ×, or what stands for all of higher order."""
+        """The factors joined by ×; HIGHER for all terms of higher order."""
         return " × ".join(self.factors) or HIGHER
 
 
 @dataclass(frozen=True)
 class Anova:
-    """`effects` in the order of the factors, the error's `squares` and `df`, runs `n`.
+    """The analysis: `effects` in the order of the factors, `squares` and `df` of the error, and the number `n` of runs.
 
-    combinations, full   of levels and seeds: those that have a run, and all of the levels and seeds that runs have
+    combinations  number of combinations of levels and seeds that have a run
+    full          number of all combinations of the levels and seeds that occur
     """
 
     effects: tuple[Effect, ...]
@@ -88,27 +89,29 @@ class _Error:
     runs: int
     total: float
     total_df: int
-    rounding: float  # the variance that this alone may leave
+    rounding: float  # the variance that rounding alone may leave
 
     @property
     def variance(self) -> float:
-        """The variance of one run about its cell and seed; NaN without degrees of freedom, and where no more than
-        rounding is left."""
+        """The variance of the runs around the means of their cell and seed. NaN without degrees of freedom, and where
+        the squares are no larger than rounding explains."""
         testable = self.df > 0 and self.squares > self.df * self.rounding
         return self.squares / self.df if testable else math.nan
 
     def noncentrality(self, squares: float, df: int) -> float:
-        """The estimated noncentrality behind these squares, at least 0; NaN where no error is left to test with."""
+        """The estimated noncentrality of a term with these squares, at least 0; NaN where there is no error to test
+        with."""
         return float(np.maximum(squares / self.variance - df, 0))
 
 
 def analyse(
     values: npt.ArrayLike, factors: Mapping[str, Sequence[str]], seeds: Sequence[int], *, interactions: bool = True
 ) -> Anova:
-    """The analysis of `values` (runs), given each run's level of every factor and its seed. NaN: the run is missing.
+    """The analysis of `values` (runs), given each run's level of every factor and its seed. NaN marks a missing run.
 
-    Without `interactions` they are taken to be nil, as a design of resolution III has to; they count as higher order.
-    Factors of one level and terms that cannot be told from others (no degree of freedom left) have no line.
+    Without `interactions` these are assumed to be zero, as a design of resolution III requires, and count as higher
+    order. Factors of one level have no line, nor have terms that these cells can't tell from others (no degree of
+    freedom left).
     """
     y = np.asarray(values, dtype=np.float64)
     there = ~np.isnan(y)
@@ -127,10 +130,10 @@ def analyse(
 
 
 def rows_differ(values: npt.ArrayLike) -> float:
-    """p that the rows of `values` (rows, seeds) differ in their means: F with the seeds as blocks, its degrees of
-    freedom corrected after Greenhouse and Geisser, since rows that one network gives vary together.
+    """p of the hypothesis that the rows of `values` (rows, seeds) have equal means: F with the seeds as blocks. Its
+    degrees of freedom are corrected after Greenhouse and Geisser, since rows from one network vary together.
 
-    Rows with a gap are left out. NaN for fewer than two rows or seeds, and where nothing is left to test with.
+    Rows with a gap are left out. NaN for fewer than two rows or seeds, and where there is no error to test with.
     """
     table = np.asarray(values, dtype=np.float64)
     table = table[~np.isnan(table).any(axis=1)]
@@ -138,12 +141,12 @@ def rows_differ(values: npt.ArrayLike) -> float:
     if min(rows, seeds) < 2:
         return math.nan
     means = table.mean(axis=1, keepdims=True) - table.mean()
-    left = table - means - table.mean(axis=0)
-    squares = float((left**2).sum())
+    residuals = table - means - table.mean(axis=0)
+    squares = float((residuals**2).sum())
     if squares <= table.size * rounding_variance(table):
         return math.nan
-    alike = left.T @ left  # of seeds: as many eigenvalues as the covariance of the rows has
-    df = squares**2 / float((alike**2).sum())  # from 1 to rows - 1
+    products = residuals.T @ residuals  # (seeds, seeds): with the eigenvalues that the covariance of the rows has
+    df = squares**2 / float((products**2).sum())  # from 1 to rows - 1
     f = seeds * float((means**2).sum()) * (seeds - 1) / squares
     return float(fdtrc(df, df * (seeds - 1), f))
 

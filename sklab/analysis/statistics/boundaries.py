@@ -1,10 +1,10 @@
-"""How small p has to be at each of several looks at growing data, so that all looks together err no more than one.
+"""The level of p at each of several looks at growing data, so that all looks together err no more often than one test.
 
 Alpha is spent look by look (Lan and DeMets): 4 - 4 Phi(z(1 - alpha/4) / sqrt t) of it after a share t of the seeds, the
 spending function of O'Brien and Fleming's type, which keeps most of it for the last looks. The boundary of a look is
-the normal one that spends what is due, found by the recursive integral of Armitage, McPherson and Rowe, and is stated
-as a p: a t statistic of few degrees of freedom is held to the same p, not to the same number (Jennison and Turnbull,
-section 11.4).
+the normal boundary that spends the alpha due at it. It is computed by the recursive integral of Armitage, McPherson and
+Rowe and stated as a p: a t statistic of few degrees of freedom is compared with the same p, not with the same number
+(Jennison and Turnbull, section 11.4).
 
 Sources: K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983), 659-663;
 P. Armitage, C. K. McPherson, B. C. Rowe, Repeated significance tests on accumulating data, JRSS A 132 (1969), 235-244;
@@ -20,7 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from sklab.analysis.statistics.intervals import FloatArray
 
-_POINTS = 401  # of the sum of all seeds so far, between its boundaries
+_POINTS = 401  # values of the sum over all seeds so far, between its boundaries
 _HALVINGS = 60
 
 
@@ -31,7 +31,8 @@ def spent(share: FloatArray, alpha: float) -> FloatArray:
 
 @lru_cache(maxsize=4096)
 def nominal_levels(start: int, end: int, alpha: float) -> tuple[float, ...]:
-    """The two-sided p to stay below at `start`, `start` + 1, ... `end` seeds, for `alpha` over all of these looks."""
+    """The levels of the two-sided p at `start`, `start` + 1, ... `end` seeds; over all of these looks they spend
+    `alpha`."""
     seeds = np.arange(start, end + 1)
     due = np.diff(spent(seeds / end, alpha), prepend=0.0)
     bound = -ndtri(due[0] / 2) * np.sqrt(start)
@@ -47,7 +48,8 @@ def nominal_levels(start: int, end: int, alpha: float) -> tuple[float, ...]:
 
 
 def _bound(sums: FloatArray, weight: FloatArray, due: float) -> float:
-    """The boundary that a sum first passes with probability `due`, one seed after `sums` with their probabilities."""
+    """The boundary that the sum first passes with probability `due` at the next seed, given the `sums` so far and their
+    probabilities `weight`."""
     low, high = 0.0, float(sums[-1]) + 40.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -1,8 +1,8 @@
-"""What the pooled comparison assumes, tested on the data: equal variances and additivity; and which method that allows.
+"""Tests of the assumptions of the pooled comparison, equal variances and additivity, and the choice of the method.
 
-Both tests work on complete tables (..., cells, seeds), with the seeds' own effects taken out, and hold their level for
-normal errors at any number of seeds; Levene's and Bartlett's do not at three. A cell or two that are plainly noisier
-than the others do not stand in the way: the others are checked, and pooled, without them.
+Both tests work on complete tables (..., cells, seeds) from which the effects of the seeds are removed. They hold their
+level for normal errors at any number of seeds; Levene's and Bartlett's tests do not at three. One or two cells that are
+plainly noisier than the others are set aside: the others are checked and pooled without them.
 
 Sources: W. G. Cochran, The distribution of the largest of a set of estimated variances as a fraction of their total,
 Annals of Eugenics 11 (1941), 47-52; J. W. Tukey, One degree of freedom for non-additivity, Biometrics 5 (1949),
@@ -22,13 +22,13 @@ from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray,
 
 Method = Literal["pooled", "paired"]
 
-FAILS_BELOW = 0.01  # a check of few seeds has little power; below this p it speaks plainly
-MOST_NOISY = 2  # cells set aside: where more are noisier than the others, there is no variance common to a table
+FAILS_BELOW = 0.01  # p; a check of few seeds has little power, and only below this is it taken seriously
+MOST_NOISY = 2  # cells that are set aside; with more of them, a table has no common variance
 
 
 @dataclass(frozen=True)
 class Check:
-    """`p` of the assumption, NaN where the table is too small to test it, and the `statistic` it comes from."""
+    """The `statistic` and the `p` of the test of an assumption; p is NaN where the table is too small for the test."""
 
     statistic: FloatArray
     p: FloatArray
@@ -46,12 +46,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a table is compared, why (a clause), and the checks behind it: None where they could not be made.
+    """The method for a table, the reason for it (a clause), and its checks: None where they could not be made.
 
-    missing  runs that are gaps in the fit, of those `planned`: the checks are then of the cells, or of the seeds, that
-             have no gap, whichever leaves more runs
-    noisy    rows of a pooled table that are plainly noisier than the others, of which the checks then are. Each is set
-             apart from the pooled comparison, unless it is the baseline, which has a variance of its own there anyway
+    missing  runs that are gaps in the fit, of those `planned`; the checks then use the cells without a gap, or the
+             seeds without a gap, whichever are more runs
+    noisy    rows of a pooled table that are plainly noisier than the others. The checks are of the other rows. Each
+             noisy row is compared by itself, unless it is the baseline, which has a variance of its own anyway
     """
 
     method: Method
@@ -64,10 +64,10 @@ class Choice:
 
 
 def equal_variances(values: FloatArray) -> Check:
-    """Cochran's test: the largest share (statistic) that one cell has in all squared residuals.
+    """Cochran's test. The statistic is the largest share that one cell has in all squared residuals.
 
-    One cell's residuals against the rest follow a beta distribution; p is its tail times the number of cells.
-    No test of two cells, whose residuals are the same but for the sign.
+    The share of one cell follows a beta distribution; p is its tail times the number of cells. Two cells have no test:
+    their residuals are equal but for the sign.
     """
     cells, seeds = values.shape[-2:]
     fitted = fit(values)
@@ -80,12 +80,12 @@ def equal_variances(values: FloatArray) -> Check:
 
 
 def noisiest(values: FloatArray) -> IntArray:
-    """The row with the largest squared residuals: the one that `equal_variances` is about."""
+    """The row with the largest squared residuals, to which the statistic of `equal_variances` belongs."""
     return np.asarray(fit(values).squares.argmax(-1))
 
 
 def additivity(values: FloatArray) -> Check:
-    """Tukey's test: do seeds that are hard for all cells spread the cells more, or less? F(1, df - 1)."""
+    """Tukey's test whether cells differ more, or less, under seeds that are hard for all of them: F(1, df - 1)."""
     fitted = fit(values)
     cell = values.mean(-1) - values.mean((-2, -1))[..., None]
     seed = values.mean(-2) - values.mean((-2, -1))[..., None]
@@ -103,7 +103,8 @@ def additivity(values: FloatArray) -> Check:
 def choose(values: FloatArray) -> Choice:
     """The method for `values` (cells, seeds), of which no row and no column is all NaN.
 
-    Where equal variances fail, the noisiest row is set aside and the others are asked again, MOST_NOISY times at most.
+    Where the test of equal variances fails, the noisiest row is set aside and the others are tested again, at most
+    MOST_NOISY times.
     """
     first = choice = _choose(values)
     noisy: list[int] = []
@@ -122,7 +123,7 @@ def choose(values: FloatArray) -> Choice:
 
 
 def _choose(values: FloatArray) -> Choice:
-    """The method for the rows of `values` without setting any aside; a pooled one has no reason yet."""
+    """The method for the rows of `values`, none of which is set aside. The reason for `pooled` is still ""."""
     there = ~np.isnan(values)
     if min(values.shape) < 2:
         return Choice("paired", "a spread takes at least two cells and two seeds")
@@ -150,7 +151,7 @@ def _missing(values: FloatArray) -> str:
 
 
 def _passed(choice: Choice) -> str:
-    """What the checks of a pooled table say: a check that could not be made has not passed."""
+    """The clause on the checks of a pooled table; a check that could not be made has not passed."""
     checks = {"equal variances": choice.variances, "additivity": choice.additivity}
     made = [name for name, check in checks.items() if check is not None and check.made]
     if not made:
@@ -159,7 +160,7 @@ def _passed(choice: Choice) -> str:
 
 
 def _whole(there: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """The cells and seeds of the larger table without gaps: of all seeds, or of all cells."""
+    """The cells and seeds of the larger one of two tables without gaps: one has all seeds, the other all cells."""
     of_cells, of_seeds = np.asarray(there.all(1)), np.asarray(there.all(0))
     if of_cells.sum() * there.shape[1] > of_seeds.sum() * there.shape[0]:
         return of_cells, np.ones_like(of_seeds)

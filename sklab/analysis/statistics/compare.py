@@ -1,17 +1,17 @@
-"""Every cell against the baseline: which method the data allow, and what it says.
+"""The comparison of every cell with the baseline, by the method that the data allow.
 
-`pooled`: the table is a randomised block design and its checks do not fail. Simultaneous intervals and adjusted p of
-Dunnett's type, with a variance of its own for the baseline (`blocks`). Missing runs are gaps in the fit by least
-squares. A cell or two that are plainly noisier than the others are set apart and compared by a paired t of their own;
-of c comparisons each of these is tested at alpha / c, and the others together at what is left.
+`pooled`: the table is a randomised block design and its checks do not fail. Simultaneous intervals and adjusted p are
+of Dunnett's type, with a variance of its own for the baseline (`blocks`). Missing runs are gaps in the fit by least
+squares. One or two cells that are plainly noisier than the others are set apart, each with a paired t test of its own;
+of c comparisons each of these is tested at alpha / c, and the others together at the rest of alpha.
 
-`paired`: otherwise, also where two cells of several runs share no seed. Paired t for each cell on the seeds it shares
-with the baseline, Welch's t where fewer than two are shared; p adjusted by Holm, intervals by Bonferroni. Holm rejects
-a little more than Bonferroni, so an adjusted p just below 0.05 can stand beside an interval that just holds zero: the p
-decides.
+`paired`: all other tables, also those in which two cells of several runs share no seed. Each cell has a paired t test
+over the seeds that it shares with the baseline, or Welch's where fewer than two are shared; p is adjusted by Holm,
+intervals by Bonferroni. Holm rejects a little more than Bonferroni, so an adjusted p just below 0.05 can stand beside
+an interval that just contains zero; the p decides.
 
-Two-sided throughout: whether more is better is not known here. Family-wise errors, coverages and power of the whole
-procedure, checks included, are in docs/validation.md.
+All tests are two-sided, as this module does not know whether more is better. Family-wise errors, coverages and power of
+the whole procedure, checks included, are in docs/validation.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EQUAL = "no spread to test with: the same number with every seed"
 
 @dataclass(frozen=True)
 class Versus:
-    """One row minus the baseline. Numbers are NaN where there is nothing to say, and `reason` tells why.
+    """One row minus the baseline. Numbers that can't be computed are NaN, and `reason` tells why.
 
     n             seeds behind the difference
     difference    mean difference, in the unit of the values
@@ -52,7 +52,7 @@ class Versus:
     test          "block" (pooled), "contrast", "paired t", "Welch", or "" where there is none
     effect        difference in standard deviations of one seed's difference, with Hedges' correction
     detectable    the true difference that these seeds find with 80 % probability
-    needed        seeds in all that find the observed difference with 80 % probability; None: none up to 1000
+    needed        seeds in all that find the observed difference with 80 % probability; None: more than 1000
     """
 
     n: int = 0
@@ -68,8 +68,8 @@ class Versus:
     reason: str = ""
 
     def verdict(self, margin: float = math.nan) -> Decision:
-        """What the interval allows to say of the true difference, where one of at most `margin` makes no difference to
-        the user (NaN: none is stated)."""
+        """The verdict on the true difference. To the user, a difference of at most `margin` makes no difference (NaN:
+        no margin is stated)."""
         if math.isnan(self.adjusted):
             return "no test"
         if self.adjusted < intervals.ALPHA:
@@ -80,8 +80,8 @@ class Versus:
 
     @property
     def missing(self) -> int | None:
-        """Seeds to add, where nothing is told apart yet, until the observed difference would be found with 80 %
-        probability: at least one, as those at hand did not do. None: none up to 1000."""
+        """The seeds to add to a row that is not told apart, until the observed difference would be found with 80 %
+        probability: at least one, as those at hand were not enough. None: more than 1000 seeds in all."""
         return None if self.needed is None else max(self.needed - self.n, 1)
 
 
@@ -96,7 +96,7 @@ class Comparisons:
 def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
     """Compare the rows of `values` (cells, seeds), NaN for a missing run, with row `baseline`.
 
-    Rows and seeds without any run are left aside; whatever else is missing makes the table incomplete.
+    Rows and seeds without any run are left out; any other missing run makes the table incomplete.
     """
     table = np.asarray(values, dtype=np.float64)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
@@ -113,23 +113,23 @@ def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
 def means(values: npt.ArrayLike, choice: Choice | None) -> Estimate:
     """The mean of every row of `values` (cells, seeds) over new seeds, with its 95 % interval.
 
-    Its spread is that of all rows (`blocks.mean_halves`) where `choice` says that the table is pooled. Elsewhere, and
-    for a noisy row, it is that of its own runs.
+    The spread is that of all rows (`blocks.mean_halves`) where `choice` is the pooled method. Otherwise, and for a
+    noisy row, it is that of the row's own runs.
     """
     table = np.asarray(values, dtype=np.float64)
     estimate = intervals.mean_interval(table)
     if choice is None or choice.method == "paired":
         return estimate
-    together = (estimate.n > 0) & ~np.isin(np.arange(len(table)), choice.noisy)
+    pooled_rows = (estimate.n > 0) & ~np.isin(np.arange(len(table)), choice.noisy)
     half = estimate.half.copy()
-    half[together] = blocks.mean_halves(table[together])
+    half[pooled_rows] = blocks.mean_halves(table[pooled_rows])
     return replace(estimate, half=np.where(estimate.n > 1, half, np.nan))
 
 
 def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Every row of `values` (cells, seeds) minus every other: mean differences and two-sided p, both (cells, cells).
 
-    By the method that `compare` would choose, p not adjusted; NaN where there is no test.
+    The method is that which `compare` would choose. p is not adjusted, and NaN where there is no test.
     """
     table = np.asarray(values, dtype=np.float64)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
@@ -137,8 +137,10 @@ def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     difference, p = _single_pairs(tested)
     choice = choose(tested)
     if choice.method == "pooled":
-        together = np.setdiff1d(np.arange(len(tested)), choice.noisy)
-        difference[np.ix_(together, together)], p[np.ix_(together, together)] = _pooled_pairs(tested[together])
+        pooled_rows = np.setdiff1d(np.arange(len(tested)), choice.noisy)
+        difference[np.ix_(pooled_rows, pooled_rows)], p[np.ix_(pooled_rows, pooled_rows)] = _pooled_pairs(
+            tested[pooled_rows]
+        )
     np.fill_diagonal(p, np.nan)
     mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
     all_p = mean.copy()
@@ -162,19 +164,20 @@ def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _pooled(values: FloatArray, baseline: int, apart: Sequence[int]) -> list[Versus]:
-    """The rows of `apart` one by one, the others as blocks: each comparison has one share of alpha (Bonferroni)."""
-    together = np.setdiff1d(np.arange(len(values)), apart)
-    errors = blocks.standard_errors(values[together], int((together < baseline).sum()), apart=len(apart) > 0)
+    """The comparisons of the rows of `apart` one by one, and of the others as blocks; each comparison has an equal
+    share of alpha (Bonferroni)."""
+    pooled_rows = np.setdiff1d(np.arange(len(values)), apart)
+    errors = blocks.standard_errors(values[pooled_rows], int((pooled_rows < baseline).sum()), apart=len(apart) > 0)
     p = intervals.mean_difference(values, values[baseline])[0].p[list(apart)]
     tests = max(int(errors.comparisons) + int(np.count_nonzero(~np.isnan(p))), 1)
-    rows = dict(zip(together.tolist(), _blocks(errors, int(errors.comparisons) / tests), strict=True))
+    rows = dict(zip(pooled_rows.tolist(), _blocks(errors, int(errors.comparisons) / tests), strict=True))
     rows[baseline] = Versus(rows[baseline].n, reason=BASELINE)
     rows.update(zip(apart, _singly(values, baseline, apart, np.minimum(p * tests, 1), tests), strict=True))
     return [rows[row] for row in range(len(values))]
 
 
 def _blocks(errors: blocks.Errors, part: float) -> list[Versus]:
-    """The rows of a block design, tested together at this part of alpha."""
+    """The comparisons of a block design, tested together at this part of alpha."""
     level, df = 1 - intervals.ALPHA * part, float(errors.df)
     halves, p = blocks.half_widths(errors, level), blocks.single_p(errors)
     adjusted = np.minimum(blocks.p_values(errors) / (part or 1), 1)
@@ -206,7 +209,7 @@ def _paired(values: FloatArray, baseline: int) -> list[Versus]:
 
 
 def _singly(values: FloatArray, baseline: int, rows: Sequence[int], adjusted: FloatArray, tests: int) -> list[Versus]:
-    """`rows` one by one, with intervals after Bonferroni for so many tests."""
+    """The comparisons of `rows` one by one, with Bonferroni's intervals for this number of tests."""
     level = 1 - intervals.ALPHA / tests
     differences, paired = intervals.mean_difference(values[list(rows)], values[baseline], level)
     return [

@@ -2,15 +2,15 @@
 
     contrast = sum over cells of weight x level of the cell,  weights that add to 0
 
-Levels are those of the additive model of `blocks` (value = cell + seed + error), so that what a seed does to all cells
-alike drops out, and a missing run is a gap in the fit. Every cell has a variance of its own: the squares of its
-residuals, over what they come to in the mean where all variances are equal. Degrees of freedom are Satterthwaite's,
-corrected for two biases of few runs: shares that were estimated are too small (as in `blocks`), their squares too large
-(Welch). A contrast of two single cells keeps the rule of the table, `blocks.standard_errors`.
+Levels are those of the additive model of `blocks` (value = cell + seed + error), so that the effects of seeds drop out,
+and a missing run is a gap in the fit. Every cell has a variance of its own: the sum of its squared residuals, divided
+by the value that this sum has on average where all variances are 1. Degrees of freedom are Satterthwaite's, corrected
+for two biases of few runs: estimated shares are too small (as in `blocks`), their squares too large (Welch). A contrast
+of two single cells keeps the rule of the table, `blocks.standard_errors`.
 
-A family of contrasts is judged together: each by the multivariate t with its own degrees of freedom and the estimated
-correlations (Hasler and Hothorn). Whether the pairs behind a mean difference agree is judged by the ANOVA-type
-statistic, which assumes no equal variances (Brunner, Dette and Munk).
+The contrasts of a family are tested together: each by the multivariate t with its own degrees of freedom and the
+estimated correlations (Hasler and Hothorn). The ANOVA-type statistic, which does not assume equal variances, tests
+whether the pairs behind a mean difference agree (Brunner, Dette and Munk).
 
 Sources: F. E. Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2
 (1946), 110-114; B. L. Welch, The generalization of Student's problem, Biometrika 34 (1947), 28-35; M. Hasler, L. A.
@@ -34,19 +34,19 @@ from sklab.analysis.statistics.compare import EQUAL, FEW, Versus
 from sklab.analysis.statistics.dunnett import critical_of, exceedance_of
 from sklab.analysis.statistics.intervals import ROUNDING, FloatArray, IntArray
 
-_TABLES = 201  # simulated to plan a study by
+_TABLES = 201  # simulated to plan a study
 
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Contrasts (..., contrasts) with their standard errors, and the degrees of freedom of these.
+    """Contrasts (..., contrasts) with their standard errors and degrees of freedom.
 
-    parts      (..., contrasts, cells, seeds): the weight of every run, of the cells whose runs have one
-    variance   (..., cells): of one run of each of these cells; NaN for a cell with fewer than two runs
+    parts      (..., contrasts, cells, seeds): the weight of every run, for the cells whose runs have one
+    variance   (..., cells): the variance of one run of each of these cells; NaN for a cell with fewer than two runs
     precision  (..., cells, cells): covariance of two of these variances over twice their product; on the diagonal it is
                one over the cell's degrees of freedom
 
-    Error and df are NaN where a cell that has a weight has fewer than two runs, and where nothing spreads.
+    Error and df are NaN where a cell with a weight has fewer than two runs, and where there is no spread.
     """
 
     estimate: FloatArray
@@ -58,14 +58,14 @@ class Contrasts:
 
     @property
     def covariance(self) -> FloatArray:
-        """(..., contrasts, contrasts): of the estimates, from the cells' own variances."""
+        """(..., contrasts, contrasts): the covariance of the estimates, from the cells' own variances."""
         scaled = self.parts * np.sqrt(np.nan_to_num(self.variance))[..., None, :, None]
         flat = scaled.reshape(*scaled.shape[:-2], -1)
         return np.asarray(flat @ np.swapaxes(flat, -1, -2))
 
     @property
     def correlation(self) -> FloatArray:
-        """(..., contrasts, contrasts): of the estimates."""
+        """(..., contrasts, contrasts): the correlation of the estimates."""
         covariance = self.covariance
         sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -78,34 +78,33 @@ def family(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
     Intervals hold together with 95 %; p is adjusted over the family.
     """
     table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    judged = with_table_rule(contrasts(table, of_cells), table, of_cells)
-    tested = np.flatnonzero(~np.isnan(judged.error))
-    correlation = judged.correlation[np.ix_(tested, tested)]
-    return _answers(judged, _seeds(table, of_cells), [correlation] * len(of_cells))
+    results = with_table_rule(contrasts(table, of_cells), table, of_cells)
+    tested = np.flatnonzero(~np.isnan(results.error))
+    correlation = results.correlation[np.ix_(tested, tested)]
+    return _answers(results, _seeds(table, of_cells), [correlation] * len(of_cells))
 
 
 def one_by_one(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
-    """The same without regard to each other: every interval holds by itself with 95 %, and p is not adjusted."""
+    """The answers to contrasts that are no family: every interval holds by itself with 95 %, and p is not adjusted."""
     table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    judged = with_table_rule(contrasts(table, of_cells), table, of_cells)
-    return _answers(judged, _seeds(table, of_cells), [np.eye(1)] * len(of_cells))
+    results = with_table_rule(contrasts(table, of_cells), table, of_cells)
+    return _answers(results, _seeds(table, of_cells), [np.eye(1)] * len(of_cells))
 
 
 def detectable(there: npt.ArrayLike, weights: npt.ArrayLike, sd: float) -> FloatArray:
     """The true differences (contrasts) that a family finds with 80 % probability each, before it has any run.
 
-    there  (cells, seeds): the runs that there will be; `sd` is the standard deviation of a run, in all cells alike.
-    Errors and degrees of freedom are those of the middle one of simulated tables.
+    there  (cells, seeds): the runs that are planned; `sd` is the standard deviation of a run, the same in all cells.
+    Errors and degrees of freedom are averages over simulated tables.
     """
     runs, of_cells = np.asarray(there, dtype=bool), np.asarray(weights, dtype=np.float64)
     drawn = np.where(runs, sd * np.random.default_rng(0).standard_normal((_TABLES, *runs.shape)), np.nan)
-    judged = with_table_rule(contrasts(drawn, of_cells), drawn, of_cells)
-    seeds, correlation = _seeds(drawn[0], of_cells), np.median(judged.correlation, 0)
-    error, df = np.sqrt(np.mean(judged.error**2, 0)), np.median(judged.df, 0)
-    each = zip((error * np.sqrt(seeds)).tolist(), seeds, df.tolist(), strict=True)
-    return np.array(
-        [planning.detectable(of, n, freedom, partial(critical_of, correlation=correlation)) for of, n, freedom in each]
-    )
+    results = with_table_rule(contrasts(drawn, of_cells), drawn, of_cells)
+    seeds, correlation = _seeds(drawn[0], of_cells), np.median(results.correlation, 0)
+    error, df = np.sqrt(np.mean(results.error**2, 0)), np.median(results.df, 0)
+    critical = partial(critical_of, correlation=correlation)
+    plans = zip((error * np.sqrt(seeds)).tolist(), seeds, df.tolist(), strict=True)
+    return np.array([planning.detectable(seed_sd, n, freedom, critical) for seed_sd, n, freedom in plans])
 
 
 def disagreement(values: npt.ArrayLike, weights: npt.ArrayLike) -> float:
@@ -114,17 +113,17 @@ def disagreement(values: npt.ArrayLike, weights: npt.ArrayLike) -> float:
     table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     if len(of_cells) < 2:
         return math.nan
-    judged = contrasts(table, of_cells)
-    return math.nan if np.isnan(judged.error).any() else float(disagreements(judged))
+    results = contrasts(table, of_cells)
+    return math.nan if np.isnan(results.error).any() else float(disagreements(results))
 
 
 def contrasts(values: FloatArray, weights: FloatArray) -> Contrasts:
-    """The contrasts `weights` (contrasts, cells) of tables `values` (..., cells, seeds), from own variances."""
+    """The contrasts `weights` (contrasts, cells) of tables `values` (..., cells, seeds), with the cells' own
+    variances."""
     fitted = blocks.fit(values)
     parts = _parts(values, weights, fitted)
-    held = np.flatnonzero(
-        (parts != 0).any(-1).reshape(-1, values.shape[-2]).any(0)
-    )  # with gaps more than have a weight
+    # Where runs are missing, these are more cells than those with a weight.
+    held = np.flatnonzero((parts != 0).any(-1).reshape(-1, values.shape[-2]).any(0))
     parts, (variance, precision) = parts[..., held, :], _own_variances(values, fitted, held)
     of_cells = (parts**2).sum(-1) * np.nan_to_num(variance)[..., None, :]
     error, scale = np.sqrt(of_cells.sum(-1)), np.max(np.abs(np.nan_to_num(values)), axis=(-1, -2))[..., None]
@@ -134,42 +133,44 @@ def contrasts(values: FloatArray, weights: FloatArray) -> Contrasts:
     return Contrasts(estimate, np.where(unknown, np.nan, error), df, parts, variance, precision)
 
 
-def with_table_rule(judged: Contrasts, values: FloatArray, weights: FloatArray) -> Contrasts:
-    """`judged`, with the error and df of the table's rule for contrasts of two single cells."""
-    error, df = judged.error.copy(), judged.df.copy()
-    pairs = [(at, int(of.argmax()), int(of.argmin())) for at, of in enumerate(weights) if np.count_nonzero(of) == 2]
+def with_table_rule(results: Contrasts, values: FloatArray, weights: FloatArray) -> Contrasts:
+    """`results`, with the error and df of the table's rule for contrasts of two single cells."""
+    error, df = results.error.copy(), results.df.copy()
+    pairs = [(at, int(row.argmax()), int(row.argmin())) for at, row in enumerate(weights) if np.count_nonzero(row) == 2]
     for against in {low for _, _, low in pairs}:
         errors = blocks.standard_errors(values, against)
         for at, high, low in pairs:
             if low == against:
                 error[..., at] = errors.error[..., high] * weights[at].max()
                 df[..., at] = np.where(np.isnan(error[..., at]), np.nan, errors.df)
-    return replace(judged, error=error, df=df)
+    return replace(results, error=error, df=df)
 
 
-def disagreements(judged: Contrasts) -> FloatArray:
+def disagreements(results: Contrasts) -> FloatArray:
     """(...): p of the hypothesis that all these contrasts are equal."""
-    many = judged.estimate.shape[-1]
+    many = results.estimate.shape[-1]
     centre = np.eye(many) - 1 / many
-    between = centre @ judged.covariance
-    centred = np.einsum("pq,...qis->...pis", centre, judged.parts)
-    of_cells = np.einsum("...pis,...pis->...i", judged.parts, centred) * np.nan_to_num(judged.variance)
+    between = centre @ results.covariance
+    centred = np.einsum("pq,...qis->...pis", centre, results.parts)
+    of_cells = np.einsum("...pis,...pis->...i", results.parts, centred) * np.nan_to_num(results.variance)
     mean = np.trace(between, axis1=-2, axis2=-1)
     first = mean**2 / np.einsum("...pq,...qp->...", between, between)
-    second = _degrees(of_cells[..., None, :], judged.precision)[..., 0]
-    distance = ((judged.estimate - judged.estimate.mean(-1, keepdims=True)) ** 2).sum(-1)
+    second = _degrees(of_cells[..., None, :], results.precision)[..., 0]
+    distance = ((results.estimate - results.estimate.mean(-1, keepdims=True)) ** 2).sum(-1)
     return np.asarray(fdtrc(first, second, distance / mean))
 
 
 def _seeds(values: FloatArray, weights: FloatArray) -> list[int]:
-    """The fewest runs of any cell that has a weight, for every contrast."""
+    """For every contrast, the smallest number of runs among the cells that have a weight."""
     runs = (~np.isnan(values)).sum(-1)
     return [int(runs[weighted != 0].min(initial=values.shape[-1])) for weighted in weights]
 
 
-def _answers(judged: Contrasts, seeds: Sequence[int], correlations: Sequence[FloatArray]) -> tuple[Versus, ...]:
+def _answers(results: Contrasts, seeds: Sequence[int], correlations: Sequence[FloatArray]) -> tuple[Versus, ...]:
     return tuple(
-        _untested(float(judged.estimate[at]), n) if np.isnan(judged.error[at]) else _answer(judged, at, n, correlation)
+        _untested(float(results.estimate[at]), n)
+        if np.isnan(results.error[at])
+        else _answer(results, at, n, correlation)
         for at, (n, correlation) in enumerate(zip(seeds, correlations, strict=True))
     )
 
@@ -178,8 +179,8 @@ def _untested(estimate: float, n: int) -> Versus:
     return Versus(n, estimate if n else math.nan, reason=FEW if n < 2 else EQUAL)
 
 
-def _answer(judged: Contrasts, at: int, n: int, correlation: FloatArray) -> Versus:
-    estimate, error, df = float(judged.estimate[at]), float(judged.error[at]), float(judged.df[at])
+def _answer(results: Contrasts, at: int, n: int, correlation: FloatArray) -> Versus:
+    estimate, error, df = float(results.estimate[at]), float(results.error[at]), float(results.df[at])
     t, sd, reach = abs(estimate / error), error * math.sqrt(n), critical_of(df, correlation)
     p, critical = float(2 * stdtr(df, -t)), _critical_by_df(reach, df)
     adjusted, smallest = max(p, exceedance_of(t, df, correlation)), planning.detectable(sd, n, df, critical)
@@ -188,7 +189,7 @@ def _answer(judged: Contrasts, at: int, n: int, correlation: FloatArray) -> Vers
 
 
 def _critical_by_df(critical: float, df: float) -> planning.Critical:
-    """What |t| has to exceed at other degrees of freedom, to plan by: the same level as `critical` has at `df`."""
+    """The critical |t| at other degrees of freedom, for planning: at the level that `critical` has at `df`."""
     level = float(stdtr(df, critical))
     return lambda other: float(stdtrit(other, level))
 
@@ -198,11 +199,13 @@ def _own_variances(values: FloatArray, fitted: blocks.Fit, held: IntArray) -> tu
     there = (~np.isnan(values[..., held, :])).astype(float)
     n = there.sum(-1)
     share = there / np.maximum(n, 1)[..., None]
-    centred = there[..., None] * (np.eye(values.shape[-1]) - share[..., None, :])  # takes a cell's mean from its runs
+    centred = there[..., None] * (
+        np.eye(values.shape[-1]) - share[..., None, :]
+    )  # subtracts a cell's mean from its runs
     seeds = fitted.inverse[..., None, :, :] @ centred
     taken = np.trace(seeds, axis1=-2, axis2=-1)
-    # The squares of cell i come to sum_j expected[i, j] x variance of cell j in the mean; over all cells the sum of
-    # expected[i, j] is what cell i has in degrees of freedom.
+    # The expected squares of cell i are sum_j expected[i, j] x variance of cell j; sum_j expected[i, j] is the number
+    # of degrees of freedom of cell i.
     own = np.maximum(n - 1, 0) - 2 * taken
     expected = np.einsum("...iab,...jba->...ij", seeds, seeds) + own[..., None] * np.eye(len(held))
     freedom = np.where(n > 1, n - 1 - taken, np.nan)
@@ -217,7 +220,7 @@ def _parts(values: FloatArray, weights: FloatArray, fitted: blocks.Fit) -> Float
     share = there / np.maximum(there.sum(-1, keepdims=True), 1)
     level = weights[..., None] * share
     if there.all():
-        return np.asarray(level)  # what seeds do is in no contrast, exactly
+        return np.asarray(level)  # the effects of seeds drop out exactly
     seeds = (level.sum(-2) @ fitted.inverse)[..., None, :]
     return np.asarray(level - there * (seeds - (share @ np.swapaxes(seeds, -1, -2))))
 

@@ -3,8 +3,8 @@
 Source: C. W. Dunnett, A multiple comparison procedure for comparing several treatments with a control, JASA 50
 (1955), 1096-1121. All comparisons share the baseline's mean (correlation 1/2 for equal n and variance) and one
 estimate of the variance. Given both they are independent, so the probability that all stay below t is a double
-integral of a product, computed here by the trapezoidal rule, to 1e-6 with 1000 comparisons and to better than that with
-fewer. Where variances differ, the correlation is the baseline's share in the variance of a difference.
+integral of a product. It is computed here by the trapezoidal rule, to 1e-6 with 1000 comparisons and more precisely
+with fewer. Where variances differ, the correlation is the baseline's share in the variance of a difference.
 """
 
 from __future__ import annotations
@@ -16,26 +16,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr, ndtri, stdtr, stdtrit
 
-from sklab.analysis.statistics.intervals import LEVEL, FloatArray
+from sklab.analysis.statistics.intervals import LEVEL, FloatArray, IntArray
 
 _Z = np.linspace(0.0, 7.0, 25)  # the baseline's deviation, in standard errors; the other side is its mirror
 _Z_WEIGHTS = np.where(_Z == 0, 0.5, np.exp(-(_Z**2) / 2)) / np.where(_Z == 0, 0.5, np.exp(-(_Z**2) / 2)).sum()
-_STEP, _FEWEST = 0.08, 32  # in the logarithm of the estimated standard deviation; points, however narrow that is
-_TAIL = 1e-12  # of its distribution, left out at either end
+_STEP, _FEWEST = 0.08, 32  # step in the logarithm of the estimated standard deviation; fewest points
+_TAIL = 1e-12  # of its distribution: is left out at either end
 _EXACT = 1e-9
-_MOST, _POINTS, _CLOSE, _JITTER = (
-    12,
-    8191,
-    1e-4,
-    1e-9,
-)  # of the multivariate t: statistics, points, of a critical t, on the diagonal
+# Of the multivariate t: statistics, points, precision of a critical t, addition to the diagonal
+_MOST, _POINTS, _CLOSE, _JITTER = 12, 8191, 1e-4, 1e-9
 
 
 def exceedance(t: npt.ArrayLike, comparisons: int, df: float, correlation: float = 0.5) -> FloatArray:
     """The probability that the largest of `comparisons` two-sided t statistics exceeds `t` (any shape) by chance.
 
     `correlation` (at least 0, below 1) is that of any two of them. With one comparison this is Student's two-sided p;
-    with more it is the p that Dunnett's test adjusts to. NaN stays.
+    with more it is the adjusted p of Dunnett's test. NaN stays NaN.
     """
     if comparisons == 1:
         return np.asarray(2 * stdtr(df, -np.abs(np.asarray(t, dtype=np.float64))))
@@ -60,6 +56,14 @@ def critical(comparisons: int, df: float, level: float = LEVEL, correlation: flo
     return float(high)
 
 
+def criticals(comparisons: IntArray, df: FloatArray, correlation: FloatArray, level: float) -> FloatArray:
+    """`critical` for arrays of one shape; NaN without comparisons or degrees of freedom."""
+    arguments = np.stack(np.broadcast_arrays(comparisons, df, correlation), -1)
+    distinct, back = np.unique(arguments.reshape(-1, 3), axis=0, return_inverse=True)
+    values = [critical(int(n), df, level, rho) if n and df > 0 else np.nan for n, df, rho in distinct.tolist()]
+    return np.array(values)[back].reshape(arguments.shape[:-1])
+
+
 @lru_cache(maxsize=4096)
 def _spread(df: float) -> tuple[FloatArray, FloatArray]:
     """Estimated over true standard deviation at `df` degrees of freedom: points, evenly spaced in log, and weights."""
@@ -73,8 +77,8 @@ def exceedance_of(t: float, df: float, correlation: FloatArray) -> float:
     """The probability that the largest |t| of several two-sided t statistics exceeds `t` by chance.
 
     `correlation` (statistics, statistics) may be singular. By the separation of variables over a lattice of points (A.
-    Genz, F. Bretz, Computation of Multivariate Normal and t Probabilities, 2009), to about 1e-4. A family of more than
-    12 is judged by Šidák's inequality, which is a little larger and takes no time.
+    Genz, F. Bretz, Computation of Multivariate Normal and t Probabilities, 2009), to about 1e-4. For a family of more
+    than 12 it is the bound of Šidák's inequality, which is a little larger and takes no time.
     """
     single = float(2 * stdtr(df, -t))
     if len(correlation) == 1 or len(correlation) > _MOST:
@@ -113,7 +117,7 @@ def _deviations(df: float, dimensions: int) -> FloatArray:
 @lru_cache(maxsize=64)
 def _lattice(dimensions: int) -> FloatArray:
     """Points (dimensions, points) that fill the unit cube evenly: a lattice of square roots of primes, folded so that
-    what is integrated over it is periodic."""
+    the integrand becomes periodic."""
     primes = [n for n in range(2, 20 * dimensions + 20) if all(n % m for m in range(2, math.isqrt(n) + 1))]
     steps = np.sqrt(primes[:dimensions])[:, None] * np.arange(1, _POINTS + 1)
     return np.asarray(np.clip(np.abs(2 * (steps % 1) - 1), _TAIL, 1 - _TAIL))

@@ -1,7 +1,7 @@
-"""Intervals and tests for few seeds, and how well two orders of cells agree: arrays in, numbers out.
+"""Intervals and tests for few seeds, and the agreement of two orders of cells: arrays in, numbers out.
 
-Values lie along the last axis, one place per seed; NaN stands for a run without a value. Where the data do not
-carry a statement (fewer than two values, or no spread at all between them) the answer is NaN, never a number.
+Values lie along the last axis, one per seed; NaN stands for a run without a value. Where the data allow no statement
+(fewer than two values, or no spread between them), the answer is NaN.
 Source of the formulas: Student's t for one sample and for pairs; S. Holm, A simple sequentially rejective multiple
 test procedure, Scandinavian Journal of Statistics 6 (1979), 65-70.
 """
@@ -22,8 +22,8 @@ IntArray = npt.NDArray[np.int64]
 LEVEL = 0.95  # of every interval
 ALPHA = 0.05  # of every test
 
-# A spread below this share of the values is what rounding leaves of equal numbers: errors in the records of older
-# versions, and losses in all, are of single precision.
+# A spread below this share of the values may come from rounding alone: errors in the records of older versions, and
+# losses in all records, are of single precision.
 ROUNDING = 1e-6
 Verdict = Literal["reproduced", "not reproduced", "cannot tell"]
 
@@ -32,7 +32,7 @@ Verdict = Literal["reproduced", "not reproduced", "cannot tell"]
 class Estimate:
     """Means over seeds: `n` values, their `mean` (NaN for n = 0) and the `half` width of its interval.
 
-    `half` is NaN for n < 2 and where all values are equal: nothing is known of the spread then.
+    `half` is NaN for n < 2 and where all values are equal: the spread is not known then.
     """
 
     n: IntArray
@@ -42,9 +42,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean differences: `n`, `mean` and `half` as in Estimate, two-sided `p`, and the `df` of the t that both rest on.
+    """Mean differences: `n`, `mean` and `half` as in Estimate, two-sided `p`, and the `df` of the t behind both.
 
-    `n` counts the seeds that both sides share; where none are paired, the runs of the side that has fewer.
+    `n` counts the seeds that both sides share; without pairs, the runs of the side that has fewer.
     """
 
     n: IntArray
@@ -61,7 +61,7 @@ def none_if_nan(value: npt.ArrayLike) -> float | None:
 
 
 def rounding_variance(values: npt.ArrayLike) -> float:
-    """The variance up to which rounding alone may have spread equal numbers of the size of `values`; NaN are none."""
+    """The largest variance that rounding alone can give to equal numbers of the size of `values`; NaN are ignored."""
     return float((ROUNDING * np.nanmax(np.abs(values), initial=0.0)) ** 2)
 
 
@@ -75,8 +75,8 @@ def mean_interval(values: npt.ArrayLike, level: float = LEVEL) -> Estimate:
 def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL) -> Difference:
     """`values` (..., seeds) minus `reference` (seeds), seed by seed: mean, t interval and two-sided t test.
 
-    p is NaN where n < 2 or all differences are the same number, zero too: errors move in steps of one image, so equal
-    differences happen by chance and say nothing of the spread.
+    p is NaN where n < 2, and where all differences are the same number, even zero: errors move in steps of one image,
+    so equal differences happen by chance and do not show the spread.
     """
     own, others = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     scale = np.fmax(_largest(own), _largest(others))
@@ -105,7 +105,7 @@ def welch_difference(values: npt.ArrayLike, reference: npt.ArrayLike, level: flo
 def mean_difference(
     values: npt.ArrayLike, reference: npt.ArrayLike, level: float = LEVEL
 ) -> tuple[Difference, BoolArray]:
-    """Paired where at least two seeds are shared (True in the second answer), else Welch's."""
+    """The paired difference where at least two seeds are shared (True in the second value), else Welch's."""
     paired, welch = paired_difference(values, reference, level), welch_difference(values, reference, level)
     shared = np.asarray(paired.n >= 2)
     return Difference(
@@ -114,11 +114,12 @@ def mean_difference(
 
 
 def no_better_than_guessing(error: float, guessing: float, images: int, looks: int = 1) -> bool:
-    """Whether an error is no lower than that of `guessing` (both in %), as far as so many images can tell.
+    """Whether an error is no lower than that of `guessing` (both in %), as far as this number of images can tell.
 
-    One-sided at 2.5 % by the binomial distribution, shared among the `looks` of which `error` is the lowest; without
-    `images` (0: not known) only what is at least as high. The images count once however many runs `error` is the mean
-    of: all runs see the same ones, and those that learn nothing often come to the same guess.
+    The test is one-sided at 2.5 % by the binomial distribution, divided by the number of `looks` of which `error` is
+    the lowest. Where `images` is 0 (not known), the two errors are simply compared. The images count once, even if
+    `error` is the mean of several runs: all runs use the same images, and those that learn nothing often make the same
+    guess.
     """
     wrong = np.floor(images * (error / 100 + ROUNDING))
     by_chance = images > 0 and bdtr(wrong, images, guessing / 100) > (1 - LEVEL) / 2 / looks
@@ -126,7 +127,7 @@ def no_better_than_guessing(error: float, guessing: float, images: int, looks: i
 
 
 def holm(p: npt.ArrayLike) -> FloatArray:
-    """Holm-adjusted p of a family of tests (one axis). A NaN is no test: it stays NaN and is not counted."""
+    """Holm-adjusted p of a family of tests (one axis). NaN is no test: it stays NaN and does not count."""
     raw = np.asarray(p, dtype=np.float64)
     adjusted = np.full_like(raw, np.nan)
     tested = np.flatnonzero(~np.isnan(raw))
@@ -172,11 +173,12 @@ class RankAgreement:
 
 
 def verdict(difference: float, half: float, tolerance: float) -> Verdict:
-    """Ours minus published, with the half width of its interval, against a `tolerance` in the same unit.
+    """The verdict on our value minus the published one, with the half width of its interval; `tolerance` is in the same
+    unit.
 
-    reproduced        the whole interval lies within the tolerance: the two are equivalent
+    reproduced        the whole interval lies within the tolerance
     not reproduced    the whole interval lies outside it
-    cannot tell       anything else, an interval that is NaN included
+    cannot tell       anything else, also an interval that is NaN
     """
     if abs(difference) + half <= tolerance:
         return "reproduced"
@@ -190,7 +192,7 @@ def rank_agreement(ours: npt.ArrayLike, published: npt.ArrayLike) -> RankAgreeme
     n = both.shape[1]
     if n < 2 or np.any(np.ptp(both, axis=1) == 0):
         return RankAgreement(float("nan"), float("nan"), n)
-    from scipy.stats import kendalltau  # more than a second, which a report without such figures does without
+    from scipy.stats import kendalltau  # takes more than a second, which most reports can save
 
     agreement = kendalltau(*both)
     return RankAgreement(float(agreement.statistic), float(agreement.pvalue), n)

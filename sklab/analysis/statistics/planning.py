@@ -1,9 +1,10 @@
-"""What the seeds at hand could show, and how many it would take: effect size, smallest difference, seeds needed.
+"""The power of the seeds at hand: effect sizes, smallest detectable differences, and the number of seeds needed.
 
-All from Student's t: with `sd` the standard deviation of one seed's difference, the mean difference of n seeds has
-standard error sd / sqrt(n), and a true difference d is found when |t| > critical, t noncentral with d / (sd / sqrt(n)).
-The spread is taken as observed, so these are estimates to plan by, not statements about the cells. Source of the
-correction: L. V. Hedges, Distribution theory for Glass's estimator of effect size, J. Educational Statistics 6 (1981).
+All follow from Student's t: with `sd` the standard deviation of one seed's difference, the mean difference of n seeds
+has standard error sd / sqrt(n), and a true difference d is found when |t| > critical, t noncentral with d / (sd /
+sqrt(n)). The spread is taken as observed, so these are estimates for planning, not statements about the cells. Source
+of the correction: L. V. Hedges, Distribution theory for Glass's estimator of effect size, J. Educational Statistics 6
+(1981).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Critical = Callable[[float], float]  # degrees of freedom -> the |t| that a test
 
 
 def hedges(difference: float, sd: float, df: float) -> float:
-    """The difference in standard deviations of a seed's difference, without the bias of few seeds. NaN below df 2."""
+    """The difference in units of the standard deviation of a seed's difference, without the bias of few seeds. NaN for
+    df < 2."""
     if df < 2 or not sd > 0:
         return float("nan")
     correction = np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2)
@@ -42,7 +44,7 @@ def seeds_needed(difference: float, sd: float, n: int, df: float, critical: Crit
         return None
     power = _Power(abs(difference) / sd, df / (n - 1))
     low, high = 1, 2
-    while not power.enough(high, critical(power.df(high))):  # upwards: far beyond the noncentral t has no number left
+    while not power.enough(high, critical(power.df(high))):  # upwards, as the noncentral t has no number far beyond
         if high == MOST_SEEDS:
             return None
         low, high = high, min(2 * high, MOST_SEEDS)
@@ -51,7 +53,7 @@ def seeds_needed(difference: float, sd: float, n: int, df: float, critical: Crit
 
 @dataclass(frozen=True)
 class _Power:
-    """To find a difference of `size` standard deviations."""
+    """The power to find a difference of `size` standard deviations."""
 
     size: float
     df_per_seed: float
@@ -67,8 +69,8 @@ class _Power:
 def _between(low: int, high: int, power: _Power, critical: Critical) -> int:
     """The fewest seeds that are enough, above `low` and at most `high`.
 
-    The critical t falls with the seeds. Searched with that of `high`, which is asked for again and again where that of
-    each number of seeds would be an integral of its own, so the number found is a seed or two short at most.
+    The critical t falls as seeds are added. It takes an integral for each number of seeds, so the search uses that at
+    `high` throughout; the result is then at most a seed or two too small, which the last loop mends.
     """
     most, least = critical(power.df(max(low, 2))), critical(power.df(high))
     short = low

@@ -1,17 +1,17 @@
-"""Seeds where they are needed: after every seed, which comparisons still need one.
+"""Group-sequential comparisons: after every seed, which of them need another one.
 
 A comparison is a cell against the baseline, or a planned question; its cells get seeds together. At each look every
-comparison in the race is judged on the seeds that its cells have. It leaves the race when
+comparison in the race is tested on the seeds that its cells have. It leaves the race with the verdict
 
-    better, worse        its p falls below what this look may spend: alpha is shared among the comparisons after Holm
+    better, worse        if its p falls below the level of this look: alpha is shared among the comparisons after Holm
                          and spent over the looks (`boundaries`); all claims of a study together err with 5 % at most
-    equal within width   its interval, which holds zero, is no wider than the stated width
-    out of reach         where no width is stated: going on as it began, the largest number of seeds would tell it apart
-                         with a probability below HOPELESS; the claims do not rest on this rule, since it only ends
-    no test              its cells share fewer than two seeds
+    equal within width   if its interval, which contains zero, is no wider than the stated width
+    out of reach         if no width is stated and the data so far predict that the largest number of seeds would tell
+                         it apart with a probability below HOPELESS; this rule ends comparisons and makes no claim
+    no test              if its cells share fewer than two seeds
 
-and what is left when seeds or runs are spent is `undecided`, or `no test` where nothing has any spread. A decision
-depends on nothing but the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
+When seeds or runs are used up, the others are `undecided`, or `no test` where there is no spread. A decision depends
+only on the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
 Lower values are better. Measured errors and costs are in docs/validation.md.
 
 Sources: W. Maurer, F. Bretz, Multiple testing in group sequential trials using graphical approaches, Statistics in
@@ -40,11 +40,11 @@ UNDECIDED, NO_TEST, BASELINE = "undecided", "no test", ""
 
 @dataclass(frozen=True)
 class Look:
-    """The comparisons (..., comparisons) after `seeds` seeds; NaN for those no longer in the race.
+    """The comparisons (..., comparisons) after `seeds` seeds; NaN for those that have left the race.
 
     difference, half   difference and the half width of its interval: those of all comparisons and all looks hold
                        together with 95 %
-    p, level           two-sided p, and what it has to be below for a verdict at this look
+    p, level           two-sided p, and the level below which it decides at this look
     """
 
     seeds: int
@@ -56,10 +56,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Race:
-    """A study so far: `verdict` of every comparison (..., comparisons), the seeds it was `decided_at` (0: not yet), and
-    how many of the first seeds each cell (..., cells) is `requested` for, ended or not.
+    """A study so far: the `verdict` on every comparison (..., comparisons), the number of seeds at which it was decided
+    (`decided_at`, 0: not yet), and the number of seeds that are `requested` for each cell (..., cells), ended or not.
 
-    The comparisons with the baseline are as many as the cells; on the baseline's own place stands BASELINE.
+    There are as many comparisons with the baseline as cells; the verdict on the baseline itself is BASELINE.
     """
 
     looks: tuple[Look, ...]
@@ -74,8 +74,8 @@ class Race:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """Comparisons (..., comparisons) at a look: seeds behind each, difference, its error and degrees of freedom."""
+class _Results:
+    """The comparisons (..., comparisons) at a look: number of seeds, difference, its error and degrees of freedom."""
 
     n: IntArray
     difference: FloatArray
@@ -84,7 +84,7 @@ class _Judged:
 
     @property
     def p(self) -> FloatArray:
-        """Two-sided, one by one."""
+        """The two-sided p of each by itself."""
         return np.asarray(2 * stdtr(self.df, -np.abs(self.difference / self.error)))
 
     def half(self, level: float) -> FloatArray:
@@ -94,11 +94,11 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Family:
-    """What is compared: the cells of every comparison (comparisons, cells), and how a table is judged. The comparison
-    at `no_comparison` (the baseline with itself) is none."""
+    """What is compared: the `members`, the cells of every comparison (comparisons, cells), and the function that
+    compares them in a table. The comparison at `no_comparison` (the baseline with itself) does not count."""
 
     members: BoolArray
-    judge: Callable[[FloatArray], _Judged]
+    compare: Callable[[FloatArray], _Results]
     no_comparison: int | None = None
 
     @property
@@ -108,31 +108,32 @@ class _Family:
 
 
 def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates) -> Race:
-    """Replay every look at cells against the baseline that the ended runs allow.
+    """Replay every look that the ended runs allow, with comparisons of cells with the baseline.
 
     values   (..., cells, seeds), at least `rule.max` seeds in their order; NaN for a run without a value
-    ended    of the same shape: whether a run is over; one that ended without a value is a gap and holds nothing up
+    ended    of the same shape: whether a run has ended; one that ended without a value is a gap, for which no look
+             waits
     """
     cells = np.eye(values.shape[-2], dtype=bool)
 
-    def judge(table: FloatArray) -> _Judged:
+    def compare(table: FloatArray) -> _Results:
         errors = blocks.standard_errors(table, baseline)
-        return _Judged(errors.n, errors.difference, errors.error, errors.df[..., None])
+        return _Results(errors.n, errors.difference, errors.error, errors.df[..., None])
 
-    return _race(values, ended, _Family(cells | cells[baseline], judge, baseline), rule)
+    return _race(values, ended, _Family(cells | cells[baseline], compare, baseline), rule)
 
 
 def race_of_questions(values: FloatArray, ended: BoolArray, weights: FloatArray, rule: Replicates) -> Race:
-    """The same for planned contrasts `weights` (questions, cells): a cell gets seeds while a question about it is
-    open."""
+    """The same for the planned contrasts `weights` (questions, cells). A cell gets seeds as long as a question about it
+    is open."""
 
-    def judge(table: FloatArray) -> _Judged:
-        judged = contrasts.with_table_rule(contrasts.contrasts(table, weights), table, weights)
+    def compare(table: FloatArray) -> _Results:
+        answers = contrasts.with_table_rule(contrasts.contrasts(table, weights), table, weights)
         runs = np.where(weights != 0, (~np.isnan(table)).sum(-1)[..., None, :], table.shape[-1]).min(-1)
         n = np.where(weights.any(-1), runs, 0)  # a question without any cell has no test
-        return _Judged(n, judged.estimate, judged.error, judged.df)
+        return _Results(n, answers.estimate, answers.error, answers.df)
 
-    return _race(values, ended, _Family(weights != 0, judge), rule)
+    return _race(values, ended, _Family(weights != 0, compare), rule)
 
 
 def _race(values: FloatArray, ended: BoolArray, family: _Family, rule: Replicates) -> Race:
@@ -146,12 +147,12 @@ def _race(values: FloatArray, ended: BoolArray, family: _Family, rule: Replicate
         ready = _is_over(now, ended) & (now.requested.max(-1) == seeds)
         if not (ready[..., None] & now.racing).any():
             break
-        now = _looked(now, values, seeds, family, rule, ready)
+        now = _look(now, values, seeds, family, rule, ready)
     return now
 
 
 def _is_over(now: Race, ended: BoolArray) -> BoolArray:
-    """(...): whether every requested run has ended."""
+    """(...): whether every requested run of a study has ended."""
     beyond = np.arange(ended.shape[-1]) >= now.requested[..., None]
     return np.asarray((ended | beyond).all((-1, -2)))
 
@@ -166,20 +167,20 @@ def _request_one_more(now: Race, seeds: int, family: _Family, rule: Replicates, 
     return _spent(replace(now, requested=requested), ends, now.looks[-1].p, seeds - 1)
 
 
-def _looked(now: Race, values: FloatArray, seeds: int, family: _Family, rule: Replicates, ready: BoolArray) -> Race:
+def _look(now: Race, values: FloatArray, seeds: int, family: _Family, rule: Replicates, ready: BoolArray) -> Race:
     requested = np.arange(values.shape[-1]) < np.minimum(now.requested, seeds)[..., None]
-    judged = family.judge(np.where(requested, values, np.nan)[..., :seeds])
+    results = family.compare(np.where(requested, values, np.nan)[..., :seeds])
     racing = now.racing & ready[..., None]
-    testable = racing & (judged.n > 1)
-    p = np.where(testable, judged.p, np.nan)
-    after, level = _tested(now, p, judged.difference, seeds, rule, racing)
-    half = np.where(testable, judged.half(_levels(rule, family.size)[seeds - rule.start]), np.nan)
-    look = Look(seeds, np.where(racing, judged.difference, np.nan), half, p, np.where(racing, level, np.nan))
-    after = _settle(after, racing & (judged.n < 2), NO_TEST, seeds)
+    testable = racing & (results.n > 1)
+    p = np.where(testable, results.p, np.nan)
+    after, level = _tested(now, p, results.difference, seeds, rule, racing)
+    half = np.where(testable, results.half(_levels(rule, family.size)[seeds - rule.start]), np.nan)
+    look = Look(seeds, np.where(racing, results.difference, np.nan), half, p, np.where(racing, level, np.nan))
+    after = _decide(after, racing & (results.n < 2), NO_TEST, seeds)
     if rule.width is not None:
-        after = _settle(after, racing & (2 * half <= rule.width), EQUAL, seeds)
+        after = _decide(after, racing & (2 * half <= rule.width), EQUAL, seeds)
     elif seeds < rule.max:
-        after = _settle(after, racing & (_predicted(p, after, seeds, rule) < HOPELESS), OUT_OF_REACH, seeds)
+        after = _decide(after, racing & (_predicted(p, after, seeds, rule) < HOPELESS), OUT_OF_REACH, seeds)
     if seeds == rule.max:
         after = _spent(after, racing, p, seeds)
     return replace(after, looks=(*now.looks, look))
@@ -188,14 +189,15 @@ def _looked(now: Race, values: FloatArray, seeds: int, family: _Family, rule: Re
 def _tested(
     now: Race, p: FloatArray, difference: FloatArray, seeds: int, rule: Replicates, racing: BoolArray
 ) -> tuple[Race, FloatArray]:
-    """Holm's steps: each verdict leaves its share of alpha to the cells without one. And the level (..., cells)."""
+    """The race after Holm's steps, in which each verdict leaves its share of alpha to the cells without one; and the
+    level (..., cells)."""
     while True:
         level = _of_remaining(now, rule, seeds)
         decided = now.racing & racing & (p < level)
         if not decided.any():
             return now, np.broadcast_to(level, p.shape)
-        now = _settle(now, decided & (difference < 0), BETTER, seeds)
-        now = _settle(now, decided & (difference > 0), WORSE, seeds)
+        now = _decide(now, decided & (difference < 0), BETTER, seeds)
+        now = _decide(now, decided & (difference > 0), WORSE, seeds)
 
 
 def _of_remaining(now: Race, rule: Replicates, seeds: int) -> FloatArray:
@@ -219,11 +221,11 @@ def _predicted(p: FloatArray, now: Race, seeds: int, rule: Replicates) -> FloatA
 
 
 def _spent(now: Race, cells: BoolArray, p: FloatArray, seeds: int) -> Race:
-    """`now` with an end for those of `cells` that have no verdict though seeds or runs are spent."""
-    return _settle(_settle(now, cells & np.isnan(p), NO_TEST, seeds), cells, UNDECIDED, seeds)
+    """`now` with a final verdict on those of `cells` that have none when seeds or runs are used up."""
+    return _decide(_decide(now, cells & np.isnan(p), NO_TEST, seeds), cells, UNDECIDED, seeds)
 
 
-def _settle(now: Race, cells: BoolArray, verdict: str, seeds: int) -> Race:
-    """`now` with this verdict for those of `cells` that have none."""
+def _decide(now: Race, cells: BoolArray, verdict: str, seeds: int) -> Race:
+    """`now` with this verdict on those of `cells` that have none."""
     new = cells & now.racing
     return replace(now, verdict=np.where(new, verdict, now.verdict), decided_at=np.where(new, seeds, now.decided_at))

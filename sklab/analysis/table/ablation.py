@@ -1,4 +1,4 @@
-"""From records to the ablation table: one row per cell, and under each row the runs that it was made of."""
+"""The ablation table from the records of a study: a row per cell, with its runs."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def ablation_table(
     evaluations: Evaluations = _NONE,
     others: Others = _ALL_WAIT,
 ) -> AblationTable:
-    """The table of `sweep` from the ended runs at hand, by key, their evaluations at its further sizes, and what is
-    known of those others that don't just wait.
+    """The table of `sweep`. Only complete runs enter its numbers.
 
-    Only complete runs enter its numbers.
+    records      of the runs that have ended, by key
+    evaluations  of these runs at the sweep's further sizes
+    others       states and reasons of runs without a record; a run that is not named is waiting
     """
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
@@ -62,7 +63,9 @@ def ablation_table(
             at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
-            raced=_raced(race, at) if of_baseline[at] is not None and not sweep.by_question else None,
+            sequential_verdict=_sequential_verdict(race, at)
+            if of_baseline[at] is not None and not sweep.by_question
+            else None,
             margin=math.nan if sweep.margin is None else sweep.margin,
         )
         for at in range(len(runs))
@@ -75,19 +78,21 @@ def ablation_table(
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers)
 
 
-def _raced(race: Race | None, at: int) -> BaselineVerdict | None:
-    """The verdict of a race in the words of a table."""
+def _sequential_verdict(race: Race | None, at: int) -> BaselineVerdict | None:
+    """The verdict under repeated looking in the words of a table."""
     if race is None:
         return None
-    told: dict[str, BaselineVerdict] = {BETTER: "better", WORSE: "worse", NO_TEST: "no test"}
-    return told.get(str(race.verdict[at]), "undecided")
+    verdicts: dict[str, BaselineVerdict] = {BETTER: "better", WORSE: "worse", NO_TEST: "no test"}
+    return verdicts.get(str(race.verdict[at]), "undecided")
 
 
 def _runs(
     sweep: Sweep, cell: Cell, records: Mapping[str, RunRecord], evaluations: Evaluations, others: Others
 ) -> tuple[Run, ...]:
     planned = [(seed, cell.runs[seed]) for seed in sweep.seeds if seed in cell.runs]
-    errors = {key: {size: one.val_error for size, one in evaluations.get(key, {}).items()} for _, key in planned}
+    errors = {
+        key: {size: evaluation.val_error for size, evaluation in evaluations.get(key, {}).items()} for _, key in planned
+    }
     return tuple(
         _run(seed, key, record, sweep.metric, errors[key])
         if (record := records.get(key))
@@ -111,8 +116,8 @@ def _run(seed: int, key: str, record: RunRecord, metric: Metric, errors: Mapping
 
 
 def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
-    counted = () if _any_pruned(runs) else runs
-    estimate = intervals.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in counted)])
+    usable = () if _any_pruned(runs) else runs
+    estimate = intervals.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in usable)])
     return AtSize(int(estimate.n), none_if_nan(float(estimate.mean)), none_if_nan(float(estimate.half)))
 
 
@@ -133,11 +138,11 @@ def _against(values: intervals.FloatArray, reference: int | None) -> Comparisons
     return None if reference is None else compare(values, reference)
 
 
-def _of_rows(found: Comparisons | None, reference: int | None, rows: int) -> list[Versus | None]:
-    """One for each row; None on the reference's own."""
-    if found is None:
+def _of_rows(comparisons: Comparisons | None, reference: int | None, rows: int) -> list[Versus | None]:
+    """The comparison of each row; None for the reference itself."""
+    if comparisons is None:
         return [None] * rows
-    return [None if at == reference else versus for at, versus in enumerate(found.rows)]
+    return [None if at == reference else versus for at, versus in enumerate(comparisons.rows)]
 
 
 def _deviation(values: intervals.FloatArray) -> float:
@@ -170,7 +175,7 @@ def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:
 def _duplicate_row(
     sweep: Sweep, cell: Duplicate, records: Mapping[str, RunRecord], evaluations: Evaluations, others: Others
 ) -> Row:
-    """A row without numbers. Runs that it has all the same, of an earlier version of sklab, are listed under it."""
+    """The row of a duplicate, without numbers. If an earlier version of sklab has trained runs of it, it lists them."""
     seeded = sweep.model_copy(update={"seeds": tuple(cell.runs)})
     runs = _runs(seeded, cell, records, evaluations, others)
     return Row(**_identity(sweep, cell), settings=cell.settings, runs=runs, same_as=cell.same_as)

@@ -1,5 +1,5 @@
-"""What a cell costs by its runs: means, the range of its latency, the Pareto sets of error and cost; and how many
-latencies were measured while other runs of the study ran on the same machine."""
+"""The costs of cells from their runs: means, the range of latency, the Pareto sets of error and cost; and the number of
+latencies that were measured while other runs of the study ran on the same machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.store.records import RunRecord
 
 _MEANS = ("train_seconds", "samples_per_second", "peak_memory_mb")
-_LAST_SECONDS = 3.0  # of a run, in which its latency is measured: for a second at most, before the weights are written
+_LAST_SECONDS = 3.0  # of a run: its latency is measured in them, for a second at most, before the weights are written
 
 
 def costs_of(records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def pareto_sets(values: FloatArray, costs: Sequence[Mapping[str, Any]]) -> list[
     """For each row the costs at which it takes part and no other row dominates it. `values` (rows, seeds) are errors;
     `costs` are those of `costs_of`, row by row.
 
-    Parameters and multiply-accumulates are exact. Latency has a spread, the range over the row's runs, and a row whose
-    runs differ severalfold takes no part.
+    Parameters and multiply-accumulates are exact. Latency varies between the runs of a row; a row whose runs differ
+    severalfold takes no part.
     """
     if not costs:
         return []
@@ -67,8 +67,8 @@ def _steady_range(latency: tuple[float, float] | None) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Of the complete runs that measured latency, how many there are; how many of them measured it `beside` other runs
-    of the study on the same machine; and of how many of the others that is `unknown`."""
+    """The number of complete runs that `measured` latency; of those, the number that measured it `beside` other runs of
+    the study on the same machine, and the number for which that is `unknown`."""
 
     measured: int
     beside: int
@@ -76,8 +76,8 @@ class Neighbours:
 
 
 def neighbours(table: AblationTable) -> Neighbours:
-    """As far as the records tell: they know nothing of other studies and programs, and a run that was taken from
-    another study had neighbours there."""
+    """The counts of `Neighbours`, as far as the records tell: they know nothing about other studies and programs, and a
+    run that was taken from another study had neighbours there."""
     runs = [run for row in table.rows for run in row.runs]
     spans = {run.key: span for run in runs if run.record and (span := _span(run.record))}
     beside = _overlapped(spans)
@@ -87,7 +87,8 @@ def neighbours(table: AblationTable) -> Neighbours:
 
 
 def _span(record: RunRecord) -> tuple[str, float, float] | None:
-    """The machine of a run, and when its last attempt began and ended there; None where the record does not tell."""
+    """The machine of a run, and the times at which its last attempt began and ended; None where the record lacks
+    them."""
     try:
         start, end = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (record.started, record.ended))
     except ValueError:
@@ -109,7 +110,8 @@ def _overlapped(spans: Mapping[str, tuple[str, float, float]]) -> set[str]:
 
 
 def _others(times: FloatArray) -> IntArray:
-    """How many others run in the last seconds of each of a machine's runs, by their starts and ends (runs, 2)."""
+    """For each run of a machine, the number of others that ran in its last seconds; `times` (runs, 2) are starts and
+    ends."""
     starts, ends = times.T
     last = np.maximum(starts, ends - _LAST_SECONDS)
     begun_before_end = np.searchsorted(np.sort(starts), ends, side="left")

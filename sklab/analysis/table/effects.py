@@ -1,4 +1,5 @@
-"""Which factor matters, and which two together: the analysis of variance of a sweep, or the reason why it has none."""
+"""The effects of a sweep's factors: its analysis of variance, or the reason why it has none, and matched
+differences."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ Term = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Effects:
-    """`analysis` is None exactly where `reason` says why.
+    """The effects of a sweep; `analysis` is None where `reason` says why.
 
-    inseparable  terms that have no line because these cells can't tell them from others
-    notes        what else to know of this analysis, balance included
+    inseparable  terms without a line, because these cells can't tell them from others
+    notes        notes on this analysis, for example on its balance
     matched      for every level of every factor, the difference over cells that differ in that factor alone: a family
-                 of its own, not planned. None where these would be the table's comparisons with the baseline once more
+                 of its own, not planned. Empty where these would repeat the table's comparisons with the baseline
     unmatched    factors of which no two cells differ in that factor alone
     """
 
@@ -42,7 +43,7 @@ NO_EFFECTS = Effects(reason="no cells")
 
 
 def effects_of(sweep: Sweep, values: FloatArray) -> Effects:
-    """Main effects and two-way interactions over `values` (cells, seeds; NaN: no run), in the order of the sweep."""
+    """The effects from `values` (cells, seeds; NaN: no run), with the cells in the order of the sweep."""
     factors = _factors(sweep)
     matched, unmatched = _matched(sweep, values, list(factors))
     reason = _reason(sweep, values, factors)
@@ -73,7 +74,7 @@ def _matched(sweep: Sweep, values: FloatArray, factors: Sequence[str]) -> tuple[
 
 def _is_of_baseline(sweep: Sweep, answer: Answer) -> bool:
     """Whether a question is about the baseline and one other cell."""
-    (first, *others) = [pair for pair, _ in answer.pairs] + list(answer.left_out)
+    first, *others = [pair for pair, _ in answer.pairs] + list(answer.left_out)
     return not others and len(first.cells) == 1 and (sweep.baseline,) in (first.cells, first.against)
 
 
@@ -122,12 +123,13 @@ def _notes(sweep: Sweep, values: FloatArray, analysis: Anova) -> Iterator[str]:
 
 
 def _lacking(sweep: Sweep, values: FloatArray, analysis: Anova) -> str:
-    """How many combinations of the design have a run; "" where all of them have one. A whole fraction is balanced."""
+    """The clause on the number of combinations of the design that have a run; "" where all have one. A whole fraction
+    is balanced."""
     if sweep.fraction is None:
-        told = f"{analysis.combinations} of {analysis.full} combinations of levels and seeds"
-        return "" if analysis.balanced else told
+        combinations = f"{analysis.combinations} of {analysis.full} combinations of levels and seeds"
+        return "" if analysis.balanced else combinations
     seeds = int(np.count_nonzero(~np.isnan(values).all(axis=0)))
     planned = (len(sweep.cells) + len(sweep.duplicates) + len(sweep.invalid)) * seeds
     full = planned * int(sweep.fraction.share.removeprefix("1/"))
-    told = f"{analysis.n} of the fraction's {planned} combinations of levels and seeds (of {full})"
-    return "" if analysis.n == planned else told
+    combinations = f"{analysis.n} of the fraction's {planned} combinations of levels and seeds (of {full})"
+    return "" if analysis.n == planned else combinations

@@ -1,4 +1,4 @@
-"""The ablation table as data: what is measured, compared and published of each row, and the keys of its runs."""
+"""The ablation table as data: the measured, compared and published numbers of each row, and the keys of its runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pandas as pd
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.pareto import COSTS
+from sklab.analysis.table.published import published_sizes, row_reproduced
 from sklab.analysis.table.questions import Answer
-from sklab.analysis.table.rows import AblationTable, AtSize, Row, published_sizes, row_reproduced
+from sklab.analysis.table.rows import AblationTable, AtSize, Row
 from sklab.spec.study.sweep import Sweep
 
 _ANSWER = (
     "question", "planned", "pair", "n", "difference", "half", "p", "adjusted", "df", "verdict", "detectable", "needed",
     "pairs", "agreement", "reason",
 )  # fmt: skip
-_DIGITS = 12  # significant digits: all that a sum leaves certain, so that machines agree to the byte
-_TEST_DIGITS = 6  # the same of what series and root finding make: p, their intervals and what is planned from them
+_DIGITS = 12  # significant digits of sums: with these, the results of all machines agree to the byte
+_TEST_DIGITS = 6  # the same for results of series and root finding: p, intervals and numbers planned from them
 
 
 def data_frame(table: AblationTable) -> pd.DataFrame:
@@ -41,12 +42,12 @@ def answers_frame(table: AblationTable) -> pd.DataFrame:
 def _answer(answer: Answer, *, planned: bool) -> Iterator[dict[str, Any]]:
     facts = {"question": answer.name, "planned": planned}
     whole = {"pair": "", "verdict": answer.verdict, "agreement": _rounded(answer.agreement, _TEST_DIGITS)}
-    yield {**facts, **whole, **_of_versus(answer.versus), "pairs": len(answer.pairs)}
+    yield {**facts, **whole, **_versus_columns(answer.versus), "pairs": len(answer.pairs)}
     for pair, against in answer.pairs if len(answer.pairs) > 1 else ():
-        yield {**facts, "pair": str(pair), **_of_versus(against)}
+        yield {**facts, "pair": str(pair), **_versus_columns(against)}
 
 
-def _of_versus(against: Versus) -> dict[str, Any]:
+def _versus_columns(against: Versus) -> dict[str, Any]:
     parts = ("difference", "half", "p", "adjusted", "df", "detectable")
     numbers = {part: _rounded(getattr(against, part), _TEST_DIGITS) for part in parts}
     return {"n": against.n, **numbers, "needed": against.needed, "reason": against.reason}
@@ -59,7 +60,7 @@ def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, An
 
 
 def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:
-    """The factors under their own names, set apart where one is called like a column of ours."""
+    """The factors under their own names; `factor NAME` where the name is that of another column."""
     return {f"factor {name}" if name in ours else name: row.factors.get(name, "") for name in sweep.columns}
 
 
@@ -74,7 +75,7 @@ def _result(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, 
         **_numbers(
             "baseline", row.baseline, ("n", "difference", "half", "p", "adjusted", "df", "effect", "detectable")
         ),
-        **_told(row),
+        **_decision(row),
         **_numbers("best", row.best, ("n", "difference", "half", "p", "adjusted", "df")),
         "standing": row.standing,
         **({"front": row in pareto_front} if sweep.search and sweep.search.second_objective else {}),
@@ -87,23 +88,23 @@ def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[
     return {f"vs_{name}_{part}": _rounded(getattr(against, part, None), digits[part]) for part in parts}
 
 
-def _told(row: Row) -> dict[str, Any]:
-    """What the comparison with the baseline says beyond measured numbers."""
+def _decision(row: Row) -> dict[str, Any]:
+    """The columns on the verdict against the baseline, and on the seeds that it would need."""
     parts = ("needed", "test", "reason")
     return {
         **{f"vs_baseline_{part}": getattr(row.baseline, part, None) for part in parts},
         "vs_baseline_missing": row.seeds_missing,
-        "vs_baseline_verdict": row.judged,
+        "vs_baseline_verdict": row.verdict,
     }
 
 
 def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for size in sweep.sizes:
         there = row.at_size.get(size, AtSize(0, None, None))
         numbers = {"n": there.n, "mean": _rounded(there.mean), "half": _rounded(there.half)}
-        said |= {f"error_{size}_{part}": number for part, number in numbers.items()}
-    return said
+        columns |= {f"error_{size}_{part}": number for part, number in numbers.items()}
+    return columns
 
 
 def _cost(row: Row) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""What the runs of a cell learned, from their records: more than guessing, and were they still at it when they ended?
+"""Whether the runs of a cell learned more than guessing, and whether they were still improving when they ended.
 
-A cell is undertrained where its error fell, in the last epoch and in the mean over its runs, by more than
+A cell is undertrained where its mean error over the runs fell in the last epoch by more than
 
-    a fifth of the error that is left: a cosine schedule that ends at 0 always gains a little in its last epochs. The
+    a fifth of the last error: a cosine schedule that ends at 0 always gains a little in its last epochs. The
         network of the quickstart gains about 40 % in the last of 4 epochs, at most 17 % in that of 8, nothing in that
         of 16
-    twice the standard deviation between its runs: an error goes up and down from one epoch to the next, too
+    twice the standard deviation between its runs, as errors also go up and down by chance from epoch to epoch
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ _DEVIATIONS = 2.0
 
 
 def learned(records: Sequence[RunRecord], metric: Metric) -> dict[str, float | None]:
-    """What a row says of it: `at_chance` and `last_fall` of these runs of one cell."""
+    """The fields of a row on learning: `at_chance` and `last_fall` of the runs of one cell."""
     return {"guessing": at_chance(records, metric), "last_fall": last_fall(records)}
 
 
 def last_fall(records: Sequence[RunRecord]) -> float | None:
-    """By how many points the error fell in the last epoch, where the cell is undertrained; else None, and where no
-    record tells."""
-    pairs = [(record.previous["val_error"], record.last["val_error"]) for record in records if _tells(record)]
+    """The number of points by which the error fell in the last epoch, if the cell is undertrained; else None, also
+    where no record has the errors."""
+    pairs = [(record.previous["val_error"], record.last["val_error"]) for record in records if _has_errors(record)]
     if not pairs:
         return None
-    fall, last = (math.fsum(of) / len(pairs) for of in ((was - now for was, now in pairs), (now for _, now in pairs)))
+    fall = math.fsum(before - now for before, now in pairs) / len(pairs)
+    last = math.fsum(now for _, now in pairs) / len(pairs)
     deviation = statistics.stdev(now for _, now in pairs) if len(pairs) > 1 else 0.0
     return fall if fall > max(_SHARE * last, _DEVIATIONS * deviation) else None
 
 
-def _tells(record: RunRecord) -> bool:
+def _has_errors(record: RunRecord) -> bool:
     return "val_error" in record.previous and "val_error" in record.last
 
 
 def at_chance(records: Sequence[RunRecord], metric: Metric) -> float | None:
-    """The error in % of guessing, where the mean error of these runs of one cell is no lower as far as their images
-    can tell; None where it is lower, or where there is no run.
+    """The error of guessing in %, if the mean error of these runs of one cell is no lower, as far as their images can
+    tell; None if it is lower, or if there is no run.
 
-    It is that of always naming the most frequent class, of which older records know only what it is in even classes.
-    The errors are those of the epoch that the study is about: the best of many looks lower by chance too.
+    Guessing always names the most frequent class; for older records, all classes count as equally frequent. The runs'
+    errors are those of the epoch that the study's metric names; the best of many epochs is lower by chance too.
     """
     error_metric = Metric(name="val_error", epoch=metric.epoch)
     errors = [error for record in records if (error := record.value(error_metric)) is not None]
@@ -60,7 +61,7 @@ def at_chance(records: Sequence[RunRecord], metric: Metric) -> float | None:
 
 
 def _guessing(record: RunRecord) -> tuple[float, int]:
-    """The error in % of guessing, and the number of validation images, 0 where it is not known."""
+    """The error of guessing in %, and the number of validation images, which is 0 where it is not known."""
     experiment = record.spec.experiment
     if record.val_images:
         return record.guessing_error, record.val_images

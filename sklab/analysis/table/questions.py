@@ -1,4 +1,4 @@
-"""A study's questions and their answers: planned ones, and those that its factors give."""
+"""A study's questions and their answers: planned questions, and those that follow from its factors."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from sklab.spec.study.questions import Pair, Question, pairs_of
 from sklab.spec.study.sweep import Cell, Sweep
 
 NO_RUNS = "no pair of cells has runs on both sides"
-_RACED: dict[str, Decision] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
+_SEQUENTIAL: dict[str, Decision] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
 MANY = "too many pairs to judge them one by one"
 NO_PAIR = "its cells are one network, or can't exist"
-_MOST_PAIRS = 200  # that are judged one by one, and whose agreement is tested
+_MOST_PAIRS = 200  # that are compared one by one, and whose agreement is tested
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a question, of a family of questions.
+    """The answer to one question of a family.
 
     versus     the mean difference over `pairs`; interval and adjusted p hold for the whole family
-    pairs      the pairs that it is made of, each with its own difference; their intervals hold one by one
-    left_out   pairs of which a cell has too few runs
+    pairs      the pairs of cells behind it, each with its own difference; their intervals hold one by one
+    left_out   pairs with a cell that has too few runs
     agreement  p of the hypothesis that all pairs have the same difference; NaN without a test
     margin     a difference of at most this makes no difference to the user; NaN where none is stated
-    raced      the verdict under repeated looking, where seeds are added until the questions are settled; then p and
-               interval allow for the looks
+    sequential_verdict
+               the verdict under repeated looking, where seeds are added until the questions are decided; p and interval
+               then allow for the looks
     """
 
     name: str
@@ -42,12 +43,12 @@ class Answer:
     left_out: tuple[Pair, ...] = ()
     agreement: float = math.nan
     margin: float = math.nan
-    raced: Decision | None = None
+    sequential_verdict: Decision | None = None
 
     @property
     def verdict(self) -> Decision:
-        """What the interval of the family allows to say of the true difference."""
-        return self.raced or self.versus.verdict(self.margin)
+        """The verdict on the true difference, by the interval that holds for the whole family."""
+        return self.sequential_verdict or self.versus.verdict(self.margin)
 
 
 def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray) -> tuple[Answer, ...]:
@@ -74,25 +75,25 @@ def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray
 
 
 def under_repeated_looking(answers: Sequence[Answer], race: Race) -> tuple[Answer, ...]:
-    """`answers` with the verdicts of the race, and the interval and p of the last look at each: all looks at all
-    questions together err with 5 % at most, and p is scaled so that 0.05 is what its look may spend."""
-    return tuple(_looked_at(answer, race, at) for at, answer in enumerate(answers))
+    """`answers` with the verdicts of the race, and the interval and p of the last look at each. All looks at all
+    questions together err with 5 % at most; p is scaled so that 0.05 is the level of its look."""
+    return tuple(_after_last_look(answer, race, at) for at, answer in enumerate(answers))
 
 
-def _looked_at(answer: Answer, race: Race, at: int) -> Answer:
-    raced = _RACED.get(str(race.verdict[at]), "undecided")
+def _after_last_look(answer: Answer, race: Race, at: int) -> Answer:
+    decision = _SEQUENTIAL.get(str(race.verdict[at]), "undecided")
     looks = [look for look in race.looks if not np.isnan(look.p[at])]
     if not looks:
-        return replace(answer, raced=raced)
+        return replace(answer, sequential_verdict=decision)
     last = looks[-1]
     scaled = float(np.minimum(last.p[at] * ALPHA / last.level[at], 1))
     half, difference = float(last.half[at]), float(last.difference[at])
     versus = replace(answer.versus, n=last.seeds, difference=difference, half=half, adjusted=scaled)
-    return replace(answer, versus=versus, raced=raced)
+    return replace(answer, versus=versus, sequential_verdict=decision)
 
 
 def question_weights(cells: Sequence[Cell], pairs: Sequence[Pair]) -> FloatArray:
-    """The weight of every cell in the mean difference over `pairs`; zeros for no pair."""
+    """The weight of every cell in the mean difference over `pairs`; zeros if there is no pair."""
     at, weights = {cell.name: place for place, cell in enumerate(cells)}, np.zeros(len(cells))
     for pair in pairs:
         for sign, side in ((1, pair.cells), (-1, pair.against)):
@@ -102,7 +103,7 @@ def question_weights(cells: Sequence[Cell], pairs: Sequence[Pair]) -> FloatArray
 
 
 def whole_pairs(pairs: Sequence[Pair], runs: Mapping[str, int]) -> tuple[Pair, ...]:
-    """The pairs all of whose cells have runs enough for a test: two, or one in a study that has no more."""
+    """The pairs whose cells all have enough runs for a test: two, or one in a study that has no more."""
     least = max(1, min(2, max(runs.values())))
     return tuple(pair for pair in pairs if min(runs[name] for name in (*pair.cells, *pair.against)) >= least)
 

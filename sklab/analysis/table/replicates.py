@@ -1,7 +1,7 @@
-"""From the records of a study with `replicates` to its race, and back to the runs that are needed.
+"""The race of a study with `replicates`, from its records, and the runs that are needed next.
 
-Everything is a pure function of the sweep and the records it is given: whoever asks decides which of them count as
-ended. A run that ended without a number is a gap: it holds nothing up, and its cell is compared on the other seeds.
+Everything is a pure function of the sweep and the records; the caller decides which of them count as ended. A run that
+ended without a number is a gap: nothing waits for it, and its cell is compared on the other seeds.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray, 
 
 
 def _first_runs_of(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray) -> dict[str, int]:
-    """How many of the first seeds of each cell gave a value, or may still give one."""
+    """The number of the first seeds of each cell that gave a value, or may still give one."""
     may = ~(ended & np.isnan(values))[:, : rule.start]
     return dict(zip((cell.name for cell in sweep.cells), may.sum(1).tolist(), strict=True))
 
 
 def planned_weights(sweep: Sweep, runs: Mapping[str, int] | None = None) -> FloatArray:
-    """The contrasts (questions, cells) of the planned questions, over the pairs that have runs enough; without `runs`
-    over all."""
+    """The contrasts (questions, cells) of the planned questions, over the pairs that have enough runs; without `runs`,
+    over all pairs."""
     cells = (*sweep.cells, *sweep.duplicates)
     pairs = (pairs_of(question, cells) for question in sweep.questions.values())
     kept = (of_question if runs is None else whole_pairs(of_question, runs) for of_question in pairs)
@@ -52,11 +52,11 @@ def planned_weights(sweep: Sweep, runs: Mapping[str, int] | None = None) -> Floa
 
 
 def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those runs that the records call for, ended or not; of a pruned cell no further ones."""
-    found = race_of(sweep, records)
+    """`sweep` with those runs that the records call for, ended or not. A pruned cell gets no further ones."""
+    so_far = race_of(sweep, records)
     if sweep.search and sweep.search.pruning:
         return _without_pruned(sweep, records)
-    return sweep if found is None else _with_runs(sweep, [int(seeds) for seeds in found.requested])
+    return sweep if so_far is None else _with_runs(sweep, [int(seeds) for seeds in so_far.requested])
 
 
 def is_pruned(cell: Cell, records: Mapping[str, RunRecord]) -> bool:
@@ -74,17 +74,15 @@ def _ended_runs(cell: Cell, records: Mapping[str, RunRecord]) -> Cell:
 
 
 def most_runs(sweep: Sweep) -> int:
-    """The most runs that the sweep can come to."""
+    """The largest number of runs that the sweep can have."""
     rule, cells = sweep.replicates, len(sweep.cells)
     whole = cells * len(sweep.seeds)
     return min(whole, max(rule.runs, cells * rule.start)) if rule and rule.runs else whole
 
 
 def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
-    """Runs in all, in the mean over simulated studies: cells differ as their runs so far do.
-
-    Before there are runs enough to see a difference or a spread, no cell differs.
-    """
+    """The number of runs of the whole study, averaged over simulated studies in which the cells differ as their runs so
+    far do. While the runs are too few to show a difference or a spread, no cell differs."""
     assert sweep.replicates is not None
     values, ended = values_and_ends(sweep, records)
     drawn = _drawn(values, np.random.default_rng(0))
@@ -95,15 +93,15 @@ def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
 
 
 def values_and_ends(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:
-    """(cells, seeds): the values, NaN where there is none, and whether the run is over."""
+    """(cells, seeds): the values, NaN where there is none, and whether the run has ended."""
     runs = [[records.get(cell.runs[seed]) for seed in sweep.seeds] for cell in sweep.cells]
     values = [[_value(sweep, record) for record in of_cell] for of_cell in runs]
     return np.array(values), np.array([[record is not None for record in of_cell] for of_cell in runs])
 
 
 def _value(sweep: Sweep, record: RunRecord | None) -> float:
-    found = record.value(sweep.metric) if record is not None and record.status == "complete" else None
-    return math.nan if found is None else found
+    value = record.value(sweep.metric) if record is not None and record.status == "complete" else None
+    return math.nan if value is None else value
 
 
 def _baseline(sweep: Sweep) -> int:
@@ -120,12 +118,12 @@ def _first_runs(cell: Cell, sweep: Sweep, seeds: int) -> Cell:
 
 
 def _drawn(values: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Studies (_SIMULATED, cells, seeds) such as `values` lets expect: its additive fit and normal errors."""
+    """Simulated studies (_SIMULATED, cells, seeds): the additive fit of `values` with normal errors."""
     fitted = blocks.fit(values)
-    left = values - fitted.of_seed
-    n = (~np.isnan(left)).sum(-1)
-    usual = np.nansum(left) / max(n.sum(), 1)
-    of_cell = np.where(n, np.nansum(left, -1) / np.maximum(n, 1), usual)
+    levels = values - fitted.seed_effects
+    n = (~np.isnan(levels)).sum(-1)
+    usual = np.nansum(levels) / max(n.sum(), 1)
+    of_cell = np.where(n, np.nansum(levels, -1) / np.maximum(n, 1), usual)
     spread = math.sqrt(fitted.variance) if fitted.variance > rounding_variance(values) else 1.0
     errors = rng.standard_normal((_SIMULATED, *values.shape))
-    return np.asarray(of_cell[:, None] + fitted.of_seed + spread * errors)
+    return np.asarray(of_cell[:, None] + fitted.seed_effects + spread * errors)

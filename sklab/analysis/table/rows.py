@@ -1,9 +1,8 @@
-"""The ablation table as a value: rows, the runs under each of them, and the published figures beside them."""
+"""The ablation table as a value: its rows, and the runs of each."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +11,6 @@ import numpy as np
 
 from sklab.analysis.statistics.checks import Choice
 from sklab.analysis.statistics.compare import Decision, Versus
-from sklab.analysis.statistics.intervals import RankAgreement, Verdict, rank_agreement, verdict
 from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
@@ -22,8 +20,7 @@ from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 BaselineVerdict = Literal["better", "worse", "equivalent", "not worse", "undecided", "no test"]
-Reproduced = Verdict | Literal[""]
-_OF_ROW: dict[Decision, BaselineVerdict] = {
+_ROW_VERDICTS: dict[Decision, BaselineVerdict] = {
     "lower": "better",
     "higher": "worse",
     "equivalent": "equivalent",
@@ -35,10 +32,10 @@ _OF_ROW: dict[Decision, BaselineVerdict] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`. Of an `unreadable` one
-    there is a record that can't be read, so that nothing is known.
+    """One planned run of a row. Only a `complete` run has a `value`; the others have a `reason`. An `unreadable`
+    one has a record that can't be read.
 
-    errors  in % at the sweep's further sizes, by pixels a side, as far as the run has been evaluated there
+    errors  in %, by size in pixels a side: the sweep's further sizes at which the run has been evaluated
     """
 
     seed: int
@@ -52,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class AtSize:
-    """The error in % at a further size, over the `n` runs evaluated there: mean, half width of its 95 % interval."""
+    """The error in % at a further size: mean over the `n` runs evaluated there, and half width of its 95 % interval."""
 
     n: int
     mean: float | None
@@ -61,28 +58,28 @@ class AtSize:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell. Numbers are over its complete runs and None where there is nothing to say.
+    """The row of one cell. Numbers are over its complete runs, and None where they can't be given.
 
     mean, sd, half      of the sweep's metric, with its standard deviation and the half width of its 95 % t interval
                         (`compare.means`)
     baseline            the comparison with the baseline; None on the baseline's own row
     best                the comparison with the row of lowest mean; None on that row
-    standing            what the comparison with the best row allows to say
-    pareto              the costs (of pareto.COSTS) that it stands on the Pareto set of error and that cost for
-    at_size             the error at the sweep's further sizes, by pixels a side; empty for a cell that can't exist
+    standing            the verdict on the comparison with the best row
+    pareto              the costs (of pareto.COSTS) for which it is on the Pareto set of error and cost
+    at_size             the error at the sweep's further sizes, by size in pixels a side; empty for an invalid cell
     params, macs        of the network; macs of one forward pass of one image
     latency_ms          of one image, mean over runs; None where not all of them have measured it
-    latency_range       the lowest and the highest of these runs
+    latency_range       the lowest and the highest latency of these runs
     train_seconds, samples_per_second, peak_memory_mb   means over runs
-    guessing            the error in % of guessing, where the row's mean error is no lower as far as its images can tell
-    last_fall           by how many points the error fell in the last epoch, where the cell is undertrained
-    raced               the verdict against the baseline under repeated looking, in a study with replicates
+    guessing            the error of guessing in %, if the row's mean error is no lower as far as its images can tell
+    last_fall           number of points by which the error fell in the last epoch, if the cell is undertrained
+    sequential_verdict  the verdict against the baseline under repeated looking, in a study with replicates
     margin              a difference of at most this makes no difference to the user; NaN where none is stated
     invalid             why the cell can't exist, else ""
-    same_as             the row whose network the cell is under other settings, else ""; such a row has no numbers, as
-                        they would be those of that row once more
+    same_as             the row that has the same network under other settings, else ""; the numbers stand in that row
+                        alone
 
-    A cell of which a run was pruned has no numbers: the seeds that were not are the lucky ones.
+    A cell with a pruned run has no numbers: the seeds that were not pruned are the lucky ones.
     """
 
     name: str
@@ -109,41 +106,41 @@ class Row:
     published: PublishedRow | None = None
     guessing: float | None = None
     last_fall: float | None = None
-    raced: BaselineVerdict | None = None
+    sequential_verdict: BaselineVerdict | None = None
     margin: float = math.nan
     invalid: str = ""
     same_as: str = ""
 
     @property
     def planned(self) -> int:
-        """Runs that the sweep asks for in this cell, ended or not."""
+        """The number of runs that the sweep asks for in this cell, ended or not."""
         return len(self.runs)
 
     @property
-    def judged(self) -> BaselineVerdict | None:
-        """The verdict that the comparison with the baseline allows; None without a comparison."""
+    def verdict(self) -> BaselineVerdict | None:
+        """The verdict on the comparison with the baseline; None without a comparison."""
         against = self.baseline
-        if self.raced in ("better", "worse", "no test") or against is None or not self.n:
-            return self.raced
-        said = _OF_ROW[against.verdict(self.margin)]
-        return said if said == "no test" or not self.raced else "undecided"
+        if self.sequential_verdict in ("better", "worse", "no test") or against is None or not self.n:
+            return self.sequential_verdict
+        verdict = _ROW_VERDICTS[against.verdict(self.margin)]
+        return verdict if verdict == "no test" or not self.sequential_verdict else "undecided"
 
     @property
     def seeds_missing(self) -> int | None:
-        """Seeds to add until the observed difference would be found with 80 % probability: none where the row is told
-        apart already. None: none up to 1000, or no comparison."""
-        if self.judged in ("better", "worse"):
+        """The seeds to add until the observed difference would be found with 80 % probability: 0 where the row is told
+        apart already. None: more than 1000 seeds in all, or no comparison."""
+        if self.verdict in ("better", "worse"):
             return 0
         return self.baseline.missing if self.baseline else None
 
     @property
     def latency_unsteady(self) -> bool:
-        """Whether the latencies of its runs differ severalfold: then they take no part in a Pareto set."""
+        """Whether the latencies of its runs differ severalfold; they then take no part in a Pareto set."""
         return self.latency_range is not None and differ_severalfold(*self.latency_range)
 
     @property
     def idle(self) -> bool:
-        """Whether no run of it has ended yet, however."""
+        """Whether no run of it has ended yet, in any way."""
         return all(run.state in ("running", "waiting") for run in self.runs)
 
     @property
@@ -154,14 +151,13 @@ class Row:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """The rows of a study, in the order of its sweep file, cells that are the network of another and cells that can't
-    exist last.
+    """The rows of a study in the order of its sweep file; duplicates and invalid cells come last.
 
-    choice    how the rows are compared with the baseline, and why; None where the sweep has no such row
+    choice    the method by which the rows are compared with the baseline; None where the sweep has no baseline row
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
-    race      of a study with replicates: at how many seeds each of `race_names` was settled, and how
-    reused    where runs come from, by key, that were made in another study
+    race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
+    reused    the origin of the runs that were made in another study, by key
     """
 
     sweep: Sweep
@@ -189,7 +185,7 @@ class AblationTable:
 
     @property
     def race_names(self) -> tuple[str, ...]:
-        """What the race compares: cells with the baseline, or the planned questions."""
+        """The names of what the race compares: the cells, each with the baseline, or the planned questions."""
         return tuple(self.sweep.questions) if self.sweep.by_question else tuple(cell.name for cell in self.sweep.cells)
 
     @property
@@ -218,55 +214,3 @@ class AblationTable:
     def baseline(self) -> Row | None:
         """The row that the others are compared with, if it has a complete run."""
         return next((row for row in self.rows if row.is_baseline and row.n), None)
-
-
-def row_reproduced(sweep: Sweep, row: Row) -> Reproduced:
-    """Whether our mean is the published one within the tolerance; "" where the sweep asks for no verdict."""
-    return reproduced(sweep, row.name, row.mean, row.half)
-
-
-def published_sizes(sweep: Sweep) -> tuple[int, ...]:
-    """The further sizes that any published error of the sweep is for."""
-    rows = sweep.published.rows.values() if sweep.published else ()
-    return tuple(sorted({size for row in rows for size in row.errors}))
-
-
-def data_title(sweep: Sweep) -> str:
-    """The title of the data or, without one, the name of their kind."""
-    data = sweep.experiment.get("data", {})
-    return str(data.get("title") or data.get("name", "data of its own"))
-
-
-def on_published_data(sweep: Sweep) -> bool:
-    """Whether the study is on the data that the published figures were measured on."""
-    return sweep.published is not None and _letters(data_title(sweep)) in _letters(sweep.published.data)
-
-
-def asks_for_verdict(sweep: Sweep) -> bool:
-    """Whether a tolerance is stated and ours are errors on the data of the published figures."""
-    stated = sweep.published is not None and sweep.published.tolerance is not None
-    return stated and sweep.metric.name == "val_error" and on_published_data(sweep)
-
-
-def reproduced(sweep: Sweep, cell: str, mean: float | None, half: float | None) -> Reproduced:
-    """The verdict on the published error of `cell`, given our mean and half width of its 95 % interval.
-
-    "" where there is none to give: no tolerance, other data, no figure or no run.
-    """
-    figure = sweep.published.rows.get(cell) if sweep.published else None
-    if figure is None or mean is None or not asks_for_verdict(sweep):
-        return ""
-    tolerance = (sweep.published and sweep.published.tolerance) or math.nan
-    return verdict(mean - figure.error, math.nan if half is None else half, tolerance)
-
-
-def order_agreement(sweep: Sweep, means: Mapping[str, float | None]) -> RankAgreement:
-    """Kendall's tau between our means, by cell, and the published errors of the same cells."""
-    rows = sweep.published.rows if sweep.published else {}
-    pairs = [(ours, rows[cell].error) for cell, ours in means.items() if ours is not None and cell in rows]
-    ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
-    return rank_agreement(ours, theirs)
-
-
-def _letters(text: str) -> str:
-    return re.sub("[^a-z0-9]", "", text.lower())

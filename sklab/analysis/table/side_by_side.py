@@ -1,8 +1,9 @@
-"""Studies side by side: cells of the same name on other data, or made by other code."""
+"""Studies side by side: cells with the same name that were trained on other data or by other code."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,10 +51,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """`cells`: for each name that two studies at least have, an entry per study, None where one has no such cell.
+    """The comparison. `cells`: for each name that at least two studies have, an entry per study, None where a study has
+    no such cell.
 
-    ranks  for each further study, how far it puts the cells in the order that the first one does
-    alone  for each study, the cells that no other has
+    ranks  for each further study, the agreement of its order of cells with that of the first study
+    alone  for each study, the cells that no other study has
     """
 
     studies: tuple[str, ...]
@@ -64,28 +66,29 @@ class SideBySide:
 
 
 def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
-    """Compare studies, by the name each is called by, with the first.
+    """Compare studies, given by their names, with the first of them.
 
     Raises SklabError for fewer than two, for studies of different metrics, and for studies without a common cell.
     """
     studies = tuple(tables.values())
     _check(tables)
-    called = common_names([[row.name for row in table.rows if row.runs] for table in studies])
+    common = common_names([[row.name for row in table.rows if row.runs] for table in studies])
     rows = [
-        {names[row.name]: row for row in table.rows if row.runs} for names, table in zip(called, studies, strict=True)
+        {names[row.name]: row for row in table.rows if row.runs} for names, table in zip(common, studies, strict=True)
     ]
-    names = [name for name in dict.fromkeys(name for of in rows for name in of) if sum(name in of for of in rows) > 1]
+    studies_by_name = Counter(name for by_name in rows for name in by_name)
+    names = [name for name, number in studies_by_name.items() if number > 1]
     if not names:
         raise SklabError(f"no cell is in two of these studies:\n{_cells(tables)}\ncells are compared by their names")
     shifts = _shifts(rows, names)
-    baselines = [of.get(table.sweep.baseline, "") for of, table in zip(called, studies, strict=True)]
-    halves = [_entries(of, baseline, names) for of, baseline in zip(rows, baselines, strict=True)]
+    baselines = [names_in.get(table.sweep.baseline, "") for names_in, table in zip(common, studies, strict=True)]
+    numbers = [_entries(by_name, baseline, names) for by_name, baseline in zip(rows, baselines, strict=True)]
     cells = {
-        name: tuple(_entry(of[at], shifts[study][at]) for study, of in enumerate(halves))
+        name: tuple(_entry(of_study[at], shifts[study][at]) for study, of_study in enumerate(numbers))
         for at, name in enumerate(names)
     }
-    means = [[math.nan if entry is None else entry[1] for entry in of] for of in halves]
-    alone = tuple(tuple(name for name in of if name not in names) for of in rows)
+    means = [[math.nan if cell is None else cell[1] for cell in of_study] for of_study in numbers]
+    alone = tuple(tuple(name for name in by_name if name not in names) for by_name in rows)
     ranks = tuple(rank_agreement(means[0], other) for other in means[1:])
     return SideBySide(tuple(tables), studies[0].sweep.metric, cells, ranks, alone)
 
@@ -97,13 +100,17 @@ def _check(tables: Mapping[str, AblationTable]) -> None:
         name: f"{table.sweep.metric.name} at the {table.sweep.metric.epoch} epoch" for name, table in tables.items()
     }
     if len(set(metrics.values())) > 1:
-        told = "; ".join(f"{name}: {metric}" for name, metric in metrics.items())
-        raise SklabError(f"these studies are about different numbers ({told}); give their sweep files the same metric")
+        listed = "; ".join(f"{name}: {metric}" for name, metric in metrics.items())
+        raise SklabError(
+            f"these studies are about different numbers ({listed}); give their sweep files the same metric"
+        )
 
 
 def _cells(tables: Mapping[str, AblationTable]) -> str:
     shown = {name: [row.name for row in table.rows] for name, table in tables.items()}
-    return "\n".join(f"  {name}: {', '.join(of[:8])}{', …' if len(of) > 8 else ''}" for name, of in shown.items())
+    return "\n".join(
+        f"  {name}: {', '.join(cells[:8])}{', …' if len(cells) > 8 else ''}" for name, cells in shown.items()
+    )
 
 
 def _values(row: Row | None, seeds: Sequence[int]) -> list[float]:
@@ -116,19 +123,19 @@ def _matrix(rows: Mapping[str, Row], names: Sequence[str], seeds: Sequence[int])
 
 
 def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[list[Shift | None]]:
-    """By study and cell; p adjusted over all of them."""
-    seeds = sorted({run.seed for of in rows for row in of.values() for run in row.runs})
-    first, *others = (_matrix(of, names, seeds) for of in rows)
-    found = [intervals.paired_difference(other, first) for other in others]
-    adjusted = intervals.holm(np.concatenate([one.p for one in found])).reshape(len(found), -1)
-    made: list[list[Shift | None]] = [
+    """The shifts by study and cell; p is adjusted over all of them."""
+    seeds = sorted({run.seed for by_name in rows for row in by_name.values() for run in row.runs})
+    first, *others = (_matrix(by_name, names, seeds) for by_name in rows)
+    differences = [intervals.paired_difference(other, first) for other in others]
+    adjusted = intervals.holm(np.concatenate([study.p for study in differences])).reshape(len(differences), -1)
+    shifts: list[list[Shift | None]] = [
         [
             Shift(int(n), *map(none_if_nan, numbers))
-            for n, *numbers in zip(one.n, one.mean, one.half, one.p, of_study, strict=True)
+            for n, *numbers in zip(study.n, study.mean, study.half, study.p, adjusted_p, strict=True)
         ]
-        for one, of_study in zip(found, adjusted, strict=True)
+        for study, adjusted_p in zip(differences, adjusted, strict=True)
     ]
-    return [[None] * len(names), *made]
+    return [[None] * len(names), *shifts]
 
 
 def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> list[_Numbers | None]:

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sklab.analysis.statistics.pareto import SEVERALFOLD
-from sklab.analysis.table.rows import AblationTable, Row, on_published_data
+from sklab.analysis.table.published import on_published_data
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ERRORS, Limits, limits
 from sklab.report.column import DAGGER, DOUBLE_DAGGER
 from sklab.report.escape import clean

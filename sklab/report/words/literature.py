@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import get_args
 
 from sklab.analysis.statistics.intervals import Verdict
-from sklab.analysis.table.rows import (
-    AblationTable,
+from sklab.analysis.table.published import (
     asks_for_verdict,
     data_title,
     on_published_data,
     order_agreement,
     row_reproduced,
 )
+from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import DAGGER, metric_name
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed, p_equals

@@ -6,7 +6,8 @@ from collections import Counter
 
 from sklab.analysis.statistics.pareto import COSTS, SEVERALFOLD
 from sklab.analysis.table.costs import Neighbours, neighbours
-from sklab.analysis.table.rows import AblationTable, Row, data_title
+from sklab.analysis.table.published import data_title
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import COST_NAMES, DOUBLE_DAGGER, metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.report.words.literature import agreement, published, published_only, reproduced
@@ -142,7 +143,7 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     ]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
-    untested = [_untested(row) for row in table.rows if row.judged == "no test"]
+    untested = [_untested(row) for row in table.rows if row.verdict == "no test"]
     data = (*_skipped(table), *trained_on(table))
     others = (*_unevaluated(table), *invalid, *_unequal(table), *data, *cut_batches(table), *reused(table))
     return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *others)

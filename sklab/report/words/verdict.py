@@ -71,7 +71,7 @@ def against_baseline(table: AblationTable) -> str:
 def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
     """The cells that are told apart from the baseline, with difference and certainty, and the lowest mean."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
-    if not any(row.judged for row in table.rows):
+    if not any(row.verdict for row in table.rows):
         return f"So far only {compared}, has a complete run."
     shown = (
         "; ".join(cells for verdict in _DECIDED if (cells := _cells_with(table, verdict)))
@@ -82,7 +82,7 @@ def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
 
 
 def _cells_with(table: AblationTable, verdict: BaselineVerdict) -> str:
-    rows = _by_size([row for row in table.rows if row.judged == verdict])
+    rows = _by_size([row for row in table.rows if row.verdict == verdict])
     if not rows:
         return "none is shown to be better" if verdict == "better" and _cells_with(table, "worse") else ""
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
@@ -93,8 +93,8 @@ def _cells_with(table: AblationTable, verdict: BaselineVerdict) -> str:
 def _lowest(table: AblationTable, best: Row) -> str:
     if best.is_baseline:
         return f"the baseline itself has the lowest mean{_near(table)}"
-    by = "" if best.judged == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
-    shown = f"{value(table, best)}{by if best.judged != 'no test' else ''}"
+    by = "" if best.verdict == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
+    shown = f"{value(table, best)}{by if best.verdict != 'no test' else ''}"
     return f"the lowest mean is that of {clean(best.name)}, {shown}{_near(table)}"
 
 
@@ -107,13 +107,13 @@ def _near(table: AblationTable) -> str:
 
 def _open(table: AblationTable) -> str:
     """The sentence on the cells that are undecided, and the seeds that they would need."""
-    rows = [row for row in table.rows if row.judged == "undecided"]
-    untested = sum(row.judged == "no test" for row in table.rows)
+    rows = [row for row in table.rows if row.verdict == "undecided"]
+    untested = sum(row.verdict == "no test" for row in table.rows)
     silent = f"{counted(untested, 'cell')} could not be tested" if untested else ""
     if not rows:
         return silent and f"{silent}."
     power = _power([row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0], table)
-    cells = f"{len(rows)} of {counted(sum(row.judged is not None for row in table.rows), 'cell')}"
+    cells = f"{len(rows)} of {counted(sum(row.verdict is not None for row in table.rows), 'cell')}"
     needed = _needed([row for row in rows if row.guessing is None])
     return f"Undecided {'is' if len(rows) == 1 else 'are'} {cells}{power}{needed}{silent and f'; {silent}'}."
 

@@ -34,7 +34,7 @@ def test_rows_are_compared_with_the_baseline_by_the_choice_that_the_table_carrie
     assert table.rows[0].baseline is None
     assert [row.baseline for row in table.rows[1:]] == list(found.rows[1:])
     assert (table.choice.method, table.choice.why) == (found.choice.method, found.choice.why)
-    assert [row.judged for row in table.rows] == [None, "better", "worse"]
+    assert [row.verdict for row in table.rows] == [None, "better", "worse"]
     assert table.rows[1].baseline.difference == pytest.approx(-2.0)
     assert [row.seeds_missing for row in table.rows[1:]] == [0, 0]  # they are told apart, whatever others would need
 
@@ -111,7 +111,7 @@ def test_one_run_is_too_few_to_tell():
     against = table.rows[1].baseline
     assert (against.n, against.difference, against.reason) == (1, pytest.approx(19.0 - 60.5 / 3), FEW)
     assert np.isnan([against.half, against.p, against.adjusted]).all()
-    assert table.rows[1].judged == "no test"
+    assert table.rows[1].verdict == "no test"
     assert [row.standing for row in table.rows] == ["cannot tell", "best"]
 
 

@@ -5,7 +5,7 @@ from studies import EXPERIMENT, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.frame import data_frame
-from sklab.analysis.table.rows import on_published_data, order_agreement, reproduced
+from sklab.analysis.table.published import on_published_data, order_agreement, reproduced
 from sklab.spec.study.sweep import Metric, Published, PublishedRow
 
 ROWS = {"K3": PublishedRow(error=20.0), "K5": PublishedRow(error=25.0), "K7": PublishedRow(error=30.0)}

@@ -85,7 +85,7 @@ def test_little_is_said_of_little(errors, said):
 )
 def test_a_cell_without_spread_needs_no_more_seeds_but_a_test_also_where_seeds_are_added(errors):
     table = table_of(errors, replicates=Replicates(start=2, max=3))
-    assert table.rows[1].judged == "no test"
+    assert table.rows[1].verdict == "no test"
     assert "could not be tested" in verdict.result(table)
     assert f"would need more than {MOST_SEEDS}" not in verdict.result(table)
     assert "K5: no test against the baseline: no spread to test with: the same number with every seed" in (
