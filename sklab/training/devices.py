@@ -151,7 +151,8 @@ def _device(
 def join(share: Share, device: torch.device, port: int) -> None:
     """Meet the other devices at the store that listens on `port`. Every device must call it."""
     store = dist.TCPStore(HOST, port, is_master=False)  # type: ignore[attr-defined]  # not in its __all__
-    backend, its = ("nccl", device) if device.type == "cuda" else ("gloo", None)
+    # Where tensors are on GPUs, what the processes tell each other still goes from CPU to CPU and waits for no GPU.
+    backend, its = ("cpu:gloo,cuda:nccl", device) if device.type == "cuda" else ("gloo", None)
     dist.init_process_group(
         backend, store=store, rank=share.rank, world_size=share.world, timeout=_PATIENCE, device_id=its
     )
@@ -200,17 +201,38 @@ def total(value: Tensor | float) -> Tensor | float:
     return summed
 
 
-def largest(value: float, device: torch.device) -> float:
+def largest(value: float) -> float:
     """The largest over all devices. Every device must call it."""
     if not dist.is_initialized():
         return value
-    held = torch.tensor(value, dtype=torch.float64, device=device)
+    held = torch.tensor(value, dtype=torch.float64)
     dist.all_reduce(held, dist.ReduceOp.MAX)
     return float(held)
 
 
+class LargestLater:
+    """The largest number of all devices, heard some time after it was told: until then nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._told: tuple[Tensor, Any] | None = None
+
+    def tell(self, value: int) -> None:
+        """Every device must call it."""
+        held = torch.tensor(value)
+        self._told = held, dist.all_reduce(held, dist.ReduceOp.MAX, async_op=True)
+
+    def hear(self) -> int:
+        """The largest of what all told last; 0 if nothing was told."""
+        if self._told is None:
+            return 0
+        held, under_way = self._told
+        under_way.wait()
+        return int(held)
+
+
 def gathered(value: T) -> list[T]:
-    """The values of all devices, in their order. Every device must call it."""
+    """The values of all devices, in their order; without tensors on a GPU, which every process would open for them.
+    Every device must call it."""
     if not dist.is_initialized():
         return [value]
     held: list[Any] = [None] * dist.get_world_size()

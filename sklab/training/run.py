@@ -175,7 +175,7 @@ def _fit(
         raise PreemptedError("SIGTERM before the first step of this attempt") from None
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
-    meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device), device), latency.latency_ms
+    meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device)), latency.latency_ms
     return classifier.evaluated
 
 

@@ -18,7 +18,7 @@ from sklab.data.augment import Share
 from sklab.store.files import content
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, step_name
-from sklab.training.devices import gathered, largest
+from sklab.training.devices import LargestLater, gathered
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _SHARE = 0.01  # of the time, at most, goes into checkpoints
@@ -34,7 +34,7 @@ class PrunedError(Exception):
 class ExactResume(Callback):
     """Writes a checkpoint every `every` seconds (0: after every step), more seldom where that takes long, and a last
     one when the process is asked to stop; then it raises PreemptedError. Once there is a `prune_file`, it raises
-    PrunedError with what stands there.
+    PrunedError with what stands there. Several devices do all that one step later, and at the same one.
 
     Only whole optimizer steps are kept, never half of accumulated gradients. The run goes on from `resume_point`.
     """
@@ -45,6 +45,7 @@ class ExactResume(Callback):
         self.checkpoints, self.resume_point, self.stop = checkpoints, resume_point, Stop()
         self._every, self.share, self._prune_file = every, share, prune_file
         self._next_prune = 0.0
+        self._wishes = LargestLater()
         self._began = time.perf_counter() - (resume_point.wall_seconds if resume_point else 0.0)
         self._next = 0.0
         self._epochs: int | None = None  # finished ones, where a checkpoint stands between two
@@ -61,31 +62,41 @@ class ExactResume(Callback):
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: LightningModule,  # noqa: ARG002
         outputs: Any,  # noqa: ARG002
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches:
-            self._look(trainer, pl_module)
+            self._look(trainer)
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
         """Raises PreemptedError once a stop was asked for and has waited too long."""
         if self.stop.waited > _PATIENCE:
             raise PreemptedError(f"{self.stop.asked} during an evaluation")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._epochs = trainer.current_epoch + 1
         self._next_prune = 0.0
         if self._epochs != trainer.max_epochs:
-            self._look(trainer, pl_module)
+            self._look(trainer)
         self._epochs = None
 
-    def _look(self, trainer: Trainer, module: LightningModule) -> None:
+    def _look(self, trainer: Trainer) -> None:
         """Write a checkpoint if any device wants one, and end if any was asked to."""
-        wish = _STOP if self.stop.asked else _DUE if time.monotonic() >= self._next else _NOTHING
-        wish = int(largest(_PRUNE if self._is_to_be_pruned() else wish, module.device))
+        if self.share.world == 1:
+            self._fulfil(self._wish(), trainer)
+        else:
+            self._fulfil(self._wishes.hear(), trainer)
+            self._wishes.tell(self._wish())
+
+    def _wish(self) -> int:
+        if self._is_to_be_pruned():
+            return _PRUNE
+        return _STOP if self.stop.asked else _DUE if time.monotonic() >= self._next else _NOTHING
+
+    def _fulfil(self, wish: int, trainer: Trainer) -> None:
         if wish == _NOTHING:
             return
         if wish == _PRUNE:
@@ -107,7 +118,7 @@ class ExactResume(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         checkpoint["wall_seconds"] = time.perf_counter() - self._began
         checkpoint["average"] = pl_module.average.state_dict() if pl_module.average else None
-        mine = {"random": random_state(pl_module.device), "train_loss": pl_module.train_loss}
+        mine = {"random": random_state(pl_module.device), "train_loss": pl_module.train_loss.cpu()}
         checkpoint["devices"] = gathered(mine)
         if self._epochs is not None:
             del checkpoint["loops"]  # Lightning would go through the epoch's end once more
