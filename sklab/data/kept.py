@@ -30,18 +30,19 @@ _TURNED = {
 }
 
 
-def read_inventory(spec: DataSpec, tell: Callable[[str], object] | None = None) -> Inventory | None:
+def read_inventory(spec: DataSpec, notify: Callable[[str], object] | None = None) -> Inventory | None:
     """What the set of `spec` holds now; None if the settings alone decide that. No image is decoded.
 
-    `tell` gets the `notices` about the images. Raises SklabError when the data are not as the spec says.
+    `notify` gets the `notices` about the images, line by line. Raises SklabError when the data are not as the spec
+    says.
     """
     if spec.drawn:
         return None
     splits = load_undecoded(spec)
     held = inventory(spec, splits)
-    if tell:
-        for notice in notices(spec, splits):
-            tell(notice)
+    if notify:
+        for line in notices(spec, splits):
+            notify(line)
     return held
 
 
@@ -121,7 +122,7 @@ def notices(spec: DataSpec, splits: Splits) -> tuple[str, ...]:
     lines = [*splits.passed_over]
     if isinstance(spec, ImagesSpec):
         splits_of_files = (split for split in (splits.train, splits.val) if isinstance(split, FileSplit))
-        turned = [seen for split in splits_of_files for seen in _have_orientation(spread_sample(split))]
+        turned = [is_turned for split in splits_of_files for is_turned in _have_orientation(spread_sample(split))]
         lines += orientation_notice(spec, sum(turned), len(turned))
     return with_set_name(spec, lines)
 

@@ -2,8 +2,8 @@
 
 What follows a convolution decides what a branch contains. If a batch, instance or group norm takes the convolution's
 output, and a torch.nn activation takes the norm's, every branch gets a copy of both, as in the paper; nn.Identity
-replaces the originals, so nothing is applied twice. What can't move (an activation called as a function or shared with
-other layers) stays after the mixture.
+replaces the originals, so nothing is applied twice. An activation that can't move (it is called as a function or shared
+with other layers) stays after the mixture.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def to_sk(
     dilation and groups as the convolution starts from its weights and those of the norm after it. Every other branch
     starts with fresh weights: He et al.'s normal rule over fan-out, zero bias, fresh norm. Hence one branch of the
     first kind without attention leaves the network's output unchanged, and so do M of them with attention, whose
-    weights sum to one. Make the optimiser afterwards.
+    weights sum to one. The optimiser must be made afterwards.
 
     Raises SklabError for convolutions that have no exact replacement, with the path and the reason of each.
     """
@@ -57,7 +57,7 @@ def to_sk(
     if not chosen:
         raise SklabError(f"select {_shown(select)} matches no convolution of this {type(module).__name__}")
     _refuse({path: _obstacle(conv) for path, conv in chosen.items()})
-    _refuse(_sharing(module, chosen))
+    _refuse(_shared_weights(module, chosen))
     plans = {path: _branches(path, conv, branches) for path, conv in chosen.items()}
     followers = follow(module, chosen)
     changed = copy.deepcopy(module)
@@ -117,8 +117,8 @@ def _obstacle(conv: Any) -> str:
     return "it carries hooks, which would be lost" if any(hooks) else ""
 
 
-def _sharing(module: nn.Module, chosen: Mapping[str, nn.Conv2d]) -> dict[str, str]:
-    """By path, why a convolution can't be replaced: its weights have another name as well; else ""."""
+def _shared_weights(module: nn.Module, chosen: Mapping[str, nn.Conv2d]) -> dict[str, str]:
+    """By path, why a convolution can't be replaced: its weights are shared with another layer; "" if they are not."""
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
@@ -161,20 +161,20 @@ def _replacement(
     sk = SKConv2d(
         conv.in_channels, conv.out_channels, plan, stride=conv.stride[0], attention=attention, squeezed=squeezed
     ).to(conv.weight)
-    tail = [changed.get_submodule(name) for name in (after.norm, after.activation) if name]
+    followers = [changed.get_submodule(name) for name in (after.norm, after.activation) if name]
     if after.relu_stays and len(plan) > 1:  # the ReLU that stays then gets nothing negative, so it changes nothing
-        tail.append(nn.ReLU(inplace=True))
-    sk.branches = nn.ModuleList(_branch(conv, tail, branch) for branch in plan)
+        followers.append(nn.ReLU(inplace=True))
+    sk.branches = nn.ModuleList(_branch(conv, followers, branch) for branch in plan)
     for name in filter(None, (after.norm, after.activation)):
         changed.set_submodule(name, nn.Identity())
     return sk.train(conv.training)
 
 
-def _branch(conv: nn.Conv2d, tail: Sequence[nn.Module], branch: Branch) -> nn.Sequential:
-    rest = copy.deepcopy(tail)
+def _branch(conv: nn.Conv2d, followers: Sequence[nn.Module], branch: Branch) -> nn.Sequential:
+    copies = copy.deepcopy(followers)
     if (conv.kernel_size[0], conv.dilation[0], conv.groups) == (branch.kernel, branch.dilation, branch.groups):
-        return nn.Sequential(copy.deepcopy(conv), *rest)
-    return nn.Sequential(_fresh(conv, branch), *map(_renewed, rest))
+        return nn.Sequential(copy.deepcopy(conv), *copies)
+    return nn.Sequential(_fresh(conv, branch), *map(_renewed, copies))
 
 
 def _fresh(conv: nn.Conv2d, branch: Branch) -> nn.Conv2d:

@@ -60,9 +60,9 @@ class Verdict:
             f"input gradient {self.input_grad_error:.2g}"
         )
         setting = f"{self.dtype} {self.memory_format} on {self.device}"
-        judged = "right" if self.ok else "WRONG"
+        verdict = "right" if self.ok else "WRONG"
         return (
-            f"{judged} in {setting}: {self.signature}; relative errors: {errors}; tolerated {TOLERANCES[self.dtype]:g}"
+            f"{verdict} in {setting}: {self.signature}; relative errors: {errors}; tolerated {TOLERANCES[self.dtype]:g}"
         )
 
 

@@ -135,9 +135,9 @@ def _run(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
     except Exception as error:  # whatever that library raises
         if not spec.libraries:
             raise
-        what = f"{type(model).__name__} of {spec.libraries[0]}"
+        network_name = f"{type(model).__name__} of {spec.libraries[0]}"
         size = "x".join(map(str, image.shape[2:]))
-        raise SklabError(f"{what} can't take images of {size} pixels: {error}") from error
+        raise SklabError(f"{network_name} can't take images of {size} pixels: {error}") from error
 
 
 class _Counter(TorchFunctionMode):

@@ -148,9 +148,9 @@ class Fingerprint(Value):
         return same and (not both_read or self.contents == other.contents)
 
 
-def surely_differ(one: Fingerprint | None, other: Fingerprint | None) -> bool:
+def surely_differ(first: Fingerprint | None, second: Fingerprint | None) -> bool:
     """Whether two sets are certainly different data. If a fingerprint is missing, nothing is certain."""
-    return one is not None and other is not None and not one.same_as(other)
+    return first is not None and second is not None and not first.same_as(second)
 
 
 class Group(Value):

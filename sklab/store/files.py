@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and reading them back: from a folder that may have come from anywhere.
 
-A checksum ties what is read to what was written: of a file, and of a JSON file's content within it (its seal). It
-tells of a disk that flips a bit, of files that were mixed up and of numbers that were edited by hand. It keeps nobody
-from lying: who can write a number can write its seal.
+A checksum ties what is read to what was written: that of a file, and that of a JSON file's content within it (its
+seal). It reveals flipped bits, mixed-up files and numbers edited by hand. It does not protect against intent: whoever
+can write a number can write its seal.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _SEAL = "seal"
 
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
-    """Write `file` so that a reader, or a machine that loses power now, has either all of it or the old content."""
+    """Write `file` so that a reader, also after a power failure, finds either all of it or the old content."""
     with writing_whole(file) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def writing_whole(file: Path) -> Iterator[IO[bytes]]:
-    """The same for what is written bit by bit: a stream whose content is put in place at the end of the context."""
-    # No process number: two containers that share a disk have the same ones.
+    """A stream to write `file` piece by piece; its content is put in place at the end of the context."""
+    # Not the process number: two containers that share a disk may have the same one.
     aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         with aside.open("xb") as stream:
@@ -56,7 +56,7 @@ def writing_whole(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _flush(folder: Path) -> None:
-    """Bring the names in `folder` to the disk, where one can ask for that: some network mounts answer EINVAL."""
+    """Flush the names in `folder` to the disk; some network mounts do not support that (EINVAL)."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -86,15 +86,15 @@ def tail(file: Path, most: int) -> str:
 
 
 def opened(file: Path) -> BinaryIO:
-    """The regular file `file`, to be read. Raises FileNotFoundError where there is none, and OSError for what can't be
-    read or is something else: a pipe would be waited for."""
+    """Open the regular file `file` for reading. Raises FileNotFoundError where there is none, and OSError where it
+    can't be read or is no regular file: reading a pipe would wait."""
     try:
         _ensure_regular(file.stat(), file)
     except FileNotFoundError:
         if file.is_symlink():
             raise OSError(errno.ENOLINK, "a link to nothing", str(file)) from None
         raise
-    # It may have been exchanged since: a pipe would still not be waited for.
+    # The file may have been replaced since: O_NONBLOCK does not wait for a pipe.
     stream = open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115 - a number
     try:
         _ensure_regular(os.fstat(stream.fileno()), file)
@@ -105,7 +105,7 @@ def opened(file: Path) -> BinaryIO:
 
 
 def is_regular(file: Path) -> bool:
-    """Whether `file` is there and may be opened: what is no file is not."""
+    """Whether `file` exists and is a regular file."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except OSError:
@@ -146,8 +146,8 @@ def first_fault(error: ValidationError) -> str:
 
 
 def read_kept(file: Path, kind: type[V], most: int = MOST_BYTES) -> V | None:
-    """The answer kept in `file`; None where there is none, or none that can be read as it was written: it is then made
-    again."""
+    """The value kept in `file`; None where there is none, or where it is unreadable or changed: the caller then makes
+    it again."""
     try:
         text, is_intact = unseal_text(content(file, most))
         return kind.model_validate_json(text) if is_intact else None
@@ -156,14 +156,14 @@ def read_kept(file: Path, kind: type[V], most: int = MOST_BYTES) -> V | None:
 
 
 def is_torn(error: ValidationError) -> bool:
-    """Whether a file is no JSON at all."""
+    """Whether the error is that a file is no JSON at all."""
     return error.errors()[0]["type"] == "json_invalid"
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from going through thousands of records again and again: they have no cycles, and
-    it takes as long as the reading."""
+    """Pause Python's cycle collector. Thousands of records have no cycles, but going through them again and again takes
+    as long as reading them."""
     paused = gc.isenabled()
     gc.disable()
     try:
@@ -185,14 +185,14 @@ def sealed(value: BaseModel, indent: int | None = 1) -> str:
 
 
 def unseal(tree: dict[str, Any]) -> bool:
-    """Take the seal out of what a JSON file holds; False where the rest is not what was sealed. Files of sklab 0.1.0
-    have none, and are believed."""
+    """Remove the seal from the content of a JSON file; returns False where the rest is not what was sealed. Files of
+    sklab 0.1.0 have no seal and are trusted."""
     seal = tree.pop(_SEAL, None)
     return seal is None or seal == _seal_of(tree)
 
 
 def unseal_text(text: bytes) -> tuple[bytes, bool]:
-    """The JSON file `text` without its seal, and whether it is what was sealed."""
+    """The JSON text of a file without its seal, and whether it is what was sealed."""
     try:
         tree = from_json(text) if b'"seal"' in text else None
     except ValueError:  # the later reader reports it
@@ -204,12 +204,12 @@ def unseal_text(text: bytes) -> tuple[bytes, bool]:
 
 
 def _seal_of(tree: dict[str, Any]) -> str:
-    """However the file is laid out."""
+    """The seal of the content of a JSON file; the layout of the file does not matter."""
     return checksum(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode())
 
 
 def last_line_and_traceback(log: Path) -> tuple[str, str]:
-    """The last line of `log`, and the last traceback in it; "" for what is not there."""
+    """The last line of `log`, and the last traceback in it; "" where there is none."""
     text = tail(log, _TAIL)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     start = text.rfind(_TRACEBACK)

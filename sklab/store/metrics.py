@@ -1,4 +1,5 @@
-"""`metrics.csv` of a run: what each finished epoch came to. It may be written at this moment, or come from anywhere."""
+"""`metrics.csv` of a run: the metrics of each finished epoch. A run may be writing it now, or it may come from
+anywhere."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ _MOST_BYTES = 256 * 2**20
 
 
 def read_epochs(file: Path) -> tuple[Epoch, ...]:
-    """The metrics by name of the epochs 1, 2, ... in order, up to the first line that is not whole: it is being
-    written, or a dying run left it. Empty where there is no such file."""
+    """The metrics by name of the epochs 1, 2, ... in order, up to the first line that is not whole: a run is writing
+    it, or was killed while it did. Empty where there is no such file."""
     try:
         lines = content(file, _MOST_BYTES).decode("utf-8", errors="replace").split("\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""What is written about runs: orders, records and what is found out afterwards. `study_folder` says where it lies."""
+"""What is written about runs: orders, records, evaluations and origins. `run_folder` says in which files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Code(Value):
     dirty: bool = False
 
     def same_as(self, other: Code) -> bool:
-        """Whether both are surely the same code: two trees with uncommitted changes may differ in them, and of two
-        without a commit nothing is known but the version."""
+        """Whether both are certainly the same code. Trees with uncommitted changes may differ in these, and of code
+        without a commit only the version is known."""
         return self == other and self.commit != "" and not self.dirty
 
 
@@ -175,41 +175,42 @@ class RunRecord(Value):
 
     @property
     def final(self) -> bool:
-        """Whether the run is over for good: a failed one is tried again, a diverged one is a result, and so is a pruned
+        """Whether the run will not be tried again. A failed one will; a diverged one is a result, and so is a pruned
         one as long as its study prunes."""
         return self.status != "failed"
 
     @property
     def data_unknown(self) -> bool:
-        """Whether nothing tells which images the run was trained on: a version that kept no fingerprint wrote it."""
+        """Whether the images that the run was trained on are unknown: older versions kept no fingerprint."""
         return self.fingerprint is None and not self.spec.experiment.data.drawn
 
     @property
     def state(self) -> RunState:
-        """The word of `sklab.store.states` for it: of a run that was asked to end, nothing has failed."""
+        """The run's state, as in `sklab.store.states`. A run that was asked to end is stopped, not failed."""
         return "stopped" if self.failure == "preempted" else self.status
 
     def value(self, metric: Metric) -> float | None:
-        """The number a study is about, at the epoch its rule names; None when the record lacks it."""
+        """The metric at the epoch that it names; None when the record lacks it."""
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
     def with_shared_experiment(self, experiment: Experiment) -> RunRecord:
-        """This record, holding `experiment` where its own is equal: of many records they fill most of the memory."""
+        """This record with the object `experiment` in place of its own, if both are equal: in many records these fill
+        most of the memory."""
         if self.spec.experiment != experiment:
             return self
         return self.model_copy(update={"spec": self.spec.model_copy(update={"experiment": experiment})})
 
 
 class RecordReader:
-    """Makes records of their JSON. If a record has the experiment of the record before (as seeds of a cell do), both
-    share one object: to validate it each time takes half the time of reading and most of the memory."""
+    """Reads records from JSON. A record with the same experiment as the one before it (another seed of the cell) shares
+    that object: validating it anew would take half of the time and most of the memory."""
 
     def __init__(self) -> None:
         self._tree: Any = None
         self._experiment: Experiment | None = None
 
     def read(self, text: bytes) -> RunRecord:
-        """Raises ValidationError for what is no record."""
+        """The record in `text`. Raises ValidationError where there is none."""
         try:
             tree = from_json(text)
             edited = not unseal(tree)
@@ -218,7 +219,7 @@ class RecordReader:
                 tree["spec"]["experiment"] = self._experiment
             record = RunRecord.model_validate({**tree, "edited": edited})
         except (ValueError, TypeError, KeyError, AttributeError):
-            return RunRecord.model_validate_json(unseal_text(text)[0])  # tells what is wrong with it
+            return RunRecord.model_validate_json(unseal_text(text)[0])  # raises the error that names the fault
         self._tree, self._experiment = experiment, record.spec.experiment
         return record
 
@@ -239,7 +240,7 @@ class Evaluation(Value):
 
 
 class Reused(Value):
-    """`reused.json`: the run was copied from `study`, a folder beside the own one, by the sklab that `code` says."""
+    """`reused.json`: the run was copied from `study`, a folder beside its own study, by the version `code` of sklab."""
 
     study: str
     key: str

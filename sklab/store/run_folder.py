@@ -23,14 +23,14 @@ from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"
-_MOST_SEEN = 256 * 2**20  # bytes of attention or analysis: they grow with the number of classes
+_MOST_SEEN = 256 * 2**20  # bytes of attention or analysis, which grow with the number of classes
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """`runs/<key>`: the order, the record and the files of the current attempt; earlier ones under `attempts/`.
 
-    The checkpoints are the run's, not the attempt's: each attempt goes on from the newest.
+    The checkpoints belong to the run, not to an attempt: each attempt goes on from the newest one.
     """
 
     path: Path
@@ -52,17 +52,18 @@ class RunFolder:
 
     @property
     def weights_file(self) -> Path:
-        """The weights that the last epoch was evaluated with, of a complete run."""
+        """The weights with which the last epoch of a complete run was evaluated."""
         return self.path / "weights.pt"
 
     @property
     def attention_file(self) -> Path:
-        """The attention of the SK units in the last epoch's evaluation; a network without any leaves none."""
+        """The attention of the SK units in the last epoch's evaluation; there is none for a network without SK
+        units."""
         return self.path / "attention.json"
 
     @property
     def analysis_file(self) -> Path:
-        """What `sklab analyze` found."""
+        """The result of `sklab analyze`."""
         return self.path / "analysis.json"
 
     def evaluation_file(self, size: int) -> Path:
@@ -70,7 +71,7 @@ class RunFolder:
         return self.path / f"evaluation-{size}.json"
 
     def read_evaluation(self, size: int) -> Evaluation | None:
-        """The evaluation at `size`; None when there is none, or none that can be read or is of the weights that the
+        """The evaluation at `size`; None when there is none, or when it is unreadable or of other weights than the
         record names: it is then made again."""
         evaluation = read_kept(self.evaluation_file(size), Evaluation)
         return evaluation if evaluation and self._names(self.weights_file, evaluation.weights) else None
@@ -83,12 +84,12 @@ class RunFolder:
 
     @property
     def reused_file(self) -> Path:
-        """There only when the run was taken over from another study."""
+        """The origin of a run that was taken over from another study; missing for other runs."""
         return self.path / "reused.json"
 
     @property
     def prune_file(self) -> Path:
-        """There when the runner wants the run to end as pruned: the reason, in one line."""
+        """The runner's request to end as pruned: the reason, in one line. Missing without a request."""
         return self.path / "prune.txt"
 
     @property
@@ -98,32 +99,32 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints lie until the run is over."""
+        """The folder of the checkpoints, until the run has ended for good."""
         return self.path / "checkpoints"
 
     @property
     def checkpoint_step(self) -> int:
-        """The optimizer step of the newest checkpoint, which stands in its name; 0 without any."""
+        """The optimizer step of the newest checkpoint, from its name; 0 without a checkpoint."""
         return max((int(file.name.partition("-")[0]) for file in self.checkpoints.glob("[0-9]*-*.ckpt")), default=0)
 
     @property
     def lock_file(self) -> Path:
-        """Held by the process that does the run; another that comes meanwhile waits."""
+        """Locked by the process that trains the run; a second process waits for it."""
         return self.path / ".lock"
 
     @property
     def job_file(self) -> Path:
-        """The number of the Slurm job that the run was handed to."""
+        """The number of the Slurm job that trains the run."""
         return self.path / "job.json"
 
     @property
     def is_queued(self) -> bool:
-        """Whether a cluster has the run, or had it when the last runner looked: its job still writes here."""
+        """Whether the run is with a cluster, as far as the last runner knew: its job may still write here."""
         return self.job_file.exists()
 
     @property
     def heartbeat_file(self) -> Path:
-        """An empty file, touched as the steps of the attempt go by; none before the first and none beside a record."""
+        """An empty file, touched as the attempt makes steps; missing before the first step and beside a record."""
         return self.path / "heartbeat"
 
     def read_pulse(self) -> Pulse | None:
@@ -136,7 +137,7 @@ class RunFolder:
 
     @property
     def attempts(self) -> Path:
-        """A folder for each earlier attempt, `001` on."""
+        """A folder for each earlier attempt, from `001` on."""
         return self.path / "attempts"
 
     def read_order(self) -> RunOrder:
@@ -148,11 +149,11 @@ class RunFolder:
             raise DamagedRecordError(message) from error
 
     def read_record(self, reader: RecordReader | None = None) -> RunRecord | None:
-        """The record, or None when the run has not ended. A torn file is set aside with a warning, and one that was
-        changed after it was written is warned of.
+        """The record, or None when the run has not ended. A torn file is set aside with a warning; a file
+        that was changed after it was written gives a warning.
 
-        Raises DamagedRecordError for a whole file that this version can't read, and for what can't be read at all: it
-        may be somebody's result.
+        Raises DamagedRecordError for a whole file that this version can't read, and for one that can't be read at all:
+        it may be somebody's result.
         """
         try:
             record = (reader or RecordReader()).read(content(self.record_file))
@@ -188,21 +189,21 @@ class RunFolder:
         return analysis
 
     def checksums(self) -> dict[str, str]:
-        """SHA-256 of those files of the attempt that its record is to name, by file name."""
+        """SHA-256, by file name, of those files of the attempt that its record names."""
         kept = (self.weights_file, self.attention_file)
         return {file.name: checksum(file.read_bytes()) for file in kept if file.exists()}
 
-    def _names(self, file: Path, found: str) -> bool:
-        """Whether the record names `found` as the checksum of `file`; also True if a version without checksums wrote
+    def _names(self, file: Path, digest: str) -> bool:
+        """Whether the record names `digest` as the checksum of `file`; also True if a version without checksums wrote
         one of the two."""
         try:
             named = from_json(content(self.record_file))["files"][file.name]
         except (OSError, ValueError, TypeError, KeyError):
             return True
-        return found in ("", named)
+        return digest in ("", named)
 
     def _set_record_aside(self) -> None:
-        """Rename the torn record and warn. Readers without write access only get the warning, each time again."""
+        """Rename the torn record and warn. Without write access there is only the warning, every time."""
         aside = self.record_file.with_suffix(".damaged")
         try:
             self.record_file.replace(aside)
@@ -216,14 +217,14 @@ class RunFolder:
         write_whole(self.prune_file, why)
 
     def write_order(self, order: RunOrder) -> None:
-        """Make the folder, if there is none, and say in it what is asked for."""
+        """Write the order into the folder, which is made if it is missing."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.order_file, order.model_dump_json(indent=1))
 
     def write_record(self, record: RunRecord) -> None:
-        """End the current attempt: from now on the run has ended."""
+        """Write the record, which ends the current attempt."""
         write_whole(self.record_file, sealed(record))
-        self.heartbeat_file.unlink(missing_ok=True)  # after the record: to the watchdog the run is never without both
+        self.heartbeat_file.unlink(missing_ok=True)  # after the record: the watchdog always sees one of the two
 
     @property
     def attempt(self) -> int:
@@ -231,11 +232,11 @@ class RunFolder:
         return 1 + (sum(1 for _ in self.attempts.iterdir()) if self.attempts.is_dir() else 0)
 
     def begin_attempt(self) -> None:
-        """Move what an earlier attempt left into `attempts/<its number>/`; its weights are dropped, and so is what was
-        read off them."""
+        """Move the files of the last attempt into `attempts/<its number>/`. Its weights, and the files that were
+        computed from them, are deleted."""
         evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
-        read_off = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
-        for file in (self.weights_file, self.heartbeat_file, self.prune_file, *read_off):
+        from_weights = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
+        for file in (self.weights_file, self.heartbeat_file, self.prune_file, *from_weights):
             file.unlink(missing_ok=True)
         files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
         if not files:

@@ -1,15 +1,16 @@
 """The states of a run, in the words that every command, page and file uses.
 
-complete  it has its numbers
-diverged  its loss was no finite number: a result, not repeated
-pruned    its search ended it, for it looked worse than others: not repeated while that prunes
-failed    something is at fault, whose class the record names: the next start tries it again
-stopped   it was asked to end (Ctrl-C, a signal, preemption), or ended with its runner: the next start goes on with it
-unreadable  a record lies there that can't be read, so that nothing is known
-running   a runner or a cluster is at work on it
-waiting   it has not begun
+complete    it has its numbers
+diverged    its loss was not finite: this is a result, and the run is not repeated
+pruned      its search ended it because it was worse than others: not repeated as long as the search prunes
+failed      its record names the class of the failure: the next start tries it again
+stopped     it was asked to end (Ctrl-C, a signal, preemption) or ended with its runner: the next start continues it
+unreadable  it has a record that can't be read, so nothing is known
+running     a runner or a cluster trains it
+waiting     it has not begun
 
-One runner at a time has a study, one process a run: locks that fall with the process, however that ends.
+A study has one runner at a time, a run one process: each holds a lock, which is released when the process ends in any
+way.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from sklab.store.study_folder import StudyFolder
 STATES: tuple[RunState, ...] = get_args(RunState)
 TROUBLED: tuple[RunState, ...] = ("failed", "diverged")
 UNENDED: tuple[RunState, ...] = ("stopped", "unreadable", "running", "waiting")
-ENDED_WITH_RUNNER = "it ended with its runner"  # why a run without a record is stopped
+ENDED_WITH_RUNNER = "it ended with its runner"  # the reason of a stopped run without a record
 TO_DO: tuple[RunState, ...] = ("failed", "stopped", "waiting")  # by the next start
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _REMEDY = "put the results on another disk (--results), or have it mounted with locks (Lustre: -o flock)"
-_WAIT = 0.01  # seconds between two tries, while another process looks at the lock
+_WAIT = 0.01  # seconds between two tries, while another process checks the lock
 _MOST_WAITS = 1000
 
 
@@ -62,12 +63,13 @@ def how_it_ended(record: RunRecord) -> str:
 
 
 def begun_at(study: StudyFolder) -> float:
-    """When the runner that works on the study began, in seconds as `time.time` tells them; infinite without one."""
+    """The time at which the study's runner began, in seconds as of `time.time`; infinite without a runner."""
     return study.lock_file.stat().st_mtime if is_held(study.lock_file) else inf
 
 
 def unended_state(run: RunFolder, since: float) -> RunState:
-    """The state of a run without a record, where a runner is at work `since` then (infinite: none is)."""
+    """The state of a run without a record; `since` is the time at which the study's runner began (infinite without
+    one)."""
     if not is_regular(run.order_file):
         return "waiting"
     if run.is_queued:
@@ -85,8 +87,8 @@ def unended_states(study: StudyFolder, keys: Iterable[str]) -> dict[str, RunStat
 
 @contextmanager
 def study_lock(folder: StudyFolder, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the study's lock, a file as old as that. Raises StudyLockedError while another process does, SklabError
-    where the file system knows no locks."""
+    """Hold the study's lock; the lock file's time is the moment at which it was taken. Raises StudyLockedError while
+    another process holds it, SklabError where the file system has no locks."""
     with open(folder.lock_file, "a", opener=open_without_waiting) as lock:
         try:
             is_ours = _taken(lock, pause)
@@ -109,13 +111,13 @@ def ensure_still_there(folder: StudyFolder) -> None:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Opens a file without waiting, even if a pipe lies in its place."""
+    """Open a file without waiting, even if it is a pipe."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _taken(lock: IO[str], pause: Callable[[float], None]) -> bool:
-    """Whether this process has the lock now. A process that only looks (`is_held`) shares it for a moment, and this
-    one waits for it; only another runner does not share it."""
+    """Take the lock; returns whether this process has it now. A process that only checks it (`is_held`) shares it for a
+    moment, and this one waits for that; only another runner does not share it."""
     for _ in range(_MOST_WAITS):
         if _try(lock, fcntl.LOCK_EX):
             return True
@@ -135,7 +137,7 @@ def _try(lock: IO[str], how: int) -> bool:
 
 
 def is_held(lock_file: Path) -> bool:
-    """Whether a process holds this lock at this moment: a runner holds its study's, a run's process its folder's."""
+    """Whether a process holds this lock now: a runner that of its study, a run's process that of its folder."""
     try:
         with open(lock_file, opener=open_without_waiting) as lock:
             return not _try(lock, fcntl.LOCK_SH)

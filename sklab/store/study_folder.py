@@ -1,7 +1,8 @@
-"""The folder of a study, which holds the folders of its runs; and how to find a run by a name that a user gives.
+"""The folder of a study with the folders of its runs; and the search for a study or a run by the name that a user
+gives.
 
-Its YAML may have come from anywhere: it is read in one pass over what the parser finds, without recursion, so that
-neither nesting nor anything else in it can end the reader.
+Its YAML may come from anywhere: it is read in one pass over the parser's events, without recursion, so that no nesting
+can crash the reader.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MOST_VALUES = 1_000_000  # a study of 1,000 cells and 10 seeds has 35,000
 MOST_LEVELS = 64
 _LONGEST_NUMBER = 400  # characters
 _TAG = "tag:yaml.org,2002:"
-# The C parser is many times faster. What it makes of its events by itself recurses in C, unchecked.
+# The C parser is many times faster. Its own loader would recurse in C without a limit.
 _Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _resolver, _constructor = yaml.resolver.Resolver(), yaml.constructor.SafeConstructor()
 _READ = {
@@ -43,7 +44,7 @@ _READ = {
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`results/<study>`. `rebuilt` is what is made anew from its records and its sweep at every start."""
+    """`results/<study>`. `rebuilt` names the files that every start makes again from the records and the sweep."""
 
     path: Path
     rebuilt: ClassVar = (
@@ -72,16 +73,16 @@ class StudyFolder:
 
     @property
     def argument(self) -> str:
-        """The study as an argument of a shell command: a path, with a slash, to its folder."""
+        """The study as an argument of a shell command: the path of its folder, with a slash."""
         return shlex.quote(str(self.path) if _is_path(str(self.path)) else f"./{self.path}")
 
     @property
     def runs(self) -> Path:
-        """A folder for each run, called by its key."""
+        """A folder for each run; its name is the run's key."""
         return self.path / "runs"
 
     def run(self, key: str) -> RunFolder:
-        """The folder of the run of this key, whether it is there or not."""
+        """The folder of the run with this key; it need not exist."""
         return RunFolder(self.runs / key)
 
     def write_sweep(self, sweep: Sweep) -> None:
@@ -89,7 +90,8 @@ class StudyFolder:
         write_whole(self.sweep_file, yaml.dump(sweep.model_dump(mode="json"), Dumper=_dumper, sort_keys=False))
 
     def read_sweep(self) -> Sweep:
-        """The study's sweep as resolved. Raises DamagedRecordError when there is none to read."""
+        """The study's sweep as resolved at the last start. Raises DamagedRecordError when it is missing or can't be
+        read."""
         try:
             return Sweep.model_validate(read(content(self.sweep_file, _MOST_SWEEP)))
         except FileNotFoundError as error:
@@ -108,7 +110,7 @@ class StudyFolder:
         return read
 
     def readable(self, keys: Iterable[str] | None = None) -> tuple[dict[str, RunRecord], dict[str, DamagedRecordError]]:
-        """The records that `records` gives, and by key why others can't be read, with the remedy."""
+        """The records by key, and for each unreadable one the error that names its fault and the remedy."""
         folders = self.runs.iterdir() if keys is None and self.runs.is_dir() else ()
         wanted = keys if keys is not None else sorted(run.name for run in folders)
         reader = RecordReader()
@@ -124,7 +126,7 @@ class StudyFolder:
         return read, unreadable
 
     def _own(self, key: str, record: RunRecord) -> RunRecord:
-        """The record, which must be that of the run whose folder it lies in."""
+        """`record`, if it belongs to the run in whose folder it is. Raises DamagedRecordError if not."""
         if record.key != key:
             owner = f"{record.key} ({record.cell}, seed {record.spec.seed}), not of run {key}"
             remedy = "move it where it belongs, or delete it to train the run again"
@@ -155,15 +157,15 @@ class StudyFolder:
 
 
 def _studies(results: Path) -> str:
-    """To end a message with: the studies in `results`."""
+    """The end of a message: the studies in `results`."""
     studies = sorted(file.parent.name for file in results.glob("*/sweep.yaml"))
     return f"; studies there: {', '.join(studies)}" if studies else ""
 
 
 def find_study(name: str, results: Path) -> StudyFolder:
-    """The study called `name` under `results`; or, of a path (`./kernels`, `other/kernels`), the folder that it is.
+    """The study called `name` under `results`; for a path (`./kernels`, `other/kernels`), the study in that folder.
 
-    Raises SklabError where a bare name is that of a study in the current folder and of none under `results`.
+    Raises SklabError where a bare name is that of a study in the current folder but not of one under `results`.
     """
     if _is_path(name):
         return StudyFolder(Path(name))
@@ -174,7 +176,7 @@ def find_study(name: str, results: Path) -> StudyFolder:
 
 
 def find_run(name: str, results: Path) -> RunFolder:
-    """The run that `name` means: its folder, as a path, `STUDY/key`, or the key of a run in any study under `results`.
+    """The run that `name` means: the path of its folder, `STUDY/key`, or the key of a run in any study under `results`.
 
     Raises SklabError when there is none, or several.
     """
@@ -200,7 +202,7 @@ def _is_path(name: str) -> bool:
 def read(text: bytes) -> Any:
     """The value in `text`, as PyYAML's safe loader gives it. Raises yaml.YAMLError for anything but null, booleans,
     numbers and text, in lists and mappings: for tags, aliases and dates, too many values, too many levels."""
-    lists: list[list[Any]] = [[]]  # those that are open; of a mapping, keys and values in turn
+    lists: list[list[Any]] = [[]]  # the open ones; for a mapping, keys and values in turn
     for count, event in enumerate(yaml.parse(text, Loader=_Parser)):
         kind = type(event)
         if isinstance(event, yaml.ScalarEvent):
@@ -237,6 +239,6 @@ def _mapping(entries: list[Any], event: yaml.Event) -> dict[Any, Any]:
     return dict(zip(keys, entries[1::2], strict=True))
 
 
-def _refuse(what: str, event: yaml.Event) -> NoReturn:
-    where = event.start_mark
-    raise yaml.YAMLError(f"{what}{f', line {where.line + 1}' if where else ''}")
+def _refuse(fault: str, event: yaml.Event) -> NoReturn:
+    mark = event.start_mark
+    raise yaml.YAMLError(f"{fault}{f', line {mark.line + 1}' if mark else ''}")

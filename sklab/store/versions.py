@@ -1,4 +1,4 @@
-"""Versions of what decides a run's numbers beside its spec: the checkout of sklab, libraries and plug-in files."""
+"""Versions that decide a run's numbers beside its spec: of sklab's checkout, of libraries and of plug-in files."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def this_code() -> Code:
 
 
 def _commit_of(package: Path) -> tuple[str, bool]:
-    """The commit that holds the source in `package`, and whether files there differ from it or are not in it; no commit
-    where git knows none, refuses to tell (another owner's checkout), or it is that of a project which sklab was
-    installed into."""
+    """The commit that holds the source in `package`, and whether files there differ from it or are not in it. "" where
+    git has no commit, refuses to tell (the checkout of another owner), or the checkout is that of a project in which
+    sklab is installed."""
     git = ["git", "-C", str(package.parent)]
     project = package.parent / "pyproject.toml"
     if not project.is_file() or 'name = "sklab"' not in project.read_text(encoding="utf-8", errors="replace"):
         return "", False
     tracked = output([*git, "ls-files", "--error-unmatch", "--", project.name, f"{package.name}/__init__.py"])
     commit = output([*git, "rev-parse", "HEAD"]).strip() if tracked else ""
-    # With the branch's line, so that nothing at all is no answer.
+    # With the line of the branch, so that an empty output means that git failed.
     status = output([*git, "status", "--porcelain", "--branch", "--untracked-files=all", "--", package.name])
     return commit, bool(commit) and len(status.splitlines()) != 1
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
-    """The version of each of these packages, or "not installed"."""
+    """The versions of these packages, or "not installed"."""
     return {name: _version(name) for name in names}
 
 

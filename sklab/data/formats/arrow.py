@@ -128,8 +128,10 @@ def find_columns(file: str, schema: Any, image: str | None, label: str | None) -
     offered = f"columns of encoded images: {_or_none(images)}; {held}"
     chosen = _choose_column(file, "image", image, _Candidates(images, images, IMAGE_NAMES, offered))
     offered = f"columns of class numbers: {_or_none(numbers)}, of class names: {_or_none(names)}; {held}"
-    likely = numbers or [name for name in names if name in LABEL_NAMES]
-    labelled = _choose_column(file, "label", label, _Candidates([*numbers, *names], likely, LABEL_NAMES, offered))
+    likely_labels = numbers or [name for name in names if name in LABEL_NAMES]
+    labelled = _choose_column(
+        file, "label", label, _Candidates([*numbers, *names], likely_labels, LABEL_NAMES, offered)
+    )
     return Columns(chosen, labelled, _class_names(schema, labelled), labelled in names)
 
 
@@ -193,8 +195,8 @@ def holds_names(kind: Any) -> bool:
 
 
 class _Candidates(NamedTuple):
-    """Columns that may be the one that is asked for: all that are allowed, the likely ones, usual names, and what an
-    error says of them."""
+    """The candidates for a column: all that are allowed, the likely ones, usual names, and the list of them in
+    errors."""
 
     allowed: list[str]
     likely: list[str]

@@ -67,9 +67,7 @@ def _part(data: bytes, size: int, view: View, *, upright: bool) -> Pixels:
         if colours == "CMYK":
             raise ValueError("Adobe's inverted inks: Pillow knows them")
         pixels = turned(_jpeg(data, width, height, _scale(box, size)), exif)
-    except (
-        ValueError
-    ):  # no JPEG, one that strict decoders refuse, or one too large, which Pillow's header check refuses
+    except ValueError:  # no JPEG, one that strict decoders refuse, or a too large one, which Pillow's check refuses
         pixels = _any_kind(data, upright=upright)
         down, across = pixels.shape[:2]
         box = view(across, down)

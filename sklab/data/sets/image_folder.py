@@ -33,7 +33,7 @@ class Spec(ImagesSpec):
     root: str = Field(min_length=1)
 
 
-class _Found(NamedTuple):
+class _Listing(NamedTuple):
     """The paths of a folder's images, sorted by name, and how many files of which kind are not read."""
 
     images: list[str]
@@ -83,7 +83,7 @@ def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, li
     return FileSplit(files, labels, resize), notes
 
 
-def _class(folder: Path) -> _Found:
+def _class(folder: Path) -> _Listing:
     """The images of a class. Raises SklabError if there are none, or fewer than the images that are passed over."""
     listing = _scan(folder)
     lost = Counter({kind: count for kind, count in listing.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
@@ -94,21 +94,20 @@ def _class(folder: Path) -> _Found:
     return listing
 
 
-def _scan(folder: Path) -> _Found:
+def _scan(folder: Path) -> _Listing:
     """The files in `folder`; hidden files are not counted."""
     images: list[str] = []
     passed_over: Counter[str] = Counter()
     for entry in _shown(folder):
-        if entry.name.lower().endswith(_READ) and not entry.is_dir(
-            follow_symlinks=False
-        ):  # a link is followed when it is opened
+        # A link is followed only when it is opened.
+        if entry.name.lower().endswith(_READ) and not entry.is_dir(follow_symlinks=False):
             images.append(entry.name)
         elif entry.is_dir():
             passed_over[_DEEPER] += _images_below(entry.path)
         else:
             passed_over[_kind(entry.name)] += 1
     paths = [os.path.join(folder, name) for name in sorted(images)]  # noqa: PTH118 - a million Path objects take seconds
-    return _Found(paths, passed_over)
+    return _Listing(paths, passed_over)
 
 
 def _images_below(folder: str) -> int:

@@ -89,8 +89,8 @@ def _arrow_file(file: str, columns: Columns) -> str:
     if file.endswith(".arrow"):
         return file
     status = Path(file).stat()
-    what = f"{Path(file).resolve()} {status.st_size} {status.st_mtime_ns} {columns.image} {columns.label}"
-    copy = cache_folder() / f"parquet-{hashlib.sha256(what.encode()).hexdigest()[:16]}.arrow"
+    identity = f"{Path(file).resolve()} {status.st_size} {status.st_mtime_ns} {columns.image} {columns.label}"
+    copy = cache_folder() / f"parquet-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.arrow"
     if not copy.exists():
         try:
             _copy(file, copy, [columns.image, columns.label])

@@ -1,4 +1,4 @@
-"""What a study is asked, as values: planned comparisons of its cells, stated before the runs.
+"""The questions of a study, as values: planned comparisons of its cells, stated before the runs.
 
 A question about a factor compares like with like: pairs of cells that differ in that factor and agree in others.
 """
@@ -18,7 +18,7 @@ from sklab.spec.values import Seq, Value
 if TYPE_CHECKING:
     from sklab.spec.study.sweep import Cell
 
-MOST_QUESTIONS = 5  # a family of many questions answers each less sharply
+MOST_QUESTIONS = 5  # with more questions in a family, the answer to each is less precise
 ABSENT = "–"  # the level of a cell that has none
 _NAMES = "a list of cells by their names"
 _FORMS = "of (a factor) with from and to, or cells with against"
@@ -55,8 +55,8 @@ class Question(Value):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sides that are compared, each one cell or the mean of several, by name. `levels` are those that both sides
-    share, by factor."""
+    """Two sides that are compared, by name: each is one cell or the mean of several. `levels` are the levels that both
+    sides share, by factor."""
 
     cells: tuple[str, ...]
     against: tuple[str, ...]
@@ -77,18 +77,21 @@ def level_of(cell: Cell, factor: str) -> str:
 
 
 def pairs_of(question: Question, cells: Sequence[Cell]) -> tuple[Pair, ...]:
-    """The pairs behind a question, in the order of the cells; none where no two cells are alike in all else.
+    """The pairs behind a question, in the order of the cells; none where no two cells agree in all other factors.
 
-    A duplicate among the cells is called by the cell that is trained for it; what is one network is no pair, nor is one
-    of a cell that is not among them, as it can't exist.
+    A duplicate has the name of the cell that is trained in its place. A pair of the same network does not count, nor
+    does a pair with an invalid cell, which is not among `cells`.
     """
     trained = {cell.name: cell.trained_as for cell in cells}
     possible = (pair for pair in _sides(question, cells) if {*pair.cells, *pair.against} <= trained.keys())
-    named = (Pair(_each(trained, pair.cells), _each(trained, pair.against), pair.levels) for pair in possible)
+    named = (
+        Pair(_trained_names(trained, pair.cells), _trained_names(trained, pair.against), pair.levels)
+        for pair in possible
+    )
     return tuple(pair for pair in named if set(pair.cells) != set(pair.against))
 
 
-def _each(trained: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+def _trained_names(trained: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(trained[name] for name in names))
 
 
@@ -111,23 +114,23 @@ def _sides(question: Question, cells: Sequence[Cell]) -> Iterator[Pair]:
 def questions_of_factors(
     cells: Sequence[Cell], factors: Iterable[str], baseline: str, *, balanced: bool = False
 ) -> dict[str, Question]:
-    """A question for every level of every factor, in the order of the factors: against being absent, where cells lack
-    the factor, else against the level of the baseline.
+    """A question for every level of every factor, in the order of the factors. It is compared with ABSENT where cells
+    lack the factor, else with the level of the baseline.
 
     In a `balanced` fraction of a design no two cells differ in one factor alone, but all levels meet the same others.
     """
-    start = next((cell for cell in cells if cell.name == baseline), None)
-    asked: dict[str, Question] = {}
+    baseline_cell = next((cell for cell in cells if cell.name == baseline), None)
+    questions: dict[str, Question] = {}
     for factor in factors:
         levels = ordered(level_of(cell, factor) for cell in cells)
-        reference = ABSENT if ABSENT in levels else level_of(start, factor) if start else levels[0]
+        reference = ABSENT if ABSENT in levels else level_of(baseline_cell, factor) if baseline_cell else levels[0]
         for level in levels:
             if level != reference:
                 name = factor if reference == ABSENT and len(levels) == 2 else f"{factor} {level} against {reference}"
-                asked[name] = Question.model_validate(
+                questions[name] = Question.model_validate(
                     {"of": factor, "from": reference, "to": level, "within": () if balanced else None}
                 )
-    return asked
+    return questions
 
 
 def ordered(levels: Iterable[str]) -> list[str]:

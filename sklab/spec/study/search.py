@@ -121,17 +121,17 @@ class Constraints(Value):
 
     def excess(self, cost: Cost) -> dict[str, float]:
         """By constraint, the excess of `cost` over the limit as a share of the limit; at most 0 if it is kept."""
-        return {kind: getattr(cost, kind) / limit - 1 for kind, limit in self._each()}
+        return {kind: getattr(cost, kind) / limit - 1 for kind, limit in self._limits_by_kind()}
 
     def broken(self, cost: Cost) -> str:
         """Which limits `cost` exceeds; "" if it exceeds none."""
         return "; ".join(
             f"{getattr(cost, kind):,} {COST_NOUNS[kind]}, at most {limit:,} allowed"
-            for kind, limit in self._each()
+            for kind, limit in self._limits_by_kind()
             if getattr(cost, kind) > limit
         )
 
-    def _each(self) -> Iterator[tuple[Kind, int]]:
+    def _limits_by_kind(self) -> Iterator[tuple[Kind, int]]:
         limits = ((kind, getattr(self, kind)) for kind in COST_NOUNS)
         return ((kind, limit.max) for kind, limit in limits if limit is not None)
 

@@ -81,7 +81,7 @@ class Factor(Value):
 
 
 class Fraction(Value):
-    """Which fraction of the full factorial a fractional design is, and which effects it confounds.
+    """The fraction of a full factorial that a fractional design is, and the effects that it confounds.
 
     share       of all combinations of levels, such as `1/2`
     resolution  fewest factors in a product that is constant over the cells: 3, main effects are confused with two-way
@@ -118,10 +118,10 @@ class Cell(Value):
 
 
 class Duplicate(Cell):
-    """A configuration that is the same training as the cell called `same_as`: other settings of which the same network
-    is built, on the same data with the same recipe. It is not trained again and is part of no comparison.
+    """A configuration with the same training as the cell `same_as`: its settings differ but build the same network, on
+    the same data with the same recipe. It is not trained again and is part of no comparison.
 
-    Its `runs` are those that an earlier version of sklab has trained all the same, by seed; usually none.
+    Its `runs` are those that an earlier version of sklab trained nevertheless, by seed; usually none.
     """
 
     same_as: str
@@ -191,7 +191,8 @@ class Replicates(Value):
 
     stop   `resolved`: a cell gets no more seeds once its comparison with the baseline is decided, and the baseline as
            many as any; `questions`: cells get more while a planned question about them is open
-    width  also decided, as equal, once the whole interval of the difference is no wider, in the unit of the metric
+    width  a comparison is also decided, as equal, once the interval of its difference is no wider than this, in the
+           unit of the metric
     runs   no further seed is started that would make more runs than this in total
     """
 
