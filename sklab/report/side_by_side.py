@@ -28,6 +28,7 @@ from sklab.report.column import (
 from sklab.report.escape import clean, markdown, shortened
 from sklab.report.provenance import Change, difference, experiment, origins
 from sklab.report.tables import markdown_table
+from sklab.report.words.hardware import compared_on
 from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress
 from sklab.spec.names import common_names
@@ -111,8 +112,8 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
             else "no order to compare"
         )
         lines += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
-        if data := same_data(tables[comparison.studies[0]], tables[name]):
-            lines += [f"{clean(name)} against {first}: {data}"]
+        pair = (tables[comparison.studies[0]], tables[name])
+        lines += [f"{clean(name)} against {first}: {said}" for said in (same_data(*pair), compared_on(*pair)) if said]
     codes = {
         name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
     }

@@ -121,6 +121,8 @@ class RunRecord(Value):
     started, ended      of the attempt, and `first_step` of its first training step: UTC, ISO 8601
     attempt             number of the attempt that ended so, from 1
     resumed_from        optimizer steps of earlier attempts that it went on from (0: it began anew)
+    resumed_across      what differed between attempts that went on from each other's checkpoints, such as the GPU; the
+                        last bits may then differ from those of a run that was never interrupted
     accumulate_factor   as in the order
     versions            of Python and of libraries, and of plug-in files the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
@@ -162,6 +164,7 @@ class RunRecord(Value):
     first_step: str = ""
     attempt: int = Field(default=1, ge=1)
     resumed_from: int = Field(default=0, ge=0)
+    resumed_across: Seq[str] = ()
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
     files: dict[str, str] = {}

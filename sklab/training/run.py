@@ -91,7 +91,8 @@ def _train(
     settle(device, deterministic=order.spec.experiment.train.deterministic)
     started, clock = now(), _clock(resume_point)
     meter = Meter(folder.metrics_file)
-    checkpoints = Checkpoints(folder.checkpoints, origin(order, device))
+    changes = resume_point.changes if resume_point else ()
+    checkpoints = Checkpoints(folder.checkpoints, origin(order, device), changes)
     keeper = ExactResume(checkpoints, resume_point, order.checkpoint_seconds, share, folder.prune_file)
     logger = open_logger(order, folder.path) if share.rank == 0 else None
     try:
@@ -105,7 +106,7 @@ def _train(
             _log.warning("%s", outcome["reason"])
         else:
             traceback.print_exc()
-    resumed = {"resumed_from": resume_point.step if resume_point else 0}
+    resumed = {"resumed_from": resume_point.step if resume_point else 0, "resumed_across": changes}
     record = record_of(order, folder, meter, device).model_copy(update={**outcome, **resumed, **_times(started, clock)})
     tell(record)
     keeper.stop.release()

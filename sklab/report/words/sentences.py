@@ -10,6 +10,7 @@ from sklab.analysis.table.published import data_title
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import COST_NAMES, DOUBLE_DAGGER, metric_name, metric_unit
 from sklab.report.escape import clean
+from sklab.report.words.hardware import computed_on
 from sklab.report.words.literature import agreement, published, published_only, reproduced
 from sklab.report.words.methods import comparison
 from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
@@ -133,7 +134,7 @@ def _alone(neighbours: Neighbours) -> str:
 
 def notes(table: AblationTable) -> tuple[str, ...]:
     """The notes on single rows: edited records, same networks, missing numbers, fewer seeds, cells that can't exist,
-    unequal budgets, images that were left out or are not known, cut batches, reused runs."""
+    unequal budgets, images that were left out or are not known, mixed kinds of devices, cut batches, reused runs."""
     idle = [row.name for row in table.rows if row.runs and row.idle]
     waiting = (f"no run has ended yet: {listed(idle)}",) if idle else ()
     invalid = [f"{clean(row.name)}: invalid: {clean(row.invalid)}" for row in table.rows if row.invalid]
@@ -144,7 +145,7 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
     fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
     untested = [_untested(row) for row in table.rows if row.verdict == "no test"]
-    data = (*_skipped(table), *trained_on(table))
+    data = (*_skipped(table), *trained_on(table), *computed_on(table))
     others = (*_unevaluated(table), *invalid, *_unequal(table), *data, *cut_batches(table), *reused(table))
     return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *others)
 

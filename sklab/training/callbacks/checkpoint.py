@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder
 from sklab.store.versions import dependencies, installed
+from sklab.training.determinism import arithmetic, gpu_names
 from sklab.training.lean_lightning import CheckpointIO
 
 _log = logging.getLogger(__name__)
@@ -27,11 +28,13 @@ _DIGITS = 9
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint to go on from, after `step` optimizer steps and `wall_seconds` of earlier attempts."""
+    """A checkpoint to go on from, after `step` optimizer steps and `wall_seconds` of earlier attempts; the `changes` of
+    origin up to here, between any two of its attempts."""
 
     file: Path
     step: int
     wall_seconds: float
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,21 @@ def origin(order: RunOrder, device: torch.device) -> Origin:
     decided_by = {**dependencies(experiment), **({"data": f"{data.listing} {data.sample}"} if data else {})}
     made_by = {"format": str(_FORMAT), "sklab": order.code.version, **installed(("torch", "lightning", "numpy"))}
     asked = {"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type}
-    return Origin(
-        must={**asked, **made_by, **decided_by},
-        may={"commit": order.code.commit, "threads": str(torch.get_num_threads())},
-    )
+    here = {"commit": order.code.commit, "threads": str(torch.get_num_threads())}
+    return Origin(must={**asked, **made_by, **decided_by}, may={**here, **_gpu(device, experiment.train.devices)})
+
+
+def _gpu(device: torch.device, devices: int) -> dict[str, str]:
+    how = arithmetic(device)
+    return {"GPU": gpu_names(device, devices), "cuDNN": how.cudnn} if how else {}
 
 
 class Checkpoints(CheckpointIO):
-    """The checkpoints in `folder`, each named `<step>-<SHA-256 of its content>.ckpt`."""
+    """The checkpoints in `folder`, each named `<step>-<SHA-256 of its content>.ckpt`; `changes` of origin, up to the
+    attempt that writes them, are kept in them."""
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
-        self._folder, self._origin = folder, origin
+    def __init__(self, folder: Path, origin: Origin, changes: Iterable[str] = ()) -> None:
+        self._folder, self._origin, self._changes = folder, origin, list(changes)
 
     def newest(self) -> ResumePoint | None:
         """The newest checkpoint that this run can go on from. All others found on the way are set aside, with a
@@ -67,8 +74,8 @@ class Checkpoints(CheckpointIO):
         for file in self._files():
             try:
                 held = self.load_checkpoint(file)
-                self._check_origin(held["origin"])
-                return ResumePoint(file, held["global_step"], held["wall_seconds"])
+                changes = dict.fromkeys((*held.get("changes", ()), *self._changed(held["origin"])))
+                return ResumePoint(file, held["global_step"], held["wall_seconds"], tuple(changes))
             except Exception as error:  # a broken file raises almost anything
                 _log.warning("%s can't be used, set aside: %s", file, error)
                 file.rename(file.with_suffix(".damaged"))
@@ -77,7 +84,8 @@ class Checkpoints(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
         """Write it as the one at `path`, a step's number. A disk that can't take it costs a warning, not the run."""
         content = io.BytesIO()
-        torch.save({**checkpoint, "origin": {"must": dict(self._origin.must), "may": dict(self._origin.may)}}, content)
+        origin = {"must": dict(self._origin.must), "may": dict(self._origin.may)}
+        torch.save({**checkpoint, "origin": origin, "changes": self._changes}, content)
         name = f"{Path(path).name}-{hashlib.sha256(content.getbuffer()).hexdigest()}{_SUFFIX}"
         try:
             self._folder.mkdir(exist_ok=True)
@@ -114,13 +122,16 @@ class Checkpoints(CheckpointIO):
         """The newest first."""
         return sorted(self._folder.glob(f"[0-9]*-*{_SUFFIX}"), key=lambda file: file.name[:_DIGITS], reverse=True)
 
-    def _check_origin(self, theirs: Mapping[str, Mapping[str, str]]) -> None:
-        """Raises ValueError for a checkpoint of a foreign run; one that only moves the last bits is warned of."""
+    def _changed(self, theirs: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """The differences that only move the last bits, with a warning for each. Raises ValueError for a checkpoint of
+        a foreign run."""
         foreign = list(_differences(theirs["must"], self._origin.must))
         if foreign:
             raise ValueError(f"it is foreign: {', '.join(foreign)}")
-        for difference in _differences(theirs["may"], self._origin.may):
+        changes = list(_differences(theirs["may"], self._origin.may))
+        for difference in changes:
             _log.warning("going on from a checkpoint with another origin, the last bits may differ: %s", difference)
+        return changes
 
 
 def step_name(step: int) -> str:

@@ -75,8 +75,40 @@ def test_other_threads_are_gone_on_from_with_a_warning(made, dies, caplog):
     dies()
     torch.set_num_threads(2)
     with caplog.at_level(logging.WARNING):
-        assert attempt(order, folder).resumed_from == 3
+        record = attempt(order, folder)
+    assert (record.resumed_from, record.resumed_across) == (3, ("threads 1 there, 2 here",))
     assert "the last bits may differ: threads 1 there, 2 here" in caplog.text
+
+
+def test_another_kind_of_gpu_is_told_and_is_not_forgotten_by_the_attempt_after(made, dies, caplog, monkeypatch):
+    order, folder = made("run", PLAIN)
+    true, gpu = checkpoint.origin, "NVIDIA A100"
+
+    def on_gpu(*args: Any) -> checkpoint.Origin:
+        origin = true(*args)
+        return checkpoint.Origin(origin.must, {**origin.may, "GPU": gpu})
+
+    monkeypatch.setattr(training, "origin", on_gpu)
+    dies(batch=3)
+    died(order, folder)
+    gpu = "NVIDIA H100"
+    dies(batch=3)
+    with caplog.at_level(logging.WARNING):
+        died(order, folder)
+    change = "GPU NVIDIA A100 there, NVIDIA H100 here"
+    assert f"the last bits may differ: {change}" in caplog.text
+    dies()
+    record = attempt(order, folder)
+    assert (record.attempt, record.resumed_from > 3, record.resumed_across) == (3, True, (change,))
+
+
+def test_the_gpus_and_cudnn_are_part_of_a_checkpoints_origin(toy_order, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index or 0}")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    order = toy_order(train={"devices": 2})
+    made = checkpoint.origin(order, torch.device("cuda")).may
+    assert (made["GPU"], made["cuDNN"]) == ("GPU 0 + GPU 1", "9.10.2")
+    assert {"GPU", "cuDNN"}.isdisjoint(checkpoint.origin(order, torch.device("cpu")).may)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
