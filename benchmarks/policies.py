@@ -191,6 +191,9 @@ class Cluster:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002
         return []
 
+    def judge(self, job: Job, *, sick: bool) -> str:  # noqa: ARG002
+        return ""
+
     def fewer(self) -> bool:
         return False
 

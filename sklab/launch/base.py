@@ -24,21 +24,29 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job's end. `exitcode` is the process's: 0, or minus the number of the signal that ended it; `hung` tells that
-    the launcher ended it because it made no step any more."""
+    """A job's end.
+
+    exitcode  of its process: 0, or minus the number of the signal that ended it
+    hung      the launcher ended it because it made no step any more
+    left      the number of its process where even SIGKILL did not end that, and its slot is given up
+    """
 
     job: Job
     exitcode: int
     hung: bool = False
+    left: int | None = None
 
 
 class Launcher(Protocol):
-    """Executes jobs, at most `capacity` at a time, on devices of one `kind`; knows nothing of studies or metrics.
+    """Executes jobs, at most `capacity` at a time, on devices of one `kind`; knows nothing of studies or metrics. The
+    capacity may change, and is 0 once every device is given up.
 
     submit  start a job; only while fewer than `capacity` run
     wait    block until a job ends or `timeout` seconds have passed; the jobs that ended since the last call
     adopt   those of `jobs` that an earlier runner submitted and that still run, or whose end was never reported; they
             now count as submitted here. None where jobs die with their runner
+    judge   hear of a job whose end was told that its device is `sick` and made it fail, or that it did its work there.
+            The message about a device that gets no more jobs, or ""
     fewer   let fewer jobs share a device's memory from now on; False where each has one to itself already
     drain   ask every running job to end soon, with a checkpoint of what it was doing; `wait` reports each end. Where
             jobs go on without their runner, it raises KeyboardInterrupt: there is nothing to wait for
@@ -56,6 +64,8 @@ class Launcher(Protocol):
     def wait(self, timeout: float) -> list[Ended]: ...
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]: ...
+
+    def judge(self, job: Job, *, sick: bool) -> str: ...
 
     def fewer(self) -> bool: ...
 

@@ -31,6 +31,9 @@ class InlineLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their process
         return []
 
+    def judge(self, job: Job, *, sick: bool) -> str:  # noqa: ARG002 - there is one device
+        return ""
+
     def fewer(self) -> bool:
         return False
 

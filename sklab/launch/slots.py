@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -40,16 +40,23 @@ def halved(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
     return tuple(kept)
 
 
+def without_one(slots: tuple[Slot, ...], gpu: str | None) -> tuple[Slot, ...]:
+    """The slots without one of those on `gpu`, if there are any."""
+    at = next((at for at, slot in enumerate(slots) if slot.gpu == gpu), len(slots))
+    return slots[:at] + slots[at + 1 :]
+
+
 def shared(slots: tuple[Slot, ...], per_gpu: int) -> tuple[Slot, ...]:
     """`per_gpu` slots for each of these, with its threads divided among them."""
     return tuple(replace(slot, threads=max(1, slot.threads // per_gpu)) for slot in slots) * per_gpu
 
 
-def next_slot(slots: Iterable[Slot], taken: Iterable[Slot]) -> Slot:
-    """A free slot, on the GPU that the fewest of the taken ones are on."""
+def next_slot(slots: Iterable[Slot], taken: Iterable[Slot], avoided: Container[str | None] = ()) -> Slot:
+    """A free slot, on the GPU that the fewest of the taken ones are on; on an `avoided` one only where no other is
+    free."""
     free, busy = list(slots), Counter(slot.gpu for slot in taken)
     surplus = Counter(slot.gpu for slot in free) - busy
-    gpu = min(surplus, key=lambda gpu: busy[gpu])
+    gpu = min(surplus, key=lambda gpu: (gpu in avoided, busy[gpu]))
     return next(slot for slot in free if slot.gpu == gpu)
 
 

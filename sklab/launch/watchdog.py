@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import cast
 
 from sklab.store.run_folder import RunFolder
-from sklab.system.processes import is_blocked
+from sklab.system.processes import end_at_once, what_blocks
 
 STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one
+_DISK = 4  # times as long it may wait for disks in all: who is stuck in a driver looks the same, and never comes back
 _OUTSIDE = 8  # times as long before the first step and after the record: data are prepared, weights evaluated
 _LOOK = 10.0  # seconds that one look counts at most: in what goes beyond we did not run, so perhaps nobody did
 _LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at which Ray can interrupt its task
@@ -24,28 +25,30 @@ _LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at whic
 
 @dataclass
 class _Silence:
-    """`seconds` since the file changed last from `beat`, its time, and the `longest` there were before."""
+    """`seconds` since the file changed last from `beat`, its time, and the `longest` there were before; `on_disks`:
+    those beside that were spent waiting for disks."""
 
     beat: int | None = None
     seconds: float = 0.0
     longest: float = 0.0
+    on_disks: float = 0.0
 
 
 class Watchdog:
     """Adds up how long each run gave no sign of life, look by look; to be asked about once a second.
 
     Only time in which both we and the run could work counts: not what a suspended machine slept, nor what the run, or
-    what it started, waits for a disk or was stopped by somebody. The clock is monotonic and the heartbeat is only
-    compared with itself, so a clock that is set changes nothing.
+    what it started, was stopped by somebody. Waiting for disks is counted by itself, and may take longer. The clock is
+    monotonic and the heartbeat is only compared with itself, so a clock that is set changes nothing.
     """
 
     def __init__(
         self,
         stale_after: float,
         clock: Callable[[], float] = time.monotonic,
-        is_blocked: Callable[[int], bool] = is_blocked,
+        what_blocks: Callable[[int], str] = what_blocks,
     ) -> None:
-        self._stale_after, self._clock, self._is_blocked = stale_after, clock, is_blocked
+        self._stale_after, self._clock, self._what_blocks = stale_after, clock, what_blocks
         self._last = clock()
         self._runs: dict[tuple[Path, int], _Silence] = {}
 
@@ -54,7 +57,7 @@ class Watchdog:
         moment = self._clock()
         passed, self._last = min(moment - self._last, _LOOK), moment
         self._runs = {run: self._look(run, passed) for run in running}
-        return [folder for (folder, _), silence in self._runs.items() if silence.seconds > self._limit(folder, silence)]
+        return [folder for (folder, _), silence in self._runs.items() if self._is_over(folder, silence)]
 
     def _look(self, run: tuple[Path, int], passed: float) -> _Silence:
         folder, pid = run
@@ -62,9 +65,16 @@ class Watchdog:
         if beat != silence.beat:
             longest = max(silence.longest, silence.seconds) if silence.beat is not None else 0.0
             return _Silence(beat, longest=longest)
-        if run in self._runs and not self._is_blocked(pid):
+        blocked = self._what_blocks(pid) if run in self._runs else "stopped"
+        if blocked == "disk":
+            silence.on_disks += passed
+        elif not blocked:
             silence.seconds += passed
         return silence
+
+    def _is_over(self, folder: Path, silence: _Silence) -> bool:
+        limit = self._limit(folder, silence)
+        return silence.seconds > limit or silence.on_disks > _DISK * limit
 
     def _limit(self, folder: Path, silence: _Silence) -> float:
         if silence.beat is None or RunFolder(folder).record_file.exists():
@@ -89,9 +99,9 @@ def wait_for(process: BaseProcess, folder: Path, stale_after: float) -> bool:
     return False
 
 
-def end_group(process: BaseProcess) -> None:
-    """End the process, and what it started."""
+def end_group(process: BaseProcess) -> bool:
+    """End the process, and what it started; whether it has ended, as of `end_at_once`."""
     process.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(cast(int, process.pid), signal.SIGKILL)
-    process.join()
+    return end_at_once(process)

@@ -16,7 +16,7 @@ from sklab.store.files import unseal, unseal_text
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
-FailureClass = Literal["preempted", "stale", "oom", "diverged", "data", "code", "killed"]
+FailureClass = Literal["preempted", "stale", "oom", "device", "diverged", "data", "code", "killed"]
 
 
 class Code(Value):

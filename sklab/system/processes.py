@@ -1,6 +1,6 @@
 """How processes end, together or when they are asked to, and what the kernel says about them.
 
-Where there is no /proc (macOS), the kernel says nothing: None, False and 0.
+Where there is no /proc (macOS), the kernel says nothing: None, "" and 0.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.process
 import os
 import re
 import signal
@@ -16,10 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+PATIENCE = 30.0  # seconds that a process has to end once it was killed
 _SAME_REQUEST = 1.0  # seconds in which a second signal says no more than the first: `timeout` sends its own twice
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -138,21 +142,31 @@ def stop_requests(clock: Callable[[], float] = time.monotonic) -> Iterator[list[
             signal.signal(number, handler)
 
 
+def end_at_once(process: BaseProcess) -> bool:
+    """Kill `process`; whether it has ended. One that is stuck in a driver or waits for a disk that is gone may never
+    end: it is left alone after `PATIENCE` seconds, and this process does not wait for it when it ends itself."""
+    process.kill()
+    process.join(PATIENCE)
+    if process.is_alive():
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]  # all are joined at exit
+        return False
+    return True
+
+
 def start_time(pid: int) -> int | None:
     """When process `pid` started, in ticks since boot. With the number it names a process for good: numbers return."""
     fields = _stat(_PROC / str(pid))
     return int(fields[19]) if fields else None
 
 
-def is_blocked(pid: int) -> bool:
-    """Whether a thread of process `pid`, or of one that it started, waits for a disk or was stopped.
+def what_blocks(pid: int) -> Literal["", "disk", "stopped"]:
+    """What keeps a thread of process `pid`, or of one that it started, from its work: it was `stopped` by somebody, or
+    it waits for a `disk`. To the kernel a driver is one too.
 
     Who reads images is a loader's process, a device's or a thread, and the process itself only sleeps until they come.
     """
-    tasks = _tasks(pid)
-    return any(_is_blocked(task) for task in tasks) or any(
-        is_blocked(child) for task in tasks for child in _children(task)
-    )
+    states = set(_states(pid))  # R, S or Z: it runs, sleeps or has ended
+    return "stopped" if "T" in states else "disk" if "D" in states else ""
 
 
 def oom_kills() -> int:
@@ -190,9 +204,12 @@ def _children(task: Path) -> list[int]:
         return []
 
 
-def _is_blocked(task: Path) -> bool:
-    """Whether its state is D, for a disk, or T, stopped; not R, S or Z: it runs, sleeps or has ended."""
-    return _stat(task)[:1] in (["D"], ["T"])
+def _states(pid: int) -> Iterator[str]:
+    """The states of a process' threads, and of those that it started."""
+    for task in _tasks(pid):
+        yield from _stat(task)[:1]
+        for child in _children(task):
+            yield from _states(child)
 
 
 def _stat(process: Path) -> list[str]:

@@ -25,7 +25,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in i
 
 from sklab.data.augment import Share
 from sklab.store.records import RunRecord
-from sklab.system.processes import Stop, on_parent_end, signal_name
+from sklab.system.processes import Stop, end_at_once, on_parent_end, signal_name
 from sklab.system.safe_path import protect
 from sklab.training.callbacks.meter import log_to_stderr
 from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
@@ -63,7 +63,7 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop:
         running = {}
         for rank in range(devices):
             receiver, process = _start(work, device_type, Share(rank, devices), rendezvous.port, threads)
-            stack.callback(_end, process)
+            stack.callback(end_at_once, process)
             stop.others.append(cast(int, process.pid))
             running[receiver] = (rank, process)
         rank, record = _deciding_record(running)
@@ -92,11 +92,6 @@ def _start(
     process.start()
     sender.close()  # so that its end, there, is the end of the receiver
     return receiver, process
-
-
-def _end(process: SpawnProcess) -> None:
-    process.kill()
-    process.join()
 
 
 def _deciding_record(running: dict[Connection[object, RunRecord], tuple[int, SpawnProcess]]) -> tuple[int, RunRecord]:

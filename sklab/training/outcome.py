@@ -16,6 +16,7 @@ import torch
 from sklab.errors import SklabError
 from sklab.models.zoo import Cost, cost
 from sklab.spec.run import Experiment
+from sklab.store.causes import class_of_words
 from sklab.store.records import FailureClass, Hardware, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
@@ -28,22 +29,21 @@ from sklab.training.devices import LostProcessError
 from sklab.training.module import DivergedError
 
 _VERSIONED = ("torch", "lightning", "numpy")
-# What torch says of memory in a plain RuntimeError: its CPU allocator, CUDA, cuBLAS and cuDNN.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 
 
 def failure_class(error: Exception) -> FailureClass:
-    """`diverged`; `killed`: a process of the run was; `oom`: no memory; `data`: what the run was given or the disk that
-    it lies on is at fault; `code`: everything else."""
+    """`diverged`; `killed`: a process of the run was; `oom`: no memory; `device`: the GPU, its driver or the way to
+    other GPUs is at fault; `data`: what the run was given or the disk that it lies on is; `code`: everything else."""
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, LostProcessError) and error.killed:
         return "killed"
     if _is_out_of_memory(error):
         return "oom"
-    at_fault = isinstance(error, SklabError) or (isinstance(error, OSError) and error.errno in _STORAGE)
-    return "data" if at_fault else "code"
+    if isinstance(error, SklabError) or (isinstance(error, OSError) and error.errno in _STORAGE):
+        return "data"
+    return class_of_words(str(error)) or "code"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -51,7 +51,7 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+    return class_of_words(str(error)) == "oom"
 
 
 def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.process
 import os
 import random
 import signal
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from sklab.launch import watchdog
-from sklab.launch.base import Job
+from sklab.launch.base import Ended, Job
+from sklab.launch.fork.spare import SpareProcess
 from sklab.launch.local import launcher as local
 from sklab.launch.local.launcher import LocalLauncher
-from sklab.launch.slots import Slot, halved
+from sklab.launch.slots import Slot, halved, without_one
 from sklab.launch.watchdog import Watchdog
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
@@ -30,8 +32,8 @@ class Scene:
     """One run, a monotonic clock, and looks at it."""
 
     def __init__(self, folder: Path, stale_after: float = 30 * MINUTE) -> None:
-        self.run, self.moment, self.waits, self.beats = RunFolder(folder), 1000.0, False, 0
-        self.watchdog = Watchdog(stale_after, lambda: self.moment, lambda _: self.waits)
+        self.run, self.moment, self.blocked, self.beats = RunFolder(folder), 1000.0, "", 0
+        self.watchdog = Watchdog(stale_after, lambda: self.moment, lambda _: self.blocked)
         self.look()
 
     def look(self) -> bool:
@@ -103,12 +105,30 @@ def test_a_suspended_machine_kills_nobody(scene):
     assert not scene.passes(29 * MINUTE)
 
 
-def test_time_spent_waiting_for_a_disk_or_stopped_does_not_count(scene):
-    scene.waits = True
+def test_time_in_which_it_was_stopped_by_somebody_does_not_count(scene):
+    scene.blocked = "stopped"
     assert not scene.passes(600 * MINUTE)
-    scene.waits = False
+    scene.blocked = ""
     assert not scene.passes(29 * MINUTE)
     assert scene.passes(2 * MINUTE)
+
+
+def test_a_run_may_wait_for_disks_four_times_as_long_beside_its_own_time(scene):
+    scene.blocked = "disk"
+    assert not scene.passes(119 * MINUTE)
+    scene.blocked = ""
+    assert not scene.passes(MINUTE)
+    scene.beat()
+    scene.blocked = "disk"
+    assert not scene.passes(119 * MINUTE)
+    assert scene.passes(2 * MINUTE), "a driver that never answers looks like a disk"
+
+
+def test_before_the_first_step_it_may_wait_for_disks_for_long_but_not_for_ever(tmp_path):
+    scene = Scene(tmp_path)
+    scene.blocked = "disk"
+    assert not scene.passes(8 * 119 * MINUTE)
+    assert scene.passes(8 * 2 * MINUTE)
 
 
 def test_clocks_that_jump_change_nothing(scene):
@@ -152,7 +172,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
         assert time.monotonic() < deadline
         assert launcher.wait(0.01) == [], "it makes steps"
     # The second between two heartbeats is too long for it.
-    launcher._watchdog = Watchdog(1e-9, is_blocked=lambda _: False)
+    launcher._watchdog = Watchdog(1e-9, what_blocks=lambda _: "")
     ended = []
     while not ended:
         assert time.monotonic() < deadline
@@ -166,7 +186,7 @@ def test_a_hung_run_is_ended_with_its_whole_group(tmp_path, toy_order):
 @pytest.mark.parametrize(("stale_after", "hangs"), [(1e-9, True), (0.0, False)])
 def test_a_run_on_a_node_is_waited_for_unless_it_hangs(tmp_path, monkeypatch, stale_after, hangs):
     monkeypatch.setattr(watchdog, "_LOOK_EVERY", 0.01)
-    monkeypatch.setattr(watchdog, "Watchdog", lambda limit: Watchdog(limit, is_blocked=lambda _: False))
+    monkeypatch.setattr(watchdog, "Watchdog", lambda limit: Watchdog(limit, what_blocks=lambda _: ""))
     process = multiprocessing.get_context("fork").Process(target=signal.pause if hangs else int)
     process.start()
     assert watchdog.wait_for(process, tmp_path, stale_after) is hangs
@@ -211,28 +231,47 @@ def parent():
 
 
 def test_a_run_waits_when_it_or_what_it_started_does(parent):
-    """A stopped process stands for one that waits for a disk: a loader's, or that of one of several devices."""
+    """It may be a loader's process, or that of one of several devices."""
     deadline = time.monotonic() + 600
 
-    def eventually(waits: bool) -> bool:
-        while processes.is_blocked(parent) != waits and time.monotonic() < deadline:
+    def eventually(state: str) -> bool:
+        while processes.what_blocks(parent) != state and time.monotonic() < deadline:
             pass
-        return processes.is_blocked(parent) == waits
+        return processes.what_blocks(parent) == state
 
     while not (child := Path(f"/proc/{parent}/task/{parent}/children").read_text()):
         assert time.monotonic() < deadline
-    assert not processes.is_blocked(parent)
+    assert processes.what_blocks(parent) == ""
     os.kill(int(child), signal.SIGSTOP)
-    assert eventually(True)
+    assert eventually("stopped")
     os.kill(int(child), signal.SIGKILL)
-    assert eventually(False)
+    assert eventually("")
     os.kill(parent, signal.SIGSTOP)
-    assert eventually(True)
+    assert eventually("stopped")
+
+
+def test_a_thread_or_child_in_state_d_waits_for_a_disk_unless_one_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+
+    def thread(pid: int, tid: int, state: str, children: str = "") -> None:
+        task = tmp_path / str(pid) / "task" / str(tid)
+        task.mkdir(parents=True, exist_ok=True)
+        (task / "stat").write_text(f"{tid} (a (name) S) {state} 1 1")
+        (task / "children").write_text(children)
+
+    thread(1, 1, "S", children="2")
+    thread(1, 11, "R")
+    thread(2, 2, "S")
+    assert processes.what_blocks(1) == ""
+    thread(2, 22, "D")
+    assert processes.what_blocks(1) == "disk"
+    thread(1, 11, "T")
+    assert processes.what_blocks(1) == "stopped"
 
 
 def test_processes_are_told_by_their_start(tmp_path):
     assert processes.start_time(os.getpid()) == processes.start_time(os.getpid()) is not None
-    assert (processes.start_time(2**30), processes.is_blocked(2**30)) == (None, False)
+    assert (processes.start_time(2**30), processes.what_blocks(2**30)) == (None, "")
 
 
 def test_kills_for_memory_are_counted_in_the_control_group_or_else_on_the_machine(tmp_path, monkeypatch):
@@ -267,3 +306,69 @@ def test_fewer_slots_hold_while_the_runs_of_before_go_on(tmp_path, toy_order):
     assert not launcher.fewer()
     launcher.stop()
     assert launcher._running == {}
+
+
+class Stuck:
+    """A process in the kernel, in whose place the launcher looks at this: neither SIGKILL nor waiting ends it."""
+
+    pid, exitcode = 2**22 + 1, None
+
+    def __init__(self) -> None:
+        self.killed, self.waited = 0, []
+        read, self._write = os.pipe()
+        self.sentinel = read
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def join(self, timeout: float | None = None) -> None:
+        assert timeout is not None, "it would be waited for for ever"
+        self.waited.append(timeout)
+
+    def is_alive(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        os.close(self.sentinel)
+        os.close(self._write)
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    process = Stuck()
+    multiprocessing.process._children.add(process)
+    yield process
+    multiprocessing.process._children.discard(process)
+    process.close()
+
+
+def test_a_run_that_even_sigkill_does_not_end_is_left_alone_and_its_slot_given_up(stuck, tmp_path):
+    launcher, job = LocalLauncher((Slot("0", "H100", 1), Slot("1", "H100", 1))), Job("train", tmp_path)
+    launcher._running[stuck] = (job, Slot("0", "H100", 1), None)
+    launcher._watchdog = Watchdog(1e-9, what_blocks=lambda _: "")
+    ended = []
+    while not ended:
+        ended = launcher.wait(0.001)
+    assert ended == [Ended(job, -9, hung=True, left=stuck.pid)]
+    assert stuck.waited == [processes.PATIENCE] == [30.0]
+    assert launcher.capacity == 1
+    assert launcher._usable == (Slot("1", "H100", 1),)
+    assert stuck not in multiprocessing.process._children, "at the end of this process all of these are waited for"
+    launcher._running[stuck] = (job, Slot("1", "H100", 1), None)
+    launcher.stop()
+    assert (launcher.capacity, launcher._running) == (0, {})
+
+
+def test_a_job_of_a_cluster_and_a_spare_process_do_not_wait_for_ever_either(stuck):
+    assert not watchdog.end_group(stuck)
+    spare = object.__new__(SpareProcess)
+    spare._process, (spare._jobs, other) = stuck, multiprocessing.Pipe()
+    spare.end()
+    other.close()
+    assert stuck.waited == [30.0, 30.0]
+
+
+def test_one_of_two_slots_of_a_gpu_is_given_up():
+    slots = (Slot("0", "H100", 1), Slot("1", "H100", 1)) * 2
+    assert without_one(slots, "1") == (slots[0], *slots[2:])
+    assert without_one(slots, "2") == slots

@@ -11,9 +11,11 @@ import pytest
 
 from sklab.cli import parser
 from sklab.launch import watchdog
+from sklab.launch.local import health
 from sklab.store.records import FailureClass
 from sklab.store.states import STATES
 from sklab.sweep.run.failures import ATTEMPTS, MAX_IDENTICAL
+from sklab.system import processes
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
@@ -44,3 +46,6 @@ def test_its_numbers_are_the_programs() -> None:
     assert f"{watchdog.STALE_AFTER / 60:g} minutes" in PAGE
     assert f"{watchdog._STEPS} times its own longest" in PAGE
     assert f"{watchdog._OUTSIDE} times as long" in PAGE
+    assert f"{watchdog._DISK} times the other one" in PAGE
+    assert f"After {processes.PATIENCE:g} s it is left alone" in PAGE
+    assert f"Once {health._RUNS} different runs" in PAGE

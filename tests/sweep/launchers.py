@@ -31,6 +31,9 @@ class StandInLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:
         return []
 
+    def judge(self, job: Job, *, sick: bool) -> str:
+        return ""
+
     def fewer(self) -> bool:
         return False
 

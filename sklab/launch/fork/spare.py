@@ -23,7 +23,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
-from sklab.system.processes import oom_kills, signal_name
+from sklab.system.processes import end_at_once, oom_kills, signal_name
 from sklab.system.safe_path import protect
 
 _PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
@@ -57,12 +57,12 @@ class SpareProcess:
     def end(self) -> None:
         """End the process, even if it was stopped and can't read from its pipe."""
         self._jobs.close()
-        self._process.kill()
-        self._process.join()
+        end_at_once(self._process)
 
 
 def exit_code(process: ForkServerProcess) -> int:
-    """The exit code of a process that has ended; as if killed where only its dead server knew the code."""
+    """The exit code of a process that has ended; as if killed where only its dead server knew the code, and where it
+    does not end though it was killed."""
     return -signal.SIGKILL if process.exitcode in (None, _UNKNOWN_EXIT_CODE) else process.exitcode
 
 

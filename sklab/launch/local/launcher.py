@@ -14,10 +14,11 @@ from typing import cast
 from sklab.launch.base import Ended, Job
 from sklab.launch.fork.spare import SpareProcess, exit_code
 from sklab.launch.local.gpus import OtherUsers
+from sklab.launch.local.health import Health
 from sklab.launch.local.packing import Packing
-from sklab.launch.slots import Slot, halved, next_slot, shared
+from sklab.launch.slots import Slot, halved, next_slot, shared, without_one
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
-from sklab.system.processes import start_time
+from sklab.system.processes import end_at_once, start_time
 
 
 class LocalLauncher:
@@ -25,7 +26,8 @@ class LocalLauncher:
 
     One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is. With `packing`, the slots (one
     per GPU) are shared by as many runs as it finds, once it has. With `other_users`, nothing more is started on a GPU
-    that somebody else has begun to use.
+    that somebody else has begun to use, or that is sick (see Health). The slot of a run that even SIGKILL does not end
+    is given up.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class LocalLauncher:
         self.kind = slots[0].name
         self._slots = slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
-        self._packing, self._other_users = packing, other_users
+        self._packing, self._other_users, self._health = packing, other_users, Health()
         self._spare: SpareProcess | None = None
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
 
@@ -48,7 +50,8 @@ class LocalLauncher:
         return len(self._usable) + sum(slot.gpu not in usable for _, slot, _ in self._running.values())
 
     def submit(self, job: Job) -> None:
-        slot = next_slot(self._usable, (slot for _, slot, _ in self._running.values()))
+        taken = (slot for _, slot, _ in self._running.values())
+        slot = next_slot(self._usable, taken, self._health.avoided_by(job.folder))
         spare = self._spare if self._spare and self._spare.is_alive else SpareProcess()
         process, self._spare = spare.do(job, slot), SpareProcess()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
@@ -68,6 +71,11 @@ class LocalLauncher:
         """Halve the runs at a time on each GPU, or on the CPU; what runs already goes on."""
         before, self._slots = self._slots, halved(self._slots)
         return len(self._slots) < len(before)
+
+    def judge(self, job: Job, *, sick: bool) -> str:
+        told = self._health.judge(job.folder, sick=sick)
+        self._slots = self._health.sound(self._slots)
+        return told
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their runner
         return []
@@ -107,13 +115,20 @@ class LocalLauncher:
 
     def _end(self, process: ForkServerProcess) -> Ended:
         _end_group(process, self._running[process][2])
-        return self._reap(process)
+        return self._reap(process) if end_at_once(process) else self._leave(process)
 
     def _reap(self, process: ForkServerProcess) -> Ended:
         process.join()
-        job, _, started = self._running.pop(process)
+        job, slot, started = self._running.pop(process)
         _end_group(process, started)  # whatever the run left behind, and a run whose server died before it
+        self._health.ended(job.folder, slot)
         return Ended(job, exit_code(process))
+
+    def _leave(self, process: ForkServerProcess) -> Ended:
+        """Give up the slot of a run that does not end: it may hold the memory of a GPU, or a core, for good."""
+        job, slot, _ = self._running.pop(process)
+        self._slots, self._packing = without_one(self._slots, slot.gpu), None
+        return Ended(job, exit_code(process), left=process.pid)
 
 
 def _end_group(process: ForkServerProcess, started: int | None) -> None:

@@ -89,6 +89,9 @@ class RayLauncher:
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their driver
         return []
 
+    def judge(self, job: Job, *, sick: bool) -> str:  # noqa: ARG002 - the cluster chooses where jobs go
+        return ""
+
     def fewer(self) -> bool:
         return False
 

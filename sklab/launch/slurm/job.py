@@ -98,7 +98,8 @@ class Watched:
         signal.signal(signal.SIGTERM, self._leave)
         hung = wait_for(self._process, job.folder, self._stale_after)
         end_group(self._process)
-        return End(exitcode=cast(int, self._process.exitcode), hung=hung)
+        exitcode = self._process.exitcode
+        return End(exitcode=-signal.SIGKILL if exitcode is None else exitcode, hung=hung)
 
     def end(self) -> None:
         """Ask it to end, and see that it has."""

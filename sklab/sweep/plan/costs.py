@@ -104,7 +104,7 @@ def probe(experiments: Mapping[str, Experiment], launcher: Launcher, results: Pa
     folders = {name: _folder(experiment, launcher, results) for name, experiment in experiments.items()}
     waiting = deque(name for name, folder in folders.items() if _kept(folder) is None)
     running = 0
-    while waiting or running:
+    while running or (waiting and launcher.capacity):
         while waiting and running < launcher.capacity:
             name = waiting.popleft()
             launcher.submit(_job(experiments[name], folders[name]))

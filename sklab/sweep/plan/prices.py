@@ -162,9 +162,9 @@ def time_left(
     """Seconds until all is done, if the runs of the `waiting` cells start in this order, `capacity` at a time.
 
     `running` are the cells of the running runs, each with its age in seconds. `others` is the number of further runs,
-    which are assumed to fill every slot. None while no cell's time is known.
+    which are assumed to fill every slot. None while no cell's time is known, or where nothing can run.
     """
-    if not usual:
+    if not usual or not capacity:
         return None
     average = fmean(usual.values())
     busy = sorted(max(0.0, usual.get(cell, average) - age) for cell, age in running)[-capacity:]

@@ -3,6 +3,8 @@ study stops because the same error came too often.
 
 preempted, stale, killed  from outside: tried again as long as a newer checkpoint shows that the run gets further,
                           and by one runner up to ATTEMPTS in a row where none does
+device                    the GPU is at fault: tried again in the same way, on another one if there is one; the
+                          launcher hears of it, and gives up a GPU on which run after run fails
 oom                       tried again with fewer runs at a time; where each run has a device of its own, in batches of
                           half the size, twice as many of them accumulated
 diverged                  not tried again: this is a result
@@ -26,6 +28,7 @@ from sklab.launch.base import FOLDER_HELD, Ended, Launcher
 from sklab.spec.names import did_you_mean, find
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
+from sklab.store.causes import class_of_words
 from sklab.store.files import last_line_and_traceback
 from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
@@ -36,7 +39,12 @@ from sklab.system.terminal import counted
 
 ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
 MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study
-_FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed"})
+_FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed", "device"})
+NO_DEVICE_LEFT = (
+    "every device is given up, as told above, and nothing more can be started; finished runs are safe. `nvidia-smi` "
+    "and `dmesg` show what is wrong with them; the same command goes on once they, or the machine, are reset, or with "
+    "others (--gpus, --cpu)"
+)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -127,14 +135,18 @@ def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: boo
     line, traceback = "", ""
     if deleted:
         failure, reason = "killed", "the run's folder was deleted while it ran"
-    elif failure == "code":
+    elif failure == "code" or ended.exitcode == -signal.SIGABRT:  # as torch ends when it can't even raise an error
         line, traceback = last_line_and_traceback(RunFolder(ended.job.folder).log_file)
+        failure = class_of_words(f"{traceback}\n{line}") or failure
     texts = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
     return RunRecord.of(order, status="failed", failure=failure, ended=now(), attempt=attempt, **texts)
 
 
 def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
     """Failure class and reason."""
+    if ended.left is not None:
+        stuck = f"its process {ended.left} does not even end when killed (stuck in a driver, or on a disk that is gone)"
+        return "stale", f"the run made no step any more, and {stuck}; its slot is given up"
     if ended.hung:
         return "stale", "the run made no step any more and was ended"
     if ended.exitcode == FOLDER_HELD:

@@ -20,7 +20,8 @@ from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Findi
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
-from sklab.store.files import last_line_suffix, read_kept, write_whole
+from sklab.store.causes import class_of_words
+from sklab.store.files import last_line_and_traceback, last_line_suffix, read_kept, write_whole
 from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import searchable
@@ -108,13 +109,16 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
     folder.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
     write_whole(folder / "check.json", order.model_dump_json(indent=1))
+    job, log = Job("check", folder), folder / "log.txt"
     for _ in range(_ATTEMPTS):
-        exitcode = _end_of(Job("check", folder), launcher)
+        exitcode = _end_of(job, launcher)
         if result := read_kept(answer, CheckResult, _MOST_ANSWERED):
             return result
-        if exitcode >= 0:
+        sick = class_of_words("\n".join(last_line_and_traceback(log))) == "device"
+        if sick:
+            launcher.judge(job, sick=True)
+        if (exitcode >= 0 and not sick) or not launcher.capacity:
             break
-    log = folder / "log.txt"
     raise SklabError(f"the check before the first run ended without an answer; see {log}{last_line_suffix(log)}")
 
 

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
 from sklab.store.run_folder import RunFolder
@@ -110,6 +111,7 @@ class _Runner:
                 self.note(self._index.shortfall)
             if requests:
                 raise KeyboardInterrupt
+        self._ensure_device_left()
         return not (self._incomplete or self._lacks_evaluations)
 
     def _adopt(self) -> None:
@@ -171,11 +173,31 @@ class _Runner:
         record = run.read_record() or self._write_record(order, run, ended)
         record = record.with_shared_experiment(order.spec.experiment)
         if not self._draining and (how := self._retries.again(order, record, run.checkpoint_step)):
-            self._again.append(order)
-            self._left_before[order.key] = record.state
+            self._try_again(order, record)
             self.note(f"{order.cell}, seed {order.spec.seed}: {how_it_ended(record)}; tried again: {how}")
         else:
             self._record_end(order, run, record)
+        self._judge(ended.job, record)
+
+    def _try_again(self, order: RunOrder, record: RunRecord) -> None:
+        """Put the run before those that have not begun; behind one of them where a device is said to be at fault: that
+        one shows whether it is."""
+        if record.failure == "device" and (todo := self._index.next()):
+            self._keep_sweep()
+            self._again.append(self._order(todo))
+        self._again.append(order)
+        self._left_before[order.key] = record.state
+
+    def _judge(self, job: Job, record: RunRecord) -> None:
+        """Let the launcher know whether the device of a run that has ended is to be trusted."""
+        sick = record.failure == "device"
+        if (sick or record.status == "complete") and (text := self._launcher.judge(job, sick=sick)):
+            self.note(text)
+
+    def _ensure_device_left(self) -> None:
+        """Raise SklabError where runs are left and every device is given up."""
+        if not self._launcher.capacity and (self._again or self._index.remaining or self._unevaluated):
+            raise SklabError(failures.NO_DEVICE_LEFT)
 
     def _record_end(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         """Record how a run ended for good."""
