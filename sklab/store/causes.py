@@ -8,7 +8,8 @@ from sklab.store.records import FailureClass
 # The first class that has a word of the text decides: an error may quote an earlier one as its cause.
 _WORDS: tuple[tuple[FailureClass, tuple[str, ...]], ...] = (
     ("code", ("device-side assert",)),  # a label out of range, and the like: the same would happen on every GPU
-    ("oom", ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")),  # CPU allocator, CUDA, cuBLAS, cuDNN
+    # torch's allocator on the CPU, CUDA, cuBLAS, cuDNN up to 8 and from 9 on
+    ("oom", ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED", "_ALLOCATION_FAILED")),
     (
         "device",
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import platform
+import re
 import socket
 import traceback
 from typing import Any
@@ -29,6 +30,13 @@ from sklab.training.devices import LostProcessError
 from sklab.training.module import DivergedError
 
 _VERSIONED = ("torch", "lightning", "numpy")
+# What cuBLAS and cuDNN say when they find no memory for their own work, but of other troubles as well.
+_PERHAPS_NO_MEMORY = re.compile(
+    r"CUBLAS_STATUS_NOT_INITIALIZED|CUBLAS_STATUS_INTERNAL_ERROR|CUDNN_STATUS_NOT_INITIALIZED"
+    r"|CUDNN_STATUS_INTERNAL_ERROR|unable to find an engine",
+    re.IGNORECASE,
+)
+_FULL = 0.05  # of a GPU's memory, free: less is too little for what these libraries ask for
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 
 
@@ -51,7 +59,18 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return class_of_words(str(error)) == "oom"
+    if class_of_words(str(error)) == "oom":
+        return True
+    return isinstance(error, RuntimeError) and bool(_PERHAPS_NO_MEMORY.search(str(error))) and _gpu_is_full()
+
+
+def _gpu_is_full() -> bool:
+    """Whether this process's GPU has no memory left, whoever holds it; False where CUDA can't tell any more."""
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except Exception:  # a CUDA that is broken raises almost anything
+        return False
+    return free < _FULL * total
 
 
 def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import run as training
+from sklab.training.outcome import failure_class
 from sklab.training.recipe import learning_rate
 from sklab.training.run import train
 
@@ -91,6 +92,7 @@ def test_a_non_finite_loss_is_a_result_called_diverged(toy_order, folder):
         (MemoryError("no memory"), "oom"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"), "oom"),
         (RuntimeError("cuBLAS error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "oom"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), "oom"),
         (OSError(errno.ENOSPC, "No space left on device"), "data"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "data"),
         (OSError(errno.EFBIG, "File too large"), "data"),
@@ -108,6 +110,37 @@ def test_a_failure_is_recorded_with_class_reason_and_traceback(toy_order, folder
     assert record.reason == str(error).splitlines()[0]
     assert ("broken" in record.traceback) == (not isinstance(error, SklabError))
     assert folder.read_record() == record
+
+
+UNCERTAIN = [
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    "CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasGemmEx(...)`",
+    "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
+    "Unable to find an engine to execute this computation",
+    "GET was unable to find an engine to execute this computation",
+]
+
+
+@pytest.mark.parametrize("said", UNCERTAIN)
+@pytest.mark.parametrize("free", [0.0, 0.049, 0.051, 1.0])
+def test_libraries_that_can_not_work_on_a_full_gpu_are_out_of_memory(monkeypatch, said, free):
+    total = 80 * 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * total), total))
+    otherwise = failure_class(RuntimeError("CUDA error: no word of memory"))
+    assert (failure_class(RuntimeError(said)) == "oom") == (free < 0.05)
+    assert free < 0.05 or failure_class(RuntimeError(said)) in {"code", "device"}
+    assert otherwise != "oom", "a full GPU alone explains nothing"
+    assert failure_class(ValueError(said)) == "code"
+
+
+@pytest.mark.parametrize("said", UNCERTAIN)
+def test_a_gpu_that_can_not_be_asked_for_its_memory_is_not_called_full(monkeypatch, said):
+    def fail() -> tuple[int, int]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
+    assert failure_class(RuntimeError(said)) in {"code", "device"}
 
 
 def test_a_batch_that_is_cut_gives_the_steps_of_the_whole_one(toy_order, tmp_path, monkeypatch):
