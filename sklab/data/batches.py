@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import weakref
 from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from typing import Any
@@ -19,7 +20,7 @@ from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
 from sklab.system.processes import STOP_SIGNALS
 
-_MOST_WORKERS = 8
+_MOST_WORKERS = 16
 
 
 class TrainImages(Dataset[tuple[Tensor, int]]):
@@ -66,7 +67,7 @@ class TrainFiles:
         self._augment, self._normalise, self._device, self._size = train.augment, normalise, normalise.device, size
         images = TrainImages(split, size, train.augment.random_resized_crop, seed)
         keys = BatchKeys(self.sampler, train.batch_size, self._own)
-        self._loader = _loader(images, normalise.device, batch_sampler=keys)
+        self._loader = _loader(self, images, normalise.device, batch_sampler=keys)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -97,7 +98,7 @@ class ValFiles:
     def __init__(self, split: FileSplit, size: int, train: TrainSpec, normalise: Normalise) -> None:
         self.batch_size = train.batch_size
         self._normalise, self._device = normalise, normalise.device
-        self._loader = _loader(ValImages(split, size), normalise.device, batch_size=train.batch_size)
+        self._loader = _loader(self, ValImages(split, size), normalise.device, batch_size=train.batch_size)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -110,17 +111,33 @@ def _example(split: FileSplit, index: int, size: int, view: View) -> tuple[Tenso
     return torch.from_numpy(decode(split.files[index], size, view, upright=split.upright)), int(split.labels[index])
 
 
-def _loader(images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any) -> DataLoader[tuple[Tensor, int]]:
-    """A loader that decodes in as many processes as this one has threads. Their number never changes a pixel."""
-    Finalize(None, _end_workers, exitpriority=0)
-    return DataLoader(
+def _loader(
+    owner: object, images: Dataset[tuple[Tensor, int]], device: torch.device, **how: Any
+) -> DataLoader[tuple[Tensor, int]]:
+    """A loader that decodes in as many processes as this one has threads. Their number never changes a pixel.
+
+    They are kept from one epoch to the next, until `owner` is no more: what they draw is decided by the key of an image
+    alone, which names the epoch.
+    """
+    Finalize(None, _end_all_workers, exitpriority=0)
+    loader = DataLoader(
         images,
         num_workers=min(torch.get_num_threads(), _MOST_WORKERS),
+        persistent_workers=True,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # of its own: loading batches must not move the run's random state
         worker_init_fn=_ignore_stop_signals,
         **how,
     )
+    weakref.finalize(owner, _end_workers, loader).atexit = False
+    return loader
+
+
+def _end_workers(loader: DataLoader[tuple[Tensor, int]]) -> None:
+    """End the processes of `loader`. Left to the garbage collector, which may close their queues first, that takes 10
+    seconds and leaves them alive."""
+    if loader._iterator is not None:
+        loader._iterator._shutdown_workers()  # type: ignore[attr-defined]  # every iterator with processes has it
 
 
 def _ignore_stop_signals(_worker: int) -> None:
@@ -129,7 +146,7 @@ def _ignore_stop_signals(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _end_workers() -> None:
+def _end_all_workers() -> None:
     """Kill the loader processes that still wait for work when this process ends, for example after a failed batch.
     Otherwise it would send them a stop signal, which they ignore, and wait for ever."""
     for process in multiprocessing.active_children():

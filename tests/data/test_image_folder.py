@@ -1,3 +1,5 @@
+import gc
+import multiprocessing
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ from pictures import encoded, pixels
 from PIL import Image
 from pydantic import ValidationError
 
+from sklab.data import batches
 from sklab.data import loaders as preflight
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec, load
@@ -140,6 +143,54 @@ def test_how_many_workers_changes_no_bit(root):
     finally:
         torch.set_num_threads(threads)
     assert all(map(torch.equal, *seen))
+
+
+def workers():
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def test_workers_stay_for_the_next_epoch_and_a_cut_one_leaves_nothing_behind(root):
+    recipe = RECIPE.model_copy(update={"augment": PHOTO, "batch_size": 2})
+    ours = open_loaders(spec(root), recipe, 0, CPU)
+    begun = iter(ours.train)
+    next(begun)
+    before = workers()
+    assert before
+    for number in (1, 2):
+        fresh = open_loaders(spec(root), recipe, 0, CPU).train
+        assert all(map(torch.equal, epoch(ours.train, number), epoch(fresh, number)))
+        del fresh
+        list(ours.val)
+        assert workers() >= before
+    assert len(workers()) == 2 * len(before)
+
+
+def test_workers_end_with_their_loader_also_where_the_garbage_collector_finds_it(root):
+    loaders = open_loaders(spec(root), RECIPE, 0, CPU)
+    epoch(loaders.train)
+    begun = iter(loaders.val)
+    next(begun)
+    ring = [loaders, begun]
+    ring.append(ring)
+    assert workers()
+    del loaders, begun, ring
+    gc.collect()
+    assert not workers()
+
+
+@pytest.mark.parametrize(("threads", "workers"), [(1, 1), (12, 12), (64, 16)])
+def test_a_run_with_many_threads_has_sixteen_workers(root, monkeypatch, threads, workers):
+    made = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(batches, "DataLoader", lambda *_, num_workers, **__: made.append(num_workers) or Emptiness())
+    open_loaders(spec(root), RECIPE, 0, CPU)
+    assert made == [workers, workers]
+
+
+class Emptiness:
+    """In the place of a loader that nobody iterates."""
+
+    _iterator = None
 
 
 @pytest.mark.parametrize("augment", [PHOTO, Augment(pad_crop=4, flip=True)])
