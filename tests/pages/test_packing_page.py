@@ -38,6 +38,7 @@ def test_its_numbers_are_the_programs() -> None:
     assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
     assert f"**at most** {packing._MOST}," in PAGE
     assert f"at most every {gpus._EVERY:g} seconds" in PAGE
+    assert f"a second look {gpus._AGAIN:g} seconds later" in PAGE
     assert f"more than {gpus._IDLE_MB / 1000:g} GB is held" in PAGE
     assert slots._MOST_CPU_SLOTS == 8
     assert (packed([10, 10, 10, 30], [0, 0]), packed([30, 10, 10, 10], [0, 0])) == (40, 30)
@@ -69,7 +70,8 @@ def test_on_a_cluster_the_launcher_file_decides(toy_files, capsys, options) -> N
 
 
 @pytest.fixture
-def _gpus(nvidia_smi: NvidiaSmi) -> None:
+def _gpus(nvidia_smi: NvidiaSmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_AGAIN", 0.0)
     free = (f"{index}, GPU-{index}, 0, 80000, 0, H100" for index in range(2))
     nvidia_smi.says(*free, "2, GPU-2, 9000, 80000, 50, H100")
 

@@ -13,6 +13,7 @@ from sklab.system.nvidia import GpuUse, look_at_gpus, see_use
 
 _IDLE_MB = 1000.0  # what drivers and a desktop may hold of a GPU that nobody computes on
 _EVERY = 10.0  # seconds between two looks, each of which costs two starts of nvidia-smi
+_AGAIN = 2.0  # seconds from a look that finds a new user to the one that believes it: ours may not be all gone yet
 Running = Iterable[tuple[Slot, int]]  # where each of our runs is, and its process group
 
 
@@ -24,6 +25,9 @@ def choose_gpus(named: str | None, tell: Callable[[str], None]) -> Gpus:
     """
     seen = see_use()
     there = usable(seen, tell)
+    if named is None and any(map(use_of, there)):  # perhaps only by what the last command has left
+        time.sleep(_AGAIN)
+        there = see_use().gpus or there
     chosen = there if named is None else _named(named, there, seen.fault)
     used = {gpu.gpu: use for gpu in chosen if (use := use_of(gpu))}
     free = [gpu for gpu in chosen if gpu.gpu not in used]
@@ -67,9 +71,12 @@ def _refuse(used: dict[str, str]) -> None:
 
 
 class OtherUsers:
-    """Who else uses the GPUs. It is asked when a slot becomes free and while others use a GPU, and prints changes.
+    """Who else uses the GPUs. It is asked when a slot becomes free and as long as it is `watching`; it prints changes.
 
-    used  the GPUs that somebody else used at the last look
+    A run that ends may leave processes that die a moment later and hold its GPU until then. So a new user is believed
+    when a second look finds him too; until then nothing starts there.
+
+    used  the GPUs that somebody else uses, as two looks have shown
     """
 
     def __init__(
@@ -79,30 +86,37 @@ class OtherUsers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.used: frozenset[str] = frozenset()
+        self._unsure: frozenset[str] = frozenset()  # used, as the last look alone has shown
         self._tell, self._see, self._clock, self._last = tell, look, clock, clock()
 
     def look(self, running: Running, slots: tuple[Slot, ...]) -> None:
         """Look at the GPUs of `slots` again, unless the last look is recent."""
-        if self._clock() < self._last + _EVERY:
+        if self._clock() < self._last + (_AGAIN if self._unsure else _EVERY):
             return
         self._last, runs = self._clock(), list(running)
         ours = {gpu for slot in slots for gpu in gpus_of(slot)}
         uses = {gpu.gpu: _use_by_others(gpu, runs) for gpu in self._see() if gpu.gpu in ours}
-        self._tell_changes(uses)
-        self.used = frozenset(gpu for gpu, use in uses.items() if use)
+        seen = frozenset(gpu for gpu, use in uses.items() if use)
+        believed = seen & (self.used | self._unsure)
+        self._tell_changes(uses, believed)
+        self.used, self._unsure = believed, seen - believed
+
+    @property
+    def watching(self) -> bool:
+        """Whether it is to be asked again soon."""
+        return bool(self.used or self._unsure)
 
     def usable(self, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
         """The slots on GPUs that nobody else uses; without any, the slots of one GPU, so that the study goes on."""
-        free = tuple(slot for slot in slots if self.used.isdisjoint(gpus_of(slot)))
+        free = tuple(slot for slot in slots if (self.used | self._unsure).isdisjoint(gpus_of(slot)))
         return free or tuple(slot for slot in slots if slot.gpu == slots[0].gpu)
 
-    def _tell_changes(self, uses: dict[str, str]) -> None:
-        for gpu, use in uses.items():
-            if use and gpu not in self.used:
-                told = f"GPU {gpu} is used by somebody else now: {use}"
-                self._tell(f"{told}; no more runs go there while another GPU is free")
-            if not use and gpu in self.used:
-                self._tell(f"GPU {gpu} is free again, and gets runs")
+    def _tell_changes(self, uses: dict[str, str], believed: frozenset[str]) -> None:
+        for gpu in sorted(believed - self.used):
+            told = f"GPU {gpu} is used by somebody else now: {uses[gpu]}"
+            self._tell(f"{told}; no more runs go there while another GPU is free")
+        for gpu in sorted((self.used - believed) & uses.keys()):
+            self._tell(f"GPU {gpu} is free again, and gets runs")
 
 
 def gpus_of(slot: Slot) -> list[str]:

@@ -104,7 +104,7 @@ class LocalLauncher:
 
     def _look_for_other_users(self, ended: list[Ended]) -> None:
         """Before a slot is refilled, and while a GPU is not ours, see who else is there."""
-        if self._other_users and (ended or self._other_users.used):
+        if self._other_users and (ended or self._other_users.watching):
             running = ((slot, cast(int, process.pid)) for process, (_, slot, _) in self._running.items())
             self._other_users.look(running, self._slots)
 

@@ -17,6 +17,8 @@ UNTOLD = GpuUse("3", "H200 MIG 1g.18gb", None, None, None)
 
 @pytest.fixture
 def choose(monkeypatch):
+    monkeypatch.setattr(gpus, "_AGAIN", 0.0)
+
     def call(named, *there):
         told = []
         monkeypatch.setattr(gpus, "see_use", lambda: Seen(there, "" if there else "the cable is out"))
@@ -39,6 +41,15 @@ def test_a_gpu_in_use_is_left_out_and_told_with_its_users_and_the_way_to_take_it
         "GPU 2 is used by somebody else: 9.0 of 150.0 GB, no process that can be seen from here; "
         "left out (--gpus 0,1,2 takes it all the same)",
     ]
+
+
+def test_what_a_command_that_was_just_stopped_has_left_is_nobody_elses(monkeypatch):
+    looks = iter([Seen((FREE, USED)), Seen((FREE, GpuUse("1", "H200", 600.0, 150_000.0, 0.0)))])
+    told: list[str] = []
+    monkeypatch.setattr(gpus, "_AGAIN", 0.0)
+    monkeypatch.setattr(gpus, "see_use", lambda: next(looks))
+    assert choose_gpus(None, told.append) == [("0", "H200"), ("1", "H200")]
+    assert told == []
 
 
 def test_without_a_free_gpu_nothing_is_started(choose):

@@ -32,8 +32,10 @@ class Machine:
         return tuple(GpuUse(gpu, "H200", used, 150_000.0, 0.0, who) for gpu, (used, who) in self.there.items())
 
     def look(self, *running: tuple[Slot, int], slots: tuple[Slot, ...] = (GPU0, GPU1)) -> tuple[Slot, ...]:
-        self.now += 10.0
-        self.other_users.look(running, slots)
+        """What is usable once there was time for a second look."""
+        for seconds in (10.0, 2.0):
+            self.now += seconds
+            self.other_users.look(running, slots)
         return self.other_users.usable(slots)
 
 
@@ -62,6 +64,34 @@ def test_what_somebody_else_holds_is_left_alone_until_it_is_free_and_both_are_to
         "no more runs go there while another GPU is free",
         "GPU 1 is free again, and gets runs",
     ]
+
+
+def test_what_a_run_leaves_for_a_moment_is_nobody_elses(machine):
+    """Its loader's processes die, and hold the GPU until they have."""
+    machine.there["1"] = (30_000.0, ("4711 (pt_data_worker)",))
+    machine.now = 10.0
+    machine.other_users.look([], (GPU0, GPU1))
+    assert machine.other_users.usable((GPU0, GPU1)) == (GPU0,), "nothing starts there before it is known"
+    assert (machine.other_users.used, machine.other_users.watching, machine.told) == (frozenset(), True, [])
+    machine.now = 11.9
+    machine.other_users.look([], (GPU0, GPU1))
+    assert machine.looks == 1
+    machine.there["1"], machine.now = NOBODY["1"], 12.0
+    machine.other_users.look([], (GPU0, GPU1))
+    assert machine.other_users.usable((GPU0, GPU1)) == (GPU0, GPU1)
+    assert (machine.looks, machine.other_users.watching, machine.told) == (2, False, [])
+
+
+def test_one_who_is_believed_on_one_gpu_does_not_vouch_for_another(machine):
+    machine.there["1"] = (30_000.0, ())
+    assert machine.look() == (GPU0,)
+    machine.there["0"] = (30_000.0, ())
+    machine.now += 10.0
+    machine.other_users.look([], (GPU0, GPU1))
+    assert machine.other_users.used == {"1"}
+    machine.there["0"] = NOBODY["0"]
+    assert machine.look() == (GPU0,)
+    assert len(machine.told) == 1
 
 
 def test_it_is_not_asked_more_often_than_every_ten_seconds(machine):
