@@ -18,10 +18,11 @@ from typing import Any, NoReturn, cast, get_args
 
 from pydantic import Field, ValidationError
 
+from sklab.errors import SklabError
 from sklab.launch.base import Job, Task
 from sklab.launch.slots import Slot, given_slot
 from sklab.launch.watchdog import end_group, wait_for
-from sklab.launch.worker import work  # imports torch in the child only
+from sklab.launch.worker import begin, work  # imports torch in the child only
 from sklab.spec.values import Value
 from sklab.store.files import content, read_kept, write_whole
 from sklab.store.run_folder import RunFolder
@@ -67,7 +68,19 @@ def _do(watched: Watched, job: Job, files: Path, handed_over: str) -> None:
         _requeue(job, note, files)
 
     signal.signal(signal.SIGUSR2, go_back)
-    _tell(files, number, watched.do(job))
+    try:
+        end = watched.do(job)
+    except SklabError as error:  # the GPUs that were asked for are not there
+        end = _refused(job, error)
+    _tell(files, number, end)
+
+
+def _refused(job: Job, error: SklabError) -> End:
+    """The end of a job that could not start its run, and says why in the run's log."""
+    if begin(job):
+        with RunFolder(job.folder).log_file.open("a", encoding="utf-8") as log:
+            log.write(f"{error}\n")
+    return End(exitcode=1)
 
 
 def _requeue(job: Job, note: Note, files: Path) -> NoReturn:

@@ -27,6 +27,7 @@ from sklab.launch.slurm.job import End, Note, has_ended, own_slot, read_end, rea
 from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.launch.slurm.sbatch import RefusedError, hand_over
 from sklab.spec.study.launchers import SlurmSpec
+from sklab.store.causes import class_of_words
 
 SPEC = SlurmSpec(launcher="slurm", time=60, parallel=4)
 ANSWERS = {"known": {"7"}, "unknown": set(), "no answer": None}
@@ -255,6 +256,18 @@ def test_a_job_does_what_it_was_handed_over_for_and_tells_its_end(in_a_job, job)
     write_note(job.folder, Note(handed_over="abc"))
     in_a_job("abc")
     assert (number_in(job.folder), read_end(job.folder.parent, "9_1")) == ("9_1", End(exitcode=0))
+
+
+def test_a_job_without_the_gpus_it_was_to_have_says_so_in_the_log_and_tells_its_end(job, nvidia_smi, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    nvidia_smi.says(end="exit 9")
+    write_note(job.folder, Note(handed_over="abc"))
+    slurm_job._do(slurm_job.Watched(1, 80.0, 0.0), job, job.folder.parent, "abc")
+    assert read_end(job.folder.parent, "9_1") == End(exitcode=1)
+    log = (job.folder / "log.txt").read_text()
+    assert "this run was to have 1; none can be used: nvidia-smi ended with exit code 9" in log
+    assert class_of_words(log) == "device"
 
 
 @pytest.mark.parametrize("note", [None, Note(handed_over="def", slurm="10_0"), Note(slurm="7")])
