@@ -23,8 +23,9 @@ def test_two_modules_are_loose():
     assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
 
 
-def test_there_are_fewer_than_200_modules():
-    assert len(MODULES) < 200  # questions: as values, in files, answered, in words; more needs a reason
+def test_there_are_fewer_than_220_modules():
+    # Since 180: questions (as values, in files, answered, in words), GPUs (replays, health, climb). More: say why.
+    assert len(MODULES) < 220
 
 
 def test_packages_are_empty():

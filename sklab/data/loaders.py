@@ -142,16 +142,26 @@ def _log_skipped(spec: DataSpec, splits: Splits) -> None:
         _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), names)
 
 
+class EpochDraws(NamedTuple):
+    """What is drawn for an epoch of N images, on the device: order int64 [N], and in that order shifts int64 [N, 2] and
+    flips bool [N]."""
+
+    order: Tensor
+    shifts: Tensor
+    flips: Tensor
+
+
 class TrainArrays:
     """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), augmented, in epoch order."""
 
     def __init__(self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, share: Share) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
         self.sampler = EpochSampler(len(split.labels), seed)
+        self.device = normalise.device
         self._augment, self._normalise = train.augment, normalise
         self._size = split.images.shape[-1]
-        self._padded = pad(torch.from_numpy(split.images).to(normalise.device), train.augment.pad_crop)
-        self._labels = torch.from_numpy(split.labels).to(normalise.device)
+        self._padded = pad(torch.from_numpy(split.images).to(self.device), train.augment.pad_crop)
+        self._labels = torch.from_numpy(split.labels).to(self.device)
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
@@ -163,14 +173,22 @@ class TrainArrays:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         sampler = self.sampler
         first, sampler.skipped = sampler.skipped, 0
-        drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
-        order, shifts, flips = (
-            torch.from_numpy(values).to(self._labels.device) for values in (sampler.permutation(), *drawn)
-        )
+        draws = self.draws(sampler.epoch)
         for start in range(first, len(self) * self.batch_size, self.batch_size):
-            batch = slice(start + self._own.start, start + self._own.stop)
-            images = cut(self._padded, order[batch], shifts[batch], flips[batch], self._size)
-            yield self._normalise(images), self._labels[order[batch]]
+            yield self.batch(draws, slice(start + self._own.start, start + self._own.stop))
+
+    def draws(self, epoch: int) -> EpochDraws:
+        """What is drawn for `epoch`, from 0."""
+        sampler = self.sampler
+        sampler.set_epoch(epoch)
+        drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, epoch)
+        return EpochDraws(*(torch.from_numpy(values).to(self.device) for values in (sampler.permutation(), *drawn)))
+
+    def batch(self, draws: EpochDraws, places: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels at these places of the epoch's order."""
+        order = draws.order[places]
+        images = cut(self._padded, order, draws.shifts[places], draws.flips[places], self._size)
+        return self._normalise(images), self._labels[order]
 
 
 class ValArrays:
@@ -178,18 +196,21 @@ class ValArrays:
 
     def __init__(self, split: ArraySplit, train: TrainSpec, normalise: Normalise) -> None:
         self.batch_size = train.batch_size
+        self.device = normalise.device
         self._normalise = normalise
-        self._images = torch.from_numpy(split.images).to(normalise.device)
-        self._labels = torch.from_numpy(split.labels).to(normalise.device)
+        self._images = torch.from_numpy(split.images).to(self.device)
+        self.labels = torch.from_numpy(split.labels).to(self.device)
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self.batch_size)
+        return -(-len(self.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        batches = zip(
-            torch.split(self._images, self.batch_size), torch.split(self._labels, self.batch_size), strict=True
-        )
-        return ((self._normalise(images), labels) for images, labels in batches)
+        starts = range(0, len(self.labels), self.batch_size)
+        return (self.batch(slice(start, start + self.batch_size)) for start in starts)
+
+    def batch(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels at these places of the set."""
+        return self._normalise(self._images[places]), self.labels[places]
 
 
 class DataCheck(NamedTuple):

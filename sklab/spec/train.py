@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -89,6 +89,22 @@ class TrainSpec(Value):
     def _possible(self) -> TrainSpec:
         ensure_no_broken_rule(self._broken())
         return self
+
+    @property
+    def launched_singly(self) -> tuple[str, ...]:
+        """The settings, as in a YAML file, for which every operation of a step is launched by itself on a GPU as well,
+        where otherwise the whole step would be one launch. None: ()."""
+        replayable: dict[str, tuple[Any, ...]] = {
+            "accumulate": (1,),
+            "precision": ("fp32", "bf16"),
+            "compile": (False,),
+            "devices": (1,),
+        }
+        return tuple(
+            f"train.{name} = {str(value).lower()}"
+            for name, allowed in replayable.items()
+            if (value := getattr(self, name)) not in allowed
+        )
 
     def _broken(self) -> Iterator[str]:
         if self.nesterov and self.momentum == 0:

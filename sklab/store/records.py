@@ -89,7 +89,8 @@ class Arithmetic(Value):
 class Hardware(Value):
     """Where a run ran. `threads` are torch's intra-op threads, per device; they decide the last bits on the CPU, and so
     does `instructions`, the set of vector instructions that torch computes with ("" in older records and on GPUs).
-    `device_name` has each kind of several GPUs once; `arithmetic` is None on the CPU and in older records."""
+    `device_name` has each kind of several GPUs once; `arithmetic` is None on the CPU and in older records. `abreast` is
+    the most runs that the process trained at a time: speed and memory are to be read with it."""
 
     host: str
     device: str
@@ -98,6 +99,7 @@ class Hardware(Value):
     devices: int = Field(default=1, ge=1)
     instructions: str = ""
     arithmetic: Arithmetic | None = None
+    abreast: int = Field(default=1, ge=1)
 
 
 class RunRecord(Value):

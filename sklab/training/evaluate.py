@@ -43,7 +43,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)
-    scores, half = Scores(), AUTOCAST.get(experiment.train.precision)
+    scores, half = Scores(device), AUTOCAST.get(experiment.train.precision)
     with torch.inference_mode(), torch.autocast(device_type, half, enabled=half is not None):
         for images, labels in loaders.val:
             scores.add(network(images), labels)

@@ -15,9 +15,9 @@ from sklab.models.counters import BatchCounters
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import copy_buffers, total
 from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig, Trainer
-from sklab.training.recipe import Average, Scores, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import Average, Scores, batch_loss, drawn_mixture, learning_rate, make_optimizer
 
-_CHECK_EVERY = 50  # steps between two looks for a non-finite loss; each look waits for the device
+CHECK_EVERY = 50  # steps between two looks for a non-finite loss; each look waits for the device
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -41,11 +41,11 @@ class Classifier(LightningModule):
         super().__init__()
         self.model = model
         self.recipe = recipe
-        self._seed, self._batches = seed, batches
+        self._seed, self.batches = seed, batches
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
-        self._scores = Scores()
+        self._scores = Scores("cpu")
 
     @property
     def evaluated(self) -> nn.Module:
@@ -53,10 +53,11 @@ class Classifier(LightningModule):
         return self.average.network if self.average is not None else self.model
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        mixture = drawn_mixture(self.recipe, batch[1], (self._seed, self.current_epoch, batch_idx))
         with self._counters.counted_at_once():
-            loss = batch_loss(self.model, batch, self.recipe, (self._seed, self.current_epoch, batch_idx))
+            loss = batch_loss(self.model, batch, self.recipe, mixture)
         self.train_loss = self.train_loss + loss.detach()
-        if batch_idx % _CHECK_EVERY == 0:
+        if batch_idx % CHECK_EVERY == 0:
             self._stop_unless_finite(total(self.train_loss), "training loss")
         return loss
 
@@ -77,12 +78,12 @@ class Classifier(LightningModule):
         self.train_loss = total(self.train_loss)
         self._stop_unless_finite(self.train_loss, "training loss")
         copy_buffers(self.evaluated)
-        self._scores = Scores()
+        self._scores = Scores(self.device)
 
     def on_validation_epoch_end(self) -> None:
         self._scores.over_devices()
         self._stop_unless_finite(self._scores.loss, "validation loss")
-        self.log("train_loss", self.train_loss / (self._batches * self.recipe.devices))
+        self.log("train_loss", self.train_loss / (self.batches * self.recipe.devices))
         self.log("val_loss", self._scores.loss)
         self.log("val_error", self._scores.error)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -94,7 +95,7 @@ class Classifier(LightningModule):
 
     def _rate(self, step: int) -> float:
         """Share of the recipe's learning rate after `step` optimizer steps."""
-        return learning_rate(self.recipe, step * self.recipe.accumulate / self._batches) / self.recipe.lr
+        return learning_rate(self.recipe, step * self.recipe.accumulate / self.batches) / self.recipe.lr
 
     def _stop_unless_finite(self, total: Tensor | float, what: str) -> None:
         if not math.isfinite(float(total)):

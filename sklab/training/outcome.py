@@ -92,7 +92,7 @@ def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
     return {"status": status, "failure": failure_class(error), "reason": reason, "traceback": shown}
 
 
-def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device) -> RunRecord:
+def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device, abreast: int = 1) -> RunRecord:
     """The record of a run, however it ended; the caller fills in `status`."""
     experiment = order.spec.experiment
     counted = _cost(experiment)
@@ -111,7 +111,7 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
         latency_ms=meter.latency_ms,
         **meter.facts._asdict(),
-        hardware=_hardware(device, experiment.train.devices),
+        hardware=_hardware(device, experiment.train.devices).model_copy(update={"abreast": abreast}),
         versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
         first_step=meter.first_step,
         attempt=folder.attempt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -54,26 +54,44 @@ def learning_rate(recipe: TrainSpec, epoch: float) -> float:
     return recipe.lr * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
+class Mixture(NamedTuple):
+    """How a batch of B images is mixed with itself: each image is `kept` of its own and `mixed` = 1 - `kept` of its
+    partner, whose place `partners` int64 [B] holds. Numbers, or float32 []."""
+
+    kept: Any
+    mixed: Any
+    partners: Tensor
+
+
+def drawn_mixture(recipe: TrainSpec, labels: Tensor, place: tuple[int, int, int]) -> Mixture | None:
+    """How the batch at `place` (seed, epoch, number of the batch) is mixed; None where the recipe mixes nothing.
+
+    Where several devices share a batch, `kept` is that of the whole batch, and partners are found within each part.
+    """
+    if not recipe.mixup:
+        return None
+    kept, partners = mixup_draw(recipe.mixup, len(labels), *place)
+    return Mixture(kept, 1 - kept, torch.from_numpy(partners).to(labels.device, non_blocking=True))
+
+
 def batch_loss(
-    model: nn.Module, batch: tuple[Tensor, Tensor], recipe: TrainSpec, place: tuple[int, int, int]
+    model: nn.Module, batch: tuple[Tensor, Tensor], recipe: TrainSpec, mixture: Mixture | None = None
 ) -> Tensor:
     """Mean cross-entropy of (images [B, C, H, W], labels [B]), with the recipe's label smoothing and mixup.
 
-    `place` is (seed, epoch, number of the batch), which decides what is mixed with what. Mixup (Zhang et al., 2018,
-    equation 2): images and one-hot labels are both share * own + (1 - share) * partner's. Where several devices share a
-    batch, `share` is that of the whole batch, and partners are found within each device's part.
+    Mixup (Zhang et al., 2018, equation 2): images and one-hot labels are both kept * own + mixed * partner's.
     """
     images, labels = batch
-    if not recipe.mixup:
+    if mixture is None:
         return F.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
-    share, drawn = mixup_draw(recipe.mixup, len(labels), *place)
-    partner = torch.from_numpy(drawn).to(labels.device, non_blocking=True)
+    partners = mixture.partners
     # In place on a copy: that keeps the strides, which decide how one-channel images are convolved.
-    logits = model(images.clone().lerp_(images[partner], 1 - share))
+    logits = model(images.clone().lerp_(images[partners], mixture.mixed))
     own, other = (
-        F.cross_entropy(logits, each, label_smoothing=recipe.label_smoothing) for each in (labels, labels[partner])
+        F.cross_entropy(logits, each, label_smoothing=recipe.label_smoothing) for each in (labels, labels[partners])
     )
-    return share * own + (1 - share) * other
+    loss: Tensor = mixture.kept * own + mixture.mixed * other
+    return loss
 
 
 class Scores:
@@ -81,32 +99,43 @@ class Scores:
 
     loss   mean cross-entropy so far
     error  top-1 error so far, in %, of double precision: equal counts are to give equal differences
+    seen   images so far
     """
 
-    def __init__(self) -> None:
-        self._loss: Tensor | float = 0.0
-        self._wrong: Tensor | float = 0  # counted in integers: a float here would make the sum single precision
-        self.seen = 0
+    def __init__(self, device: torch.device | str) -> None:
+        self._loss = torch.zeros((), device=device)
+        self._wrong = torch.zeros((), dtype=torch.int64, device=device)
+        self._seen = torch.zeros_like(self._wrong)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits [B, classes] of any float type, labels int64 [B]."""
         logits = logits.float()
-        self._loss = self._loss + F.cross_entropy(logits, labels, reduction="sum")
-        self._wrong = self._wrong + (logits.argmax(1) != labels).sum()
-        self.seen += len(labels)
+        self._loss += F.cross_entropy(logits, labels, reduction="sum")
+        self._wrong += (logits.argmax(1) != labels).sum()
+        self._seen += len(labels)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for each in (self._loss, self._wrong, self._seen):
+            each.zero_()
 
     def over_devices(self) -> None:
         """Make these the sums over all devices of the run. Every device must call it."""
-        self.seen = int(total(torch.full_like(torch.as_tensor(self._wrong), self.seen)))
-        self._loss, self._wrong = total(self._loss), total(self._wrong)
+        self._loss, self._wrong, self._seen = (
+            torch.as_tensor(total(each)) for each in (self._loss, self._wrong, self._seen)
+        )
 
     @property
-    def loss(self) -> Tensor | float:
-        return self._loss / self.seen
+    def loss(self) -> Tensor:
+        return self._loss / self._seen
 
     @property
     def error(self) -> Tensor:
-        return 100.0 * torch.as_tensor(self._wrong).double() / self.seen
+        return 100.0 * self._wrong.double() / self._seen
+
+    @property
+    def seen(self) -> int:
+        return int(self._seen)
 
 
 class Average:
@@ -123,26 +152,26 @@ class Average:
         once = {id(mean): (mean, now) for mean, now in pairs}.values()  # a tensor may have several names
         self._floats = _lists(pair for pair in once if pair[0].is_floating_point())
         self._others = _lists(pair for pair in once if not pair[0].is_floating_point())
-        self._weight, self._begun = 1 - decay, False
+        self._weight, self.begun = 1 - decay, False
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here."""
-        return {"network": self.network.state_dict(), "begun": self._begun}
+        return {"network": self.network.state_dict(), "begun": self.begun}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self._begun = state["begun"]
+        self.begun = state["begun"]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network's present weights. A kernel is for many tensors, and nothing waits for the device."""
         means, now = self._floats
-        if self._begun:
+        if self.begun:
             torch._foreach_lerp_(means, now, self._weight)
         else:
             _copy(means, now)
         _copy(*self._others)
-        self._begun = True
+        self.begun = True
 
 
 def _lists(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:

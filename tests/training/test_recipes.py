@@ -22,8 +22,8 @@ from sklab.spec.networks import SETTINGS, network
 from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training import run as training
-from sklab.training.recipe import Average, Scores, batch_loss, learning_rate, make_optimizer
+from sklab.training import fit as training
+from sklab.training.recipe import Average, Mixture, Scores, batch_loss, drawn_mixture, learning_rate, make_optimizer
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -111,7 +111,7 @@ MIXED = {
 
 
 def test_an_error_is_the_share_of_wrong_images_in_double_precision():
-    scores, labels = Scores(), torch.zeros(250, dtype=torch.int64)
+    scores, labels = Scores("cpu"), torch.zeros(250, dtype=torch.int64)
     for wrong in (42, 51, 43, 36):
         scores.add(F.one_hot((torch.arange(250) < wrong).long(), 2).float(), labels)
     scores.over_devices()
@@ -256,17 +256,23 @@ def test_mixup_blends_images_and_labels_alike(smoothing):
     mixed_labels = share * soft + (1 - share) * soft[list(partners)]
     expected = -(mixed_labels * model(mixed_images).log_softmax(1)).sum(1).mean()
     state = torch.get_rng_state()
-    assert torch.allclose(batch_loss(model, (images, labels), recipe, (3, 1, 2)), expected)
-    assert not torch.allclose(batch_loss(model, (images, labels), recipe, (3, 1, 3)), expected)
+    ours, others = (
+        batch_loss(model, (images, labels), recipe, drawn_mixture(recipe, labels, (3, 1, batch))) for batch in (2, 3)
+    )
+    assert torch.allclose(ours, expected)
+    assert not torch.allclose(others, expected)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_mixup_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkeypatch):
     seen = []
 
-    def watched(model: nn.Module, batch: Any, recipe: TrainSpec, place: tuple[int, int, int]) -> Tensor:
+    def watched_draw(recipe: TrainSpec, labels: Tensor, place: tuple[int, int, int]) -> Mixture | None:
         seen.append(place)
-        return batch_loss(lambda images: _checked(model, images), batch, recipe, place)  # type: ignore[arg-type]
+        return drawn_mixture(recipe, labels, place)
+
+    def watched(model: nn.Module, batch: Any, recipe: TrainSpec, mixture: Mixture | None) -> Tensor:
+        return batch_loss(lambda images: _checked(model, images), batch, recipe, mixture)  # type: ignore[arg-type]
 
     def _checked(model: nn.Module, images: Tensor) -> Tensor:
         # One channel passes for both formats by its shape; its strides tell.
@@ -274,6 +280,7 @@ def test_mixup_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkey
         return model(images)
 
     monkeypatch.setattr("sklab.training.module.batch_loss", watched)
+    monkeypatch.setattr("sklab.training.module.drawn_mixture", watched_draw)
     _, _, record = run(seed=4, mixup=0.2, memory_format="channels_last", batch_size=32)
     assert record.status == "complete", record.reason
     assert seen == [(4, 0, 0), (4, 0, 1), (4, 1, 0), (4, 1, 1)]

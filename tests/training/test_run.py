@@ -12,7 +12,7 @@ from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training import run as training
+from sklab.training import fit as training
 from sklab.training.outcome import failure_class
 from sklab.training.recipe import learning_rate
 from sklab.training.run import train

@@ -40,9 +40,15 @@ class ExactResume(Callback):
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, resume_point: ResumePoint | None, every: float, share: Share, prune_file: Path
+        self,
+        checkpoints: Checkpoints,
+        resume_point: ResumePoint | None,
+        every: float,
+        share: Share,
+        stop: Stop,
+        prune_file: Path,
     ) -> None:
-        self.checkpoints, self.resume_point, self.stop = checkpoints, resume_point, Stop()
+        self.checkpoints, self.resume_point, self.stop = checkpoints, resume_point, stop
         self._every, self.share, self._prune_file = every, share, prune_file
         self._next_prune = 0.0
         self._wishes = LargestLater()
@@ -121,7 +127,7 @@ class ExactResume(Callback):
         mine = {"random": random_state(pl_module.device), "train_loss": pl_module.train_loss.cpu()}
         checkpoint["devices"] = gathered(mine)
         if self._epochs is not None:
-            del checkpoint["loops"]  # Lightning would go through the epoch's end once more
+            checkpoint.pop("loops", None)  # Lightning would go through the epoch's end once more
             checkpoint["epochs"] = self._epochs
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:

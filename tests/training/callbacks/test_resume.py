@@ -13,8 +13,8 @@ from attempts import FULL, PLAIN, assert_same, attempt, died, outcome
 from torch import Tensor, nn
 
 from sklab.store.run_folder import RunFolder
+from sklab.training import fit as training
 from sklab.training import module
-from sklab.training import run as training
 from sklab.training.callbacks import checkpoint, resume
 
 STEPS = {**PLAIN, "schedule": "step", "step_at": (1, 2), "nesterov": True, "memory_format": "channels_last"}

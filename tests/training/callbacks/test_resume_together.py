@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sklab.data.augment import Share
-from sklab.system.processes import PreemptedError
+from sklab.system.processes import PreemptedError, Stop
 from sklab.training import devices
 from sklab.training.callbacks.resume import ExactResume
 
@@ -53,7 +53,7 @@ class Trainer:
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> ExactResume:
-    keeper = ExactResume(None, None, 0.0, Share(0, 2), tmp_path / "prune")  # type: ignore[arg-type]
+    keeper = ExactResume(None, None, 0.0, Share(0, 2), Stop(), tmp_path / "prune")  # type: ignore[arg-type]
     keeper._next = float("inf")
     return keeper
 

@@ -1,0 +1,159 @@
+"""What an attempt trains, and how: by replays of a recorded step where that is possible, else in Lightning's loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from sklab.data.augment import Share
+from sklab.data.loaders import Loaders, TrainArrays, open_loaders
+from sklab.errors import SklabError
+from sklab.models.numerics import LAYOUTS
+from sklab.models.zoo import build
+from sklab.spec.data import surely_differ
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
+from sklab.system.processes import PreemptedError, Stop
+from sklab.training.attention.recorder import AttentionMeter
+from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, peak_memory_mb
+from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
+from sklab.training.callbacks.resume import ExactResume
+from sklab.training.determinism import settle
+from sklab.training.devices import environment, largest, strategy
+from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
+from sklab.training.module import Classifier, make_trainer
+from sklab.training.replay.course import Course, Steps
+from sklab.training.replay.steps import GraphedTraining, NotRecordableError
+
+_log = logging.getLogger(__name__)
+REPLAYING = {"cuda"}  # the types of devices on which steps are replayed
+
+
+@dataclass
+class Process:
+    """The process that trains, and what its runs share.
+
+    share    which of a run's devices `device` is
+    stop     what asks all runs to end
+    abreast  the most runs that it has trained at a time
+    """
+
+    device: torch.device
+    share: Share = Share()  # noqa: RUF009 - frozen
+    stop: Stop = field(default_factory=Stop)
+    abreast: int = 1
+    _deterministic: bool | None = None
+
+    def settle(self, *, deterministic: bool) -> None:
+        """Have it compute as a run wants it: see `training.determinism`."""
+        if deterministic is not self._deterministic:
+            settle(self.device, deterministic=deterministic)
+            self._deterministic = deterministic
+
+
+def fit(
+    order: RunOrder,
+    folder: RunFolder,
+    meter: Meter,
+    keeper: ExactResume,
+    logger: Logger | None,
+    process: Process,
+) -> Steps:
+    """Train; returns the network as it was evaluated last, with its attention written down."""
+    share, device, recipe = process.share, process.device, order.experiment.train
+    if recipe.precision == "fp16" and device.type == "cpu":
+        raise SklabError("train.precision = fp16 needs a GPU; allowed on the CPU: fp32 or bf16")
+    loaders = open_loaders(order.experiment.data, recipe, order.spec.seed, device, share)
+    meter.facts = loaders.facts
+    _ensure_as_ordered(order, loaders)
+    signs = [PulseWriter(folder.path), Heartbeat(folder.heartbeat_file)]
+    told: list[Callback] = [meter, Logbook(order, meter), *signs, keeper]
+    watching: list[Callback] = told if share.rank == 0 else [keeper]
+    if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
+        watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
+    latency = LatencyMeter(order.experiment)
+    watching.append(latency)  # last: the attention of its passes is not recorded
+    keeper.stop.listen()
+    training = _recorded(order, loaders, device)
+    if training is not None:
+        course = Course(training, loaders, keeper, watching, logger)
+        yield from course.steps()
+        network = course.evaluated
+    else:
+        classifier = _classifier(order, loaders, process)
+        _fit_in_lightning(classifier, loaders, folder, keeper, watching, logger)
+        network = classifier.evaluated
+    if share.rank == 0 and len(meter.epochs) != recipe.epochs:
+        raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
+    meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device)), latency.latency_ms
+    return network
+
+
+def _new_network(order: RunOrder, device: torch.device) -> nn.Module:
+    torch.manual_seed(order.spec.seed)
+    model = build(order.experiment.model).to(device)
+    return model.to(memory_format=LAYOUTS[order.experiment.train.memory_format])  # type: ignore[call-overload, no-any-return]  # not in its stub
+
+
+def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
+    """Raise SklabError when the data are not those that the study was started with."""
+    if surely_differ(order.fingerprint, loaders.facts.fingerprint):
+        raise SklabError(
+            "the data have changed since the study was started; start it again, it then tells in what they have changed"
+        )
+
+
+def _recorded(order: RunOrder, loaders: Loaders, device: torch.device) -> GraphedTraining | None:
+    """The training of a new network by replays; None where it is Lightning's: always or never for a run, so that its
+    numbers do not depend on what trains beside it."""
+    recipe, images = order.experiment.train, loaders.train
+    if device.type not in REPLAYING or recipe.launched_singly or not isinstance(images, TrainArrays):
+        return None
+    try:
+        return GraphedTraining(_new_network(order, device), recipe, order.spec.seed, images)
+    except NotRecordableError as error:
+        _log.warning("every operation of a step is launched by itself, for the step can't be recorded: %s", error)
+        return None
+
+
+def _classifier(order: RunOrder, loaders: Loaders, process: Process) -> Classifier:
+    """A new network with its recipe, for Lightning."""
+    recipe, seed, rank = order.experiment.train, order.spec.seed, process.share.rank
+    model = _new_network(order, process.device)
+    whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
+    classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate)
+    if recipe.compile:
+        model.compile()
+    if rank:  # else the devices would drop the same units of different images
+        torch.manual_seed(seed + (rank << 31))
+    return classifier
+
+
+def _fit_in_lightning(
+    classifier: Classifier,
+    loaders: Loaders,
+    folder: RunFolder,
+    keeper: ExactResume,
+    watching: Sequence[Callback],
+    logger: Logger | None,
+) -> None:
+    trainer = make_trainer(
+        classifier.recipe,
+        classifier.device,
+        folder.path,
+        max_epochs=classifier.recipe.epochs,
+        limit_train_batches=classifier.batches,
+        devices=keeper.share.world,
+        strategy=strategy(keeper.share),
+        plugins=[keeper.checkpoints, *environment(keeper.share)],
+        callbacks=list(watching),
+        logger=logger if logger is not None else False,
+    )
+    try:
+        trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)
+    except SIGTERMException:  # it came while Lightning was setting up, before the keeper had the signals back
+        raise PreemptedError("SIGTERM before the first step of this attempt") from None

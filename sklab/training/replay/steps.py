@@ -1,0 +1,248 @@
+"""A training step as one CUDA graph: recorded once, then replayed. Small networks gain most: to launch their kernels
+one by one takes a processor longer than a GPU needs to execute them.
+
+A replay repeats the recorded kernels on the recorded addresses. So everything that differs from step to step (order of
+the images, shifts, flips, mixup, learning rate) lies in tables on the device, and a counter there picks the row.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.sgd import sgd
+
+from sklab.data.augment import mixup_draw
+from sklab.data.loaders import TrainArrays, ValArrays
+from sklab.models.counters import BatchCounters
+from sklab.models.numerics import AUTOCAST
+from sklab.spec.train import TrainSpec
+from sklab.training.recipe import Average, Mixture, Scores, batch_loss, learning_rate, make_optimizer
+
+_log = logging.getLogger(__name__)
+_WARM_UP = 2  # calls before a recording, in which libraries start and take their memory
+
+
+class NotRecordableError(Exception):
+    """The network does what a graph can't repeat: its step waits for the device, or draws random numbers."""
+
+
+def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """A function that does what `work` does: the replay of a CUDA graph, or on other devices `work` itself.
+
+    `work` must have run before. It and the function are for one and the same current stream. Raises NotRecordableError.
+    """
+    if device.type != "cuda":
+        return work
+    graph = torch.cuda.CUDAGraph()
+    gc.collect()  # memory that is freed during a recording would become part of it
+    try:
+        # Other threads, such as W&B's, may use the driver meanwhile.
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream(device), capture_error_mode="thread_local"):
+            work()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise NotRecordableError(str(error).splitlines()[0]) from error
+    return graph.replay
+
+
+class GraphedTraining:
+    """The steps of a run on one device: `model`, which lies there, is trained by `recipe` on `images`.
+
+    average     the averaged weights, where the recipe has them
+    train_loss  float32 []: the sum of the losses of the epoch's steps so far
+
+    A step computes what Lightning's loop computes, with a learning rate that is rounded to float32. `begin_epoch` comes
+    before the first step. Nothing here waits for the device. Raises NotRecordableError.
+    """
+
+    def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, images: TrainArrays) -> None:
+        self.model, self.recipe, self.device = model.train(), recipe, images.device
+        self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
+        self.train_loss = torch.zeros((), device=self.device)
+        self._counters = BatchCounters(model)
+        self._images, self._groups = images, [_Group(group) for group in make_optimizer(model, recipe).param_groups]
+        self._tables = _Tables(recipe, seed, len(images), self.device)
+        self._draws = images.draws(0)
+        self._row = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._places = torch.arange(recipe.batch_size, device=self.device)
+        self._replay = self._recorded_step()
+
+    def begin_epoch(self, epoch: int, first: int = 0) -> None:
+        """The next step is number `first` of `epoch`, both counted from 0."""
+        self.model.train()
+        for table, drawn in zip(self._draws, self._images.draws(epoch), strict=True):
+            table.copy_(drawn)
+        self._tables.fill(epoch)
+        self._row.fill_(first)
+
+    def step(self) -> None:
+        """Take one step."""
+        self._replay()
+        if self.average is not None and not self.average.begun:
+            self.average.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here; not the average, nor the sum of losses."""
+        return {"model": self.model.state_dict(), "momentum": [sums for group in self._groups for sums in group.sums]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        for sums, kept in zip(self.state_dict()["momentum"], state["momentum"], strict=True):
+            sums.copy_(kept)
+
+    def _recorded_step(self) -> Callable[[], object]:
+        """The step, recorded; all that the calls before the recording have changed is then restored."""
+        changed = [*_tensors(self.state_dict()), *(_tensors(self.average.state_dict()) if self.average else ())]
+        before, random = [tensor.clone() for tensor in changed], _random_state(self.device)
+        for _ in range(_WARM_UP):
+            self._step()  # the second one goes on from averaged weights, as the recording does
+        if not torch.equal(random, _random_state(self.device)):
+            raise NotRecordableError("it draws random numbers")
+        step = recorded(self._step, self.device)
+        with torch.no_grad():
+            torch._foreach_copy_(changed, before)
+        if self.average is not None:
+            self.average.begun = False
+        self.train_loss.zero_()
+        return step
+
+    def _step(self) -> None:
+        batch = self._images.batch(self._draws, self._row * self.recipe.batch_size + self._places)
+        for group in self._groups:
+            group.forget_gradients()
+        with self._counters.counted_at_once(), autocast(self.recipe, self.device):
+            loss = batch_loss(self.model, batch, self.recipe, self._tables.mixture(self._row))
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_norm:
+            weights = [weight for group in self._groups for weight in group.weights]
+            nn.utils.clip_grad_norm_(weights, self.recipe.clip_norm)
+        for group in self._groups:
+            group.step(self._tables.rates[self._row])
+        if self.average is not None:
+            self.average.update()
+        self.train_loss += loss.detach()
+        self._row += 1
+
+
+class _Group:
+    """Weights with the same settings of SGD, and their momentum: `sums` of gradients, zero at first."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.weights: list[nn.Parameter] = settings["params"]
+        self.sums = [torch.zeros_like(weight) for weight in self.weights]
+        self._settings = {name: settings[name] for name in ("weight_decay", "momentum", "nesterov")}
+
+    def forget_gradients(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self, rate: Tensor) -> None:
+        """A step with the learning rate `rate`, float32 []. Weights without a gradient stay as they are."""
+        pairs = zip(self.weights, self.sums, strict=True)
+        moved = [(weight, weight.grad, sums) for weight, sums in pairs if weight.grad is not None]
+        weights, gradients, sums = ([each[part] for each in moved] for part in range(3))
+        # The optimiser itself refuses to be recorded; this is what its step calls.
+        sgd(weights, gradients, sums, fused=True, lr=rate, dampening=0.0, maximize=False, **self._settings)  # type: ignore[arg-type]  # fused, it takes a tensor too
+
+
+class _Tables:
+    """What the recipe says of each step of an epoch, a row each, on the device. `rates` float32 [steps]."""
+
+    def __init__(self, recipe: TrainSpec, seed: int, steps: int, device: torch.device) -> None:
+        self._recipe, self._seed = recipe, seed
+        self.rates = torch.zeros(steps, device=device)
+        self._kept, self._mixed = torch.zeros_like(self.rates), torch.zeros_like(self.rates)
+        self._partners = torch.zeros((steps, recipe.batch_size), dtype=torch.int64, device=device)
+
+    def fill(self, epoch: int) -> None:
+        steps, recipe = len(self.rates), self._recipe
+        self.rates.copy_(torch.tensor([learning_rate(recipe, epoch + step / steps) for step in range(steps)]))
+        if not recipe.mixup:
+            return
+        drawn = [mixup_draw(recipe.mixup, recipe.batch_size, self._seed, epoch, step) for step in range(steps)]
+        self._kept.copy_(torch.tensor([kept for kept, _ in drawn]))
+        self._mixed.copy_(torch.tensor([1 - kept for kept, _ in drawn]))
+        self._partners.copy_(torch.stack([torch.from_numpy(partners) for _, partners in drawn]))
+
+    def mixture(self, row: Tensor) -> Mixture | None:
+        """How the batch of this step is mixed; None where the recipe mixes nothing."""
+        return Mixture(self._kept[row], self._mixed[row], self._partners[row]) if self._recipe.mixup else None
+
+
+class GraphedEvaluation:
+    """Evaluates `network`, which is in eval mode whenever it does, on `images`.
+
+    scores  of the images of the last evaluation
+    """
+
+    def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays) -> None:
+        self.scores = Scores(images.device)
+        self._network, self._recipe, self._images, self._device = network, recipe, images, images.device
+        self._row = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._places = torch.arange(images.batch_size, device=self._device)
+        self._replay: Callable[[], object] | None = None
+
+    def one_by_one(self) -> Iterator[None]:
+        """Evaluate batch by batch, as hooks of the network can follow it; yields after each."""
+        return self._evaluate(self._full_batch)
+
+    def replayed(self) -> Iterator[None]:
+        """Evaluate by replays, but for a last batch that is smaller; yields after each batch."""
+        if self._replay is None and len(self._images.labels) >= self._images.batch_size:
+            self._full_batch()
+            self._replay = self._recorded()
+        return self._evaluate(self._replay or self._full_batch)
+
+    def _recorded(self) -> Callable[[], object]:
+        try:
+            return recorded(self._full_batch, self._device)
+        except NotRecordableError as error:  # its step was recordable: a network that computes something else in eval
+            _log.warning("the evaluation can't be recorded, it is done batch by batch: %s", error)
+            return self._full_batch
+
+    def _evaluate(self, full_batch: Callable[[], object]) -> Iterator[None]:
+        full, rest = divmod(len(self._images.labels), self._images.batch_size)
+        self.scores.clear()
+        self._row.zero_()
+        for _ in range(full):
+            full_batch()
+            yield
+        if rest:
+            self._add(slice(full * self._images.batch_size, None))
+            yield
+
+    def _full_batch(self) -> None:
+        self._add(self._row * self._images.batch_size + self._places)
+        self._row += 1
+
+    @torch.no_grad()
+    def _add(self, places: Tensor | slice) -> None:
+        images, labels = self._images.batch(places)
+        with autocast(self._recipe, self._device):
+            self.scores.add(self._network(images), labels)
+
+
+def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
+    """The context in which forward passes compute with the recipe's precision."""
+    half = AUTOCAST.get(recipe.precision)
+    return torch.autocast(device.type, half, enabled=half is not None)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """The tensors of a state dict, however deep."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from _tensors(part)
