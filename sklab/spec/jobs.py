@@ -19,12 +19,15 @@ PULSE_FILE = "pulse.json"
 
 
 class Checked(Value):
-    """A network at an input size, in the number format of its training."""
+    """A network at an input size, computed as in its training: number format, images of a batch on one device, and
+    whether a GPU is deterministic."""
 
     model: AnyModel
     image_size: int
     precision: Literal["fp32", "bf16", "fp16"]
     memory_format: Literal["contiguous", "channels_last"]
+    batch: int = Field(default=2, ge=2)
+    deterministic: bool = True
 
 
 class CheckedData(Value):
@@ -46,11 +49,13 @@ class CheckOrder(Value):
 
 
 class Finding(Value):
-    """One convolution in one number format. Errors are relative to float64 (Euclidean norms); NaN is written as -1."""
+    """One convolution in one number format, of `batch` images. Errors are relative to float64 (Euclidean norms); NaN is
+    written as -1."""
 
     convolution: str
     precision: str
     memory_format: str
+    batch: int = 2
     ok: bool
     forward_error: float
     weight_error: float

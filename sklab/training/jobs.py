@@ -22,7 +22,7 @@ from sklab.models import numerics
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build, cost
 from sklab.spec.data import Inventory
-from sklab.spec.jobs import CheckOrder, CheckResult, Finding, Probe, ProbeOrder
+from sklab.spec.jobs import Checked, CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.training.callbacks.meter import peak_memory_mb
@@ -51,14 +51,20 @@ def check(folder: Path, device: torch.device, device_name: str) -> None:
 
 
 def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
-    by_format = sorted(order.networks, key=lambda network: (network.precision, network.memory_format))
-    for (precision, memory_format), networks in groupby(by_format, lambda each: (each.precision, each.memory_format)):
+    def way(asked: Checked) -> tuple[numerics.Dtype, numerics.MemoryFormat, int, bool]:
+        """What decides how the device computes. The CPU computes every batch in the same way."""
+        by_size = (asked.batch, asked.deterministic) if device.type == "cuda" else (numerics.LEAST_BATCH, True)
+        return (asked.precision, asked.memory_format, *by_size)
+
+    for (precision, memory_format, batch, deterministic), networks in groupby(sorted(order.networks, key=way), way):
+        settle(device, deterministic=deterministic)
         sizes = [(network.model, network.image_size) for network in networks]
-        for verdict in numerics.check(sizes, precision, memory_format, device.type):
+        for verdict in numerics.check(sizes, precision, memory_format, device.type, batch):
             yield Finding(
                 convolution=str(verdict.signature),
                 precision=precision,
                 memory_format=memory_format,
+                batch=verdict.batch,
                 ok=verdict.ok,
                 forward_error=_finite(verdict.forward_error),
                 weight_error=_finite(verdict.weight_grad_error),

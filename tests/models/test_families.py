@@ -60,6 +60,16 @@ def test_an_unknown_family_says_which_are_known():
     assert (error["type"], error["loc"], error["ctx"]["hint"]) == ("unknown_family", ("model",), "bottleneck")
 
 
+def test_the_arithmetic_check_asks_about_the_batch_of_one_device_and_the_way_a_gpu_computes():
+    def experiment(**train):
+        model = {**SETTINGS["sknet_small"], "in_channels": 1, "num_classes": 10}
+        return Experiment.model_validate({"data": DATA, "model": model, "train": {**TRAIN, **train}})
+
+    recipes = [{"batch_size": 64}, {"batch_size": 64, "devices": 2}, {"batch_size": 64, "deterministic": False}]
+    asked = _covering(experiment(**recipe) for recipe in recipes)
+    assert [(each.batch, each.deterministic) for each in asked] == [(64, True), (32, True), (64, False)]
+
+
 @pytest.mark.parametrize("name", SMALLEST.values())
 def test_the_arithmetic_check_asks_about_what_is_new(name):
     def experiment(**model):

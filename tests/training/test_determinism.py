@@ -9,14 +9,18 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from sklab.models import numerics
+from sklab.models.zoo import Signature
+from sklab.spec.jobs import Checked, CheckOrder, CheckResult
 from sklab.store.records import Hardware, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.attention.analyze import analyze
 from sklab.training.determinism import arithmetic, gpu_names, settle
 from sklab.training.evaluate import evaluate
-from sklab.training.jobs import probe
+from sklab.training.jobs import check, probe
 from sklab.training.run import train
 
+SMALL = Signature(4, 4, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=2, height=8, width=8)
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 
@@ -176,3 +180,25 @@ def test_records_of_before_say_nothing_about_it(toy_order):
     tree = old.model_dump(mode="json")
     del tree["hardware"]["arithmetic"]
     assert RunRecord.model_validate_json(json.dumps(tree)) == old
+
+
+@pytest.mark.parametrize(("device", "expected"), [(GPU, [(4, True), (64, False), (64, True)]), (CPU, [(2, None)])])
+def test_convolutions_are_checked_in_the_batches_and_the_way_of_their_training(
+    toy_order, tmp_path, monkeypatch, device, expected
+):
+    model = toy_order().spec.experiment.model
+    plain = Checked(model=model, image_size=8, precision="fp32", memory_format="contiguous", batch=64)
+    others = [plain.model_copy(update=update) for update in ({"deterministic": False}, {"batch": 4}, {})]
+    (tmp_path / "check.json").write_text(CheckOrder(networks=(plain, *others)).model_dump_json())
+    checked = []
+
+    def verdict(networks, dtype, memory_format, device, batch):
+        how = torch.backends.cudnn.deterministic if device == "cuda" else None
+        checked.append((batch, how))
+        return [numerics.Verdict(SMALL, dtype, memory_format, device, 0.0, 0.0, 0.0, batch, 1e-4)]
+
+    monkeypatch.setattr(numerics, "check", verdict)
+    check(tmp_path, device, "some device")
+    assert checked == expected
+    result = CheckResult.model_validate_json((tmp_path / "result.json").read_text())
+    assert [finding.batch for finding in result.findings] == [batch for batch, _ in expected]

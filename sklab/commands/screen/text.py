@@ -138,13 +138,14 @@ def findings_text(result: CheckResult) -> str:
             "ok" if finding.ok else "WRONG",
             finding.precision,
             finding.memory_format,
+            str(finding.batch),
             f"{finding.forward_error:.1e}",
             f"{finding.weight_error:.1e}",
             f"{finding.input_error:.1e}",
         )
         for finding in result.findings
     ]
-    header = ("convolution", "", "dtype", "format", "output", "weight grad", "input grad")
+    header = ("convolution", "", "dtype", "format", "batch", "output", "weight grad", "input grad")
     return f"torch {result.torch} on {result.device}, relative errors against float64:\n{aligned(header, rows)}"
 
 

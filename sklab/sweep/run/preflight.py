@@ -133,9 +133,9 @@ def _end_of(job: Job, launcher: Launcher) -> int:
 def refusal(bad: list[Finding]) -> str:
     """The message about convolutions that are computed wrongly, with the remedy."""
     lines = [
-        f"  {finding.convolution} in {finding.precision}, {finding.memory_format}: relative error of "
-        f"the weight gradient {_shown(finding.weight_error)}, of the input gradient {_shown(finding.input_error)}, "
-        f"of the output {_shown(finding.forward_error)}"
+        f"  {finding.convolution} in {finding.precision}, {finding.memory_format}, batch {finding.batch}: relative "
+        f"errors: weight gradient {_shown(finding.weight_error)}, input gradient {_shown(finding.input_error)}, "
+        f"output {_shown(finding.forward_error)}"
         for finding in bad
     ]
     remedy = "use train.memory_format: contiguous, or train.precision: fp32 (for example --set train.precision=fp32)"
@@ -177,6 +177,8 @@ def _checked(experiment: Experiment) -> Checked:
         image_size=experiment.data.image_size,
         precision=train.precision,
         memory_format=train.memory_format,
+        batch=train.batch_size // train.devices,
+        deterministic=train.deterministic,
     )
 
 
