@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
@@ -17,19 +18,22 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.states import open_without_waiting
 from sklab.system.processes import on_parent_end, unblock_stop_signals
 
+if TYPE_CHECKING:
+    import torch
+
 # A killed runner's runs end within milliseconds, but the check of another study over the same networks takes its time.
-_PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
+PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
 
 
 def work(job: Job, slot: Slot) -> None:
     """Do `job` in a child process of the caller: own process group, output to the log, dead when the caller is."""
-    _settle()
+    settle()
     _do(job, slot)
 
 
 def work_on_call(jobs: Connection) -> None:
     """The same for the job and the slot that come from there, once they come."""
-    _settle()
+    settle()
     try:
         job, slot = jobs.recv()
     except EOFError:  # the runner is gone
@@ -37,24 +41,39 @@ def work_on_call(jobs: Connection) -> None:
     _do(job, slot)
 
 
-def _settle() -> None:
+def settle() -> None:
+    """Make this process a group of its own that ends with the caller."""
     os.setsid()
     unblock_stop_signals()
     on_parent_end(lambda: os.killpg(0, signal.SIGKILL))
 
 
-def _do(job: Job, slot: Slot) -> None:
+def use(slot: Slot) -> None:
+    """Have this process, which has not used CUDA yet, see the slot's GPUs and no others, and use its threads."""
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu or ""
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers them; CUDA itself puts the fastest first
-    os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that the run starts; its own: see `perform`
-    with _alone_in(job.folder, _PATIENCE[job.task]):
+    os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # of programs that a run starts; its own: see `device_of`
+
+
+def device_of(slot: Slot) -> torch.device:
+    """The slot's device, after torch was told the number of threads."""
+    import torch
+
+    torch.set_num_threads(slot.threads)
+    return torch.device("cuda" if slot.gpu is not None else "cpu")
+
+
+def _do(job: Job, slot: Slot) -> None:
+    use(slot)
+    with _alone_in(job):
         if begin(job):
             _redirect_output(job.folder / "log.txt")
-            _log_to_stderr()
+            log_to_stderr()
             perform(job, slot)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Have this process print sklab's log on standard error."""
     from sklab.training.callbacks.meter import log_to_stderr
 
     log_to_stderr()
@@ -76,10 +95,7 @@ def begin(job: Job) -> bool:
 
 def perform(job: Job, slot: Slot) -> None:
     """Do `job` in this process, on the slot's device with the slot's threads."""
-    import torch
-
-    torch.set_num_threads(slot.threads)
-    device = torch.device("cuda" if slot.gpu is not None else "cpu")
+    device = device_of(slot)
     if job.task == "train":
         from sklab.training.evaluate import evaluate_missing
         from sklab.training.run import train
@@ -98,18 +114,24 @@ def perform(job: Job, slot: Slot) -> None:
         check(job.folder, device, slot.name)
 
 
+def held_message(job: Job) -> str:
+    """What is told when the job's folder does not become free."""
+    patience = PATIENCE[job.task]
+    return f"sklab: {job.folder}: another process has been working there for {patience} s; end it first"
+
+
 @contextmanager
-def _alone_in(folder: Path, patience: int) -> Iterator[None]:
-    """Hold the folder's lock; end the process, with a word, where it is not free within `patience` seconds."""
+def _alone_in(job: Job) -> Iterator[None]:
+    """Hold the lock of the job's folder; end the process, with a message, where it does not become free."""
 
     def give_up(*_: object) -> None:
-        sys.stderr.write(f"sklab: {folder}: another process has been working there for {patience} s; end it first\n")
+        sys.stderr.write(f"{held_message(job)}\n")
         sys.stderr.flush()
         sys.exit(FOLDER_HELD)
 
-    with open(RunFolder(folder).lock_file, "a", opener=open_without_waiting) as lock:
+    with open(RunFolder(job.folder).lock_file, "a", opener=open_without_waiting) as lock:
         signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(patience)
+        signal.alarm(PATIENCE[job.task])
         fcntl.flock(lock, fcntl.LOCK_EX)
         signal.alarm(0)
         yield

@@ -33,18 +33,23 @@ _log = logging.getLogger(__name__)
 REPLAYING = {"cuda"}  # the types of devices on which steps are replayed
 
 
+class BrokenProcessError(Exception):
+    """CUDA is broken in this process, and whose doing it is can't be told: none of its runs can go on."""
+
+
 @dataclass
 class Process:
     """The process that trains, and what its runs share.
 
     share    which of a run's devices `device` is
     stop     what asks all runs to end
-    abreast  the most runs that it has trained at a time
+    running  the runs that it trains now, and `abreast` the most that it has trained at a time
     """
 
     device: torch.device
     share: Share = Share()  # noqa: RUF009 - frozen
     stop: Stop = field(default_factory=Stop)
+    running: int = 1
     abreast: int = 1
     _deterministic: bool | None = None
 
@@ -53,6 +58,25 @@ class Process:
         if deterministic is not self._deterministic:
             settle(self.device, deterministic=deterministic)
             self._deterministic = deterministic
+
+    def hold(self, running: int) -> None:
+        """So many runs are trained from now on."""
+        self.running, self.abreast = running, max(self.abreast, running)
+
+    def ensure_usable(self) -> None:
+        """After an error of one run: raise BrokenProcessError if it is the end of others too."""
+        if self.running > 1 and (reason := _why_broken(self.device)):
+            raise BrokenProcessError(f"{reason}; {self.running} runs were trained here, and each is tried again alone")
+
+
+def _why_broken(device: torch.device) -> str:
+    """What CUDA answers when it can't be used in this process any more, else ""."""
+    try:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    except Exception as error:  # as of now it raises at every call
+        return str(error).splitlines()[0]
+    return ""
 
 
 def fit(

@@ -148,6 +148,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
     except Exception as error:  # every failure of a run is recorded with its class
+        process.ensure_usable()
         outcome = outcome_of(error, process.stop, folder.checkpoint_step)
         if isinstance(error, PreemptedError | PrunedError):  # asked for: nothing that a traceback would explain
             _log.warning("%s", outcome["reason"])

@@ -225,7 +225,7 @@ def test_what_a_run_prints_stands_in_its_log(local: LocalLauncher, made: Made) -
 def test_a_folder_where_somebody_else_works_is_told_in_one_line(
     made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(worker._PATIENCE, "train", 1)
+    monkeypatch.setitem(worker.PATIENCE, "train", 1)
     run = made()
     with (run.path / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
