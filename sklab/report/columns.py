@@ -141,10 +141,14 @@ def _cost(table: AblationTable) -> tuple[Column, ...]:
         "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
     )
     latency = (column("latency", "latency_ms", _LATENCY, latency_legend, ""), _latency_range(table)) if measured else ()
+    replay_legend = "the same as the replay of a CUDA graph, without the time to launch operations one by one, mean"
+    replayed = any(row.replay_latency_ms is not None for row in table.rows)
+    replay = (column("replay", "replay_latency_ms", _LATENCY, replay_legend, ""),) if replayed else ()
     return (
         column("params", "params", _PARAMS, "parameters of the network", "params"),
         column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),
         *latency,
+        *replay,
         column("training", "train_seconds", _TIME, "time in training steps, mean over the n runs", ""),
         column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", ""),
         column("memory", "peak_memory_mb", _MEMORY, "peak memory of the process (CPU) or device (GPU), mean", ""),

@@ -114,9 +114,13 @@ class RunRecord(Value):
     params, macs        parameters; multiply-accumulates of one forward pass of one image
     wall_seconds        from the start of `train` to its end; `train_seconds` in training steps only. Both count what
                         earlier attempts did up to the checkpoint that the last one went on from, and nothing else
-    samples_per_second  training images per second of `train_seconds`
-    peak_memory_mb      of the process (CPU) or of the device (GPU), in 10^6 bytes; the largest of several
+    samples_per_second  training images per second in training steps; without the first epoch of each attempt, in which
+                        it compiles and finds algorithms, where there are others (not so in older records)
+    peak_memory_mb      of the process (CPU) or of the tensors on the device (GPU), in 10^6 bytes; the most of several
+                        devices and of all attempts up to the checkpoint that the last one went on from
+    peak_reserved_mb    the same of what torch reserved on the device; 0 on the CPU and in older records
     latency_ms          of one image through the evaluated network, a batch of one; 0: not measured, as in older records
+    replay_latency_ms   the same as the replay of a CUDA graph; 0: not measured, as on the CPU and in older records
     skipped_images      left out of both splits because they can't be decoded (`data.skip_corrupt`)
     val_images          of the whole validation split, and `guessing_error`: the error in % of always naming its most
                         frequent class; 0: not known, as in older records
@@ -155,7 +159,9 @@ class RunRecord(Value):
     train_seconds: float = 0.0
     samples_per_second: float = 0.0
     peak_memory_mb: float = 0.0
+    peak_reserved_mb: float = 0.0
     latency_ms: float = 0.0
+    replay_latency_ms: float = 0.0
     skipped_images: int = Field(default=0, ge=0)
     val_images: int = Field(default=0, ge=0)
     guessing_error: float = Field(default=0.0, ge=0, le=100)

@@ -19,7 +19,8 @@ from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.attention.recorder import AttentionMeter
-from sklab.training.callbacks.meter import LatencyMeter, Logbook, Meter, peak_memory_mb
+from sklab.training.callbacks.latency import LatencyMeter
+from sklab.training.callbacks.meter import Logbook, Meter, Peak, peak_memory
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.determinism import settle
@@ -113,7 +114,8 @@ def fit(
         network = classifier.evaluated
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
-    meter.peak_memory, meter.latency_ms = largest(peak_memory_mb(device)), latency.latency_ms
+    meter.peak = Peak(*map(largest, peak_memory(device).most(meter.peak)))
+    meter.latency_ms, meter.replay_ms = latency.latency_ms, latency.replay_ms
     return network
 
 

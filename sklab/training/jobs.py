@@ -25,7 +25,7 @@ from sklab.spec.data import Inventory
 from sklab.spec.jobs import Checked, CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
-from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.callbacks.meter import peak_memory
 from sklab.training.determinism import settle
 from sklab.training.lean_lightning import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.module import Classifier, make_trainer
@@ -146,7 +146,7 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
         step_seconds=clock.step_seconds,
         val_step_seconds=clock.val_step_seconds,
         setup_seconds=clock.warm - began,
-        peak_memory_mb=peak_memory_mb(device),
+        peak_memory_mb=peak_memory(device).allocated,
     )
 
 

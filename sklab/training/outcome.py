@@ -23,7 +23,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
 from sklab.system.machine import cpu_name
 from sklab.system.processes import PreemptedError, Stop
-from sklab.training.callbacks.meter import Meter, peak_memory_mb
+from sklab.training.callbacks.meter import Meter, peak_memory
 from sklab.training.callbacks.resume import PrunedError
 from sklab.training.determinism import arithmetic, gpu_names
 from sklab.training.devices import LostProcessError
@@ -95,7 +95,7 @@ def outcome_of(error: Exception, stop: Stop, reached: int) -> dict[str, Any]:
 def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.device, abreast: int = 1) -> RunRecord:
     """The record of a run, however it ended; the caller fills in `status`."""
     experiment = order.spec.experiment
-    counted = _cost(experiment)
+    counted, peak = _cost(experiment), peak_memory(device).most(meter.peak)
     return RunRecord.of(
         order,
         status="failed",
@@ -108,8 +108,10 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         macs=counted.macs,
         train_seconds=meter.train_seconds,
         samples_per_second=meter.samples_per_second,
-        peak_memory_mb=max(meter.peak_memory, peak_memory_mb(device)),
+        peak_memory_mb=peak.allocated,
+        peak_reserved_mb=peak.reserved,
         latency_ms=meter.latency_ms,
+        replay_latency_ms=meter.replay_ms,
         **meter.facts._asdict(),
         hardware=_hardware(device, experiment.train.devices).model_copy(update={"abreast": abreast}),
         versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},

@@ -16,6 +16,8 @@ from sklab.analysis.table.frame import data_frame
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, study_table
+from sklab.report.column import NOTHING
+from sklab.report.columns import columns
 from sklab.report.escape import clean
 from sklab.report.figures.study import draw
 from sklab.report.render import render
@@ -246,3 +248,19 @@ def test_published_figures_of_networks_not_trained_here_stand_below_every_table(
         assert "Published only, not trained here: DPN-92" in texts[name]
     for name in ("table.md", "report.md"):
         assert "Published only, not trained here: DPN-92 \\| x 20.70 % (37.7 M, 6.5 GMACs)." in texts[name]
+
+
+def test_the_latency_of_a_replay_is_shown_where_all_runs_of_a_cell_have_measured_it():
+    replays = {("K3", 0): 0.25, ("K3", 1): 0.75, ("K5", 0): 0.5, ("K5", 1): 0.0}
+    made = [make_record(*run, 20.0, latency_ms=4.0, replay_latency_ms=replay) for run, replay in replays.items()]
+    table = ablation_table(make_sweep(("K3", "K5"), (0, 1)), {record.key: record for record in made})
+    (column,) = [column for column in columns(table) if column.title == "replay (ms)"]
+    assert [column.text(row) for row in table.rows] == ["0.50", NOTHING]
+    frame = data_frame(table).set_index("cell")
+    assert (frame.loc["K3", "replay_latency_ms"], math.isnan(frame.loc["K5", "replay_latency_ms"])) == (0.5, True)
+
+
+def test_a_study_without_a_gpu_says_nothing_of_replays():
+    table = ablation_table(make_sweep(("K3",), (0,)), make_records({"K3": [20.0]}, latency_ms=4.0))
+    assert not any("replay" in column.title for column in columns(table))
+    assert "replay_latency_ms" not in data_frame(table)

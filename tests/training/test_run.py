@@ -42,7 +42,7 @@ def test_a_run_records_all_that_is_asked_of_it(toy_order, folder):
     assert record.macs > 0
     assert (record.val_images, 50 < record.guessing_error < 90) == (32, True)
     assert 0 < record.train_seconds <= record.wall_seconds
-    assert record.samples_per_second == pytest.approx(2 * 64 / record.train_seconds)
+    assert record.samples_per_second > 64 / record.train_seconds, "of the second epoch alone"
     assert record.peak_memory_mb > 10
     assert record.latency_ms > 0
     assert record.hardware is not None

@@ -27,11 +27,13 @@ def costs_of(records: Sequence[RunRecord]) -> dict[str, Any]:
         return {}
     latencies = [record.latency_ms for record in records]
     measured = all(latency > 0 for latency in latencies)
+    replayed = all(record.replay_latency_ms > 0 for record in records)
     return {
         "params": records[0].params,
         "macs": records[0].macs,
         **_means(records, (*_MEANS, "latency_ms") if measured else _MEANS),
         **({"latency_range": (min(latencies), max(latencies))} if measured else {}),
+        **(_means(records, ("replay_latency_ms",)) if replayed else {}),
     }
 
 

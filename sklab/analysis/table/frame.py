@@ -29,7 +29,8 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     types = dict.fromkeys(whole, "Int64")
     pareto_front = table.pareto_front
     rows = [_flat(table.sweep, row, pareto_front) for row in table.rows]
-    return pd.DataFrame(rows).astype(types if table.rows else {})
+    absent = ["replay_latency_ms"] if all(row.replay_latency_ms is None for row in table.rows) else []
+    return pd.DataFrame(rows).astype(types if table.rows else {}).drop(columns=absent, errors="ignore")
 
 
 def answers_frame(table: AblationTable) -> pd.DataFrame:
@@ -111,6 +112,7 @@ def _cost(row: Row) -> dict[str, Any]:
     measured = ("train_seconds", "samples_per_second", "peak_memory_mb")
     lowest, highest = row.latency_range or (None, None)
     latency = {"latency_ms": row.latency_ms, "latency_ms_lowest": lowest, "latency_ms_highest": highest}
+    latency |= {"replay_latency_ms": row.replay_latency_ms}
     numbers = {**latency, **{name: getattr(row, name) for name in measured}}
     return {"params": row.params, "macs": row.macs, **{name: _rounded(number) for name, number in numbers.items()}}
 

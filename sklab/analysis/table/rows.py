@@ -70,6 +70,7 @@ class Row:
     params, macs        of the network; macs of one forward pass of one image
     latency_ms          of one image, mean over runs; None where not all of them have measured it
     latency_range       the lowest and the highest latency of these runs
+    replay_latency_ms   of one image as the replay of a CUDA graph, mean over runs; None where not all have measured it
     train_seconds, samples_per_second, peak_memory_mb   means over runs
     guessing            the error of guessing in %, if the row's mean error is no lower as far as its images can tell
     last_fall           number of points by which the error fell in the last epoch, if the cell is undertrained
@@ -100,6 +101,7 @@ class Row:
     macs: int | None = None
     latency_ms: float | None = None
     latency_range: tuple[float, float] | None = None
+    replay_latency_ms: float | None = None
     train_seconds: float | None = None
     samples_per_second: float | None = None
     peak_memory_mb: float | None = None

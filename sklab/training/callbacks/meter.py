@@ -1,27 +1,21 @@
-"""What a run measures about itself and says in its log: metrics per epoch, time, speed, memory, latency."""
+"""What a run measures about itself and says in its log: metrics per epoch, time, speed, memory."""
 
 from __future__ import annotations
 
 import logging
 import resource
-import statistics
 import sys
 import time
-import traceback
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from sklab.data.loaders import Facts
-from sklab.spec.run import Experiment
 from sklab.store.records import Evaluation, RunOrder, RunRecord, now
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
-_WARM_UP, _PASSES, _SECONDS = 3, 30, 1.0  # no more passes than these, and none begun after so many seconds
 _log = logging.getLogger(__name__)
 
 
@@ -34,25 +28,30 @@ class Meter(Callback):
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
     facts          of the data; set by the caller that opened it
-    peak_memory    the most that any device of the run held, in 10^6 bytes (0 until all have reported)
-    latency_ms     of one image through the evaluated network; set by the caller that trained it (0 until then)
+    peak           the most memory that any device of the run held; set by the caller once all have reported
+    latency_ms     of one image through the evaluated network, and `replay_ms` of its replay; set by the caller that
+                   trained it (0 until then)
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._began = 0.0  # 0 outside the training steps of an epoch
         self._samples_per_epoch = 0
+        self._device = torch.device("cpu")
+        self._warm = False  # whether this attempt has an epoch behind it, in which it compiles and finds its algorithms
+        self._steady_seconds, self._steady_epochs = 0.0, 0
         self._rows: list[str] = []
         self.epochs: list[dict[str, float]] = []
         self.train_seconds = 0.0
         self.first_step = ""
         self.facts = Facts()
-        self.peak_memory = 0.0
-        self.latency_ms = 0.0
+        self.peak = Peak()
+        self.latency_ms = self.replay_ms = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loader: Any = trainer.train_dataloader
         self._samples_per_epoch = int(trainer.num_training_batches) * loader.batch_size
+        self._device = pl_module.device
         self._began = time.perf_counter()  # an epoch that was begun by an earlier attempt does not start again
         self._file.write_text("".join((",".join(("epoch", *METRICS, "seconds")) + "\n", *self._rows)), encoding="utf-8")
 
@@ -62,12 +61,16 @@ class Meter(Callback):
             "epochs": list(self.epochs),
             "rows": list(self._rows),
             "train_seconds": self.train_seconds + (time.perf_counter() - self._began if self._began else 0.0),
-            "peak_memory": self.peak_memory,
+            "steady": (self._steady_seconds, self._steady_epochs),
+            "peak": tuple(peak_memory(self._device).most(self.peak)),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs, self._rows = state_dict["epochs"], state_dict["rows"]
-        self.train_seconds, self.peak_memory = state_dict["train_seconds"], state_dict["peak_memory"]
+        self.train_seconds = state_dict["train_seconds"]
+        # Another commit of this version may have written neither.
+        self._steady_seconds, self._steady_epochs = state_dict.get("steady", (0.0, 0))
+        self.peak = Peak(*state_dict.get("peak", ()))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._began = time.perf_counter()
@@ -78,8 +81,12 @@ class Meter(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
-        self.train_seconds += time.perf_counter() - self._began
-        self._began = 0.0
+        took, self._began = time.perf_counter() - self._began, 0.0
+        self.train_seconds += took
+        if self._warm:
+            self._steady_seconds += took
+            self._steady_epochs += 1
+        self._warm = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
@@ -91,8 +98,11 @@ class Meter(Callback):
 
     @property
     def samples_per_second(self) -> float:
-        """Training images per second of `train_seconds`."""
-        return len(self.epochs) * self._samples_per_epoch / self.train_seconds if self.train_seconds else 0.0
+        """Training images per second in training steps, without the first epoch of each attempt where there are
+        others."""
+        steady = (self._steady_epochs, self._steady_seconds)
+        epochs, seconds = steady if self._steady_epochs else (len(self.epochs), self.train_seconds)
+        return epochs * self._samples_per_epoch / seconds if seconds else 0.0
 
     @property
     def best_epoch(self) -> int:
@@ -101,54 +111,25 @@ class Meter(Callback):
         return 1 + errors.index(min(errors)) if errors else 0
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """The most memory held so far, in 10^6 bytes: by torch on a GPU, by this process on the CPU."""
+class Peak(NamedTuple):
+    """The most memory held, in 10^6 bytes: `allocated` by tensors on a GPU or by the process on the CPU, and `reserved`
+    by torch on a GPU, which is what its neighbours there lack (0 on the CPU)."""
+
+    allocated: float = 0.0
+    reserved: float = 0.0
+
+    def most(self, other: Peak) -> Peak:
+        """The larger of each."""
+        return Peak(max(self.allocated, other.allocated), max(self.reserved, other.reserved))
+
+
+def peak_memory(device: torch.device) -> Peak:
+    """The most memory held so far by this process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
+        held = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+        return Peak(held[0] / 1e6, held[1] / 1e6)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def latency_ms(network: nn.Module, image: Tensor, precision: AbstractContextManager[Any]) -> float:
-    """The median time in ms of a forward pass of `image` [1, C, H, W], on its device; as written, not compiled.
-
-    `network` stays in the mode that it is in, and no random number is drawn.
-    """
-    times: list[float] = []
-    with torch.inference_mode(), precision:
-        began = time.perf_counter()
-        while len(times) < _WARM_UP + _PASSES and (len(times) <= _WARM_UP or time.perf_counter() - began < _SECONDS):
-            times.append(_timed(network, image))
-    return 1000 * statistics.median(times[_WARM_UP:])
-
-
-def _timed(network: nn.Module, image: Tensor) -> float:
-    start = time.perf_counter()
-    network.forward(image)
-    if image.is_cuda:
-        torch.cuda.synchronize(image.device)
-    return time.perf_counter() - start
-
-
-class LatencyMeter(Callback):
-    """Has `latency_ms` of the evaluated network after the final evaluation; 0 before, and where it can't be measured.
-
-    Nothing that goes wrong in here ends the run: it is printed into its log.
-    """
-
-    def __init__(self, experiment: Experiment) -> None:
-        self._shape = (experiment.model.in_channels, *(2 * [experiment.data.image_size]))
-        self.latency_ms = 0.0
-
-    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            return
-        try:
-            image = torch.linspace(-1, 1, torch.Size(self._shape).numel(), device=pl_module.device)
-            precision = trainer.precision_plugin.forward_context()
-            self.latency_ms = latency_ms(pl_module.evaluated, image.view(1, *self._shape), precision)
-        except Exception:
-            traceback.print_exc()
+    return Peak(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
 
 
 class Logbook(Callback):

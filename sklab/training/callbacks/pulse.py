@@ -12,7 +12,7 @@ from typing import Any
 
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.system.machine import cpu_name
-from sklab.training.callbacks.meter import peak_memory_mb
+from sklab.training.callbacks.meter import peak_memory
 from sklab.training.determinism import gpu_names
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
@@ -60,7 +60,7 @@ class PulseWriter(Callback):
             step=step,
             steps=int(trainer.num_training_batches),
             samples_per_second=speed,
-            peak_memory_mb=peak_memory_mb(module.device),
+            peak_memory_mb=peak_memory(module.device).allocated,
         )
         with suppress(OSError):  # not `write_whole`: no watcher is worth a flush of the disk
             aside = self._file.with_suffix(".new")
