@@ -16,13 +16,13 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ERRORS, Limits, limits
 from sklab.report.column import DAGGER, DOUBLE_DAGGER
 from sklab.report.escape import clean
+from sklab.report.figures.labels import Label, place_labels
 from sklab.report.figures.style import (
     INK,
     MUTED,
     PAPER,
     Drawing,
     Kind,
-    Label,
     cut_remark,
     drawing,
     kinds,
@@ -31,7 +31,6 @@ from sklab.report.figures.style import (
     metric_axis,
     metric_title,
     new_figure,
-    place_labels,
     short_name,
 )
 from sklab.spec.study.sweep import Published

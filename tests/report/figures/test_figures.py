@@ -5,8 +5,9 @@ import pytest
 from studies import EXPERIMENT, make_record, make_records, make_sweep, write_study
 
 from sklab.analysis.table.ablation import ablation_table
+from sklab.report.figures.labels import Label, place_labels
 from sklab.report.figures.study import draw
-from sklab.report.figures.style import COLOURS, Label, inline, new_figure, place_labels
+from sklab.report.figures.style import COLOURS, inline, new_figure
 from sklab.report.run_files import chosen, read_curves
 from sklab.spec.study.sweep import Published, PublishedRow
 
