@@ -186,8 +186,7 @@ class RunRecord(Value):
 
     @property
     def final(self) -> bool:
-        """Whether the run will not be tried again. A failed one will; a diverged one is a result, and so is a pruned
-        one as long as its study prunes."""
+        """Whether the run is not tried again: unlike a failed one, and a pruned one once its study prunes no more."""
         return self.status != "failed"
 
     @property
@@ -205,8 +204,7 @@ class RunRecord(Value):
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
     def with_shared_experiment(self, experiment: Experiment) -> RunRecord:
-        """This record with the object `experiment` in place of its own, if both are equal: in many records these fill
-        most of the memory."""
+        """This record with `experiment` in place of an equal one of its own: many records then share one object."""
         if self.spec.experiment != experiment:
             return self
         return self.model_copy(update={"spec": self.spec.model_copy(update={"experiment": experiment})})
