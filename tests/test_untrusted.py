@@ -25,7 +25,7 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import prices
 from sklab.sweep.plan.reuse import offers, take_over
-from sklab.sweep.run.study import _is_whole
+from sklab.sweep.run.journal import is_whole
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),
@@ -85,7 +85,7 @@ def test_hostile_json_is_no_record_no_answer_and_no_journal(tmp_path, text):
     for file in (run.record_file, run.order_file, run.analysis_file, run.evaluation_file(32), study.index_file):
         file.write_text(text + "\n")
     assert run.read_evaluation(32) is None
-    assert not _is_whole(study.index_file)
+    assert not is_whole(study.index_file)
     with pytest.raises(DamagedRecordError, match="not a run order"):
         run.read_order()
     with pytest.raises(DamagedRecordError, match="can't be read as Analysis"):

@@ -17,7 +17,7 @@ from sklab.spec.study.search import Pruning, Search
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import space_costs
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.costs import CostCounter
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources
@@ -43,7 +43,7 @@ def test_its_sweep_loads_and_plans_as_the_page_says(tmp_path: Path) -> None:
     file = tmp_path / "sweeps" / "small.yaml"
     file.write_text(SWEEP, encoding="utf-8")
     sweep = load_sweep(file)
-    costs = space_costs(sweep, Counted(costs_here).of)
+    costs = space_costs(sweep, CostCounter(costs_here).of)
     plan = make_plan(
         prepare(Start(sweep, StudyFolder(tmp_path / "results" / "small"), costs=costs)), Resources(1), lambda _: (1, 1)
     )

@@ -1,4 +1,4 @@
-"""The cells of a design: which levels each combines, and the experiment that these give. Pure functions."""
+"""The cells of a design: the levels that each combines, and the experiment that follows from them. Pure functions."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _PathError(LookupError):
 
 
 class NoSuchEntryError(_PathError):
-    """A setting is meant for an entry that its list does not have: a cell of such settings can't exist."""
+    """A setting is for an entry that its list does not have: a cell with such settings is invalid."""
 
 
 class NoSuchPlaceError(_PathError):
-    """A setting leads into a plain value, or names the entry of a list that has only positions."""
+    """The path of a setting leads into a plain value, or has a name where a list has only positions."""
 
 
 def resolve(tree: Tree) -> Experiment:
@@ -105,7 +105,7 @@ def left_out(cell: Cell, full: Choice) -> Cell:
 
 
 def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell:
-    """`cell` with a run for every seed, or with the rule that it breaks or why it can't be trained.
+    """`cell` with a run for every seed; an InvalidCell with the reason if it breaks a rule or can't be trained.
 
     Raises pydantic.ValidationError or NoSuchPlaceError when its settings are not well-formed.
     """
@@ -139,15 +139,15 @@ def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
 
 
 def training(tree: Tree, cell: Cell) -> str:
-    """What the runs of `cell` do: the same text for cells of which the same network is built, as `training_of` says."""
+    """A text that is the same for cells with the same training (`training_of`)."""
     return training_of(resolve(lay(tree, cell.settings)))
 
 
 def without_duplicates(
     tree: Tree, cells: Sequence[Cell], baseline: str = ""
 ) -> tuple[tuple[Cell, ...], tuple[Duplicate, ...]]:
-    """`cells` with each training once, that of the baseline as the baseline and else as its first cell; and the
-    others."""
+    """`cells` with each training once, and the duplicates. A training stays as the first cell that has it, or as the
+    baseline."""
     trainings = {cell.name: training(tree, cell) for cell in cells}
     first: dict[str, str] = {}
     for cell in sorted(cells, key=lambda cell: cell.name != baseline):

@@ -1,6 +1,6 @@
 """Fractional factorial designs of factors with two levels.
 
-A factor is a bit, a product of factors a set of bits, and the product of two such sets their symmetric difference.
+A factor is a bit, a product of factors a set of bits; the product of two sets is their symmetric difference.
 Source: G. E. P. Box and J. S. Hunter, The 2^(k-p) fractional factorial designs, Technometrics 3 (1961), 311-351 and
 449-458; minimum aberration: A. Fries and W. G. Hunter, Technometrics 22 (1980), 601-608.
 """
@@ -17,11 +17,11 @@ from sklab.spec.study.sweep import Factor, Fraction
 from sklab.sweep.design.cells import Choice
 
 MOST_FACTORS = 9  # the search for the best fraction is exhaustive
-SHARES = {"1/2": 1, "1/4": 2, "1/8": 3, "1/16": 4}  # how many factors follow from the others
+SHARES = {"1/2": 1, "1/4": 2, "1/8": 3, "1/16": 4}  # number of factors whose levels follow from the others
 
 
 def shares_of(factors: int) -> list[str]:
-    """The fractions that leave every main effect of so many factors clear of the other main effects."""
+    """The fractions of this number of factors in which no main effect is confounded with another one."""
     return [share for share, added in SHARES.items() if _has_room(factors - added, added)]
 
 
@@ -78,15 +78,15 @@ def _generators(factors: Sequence[str], added: Sequence[int]) -> Iterator[str]:
 
 
 def _aliases(factors: Sequence[str], words: Sequence[int]) -> Iterator[str]:
-    """The main effects and two-way interactions that can't be told from each other."""
+    """The groups of main effects and two-way interactions that can't be told from each other."""
     singles = [1 << at for at in range(len(factors))]
     effects = [*singles, *(first | second for first, second in combinations(singles, 2))]
-    seen: set[int] = set()
+    named: set[int] = set()
     for effect in effects:
-        alike = [other for other in effects if other == effect or effect ^ other in words]
-        if len(alike) > 1 and not seen.intersection(alike):
-            yield " = ".join(_named(factors, other) for other in alike)
-        seen.update(alike)
+        aliases = [other for other in effects if other == effect or effect ^ other in words]
+        if len(aliases) > 1 and not named.intersection(aliases):
+            yield " = ".join(_named(factors, other) for other in aliases)
+        named.update(aliases)
 
 
 def _named(factors: Sequence[str], effect: int) -> str:

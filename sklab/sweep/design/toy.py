@@ -1,8 +1,8 @@
 """Any sweep at toy size: it goes from the file to the table in minutes and without its data.
 
-Data and length of training are exchanged; networks, cells, baseline and published figures are those of the sweep. What
-was exchanged is kept in `data.stands_for`. Settings of cells that would change it are moved there, so that cells that
-differ in nothing else stay different runs.
+Data and length of training are replaced; networks, cells, baseline and published figures are those of the sweep. The
+replaced settings are kept in `data.stands_for`. Settings of cells that would change them are moved there, so that cells
+which differ in nothing else stay different runs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _shape(data: DataSpec) -> dict[str, int]:
 
 
 def _moved(path: str) -> str:
-    """`path`, or its place in `data.stands_for` if what it sets was exchanged."""
+    """`path`; its place in `data.stands_for` if the setting was replaced."""
     touches = (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.") for other in _EXCHANGED)
     return f"data.stands_for.{path}" if any(touches) else path
 

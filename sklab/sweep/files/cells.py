@@ -28,7 +28,8 @@ _ROOT = "data.root"  # the folder of a data set that has one
 
 @dataclass(frozen=True)
 class Draft:
-    """A cell that is not checked yet, with its place, the place of its name, and those of its settings (`layers`)."""
+    """A cell that is not checked yet, with its place in the file, the place of its name and those of its settings
+    (`layers`)."""
 
     cell: Cell
     layers: tuple[Layer, ...]
@@ -63,7 +64,7 @@ def chosen_cell(sweep: SweepFile, choice: Choice) -> Cell:
 
 
 def start_of(sweep: SweepFile) -> Choice:
-    """The baseline's level of every factor; the first level where the file names none."""
+    """The baseline's level of every factor; the first level where the file gives none."""
     named = sweep.baseline if isinstance(sweep.baseline, dict) else {}
     levels = {name: list(factor.levels) for name, factor in sweep.factors.items()}
     return {name: named[name] if named.get(name) in levels[name] else levels[name][0] for name in levels}
@@ -116,7 +117,7 @@ def same_runs(document: Document, base: Base, made: Iterable[tuple[Draft, Made]]
 
 
 def _as_written(base: Base, cell: Cell) -> str:
-    """The settings of the cell's experiment as they stand in the files, without those that don't change a run's key."""
+    """The settings of the cell's experiment as the files have them, without those that don't change a run's key."""
     tree = lay(base.tree, cell.settings)
     silent = {*resolve(tree).data.places, "title"}
     data = {key: value for key, value in tree["data"].items() if key not in silent}

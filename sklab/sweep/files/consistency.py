@@ -110,8 +110,11 @@ def _objectives(document: Document, metric: str, search: Search) -> Iterator[Fau
     yield from (unknown(document, (*place, at), "objective", name, names) for at, name in strange)
     allowed = [metric], [metric, "params"], [metric, "macs"]
     if search.objectives and not strange and list(search.objectives) not in allowed:
-        found, possible = f"[{', '.join(search.objectives)}]", " or ".join(f"[{', '.join(names)}]" for names in allowed)
-        yield document.fault(place, "can't be searched for together", found=found, allowed=possible)
+        written, possible = (
+            f"[{', '.join(search.objectives)}]",
+            " or ".join(f"[{', '.join(names)}]" for names in allowed),
+        )
+        yield document.fault(place, "can't be searched for together", found=written, allowed=possible)
 
 
 def _two_levels(document: Document, valid: ValidPart) -> Iterator[Fault]:
@@ -121,8 +124,8 @@ def _two_levels(document: Document, valid: ValidPart) -> Iterator[Fault]:
         return
     for name, factor in sweep.factors.items():
         if len(factor.levels) != 2:
-            found, place = str(len(factor.levels)), ("factors", name, "levels")
-            yield document.fault(place, f"design: {sweep.design} needs two levels", found=found, allowed="2")
+            number, place = str(len(factor.levels)), ("factors", name, "levels")
+            yield document.fault(place, f"design: {sweep.design} needs two levels", found=number, allowed="2")
     if sweep.design == "fractional" and sweep.fraction and len(valid.factors) > 1:
         yield from _no_fraction(document, sweep.fraction, len(valid.factors))
 

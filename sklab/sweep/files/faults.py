@@ -50,7 +50,7 @@ _UNKNOWN: dict[str, tuple[str, str, Callable[[], Iterable[str]]]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings laid over a tree at `path`: the value stands in `document` at `at`, the path itself at `named_at`."""
+    """Settings laid over a tree at `path`: `document` has the value at `at` and the path itself at `named_at`."""
 
     document: Document
     path: Place = ()
@@ -128,12 +128,12 @@ def _unknown_key(place: Place, layer: Layer, allowed: Sequence[str], elsewhere: 
         at = layer.at + place[len(layer.path) :]
         return layer.document.fault(at, "unknown key", found=key, allowed=options(allowed), hint=near or elsewhere)
     corrected = dotted((*place[:-1], near, *layer.path[len(place) :])) if near else elsewhere
-    found = dotted(layer.path)
-    return layer.document.fault(layer.named_at, "unknown key", found=found, allowed=options(allowed), hint=corrected)
+    written = dotted(layer.path)
+    return layer.document.fault(layer.named_at, "unknown key", found=written, allowed=options(allowed), hint=corrected)
 
 
 def _wording(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str, str]:
-    """Message, what is allowed, and a "did you mean"."""
+    """The message, the allowed values and a "did you mean"."""
     kind, context = detail["type"], detail.get("ctx", {})
     described = (field and field.description) or ""
     if kind == "missing":
@@ -188,7 +188,8 @@ def _fields(model: type[Value], tree: Any, place: Place) -> tuple[str, ...]:
 
 
 def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
-    """The class that says which keys `place` may have; list positions and names in mappings have the one around."""
+    """The class that decides which keys `place` may have; for a list position or a name in a mapping, the class around
+    it."""
     owner: type[Value] | None = model
     for step in place:
         if owner and step in owner.model_fields:

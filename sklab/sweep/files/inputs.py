@@ -1,7 +1,7 @@
 """Read the files that commands are given, and the settings in a launcher's file.
 
-A file of another kind than the command takes is refused with a message that says what it is; a file that is not there,
-with similar names. A launcher's file says which engine runs a study, and what each run asks of the engine.
+A file of another kind than the command takes is refused with a message that names its kind; for a missing file, the
+message has similar names. A launcher's file names the engine that runs a study, and the requests of each run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklab.errors import Fault, FaultyInputError
 from sklab.spec.names import did_you_mean
 from sklab.spec.study.launchers import RaySpec, SlurmSpec
 from sklab.sweep.files.faults import Layer, details_of, distinct, explain, options
-from sklab.sweep.files.yamltree import Document, read_mapping
+from sklab.sweep.files.yamltree import Document, parse
 
 Kind = Literal["sweep", "experiment", "launcher"]
 
@@ -35,6 +35,9 @@ _IS: dict[Kind, str] = {
 }
 _RESOLVED = "this is what a study keeps of its sweep; the sweep file that it was made from is meant here"
 _ENGINES: dict[str, type[SlurmSpec] | type[RaySpec]] = {"slurm": SlurmSpec, "ray": RaySpec}
+
+
+MAX_BYTES = 4 * 2**20
 
 
 class NoSuchFileError(FaultyInputError):
@@ -60,6 +63,32 @@ def read_input(file: Path, kind: Kind) -> Document:
     if message := _other_kind(document.tree, kind):
         raise FaultyInputError([document.fault((), message)])
     return document
+
+
+def read_mapping(file: Path) -> Document:
+    """The YAML mapping in `file`. Raises FaultyInputError when there is none, FileNotFoundError or
+    IsADirectoryError when there is no file."""
+    document = parse(_text(file), str(file))
+    if isinstance(document.tree, dict):
+        return document
+    message = "the file is empty" if document.tree is None else "a mapping of keys to values is expected"
+    raise FaultyInputError([*document.faults, document.fault((), message)])
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise FaultyInputError([Fault(str(file), "", f"larger than {MAX_BYTES >> 20} MB")])
+        return text.decode("utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except UnicodeDecodeError as error:
+        fault = Fault(str(file), "", "not UTF-8 text", 1 + error.object[: error.start].count(b"\n"))
+        raise FaultyInputError([fault]) from error
+    except (OSError, ValueError) as error:
+        raise FaultyInputError([Fault(str(file), "", f"can't be read: {error}")]) from error
 
 
 def _other_kind(tree: Mapping[str, Any], kind: Kind) -> str:

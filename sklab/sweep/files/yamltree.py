@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +21,6 @@ Place = tuple[str | int, ...]
 
 MAX_NODES = 100_000  # a few nested aliases can stand for billions
 MAX_DEPTH = 40
-MAX_BYTES = 4 * 2**20
 _MOST_SHOWN = 60  # characters of a value in a message
 _MOST_DIGITS = 18  # what fits into 64 bits
 _TAG = "tag:yaml.org,2002:"
@@ -30,7 +28,7 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True)
 class Mark:
-    """The place of a value (line, counted from 1) and, for a scalar, its text as written."""
+    """The line of a value, counted from 1, and, for a scalar, its text as written."""
 
     line: int
     text: str
@@ -53,7 +51,7 @@ class Document:
     def fault(
         self, place: Place, message: str, *, found: str | None = None, allowed: str = "", hint: str = ""
     ) -> Fault:
-        """A fault at `place`; its line is that of the nearest place around it which stands in the file."""
+        """A fault at `place`; its line is that of the nearest place around it that is in the file."""
         shown = self._shown(place) if found is None else found
         return Fault(self.file, dotted(self.prefix + place), message, self._line(place), shown, allowed, hint)
 
@@ -68,32 +66,6 @@ class Document:
         value = value_at(self.tree, place)
         shown = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list, dict)) else self.text(place)
         return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."
-
-
-def read_mapping(file: Path) -> Document:
-    """The YAML mapping in `file`. Raises FaultyInputError when there is none, FileNotFoundError or
-    IsADirectoryError when there is no file."""
-    document = parse(_text(file), str(file))
-    if isinstance(document.tree, dict):
-        return document
-    message = "the file is empty" if document.tree is None else "a mapping of keys to values is expected"
-    raise FaultyInputError([*document.faults, document.fault((), message)])
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            text = stream.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise FaultyInputError([Fault(str(file), "", f"larger than {MAX_BYTES >> 20} MB")])
-        return text.decode("utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise
-    except UnicodeDecodeError as error:
-        fault = Fault(str(file), "", "not UTF-8 text", 1 + error.object[: error.start].count(b"\n"))
-        raise FaultyInputError([fault]) from error
-    except (OSError, ValueError) as error:
-        raise FaultyInputError([Fault(str(file), "", f"can't be read: {error}")]) from error
 
 
 def parse(text: str, file: str, prefix: Place = ()) -> Document:
@@ -130,7 +102,7 @@ def is_one_line(text: str) -> bool:
 class _Loader(yaml.SafeLoader):
     """The safe loader with the plain scalars of YAML 1.2's core schema (no octal, hexadecimal or infinite numbers).
 
-    It stops at the first value too many, before the rest is read: a value takes some 50 microseconds.
+    It stops at the first value beyond the limit, before the rest is read: a value takes some 50 microseconds.
     """
 
     yaml_implicit_resolvers = {}

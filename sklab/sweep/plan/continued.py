@@ -1,4 +1,4 @@
-"""How a start continues a study that exists already, and what has changed in its sweep.
+"""The continuation of a study that exists already, and the changes in its sweep.
 
 The rule: finished runs stay in the study's table.
 """
@@ -86,7 +86,7 @@ def _finished(keys: set[str], folder: StudyFolder) -> dict[str, RunRecord]:
 
 
 def _with_trained_duplicates(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those of the runs whose cell is now a duplicate: it is not trained any more."""
+    """`sweep` with those of the runs whose cell is now a duplicate, which is not trained any more."""
     seeds = {record.spec.seed for record in records.values()}
     duplicates = tuple(_with_further(sweep, cell, seeds, records) for cell in sweep.duplicates)
     return sweep.model_copy(update={"duplicates": duplicates})
@@ -117,9 +117,9 @@ def _refusal(before: Sweep, leaving: Mapping[str, RunRecord], folder: StudyFolde
 
 
 class Change(Value):
-    """What a start of the sweep would do that the last one did not; all empty when nothing has changed.
+    """The differences between a start of the sweep now and the last start; all empty when nothing has changed.
 
-    cells_changed  cells that have the same name as before and other runs
+    cells_changed  cells with the same name as before but other runs
     settings       of the base experiment and of the design: "train.epochs: 10 -> 20"
     """
 
@@ -132,8 +132,7 @@ class Change(Value):
 
 
 def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
-    """What has changed since the last start; None when there was none. Cells that a search has found are not
-    compared."""
+    """The changes since the last start; None when there was none. Cells that a search has found are not compared."""
     if not folder.sweep_file.exists():
         return None
     before = folder.read_sweep()
@@ -157,7 +156,7 @@ def _names(sweep: Sweep) -> dict[str, str]:
 
 
 def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    """Cells whose run is another one than before, at a seed that both sweeps have."""
+    """The cells that have another run than before at a seed that both sweeps have."""
     runs = {canonical(cell.name): cell.runs for cell in (*before.cells, *before.duplicates)}
     for cell in sweep.cells:
         runs_before = runs.get(canonical(cell.name), {})

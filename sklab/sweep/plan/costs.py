@@ -1,8 +1,8 @@
 """The costs of networks, which are counted, and of runs, which a probe of a few steps measures. Both are kept.
 
-Counting needs torch, whose import takes seconds, and a search asks for its whole space at every start. Probes run in
-all slots at once, as runs do in the sweep, so that the price includes what runs take from each other. The answer of a
-probe is kept for as long as torch, devices, slots and experiment stay the same.
+Counting needs torch, whose import takes seconds, and a search needs the costs of its whole space at every start. Probes
+run in all slots at once, as runs do in the sweep, so that a price includes how runs slow each other down. The result of
+a probe is kept as long as torch, devices, slots and experiment stay the same.
 """
 
 from __future__ import annotations
@@ -46,35 +46,35 @@ class Network(NamedTuple):
     image_size: int
 
 
-class Counted:
-    """Calls `count` once for each distinct network. Answers are kept in `$SKLAB_CACHE` as long as the code of
-    networks, torch and the network's library stay the same; the oldest ones are dropped first. A file that can't be
-    read or written is ignored."""
+class CostCounter:
+    """Counts the costs of networks: calls `count` once for each distinct one. Answers are kept in `$SKLAB_CACHE` as
+    long as the code of networks, torch and the network's library stay the same; the oldest ones are dropped first. A
+    file that can't be read or written is ignored."""
 
     def __init__(self, count: Callable[[list[Network]], Sequence[Count]]) -> None:
         self._count, self._file = count, cache_folder() / "counts.json"
         self._known = _read(self._file)
 
     def __call__(self, networks: Sequence[Network]) -> list[Count]:
-        """Their costs, in their order."""
+        """The costs of the networks, in their order."""
         names = [_name(network) for network in networks]
         new = {name: network for name, network in zip(names, networks, strict=True) if name not in self._known}
         if new:
-            counted = dict(zip(new, self._count(list(new.values())), strict=True))
-            self._known |= counted
-            _keep(self._file, counted)
+            counts = dict(zip(new, self._count(list(new.values())), strict=True))
+            self._known |= counts
+            _keep(self._file, counts)
         return [self._known[name] for name in names]
 
     def of(self, experiments: Sequence[Experiment]) -> list[Count]:
-        """The costs of their networks, in their order."""
+        """The costs of the experiments' networks, in their order."""
         return self([Network(experiment.model, experiment.data.image_size) for experiment in experiments])
 
 
 def _name(network: Network) -> str:
-    """The key of a count, made from all that decides it."""
+    """The key of a network's costs, made from all that decides them."""
     versions = " ".join(installed(("torch", *network.model.libraries)).values())
-    what = f"{_code()} {versions} {network.image_size} {network.model.model_dump_json()}"
-    return hashlib.sha256(what.encode()).hexdigest()[:32]
+    text = f"{_code()} {versions} {network.image_size} {network.model.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
@@ -94,7 +94,7 @@ def _read(file: Path) -> dict[str, Count]:
 def _keep(file: Path, new: dict[str, Count]) -> None:
     """Add `new` to the file's content, which others may have changed since it was read."""
     kept = list({**_read(file), **new}.items())[-MOST_KEPT:]
-    with suppress(OSError):  # they are counted again
+    with suppress(OSError):  # then they are counted again
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, _KEPT.dump_json(dict(kept)))
 

@@ -1,4 +1,4 @@
-"""Does every cell differ from the baseline in what it declares, and in nothing else? The resolved settings say so.
+"""Whether every cell differs from the baseline in what it declares and in nothing else, by the resolved settings.
 
 A cell of factors declares the paths of those factors whose levels are not the baseline's; a listed one the paths
 that it or the baseline sets. `model.base` and `data.name` replace all of the model and of the data.
@@ -22,9 +22,9 @@ Leaves = Mapping[str, Any]
 
 
 class Difference(Value):
-    """A place where a cell's resolved experiment differs from the baseline's. None: it has no such place.
+    """A setting in which a cell's resolved experiment differs from the baseline's. None: it has no such setting.
 
-    declared  whether a factor of the cell, or a setting of a listed cell, is meant for the place
+    declared  whether a factor of the cell, or a setting of a listed cell, sets it
     """
 
     path: str
@@ -45,7 +45,7 @@ def differences(sweep: Sweep, experiments: Mapping[str, Experiment]) -> dict[str
 def confounds(
     sweep: Sweep, experiments: Mapping[str, Experiment], differing: Mapping[str, Seq[Difference]]
 ) -> Seq[str]:
-    """Reasons why a cell's difference can't be read as the effect of its factors, one line each."""
+    """The reasons why a cell's difference can't be read as the effect of its factors, a line each."""
     reasons = chain(_undeclared(differing), _same_levels(sweep, experiments), _without_effect(sweep, differing))
     return tuple(chain(reasons, _mixed(sweep, experiments)))
 
@@ -85,8 +85,8 @@ def _baseline(sweep: Sweep) -> Cell:
 
 
 def _undeclared(differing: Mapping[str, Seq[Difference]]) -> Iterator[str]:
-    for name, found in differing.items():
-        if odd := [difference for difference in found if not difference.declared]:
+    for name, of_cell in differing.items():
+        if odd := [difference for difference in of_cell if not difference.declared]:
             paths = _some(difference.path for difference in odd)
             yield f"{name} differs from the baseline in {paths}, which it does not declare"
 
@@ -115,10 +115,10 @@ def _without_effect(sweep: Sweep, differing: Mapping[str, Seq[Difference]]) -> I
 
 
 def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
-    """Settings of listed cells that the columns do not explain: one level stands for several values.
+    """Settings of listed cells that the columns do not explain, as one level stands for several values.
 
-    A column explains the settings that it decides alone. Columns that decide nothing alone may decide a setting
-    together, such as one column for each kernel that a network may have.
+    A column explains the settings that it determines alone. Columns that determine nothing alone may determine a
+    setting together, such as one column for each kernel that a network may have.
     """
     names = list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
     if sweep.factors or not names:
@@ -126,8 +126,8 @@ def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]
     values = {cell.name: settings_by_path(experiments[cell.name]) for cell in sweep.cells}
     declared = dict.fromkeys(path for cell in sweep.cells for path in cell.settings)
     deciding = {path: [name for name in names if _decide(sweep, [name], path, values)] for path in _varying(values)}
-    together = [name for name in names if not any(name in alone for alone in deciding.values())]
-    mixed = (path for path, alone in deciding.items() if not alone and not _decide(sweep, together, path, values))
+    undecided = [name for name in names if not any(name in alone for alone in deciding.values())]
+    mixed = (path for path, alone in deciding.items() if not alone and not _decide(sweep, undecided, path, values))
     for path in dict.fromkeys(_covering(path, declared) or path for path in mixed):
         yield f"{path}: a level of a factor ({', '.join(names)}) stands for different settings in different cells"
 

@@ -1,4 +1,4 @@
-"""What a sweep will do, what it has done, and what the rest costs: read from the files, before or after it runs."""
+"""The plan of a sweep: what is done, what is left and what that costs. It is read from the files, at any time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sklab.spec.study.sweep import Cell, Duplicate, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.records import RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
-from sklab.sweep.design.cells import run_spec, training
-from sklab.sweep.design.space import NO_COSTS, Costs, Space, infeasible, searchable, space_of
+from sklab.sweep.design.cells import run_spec
+from sklab.sweep.design.space import Space, asked_for, infeasible, space_of
 from sklab.sweep.plan.continued import Change, change
 from sklab.sweep.plan.differences import Difference, confounds, differences
 from sklab.sweep.plan.power import Power, power_of
@@ -31,7 +31,7 @@ class PlannedCell(Value):
     """A row of the plan. `params` and `macs` (multiply-accumulates per image) are counted, not measured.
 
     counts       runs by their state; `missing` counts those that are to be trained
-    price        of one run, None where it is unknown; `fault` says why a probe found none
+    price        of one run, None where it is unknown; `fault` is the reason why a probe gave none
     differences  from the baseline, in resolved settings
     """
 
@@ -40,17 +40,17 @@ class PlannedCell(Value):
     macs: int
     counts: dict[RunState, int]
     missing: int
-    price: Price | None
+    price: Price | None = None
     fault: str = ""
     differences: Seq[Difference] = ()
 
 
 class Further(Value):
-    """What a study with replicates may need beyond the runs that are requested now.
+    """The runs that a study with replicates may need beyond those that are requested now.
 
-    expected, worst  runs still to train until every comparison is settled, those missing now included; `expected` is
-                     the mean of simulated studies in which cells differ from the baseline as much as so far; while
-                     no run is complete (`seen`), in which none differs
+    expected, worst  runs left to train until every comparison is decided, with those that are missing now. `expected`
+                     is the mean of simulated studies in which cells differ from the baseline as much as so far, or,
+                     while no run is complete (`seen`), not at all
 
     `expected_seconds` and `worst_seconds` are the wall times of both at the mean of the runs so far, None before any.
     """
@@ -64,17 +64,23 @@ class Further(Value):
 
 
 class Plan(Value):
-    """`missing` counts runs to train, failed ones included, `reused` of them finished in another study and left out of
-    the estimates. For a search `cells` are those found so far, `asked` more will be asked for, and `refused` counts the
-    `invalid` ones that break its constraints. `duplicates` are no cells: each is the network of a cell.
+    """The plan of a study.
 
-    `unevaluated` counts complete runs that lack an evaluation at a size of the sweep. `device_hours` is what `missing`
-    takes of all devices together (`gpu`: GPUs, else shares of the CPU) and `seconds` its wall time for `slots` runs at
-    a time, None while no cell has a price. `off_budget` are the cells that break the sweep's claim of equal budget,
-    `power` says what its questions can show, `data_changed` says how the data differ from those that runs were trained
-    on, `data_misfits` why recipes do not fit the images, `data_notices` what else to know about the images, `odd` what
-    is hardly meant, `confounds` why a cell can't be read as the effect of its factors, `change` what has changed since
-    the last start.
+    cells         in a search, those found so far; `asked` more will be asked for
+    invalid       cells that can't exist; `refused` counts those of a search that break its constraints
+    duplicates    cells that are the network of another cell and are not trained
+    missing       number of runs to train, failed ones included; `reused` of them are finished in another study and left
+                  out of the estimates
+    unevaluated   number of complete runs that lack an evaluation at a size of the sweep
+    device_hours  of all devices together for `missing` (`gpu`: GPUs, else shares of the CPU), and `seconds` of wall
+                  time with `slots` runs at a time; None while no cell has a price
+    off_budget    cells that break the sweep's claim of equal budget
+    power         what its questions can show
+    data_changed  how the data differ from those that runs were trained on
+    data_misfits  why recipes do not fit the images; `data_notices` are other notices about the images
+    odd           settings that are probably a mistake
+    confounds     why cells can't be read as the effect of their factors
+    change        what has changed since the last start
     """
 
     study: str
@@ -114,16 +120,22 @@ def make_plan(
     spread: float | None = None,
 ) -> Plan:
     """The plan of a study with the `resources` that its runs would get; `cost` gives parameters and
-    multiply-accumulates, `probes`, by cell, price what no finished run does, `spread` is that of a run, if stated."""
+    multiply-accumulates; `probes`, by cell, give the prices that no finished run gives; `spread` is that of a run, if
+    the user states it."""
     records, folder = study.records, study.folder
-    sweep = _requested_now(study)
+    sweep = study.requested
     experiments = cell_experiments(sweep)
     priced = _priced(study, sweep, resources, probes)
     differing = differences(sweep, experiments)
     unended = unended_states(folder, (key for cell in sweep.cells for key in cell.runs.values() if key not in records))
+    faults = {name: probe.fault for name, probe in probes.items()}
     cells = tuple(
         _planned(cell, records, unended, cost(experiments[cell.name])).model_copy(
-            update={"price": priced.get(cell.name), "fault": _fault(cell, probes), "differences": differing[cell.name]}
+            update={
+                "price": priced.get(cell.name),
+                "fault": faults.get(cell.name, ""),
+                "differences": differing[cell.name],
+            }
         )
         for cell in sweep.cells
     )
@@ -166,14 +178,12 @@ def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:
 
 
 def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:
-    """Why recipes do not fit the number of images. Where the settings alone say this number, the cell is invalid
-    instead."""
+    """Why recipes do not fit the number of images; a cell whose settings decide that number is invalid instead."""
     for experiment in experiments.values():
         data = experiment.data
         images = None if data.images else held.images(data)
-        yield from (
-            f"data set {data.name}: {misfit}" for misfit in (misfits(experiment.train, images) if images else ())
-        )
+        if images:
+            yield from (f"data set {data.name}: {misfit}" for misfit in misfits(experiment.train, images))
 
 
 def _further(sweep: Sweep, records: Mapping[str, RunRecord], slots: int) -> Further | None:
@@ -200,38 +210,17 @@ def cell_experiments(sweep: Sweep) -> dict[str, Experiment]:
     return {cell.name: run_spec(sweep, cell, sweep.seeds[0]).experiment for cell in sweep.cells}
 
 
-def asked_for(sweep: Sweep, costs: Costs = NO_COSTS) -> int:
-    """The number of cells that a search will still ask for; `costs` limit it to the networks that exist."""
-    if sweep.search is None:
-        return 0
-    found = sum(cell.name != sweep.baseline for cell in sweep.cells)
-    wanted = max(0, sweep.search.trials - found)
-    return _left_in_space(sweep, costs, wanted) if costs else wanted
-
-
-def _left_in_space(sweep: Sweep, costs: Costs, most: int) -> int:
-    """How many networks the space has that keep the constraints and are not found yet, counted up to `most`."""
-    found = {training(sweep.experiment, cell) for cell in sweep.cells}
-    remaining: set[str] = set()
-    for cell in searchable(sweep):
-        if len(remaining) == most:
-            break
-        if not infeasible(sweep, cell.name, costs):
-            remaining |= {training(sweep.experiment, cell)} - found
-    return len(remaining)
-
-
 def unpriced(study: Prepared) -> dict[str, Experiment]:
     """The experiments, by cell, that have runs left and no finished run to take a price from."""
-    sweep = _requested_now(study)
+    sweep = study.requested
     priced = prices(sweep, study.folder, study.records)
     without = {cell.name: cell for cell in unfinished(sweep, study.records) if cell.name not in priced}
     return {name: run_spec(sweep, cell, sweep.seeds[0]).experiment for name, cell in without.items()}
 
 
 def price_left(study: Prepared, resources: Resources, probes: Mapping[str, Probe] = _NO_PROBES) -> Bill | None:
-    """What the rest of the study would cost; None while no cell has a price."""
-    sweep = _requested_now(study)
+    """The cost of the rest of the study; None while no cell has a price."""
+    sweep = study.requested
     priced = _priced(study, sweep, resources, probes)
     ended = _with_offered(study.records, to_take(study))
     return bill(sweep, cell_experiments(sweep), ended, priced, asked_for(sweep, study.costs), resources)
@@ -243,13 +232,8 @@ def _with_offered(records: Mapping[str, RunRecord], offered: Mapping[str, Offer]
 
 
 def _priced(study: Prepared, sweep: Sweep, resources: Resources, probes: Mapping[str, Probe]) -> dict[str, Price]:
-    """What a run of each cell costs: by finished runs, else by its probe."""
+    """The price of a run of each cell: from finished runs, else from its probe."""
     return {**probed_prices(probes), **prices(sweep, study.folder, study.records, resources)}
-
-
-def _requested_now(study: Prepared) -> Sweep:
-    """The sweep with the runs that are requested after what has ended."""
-    return with_requested_runs(study.sweep, {key: record for key, record in study.records.items() if record.final})
 
 
 def _planned(
@@ -263,9 +247,4 @@ def _planned(
         macs=costs[1],
         counts=counts_of(records[key].state if key in records else unended[key] for key in keys),
         missing=len(keys) - len(over),
-        price=None,
     )
-
-
-def _fault(cell: Cell, probes: Mapping[str, Probe]) -> str:
-    return probes[cell.name].fault if cell.name in probes else ""

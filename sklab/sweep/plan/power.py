@@ -1,4 +1,4 @@
-"""What a study could show, said before its first run: the smallest differences that its questions will find."""
+"""The power of a study before its first run: the smallest differences that its questions will find."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sklab.store.records import RunRecord
 
 
 class QuestionPower(Value):
-    """The smallest true difference that a question finds with 80 % probability, in the unit of the metric, or in
-    standard deviations of a run where their size is not known."""
+    """The smallest true difference that a question finds with 80 % probability, in the unit of the metric, or, where
+    the standard deviation of a run is not known, in units of it."""
 
     question: str
     detectable: float
@@ -26,8 +26,8 @@ class QuestionPower(Value):
 class Power(Value):
     """What the planned questions can show with all the seeds of the sweep.
 
-    spread  standard deviation of a run, seeds taken out, in the unit of the metric: as stated, else that of the `runs`
-            so far; None where neither is there
+    spread  standard deviation of a run without the effects of seeds, in the unit of the metric: as the user states it,
+            else that of the `runs` so far; None where neither is known
     """
 
     questions: Seq[QuestionPower]
@@ -36,16 +36,16 @@ class Power(Value):
 
 
 def power_of(sweep: Sweep, records: Mapping[str, RunRecord], stated: float | None) -> Power | None:
-    """None for a sweep without planned questions, or with a single seed."""
+    """The power of the planned questions; None without questions, or with a single seed."""
     if not sweep.questions or len(sweep.seeds) < 2:
         return None
     values, _ = values_and_ends(sweep, records)
     measured = _spread(values) if stated is None else None
     spread = stated if stated is not None else measured
     weights = planned_weights(sweep)
-    asked = [name for name, of_cells in zip(sweep.questions, weights, strict=True) if of_cells.any()]
-    found = detectable(np.ones(values.shape), weights[weights.any(1)], spread or 1.0).tolist() if asked else []
-    questions = (QuestionPower(question=name, detectable=number) for name, number in zip(asked, found, strict=True))
+    names = [name for name, of_cells in zip(sweep.questions, weights, strict=True) if of_cells.any()]
+    sizes = detectable(np.ones(values.shape), weights[weights.any(1)], spread or 1.0).tolist() if names else []
+    questions = (QuestionPower(question=name, detectable=size) for name, size in zip(names, sizes, strict=True))
     return Power(questions=tuple(questions), spread=spread, runs=int((~np.isnan(values)).sum()) if measured else 0)
 
 

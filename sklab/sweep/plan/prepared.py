@@ -1,4 +1,4 @@
-"""What a study needs before it runs or is priced: prepared once, and read by plan, budget and runner."""
+"""The preparation of a study, once for plan, budget and runner: what its folder and its data hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sklab.analysis.table.replicates import with_requested_runs
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunRecord
 from sklab.store.study_folder import StudyFolder
@@ -20,7 +21,7 @@ UNKNOWN = Code(version="")
 
 @dataclass(frozen=True)
 class Start:
-    """What a command starts a study with.
+    """The arguments with which a command starts a study.
 
     code   the version of the code that trains
     reuse  which finished runs of other studies are taken over: those made by any code, by the same, or none
@@ -39,7 +40,7 @@ class Prepared:
     """A start, and what the study's folder and the data hold.
 
     sweep    with the cells that earlier starts of a search have found
-    records  of the runs of the sweep that the folder holds, by key
+    records  of the sweep's runs that are in the folder, by key
     held     the data as they are now
     """
 
@@ -58,12 +59,17 @@ class Prepared:
         """The costs of the cells, for a search that has to know them."""
         return self.start.costs
 
+    @property
+    def requested(self) -> Sweep:
+        """The sweep with the runs that are requested, given the runs that have ended."""
+        return with_requested_runs(self.sweep, {key: record for key, record in self.records.items() if record.final})
 
-def prepare(start: Start, notice: Callable[[str], object] | None = None) -> Prepared:
-    """Read what the study's folder and the data hold; notices about the data go to `notice`.
+
+def prepare(start: Start, notify: Callable[[str], object] | None = None) -> Prepared:
+    """Read what the study's folder and the data hold; notices about the data go to `notify`.
 
     Raises SklabError where finished runs would leave the table.
     """
     sweep = continued(start.sweep, start.folder, start.costs)
     records = start.folder.records(key for cell in sweep.cells for key in cell.runs.values())
-    return Prepared(start, sweep, records, read_data(sweep, notice))
+    return Prepared(start, sweep, records, read_data(sweep, notify))

@@ -1,4 +1,4 @@
-"""What a run of a cell costs, and what the remaining runs of a sweep cost on the available slots."""
+"""The price of a run of each cell, and the cost of the remaining runs of a sweep on the available slots."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from statistics import fmean
 from typing import Any
+
+from pydantic import ConfigDict, Field
 
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
@@ -27,7 +29,7 @@ _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 @dataclass(frozen=True)
 class Resources:
-    """What runs get of the machine.
+    """The part of the machine that a run gets.
 
     slots    runs at a time
     gpu      whether their devices are GPUs, else shares of the CPU
@@ -54,16 +56,19 @@ def resources_of(slots: Sequence[Slot]) -> Resources:
 
 
 class Price(Value):
-    """What one run of a cell takes. `source` says how that is known: `runs` of the cell, `study NAME`, or a `probe`.
+    """The time and memory of one run of a cell. `source` is where they were measured: in `runs` of the cell, in
+    `study NAME`, or by a `probe`.
 
-    alike  whether it was measured on the device that a run would get now and with as many threads, that is with as
-           many runs at a time on the same machine: runs that share a device take time from each other
+    comparable  whether they were measured on the device that a run would get now, with the same number of threads and
+                so of runs at a time: runs that share a device slow each other down
     """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     seconds: float
     peak_memory_mb: float
     source: str
-    alike: bool = True
+    comparable: bool = Field(default=True, serialization_alias="alike")
 
 
 class Bill(Value):
@@ -79,8 +84,8 @@ class Bill(Value):
 def prices(
     sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], resources: Resources = ANY
 ) -> dict[str, Price]:
-    """The price of each cell that has finished runs in this study or, if not, in another one beside it; where possible
-    from runs that had the same resources."""
+    """The price of each cell that has finished runs in this study or, if not, in another one beside it. Runs with the
+    same resources are preferred."""
     by_cell = {cell.name: _mean(_complete(cell, records), "runs", resources) for cell in sweep.cells}
     for study in _others(folder):
         without = [cell for cell in sweep.cells if by_cell[cell.name] is None]
@@ -90,7 +95,7 @@ def prices(
 
 
 def probed_prices(probes: Mapping[str, Probe]) -> dict[str, Price]:
-    """The prices that probes found, by cell."""
+    """The prices from probes, by cell."""
     return {
         name: Price(seconds=probe.run_seconds, peak_memory_mb=probe.peak_memory_mb, source="probe")
         for name, probe in probes.items()
@@ -108,7 +113,7 @@ def bill(
 ) -> Bill | None:
     """The cost of the remaining runs and those of `asked` cells that a search will find; None while no cell is priced.
 
-    Runs that share a device count with their part of it, if their prices were measured that way.
+    Runs that share a device count with their part of it, if their prices were measured like that.
     """
     usual = {name: price.seconds for name, price in priced.items()}
     remaining = list(unfinished(sweep, records, usual))
@@ -118,8 +123,8 @@ def bill(
     names = [cell.name for cell in remaining] + [sweep.baseline] * (asked * len(sweep.seeds))
     seconds = [usual.get(cell.name, average) for cell in remaining]
     seconds += [average] * (len(names) - len(remaining))
-    alike = all(price.alike for price in priced.values())
-    part = 1 / (1 + resources.others) if alike else 1.0
+    comparable = all(price.comparable for price in priced.values())
+    part = 1 / (1 + resources.others) if comparable else 1.0
     devices = {name: experiment.train.devices * part for name, experiment in experiments.items()}
     hours = sum(run_seconds * devices[name] for name, run_seconds in zip(names, seconds, strict=True)) / 3600
     return Bill(device_hours=hours, seconds=packed(seconds, [0.0] * resources.slots))
@@ -128,18 +133,18 @@ def bill(
 def unfinished(
     sweep: Sweep, records: Mapping[str, RunRecord], usual: Mapping[str, float] = _NOTHING_KNOWN
 ) -> Iterator[Cell]:
-    """The cell of every run that is left, in the order of their start: by seed, then by `turn`."""
+    """The cell of every run that is left, in the order of their start: by seed, then by `start_order`."""
     for seed in sweep.seeds:
-        for cell in sorted(sweep.cells, key=lambda cell: turn(sweep, cell.name, usual)):
+        for cell in sorted(sweep.cells, key=lambda cell: start_order(sweep, cell.name, usual)):
             record = records.get(cell.runs.get(seed, ""))
             if seed in cell.runs and (record is None or not record.final):
                 yield cell
 
 
-def turn(sweep: Sweep, cell: str, usual: Mapping[str, float]) -> tuple[bool, float]:
+def start_order(sweep: Sweep, cell: str, usual: Mapping[str, float]) -> tuple[bool, float]:
     """The sort key for the runs of one seed: the baseline's first, as all others are compared with it; then those whose
-    seconds are unknown; then the longest first, so that no long one runs alone at the end. A search keeps the order of
-    its sampler."""
+    seconds are unknown; then the longest first, so that no long one is left alone at the end. A search keeps the order
+    of its sampler."""
     return (False, 0.0) if sweep.search else (cell != sweep.baseline, -usual.get(cell, inf))
 
 
@@ -200,12 +205,12 @@ def _complete(cell: Cell, records: Mapping[str, RunRecord]) -> list[RunRecord]:
 def _mean(records: Sequence[RunRecord], source: str, resources: Resources = ANY) -> Price | None:
     if not records:
         return None
-    alike = [record for record in records if _had(record, resources)]
+    comparable = [record for record in records if _had(record, resources)]
     return Price(
-        seconds=fmean(record.wall_seconds for record in alike or records),
+        seconds=fmean(record.wall_seconds for record in comparable or records),
         peak_memory_mb=max(record.peak_memory_mb for record in records),
         source=source,
-        alike=bool(alike),
+        comparable=bool(comparable),
     )
 
 

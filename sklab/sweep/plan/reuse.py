@@ -1,4 +1,4 @@
-"""Take over runs that another study under the same results root has finished, so that nothing is trained twice."""
+"""Take over finished runs of other studies under the same results root, so that nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Offer:
 
 
 def take_over(study: Prepared) -> dict[str, RunRecord]:
-    """Copy finished runs of other studies into this one where it has no result; their records by key.
+    """Copy finished runs of other studies into this one where it has no result; returns their records by key.
 
     A run comes with all its files or not at all. "same code" refuses runs made by other code, or by a tree with
     uncommitted changes. Runs that were trained on other data, with another version of their network's library or
@@ -64,14 +64,15 @@ def to_take(study: Prepared) -> dict[str, Offer]:
         return {}
     every = offers(study.sweep, study.folder, study.records)
     fitting = {
-        key: [offer for offer in offered if _rests_on_the_same(offer.record, study.held)]
+        key: [offer for offer in offered if _has_same_data_and_libraries(offer.record, study.held)]
         for key, offered in every.items()
     }
     return {key: offer for key, offered in fitting.items() if (offer := _choose(offered, study.start))}
 
 
-def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
-    """Whether the run surely had the present data and the present foreign code; its settings decide neither."""
+def _has_same_data_and_libraries(record: RunRecord, held: HeldData) -> bool:
+    """Whether the run certainly had the present data and the present versions of libraries and plug-ins, which its
+    settings do not decide."""
     experiment = record.spec.experiment
     if not experiment.data.drawn:
         now = held.fingerprint(experiment.data)
@@ -82,7 +83,7 @@ def _rests_on_the_same(record: RunRecord, held: HeldData) -> bool:
 
 def offers(sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord]) -> dict[str, tuple[Offer, ...]]:
     """The results that other studies have for runs of `sweep` without a result in `folder`, by key."""
-    # The folder of each other study is listed once, rather than looked at for every key.
+    # The folder of each other study is listed once, instead of checked for every key.
     others = {study: _names(study / "runs") for study in _other_studies(folder)}
     offered = {}
     for _, _, key in _planned(sweep):
@@ -160,7 +161,7 @@ def _take(offer: Offer, order: RunOrder, run: RunFolder, code: Code) -> RunRecor
         return None
     run.write_order(order)
     run.begin_attempt()
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # of a run that was interrupted here
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # those of a run that was interrupted in this study
     if weights.exists():
         weights.replace(run.weights_file)
     for name, copied in contents.items():

@@ -19,7 +19,7 @@ from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended_state
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.plan.prices import packed, turn
+from sklab.sweep.plan.prices import packed, start_order, usual_seconds
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}
 
@@ -28,7 +28,7 @@ class RunStatus(Value):
     """One run. Unknown values are None or "".
 
     metric             the study's metric at the newest finished epoch or, once ended, by the study's rule
-    seconds            since the current attempt was ordered or, once ended, its wall time
+    seconds            since the current attempt was ordered; once it has ended, its wall time
     remaining_seconds  expected seconds until a running run ends
     failure, reason    class and one line, for a run that ended without a result; `log` is its log file
     """
@@ -52,11 +52,11 @@ class RunStatus(Value):
 
 
 class StudyStatus(Value):
-    """The state of a study. `live`: a runner is working on it; `counts`: how many runs are in each state.
+    """The state of a study. `live`: a runner is working on it; `counts`: the number of runs in each state.
 
     unreadable   why the records of further runs can't be read, with the remedy
-    eta_seconds  until all is done, estimated from the times of earlier and running runs, with as many slots as are
-                 taken now; None without a runner, or before any time is known
+    eta_seconds  until all is done, estimated from the times of earlier and running runs with the present number of
+                 slots; None without a runner, or while no time is known
     """
 
     study: str
@@ -90,12 +90,12 @@ def study_status(
     moment: float,
     unreadable: Mapping[str, DamagedRecordError] = _ALL_READ,
 ) -> StudyStatus:
-    """The state of every run of the study but those whose records can't be read. `moment` is now, in seconds of
-    `time.time`."""
+    """The state of every run of the study whose record can be read. `moment` is now, in seconds of `time.time`."""
     sweep = with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
     since = begun_at(folder)
     live = since < inf
-    usual = _usual(sweep, records)
+    timed = {key: record for key, record in records.items() if record.wall_seconds >= 0}  # anybody may edit a record
+    usual = usual_seconds(sweep, timed)
     runs = tuple(
         _ended(cell, records[key], folder.run(key), sweep.metric)
         if (key := cell.runs[seed]) in records
@@ -117,7 +117,7 @@ def study_status(
 
 
 class Watcher:
-    """Looks at a study again and again; runs that are over for good are read once."""
+    """Reads the state of a study again and again; the records of runs that have ended for good are read once."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
@@ -133,7 +133,7 @@ class Watcher:
         return study_status(sweep, self._folder, {**self._final, **fresh}, moment, unreadable)
 
     def _sweep_now(self) -> Sweep:
-        """A search adds cells to its sweep as it goes."""
+        """The sweep as it is now: a search adds cells to it."""
         file = self._folder.sweep_file
         written = file.stat().st_mtime if file.exists() else 0.0
         if written != self._written:
@@ -169,8 +169,7 @@ def _ended(cell: Cell, record: RunRecord, run: RunFolder, metric: Metric) -> Run
 
 
 class _Look(NamedTuple):
-    """The moment of a look at a study, the moment when its runner began, and the usual time of a run of each cell,
-    all in seconds."""
+    """The present moment, the moment when the runner began, and the usual time of a run by cell; all in seconds."""
 
     moment: float
     since: float
@@ -214,7 +213,7 @@ def _order(run: RunFolder) -> RunOrder | None:
 def _remaining(
     usual: float | None, epoch: int, epochs: int, pulse: Pulse | None, trained: float | None
 ) -> float | None:
-    """Seconds left, from the share of epochs left and the usual time of such a run or, if unknown, its own pace."""
+    """The seconds that are left, by the usual time of such a run or, if that is unknown, by the run's own pace."""
     begun = pulse.epoch - 1 + pulse.step / pulse.steps if pulse else 0.0
     epochs_left = max(0.0, epochs - max(begun, epoch))
     if usual is not None:
@@ -222,16 +221,8 @@ def _remaining(
     return trained / epoch * epochs_left if trained is not None and 0 <= trained < inf and epoch else None
 
 
-def _usual(sweep: Sweep, records: Mapping[str, RunRecord]) -> dict[str, float]:
-    """The mean seconds of the complete runs of each cell; cells without any are left out."""
-    times = {key: record.wall_seconds for key, record in records.items() if record.status == "complete"}
-    complete = {key: seconds for key, seconds in times.items() if seconds >= 0}  # anybody may edit a record
-    took = {cell.name: [complete[key] for key in cell.runs.values() if key in complete] for cell in sweep.cells}
-    return {name: fmean(seconds) for name, seconds in took.items() if seconds}
-
-
 def _to_do(folder: StudyFolder, runs: Seq[RunStatus], since: float) -> list[RunStatus]:
-    """The runs that the runner, at work since `since`, has still to start."""
+    """The runs that the runner, which began at `since`, has still to start."""
     return [run for run in runs if run.state in TO_DO and not _ended_since(folder.run(run.key), since)]
 
 
@@ -243,7 +234,7 @@ def _ended_since(run: RunFolder, since: float) -> bool:
 
 
 def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapping[str, float]) -> float | None:
-    """Seconds until all is done if the runs `to_do` start in their order, each in the slot that is free first."""
+    """Seconds until all is done, if the runs `to_do` start in their order, each in the first free slot."""
     running = [run for run in runs if run.state == "running"]
     paces = [(run.seconds or 0.0) + run.remaining_seconds for run in running if run.remaining_seconds is not None]
     times = [*usual.values()] or paces
@@ -251,7 +242,7 @@ def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapp
         return None
     average = fmean(times)
     busy = [_left(run, average) for run in running]
-    ordered = sorted(to_do, key=lambda run: (sweep.seeds.index(run.seed), *turn(sweep, run.cell, usual)))
+    ordered = sorted(to_do, key=lambda run: (sweep.seeds.index(run.seed), *start_order(sweep, run.cell, usual)))
     return packed((usual.get(run.cell, average) for run in ordered), busy)
 
 

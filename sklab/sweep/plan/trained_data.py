@@ -1,4 +1,4 @@
-"""Are the data still those that the runs of a study were trained on? They may move, but they may not change."""
+"""Whether the data are still those that the runs of a study were trained on: they may move, but not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sklab.sweep.design.space import searchable
 
 @dataclass(frozen=True)
 class HeldData:
-    """What the data sets of a sweep hold now, as far as it could be read: by `DataSpec.identity`."""
+    """The present inventories of a sweep's data sets, as far as they could be read, by `DataSpec.identity`."""
 
     inventories: Mapping[str, Inventory] = field(default_factory=dict)
 
@@ -45,16 +45,16 @@ class HeldData:
         return HeldData({**other.inventories, **self.inventories})
 
 
-def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> HeldData:
+def read_data(sweep: Sweep, notify: Callable[[str], object] | None = None) -> HeldData:
     """What this machine can read of the data of every cell; the check where runs will train reads the rest.
 
-    Notices about the data go to `tell`. Raises SklabError when data of cells have the same settings and hold
+    Notices about the data go to `notify`. Raises SklabError when data of cells have the same settings and hold
     different images.
     """
     inventories: dict[str, Inventory] = {}
     others: dict[str, DataSpec] = {}
     for data in data_sets_of(sweep):
-        if held := _look(data, tell):
+        if held := _look(data, notify):
             before, other = inventories.setdefault(data.identity(), held), others.setdefault(data.identity(), data)
             if surely_differ(before.fingerprint, held.fingerprint):
                 message = f"{_place(other)} and {_place(data)} hold different images"
@@ -65,10 +65,10 @@ def read_data(sweep: Sweep, tell: Callable[[str], object] | None = None) -> Held
     return HeldData(inventories)
 
 
-def _look(data: DataSpec, tell: Callable[[str], object] | None) -> Inventory | None:
+def _look(data: DataSpec, notify: Callable[[str], object] | None) -> Inventory | None:
     """The inventory; None for a set that its settings alone decide, and for one that can't be read here."""
     with suppress(SklabError):
-        return read_inventory(data, tell)
+        return read_inventory(data, notify)
     return None
 
 
@@ -91,7 +91,7 @@ def _is_of_data(path: str) -> bool:
 
 
 def keep_inventories(folder: StudyFolder, held: HeldData) -> None:
-    """Write down what the data hold, so that a later start can tell what has changed."""
+    """Write down the inventories, so that a later start can tell what has changed."""
     for inventory in held.inventories.values():
         file = folder.inventory_file(inventory.fingerprint)
         if not file.exists():
@@ -100,9 +100,8 @@ def keep_inventories(folder: StudyFolder, held: HeldData) -> None:
 
 
 def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> None:
-    """Raise SklabError, saying what has changed, when runs that have a result were trained on other data than there are
-    now. Runs of versions that kept no fingerprint can't be checked; the table says so.
-    """
+    """Raise SklabError, with the changes, when runs that have a result were trained on other data than the present
+    ones. Runs of versions that kept no fingerprint can't be checked; the table says so."""
     differences = list(dict.fromkeys(changed(folder, records, held)))
     if differences:
         head = f"the data are not those that {folder.path.name} was trained on; nothing was started:"
@@ -114,7 +113,7 @@ def ensure_same(folder: StudyFolder, records: Iterable[RunRecord], held: HeldDat
 
 
 def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -> Iterator[str]:
-    """How the data differ now from those that earlier runs were trained on, one line for each change."""
+    """The changes between the data that earlier runs were trained on and the present data, a line each."""
     seen: set[tuple[Fingerprint, Fingerprint]] = set()
     for record in records:
         data = record.spec.experiment.data

@@ -1,12 +1,12 @@
-"""What follows from a failure: another attempt, maybe with more memory or smaller batches, or none; and when a
-study stops because the same error came too often.
+"""What follows from a failure: another attempt, maybe with more memory or smaller batches, or none; and the end of a
+study in which the same error comes too often.
 
-preempted, stale, killed  from outside: tried again as long as a newer checkpoint shows that the run gets further,
-                          and by one runner up to ATTEMPTS in a row where none does
+preempted, stale, killed  ended from outside: tried again as long as a newer checkpoint shows that the run gets on;
+                          without one, up to ATTEMPTS times in a row by one runner
 device                    the GPU is at fault: tried again in the same way, on another one if there is one; the
                           launcher hears of it, and gives up a GPU on which run after run fails
-oom                       tried again with fewer runs at a time; where each run has a device of its own, in batches of
-                          half the size, twice as many of them accumulated
+oom                       tried again with fewer runs at a time; where each run has a device of its own, with batches
+                          of half the size, of which twice as many are accumulated
 diverged                  not tried again: this is a result
 data, code                left to the user: the same would happen again
 
@@ -37,8 +37,8 @@ from sklab.store.study_folder import StudyFolder
 from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
 from sklab.system.terminal import counted
 
-ATTEMPTS = 3  # of a run by one runner, while it is ended from outside and gets no further
-MAX_IDENTICAL = 3  # runs with one and the same traceback that end a study
+ATTEMPTS = 3  # of a run by one runner, if it is ended from outside again and again and does not get on
+MAX_IDENTICAL = 3  # runs with the same traceback, after which a study stops
 _FROM_OUTSIDE = frozenset[FailureClass]({"preempted", "stale", "killed", "device"})
 NO_DEVICE_LEFT = (
     "every device is given up, as told above, and nothing more can be started; finished runs are safe. `nvidia-smi` "
@@ -60,7 +60,7 @@ class Retries:
         self._oom_kills: dict[str, int] = {}
 
     def start(self, order: RunOrder) -> RunOrder:
-        """The order to submit for a run, which starts now."""
+        """The order to submit for a run; from now on it counts as started."""
         self._capacity[order.key], self._oom_kills[order.key] = self._launcher.capacity, oom_kills()
         return order.model_copy(update={"accumulate_factor": self._factors.get(order.key, 1)})
 
@@ -95,7 +95,7 @@ class Retries:
 
 
 class Tracebacks:
-    """How many runs ended with each traceback."""
+    """The number of runs that ended with each traceback."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -115,7 +115,7 @@ class Tracebacks:
 
     @property
     def enough(self) -> bool:
-        """Whether one of them has come so often that the study stops."""
+        """Whether a traceback has come so often that the study stops."""
         return any(count >= self._most for count in self._count.values())
 
 
@@ -143,7 +143,7 @@ def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: boo
 
 
 def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
-    """Failure class and reason."""
+    """The failure class and the reason."""
     if ended.left is not None:
         stuck = f"its process {ended.left} does not even end when killed (stuck in a driver, or on a disk that is gone)"
         return "stale", f"the run made no step any more, and {stuck}; its slot is given up"

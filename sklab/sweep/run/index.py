@@ -1,5 +1,5 @@
-"""The runs of a study that are still to start. Designed cells are known from the start, a search asks for its cells;
-callers of `next` don't see the difference."""
+"""The runs of a study that are still to start. Cells of a design are known from the start, a search asks for its cells;
+`next` and `tell` are the same for both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import Choice, searched_cell, training
 from sklab.sweep.design.space import NO_COSTS, Costs, choices_by_lot, infeasible
-from sklab.sweep.plan.prices import turn
+from sklab.sweep.plan.prices import start_order
 from sklab.sweep.run.study import Trials
 
 _NOTHING_KNOWN: Mapping[str, float] = {}
-_MOST_REPEATS = 20  # refused proposals in a row, after which the rest of the space is gone through
+_MOST_REPEATS = 20  # refused proposals in a row, after which a cell is taken from the rest of the space
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Todo:
 
 
 class StudyIndex:
-    """What is still to run, in order: seed by seed over all cells, so that an unfinished table has every row, and among
-    the runs of a seed by `turn`; a search finishes a cell before it asks for the next.
+    """The runs that are left, in order: seed by seed over all cells, so that an unfinished table has every row, and by
+    `start_order` among the runs of a seed. A search finishes a cell before it asks for the next.
 
     `records` holds the runs on disk; the final ones are never handed out. `sweep` has the cells that a search has found
     so far. `costs` are those of the cells that it may find, if it needs to know them. `usual` are the seconds that a
     run of each cell takes, as far as they are known; more may become known later. With replicates, the ended runs
-    decide which further runs are handed out; a run that failed before is tried again first, one that fails now is a
-    gap.
+    decide which further runs are handed out. A run that failed in an earlier start is tried again; one that fails in
+    this one is a gap.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class StudyIndex:
         return self._hand_out(self._queue.popleft())
 
     def _sort(self) -> None:
-        """Sort the queue by seed and, within a seed, by `turn`; again for each seed, with what is known by then."""
+        """Sort the queue by seed and, within a seed, by `start_order`; again for each seed, with the times known by
+        then."""
         seed = self._queue[0].seed
         if seed != self._sorted and self.sweep.search is None:
             self._queue, self._sorted = deque(sorted(self._queue, key=self._place)), seed
 
     def _place(self, todo: Todo) -> tuple[int, bool, float]:
-        return (self.sweep.seeds.index(todo.seed), *turn(self.sweep, todo.cell.name, self._usual))
+        return (self.sweep.seeds.index(todo.seed), *start_order(self.sweep, todo.cell.name, self._usual))
 
     def take(self, keys: Container[str]) -> list[Todo]:
         """Take the runs of `keys` from the queue of `next`, because they run already."""
@@ -93,7 +94,7 @@ class StudyIndex:
 
     @property
     def upcoming(self) -> list[str]:
-        """The cells of these runs, in this order."""
+        """The cells of the runs in `queued`, in this order."""
         return [todo.cell.name for todo in self._queue]
 
     def tell(self, record: RunRecord) -> None:
@@ -111,16 +112,17 @@ class StudyIndex:
 
     @property
     def shortfall(self) -> str:
-        """Why a search found fewer cells than it should; "" if it did not."""
+        """The reason why a search found fewer cells than it should; "" if it did not."""
         search = self.sweep.search
         if search is None or not self._exhausted:
             return ""
-        return f"the search space holds no more cells that may be trained: {self._found} found, {search.trials} wanted"
+        numbers = f"{self._number_found} found, {search.trials} wanted"
+        return f"the search space holds no more cells that may be trained: {numbers}"
 
     @property
     def remaining(self) -> int:
         """The number of runs that `next` will still hand out; a lower bound for a search and with replicates."""
-        unasked = self.sweep.search.trials - self._found if self.sweep.search and self._searching else 0
+        unasked = self.sweep.search.trials - self._number_found if self.sweep.search and self._searching else 0
         return len(self._queue) + unasked * len(self.sweep.seeds)
 
     def _hand_out(self, todo: Todo) -> Todo:
@@ -129,13 +131,13 @@ class StudyIndex:
         return todo
 
     @property
-    def _found(self) -> int:
+    def _number_found(self) -> int:
         return sum(cell.name != self.sweep.baseline for cell in self.sweep.cells)
 
     @property
     def _searching(self) -> bool:
         search = self.sweep.search
-        return search is not None and self._found < search.trials and not self._exhausted
+        return search is not None and self._number_found < search.trials and not self._exhausted
 
     def _requested(self) -> list[Todo]:
         """The runs that are requested so far and have not ended."""
@@ -159,17 +161,17 @@ class StudyIndex:
         self._search_rest()
 
     def _search_rest(self) -> None:
-        """Queue the first cell that can be trained, counted from a random place in the space."""
-        passed: list[InvalidCell] = []
-        for choice in choices_by_lot(self.sweep, self._found):
+        """Queue the first cell that can be trained, starting at a random place in the space."""
+        refused: list[InvalidCell] = []
+        for choice in choices_by_lot(self.sweep, self._number_found):
             cell = self._worth_training(choice)
             if isinstance(cell, Cell):
                 self._add(cell)
                 break
-            passed += [cell] if cell is not None else []
+            refused += [cell] if cell is not None else []
         else:
             self._exhausted = True
-        self._note(passed)
+        self._note(refused)
 
     def _note(self, refused: Iterable[InvalidCell]) -> None:
         """Keep the refused cells, with their reasons, for the table."""
@@ -179,7 +181,7 @@ class StudyIndex:
             self.sweep = self.sweep.model_copy(update={"invalid": (*self.sweep.invalid, *new)})
 
     def _worth_training(self, choice: Choice) -> Cell | InvalidCell | None:
-        """The cell of these levels, or the reason why it can't be trained; None when the study has it already, or has
+        """The cell with these levels, or the reason why it can't be trained; None when the study has it already, or has
         another cell with the same network."""
         cell = searched_cell(self.sweep, choice)
         if isinstance(cell, InvalidCell):
@@ -189,7 +191,7 @@ class StudyIndex:
         return None if training(self.sweep.experiment, cell) in self._known else cell
 
     def _refuse(self, cell: InvalidCell | None) -> None:
-        """Tell the sampler that a proposal is not trained, and keep the reason for the table."""
+        """Report to the sampler that a proposal is not trained, and keep the reason for the table."""
         self._note([cell] if cell is not None else [])
         limits = self.sweep.search.constraints if self.sweep.search else None
         if cell is not None and limits is not None and cell.name in self._costs:
@@ -229,7 +231,7 @@ class StudyIndex:
 
     def _reconcile(self) -> None:
         """Add to the journal the finished trials that it lacks, from the records."""
-        in_journal = self._trials.told
+        in_journal = self._trials.ended
         with self._trials.at_once():
             for cell in self.sweep.cells:
                 keys = list(cell.runs.values())

@@ -1,4 +1,4 @@
-"""The order for each run of a study, the state of a running study, and the protocol of what shows it."""
+"""The orders for the runs of a study, the state of a running study, and the protocol of its display."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Orders:
         self._experiments: dict[str, Experiment] = {}
 
     def of(self, sweep: Sweep, todo: Todo) -> RunOrder:
-        """The order for a run of `sweep`."""
+        """The order for the run `todo` of `sweep`."""
         spec = self._spec(sweep, todo)
         return RunOrder(
             key=todo.key,
@@ -47,8 +47,8 @@ class Orders:
 
 @dataclass(frozen=True)
 class State:
-    """A study at a moment: how many runs are in each state. `running` pairs each run with the seconds since it was
-    submitted; `eta_seconds` are the seconds until all is done, None while no run's time is known."""
+    """A study at a moment, with the number of runs in each state. `running` pairs each run with the seconds since it
+    was submitted; `eta_seconds` are the seconds until all is done, None while no run's time is known."""
 
     counts: Mapping[RunState, int]
     capacity: int

@@ -2,7 +2,7 @@
 
 Some combinations of torch version, device, dtype and memory format return wrong gradients without an error. Before
 the first run of a sweep every distinct convolution is compared with float64 on the very kind of device that will
-train it; the answer is kept for as long as torch, device and convolutions stay the same. The data are looked at anew
+train it; the answer is kept for as long as torch, device and convolutions stay the same. The data are checked anew
 every time, as they may change.
 """
 
@@ -29,19 +29,19 @@ from sklab.sweep.plan.trained_data import HeldData
 
 _LOOK_EVERY = 60.0
 _MOST_ANSWERED = 256 * 2**20  # bytes: the answer lists every class of the data
-_ATTEMPTS = 3  # at a check that is killed, as many as at a run
+_ATTEMPTS = 3  # at a check that is killed; as many as at a run
 
 
-def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, tell: Callable[[str], None]) -> HeldData:
+def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, notify: Callable[[str], None]) -> HeldData:
     """Raise SklabError, with the remedy, when a network of the sweep can't be made, data are missing or not as stated,
     or a convolution is computed wrongly, where it would train. Returns what the data hold there; notices about
-    them go to `tell`, line by line."""
+    them go to `notify`, line by line."""
     bad = [finding for finding in check(sweep, launcher, results).findings if not finding.ok]
     if bad:
         raise SklabError(refusal(bad))
     result = check_data(sweep, launcher, results)
-    for notice in result.data_notices:
-        tell(notice)
+    for line in result.data_notices:
+        notify(line)
     if result.data_faults:
         raise SklabError(data_refusal(result.data_faults))
     return held_by(sweep, result)
@@ -123,7 +123,7 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
 
 
 def _end_of(job: Job, launcher: Launcher) -> int:
-    """Run `job` to its end; its exit code."""
+    """Run `job` to its end; returns its exit code."""
     launcher.submit(job)
     while not (ended := launcher.wait(_LOOK_EVERY)):
         pass
@@ -159,7 +159,7 @@ def _experiments(sweep: Sweep) -> Iterator[Experiment]:
 
 
 def _covering(experiments: Iterable[Experiment]) -> tuple[Checked, ...]:
-    """A few networks that together hold every branch and every other setting, and so every convolution."""
+    """A few networks that together have every branch and every other setting, and so every convolution."""
     seen: set[str] = set()
     chosen = []
     for experiment in experiments:
@@ -183,6 +183,6 @@ def _checked(experiment: Experiment) -> Checked:
 
 
 def _parts(experiment: Experiment) -> Iterator[str]:
-    """Texts for all that decides the convolutions of a network and how they are computed."""
+    """Texts of all settings that decide the convolutions of a network and how they are computed."""
     how = _checked(experiment).model_dump_json(exclude={"model"})
     return (f"{how} {part}" for part in experiment.model.parts())

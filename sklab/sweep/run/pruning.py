@@ -1,8 +1,8 @@
-"""Which running runs of a search are to be ended because they are much worse than others at the same epoch.
+"""The rule by which running runs of a search are ended: they are much worse than others at the same epoch.
 
 A run is compared only with runs of other cells at its own seed and, if the search has two objectives, only with those
-whose networks cost no more. So a run is ended only if a network that costs no more is better: what may be in the Pareto
-set of error and cost stays.
+whose networks cost no more. So a run is ended only if a network that costs no more is better; a cell that may
+be on the Pareto set of error and cost stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sklab.sweep.design.space import Costs
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric of a run by epoch: its result if it ended there; lower is better.
+    """The metric of a run by epoch, each the result if the run ended there; lower is better.
 
     cost  the cost of its network, 0 where the search has one objective
     """
@@ -45,7 +45,7 @@ class Curve:
 
 
 def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
-    """Why `run` should end at this moment; "" when it goes on. `others` may hold runs that do not count here."""
+    """The reason why `run` should end now; "" if it goes on. `others` may contain runs that do not count here."""
     peers = [other for other in others if other.cell != run.cell and other.seed == run.seed and other.cost <= run.cost]
     return _median(rule, run, peers) if rule.rule == "median" else _halving(rule, run, peers)
 
@@ -63,14 +63,14 @@ def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
 
 def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     """Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2. Runs can't
-    wait here: they go on while too few have come to the rung to choose from."""
+    wait here: they go on while too few runs have reached the rung."""
     epoch = _rung(rule, len(run.values))
     values = sorted(peer.at(epoch) for peer in peers if epoch and len(peer.values) >= epoch)
     kept = (len(values) + 1) // rule.factor
     if not kept or run.at(epoch) <= values[kept - 1]:
         return ""
-    came = f"the best {kept} of the {len(values) + 1} runs that came so far"
-    return f"at epoch {epoch}: {run.at(epoch):.4g}, not among {came}"
+    best = f"the best {kept} of the {len(values) + 1} runs that came so far"
+    return f"at epoch {epoch}: {run.at(epoch):.4g}, not among {best}"
 
 
 def _rung(rule: Pruning, epochs: int) -> int:
@@ -117,7 +117,7 @@ class Pruner:
 
     def _why(self, order: RunOrder, curve: Curve, everyone: Sequence[Curve]) -> str:
         if len(curve.values) >= order.spec.experiment.train.epochs:
-            return ""  # it has nothing left to do
+            return ""  # it has no epochs left
         if order.cell in self._pruned:
             return "another seed of its cell was pruned"
         return verdict(self._rule, curve, everyone)

@@ -1,6 +1,6 @@
-"""The study as Optuna sees it: the only module that knows Optuna.
+"""The study in Optuna. Only this module and that of its journal know Optuna.
 
-The journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or about another
+The journal on disk is an index of the records: it is rebuilt from them whenever it is missing, torn or of another
 space. A trial of a designed study is a run; one of a search is a cell, and its values are means over the
 cell's seeds. One process (this one) owns the journal.
 """
@@ -8,10 +8,9 @@ cell's seeds. One process (this one) owns the journal.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,23 +22,19 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from pydantic_core import from_json
 
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Cell, Sweep
-from sklab.store.files import content
 from sklab.sweep.design.cells import Choice
+from sklab.sweep.run.journal import Journal, is_whole
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 
 _NAME = "run"  # the user attribute with the name of the trial's run or cell
 _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-_PARENTS = 5  # NSGA-II has as many generations: one has this part of the trials
+_PARENTS = 5  # generations of NSGA-II: each has this part of the trials
 _FEWEST_PARENTS = 4
-_MOST_HELD = 1000  # lines of the journal
-_MOST_JOURNAL = 2**30  # bytes
 
 
 class Trials:
@@ -62,10 +57,10 @@ class Trials:
         return self._journal.at_once()
 
     @property
-    def told(self) -> frozenset[str]:
-        """The names of the trials that have ended with objectives, or were pruned."""
-        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        return frozenset(trial.user_attrs[_NAME] for trial in ended if _NAME in trial.user_attrs)
+    def ended(self) -> frozenset[str]:
+        """The names of the trials that have ended with objectives or were pruned."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return frozenset(trial.user_attrs[_NAME] for trial in trials if _NAME in trial.user_attrs)
 
     def ask(self) -> Choice:
         """The sampler's next proposal. The caller calls `take`, `turn_down` or `find_infeasible` before it asks again.
@@ -87,12 +82,12 @@ class Trials:
         self._open[name], self._proposed = trial.number, 0
 
     def turn_down(self) -> None:
-        """Record that the last proposal is known already or can't exist."""
+        """Record that the last proposal is known already or invalid."""
         self._study.tell(self._pop_asked(), state=TrialState.FAIL)
 
     def find_infeasible(self, excess: Mapping[str, float]) -> None:
-        """Record that the last proposal breaks constraints; `excess` says by how much, by constraint (Optuna's sign:
-        above 0)."""
+        """Record that the last proposal breaks constraints; `excess` is the excess over each limit (above 0, as
+        Optuna counts it)."""
         trial = self._pop_asked()
         for constraint, value in excess.items():
             trial.set_constraint(constraint, value)
@@ -105,9 +100,9 @@ class Trials:
     def begin(self, name: str, cell: Cell) -> None:
         """Open a trial with the cell's own levels, unless one is open.
 
-        In a search the trial is enqueued and asked for, so that the sampler learns of it; nothing else is ever
-        enqueued, so that `ask` can't return it. The time grows with the number of trials: Optuna looks through all
-        of them.
+        In a search the trial is enqueued and asked for, so that the sampler learns of it. Nothing else is ever
+        enqueued, so `ask` never returns such a trial. The time grows with the number of trials, as Optuna goes through
+        all of them.
         """
         if name in self._open:
             return
@@ -120,7 +115,7 @@ class Trials:
         self._open[name] = self._count - 1
 
     def tell(self, name: str, values: Sequence[float] | None, *, pruned: bool = False) -> None:
-        """End a trial with its objectives; without them it failed or was pruned."""
+        """End a trial with its objectives; None if it failed."""
         state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
         self._study.tell(self._open.pop(name), None if pruned else values, state=state)
 
@@ -131,8 +126,8 @@ class Trials:
     def _add(
         self, name: str, cell: Cell, values: Sequence[float] | None = None, state: TrialState = TrialState.COMPLETE
     ) -> None:
-        """Create a trial by hand: `optuna.create_trial` compares all levels with themselves, which takes as long as
-        the rest."""
+        """Create a trial without `optuna.create_trial`, which would compare all levels with themselves and so double
+        the time."""
         now = datetime.now(UTC)
         trial = FrozenTrial(
             number=-1, trial_id=-1, state=state, value=None, values=values, datetime_start=now,
@@ -162,51 +157,9 @@ class Trials:
         return trial.params.keys() == self._distributions.keys()
 
     def _drop(self, trial: FrozenTrial) -> None:
-        if trial.state == TrialState.WAITING:  # left by a runner that died between two lines
+        if trial.state == TrialState.WAITING:  # left by a runner that was killed between two lines
             self._study.ask(dict(self._distributions))
         self._study.tell(trial.number, state=TrialState.FAIL)
-
-
-class _Journal(JournalFileBackend):
-    """A journal that only this process writes, and that can be rebuilt: a line needs no lock and no wait for the
-    disk (after a power failure it is restored from the records). Many lines can be written at once."""
-
-    _held: list[dict[str, Any]] | None = None
-    _written = 0  # lines in the file while others are held back
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        if self._held is None:
-            self._write(logs)
-            return
-        if len(self._held) >= _MOST_HELD:
-            self._let_go()
-        self._held += logs
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # it is iterated
-        if self._held is None:
-            return super().read_logs(log_number_from)
-        assert log_number_from >= self._written, "what is in the file was read before"
-        return iter(self._held[log_number_from - self._written :])
-
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Hold back what is written until the block ends; then all of it is in the file."""
-        self._written, self._held = sum(1 for _ in super().read_logs(0)), []
-        try:
-            yield
-        finally:
-            self._let_go()
-            self._held = None
-
-    def _let_go(self) -> None:
-        if self._held:
-            self._write(self._held)
-            self._written, self._held = self._written + len(self._held), []
-
-    def _write(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with Path(self._file_path).open("ab") as file:
-            file.write(lines.encode())
 
 
 def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
@@ -216,11 +169,12 @@ def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     return {name: CategoricalDistribution(list(factor.levels)) for name, factor in sweep.factors.items()}
 
 
-def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[_Journal, optuna.Study]:
-    """The study in `file`; a new one where the file is torn, has another space (Optuna's can't grow) or is missing."""
+def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> tuple[Journal, optuna.Study]:
+    """The study in `file`; a new one where the file is missing, torn or of another space, as a space in Optuna can't
+    grow."""
     space = _space(sweep, distributions)
-    if _is_whole(file):
-        with contextlib.suppress(Exception):  # whatever Optuna can't read in it, the records have
+    if is_whole(file):
+        with contextlib.suppress(Exception):  # whatever Optuna can't read is in the records
             journal, study = _load(file, sweep)
             if study.user_attrs.get("space") == space:
                 return journal, study
@@ -231,7 +185,7 @@ def _open(file: Path, sweep: Sweep, distributions: Mapping[str, BaseDistribution
 
 
 def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[str, str]:
-    """What all trials of a journal share: the parameters, and the meaning of their values."""
+    """The properties that all trials of a journal share: the parameters, and the meaning of their values."""
     space = {name: repr(distribution) for name, distribution in distributions.items()} | {"metric": repr(sweep.metric)}
     if sweep.search is None:
         return space
@@ -239,8 +193,8 @@ def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[
     return space | {"seeds": repr(sweep.seeds), "search": repr(settings)}
 
 
-def _load(file: Path, sweep: Sweep) -> tuple[_Journal, optuna.Study]:
-    journal = _Journal(str(file))
+def _load(file: Path, sweep: Sweep) -> tuple[Journal, optuna.Study]:
+    journal = Journal(str(file))
     objectives = 2 if sweep.search and sweep.search.second_objective else 1
     study = optuna.create_study(
         storage=JournalStorage(journal),
@@ -267,12 +221,3 @@ def _sampler(search: Search, begun: int, proposed: int) -> BaseSampler:
             warnings.simplefilter("ignore", ExperimentalWarning)
             return QMCSampler(scramble=True, seed=search.seed, warn_independent_sampling=False)
     return TPESampler(seed=seed)
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether every line of the journal is a record. Text appended to a torn line would be lost with it."""
-    try:
-        text = content(file, _MOST_JOURNAL)
-        return text.endswith(b"\n") and all(isinstance(from_json(line), dict) for line in text.splitlines())
-    except (OSError, ValueError):
-        return False

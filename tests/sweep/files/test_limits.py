@@ -20,7 +20,8 @@ from sklab.spec.run import Experiment
 from sklab.spec.study.launchers import RaySpec, SlurmSpec
 from sklab.spec.study.search import Search
 from sklab.spec.values import Value
-from sklab.sweep.files.yamltree import MAX_BYTES, MAX_NODES, parse, read_mapping
+from sklab.sweep.files.inputs import MAX_BYTES, read_mapping
+from sklab.sweep.files.yamltree import MAX_NODES, parse
 
 Place = tuple[str | int, ...]
 

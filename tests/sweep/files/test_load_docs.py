@@ -15,7 +15,7 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.experimentfile import read_experiment
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.costs import CostCounter
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources
@@ -100,6 +100,6 @@ def test_the_warning_of_unequal_budget_is_the_one_on_the_page() -> None:
     plan = make_plan(
         prepare(Start(sweep, StudyFolder(Path("results/mine")))),
         Resources(1),
-        lambda one: Counted(costs_here).of([one])[0],
+        lambda one: CostCounter(costs_here).of([one])[0],
     )
     assert plan_text(plan).splitlines()[-2] in PAGE.splitlines()

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.errors import FaultyInputError
-from sklab.sweep.files.yamltree import MAX_DEPTH, Document, is_one_line, parse, read_mapping
+from sklab.sweep.files.inputs import read_mapping
+from sklab.sweep.files.yamltree import MAX_DEPTH, Document, is_one_line, parse
 
 
 def refused(text: str) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sklab.spec.networks import network
 from sklab.sweep.plan import costs
-from sklab.sweep.plan.costs import Counted, Network
+from sklab.sweep.plan.costs import CostCounter, Network
 
 ROOT = Path(__file__).parents[3]
 NETWORKS = [Network(network("sknet_small", width=width), 32) for width in (8, 4, 8)]
@@ -38,20 +38,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_network_is_counted_once_for_all_starts(cache: Path) -> None:
     counter = Counter()
     for _ in range(3):
-        assert Counted(counter)(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
+        assert CostCounter(counter)(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
     assert counter.asked == 2
-    assert Counted(counter)([Network(NETWORKS[0].model, 16)]) == [(8, 16)]
+    assert CostCounter(counter)([Network(NETWORKS[0].model, 16)]) == [(8, 16)]
 
 
 @pytest.mark.parametrize("change", ["code", "version"])
 def test_other_code_or_another_torch_counts_anew(cache: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     counter = Counter()
-    Counted(counter)(NETWORKS)
+    CostCounter(counter)(NETWORKS)
     if change == "code":
         monkeypatch.setattr(costs, "_code", lambda: "other")
     else:
         monkeypatch.setattr(costs, "installed", lambda names: dict.fromkeys(names, "99"))
-    Counted(counter)(NETWORKS)
+    CostCounter(counter)(NETWORKS)
     assert counter.asked == 4
 
 
@@ -76,33 +76,33 @@ def test_a_damaged_file_is_done_without(tmp_path_factory: pytest.TempPathFactory
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("SKLAB_CACHE", str(folder))
         (folder / "counts.json").write_bytes(content)
-        assert Counted(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
+        assert CostCounter(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
         assert len(json.loads((folder / "counts.json").read_bytes())) == 2
 
 
 @pytest.mark.parametrize("value", [[-1, 3], [1], ["1", 2], [1.5, 2], None])
 def test_what_is_no_count_is_counted_anew(cache: Path, value: object) -> None:
-    Counted(Counter())(NETWORKS)
+    CostCounter(Counter())(NETWORKS)
     names = json.loads((cache / "counts.json").read_bytes())
     (cache / "counts.json").write_text(json.dumps(dict.fromkeys(names, value)))
-    assert Counted(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
+    assert CostCounter(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
 
 
 def test_a_cache_that_can_not_be_written_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "file" / "cache"))
-    assert Counted(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
+    assert CostCounter(Counter())(NETWORKS) == [(8, 32), (4, 32), (8, 32)]
 
 
 def test_the_oldest_counts_go_first_and_those_of_others_stay(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "MOST_KEPT", 2)
-    counter, first = Counter(), Counted(Counter())
-    Counted(counter)(NETWORKS[:1])
+    counter, first = Counter(), CostCounter(Counter())
+    CostCounter(counter)(NETWORKS[:1])
     first(NETWORKS[1:2])  # read the file before the other was kept
-    Counted(counter)(NETWORKS)
+    CostCounter(counter)(NETWORKS)
     assert counter.asked == 1
-    Counted(counter)([Network(NETWORKS[0].model, 16)])
-    Counted(counter)(NETWORKS[:1])
+    CostCounter(counter)([Network(NETWORKS[0].model, 16)])
+    CostCounter(counter)(NETWORKS[:1])
     assert counter.asked == 3
 
 

@@ -22,7 +22,7 @@ from sklab.sweep.plan import costs
 from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
-from sklab.sweep.plan.prices import Resources, packed, time_left, turn
+from sklab.sweep.plan.prices import Resources, packed, start_order, time_left
 from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
@@ -113,11 +113,11 @@ def test_a_search_goes_in_the_order_of_its_sampler(toy_files):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(known=st.dictionaries(st.sampled_from(list(SECONDS)), st.floats(0.1, 100)))
 def test_the_runs_of_a_seed_are_sorted_and_none_is_lost(sweep, known):
-    order = sorted(SECONDS, key=lambda cell: turn(sweep, cell, known))
+    order = sorted(SECONDS, key=lambda cell: start_order(sweep, cell, known))
     assert sorted(order) == sorted(SECONDS)
     assert order[0] == "lr=2"
     assert [known.get(name, inf) for name in order[1:]] == sorted(known.get(name, inf) for name in order[1:])[::-1]
-    assert order == sorted(order, key=lambda cell: turn(sweep, cell, known)), "the same in every start"
+    assert order == sorted(order, key=lambda cell: start_order(sweep, cell, known)), "the same in every start"
 
 
 def test_a_study_goes_by_what_its_own_runs_took(sweep, toy_files, monkeypatch):

@@ -22,7 +22,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import space_costs
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.costs import Counted
+from sklab.sweep.plan.costs import CostCounter
 from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.reuse import offers
 from sklab.sweep.plan.status import study_status
@@ -167,7 +167,7 @@ def test_the_plan_lists_what_the_search_has_found_so_far(study, capsys, monkeypa
     monkeypatch.setattr(plan, "cost_of", lambda network: (1000 + 600 * (network.model.reduction == 2), 9))
     monkeypatch.setenv("SKLAB_CACHE", str(study.path.parent / "cache"))
     sweep = sweep_of(study, limited.replace("2000", "1500"))
-    costs = space_costs(sweep, Counted(plan.costs_here).of)
+    costs = space_costs(sweep, CostCounter(plan.costs_here).of)
     start(study, Training(bad_if_wide), limited.replace("2000", "1500"), costs=costs)
     found, records = study.read_sweep(), study.records()
     command = ["plan", str(study.path.parent.parent / "sweep.yaml"), "--results", str(study.path.parent)]

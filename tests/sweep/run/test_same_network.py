@@ -17,10 +17,10 @@ from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import complete, run_spec, training
-from sklab.sweep.design.space import searchable
+from sklab.sweep.design.space import asked_for, searchable
 from sklab.sweep.design.toy import toy
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.plan import Plan, asked_for, make_plan
+from sklab.sweep.plan.plan import Plan, make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.status import study_status

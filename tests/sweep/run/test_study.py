@@ -8,7 +8,6 @@ import pytest
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.run import study
 from sklab.sweep.run.index import StudyIndex, Todo
 
 GRID = """\
@@ -105,7 +104,7 @@ def test_the_journal_is_an_index_that_can_be_lost(toy_files, ended, damage):
 
 
 def test_the_journal_knows_every_finished_run_once(toy_files, ended, monkeypatch):
-    monkeypatch.setattr(study, "_MOST_HELD", 3)
+    monkeypatch.setattr("sklab.sweep.run.journal._MOST_HELD", 3)
     sweep = sweep_of(toy_files, GRID, seeds=2, levels=[2, 4])
     journal = toy_files / "study.log"
     records = drain(StudyIndex(journal, sweep, {}), ended)
