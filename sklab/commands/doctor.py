@@ -1,4 +1,4 @@
-"""The commands about what is installed: models, doctor; and which installed libraries can't be loaded."""
+"""The commands about the installation: models and doctor; and the installed libraries that can't be loaded."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except BaseException as error:
-        said = str(error).strip().splitlines()
-        print("sklab: fault", type(error).__name__, *said[:1], flush=True)
+        lines = str(error).strip().splitlines()
+        print("sklab: fault", type(error).__name__, *lines[:1], flush=True)
 """
 
 
@@ -78,9 +78,9 @@ def _models(options: ModelsOptions) -> int:
 
     from sklab.commands.screen.text import models_text
     from sklab.spec.networks import SETTINGS, image_size, network
-    from sklab.sweep.plan.costs import Counted, Network
+    from sklab.sweep.plan.costs import CostCounter, Network
 
-    counts = Counted(costs_here)([Network(network(name), image_size(name)) for name in SETTINGS])
+    counts = CostCounter(costs_here)([Network(network(name), image_size(name)) for name in SETTINGS])
     rows = [
         {"name": name, "params": params, "macs": macs, "image_size": image_size(name)}
         for name, (params, macs) in zip(SETTINGS, counts, strict=True)
@@ -129,7 +129,8 @@ def _doctor(options: DoctorOptions) -> int:
 
 
 def unloadable() -> dict[str, str]:
-    """The installed libraries that can't be loaded, and why; `launch.fork.preload` is what a run loads together."""
+    """The installed libraries that can't be loaded, with the reasons. A run loads those of `launch.fork.preload`
+    together."""
     untried = [name for name in (*_NEEDED, *_OTHERS, *_EXTRAS) if find_spec(name.partition(".")[0]) is not None]
     faults: dict[str, str] = {}
     while untried:
@@ -142,8 +143,8 @@ def unloadable() -> dict[str, str]:
 
 
 def _try(names: list[str], faults: dict[str, str]) -> tuple[str, str]:
-    """Load `names` one after the other and add each fault to `faults`. Returns the last name tried, and how the process
-    ended if that library ended it, else ""."""
+    """Load `names` one after the other in a process and add each fault to `faults`. Returns the last name tried, and
+    how that library ended the process; "" if it did not."""
     protect()
     command = [sys.executable, "-c", _TRY, *names]
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -155,15 +156,15 @@ def _try(names: list[str], faults: dict[str, str]) -> tuple[str, str]:
         if line.startswith("sklab: trying "):
             name = line.removeprefix("sklab: trying ")
         elif line.startswith("sklab: fault "):
-            kind, _, said = line.removeprefix("sklab: fault ").partition(" ")
-            faults[name] = f"{kind}: {said}" if said else kind
+            kind, _, text = line.removeprefix("sklab: fault ").partition(" ")
+            faults[name] = f"{kind}: {text}" if text else kind
     if done.returncode == 0:
         return name, ""
     return name, f"killed by {signal_name(-done.returncode)}" if done.returncode < 0 else f"exit {done.returncode}"
 
 
 def libraries_text(faults: dict[str, str]) -> str:
-    """What `sklab doctor` says about these libraries."""
+    """The lines of `sklab doctor` about these libraries."""
     if not faults:
         return "libraries: each that is installed can be loaded"
     lines = [f"  {name}: {why}" for name, why in faults.items()]

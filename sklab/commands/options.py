@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, options, and what the options mean."""
+"""What the commands share: exit codes, options, and the values of these options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Options = TypeVar("Options")
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What `add_study` adds."""
+    """The options of `add_study`."""
 
     study: str
     results: Path
@@ -33,14 +33,14 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class StudyJsonOptions(StudyOptions):
-    """What `add_study` and `add_json` add."""
+    """The options of `add_study` and `add_json`."""
 
     json: bool
 
 
 @dataclass(frozen=True)
 class SweepFileOptions:
-    """What `add_sweep_file` adds; `file` is None only where it is not needed."""
+    """The options of `add_sweep_file`; `file` is None only where it is not needed."""
 
     file: Path | None
     experiment: Path | None
@@ -52,7 +52,7 @@ class SweepFileOptions:
 
 @dataclass(frozen=True)
 class SlotOptions:
-    """What `add_gpus` adds, and the runs at a time."""
+    """The options of `add_gpus`, and the number of runs at a time."""
 
     slots: int | None
     gpus: str | None
@@ -63,7 +63,7 @@ class SlotOptions:
 def add_command(
     commands: Commands, name: str, call: Callable[[Options], int], options: type[Options], text: str
 ) -> argparse.ArgumentParser:
-    """Add a command that `call` carries out with its `options`; `text` is its line in the help."""
+    """Add a command: `call` runs it with its `options`; `text` is its line in the help."""
     added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     added.set_defaults(command=call, options=options)
     return added
@@ -88,7 +88,7 @@ def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> N
 
 
 def add_gpus(parser: argparse.ArgumentParser) -> None:
-    """Which GPUs of this machine, and how many runs share one; `slots_of` reads them."""
+    """The options for the GPUs of this machine and the number of runs on each; `slots_of` reads them."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--gpus", metavar="I,J,...", help="only these GPUs (default: all that nobody else uses)")
     add_cpu(where)
@@ -164,7 +164,7 @@ def pairs_of(texts: list[str], option: str, example: str) -> dict[str, str]:
 
 
 def study_folder(name: str, results: Path) -> StudyFolder:
-    """The folder of a study given by its name under `--results`, or by a path to the folder itself."""
+    """The folder of a study that is given by its name under `--results`, or by the path of the folder."""
     from sklab.store.study_folder import find_study
 
     given = Path(name)
@@ -174,7 +174,7 @@ def study_folder(name: str, results: Path) -> StudyFolder:
 
 
 def folder_of(sweep: Sweep, results: Path) -> StudyFolder:
-    """Where the sweep's study lies or will lie: under `--results`, whatever lies in the current folder."""
+    """The folder of the sweep's study under `--results`, whether it exists or not."""
     from sklab.store.study_folder import StudyFolder
 
     return StudyFolder(results / sweep.study)
@@ -189,7 +189,7 @@ def at_least(option: str, given: N | None, least: N, default: N) -> N:
 
 
 def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
-    """Where the runs of the sweep would be computed on this machine. Raises SklabError where GPUs are meant and none
+    """The slots of this machine for the runs of the sweep. Raises SklabError where GPUs are meant and none
     can be used."""
     from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu

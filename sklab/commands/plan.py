@@ -1,4 +1,4 @@
-"""What a sweep would cost, said before it starts: plan, and the budgets of sweep."""
+"""The cost of a sweep before it starts: the command plan, and the budget of sweep."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def add_plan(commands: Commands) -> None:
 
 
 def show_plan(options: PlanOptions) -> int:
-    """Say what a sweep would do; with `--budget`, the exit code is USER_ERROR if it costs more."""
+    """Print what a sweep would do; with `--budget`, the exit code is USER_ERROR if it costs more."""
     from sklab.commands.screen.plan import differences_text, plan_text
-    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.costs import CostCounter
     from sklab.sweep.plan.plan import cell_experiments, make_plan
     from sklab.sweep.plan.prepared import prepare
     from sklab.sweep.plan.prices import hours, resources_of
@@ -81,12 +81,12 @@ def show_plan(options: PlanOptions) -> int:
         raise FaultyInputError([fault])
     sweep = load(options)
     folder, slots = folder_of(sweep, options.results), slots_of(sweep, options)
-    count = Counted(costs_here).of
-    notices: dict[str, None] = {}  # cells may share a set's files
+    count = CostCounter(costs_here).of
+    notices: dict[str, None] = {}  # a dictionary, as cells with the same files have the same notices
     study = prepare(start_of(sweep, folder, options.reuse, count), notices.setdefault)
     count(list(cell_experiments(study.sweep).values()))  # all at once, to be kept at once
     probes = _probes(study, slots) if options.probe else {}
-    plan = make_plan(study, resources_of(slots), lambda one: count([one])[0], probes, options.spread)
+    plan = make_plan(study, resources_of(slots), lambda experiment: count([experiment])[0], probes, options.spread)
     plan = plan.model_copy(update={"data_notices": tuple(notices)})
     print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
     if options.differences:
@@ -95,7 +95,7 @@ def show_plan(options: PlanOptions) -> int:
 
 
 def within(start: Start, budget: str, slots: tuple[Slot, ...]) -> bool:
-    """Whether the sweep may start: it costs no more than the budget, or the user at the terminal says so."""
+    """Whether the sweep may start: it costs no more than the budget, or the user at the terminal agrees."""
     from sklab.sweep.plan.plan import price_left
     from sklab.sweep.plan.prepared import prepare
     from sklab.sweep.plan.prices import resources_of
@@ -115,7 +115,8 @@ def within(start: Start, budget: str, slots: tuple[Slot, ...]) -> bool:
 def start_of(
     sweep: Sweep, folder: StudyFolder, reuse: Reuse, count: Callable[[list[Experiment]], list[Count]]
 ) -> Start:
-    """What this sklab would start the study with; `count` counts networks where a search has to know their costs."""
+    """The arguments with which this sklab would start the study; `count` counts networks where a search needs their
+    costs."""
     from sklab.store.versions import this_code
     from sklab.sweep.design.space import space_costs
     from sklab.sweep.plan.prepared import Start
@@ -124,10 +125,10 @@ def start_of(
 
 
 def warn(sweep: Sweep) -> None:
-    """Print what is doubtful in the sweep, and the cells that break its claim of equal budget, on standard error."""
+    """Print doubtful settings of the sweep, and the cells that break its claim of equal budget, on standard error."""
     from sklab.spec.fit import oddities
     from sklab.spec.study.search import Cost, off_budget
-    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.costs import CostCounter
     from sklab.sweep.plan.plan import cell_experiments
 
     experiments = cell_experiments(sweep)
@@ -135,8 +136,8 @@ def warn(sweep: Sweep) -> None:
         tell(f"warning: {oddity}")
     if sweep.equal_budget is None:
         return
-    counted = zip(experiments, Counted(costs_elsewhere).of(list(experiments.values())), strict=True)
-    costs = {name: Cost(params=params, macs=macs) for name, (params, macs) in counted}
+    pairs = zip(experiments, CostCounter(costs_elsewhere).of(list(experiments.values())), strict=True)
+    costs = {name: Cost(params=params, macs=macs) for name, (params, macs) in pairs}
     for off in off_budget(sweep.equal_budget, costs, sweep.baseline):
         tell(f"warning: {off}")
 
@@ -145,17 +146,17 @@ def cost_of(network: Network) -> Count:
     """Parameters of a network, and multiply-accumulates of one image."""
     from sklab.models.zoo import cost
 
-    counted = cost(network.model, network.image_size)
-    return counted.params, counted.macs
+    network_cost = cost(network.model, network.image_size)
+    return network_cost.params, network_cost.macs
 
 
 def costs_here(networks: list[Network]) -> list[Count]:
-    """The costs, counted in this process, which imports torch for it."""
+    """The costs of networks, counted in this process, which imports torch for it."""
     return [cost_of(network) for network in networks]
 
 
 def costs_elsewhere(networks: list[Network]) -> list[Count]:
-    """The costs, counted in a process of its own: the runner stays without torch."""
+    """The costs of networks, counted in another process, so that the runner stays without torch."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -164,7 +165,7 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
 
 
 def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
-    """A probe of each cell whose price no finished run shows."""
+    """A probe of each cell that has no price from finished runs."""
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan.costs import probe
     from sklab.sweep.plan.plan import unpriced
@@ -180,7 +181,7 @@ def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
 
 
 def _kept_to(budget: str, device_hours: float | None, *, gpu: bool) -> int:
-    """Say whether a plan keeps to the budget; the exit code is USER_ERROR if it does not."""
+    """Print whether a plan keeps to the budget; the exit code is USER_ERROR if it does not."""
     from sklab.commands.screen.plan import budget_text
     from sklab.sweep.plan.prices import hours
 

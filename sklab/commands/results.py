@@ -1,4 +1,5 @@
-"""The commands that read the records of studies, table, report and compare, or bring them to W&B: sync, publish."""
+"""The commands that read the records of studies: table, report, compare; and those that send them to W&B: sync,
+publish."""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ def _report(options: StudyOptions) -> int:
 
 
 def show_report(folder: StudyFolder) -> int:
-    """Rebuild the study's tables and report from its records, print the table and where the report lies."""
+    """Rebuild the study's tables and report from its records; print the table and the path of the report."""
     from sklab.report import build
 
     table = build.study_table(folder.path)

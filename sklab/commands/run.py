@@ -131,7 +131,7 @@ def _sweep(options: SweepOptions) -> int:
     if options.plan:
         return show_plan(typed(PlanOptions, options))
     if options.budget:
-        hours(options.budget)  # a fault in it is told before anything is counted
+        hours(options.budget)  # a faulty budget is reported before anything is counted
     sweep = load(options)
     warn(sweep)
     slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()
@@ -151,13 +151,13 @@ def _train(options: TrainOptions) -> int:
 
 
 def _start(sweep: Sweep, options: RunningOptions) -> Start:
-    from sklab.sweep.plan.costs import Counted
+    from sklab.sweep.plan.costs import CostCounter
 
-    return start_of(sweep, folder_of(sweep, options.results), options.reuse, Counted(costs_elsewhere).of)
+    return start_of(sweep, folder_of(sweep, options.results), options.reuse, CostCounter(costs_elsewhere).of)
 
 
 def _run(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
-    """Run a study to its end, in these slots of this machine or by the launcher that the options name; then write and
+    """Run a study to its end, in these slots of this machine or with the launcher that the options name; then write and
     show its table and report."""
     from sklab.commands.screen.progress import show_progress
     from sklab.sweep.run.failures import MAX_IDENTICAL
@@ -174,9 +174,9 @@ def _run(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
             complete = run_study(start, launcher, choice.tracking, progress, most)
     finally:
         launcher.stop()
-    read = show_report(folder)
+    exit_code = show_report(folder)
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
-    return read if complete else SOME_FAILED
+    return exit_code if complete else SOME_FAILED
 
 
 def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots: tuple[Slot, ...]) -> Launcher:
@@ -208,8 +208,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
             ray.ensure_shared(folder.path)
         return ray
     launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep), stale_after)
-    told = f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}"
-    tell(told)
+    tell(f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}")
     return launcher
 
 

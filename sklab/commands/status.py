@@ -84,7 +84,7 @@ def _watch(folder: StudyFolder) -> int:
 
     from sklab.commands.screen.progress import watch
 
-    with suppress(KeyboardInterrupt):  # who watches ends nothing but the watching
+    with suppress(KeyboardInterrupt):  # Ctrl-C ends only the watching
         watch(folder, Console())
     return COMPLETE
 
@@ -97,13 +97,13 @@ def _logs(options: LogsOptions) -> int:
     from sklab.system.terminal import raw
 
     run = find_run(options.run, options.results)
-    out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log as it is
-    said = False
+    out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log unchanged
+    is_empty = True
     with suppress(KeyboardInterrupt):
         for text in follow(run) if options.follow else [log_of(run)]:
             print(text, end="", flush=True, file=out)
-            said = said or bool(text)
-    if not said:
+            is_empty = is_empty and not text
+    if is_empty:
         print(f"sklab: {run.log_file} is empty: the run has printed nothing", file=sys.stderr)
     return COMPLETE
 

@@ -128,7 +128,7 @@ def _analyze(options: AnalyzeOptions) -> int:
     if cell_findings:
         tell(f"its figures: sklab report {_study_of(runs)}")
     print(
-        json.dumps([asdict(each) for each in cell_findings], indent=1)
+        json.dumps([asdict(cell) for cell in cell_findings], indent=1)
         if options.json
         else fitting(behaviour_text(cell_findings))
     )
@@ -136,7 +136,7 @@ def _analyze(options: AnalyzeOptions) -> int:
 
 
 def _runs_of(options: AnalyzeOptions) -> tuple[dict[str, list[RunFolder]], str]:
-    """The runs of the study that is named, by cell, and its baseline; or the one run under its own cell."""
+    """The runs of the study that is named, by cell, and its baseline; or the run that is named, by its cell."""
     from sklab.analysis.attention.analyses import runs_by_cell
     from sklab.store.study_folder import find_run
 

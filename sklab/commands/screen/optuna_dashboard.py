@@ -1,4 +1,4 @@
-"""optuna-dashboard over a copy of a study's journal: whoever looks never holds a lock that a runner waits for."""
+"""optuna-dashboard on a copy of a study's journal, so that it never holds a lock for which a runner waits."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _HOST, _PORT = "127.0.0.1", 8080
 _READ_ONLY = 0o444
 
 
-def open_dashboard(folder: StudyFolder, say: Callable[[str], None]) -> None:
-    """Serve the study as it is now to this machine's browsers until interrupted; `say` gets the address.
+def open_dashboard(folder: StudyFolder, show_address: Callable[[str], None]) -> None:
+    """Serve the study as it is now to this machine's browsers until interrupted; `show_address` gets the address.
 
     Raises SklabError when optuna-dashboard is not installed, the study has no journal, or the server ends by itself.
     """
     command = _command()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that server and copy go with us
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):  # so that server and copy end with this process
+        signal.signal(signal_number, lambda signal_number, _: sys.exit(128 + signal_number))
     with tempfile.TemporaryDirectory(prefix="sklab-dashboard-") as place:
         journal, port = copy_journal(folder, Path(place)), free_port()
-        say(
+        show_address(
             f"{folder.path.name} as it is now: http://{_HOST}:{port}/dashboard (Ctrl-C ends it; again for a newer look)"
         )
         options = ["--storage-class", "JournalFileStorage", "--host", _HOST, "--port", str(port)]
-        done = subprocess.run([command, str(journal), *options], check=False)
-    if done.returncode:
-        raise SklabError(f"optuna-dashboard ended with exit code {done.returncode}; what it says stands above")
+        server = subprocess.run([command, str(journal), *options], check=False)
+    if server.returncode:
+        raise SklabError(f"optuna-dashboard ended with exit code {server.returncode}; what it says stands above")
 
 
 def copy_journal(folder: StudyFolder, place: Path) -> Path:

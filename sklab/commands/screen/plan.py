@@ -1,4 +1,4 @@
-"""What a sweep will do and cost, as plain text for a terminal."""
+"""The plan of a sweep and its cost, as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sklab.sweep.plan.plan import Further, Plan, PlannedCell
 from sklab.sweep.plan.power import Power
 from sklab.system.terminal import counted, duration, one_line
 
-_ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # of columns by importance, behind those of states
+_ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # columns by importance, after those of the states
 _MOST_NAMED = 8  # cells in one line
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan, a row per cell, and what it adds up to."""
+    """The plan as text: a row per cell, notes and the sum."""
     states = [state for state in STATES if any(cell.counts[state] for cell in plan.cells)]
     header = ("cell", "Mparams", "MMACs", "MB", "a run", "known from", *states)
     table = aligned(header, [_plan_row(cell, states) for cell in plan.cells], (*states, *_ORDER))
@@ -31,7 +31,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def differences_text(plan: Plan) -> str:
-    """The resolved settings in which each cell differs from the baseline; those that it does not declare are marked."""
+    """The resolved settings in which each cell differs from the baseline; (!) marks those that it does not declare."""
     differing = (
         f"{cell.name}: {setting.path}: {_value(setting.baseline)} -> {_value(setting.here)}"
         + ("" if setting.declared else " (!)")
@@ -53,8 +53,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     for name, others in by_network(plan.duplicates).items():
         yield f"same network as {name}, trained once: {'; '.join(others)}"
     if plan.asked:
-        asked = counted(plan.asked, "more cell")
-        yield f"and {asked} to be asked for by the search, {len(plan.cells) - 1} found so far"
+        more_cells = counted(plan.asked, "more cell")
+        yield f"and {more_cells} to be asked for by the search, {len(plan.cells) - 1} found so far"
     if plan.refused:
         yield f"proposals that do not keep the constraints, never trained: {plan.refused}"
     if plan.space:
@@ -68,7 +68,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
     if plan.reused:
         yield f"runs to run that another study has finished: {plan.reused}, taken over"
-    elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.alike and cell.missing]
+    elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.comparable and cell.missing]
     yield from _named("prices of runs on another device, or with more or fewer at a time", elsewhere)
     yield from (f"no price: {cell.name}: {cell.fault}" for cell in plan.cells if cell.fault and cell.price is None)
     yield from _change_lines(plan.change)
@@ -82,7 +82,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def _power_lines(power: Power) -> Iterator[str]:
-    """What each question could show, and what that rests on."""
+    """The power of each question, and the spread behind it."""
     for question in power.questions:
         size = f"{question.detectable:.3g}{'' if power.spread else ' times the spread of a run'}"
         yield f"question {question.question}: 80 % power for differences of at least {size}"
@@ -122,12 +122,12 @@ def _plan_sum(plan: Plan) -> str:
 
 
 def device_hours_text(hours: float, *, gpu: bool) -> str:
-    """Hours of all devices together; without GPUs a device is a share of the CPU."""
+    """The hours of all devices together; without GPUs a device is a share of the CPU."""
     return f"{hours:.{1 if hours >= 10 else 2}f} {'GPU-hours' if gpu else 'CPU-slot-hours'}"
 
 
 def budget_text(hours: float | None, budget: str, *, over: bool, gpu: bool) -> str:
-    """How what is left stands to the budget."""
+    """The sentence that compares the cost of what is left with the budget."""
     if hours is None:
         return (
             f"what is left has no price, so it can't be held to the budget of {budget}; `sklab plan --probe` says why"

@@ -1,4 +1,5 @@
-"""Shows how a study goes: a live display on a terminal, plain lines elsewhere; or watches it, or the log of a run."""
+"""The progress of a study: a live display on a terminal, plain lines elsewhere; also for watching a study or a run's
+log."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ Pause = Callable[[float], None]
 
 @contextmanager
 def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LiveProgress]:
-    """The progress display that suits standard error, opened with what is about to happen."""
+    """The display of progress that suits standard error; the study in one line stands above it."""
     tell(heading(sweep))
     if notice:
         tell(notice)
@@ -41,7 +42,7 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
         yield PlainProgress()
         return
     with Live(console=console, refresh_per_second=4) as live:
-        escape_control_characters()  # what is printed meanwhile goes through rich
+        escape_control_characters()  # in what is printed meanwhile by way of rich
         yield LiveProgress(live)
 
 
@@ -59,7 +60,7 @@ def heading(sweep: Sweep) -> str:
 
 
 class PlainProgress:
-    """A line when a run ends, and one now and then while none does."""
+    """Prints a line when a run ends, and one every half minute while none does."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -80,7 +81,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """Ended runs scroll by; below them the counts and a row per running run."""
+    """Prints ended runs; below them stay the counts and a row for each running run."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -119,7 +120,7 @@ def _running_line(state: State) -> Iterator[str]:
 
 
 def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> StudyStatus:
-    """Show how the study stands, anew every two seconds, until no runner works on it; the last that was shown."""
+    """Show the state of the study every two seconds until no runner works on it; returns the last state."""
     watcher = Watcher(folder)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
@@ -142,13 +143,13 @@ def log_of(run: RunFolder) -> str:
 
 def follow(run: RunFolder, pause: Pause = time.sleep) -> Iterator[str]:
     """The output of a run, piece by piece, until its process has ended."""
-    seen = ""
+    shown = ""
     while True:
-        over = not is_held(run.lock_file)  # asked first, so that its last words are read
+        has_ended = not is_held(run.lock_file)  # asked first, so that its last output is read
         with suppress(SklabError):  # between two attempts there is none
             text = log_of(run)
-            yield text.removeprefix(seen)
-            seen = text
-        if over:
+            yield text.removeprefix(shown)
+            shown = text
+        if has_ended:
             return
         pause(_LOG_EVERY)

@@ -16,20 +16,20 @@ from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
 from sklab.system.terminal import counted, duration, one_line
 
-if TYPE_CHECKING:  # scipy stands behind them, which no other text needs
+if TYPE_CHECKING:  # they import scipy, which no other text needs
     from sklab.analysis.attention.analyses import CellFindings, FieldSize
     from sklab.analysis.attention.trends import Trend
 
-_LONG = 12  # letters of a name that columns make room for
-_RUNNING = ("epoch", "left", "seed", "for", "attempt", "device", "img/s", "MB")  # by importance, behind the metric
+_LONG = 12  # letters of a name for which columns are left out
+_RUNNING = ("epoch", "left", "seed", "for", "attempt", "device", "img/s", "MB")  # by importance, after the metric
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], order: Sequence[str] = ()) -> str:
-    """Columns two blanks apart, the first to the left and the others to the right.
+    """Columns with two blanks between them; the first is aligned to the left, the others to the right.
 
-    Where a terminal is too narrow for that, the less important columns are left out, which a last line says, and what
-    is long in the first stands above its line. `order` names columns by importance, before those that it leaves out.
+    Where a terminal is too narrow, less important columns are left out, as a last line says, and a long text of the
+    first column stands above its line. `order` has columns by importance; those that it does not name come last.
     """
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
     widths, room = terminal.column_widths(lines), terminal.width()
@@ -54,7 +54,7 @@ def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
 
 
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
-    """Which runs will be trained anew, and how the study stands without them."""
+    """The runs that will be trained anew, and the state of the study without them."""
     lines = [f"{record.cell}, seed {record.spec.seed}: {how_it_ended(record)}" for record in aside]
     outcome = f"{counted(len(aside), 'run')} set aside, to be trained anew"
     if not aside:
@@ -71,13 +71,13 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def status_text(status: StudyStatus) -> str:
-    """Counts, the running runs, and those that failed, diverged or were stopped with their reasons."""
+    """The counts, the running runs, and those that failed, diverged or were stopped, with the reasons."""
     problems = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
     return "\n".join([_head(status), *_running(status), *map(one_line, problems)])
 
 
 def _head(status: StudyStatus) -> str:
-    """The number of runs in each state, and whether a runner is at work."""
+    """The number of runs in each state, and whether a runner works on the study."""
     counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{other_counts(status.counts)}"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
     if status.live:
@@ -118,7 +118,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def machine_text(slots: Sequence[Slot]) -> str:
-    """Versions of what matters, and the slots of this machine."""
+    """The versions of the main packages, and the slots of this machine."""
     versions = [f"{name} {version}" for name, version in installed(_VERSIONED).items()]
     device = f"{slots[0].name}{'' if slots[0].gpu is None else ' (GPU)'}"
     return "\n".join(
@@ -150,7 +150,7 @@ def findings_text(result: CheckResult) -> str:
 
 
 def behaviour_text(findings: Iterable[CellFindings]) -> str:
-    """How each unit's attention follows scale, and what each stage sees, per cell."""
+    """The trend of each unit's attention with scale, and the receptive field of each stage, per cell."""
     trends = [
         (f"{finding.cell}: {trend.unit}", against, str(trend.n), *_trend_numbers(trend), trend.role, trend.verdict)
         for finding in findings
