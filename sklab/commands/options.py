@@ -92,7 +92,7 @@ def add_gpus(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--gpus", metavar="I,J,...", help="only these GPUs (default: all that nobody else uses)")
     add_cpu(where)
-    text = "runs at a time on each GPU (default: 1); auto: as many as the first run leaves room for"
+    text = "runs at a time on each GPU (default: 1); auto: twice as many as long as that pays"
     parser.add_argument("--per-gpu", metavar="K", help=text)
 
 

@@ -190,7 +190,7 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
         from sklab.launch.local.launcher import LocalLauncher
         from sklab.launch.local.packing import Packing
 
-        packing = Packing(slots, tell) if options.per_gpu == "auto" else None
+        packing = Packing(slots, tell, folder.per_gpu_file) if options.per_gpu == "auto" else None
         other_users = OtherUsers(tell) if options.gpus is None and slots[0].gpu is not None else None
         return LocalLauncher(slots, stale_after, packing, other_users)
     if options.gpus or options.per_gpu or options.cpu:

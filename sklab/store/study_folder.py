@@ -67,6 +67,11 @@ class StudyFolder:
         """Locked by the runner that works on the study."""
         return self.path / ".lock"
 
+    @property
+    def per_gpu_file(self) -> Path:
+        """How many runs `--per-gpu auto` has found to share a GPU; it is found again where this is missing."""
+        return self.path / "per_gpu.json"
+
     def inventory_file(self, fingerprint: Fingerprint) -> Path:
         """The inventory of a data set that runs of the study were trained on."""
         return self.path / "data" / f"{fingerprint.listing}.json"

@@ -12,11 +12,12 @@ from nvidia_smi import NvidiaSmi
 from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
-from sklab.launch import slots
+from sklab.launch import climb, slots
 from sklab.launch.local import gpus, packing
 from sklab.spec.jobs import Probe
 from sklab.sweep.plan.prices import packed
 from sklab.sweep.run import runner
+from sklab.training.callbacks import pulse
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "packing.md").read_text(encoding="utf-8")
@@ -33,10 +34,9 @@ def test_every_command_is_one(command: list[str]) -> None:
 
 
 def test_its_numbers_are_the_programs() -> None:
-    assert f"every {packing._EVERY:g} seconds" in PAGE
-    assert f"at least {packing._LOOKS} answers" in PAGE
+    assert f"every {pulse._PULSE_EVERY:g} seconds while they train" in PAGE
+    assert f"at least {100 * climb.RISE - 100:.0f} %" in PAGE
     assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
-    assert f"**at most** {packing._MOST}," in PAGE
     assert f"at most every {gpus._EVERY:g} seconds" in PAGE
     assert f"a second look {gpus._AGAIN:g} seconds later" in PAGE
     assert f"more than {gpus._IDLE_MB / 1000:g} GB is held" in PAGE

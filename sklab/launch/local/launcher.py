@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
@@ -25,7 +26,7 @@ class LocalLauncher:
     """At most one run per slot at a time, each a process group of its own that dies with this process.
 
     One that makes no step for `stale_after` seconds (see Watchdog) is ended; 0: none is. With `packing`, the slots (one
-    per GPU) are shared by as many runs as it finds, once it has. With `other_users`, nothing more is started on a GPU
+    per GPU) are shared by as many runs as it finds. With `other_users`, nothing more is started on a GPU
     that somebody else has begun to use, or that is sick (see Health). The slot of a run that even SIGKILL does not end
     is given up.
     """
@@ -38,7 +39,8 @@ class LocalLauncher:
         other_users: OtherUsers | None = None,
     ) -> None:
         self.kind = slots[0].name
-        self._slots = slots
+        self._alone = slots
+        self._slots = shared(slots, packing.count) if packing else slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
         self._packing, self._other_users, self._health = packing, other_users, Health()
         self._spare: SpareProcess | None = None
@@ -55,8 +57,6 @@ class LocalLauncher:
         spare = self._spare if self._spare and self._spare.is_alive else SpareProcess()
         process, self._spare = spare.do(job, slot), SpareProcess()
         self._running[process] = (job, slot, start_time(cast(int, process.pid)))
-        if self._packing and job.task == "train":
-            self._packing.begin(job.folder, slot)
 
     def wait(self, timeout: float) -> list[Ended]:
         sentinels = {process.sentinel: process for process in self._running}
@@ -70,6 +70,8 @@ class LocalLauncher:
     def fewer(self) -> bool:
         """Halve the runs at a time on each GPU, or on the CPU; what runs already goes on."""
         before, self._slots = self._slots, halved(self._slots)
+        if self._packing:
+            self._packing.limit(max(Counter(slot.gpu for slot in self._slots).values(), default=1))
         return len(self._slots) < len(before)
 
     def judge(self, job: Job, *, sick: bool) -> str:
@@ -93,10 +95,13 @@ class LocalLauncher:
             self._spare = None
 
     def _pack(self, ended: list[Ended]) -> None:
-        """Share the slots once their number is known; runs that start from then on use it."""
-        per_gpu = self._packing.look({each.job.folder for each in ended}) if self._packing else None
-        if per_gpu is not None:
-            self._slots, self._packing = shared(self._slots, per_gpu), None
+        """Share the slots anew where the number of runs on each GPU changes; what runs already goes on."""
+        if self._packing is None:
+            return
+        running = {job.folder: slot for job, slot, _ in self._running.values() if job.task == "train"}
+        trained = [each.job.folder for each in ended if each.job.task == "train"]
+        if (per_gpu := self._packing.look(running, trained, len(self._usable))) is not None:
+            self._slots = shared(self._health.sound(self._alone), per_gpu)
 
     @property
     def _usable(self) -> tuple[Slot, ...]:

@@ -1,88 +1,167 @@
-"""Finds how many runs share a GPU from the first run, which has one to itself."""
+"""Finds how many runs share each GPU: a climb (see Climb) over what the runs themselves tell of their speed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Container
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
+from pydantic import Field
+
 from sklab.errors import SklabError
-from sklab.launch.local.gpus import gigabytes
+from sklab.launch.climb import Climb
 from sklab.launch.slots import Slot
+from sklab.spec.jobs import PULSE_FILE
+from sklab.spec.values import Value
+from sklab.store.files import read_kept, write_whole
 from sklab.store.run_folder import RunFolder
 from sklab.system.nvidia import GpuUse, look_at_gpus
 
-_EVERY = 2.0  # seconds between two looks at the GPU, each of which costs a start of nvidia-smi
-_LOOKS = 5  # at least, before anything is decided
-_RESERVE = 0.1  # of a GPU's memory: other cells may take more than the first
-_MOST = 8
+_RESERVE = 0.1  # of a GPU's memory: other cells may take more than those that run
+_PULSES = 2  # new ones, until one is wholly of the time since the number of runs changed
+
+
+class PerGpu(Value):
+    """`per_gpu.json`: `count` runs at a time on each GPU of the kind `gpu`, with `cores` for each GPU, is what a climb
+    has found."""
+
+    gpu: str
+    cores: int
+    count: int = Field(ge=1)
 
 
 class Packing:
-    """Measures the first run that starts on the GPUs of `slots` (one slot each) while these have one run at a time.
+    """Tries more and more runs at a time on each GPU of `slots` (one slot each), at most one per core and what fits
+    into the memory. The number it ends with is printed, and kept in `file` for the next start.
 
-    Peak memory is known once an epoch is over, or the run. A run that ends too early for enough looks is followed by
-    the next. Each decision is printed in a line.
-    Raises SklabError when nvidia-smi does not show memory and use of a GPU.
+    A run tells its speed by its pulses or, if it ends before there are enough, by its record. A number of runs is
+    judged once as many have told theirs as there are places.
     """
 
     def __init__(
         self,
         slots: tuple[Slot, ...],
         tell: Callable[[str], None],
+        file: Path,
         look: Callable[[], tuple[GpuUse, ...]] = look_at_gpus,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell, self._see, self._clock, self._last = tell, look, clock, clock()
-        before = [gpu for gpu in look() if gpu.gpu in {slot.gpu for slot in slots}]
-        self._held = {gpu.gpu: gpu.used_mb or 0.0 for gpu in before}
-        self._room = min(((1 - _RESERVE) * (gpu.total_mb or 0.0) - self._held[gpu.gpu] for gpu in before), default=0.0)
-        self._total = min((gpu.total_mb or 0.0 for gpu in before), default=0.0)
-        self._cores = min(slot.threads for slot in slots)
-        self._run: tuple[RunFolder, str] | None = None
-        self._busy: list[float] = []
+        self._tell, self._file, self._see = tell, file, look
+        self._gpu, self._cores = slots[0].name, min(slot.threads for slot in slots)
+        self._climb = self._kept() or Climb(self._cores)
+        ours = {slot.gpu for slot in slots}
+        seen = () if self._climb.settled else look()
+        self._held = {gpu.gpu: gpu.used_mb or 0.0 for gpu in seen if gpu.gpu in ours}
         self._peak = 0.0
-        if not before or any(None in (gpu.used_mb, gpu.total_mb, gpu.busy) for gpu in before):
-            raise SklabError(
-                "--per-gpu: found auto, but nvidia-smi tells no memory or use of these GPUs; state a number"
-            )
+        self._history: dict[int, float] = {}
+        self._before: dict[Path, float] = {}
+        self._restart(())
 
-    def begin(self, folder: Path, slot: Slot) -> None:
-        """A run starts on `slot`; it is measured unless another one is."""
-        if self._run is None and slot.gpu is not None:
-            self._run = RunFolder(folder), slot.gpu
+    @property
+    def count(self) -> int:
+        """Runs at a time on each GPU, for now."""
+        return self._climb.count
 
-    def look(self, ended: Container[Path]) -> int | None:
-        """The number of runs that a GPU takes; None while it is unknown. To be called about once a second; `ended`
-        are the runs that have ended since."""
-        if self._run is None:
+    def look(self, running: Mapping[Path, Slot], ended: Collection[Path], places: int) -> int | None:
+        """The new number of runs on each GPU; None where it stays. To be called about once a second, with the training
+        runs that run, those that have ended since, and how many can run now."""
+        if self._climb.settled:
             return None
-        run, gpu = self._run
-        over = run.path in ended
-        pulse = None if over else run.read_pulse()
-        if pulse and self._clock() - self._last >= _EVERY:
-            self._measure(gpu, pulse.peak_memory_mb)
-        if over:
-            self._run = None
-        known = over or (pulse is not None and pulse.epoch > 1)
-        return self._decide() if known and len(self._busy) >= _LOOKS else None
+        self._hear(running, ended)
+        if not places or len(self._told) < places:
+            return None
+        before = self.count
+        self._judge(running)
+        self._restart(running)
+        return self.count if self.count != before else None
 
-    def _measure(self, gpu: str, allocated_mb: float) -> None:
-        """Note the larger of what the run has allocated and what the GPU holds, which includes CUDA itself."""
-        self._last = self._clock()
-        for seen in self._see():
-            if seen.gpu == gpu and seen.used_mb is not None and seen.busy is not None:
-                self._peak = max(self._peak, allocated_mb, seen.used_mb - self._held[gpu])
-                self._busy.append(seen.busy)
+    def limit(self, most: int) -> None:
+        """No more than `most` runs fit: memory has run out."""
+        before, self._climb = self._climb, self._climb.within(most)
+        if self._climb.settled and self._climb != before:
+            self._keep()
 
-    def _decide(self) -> int:
-        busy, peak = max(fmean(self._busy), 1.0), max(self._peak, 1.0)
-        by_memory, by_use, most = int(self._room / peak), round(100 / busy), min(_MOST, self._cores)
-        count = max(1, min(by_memory, by_use, most))
-        self._tell(
-            f"--per-gpu auto: {count} at a time on each GPU: the first run took {gigabytes(peak)} of "
-            f"{gigabytes(self._total)} GB (room for {by_memory}) and kept it {busy:.0f} % busy ({by_use} fill it); "
-            f"at most {most}"
-        )
-        return count
+    def _restart(self, running: Iterable[Path]) -> None:
+        self._told: defaultdict[Path, list[float]] = defaultdict(list)
+        self._under_way = frozenset(running)
+        self._pulses: dict[Path, tuple[int, int]] = {}
+
+    def _hear(self, running: Iterable[Path], ended: Iterable[Path]) -> None:
+        for folder in running:
+            self._hear_pulse(RunFolder(folder))
+        for folder in ended:
+            if folder not in self._told and folder not in self._under_way:
+                self._hear_end(RunFolder(folder))
+
+    def _hear_pulse(self, run: RunFolder) -> None:
+        """Count the pulses since the number of runs changed; the last one there was before is none of them."""
+        try:
+            stamp = (run.path / PULSE_FILE).stat().st_mtime_ns
+        except OSError:
+            return
+        last, count = self._pulses.get(run.path, (stamp, 0))
+        if stamp == last:
+            self._pulses[run.path] = stamp, count
+            return
+        self._pulses[run.path] = stamp, count + 1
+        pulse = run.read_pulse()
+        if pulse and pulse.samples_per_second > 0 and count + 1 >= _PULSES:
+            self._told[run.path].append(pulse.samples_per_second)
+            self._peak = max(self._peak, pulse.peak_memory_mb)
+
+    def _hear_end(self, run: RunFolder) -> None:
+        with suppress(SklabError):
+            record = run.read_record()
+            if record and record.status == "complete" and record.samples_per_second > 0:
+                self._told[run.path].append(record.samples_per_second)
+                self._peak = max(self._peak, record.peak_memory_mb)
+
+    def _judge(self, running: Mapping[Path, Slot]) -> None:
+        tried, told = self.count, {run: fmean(speeds) for run, speeds in self._told.items()}
+        self._history[tried] = self._speed(told)
+        self._climb = self._climb.after(tried, self._history[tried])
+        if not self._climb.settled:
+            self._climb, self._before = self._climb.within(self._room(running)), told
+        if self._climb.settled:
+            self._keep()
+
+    def _speed(self, told: Mapping[Path, float]) -> float:
+        """What `count` runs do together on a GPU, in samples per second.
+
+        Networks differ: runs that were there before the number changed are compared with themselves.
+        """
+        both = told.keys() & self._before.keys()
+        if not both:
+            return self.count * fmean(told.values())
+        slowed = fmean(told[run] / self._before[run] for run in both)
+        return self._climb.speed * self.count / self._climb.proven * slowed
+
+    def _room(self, running: Mapping[Path, Slot]) -> int:
+        """How many runs fit into the memory of each GPU, by what those of now take; what nvidia-smi does not tell does
+        not bound them."""
+        runs = Counter(slot.gpu for slot in running.values())
+        rooms = []
+        for gpu in self._see():
+            if gpu.gpu in self._held and gpu.used_mb is not None and gpu.total_mb is not None:
+                held, count = self._held[gpu.gpu], runs[gpu.gpu]
+                each = max(self._peak, (gpu.used_mb - held) / count if count else 0.0, 1.0)
+                rooms.append(int(((1 - _RESERVE) * gpu.total_mb - held) / each))
+        return min(rooms, default=self._cores)
+
+    def _kept(self) -> Climb | None:
+        kept = read_kept(self._file, PerGpu)
+        if kept is None or (kept.gpu, kept.cores) != (self._gpu, self._cores):
+            return None
+        again = f"as an earlier start has found ({self._file}; delete it to look again)"
+        self._tell(f"--per-gpu auto: {kept.count} at a time on each GPU, {again}")
+        return Climb(self._cores, kept.count, kept.count, settled=True)
+
+    def _keep(self) -> None:
+        """Tell the choice, and write it down if the disk takes it."""
+        found = PerGpu(gpu=self._gpu, cores=self._cores, count=self.count)
+        with suppress(OSError):
+            write_whole(self._file, found.model_dump_json())
+        speeds = ", ".join(f"{speed:.0f} with {count}" for count, speed in self._history.items())
+        why = f"samples/s: {speeds}" if speeds else "more do not fit into the memory"
+        self._tell(f"--per-gpu auto: {self.count} at a time on each GPU ({why}); kept in {self._file}")

@@ -1,217 +1,266 @@
-"""What `--per-gpu auto` makes of the first run: nvidia-smi and the clock are faked, the files are those of runs."""
+"""What `--per-gpu auto` makes of what runs tell: nvidia-smi is faked, the files are those of runs."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import time
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.fork import spare
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.local.packing import Packing
-from sklab.launch.slots import Slot
+from sklab.launch.slots import Slot, next_slot, shared
 from sklab.spec.jobs import PULSE_FILE, Pulse
-from sklab.store.records import RunOrder
+from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.system.nvidia import GpuUse
 
 PAGE = (Path(__file__).parents[3] / "docs" / "packing.md").read_text(encoding="utf-8")
-SLOTS = (Slot("0", "H100", 16), Slot("1", "H100", 16))
+GB = 1000.0
+Speed = Callable[[Path, int], float]
 
 
 class Machine:
-    """Two GPUs as nvidia-smi tells of them, and a clock. `used` and `busy` are those of GPU 0."""
+    """GPUs of 80 GB, and runs on them that tell, second by second, what they do beside how many others.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, slots: tuple[Slot, ...] = SLOTS, used: str = "0") -> None:
-        self.used, self.busy, self.now, self.looks = used, "0", 100.0, 0
+    lasts  seconds of a run; it tells a pulse every two seconds and leaves a record
+    takes  GB of a run
+    speed  samples per second of a run beside so many on its GPU, itself included
+    """
+
+    def __init__(self, folder: Path, order: RunOrder, speed: Speed, *, gpus: int = 1, cores: int = 16) -> None:
+        self.folder, self.order, self.speed = folder, order, speed
+        self.lasts, self.takes, self.held, self.shows_memory = 600, 1.0, 0.0, True
         self.told: list[str] = []
-        self.packing = Packing(slots, self.told.append, self.see, lambda: self.now)
+        self.alone = tuple(Slot(str(index), "H100", cores) for index in range(gpus))
+        self.running: dict[Path, tuple[Slot, int]] = {}
+        self.begun = self.seconds = 0
+
+    def start(self) -> Machine:
+        """Start sklab, again perhaps."""
+        self.packing = Packing(self.alone, self.told.append, self.folder / "per_gpu.json", self.see)
+        self.slots = shared(self.alone, self.packing.count)
+        return self
 
     def see(self) -> tuple[GpuUse, ...]:
-        self.looks += 1
-        mb = 2**20 / 1e6
-        here = GpuUse("0", "H100", float(self.used) * mb, 80000 * mb, float(self.busy))
-        return here, GpuUse("1", "H100", 70000 * mb, 80000 * mb, 99.0)
+        on = Counter(slot.gpu for slot, _ in self.running.values())
+        used = ((slot.gpu, self.held + GB * self.takes * on[slot.gpu]) for slot in self.alone)
+        return tuple(GpuUse(gpu or "", "H100", *((mb, 80 * GB) if self.shows_memory else ())) for gpu, mb in used)
 
-    def look(self, seconds: float, ended: tuple[Path, ...] = ()) -> int | None:
-        """The first answer of looks second by second."""
-        for _ in range(round(seconds)):
-            self.now += 1.0
-            if (found := self.packing.look(set())) is not None:
-                return found
-        return self.packing.look(set(ended)) if ended else None
+    def passes(self, seconds: int, most_runs: int = 10_000) -> Machine:
+        """Let time pass; a decision ends it."""
+        for _ in range(0 if self.told else seconds):
+            self.seconds += 1
+            while len(self.running) < len(self.slots) and self.begun < most_runs:
+                self._begin()
+            on = Counter(slot.gpu for slot, _ in self.running.values())
+            ended = [run for run, (slot, age) in self.running.items() if self._goes_on(run, age, on[slot.gpu])]
+            for run in ended:
+                del self.running[run]
+            running = {run: slot for run, (slot, _) in self.running.items()}
+            if (count := self.packing.look(running, ended, len(self.slots))) is not None:
+                self.slots = shared(self.alone, count)
+            if self.told:
+                break
+        return self
+
+    def _begin(self) -> None:
+        slot = next_slot(self.slots, (slot for slot, _ in self.running.values()))
+        run = RunFolder(self.folder / f"{self.begun:04d}")
+        run.path.mkdir()
+        run.order_file.touch()
+        self.running[run.path] = slot, 0
+        self.begun += 1
+
+    def _goes_on(self, run: Path, age: int, beside: int) -> bool:
+        """Make a second of a run pass; whether it ends with it."""
+        slot, _ = self.running[run]
+        self.running[run] = slot, age + 1
+        speed = self.speed(run, beside)
+        if age >= 2 and age % 2 == 0:
+            self._pulse(run, 0.0 if age == 2 else speed)
+        if age < self.lasts:
+            return False
+        complete = {"status": "complete", "samples_per_second": speed, "peak_memory_mb": GB * self.takes}
+        RunFolder(run).record_file.write_text(RunRecord.of(self.order, **complete).model_dump_json())
+        (run / PULSE_FILE).unlink(missing_ok=True)
+        return True
+
+    def _pulse(self, run: Path, speed: float) -> None:
+        told = {"host": "here", "device_name": "H100", "epoch": 1, "step": 1, "steps": 9}
+        pulse = Pulse(**told, samples_per_second=speed, peak_memory_mb=GB * self.takes)
+        (run / PULSE_FILE).write_text(pulse.model_dump_json())
+        stamp = 2**33 + self.seconds
+        os.utime(run / PULSE_FILE, (stamp, stamp))
+
+
+def shares(room: float) -> Speed:
+    """A GPU that `room` runs fill; more share what it does."""
+    return lambda _, beside: 1000.0 * min(1.0, room / beside)
 
 
 @pytest.fixture
-def run(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> RunFolder:
-    return ordered(tmp_path / "run", toy_order())
+def machine(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Callable[..., Machine]:
+    return lambda speed, **more: Machine(tmp_path, toy_order(), speed, **more).start()
 
 
-def ordered(folder: Path, order: RunOrder) -> RunFolder:
-    folder.mkdir()
-    run = RunFolder(folder)
-    run.write_order(order)
-    return run
+@pytest.mark.parametrize("lasts", [1, 3, 7, 600])
+@pytest.mark.parametrize("gpus", [1, 3])
+@pytest.mark.parametrize(("room", "count"), [(1.0, 1), (2.2, 2), (4.0, 4), (5.0, 8), (1000.0, 16)])
+def test_it_climbs_as_long_as_twice_as_many_do_fifteen_percent_more(machine, lasts, gpus, room, count):
+    fake = machine(shares(room), gpus=gpus)
+    fake.lasts = lasts
+    fake.passes(200)
+    assert fake.packing.count == count
+    assert len(fake.slots) == count * gpus
+    assert len(fake.told) == 1
+    assert fake.packing.look({}, [], 0) is None
 
 
-def pulse(run: RunFolder, epoch: int, peak_memory_mb: float = 1.0) -> None:
-    said = Pulse(
-        host="here",
-        device_name="H100",
-        epoch=epoch,
-        step=1,
-        steps=9,
-        samples_per_second=1.0,
-        peak_memory_mb=peak_memory_mb,
-    )
-    (run.path / PULSE_FILE).write_text(said.model_dump_json())
+def test_the_line_on_the_page_is_what_is_told(machine):
+    fake = machine(shares(4.3))
+    fake.passes(100)
+    line = fake.told[0].replace(str(fake.folder), "results/kernels")
+    assert f"\n{line}\n" in PAGE
 
 
-def test_memory_and_use_of_the_first_run_decide_after_its_first_epoch(monkeypatch, run):
-    fake = Machine(monkeypatch)
-    fake.packing.begin(run.path, SLOTS[0])
-    assert fake.look(60) is None, "it has not begun to train"
-    assert fake.looks == 1, "nvidia-smi is not asked before there is something to see"
-    fake.used, fake.busy = "9000", "30"
-    pulse(run, 1)
-    assert fake.look(60) is None
-    pulse(run, 2)
-    assert fake.look(2) == 1, "GPU 1 is full of somebody else's work: there is no room next to that"
-    [line] = fake.told
-    assert line == (
-        "--per-gpu auto: 1 at a time on each GPU: the first run took 9.4 of 83.9 GB (room for 0) and kept it 30 % busy "
-        "(3 fill it); at most 8"
-    )
-
-
-def measured(fake: Machine, run: RunFolder, used: str, busy: str, allocated: float = 1.0) -> int | None:
-    fake.packing.begin(run.path, SLOTS[0])
-    fake.used, fake.busy = used, busy
-    pulse(run, 1, allocated)
-    assert fake.look(20) is None
-    pulse(run, 2, allocated)
-    return fake.look(1)
-
-
-def test_the_line_on_the_page_is_what_is_told(monkeypatch, run):
-    fake = Machine(monkeypatch, SLOTS[:1])
-    assert measured(fake, run, "9600", "30") == 3
-    assert f"\n{fake.told[0]}\n" in PAGE
+def test_the_choice_is_kept_for_the_next_start_and_a_file_that_is_deleted_is_found_again(machine):
+    fake = machine(shares(4.0))
+    fake.passes(100)
+    fake.running, fake.told = {}, []
+    fake.start()
+    assert (fake.packing.count, len(fake.slots)) == (4, 4)
+    again = f"({fake.folder / 'per_gpu.json'}; delete it to look again)"
+    assert fake.told == [f"--per-gpu auto: 4 at a time on each GPU, as an earlier start has found {again}"]
+    (fake.folder / "per_gpu.json").unlink()
+    assert fake.start().packing.count == 1
 
 
 @pytest.mark.parametrize(
-    ("used", "busy", "cores", "runs"),
-    [
-        ("9000", "30", 16, 3),  # by use
-        ("30000", "10", 16, 2),  # by memory: two of 30 in 72 GB
-        ("73000", "10", 16, 1),
-        ("100", "1", 16, 8),  # the most
-        ("100", "1", 4, 4),  # a core each
-        ("100", "100", 16, 1),
-        ("100", "0", 16, 8),
-        ("0", "50", 16, 2),
-    ],
+    "text", ["", "{", '{"gpu": "H100", "cores": 16, "count": 0}', '{"gpu": "A100", "cores": 16, "count": 4}']
 )
-def test_the_smallest_of_what_memory_use_and_cores_allow(monkeypatch, run, used, busy, cores, runs):
-    fake = Machine(monkeypatch, (Slot("0", "H100", cores),))
-    assert measured(fake, run, used, busy) == runs
+def test_a_choice_of_another_machine_or_none_at_all_is_made_anew(machine, tmp_path, text):
+    (tmp_path / "per_gpu.json").write_text(text)
+    assert machine(shares(2.0)).packing.count == 1
 
 
-def test_what_the_run_allocated_counts_where_the_gpu_was_seen_too_late(monkeypatch, run):
-    fake = Machine(monkeypatch, SLOTS[:1])
-    assert measured(fake, run, "1000", "10", allocated=35_000.0) == 2
+def test_memory_bounds_it_before_it_is_out(machine):
+    fake = machine(shares(100.0))
+    fake.takes = 20.0  # three in 72
+    most = max(len(fake.passes(1).slots) for _ in range(200))
+    assert (most, fake.packing.count) == (3, 3)
 
 
-def test_what_somebody_else_held_before_is_not_the_runs_but_is_not_free_either(monkeypatch, run):
-    fake = Machine(monkeypatch, SLOTS[:1], used="40000")
-    assert measured(fake, run, "50000", "10") == 3, "10 each in 72 - 40"
+def test_what_somebody_else_held_before_is_not_the_runs_but_is_not_free_either(tmp_path, toy_order):
+    fake = Machine(tmp_path, toy_order(), shares(100.0))
+    fake.takes, fake.held = 10.0, 40 * GB
+    assert fake.start().passes(200).packing.count == 3, "10 each in 72 - 40"
 
 
-def test_a_run_that_ends_too_early_is_followed_by_the_next(monkeypatch, run, toy_order, tmp_path):
-    fake = Machine(monkeypatch, SLOTS[:1])
-    fake.used, fake.busy = "1000", "50"
-    fake.packing.begin(run.path, SLOTS[0])
-    other = ordered(tmp_path / "other", toy_order(seed=1))
-    fake.packing.begin(other.path, SLOTS[0])
-    pulse(run, 1)
-    pulse(other, 5)
-    assert fake.look(4) is None, "only the first is measured"
-    assert fake.look(1, ended=(run.path,)) is None, "three looks are not enough"
-    assert fake.look(30) is None
-    third = ordered(tmp_path / "third", toy_order(seed=2))
-    fake.packing.begin(third.path, SLOTS[0])
-    pulse(third, 1)
-    assert fake.look(6, ended=(third.path,)) == 2, "its end counts like that of an epoch"
+def test_a_gpu_whose_memory_is_not_shown_is_climbed_all_the_same(tmp_path, toy_order):
+    fake = Machine(tmp_path, toy_order(), shares(4.0))
+    fake.shows_memory = False
+    assert fake.start().passes(100).packing.count == 4
 
 
-def test_what_an_earlier_attempt_said_is_not_looked_at(monkeypatch, run):
-    fake = Machine(monkeypatch, SLOTS[:1])
-    pulse(run, 5)
-    fake.packing.begin(run.path, SLOTS[0])
-    later = time.time() + 60
-    os.utime(run.order_file, (later, later))
-    assert fake.look(30) is None
-    assert fake.looks == 1
+def test_where_memory_runs_out_it_goes_back_and_stays(machine):
+    fake = machine(shares(100.0))
+    while fake.packing.count < 8:
+        fake.passes(1)
+    fake.packing.limit(4)
+    assert fake.packing.count == 4
+    assert fake.start().packing.count == 4
+    fake.packing.limit(2)
+    assert fake.start().packing.count == 2
 
 
-@pytest.mark.parametrize("missing", ["used_mb", "total_mb", "busy"])
-def test_a_gpu_that_nothing_is_told_of_can_not_be_measured(missing):
-    told = {"used_mb": 0.0, "total_mb": 80000.0, "busy": 0.0} | {missing: None}
-    with pytest.raises(SklabError, match="--per-gpu: found auto, but nvidia-smi tells no memory or use"):
-        Packing(SLOTS[:1], print, lambda: (GpuUse("0", "H100", **told),))
+def test_networks_of_unlike_speed_do_not_mislead_it_where_runs_go_on(machine):
+    """The first is ten times as fast as all that come after it."""
+    fake = machine(lambda run, beside: (10.0 if run.name == "0000" else 1.0) * shares(4.0)(run, beside))
+    assert fake.passes(200).packing.count == 4
 
 
-@given(used=st.integers(0, 100_000), busy=st.integers(0, 100), cores=st.integers(1, 64))
-def test_it_never_takes_more_than_there_is(tmp_path_factory, used, busy, cores):
-    run = RunFolder(tmp_path_factory.mktemp("run"))
-    run.order_file.touch()
-    with pytest.MonkeyPatch.context() as patch:
-        fake = Machine(patch, (Slot("0", "H100", cores),))
-        runs = measured(fake, run, str(used), str(busy))
-    assert runs is not None
-    assert 1 <= runs <= min(8, cores)
-    assert runs == 1 or runs * used <= 0.9 * 80_000
-    assert runs == 1 or (runs - 0.5) * busy <= 100
+def test_a_study_that_ends_first_leaves_no_choice(machine):
+    fake = machine(shares(100.0))
+    fake.passes(100, most_runs=3)
+    assert fake.told == []
+    assert not (fake.folder / "per_gpu.json").exists()
 
 
-class Known:
-    """A packing that knows its answer once the first run has ended."""
+def test_runs_that_fail_tell_nothing(machine):
+    fake = machine(lambda *_: 0.0)
+    fake.lasts = 1
+    assert fake.passes(50).packing.count == 1
+    assert fake.told == []
 
-    def __init__(self) -> None:
-        self.begun: list[tuple[Path, Slot]] = []
 
-    def begin(self, folder: Path, slot: Slot) -> None:
-        self.begun.append((folder, slot))
+def test_what_an_earlier_attempt_said_is_not_heard(machine, tmp_path, toy_order):
+    fake = machine(shares(4.0))
+    run = RunFolder(tmp_path / "run")
+    run.write_order(toy_order())
+    for seconds in range(1, 9):
+        fake._pulse(run.path, 100.0)
+        os.utime(run.path / PULSE_FILE, (seconds, seconds))
+        assert fake.packing.look({run.path: fake.alone[0]}, [], 1) is None
 
-    def look(self, ended: set[Path]) -> int | None:
-        return 3 if ended else None
+
+@settings(max_examples=30)
+@given(room=st.floats(0.5, 40), takes=st.floats(0.1, 100), cores=st.integers(1, 16), lasts=st.integers(1, 20))
+def test_it_never_takes_more_than_there_is(tmp_path_factory, orders, room, takes, cores, lasts):
+    fake = Machine(tmp_path_factory.mktemp("study"), orders, shares(room), cores=cores)
+    fake.takes, fake.lasts = takes, lasts
+    fake.start()
+    for _ in range(40):
+        fake.passes(1)
+        count = fake.packing.count
+        assert 1 <= count <= cores
+        assert count == 1 or count * takes <= 72.0
+        assert count <= 2 * max(1.0, room / 0.5), "one step too far at most"
+
+
+@pytest.fixture(scope="module")
+def orders() -> RunOrder:
+    from sklab.spec.networks import SETTINGS
+    from sklab.spec.run import RunSpec
+    from sklab.store.records import Code
+
+    data = {"name": "scaled_digits", "train_size": 64, "val_size": 32}
+    recipe = {"epochs": 2, "batch_size": 16, "lr": 0.05}
+    spec = RunSpec.model_validate(
+        {"experiment": {"data": data, "model": SETTINGS["sknet_small"], "train": recipe}, "seed": 0}
+    )
+    return RunOrder(key=spec.key, study="s", cell="c", spec=spec, code=Code(version="0"))
 
 
 def test_a_launcher_takes_more_runs_at_once_without_a_new_start(tmp_path, toy_order):
-    packing = Known()
-    launcher = LocalLauncher((Slot(None, "cpu", 2),), packing=packing)
+    """Cores stand for GPUs: the runs are real, and leave records too soon for pulses."""
+    slots, told = (Slot(None, "cpu", 2),), deque()
+    packing = Packing(slots, told.append, tmp_path / "per_gpu.json", tuple)
+    launcher = LocalLauncher(slots, packing=packing)
     assert launcher.capacity == 1
-    for seed in range(4):
-        order = toy_order(seed=seed, train={"epochs": 100_000} if seed else {"batch_size": 5000})
+    for seed in range(3):
+        order = toy_order(seed=seed, train={"epochs": 100_000} if seed else {})
         RunFolder(tmp_path / order.key).write_order(order)
         launcher.submit(Job("train", tmp_path / order.key))
         if seed == 0:
             while not launcher.wait(10.0):
                 assert launcher.capacity == 1
-            assert launcher.capacity == 3
-    assert [slot.threads for _, slot in packing.begun] == [2], "nothing is measured any more"
-    assert [slot.threads for _, slot, _ in launcher._running.values()] == [1, 1, 1]
+            assert launcher.capacity == 2
+    assert [slot.threads for _, slot, _ in launcher._running.values()] == [1, 1]
     assert launcher.fewer()
     assert launcher.capacity == 1, "memory that runs out takes it back"
+    assert "1 at a time on each GPU" in told.pop()
     launcher.stop()
+    again = LocalLauncher(slots, packing=Packing(slots, told.append, tmp_path / "per_gpu.json", tuple))
+    assert again.capacity == 1
+    assert "as an earlier start has found" in told.pop()
 
 
 def test_the_libraries_of_a_run_start_no_more_threads_than_its_slot_has(tmp_path):
