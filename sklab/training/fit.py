@@ -152,8 +152,6 @@ def _classifier(order: RunOrder, loaders: Loaders, process: Process) -> Classifi
     model = _new_network(order, process.device)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
     classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate)
-    if recipe.compile:
-        model.compile()
     if rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (rank << 31))
     return classifier

@@ -122,8 +122,6 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
     model = build(experiment.model).to(device)
     model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
     loaders = open_loaders(experiment.data, recipe, 0, device)
-    if recipe.compile:
-        model.compile()
     batches, val_batches = len(loaders.train) // asked.devices, -(-len(loaders.val) // asked.devices)
     clock = _Clock(min(batches - 1, _WARM * recipe.accumulate))
     trainer = make_trainer(

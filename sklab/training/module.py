@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sklab.models.compiled import compiled, filled
 from sklab.models.counters import BatchCounters
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import copy_buffers, total
@@ -46,6 +47,8 @@ class Classifier(LightningModule):
         self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
         self._scores = Scores("cpu")
+        self._compiled = compiled(model) if recipe.compile else None
+        self._largest = 0  # batch of an evaluation so far
 
     @property
     def evaluated(self) -> nn.Module:
@@ -55,7 +58,7 @@ class Classifier(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         mixture = drawn_mixture(self.recipe, batch[1], (self._seed, self.current_epoch, batch_idx))
         with self._counters.counted_at_once():
-            loss = batch_loss(self.model, batch, self.recipe, mixture)
+            loss = batch_loss(self._compiled or self.model, batch, self.recipe, mixture)
         self.train_loss = self.train_loss + loss.detach()
         if batch_idx % CHECK_EVERY == 0:
             self._stop_unless_finite(total(self.train_loss), "training loss")
@@ -69,7 +72,15 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch
-        self._scores.add(self.evaluated(images), labels)
+        self._scores.add(self._evaluate(images), labels)
+
+    def _evaluate(self, images: Tensor) -> Tensor:
+        """The logits of `images`. Nothing is compiled anew for the last batch, which may be smaller."""
+        if self._compiled is None or self.average is not None:
+            logits: Tensor = self.evaluated(images)
+            return logits
+        self._largest = max(self._largest, len(images))
+        return self._compiled(filled(images, self._largest))[: len(images)]
 
     def on_train_epoch_start(self) -> None:
         self.train_loss = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -75,7 +75,7 @@ def drawn_mixture(recipe: TrainSpec, labels: Tensor, place: tuple[int, int, int]
 
 
 def batch_loss(
-    model: nn.Module, batch: tuple[Tensor, Tensor], recipe: TrainSpec, mixture: Mixture | None = None
+    model: Callable[[Tensor], Tensor], batch: tuple[Tensor, Tensor], recipe: TrainSpec, mixture: Mixture | None = None
 ) -> Tensor:
     """Mean cross-entropy of (images [B, C, H, W], labels [B]), with the recipe's label smoothing and mixup.
 

@@ -6,6 +6,7 @@ import copy
 import csv
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import fit as training
+from sklab.training.module import Classifier
 from sklab.training.recipe import Average, Mixture, Scores, batch_loss, drawn_mixture, learning_rate, make_optimizer
 from sklab.training.run import train
 
@@ -348,6 +350,31 @@ def test_all_options_together_train(run):
     assert record.status == "complete", record.reason
     assert all(math.isfinite(value) for value in record.last.values())
     assert all(tensor.isfinite().all() for tensor in weights(folder).values())
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_the_last_batch_of_an_evaluation_is_not_compiled_anew_and_counts_as_it_is(monkeypatch, decay):
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    recipe = RECIPE.model_copy(update={"compile": True, "ema_decay": decay})
+    model = build(network("sknet_small")).eval()
+    seen: list[int] = []
+    for layer in (classifier := Classifier(model, recipe, 0, 1)).evaluated.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    images, labels = torch.randn(19, 1, 32, 32), torch.randint(0, 10, (19,))
+    with torch.no_grad():
+        plain = [F.cross_entropy(classifier.evaluated.forward(images), labels, reduction="sum") / 19]
+        seen.clear()
+        for _ in range(2):
+            classifier.on_validation_epoch_start()
+            for batch in zip(images.split(8), labels.split(8), strict=True):
+                classifier.validation_step(batch)
+            classifier._scores.over_devices()
+            plain.append(classifier._scores.loss)
+    assert set(seen) == ({8, 3} if decay else {8})
+    assert classifier._scores.seen == 19
+    assert plain[1] == plain[2] == pytest.approx(float(plain[0]), rel=1e-5)
 
 
 @pytest.mark.slow
