@@ -1,4 +1,4 @@
-"""What a data set provides: two splits, as arrays in memory or as encoded images that are decoded when used.
+"""The content of a data set: two splits, as arrays in memory or as encoded images that are decoded when used.
 
 All sets of encoded images share some settings, whatever kind of file contains them.
 """

@@ -51,8 +51,8 @@ class _Listing:
 
 
 def inventory(spec: DataSpec, splits: Splits, *, whole: bool = False) -> Inventory:
-    """What the set holds. `splits` are those of `load`, before any image is left out. `whole` reads all contents of
-    any set, however large.
+    """The inventory of a data set. `splits` are those of `load`, before any image is left out. `whole` reads all
+    contents of any set, however large.
 
     Reads the size of every file, but contents only if files have changed since the last time. Raises SklabError
     when a file can't be read.

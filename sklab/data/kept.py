@@ -31,7 +31,7 @@ _TURNED = {
 
 
 def read_inventory(spec: DataSpec, notify: Callable[[str], object] | None = None) -> Inventory | None:
-    """What the set of `spec` holds now; None if the settings alone decide that. No image is decoded.
+    """The present inventory of the set of `spec`; None if the settings alone decide its images. No image is decoded.
 
     `notify` gets the `notices` about the images, line by line. Raises SklabError when the data are not as the spec
     says.

@@ -1,4 +1,4 @@
-"""Loaders of batches on a device from a data spec and a recipe; and the check that the data are as the spec says.
+"""Loaders of batches on a device from a data spec and a recipe.
 
 A set of arrays stays on the device and is cut into batches there, without other processes; `batches` loads files.
 """
@@ -6,7 +6,7 @@ A set of arrays stays on the device and is cut into batches there, without other
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklab.data.augment import EpochSampler, Normalise, Share, cut, pad, shifts_and_flips
-from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, first_names, subset
+from sklab.data.base import ArraySplit, FileSplit, Splits, subset
 from sklab.data.batches import TrainFiles, ValFiles
-from sklab.data.cache import load_files, load_splits, map_pictures
-from sklab.data.formats.decode import has_orientation
-from sklab.data.kept import orientation_notice, spread_sample, with_set_name
-from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory
-from sklab.spec.fit import misfits
+from sklab.data.cache import load_splits
+from sklab.data.check import ensure_fits
+from sklab.spec.data import DataSpec, Fingerprint
 from sklab.spec.train import TrainSpec
-from sklab.system.terminal import one_line
 
 _log = logging.getLogger(__name__)
-SHOWN = 20  # images that are named one by one
 
 
 class Loader(Protocol):
@@ -48,7 +43,7 @@ class Loader(Protocol):
 
 
 class Facts(NamedTuple):
-    """What the record of a run says of its data, under the same names.
+    """The facts about a run's data; its record has them under the same names.
 
     skipped_images  how many images of both splits were left out because they can't be decoded
     val_images      of the whole validation split, of all devices together
@@ -143,8 +138,8 @@ def _log_skipped(spec: DataSpec, splits: Splits) -> None:
 
 
 class EpochDraws(NamedTuple):
-    """What is drawn for an epoch of N images, on the device: order int64 [N], and in that order shifts int64 [N, 2] and
-    flips bool [N]."""
+    """The random draws for an epoch of N images, on the device: order int64 [N], and in that order shifts int64 [N, 2]
+    and flips bool [N]."""
 
     order: Tensor
     shifts: Tensor
@@ -178,7 +173,7 @@ class TrainArrays:
             yield self.batch(draws, slice(start + self._own.start, start + self._own.stop))
 
     def draws(self, epoch: int) -> EpochDraws:
-        """What is drawn for `epoch`, from 0."""
+        """The random draws for `epoch`, counted from 0."""
         sampler = self.sampler
         sampler.set_epoch(epoch)
         drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, epoch)
@@ -211,57 +206,3 @@ class ValArrays:
     def batch(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
         """The images and labels at these places of the set."""
         return self._normalise(self._images[places]), self.labels[places]
-
-
-class DataCheck(NamedTuple):
-    """The result of checking a data set: what it holds (None if its settings alone decide that), and notices,
-    a line each."""
-
-    inventory: Inventory | None
-    notices: tuple[str, ...]
-
-
-def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = False) -> DataCheck:
-    """Check the data of `spec`: what they hold, what is passed over or left out, how many images were opened, and how
-    many carry an EXIF orientation. With `every_image` all images are opened and read, else some per split.
-
-    Raises SklabError, naming the place, if the data are missing, not as stated, or too few for runs by these recipes.
-    What has to be computed or read only once is done here, so that the runs find it in the cache.
-    """
-    splits = load_splits(spec, whole=every_image)
-    ensure_fits(spec, splits, *recipes)
-    opened = _open_images(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
-    lines = [*splits.passed_over, *_left_out(splits), *opened]
-    return DataCheck(splits.inventory, with_set_name(spec, lines))
-
-
-def ensure_fits(spec: DataSpec, splits: Splits, *recipes: TrainSpec) -> None:
-    """Raise SklabError if a recipe needs more images than there are, or something that these images do not allow."""
-    images = Images(len(splits.train.labels), len(splits.val.labels), isinstance(splits.train, ArraySplit))
-    reasons = dict.fromkeys(reason for recipe in recipes for reason in misfits(recipe, images))
-    if reasons:
-        raise SklabError(f"data set {spec.name}: {'; '.join(reasons)}")
-
-
-def _left_out(splits: Splits) -> Iterator[str]:
-    if splits.skipped:
-        yield f"left out because they can't be decoded: {first_names(splits.skipped)}"
-
-
-def _open_images(spec: ImagesSpec, splits: Splits, *, every_image: bool) -> Iterator[str]:
-    """Decode all images, or a few of each split, spread evenly over its classes."""
-    files = [split for split in (splits.train, splits.val) if isinstance(split, FileSplit)] or list(load_files(spec))
-    chosen = files if every_image else [spread_sample(split) for split in files]
-    results = [result for split in chosen for result in map_pictures(split.files, has_orientation)]
-    faults = [result for result in results if isinstance(result, SklabError)]
-    if faults and not spec.skip_corrupt:
-        raise SklabError("\n  ".join([*(one_line(str(fault)) for fault in faults[:SHOWN]), *_more(len(faults))]))
-    total, turned = sum(len(split.labels) for split in files), results.count(True)
-    some_of_them = f"{len(results):,} of {total:,} images were opened; `sklab doctor SWEEP --all` opens every one"
-    yield f"all {total:,} images were opened" if len(results) == total else some_of_them
-    yield from orientation_notice(spec, turned, len(results))
-
-
-def _more(faults: int) -> Iterator[str]:
-    if faults > SHOWN:
-        yield f"and {faults - SHOWN:,} more that can't be read"

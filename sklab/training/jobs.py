@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sklab.data import loaders
+from sklab.data import check as data_check
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models import numerics
@@ -87,7 +87,7 @@ def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tupl
     faults = []
     for asked in order.data:
         try:
-            inventory, said = loaders.check(asked.data, asked.recipes, every_image=order.every_image)
+            inventory, said = data_check.check(asked.data, asked.recipes, every_image=order.every_image)
             inventories.append(inventory)
             notices += said
         except SklabError as error:

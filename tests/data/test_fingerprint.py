@@ -8,9 +8,9 @@ import pictures
 import pytest
 
 from sklab.data import fingerprint as of_data
-from sklab.data import loaders
 from sklab.data.base import ArraySplit, Splits
 from sklab.data.cache import load_splits
+from sklab.data.check import check
 from sklab.data.fingerprint import inventory
 from sklab.data.kept import read_inventory
 from sklab.data.sets import image_folder, scaled_digits
@@ -171,7 +171,7 @@ def test_the_doctor_reads_all_contents_of_a_large_set(tmp_path, monkeypatch):
     monkeypatch.setattr(of_data, "LARGEST_READ", 10)
     spec = image_folder.Spec(root=str(pictures.folder(tmp_path / "pets")), num_classes=2, image_size=32, resize=32)
     recipe = TrainSpec(epochs=1, batch_size=2, lr=0.1)
-    assert loaders.check(spec, [recipe]).inventory.fingerprint.contents == ""
-    read = loaders.check(spec, [recipe], every_image=True).inventory.fingerprint
+    assert check(spec, [recipe]).inventory.fingerprint.contents == ""
+    read = check(spec, [recipe], every_image=True).inventory.fingerprint
     assert read.contents != ""
     assert read_inventory(spec).fingerprint == read, "and runs know it from then on"

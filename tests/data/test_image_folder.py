@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sklab.data import batches
-from sklab.data import loaders as preflight
+from sklab.data import check as preflight
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec, load
 from sklab.errors import SklabError

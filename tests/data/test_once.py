@@ -8,7 +8,7 @@ from pictures import encoded, folder, pixels
 from pydantic import ValidationError
 
 from sklab.data import cache, kept
-from sklab.data import loaders as preflight
+from sklab.data import check as preflight
 from sklab.data.base import ArraySplit, FileSplit
 from sklab.data.loaders import open_loaders
 from sklab.data.sets.image_folder import Spec

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pictures import folder
 from PIL import ExifTags, Image, ImageOps
 
-from sklab.data import cache, loaders
+from sklab.data import cache
 from sklab.data.augment import crop_draws
 from sklab.data.base import Encoded
+from sklab.data.check import check
 from sklab.data.formats.decode import centre, decode, random_resized, whole
 from sklab.data.sets.image_folder import Spec
 from sklab.spec.networks import network
@@ -109,7 +110,7 @@ def spec(root, **data):
     ],
 )
 def test_how_many_images_carry_one_is_told(root, in_memory, exif, told):
-    notices = loaders.check(spec(root, in_memory=in_memory, exif=exif), [RECIPE]).notices
+    notices = check(spec(root, in_memory=in_memory, exif=exif), [RECIPE]).notices
     assert notices[0] == "data set image_folder: all 24 images were opened"
     assert notices[1] == f"data set image_folder: 4 of the 24 images opened carry an EXIF orientation: {told}"
 

@@ -12,7 +12,7 @@ from pictures import encoded, pixels
 from pydantic import ValidationError
 
 from sklab.data import cache
-from sklab.data import loaders as preflight
+from sklab.data import check as preflight
 from sklab.data.base import Encoded
 from sklab.data.kept import read_inventory
 from sklab.data.loaders import open_loaders
