@@ -76,8 +76,8 @@ class Cost:
 
 @dataclass(frozen=True, order=True)
 class Signature:
-    """What decides which algorithm computes a convolution. Pairs are (rows, columns); height and width are those of
-    the input, in pixels.
+    """The properties of a convolution that decide which algorithm computes it. Pairs are (rows, columns); height and
+    width are those of the input, in pixels.
 
     It describes the convolution as computed: on the CPU a `DecimatedConv2d` has stride 1, on the pixels that it reads.
     """

@@ -113,7 +113,7 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
         )
         lines += [f"{clean(name)} against {first}: {order.replace('-', '−')}; {_settings(differ)}"]
         pair = (tables[comparison.studies[0]], tables[name])
-        lines += [f"{clean(name)} against {first}: {said}" for said in (same_data(*pair), compared_on(*pair)) if said]
+        lines += [f"{clean(name)} against {first}: {note}" for note in (same_data(*pair), compared_on(*pair)) if note]
     codes = {
         name: "; ".join(dict.fromkeys(origin.code for origin in origins(table)[0])) for name, table in tables.items()
     }

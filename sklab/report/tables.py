@@ -33,7 +33,7 @@ class Heading:
 
     @property
     def span(self) -> int:
-        """How many columns it stands over."""
+        """The number of columns below it."""
         return self.end - self.start + 1
 
 

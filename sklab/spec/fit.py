@@ -17,14 +17,14 @@ _MOST_NAMED = 4  # cells in a line
 
 
 def why_impossible(experiment: Experiment) -> str:
-    """Why the experiment can't be trained, or not as it is described; "" if it can."""
+    """The reason why the experiment can't be trained as it is described; "" if it can."""
     images = experiment.data.images
     reasons = misfits(experiment.train, images) if images else ()
     return "; ".join(chain(reasons, _beyond_every_map(experiment)))
 
 
 def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
-    """Why a recipe does not fit these images."""
+    """The reasons why a recipe does not fit these images."""
     batches, crop = images.train // train.batch_size, train.augment.random_resized_crop
     for name, count in (("train", images.train), ("val", images.val)):
         if count == 0:

@@ -79,7 +79,7 @@ class Branch(Window):
 
 
 def built_windows(windows: Iterable[Window]) -> list[dict[str, Any]]:
-    """What is built of them, as plain values: a 1x1 convolution is the same with every dilation."""
+    """The windows as they are built, as plain values: a 1x1 convolution is the same with every dilation."""
     return [window.model_dump(mode="json") | ({"dilation": 1} if window.kernel == 1 else {}) for window in windows]
 
 
@@ -116,13 +116,14 @@ class ModelSpec(Value):
         return ()
 
     def parts(self) -> frozenset[str]:
-        """What decides the convolutions: if others have all parts of a network, they have all its convolutions."""
+        """The parts that decide the convolutions: if others have all parts of a network, they have all its
+        convolutions."""
         return frozenset({self.model_dump_json()})
 
     def built(self) -> dict[str, Any]:
-        """What is built of these settings, as plain values. Specifications with the same build the same layers in the
-        same order, so that with one seed their weights are the same too. Here: all settings, as if each had an effect.
-        """
+        """The network that these settings build, as plain values. Specifications with equal values build the same
+        layers in the same order, so that with one seed their weights are equal too. Here: all settings, as if each had
+        an effect."""
         return self.model_dump(mode="json")
 
 
@@ -209,8 +210,8 @@ class LightSpec(ModelSpec):
         return max(channels // self.reduction, self.min_dim)
 
     def built_with(self, depthwise: Iterable[int], units: Iterable[int]) -> dict[str, Any]:
-        """What is built where these are the channels C of the depthwise convolutions and of the units' outputs: d of
-        all that attention weighs stands in place of r and L."""
+        """`built` for these channels C of the depthwise convolutions and of the units' outputs: the widths d of
+        attention take the place of r and L."""
         weighed = {"sk": depthwise, "se": units, "none": ()}[self.attention]
         kept = self.model_dump(mode="json", exclude={"reduction", "min_dim"})
         return {**kept, "branches": built_windows(self.branches), "squeezed": {c: self.squeezed(c) for c in weighed}}

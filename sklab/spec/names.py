@@ -70,7 +70,7 @@ def _nearest(word: str, options: Iterable[str]) -> str:
 
 
 def _number(text: str) -> Decimal:
-    """The same value for every way to write a number (of up to 28 digits)."""
+    """The value of a number, however it is written (up to 28 digits)."""
     return (Decimal(text) + 0).normalize()
 
 

@@ -59,8 +59,8 @@ class RunSpec(Value):
 
 
 def training_of(experiment: Experiment) -> str:
-    """What runs of the experiment do, as text. It is the same for experiments whose runs of a seed are one training
-    under several specifications: the same data and recipe, and networks that are built alike."""
+    """The training of the experiment's runs, as text. It is equal for experiments whose runs with one seed are the same
+    training: the same data and recipe, and networks that are built in the same way."""
     resolved = experiment.model_dump(mode="json", exclude=_excluded_from_key(experiment))
     return json.dumps({**resolved, "model": experiment.model.built()}, sort_keys=True)
 

@@ -118,7 +118,7 @@ def _ensure_regular(status: os.stat_result, file: Path) -> None:
 
 
 def why_unreadable(error: OSError | ValidationError) -> str:
-    """Why a file could not be read, in one line."""
+    """The reason why a file could not be read, in one line."""
     return first_fault(error) if isinstance(error, ValidationError) else error.strerror or str(error)
 
 

@@ -20,7 +20,8 @@ FailureClass = Literal["preempted", "stale", "oom", "device", "diverged", "data"
 
 
 class Code(Value):
-    """Which sklab made a run: its version, git commit ("" outside its own checkout) and whether the tree was dirty."""
+    """The sklab that made a run: its version, git commit ("" outside its own checkout) and whether the tree was
+    dirty."""
 
     version: str
     commit: str = ""

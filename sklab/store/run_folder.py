@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def record_file(self) -> Path:
-        """How the current attempt ended; missing until then."""
+        """The record of how the current attempt ended; missing until then."""
         return self.path / "record.json"
 
     @property

@@ -94,7 +94,7 @@ class _Results:
 
 @dataclass(frozen=True)
 class _Family:
-    """What is compared: the `members`, the cells of every comparison (comparisons, cells), and the function that
+    """The comparisons: the `members`, the cells of every comparison (comparisons, cells), and the function that
     compares them in a table. The comparison at `no_comparison` (the baseline with itself) does not count."""
 
     members: BoolArray

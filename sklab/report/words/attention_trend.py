@@ -14,8 +14,8 @@ _NAMED = 3  # cells in the sentence
 
 
 def attention_trend(results: AttentionResults) -> str:
-    """In how many units of each cell attention turns to the larger kernel as objects grow; "" where none
-    was recorded."""
+    """The number of units of each cell in which attention turns to the larger kernel as objects grow; "" where none was
+    recorded."""
     cells = [text for cell in results.cells if (text := _cell_text(cell))]
     more = f"; {counted(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
     return f"As objects grow, attention turns to the larger kernel {'; '.join(cells[:_NAMED])}{more}." if cells else ""

@@ -1,4 +1,4 @@
-"""What to say about runs that were computed on different kinds of devices, or in different ways on GPUs."""
+"""The notes on runs that were computed on different kinds of devices, or in different ways on GPUs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _ROUNDING = "whose numbers differ by rounding, and training makes that grow"
 
 def computed_on(table: AblationTable) -> list[str]:
     """A line where rows mix kinds of devices (all processors are one kind), one where they mix the ways in which GPUs
-    compute, and one for each change between the attempts of a run. None where all is of one kind, and for records that
-    do not tell."""
+    compute, and one for each change between the attempts of a run. None where all are of one kind, and for records
+    without this information."""
     records = _records(table)
     return [
         *_mixed(f"runs were computed on different kinds of devices, {_ROUNDING}", _by(_kind, records)),
@@ -28,7 +28,7 @@ def computed_on(table: AblationTable) -> list[str]:
 
 
 def compared_on(ours: AblationTable, theirs: AblationTable) -> str:
-    """On what two studies were computed, if not on the same; else ""."""
+    """The kinds of devices on which two studies were computed; "" if they are the same."""
     first, second = (_by(_kind, _records(table)) for table in (ours, theirs))
     if not first or not second or first.keys() == second.keys():
         return ""
@@ -41,11 +41,11 @@ def _records(table: AblationTable) -> list[RunRecord]:
 
 def _by(trait: Callable[[Hardware], str], records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     """The records by a trait of their hardware, the most frequent first; without those that have none."""
-    found: dict[str, list[RunRecord]] = {}
+    groups: dict[str, list[RunRecord]] = {}
     for record in records:
         if record.hardware and (name := trait(record.hardware)):
-            found.setdefault(name, []).append(record)
-    return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
+            groups.setdefault(name, []).append(record)
+    return dict(sorted(groups.items(), key=lambda entry: -len(entry[1])))
 
 
 def _kind(hardware: Hardware) -> str:
@@ -58,14 +58,14 @@ def _way(hardware: Hardware) -> str:
     return clean(arithmetic_text(hardware.arithmetic)) if hardware.arithmetic else "not recorded"
 
 
-def _mixed(what: str, groups: Mapping[str, list[RunRecord]]) -> list[str]:
+def _mixed(caution: str, groups: Mapping[str, list[RunRecord]]) -> list[str]:
     """Where there are several groups, one line: each with its number of runs, all but the largest with their cells."""
     if len(groups) < 2:
         return []
     (usual, runs), *others = groups.items()
-    told = [f"{usual} ({counted(len(runs), 'run')})"]
-    told += [f"{name} ({counted(len(of), 'run')}: {_cells(of)})" for name, of in others]
-    return [f"caution: {what}: {'; '.join(told)}"]
+    parts = [f"{usual} ({counted(len(runs), 'run')})"]
+    parts += [f"{name} ({counted(len(records), 'run')}: {_cells(records)})" for name, records in others]
+    return [f"caution: {caution}: {'; '.join(parts)}"]
 
 
 def _cells(records: Iterable[RunRecord]) -> str:
@@ -74,12 +74,12 @@ def _cells(records: Iterable[RunRecord]) -> str:
 
 def _resumed(records: Iterable[RunRecord]) -> list[str]:
     """A line for each change of origin: the runs that went on across it."""
-    found: dict[str, list[str]] = {}
+    runs_by_change: dict[str, list[str]] = {}
     for record in records:
         for change in record.resumed_across:
-            found.setdefault(clean(change), []).append(f"{record.cell} seed {record.spec.seed}")
+            runs_by_change.setdefault(clean(change), []).append(f"{record.cell} seed {record.spec.seed}")
     return [
         f"caution: last bits may differ, since the checkpoint that it went on from was made elsewhere, {change}: "
         f"{listed(runs)}"
-        for change, runs in found.items()
+        for change, runs in runs_by_change.items()
     ]

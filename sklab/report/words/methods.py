@@ -179,7 +179,7 @@ def _noisy(table: AblationTable) -> str:
 
 
 def _noisy_sentences(table: AblationTable) -> str:
-    """The same cells in the sentences of the methods paragraph."""
+    """The sentences about these cells in the methods paragraph."""
     apart = _apart(table)
     names, pronoun = (f"is {listed(apart)}", "it") if len(apart) == 1 else (f"are {listed(apart)}", "each")
     sentences = _APART.format(names=names, limit=FAILS_BELOW, pronoun=pronoun, tests=_tests(table)) if apart else ""

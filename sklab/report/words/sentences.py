@@ -35,7 +35,7 @@ KEY = (
 
 
 def design(sweep: Sweep) -> str:
-    """What was done, in one line."""
+    """The design of the study, in one line."""
     kind = _DESIGNS[sweep.design]
     if sweep.search:
         kind = _search(sweep.search, sweep.metric)
@@ -162,7 +162,7 @@ def run_texts(row: Row) -> list[str]:
 
 
 def no_number(row: Row) -> str:
-    """Why a row has no number; "" when it has one."""
+    """The reason why a row has no number; "" when it has one."""
     if row.invalid:
         return f"invalid: {clean(row.invalid)}"
     if row.same_as:

@@ -46,7 +46,8 @@ class HeldData:
 
 
 def read_data(sweep: Sweep, notify: Callable[[str], object] | None = None) -> HeldData:
-    """What this machine can read of the data of every cell; the check where runs will train reads the rest.
+    """The inventories of those data of the cells that this machine can read; the check where runs will train reads the
+    rest.
 
     Notices about the data go to `notify`. Raises SklabError when data of cells have the same settings and hold
     different images.

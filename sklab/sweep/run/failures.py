@@ -70,8 +70,8 @@ class Retries:
         return key in self._oom_kills and oom_kills() > self._oom_kills[key]
 
     def again(self, order: RunOrder, record: RunRecord, reached: int) -> str:
-        """How a run that ended with this record is tried again; "" when it is not. `start` then gives the order.
-        `reached` is the step of its newest checkpoint."""
+        """The way in which a run that ended with this record is tried again; "" when it is not. `start` then gives the
+        order. `reached` is the step of its newest checkpoint."""
         if record.failure == "oom":
             return self._with_more_memory(order)
         if record.failure not in _FROM_OUTSIDE:

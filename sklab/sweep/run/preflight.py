@@ -48,7 +48,7 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, notify: Callab
 
 
 def held_by(sweep: Sweep, result: CheckResult) -> HeldData:
-    """What the data sets of the sweep hold, according to the result of `check_data`."""
+    """The inventories of the sweep's data sets, from the result of `check_data`."""
     pairs = zip(_data(_experiments(sweep)), result.inventories, strict=False)  # answers of old versions have none
     return HeldData({checked.data.identity(): inventory for checked, inventory in pairs if inventory})
 

@@ -1,4 +1,4 @@
-"""What there is to do in a study when a runner starts, after the finished runs of other studies are taken over."""
+"""The work that is left in a study when a runner starts, after the finished runs of other studies are taken over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sklab.sweep.run.pruning import Pruner
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do.
+    """The work of a runner.
 
     index        the runs to train
     unevaluated  complete runs that lack an evaluation
