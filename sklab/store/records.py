@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_core import from_json
 
 from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Seq, Value
-from sklab.store.files import unseal, unseal_text
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
@@ -209,29 +207,6 @@ class RunRecord(Value):
         if self.spec.experiment != experiment:
             return self
         return self.model_copy(update={"spec": self.spec.model_copy(update={"experiment": experiment})})
-
-
-class RecordReader:
-    """Reads records from JSON. A record with the same experiment as the one before it (another seed of the cell) shares
-    that object: validating it anew would take half of the time and most of the memory."""
-
-    def __init__(self) -> None:
-        self._tree: Any = None
-        self._experiment: Experiment | None = None
-
-    def read(self, text: bytes) -> RunRecord:
-        """The record in `text`. Raises ValidationError where there is none."""
-        try:
-            tree = from_json(text)
-            edited = not unseal(tree)
-            experiment = tree["spec"]["experiment"]
-            if experiment == self._tree:
-                tree["spec"]["experiment"] = self._experiment
-            record = RunRecord.model_validate({**tree, "edited": edited})
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return RunRecord.model_validate_json(unseal_text(text)[0])  # raises the error that names the fault
-        self._tree, self._experiment = experiment, record.spec.experiment
-        return record
 
 
 class Evaluation(Value):

@@ -19,7 +19,8 @@ from sklab.errors import DamagedRecordError
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
-from sklab.store.records import Evaluation, RecordReader, RunOrder, RunRecord
+from sklab.store.reader import RecordReader
+from sklab.store.records import Evaluation, RunOrder, RunRecord
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"

@@ -20,7 +20,8 @@ from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.store.files import content
-from sklab.store.records import RecordReader, RunRecord
+from sklab.store.reader import RecordReader
+from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 
 _NOTHING_KNOWN: Mapping[str, Any] = {}

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.files import content, is_regular, write_whole
-from sklab.store.records import Code, RecordReader, Reused, RunOrder, RunRecord
+from sklab.store.reader import RecordReader
+from sklab.store.records import Code, Reused, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.store.versions import dependencies
