@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -32,12 +33,29 @@ from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, Light
 
 Send = Callable[[RunRecord], object]
 Keep = Callable[[RunRecord], RunRecord]
-Work = Callable[[torch.device, Share, Send], object]
 
 _CLOSING_TIME = 30.0  # seconds that the first device's process has, after its record, to close what it opened
 T = TypeVar("T")
 HOST = "127.0.0.1"
 _PATIENCE = timedelta(minutes=10)  # with a silent device; one whose process is gone is noticed at once
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the devices that train a run together, in the process of its own; the others are met at `port`."""
+
+    device: torch.device
+    share: Share
+    port: int
+
+    def meet(self) -> None:
+        """Start the device and meet the others. Raises what CUDA does where it can't start."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        join(self.share, self.device, self.port)
+
+
+Work = Callable[[Member, Send], object]
 
 
 class LostProcessError(Exception):
@@ -53,8 +71,9 @@ def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop:
     """Do `work` on `devices` devices at once and `keep` the record of the run: the one of device 0, or of the first
     device that failed. Returns what `keep` returns; no process is left then.
 
-    On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name. A
-    signal that asks this process to stop, heard by `stop`, is passed on to all.
+    On the CPU a device is a process with an even share of this one's threads. `work` must be known by its name, and has
+    to meet the others before anything else: what goes wrong there has a record too. A signal that asks this process to
+    stop, heard by `stop`, is passed on to all.
     Raises LostProcessError when a process ends without a word.
     """
     rendezvous = _rendezvous()
@@ -127,16 +146,13 @@ def _device(
     os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning chooses
     torch.set_num_threads(threads)
     device = torch.device(device_type, share.rank) if device_type == "cuda" else torch.device(device_type)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    join(share, device, port)
     told: list[RunRecord] = []
 
     def tell(record: RunRecord) -> None:
         told.append(record)
         sender.send(record)
 
-    work(device, share, tell)
+    work(Member(device, share, port), tell)
     if share.rank and told[-1].status == "failed":
         signal.pause()  # while this process lives, the others fail of nothing that could hide the reason
     if told[-1].status != "failed":

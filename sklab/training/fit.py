@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -38,18 +38,24 @@ class BrokenProcessError(Exception):
     """CUDA is broken in this process, and whose doing it is can't be told: none of its runs can go on."""
 
 
+def _meet_nobody() -> None:
+    """A run on one device has no others."""
+
+
 @dataclass
 class Process:
     """The process that trains, and what its runs share.
 
     share    which of a run's devices `device` is
     stop     what asks all runs to end
+    meet     starts the device and meets the other devices of the run; called first of all
     running  the runs that it trains now, and `abreast` the most that it has trained at a time
     """
 
     device: torch.device
     share: Share = Share()  # noqa: RUF009 - frozen
     stop: Stop = field(default_factory=Stop)
+    meet: Callable[[], None] = _meet_nobody
     running: int = 1
     abreast: int = 1
     _deterministic: bool | None = None

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklab.data.augment import Share
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
@@ -22,7 +21,7 @@ from sklab.tracking.live import close, open_logger
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.meter import Meter, log_end
 from sklab.training.callbacks.resume import ExactResume, PrunedError
-from sklab.training.devices import Send, train_together
+from sklab.training.devices import Member, Send, train_together
 from sklab.training.fit import Process, fit
 from sklab.training.outcome import outcome_of, record_of
 from sklab.training.replay.course import Steps
@@ -122,9 +121,9 @@ def _train_together(
 
 
 def _train_share(
-    order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, device: torch.device, share: Share, tell: Send
+    order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, member: Member, tell: Send
 ) -> None:
-    process = Process(device, share)
+    process = Process(member.device, member.share, meet=member.meet)
     process.settle(deterministic=order.spec.experiment.train.deterministic)
     for _ in _train(order, folder, resume_point, process, tell):
         pass
@@ -143,6 +142,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
     )
     logger = open_logger(order, folder.path) if first else None
     try:
+        process.meet()
         network = yield from fit(order, folder, meter, keeper, logger, process)
         if first:
             _keep_weights(network, folder)
