@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from sklab.store.run_folder import RunFolder
-from sklab.system.processes import end_at_once, what_blocks
+from sklab.system.processes import PATIENCE, end_at_once, what_blocks
 
 STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one
@@ -99,9 +99,9 @@ def wait_for(process: BaseProcess, folder: Path, stale_after: float) -> bool:
     return False
 
 
-def end_group(process: BaseProcess) -> bool:
+def end_group(process: BaseProcess, patience: float = PATIENCE) -> bool:
     """End the process, and what it started; whether it has ended, as of `end_at_once`."""
     process.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(cast(int, process.pid), signal.SIGKILL)
-    return end_at_once(process)
+    return end_at_once(process, patience)

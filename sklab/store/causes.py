@@ -19,7 +19,12 @@ _WORDS: tuple[tuple[FailureClass, tuple[str, ...]], ...] = (
             *("CUDA unknown error", "CUDA error: unknown error", "CUDA driver error: unknown error"),
             *("busy or unavailable", "CUDA-capable device is detected", "invalid device ordinal", "GPU is lost"),
             *("No CUDA GPUs are available", "Found no NVIDIA driver", "CUDA driver initialization failed"),
-            *("driver version is insufficient", "system not yet initialized", "No supported gpu backend found"),
+            *(
+                "driver version is insufficient",
+                "driver on your system is too old",
+                "system not yet initialized",
+                "No supported gpu backend found",
+            ),
             *("no kernel image is available", "the MPS server", "_STATUS_EXECUTION_FAILED"),
             *("NCCL error", "NCCL communicator was aborted", "ProcessGroupNCCL", "this run was to have"),
         ),

@@ -142,11 +142,11 @@ def stop_requests(clock: Callable[[], float] = time.monotonic) -> Iterator[list[
             signal.signal(number, handler)
 
 
-def end_at_once(process: BaseProcess) -> bool:
+def end_at_once(process: BaseProcess, patience: float = PATIENCE) -> bool:
     """Kill `process`; whether it has ended. One that is stuck in a driver or waits for a disk that is gone may never
-    end: it is left alone after `PATIENCE` seconds, and this process does not wait for it when it ends itself."""
+    end: it is left alone after `patience` seconds, and this process does not wait for it when it ends itself."""
     process.kill()
-    process.join(PATIENCE)
+    process.join(patience)
     if process.is_alive():
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]  # all are joined at exit
         return False

@@ -88,6 +88,8 @@ class LocalLauncher:
                 os.kill(cast(int, process.pid), signal.SIGTERM)
 
     def stop(self) -> None:
+        for process, (_, _, started) in self._running.items():  # all at once, before any is waited for
+            _end_group(process, started)
         for process in list(self._running):
             self._end(process)
         if self._spare:

@@ -28,6 +28,7 @@ from sklab.store.files import content, read_kept, write_whole
 from sklab.store.run_folder import RunFolder
 from sklab.system.safe_path import program, protect
 
+_KILLED = 5.0  # seconds that a run which has used up its grace has to end once it is killed: the job has to go back
 MOST_TIME_LIMITS = 20  # times a run may reach its time limit before it counts as failed
 
 
@@ -119,7 +120,7 @@ class Watched:
         if self._process is not None:
             self._process.terminate()
             self._process.join(self._grace)
-            end_group(self._process)
+            end_group(self._process, _KILLED)
 
     def _leave(self, *_: Any) -> NoReturn:
         """End because Slurm preempts or cancels the job. Slurm knows which, so nothing is reported to the runner."""
