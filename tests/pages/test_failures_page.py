@@ -10,8 +10,7 @@ from typing import get_args
 import pytest
 
 from sklab.cli import parser
-from sklab.launch import watchdog
-from sklab.launch.local import health
+from sklab.launch import health, watchdog
 from sklab.store.records import FailureClass
 from sklab.store.states import STATES
 from sklab.sweep.run.failures import ATTEMPTS, MAX_IDENTICAL

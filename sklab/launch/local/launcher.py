@@ -14,8 +14,8 @@ from typing import cast
 
 from sklab.launch.base import Ended, Job
 from sklab.launch.fork.spare import SpareProcess, exit_code
+from sklab.launch.health import Health
 from sklab.launch.local.gpus import OtherUsers
-from sklab.launch.local.health import Health
 from sklab.launch.local.packing import Packing
 from sklab.launch.slots import Slot, halved, next_slot, shared, without_one
 from sklab.launch.watchdog import STALE_AFTER, Watchdog
@@ -42,7 +42,7 @@ class LocalLauncher:
         self._alone = slots
         self._slots = shared(slots, packing.count) if packing else slots
         self._watchdog = Watchdog(stale_after) if stale_after else None
-        self._packing, self._other_users, self._health = packing, other_users, Health()
+        self._packing, self._other_users, self._health = packing, other_users, Health("GPU")
         self._spare: SpareProcess | None = None
         self._running: dict[ForkServerProcess, tuple[Job, Slot, int | None]] = {}
 
@@ -76,7 +76,7 @@ class LocalLauncher:
 
     def judge(self, job: Job, *, sick: bool) -> str:
         told = self._health.judge(job.folder, sick=sick)
-        self._slots = self._health.sound(self._slots)
+        self._slots = self._sound(self._slots)
         return told
 
     def adopt(self, jobs: Iterable[Job]) -> list[Job]:  # noqa: ARG002 - they died with their runner
@@ -103,7 +103,11 @@ class LocalLauncher:
         running = {job.folder: slot for job, slot, _ in self._running.values() if job.task == "train"}
         trained = [each.job.folder for each in ended if each.job.task == "train"]
         if (per_gpu := self._packing.look(running, trained, len(self._usable))) is not None:
-            self._slots = shared(self._health.sound(self._alone), per_gpu)
+            self._slots = shared(self._sound(self._alone), per_gpu)
+
+    def _sound(self, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        """The slots on GPUs that are not given up."""
+        return tuple(slot for slot in slots if slot.gpu not in self._health.given_up)
 
     @property
     def _usable(self) -> tuple[Slot, ...]:
@@ -128,7 +132,8 @@ class LocalLauncher:
         process.join()
         job, slot, started = self._running.pop(process)
         _end_group(process, started)  # whatever the run left behind, and a run whose server died before it
-        self._health.ended(job.folder, slot)
+        if slot.gpu is not None:
+            self._health.ended(job.folder, slot.gpu)
         return Ended(job, exit_code(process))
 
     def _leave(self, process: ForkServerProcess) -> Ended:

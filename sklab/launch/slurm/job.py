@@ -96,7 +96,8 @@ def _requeue(job: Job, note: Note, files: Path) -> NoReturn:
 
 
 def _tell(files: Path, number: str, end: End) -> None:
-    write_whole(end_file(files, number), end.model_dump_json())
+    node = os.environ.get("SLURMD_NODENAME", "")
+    write_whole(end_file(files, number), end.model_copy(update={"node": node}).model_dump_json())
 
 
 class Watched:
@@ -164,10 +165,11 @@ class Note(Value):
 
 
 class End(Value):
-    """`<number>.json` below `.slurm`: how the run's process ended in that job, as in `Ended`."""
+    """`<number>.json` below `.slurm`: how the run's process ended in that job, as in `Ended`, and on which node."""
 
     exitcode: int
     hung: bool = False
+    node: str = ""
 
 
 def read_note(folder: Path) -> Note | None:

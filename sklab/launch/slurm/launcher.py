@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
+from sklab.launch.health import Health
 from sklab.launch.slots import ensure_enough
 from sklab.launch.slurm.job import End, Note, arguments, has_ended, read_end, read_note, refresh_listing, write_note
 from sklab.launch.slurm.sbatch import RefusedError, ensure_there, hand_over, queue
@@ -35,7 +36,8 @@ class SlurmLauncher:
     """At most `parallel` jobs at a time; those submitted together are the tasks of one array.
 
     `folder` is the study's, on a file system that the nodes share; what the jobs leave lies under its `.slurm`.
-    A run that makes no step for `stale_after` seconds (see Watchdog) is ended on its node; 0: none is.
+    A run that makes no step for `stale_after` seconds (see Watchdog) is ended on its node; 0: none is. A node that is
+    sick (see Health) gets no more jobs: it would be free again at once, and take all that are left.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class SlurmLauncher:
         self._asked = self._failed = float("-inf")
         self._answers = False
         self._refusals = 0
+        self._health = Health("node")
 
     def submit(self, job: Job) -> None:
         RunFolder(job.folder).job_file.unlink(missing_ok=True)
@@ -79,8 +82,8 @@ class SlurmLauncher:
             self._forget(number)
         return list(self._running.values())
 
-    def judge(self, job: Job, *, sick: bool) -> str:  # noqa: ARG002 - the cluster chooses where jobs go
-        return ""
+    def judge(self, job: Job, *, sick: bool) -> str:
+        return self._health.judge(job.folder, sick=sick)
 
     def fewer(self) -> bool:
         return False
@@ -115,7 +118,14 @@ class SlurmLauncher:
         grace = warning - _LEFT_TO_REQUEUE
         command = arguments(self._files, handed_over, self._spec.gpus, grace, self._stale_after)
         tasks = [f"{job.task}:{job.folder.absolute()}" for job in jobs]
-        return hand_over(self._spec, self.job_name, self._files, warning, tasks, command)
+        return hand_over(self._without_sick_nodes(), self.job_name, self._files, warning, tasks, command)
+
+    def _without_sick_nodes(self) -> SlurmSpec:
+        if not self._health.given_up:
+            return self._spec
+        asked = self._spec.sbatch
+        excluded = ",".join(filter(None, (str(asked.get("exclude", "")), *self._health.given_up)))
+        return self._spec.model_copy(update={"sbatch": {**asked, "exclude": excluded}})
 
     def _wait_for_slurm(self, jobs: list[Job], why: str) -> None:
         """A Slurm that took jobs before is restarted, perhaps, or has too much to do: these are handed over later. What
@@ -136,6 +146,9 @@ class SlurmLauncher:
         refresh_listing(self._files)
         ended = {number: read_end(self._files, number) for number in self._running if has_ended(self._files, number)}
         self._ask()
+        for number, end in ended.items():
+            if end.node:
+                self._health.ended(self._running[number].folder, end.node)
         ended |= dict.fromkeys(self._gone(), End(exitcode=-signal.SIGKILL))
         return [Ended(self._forget(number), end.exitcode, end.hung) for number, end in ended.items()]
 

@@ -155,6 +155,33 @@ def test_a_slurm_that_never_took_a_job_ends_the_study_at_once(launcher, executor
         started.wait(0.0)
 
 
+@pytest.mark.parametrize(("asked", "excluded"), [({}, "n1"), ({"exclude": "old[1-3]"}, "old[1-3],n1")])
+def test_a_node_where_run_after_run_fails_because_of_its_gpus_gets_no_more(tmp_path, monkeypatch, asked, excluded):
+    sent: list[dict[str, Any]] = []
+
+    def hand_over(spec: SlurmSpec, *_: Any) -> str:
+        sent.append(spec.sbatch)
+        return str(len(sent))
+
+    without_cluster(tmp_path, monkeypatch)
+    monkeypatch.setattr(slurm, "hand_over", hand_over)
+    monkeypatch.setattr(slurm, "queue", lambda _: {f"{number}_0" for number in range(1, 9)})
+    monkeypatch.setenv("SLURMD_NODENAME", "n1")
+    launcher = SlurmLauncher(SPEC.model_copy(update={"sbatch": asked}), tmp_path, "toy")
+    told = []
+    for number, name in enumerate(("a", "a", "b", "c"), 1):
+        (tmp_path / name).mkdir(exist_ok=True)
+        launcher.submit(Job("train", tmp_path / name))
+        assert launcher.wait(0.0) == []
+        (tmp_path / ".slurm").mkdir(exist_ok=True)
+        slurm_job._tell(tmp_path / ".slurm", f"{number}_0", End(exitcode=0))
+        [ended] = launcher.wait(0.0)
+        told.append(launcher.judge(ended.job, sick=True))
+    assert sent == [asked, asked, asked, {**asked, "exclude": excluded}]
+    line = "node n1 is given up: 2 runs in a row have failed on it because of it; no more runs go there"
+    assert told == ["", "", line, ""]
+
+
 def test_files_that_a_network_disk_shows_late_are_there_in_time(launcher, job, monkeypatch):
     """On NFS a name that was looked for in vain is not there for up to a minute, unless its folder is opened."""
     real_exists, real_open, hidden = Path.exists, os.open, {job.folder, job.folder.parent / ".slurm"}

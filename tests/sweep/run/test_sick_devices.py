@@ -7,7 +7,7 @@ from scripted import Scripted, Told, is_first, start
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job
-from sklab.launch.local.health import Health
+from sklab.launch.health import Health
 from sklab.launch.slots import Slot, next_slot
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
@@ -29,7 +29,7 @@ class Gpus(Scripted):
     def __init__(self, count: int, fails) -> None:
         super().__init__(lambda order, _: ECC if fails(order, self.on[order.key]) else {})
         self._slots = tuple(Slot(str(index), "H100", 1) for index in range(count))
-        self._health, self._taken = Health(), {}
+        self._health, self._taken = Health("GPU"), {}
         self.on: dict[str, str] = {}
 
     @property
@@ -46,12 +46,12 @@ class Gpus(Scripted):
 
     def wait(self, timeout: float) -> list[Ended]:
         [ended] = super().wait(timeout)
-        self._health.ended(ended.job.folder, self._taken.pop(ended.job.folder))
+        self._health.ended(ended.job.folder, self._taken.pop(ended.job.folder).gpu)
         return [ended]
 
     def judge(self, job: Job, *, sick: bool) -> str:
         told = self._health.judge(job.folder, sick=sick)
-        self._slots = self._health.sound(self._slots)
+        self._slots = tuple(slot for slot in self._slots if slot.gpu not in self._health.given_up)
         return told
 
 

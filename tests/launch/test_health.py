@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.launch.base import Job
-from sklab.launch.local.health import Health
+from sklab.launch.health import Health
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot, next_slot
 from sklab.store.run_folder import RunFolder
@@ -19,37 +19,37 @@ A, B, C = Path("a"), Path("b"), Path("c")
 
 
 def judged(health: Health, folder: Path, slot: Slot, *, sick: bool = True) -> str:
-    health.ended(folder, slot)
+    health.ended(folder, slot.gpu)
     return health.judge(folder, sick=sick)
 
 
 def test_two_runs_in_a_row_that_fail_on_a_gpu_end_its_use_and_this_is_told():
-    health = Health()
+    health = Health("GPU")
     assert judged(health, A, GPUS[0]) == ""
     assert judged(health, B, GPUS[0]) == (
         "GPU 0 is given up: 2 runs in a row have failed on it because of it; no more runs go there"
     )
-    assert health.sound(GPUS * 2) == GPUS[1:] * 2
+    assert health.given_up == ("0",)
     assert judged(health, C, GPUS[0]) == "", "what still ran there tells nothing new"
 
 
 def test_a_run_that_fails_wherever_it_is_costs_no_gpu():
-    health = Health()
+    health = Health("GPU")
     assert [judged(health, A, slot) for slot in GPUS * 2] == [""] * 6
-    assert health.sound(GPUS) == GPUS
+    assert health.given_up == ()
 
 
 def test_a_run_that_completes_in_between_shows_that_the_gpu_is_well():
-    health = Health()
+    health = Health("GPU")
     for folder in (A, C):
         assert judged(health, folder, GPUS[0]) == ""
         assert judged(health, B, GPUS[0], sick=False) == ""
-    assert health.sound(GPUS) == GPUS
+    assert health.given_up == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.booleans()), max_size=30))
 def test_a_gpu_is_given_up_only_by_two_runs_and_for_good(ends):
-    health, last = Health(), {slot.gpu: set() for slot in GPUS}
+    health, last = Health("GPU"), {slot.gpu: set() for slot in GPUS}
     for run, at, sick in ends:
         told, before = judged(health, Path(str(run)), GPUS[at], sick=sick), last[GPUS[at].gpu]
         if len(before) < 2:
@@ -57,17 +57,17 @@ def test_a_gpu_is_given_up_only_by_two_runs_and_for_good(ends):
             assert bool(told) == (len(before) == 2)
         else:
             assert told == ""
-    assert health.sound(GPUS) == tuple(slot for slot in GPUS if len(last[slot.gpu]) < 2)
+    assert sorted(health.given_up) == [slot.gpu for slot in GPUS if len(last[slot.gpu]) == 2]
 
 
-def test_the_cpu_is_never_given_up():
-    health, cpu = Health(), Slot(None, "cpu", 1)
-    assert [judged(health, folder, cpu) for folder in (A, B)] == ["", ""]
-    assert health.sound((cpu,)) == (cpu,)
+def test_a_job_of_which_nobody_knows_where_it_was_costs_nothing():
+    health = Health("GPU")
+    assert [health.judge(folder, sick=True) for folder in (A, B)] == ["", ""]
+    assert health.given_up == ()
 
 
 def test_a_run_goes_elsewhere_if_it_can():
-    health = Health()
+    health = Health("GPU")
     judged(health, A, GPUS[0])
     assert next_slot(GPUS, (), health.avoided_by(A)) == GPUS[1]
     assert next_slot(GPUS, GPUS[1:], health.avoided_by(A)) == GPUS[0]
