@@ -24,13 +24,11 @@ CELLS = {
 }  # fmt: skip
 # The branches of a light network are depthwise: they have no groups to vary.
 # Images of one size only can't be evaluated at 320 pixels.
+LIGHT = ("shufflenet_imagenet", "shufflenet_imagenet_fp32")
+SMALL = ("sknet29_cifar10", "sknet29_cifar10_fp32", "sknet29_cifar100", "sknet29_cifar100_fp32", "quickstart", "scale")
 MISFITS = {
-    ("dilation_groups", "shufflenet_imagenet"): "groups",
-    ("search", "shufflenet_imagenet"): "groups",
-    **{
-        ("imagenet_models", small): "image size 320 is not possible; allowed: 32"
-        for small in ("quickstart", "scale", "sknet29_cifar10", "sknet29_cifar100")
-    },
+    **{(sweep, light): "groups" for sweep in ("dilation_groups", "search") for light in LIGHT},
+    **{("imagenet_models", small): "image size 320 is not possible; allowed: 32" for small in SMALL},
 }
 FITTING = [(s, e) for s in SWEEPS for e in EXPERIMENTS if (s.stem, e.stem) not in MISFITS]
 # To plan costs time: each sweep on its own experiment, and one on all of them. No data are at hand.
@@ -45,13 +43,18 @@ def head(file: Path) -> str:
 
 def test_the_sweeps_of_the_paper_are_there() -> None:
     assert {file.stem for file in SWEEPS} >= set(CELLS)
-    assert {file.stem for file in EXPERIMENTS} >= {
-        "quickstart",
-        "sknet50_imagenet",
-        "sknet29_cifar10",
-        "sknet29_cifar100",
-        "shufflenet_imagenet",
-    }
+    assert {file.stem for file in EXPERIMENTS} >= {"quickstart", "sknet50_imagenet", *LIGHT, *SMALL}
+
+
+@pytest.mark.parametrize("file", [file for file in EXPERIMENTS if "net" in file.stem and "fp32" not in file.stem])
+def test_imagenet_and_cifar_are_trained_in_bf16_and_once_more_in_fp32(file: Path) -> None:
+    fast, plain = (resolve(read_experiment(each, {}).tree) for each in (file, file.with_stem(f"{file.stem}_fp32")))
+    assert (fast.train.precision, fast.train.memory_format, plain.train.precision) == ("bf16", "channels_last", "fp32")
+    assert fast.data == plain.data
+    assert fast.model == plain.model
+    changed = {"precision": "fp32", "memory_format": plain.train.memory_format}
+    assert fast.train.model_copy(update=changed) == plain.train
+    assert file.with_stem(f"{file.stem}_fp32").name in head(file)
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
