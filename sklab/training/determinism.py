@@ -1,6 +1,6 @@
 """How a GPU computes: what "the same seed, the same numbers" rests on there, set for a process and recorded.
 
-Nothing in here starts CUDA, but for the names of GPUs. A process on the CPU stays as it is.
+A process on the CPU stays as it is.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from contextlib import suppress
 
 import torch
 
+from sklab.errors import SklabError
 from sklab.store.records import Arithmetic
 
 UNKNOWN_GPU = "unknown GPU"
 
 
 def settle(device: torch.device, *, deterministic: bool) -> None:
-    """Set how this process computes on a GPU. To be called before it computes anything there: cuBLAS looks at its
-    workspace once, when it starts.
+    """Set how this process computes on a GPU; that starts no CUDA. To be called before it computes anything there:
+    cuBLAS looks at its workspace once, when it starts.
 
     Not `deterministic`: cuDNN and torch may take algorithms that sum in another order each time. An operation that has
     no deterministic algorithm is a warning in the log. In both cases products in fp32 are computed as torch has them by
@@ -32,6 +33,15 @@ def settle(device: torch.device, *, deterministic: bool) -> None:
     torch.backends.cudnn.deterministic = deterministic
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it
+
+
+def ensure_starts(device: torch.device) -> None:
+    """Raise SklabError when nothing can be computed on `device`."""
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # CUDA that does not start raises almost anything, AssertionError included
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SklabError(f"the GPU can't be used: {reason}; --cpu computes on the CPU instead") from error
 
 
 def arithmetic(device: torch.device) -> Arithmetic | None:
@@ -69,5 +79,5 @@ def gpu_names(device: torch.device, devices: int = 1) -> str:
 def _name(device: torch.device) -> str:
     try:
         return torch.cuda.get_device_name(device)
-    except Exception:  # CUDA that does not start raises almost anything, AssertionError included
+    except Exception:  # as in `ensure_starts`
         return UNKNOWN_GPU

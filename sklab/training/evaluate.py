@@ -21,7 +21,7 @@ from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.meter import log_evaluation
-from sklab.training.determinism import settle
+from sklab.training.determinism import ensure_starts, settle
 from sklab.training.recipe import Scores
 
 
@@ -31,8 +31,8 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     The data are looked for where the run's last order says, for they may have been moved since it was trained. On the
     CPU it computes with as many threads as the run did, so that at the run's own size its last val_error and val_loss
     come out again to the last bit (of a record in single precision: to six digits). Raises SklabError when the run is
-    not complete or has no weights, when its data set can't have this size, or when the data are missing or are no
-    longer those that it was trained on.
+    not complete or has no weights, when its data set can't have this size, when the data are missing or are no longer
+    those that it was trained on, or when the GPU can't be used.
     """
     record, device = complete_record(folder), torch.device(device_type)
     experiment = record.spec.experiment
@@ -40,6 +40,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     data = data.at_size(data.image_size if size is None else size)
     use_threads_of(record, device)
     settle(device, deterministic=experiment.train.deterministic)
+    ensure_starts(device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)

@@ -26,7 +26,7 @@ from sklab.spec.jobs import Checked, CheckOrder, CheckResult, Finding, Probe, Pr
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.training.callbacks.meter import peak_memory
-from sklab.training.determinism import settle
+from sklab.training.determinism import ensure_starts, settle
 from sklab.training.lean_lightning import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.module import Classifier, make_trainer
 
@@ -58,6 +58,7 @@ def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
 
     for (precision, memory_format, batch, deterministic), networks in groupby(sorted(order.networks, key=way), way):
         settle(device, deterministic=deterministic)
+        ensure_starts(device)
         sizes = [(network.model, network.image_size) for network in networks]
         for verdict in numerics.check(sizes, precision, memory_format, device.type, batch):
             yield Finding(

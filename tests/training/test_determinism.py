@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from sklab.errors import SklabError
 from sklab.models import numerics
 from sklab.models.zoo import Signature
 from sklab.spec.jobs import Checked, CheckOrder, CheckResult
 from sklab.store.records import Hardware, RunRecord
 from sklab.store.run_folder import RunFolder
+from sklab.training import jobs
 from sklab.training.attention.analyze import analyze
 from sklab.training.determinism import arithmetic, gpu_names, settle
 from sklab.training.evaluate import evaluate
@@ -161,7 +163,7 @@ def test_what_is_done_with_kept_weights_is_set_in_the_same_way(toy_order, tmp_pa
     train(order, folder, CPU)
     for use in (lambda: evaluate(folder, None, "cuda"), lambda: analyze(folder, {}, (1.0,), "cuda")):
         torch.use_deterministic_algorithms(False)
-        with pytest.raises(RuntimeError, match="too old"):
+        with pytest.raises(SklabError, match=r"the GPU can't be used: The NVIDIA driver .* too old .*; --cpu"):
             use()
         assert flags() == SETTLED
 
@@ -198,7 +200,20 @@ def test_convolutions_are_checked_in_the_batches_and_the_way_of_their_training(
         return [numerics.Verdict(SMALL, dtype, memory_format, device, 0.0, 0.0, 0.0, batch, 1e-4)]
 
     monkeypatch.setattr(numerics, "check", verdict)
+    monkeypatch.setattr(jobs, "ensure_starts", lambda _: None)
     check(tmp_path, device, "some device")
     assert checked == expected
     result = CheckResult.model_validate_json((tmp_path / "result.json").read_text())
     assert [finding.batch for finding in result.findings] == [batch for batch, _ in expected]
+
+
+@pytest.mark.usefixtures("broken_cuda")
+def test_a_check_of_convolutions_says_that_the_gpu_can_not_be_used_and_one_of_data_needs_none(toy_order, tmp_path):
+    experiment = toy_order().spec.experiment
+    asked = Checked(model=experiment.model, image_size=8, precision="fp32", memory_format="contiguous")
+    (tmp_path / "check.json").write_text(CheckOrder(networks=(asked,)).model_dump_json())
+    with pytest.raises(SklabError, match="the GPU can't be used: The NVIDIA driver"):
+        check(tmp_path, GPU, "some device")
+    (tmp_path / "check.json").write_text(CheckOrder().model_dump_json())
+    check(tmp_path, GPU, "some device")
+    assert (tmp_path / "result.json").exists()

@@ -37,7 +37,7 @@ from sklab.training.attention.summary import (
     slopes,
     table,
 )
-from sklab.training.determinism import settle
+from sklab.training.determinism import ensure_starts, settle
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")
@@ -51,8 +51,8 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     data    settings of the data set that replace the run's own; with a `name`, all settings of another set
     scales  rising enlargements from 1.0
 
-    Raises SklabError when the run is not complete or has no weights, and when the data are missing, do not go with the
-    network or, with no other `data` named, are no longer those that it was trained on.
+    Raises SklabError when the run is not complete or has no weights, when the data are missing, do not go with the
+    network or, with no other `data` named, are no longer those that it was trained on, and when the GPU can't be used.
     """
     record = complete_record(folder)
     experiment = on_data(folder.read_order().spec.experiment, data)  # where its last order says that the data lie
@@ -62,6 +62,7 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     device = torch.device(device_type)
     use_threads_of(record, device)
     settle(device, deterministic=experiment.train.deterministic)
+    ensure_starts(device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
     if not data:
