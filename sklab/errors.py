@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sklab.system.terminal import counted, one_line
+from sklab.system.terminal import one_line, quantity
 
 _MOST_SHOWN = 100  # faults of an input
 
@@ -63,4 +63,4 @@ class FaultyInputError(SklabError):
         lines = "\n".join(f"  {fault}" for fault in self.faults[:_MOST_SHOWN])
         if len(self.faults) > _MOST_SHOWN:
             lines += f"\n  and {len(self.faults) - _MOST_SHOWN} more"
-        super().__init__(f"{counted(len(self.faults), 'fault')}, nothing was started:\n{lines}")
+        super().__init__(f"{quantity(len(self.faults), 'fault')}, nothing was started:\n{lines}")

@@ -25,7 +25,7 @@ from sklab.commands.options import (
     slots_of,
 )
 from sklab.errors import Fault, FaultyInputError
-from sklab.system.terminal import counted, fitting, tell
+from sklab.system.terminal import fitting, quantity, tell
 
 if TYPE_CHECKING:
     from sklab.launch.slots import Slot
@@ -172,7 +172,7 @@ def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
 
     unknown = unpriced(study)
     if unknown:
-        tell(f"probing {counted(len(unknown), 'cell')}, a few steps of each")
+        tell(f"probing {quantity(len(unknown), 'cell')}, a few steps of each")
     launcher = LocalLauncher(slots)
     try:
         return probe(unknown, launcher, study.folder.path.parent)

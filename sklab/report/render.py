@@ -43,7 +43,7 @@ from sklab.report.words.methods import methods
 from sklab.report.words.notes import origin_path
 from sklab.report.words.references import bibtex
 from sklab.store.states import TROUBLED
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FAILURES = 100  # listed one by one
@@ -112,7 +112,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "question_grids": question_grids(table),
         "verdict": verdict,
         "methods": methods,
-        "counted": counted,
+        "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),

@@ -33,7 +33,7 @@ from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress
 from sklab.spec.names import common_names
 from sklab.system import terminal
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 _FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:
@@ -102,12 +102,12 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
     )
     lines = [
         f"{metric}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
-        f"two-sided paired t test, Holm-adjusted over {counted(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
+        f"two-sided paired t test, Holm-adjusted over {quantity(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
         "no spread."
     ]
     for name, rank, differ in zip(comparison.studies[1:], comparison.ranks, _differ(comparison, tables), strict=True):
         order = (
-            f"Kendall's tau {rank.tau:+.2f} over {counted(rank.n, 'cell')}"
+            f"Kendall's tau {rank.tau:+.2f} over {quantity(rank.n, 'cell')}"
             if rank.tau == rank.tau
             else "no order to compare"
         )

@@ -23,7 +23,7 @@ from sklab.errors import SklabError
 from sklab.spec import limits
 from sklab.spec.names import did_you_mean
 from sklab.spec.values import Value
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 Room = Literal["data.sets", "models.families"]
 # A test compares these with the folders. For these modules a run's record names sklab's version and commit.
@@ -187,4 +187,4 @@ def _changes(before: Inventory, now: Inventory) -> Iterator[str]:
             yield f"as many images in {name}, but others"
         else:
             more = "more" if new.images > old.images else "fewer"
-            yield f"{counted(abs(new.images - old.images), 'image')} {more} in {name}"
+            yield f"{quantity(abs(new.images - old.images), 'image')} {more} in {name}"

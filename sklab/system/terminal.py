@@ -1,4 +1,4 @@
-"""Text that people read, and the streams it goes to: nouns counted, control characters made visible, lines that fit.
+"""Text that people read, and the streams it goes to: quantities, control characters made visible, lines that fit.
 
 Streams may be closed from the start, or lose their reader; a terminal may go, and obeys what it shows.
 """
@@ -108,7 +108,7 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.splitlines()))
 
 
-def counted(number: int, noun: str) -> str:
+def quantity(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 

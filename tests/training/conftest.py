@@ -40,7 +40,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the next attempt die before its batch or evaluation batch number `at`, from 0; never when None."""
     left = {"batch": -1, "evaluation": -1}
 
-    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def quantity(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
             if left[name] == 0:
                 raise DiedError
@@ -49,8 +49,8 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         return counting
 
-    monkeypatch.setattr(module, "batch_loss", counted("batch", module.batch_loss))
-    monkeypatch.setattr(Scores, "add", counted("evaluation", Scores.add))
+    monkeypatch.setattr(module, "batch_loss", quantity("batch", module.batch_loss))
+    monkeypatch.setattr(Scores, "add", quantity("evaluation", Scores.add))
 
     def at(batch: int = -1, evaluation: int = -1) -> None:
         left.update(batch=batch, evaluation=evaluation)

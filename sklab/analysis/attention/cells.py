@@ -165,7 +165,7 @@ def per_channel(cell: CellAttention) -> list[Channels]:
 
 def _channels(run: Analysis, unit: str, samples: Sequence[Sample], measure: Measure) -> Channels:
     """The channels of one image in one unit; `samples` are that image at its enlargements."""
-    kernels = next(each.kernels for each in run.units if each.name == unit)
+    kernels = next(other.kernels for other in run.units if other.name == unit)
     values = {
         sample.enlargement: measures
         for sample in samples

@@ -13,7 +13,7 @@ from sklab.store.states import STATES
 from sklab.sweep.plan.continued import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
 from sklab.sweep.plan.power import Power
-from sklab.system.terminal import counted, duration, one_line
+from sklab.system.terminal import duration, one_line, quantity
 
 _ORDER = ("a run", "Mparams", "MMACs", "MB", "known from")  # columns by importance, after those of the states
 _MOST_NAMED = 8  # cells in one line
@@ -53,7 +53,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     for name, others in by_network(plan.duplicates).items():
         yield f"same network as {name}, trained once: {'; '.join(others)}"
     if plan.asked:
-        more_cells = counted(plan.asked, "more cell")
+        more_cells = quantity(plan.asked, "more cell")
         yield f"and {more_cells} to be asked for by the search, {len(plan.cells) - 1} found so far"
     if plan.refused:
         yield f"proposals that do not keep the constraints, never trained: {plan.refused}"
@@ -89,7 +89,7 @@ def _power_lines(power: Power) -> Iterator[str]:
     if power.spread is None:
         yield "the spread of a run is not known yet: state one with --spread"
     else:
-        source = f"{counted(power.runs, 'run')} of this study" if power.runs else "--spread"
+        source = f"{quantity(power.runs, 'run')} of this study" if power.runs else "--spread"
         yield f"that is with a spread (standard deviation) of a run of {power.spread:.3g}, from {source}"
 
 
@@ -146,6 +146,6 @@ def _further_text(further: Further) -> str:
     times = (further.expected_seconds, further.worst_seconds)
     expected, worst = ("" if seconds is None else f", about {duration(seconds)}" for seconds in times)
     return (
-        f"{further.rule}: {counted(further.expected, 'run')} to go {verb} expected if {basis}{expected}; "
+        f"{further.rule}: {quantity(further.expected, 'run')} to go {verb} expected if {basis}{expected}; "
         f"{further.worst} at worst{worst}"
     )

@@ -23,7 +23,7 @@ from sklab.store.states import how_it_ended, is_held, other_counts
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.plan.status import StudyStatus, Watcher, last_metrics
 from sklab.sweep.run.orders import State
-from sklab.system.terminal import counted, duration, escape_control_characters, one_line, tell, visible
+from sklab.system.terminal import duration, escape_control_characters, one_line, quantity, tell, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
@@ -49,13 +49,13 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
 def heading(sweep: Sweep) -> str:
     """The study in one line."""
     cells = (
-        counted(len(sweep.cells), "cell")
+        quantity(len(sweep.cells), "cell")
         if sweep.search is None
-        else f"search for {counted(sweep.search.trials, 'cell')}"
+        else f"search for {quantity(sweep.search.trials, 'cell')}"
     )
     others = f", {len(sweep.duplicates)} more are the same networks" if sweep.duplicates else ""
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
-    seeds = sweep.replicates or counted(len(sweep.seeds), "seed")
+    seeds = sweep.replicates or quantity(len(sweep.seeds), "seed")
     return f"{sweep.study}: {cells}{others}{invalid} x {seeds} on {sweep.experiment_name}"
 
 

@@ -14,7 +14,7 @@ from sklab.store.states import how_it_ended, other_counts
 from sklab.store.versions import installed
 from sklab.sweep.plan.status import RunStatus, StudyStatus
 from sklab.system import terminal
-from sklab.system.terminal import counted, duration, one_line
+from sklab.system.terminal import duration, one_line, quantity
 
 if TYPE_CHECKING:  # they import scipy, which no other text needs
     from sklab.analysis.attention.analyses import CellFindings, FieldSize
@@ -56,7 +56,7 @@ def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
 def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
     """The runs that will be trained anew, and the state of the study without them."""
     lines = [f"{record.cell}, seed {record.spec.seed}: {how_it_ended(record)}" for record in aside]
-    outcome = f"{counted(len(aside), 'run')} set aside, to be trained anew"
+    outcome = f"{quantity(len(aside), 'run')} set aside, to be trained anew"
     if not aside:
         outcome = f"{status.study}: no such run has failed, nothing was changed"
     results = not aside and (status.counts["diverged"] or status.counts["pruned"])
@@ -78,7 +78,7 @@ def status_text(status: StudyStatus) -> str:
 
 def _head(status: StudyStatus) -> str:
     """The number of runs in each state, and whether a runner works on the study."""
-    counts = f"{status.counts['complete']} of {counted(status.total, 'run')} complete{other_counts(status.counts)}"
+    counts = f"{status.counts['complete']} of {quantity(status.total, 'run')} complete{other_counts(status.counts)}"
     eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
     if status.live:
         return f"{status.study}: {counts}; a runner is at work{eta}"
@@ -123,9 +123,9 @@ def machine_text(slots: Sequence[Slot]) -> str:
     device = f"{slots[0].name}{'' if slots[0].gpu is None else ' (GPU)'}"
     return "\n".join(
         [
-            f"python {platform.python_version()}, {platform.platform()}, {counted(os.cpu_count() or 1, 'core')}",
+            f"python {platform.python_version()}, {platform.platform()}, {quantity(os.cpu_count() or 1, 'core')}",
             ", ".join(versions),
-            f"slots: {len(slots)} x {device}, {counted(slots[0].threads, 'thread')} each",
+            f"slots: {len(slots)} x {device}, {quantity(slots[0].threads, 'thread')} each",
         ]
     )
 
@@ -189,6 +189,6 @@ def _plus_minus(value: float, half: float | None, digits: int) -> str:
 def evaluation_text(evaluation: Evaluation) -> str:
     """Error and loss in one line."""
     return (
-        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {counted(evaluation.images, 'image')}: "
+        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {quantity(evaluation.images, 'image')}: "
         f"val_error {evaluation.val_error:.2f} %, val_loss {evaluation.val_loss:.4f}"
     )

@@ -24,7 +24,7 @@ from sklab.report.column import (
 )
 from sklab.report.escape import clean
 from sklab.report.words.phrases import interval, listed, p_equals, points
-from sklab.system.terminal import counted, duration
+from sklab.system.terminal import duration, quantity
 
 _HEAD = ("question", "difference", "95 % interval", "p (adjusted)", "answer", "detectable", "more seeds", "pairs")
 _LEGEND = (
@@ -65,8 +65,8 @@ def _answered(table: AblationTable, answer: Answer) -> str:
     name, against = f"{name[:1].upper()}{name[1:]}", answer.versus
     if math.isnan(against.difference):
         return f"{name}: no answer yet, since {against.reason}."
-    pairs = counted(len(answer.pairs), "pair") + " of cells" if len(answer.pairs) > 1 else ""
-    based = ", ".join(filter(None, [pairs, counted(against.n, "seed")]))
+    pairs = quantity(len(answer.pairs), "pair") + " of cells" if len(answer.pairs) > 1 else ""
+    based = ", ".join(filter(None, [pairs, quantity(against.n, "seed")]))
     if math.isnan(against.adjusted):
         return f"{name}: {_signed(table, against.difference)} ({based}), without a test: {against.reason}."
     detail = f"({interval(table, answer.versus)}, {p_equals(against.adjusted)}; {based})"
@@ -75,17 +75,17 @@ def _answered(table: AblationTable, answer: Answer) -> str:
 
 def _claim(table: AblationTable, answer: Answer) -> str:
     metric, size = metric_name(table.sweep.metric), points(table, answer.versus.difference)
-    seen = _signed(table, answer.versus.difference)
+    observed = _signed(table, answer.versus.difference)
     match answer.verdict:
         case "lower":
             return f"lowers the {metric} by {size}"
         case "higher":
             return f"raises the {metric} by {size}"
         case "equivalent":
-            return f"makes no difference of {_margin(table)} or more: {seen}"
+            return f"makes no difference of {_margin(table)} or more: {observed}"
         case "not higher":
-            return f"does not raise the {metric} by {_margin(table)} or more: {seen}"
-    return f"makes no detectable difference: {seen}"
+            return f"does not raise the {metric} by {_margin(table)} or more: {observed}"
+    return f"makes no detectable difference: {observed}"
 
 
 def _margin(table: AblationTable) -> str:
@@ -139,9 +139,11 @@ def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
     names, few = listed(answer.name for answer in undecided), undecided[:_SHOWN]
     possible = [answer for answer in few if can_differ(table.sweep.metric, answer.versus.detectable)]
     power = "; ".join(f"{points(table, answer.versus.detectable)} ({clean(answer.name)})" for answer in possible)
-    seen = f"only for differences of at least {power}" if possible else "for no difference that is possible"
+    differences = f"only for differences of at least {power}" if possible else "for no difference that is possible"
     costs = "; ".join(_cost(table, answer) for answer in few)
-    return [f"Open: {names}. This study has 80 % power {seen}. If the true differences are as observed: {costs}."]
+    return [
+        f"Open: {names}. This study has 80 % power {differences}. If the true differences are as observed: {costs}."
+    ]
 
 
 def _cost(table: AblationTable, answer: Answer) -> str:
@@ -155,8 +157,8 @@ def _cost(table: AblationTable, answer: Answer) -> str:
     seconds = [row.train_seconds for row in rows if row.train_seconds is not None]
     runs = answer.versus.missing * len(rows)
     time = f", {duration(answer.versus.missing * sum(seconds))} of training" if len(seconds) == len(rows) else ""
-    more = counted(answer.versus.missing, "more seed")
-    return f"{more} in {counted(len(rows), 'cell')} ({counted(runs, 'run')}{time}) would probably settle {name}"
+    more = quantity(answer.versus.missing, "more seed")
+    return f"{more} in {quantity(len(rows), 'cell')} ({quantity(runs, 'run')}{time}) would probably settle {name}"
 
 
 def question_grids(table: AblationTable) -> tuple[Grid, ...]:

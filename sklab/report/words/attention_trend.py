@@ -8,7 +8,7 @@ from sklab.analysis.attention.cells import AttentionResults, CellAttention, slop
 from sklab.analysis.attention.trends import Verdict
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _NAMED = 3  # cells in the sentence
 
@@ -17,7 +17,7 @@ def attention_trend(results: AttentionResults) -> str:
     """The number of units of each cell in which attention turns to the larger kernel as objects grow; "" where none was
     recorded."""
     cells = [text for cell in results.cells if (text := _cell_text(cell))]
-    more = f"; {counted(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
+    more = f"; {quantity(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
     return f"As objects grow, attention turns to the larger kernel {'; '.join(cells[:_NAMED])}{more}." if cells else ""
 
 
@@ -30,6 +30,6 @@ def _cell_text(cell: CellAttention) -> str:
     if not trends:
         return ""
     if not rising:
-        return f"in none of the {counted(len(trends), 'unit')} of {clean(cell.cell)}"
+        return f"in none of the {quantity(len(trends), 'unit')} of {clean(cell.cell)}"
     flat_units = f" (flat in {listed(flat)})" if flat else ""
-    return f"in {len(rising)} of the {counted(len(trends), 'unit')} of {clean(cell.cell)}{flat_units}"
+    return f"in {len(rising)} of the {quantity(len(trends), 'unit')} of {clean(cell.cell)}{flat_units}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import fixed
 from sklab.report.escape import clean
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _NAMED = 3  # cells in a sentence
 
@@ -45,4 +45,4 @@ def _named(rows: list[Row]) -> str:
     """The first names and the number of cells; for one cell, its name alone."""
     names = ", ".join(clean(row.name) for row in rows[:_NAMED])
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return names if len(rows) == 1 else f"{counted(len(rows), 'cell')} ({names}{more})"
+    return names if len(rows) == 1 else f"{quantity(len(rows), 'cell')} ({names}{more})"

@@ -9,7 +9,7 @@ from sklab.report.escape import clean
 from sklab.report.provenance import arithmetic_text, ended
 from sklab.report.words.phrases import listed
 from sklab.store.records import Hardware, RunRecord
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _CPU = "CPU"
 _ROUNDING = "whose numbers differ by rounding, and training makes that grow"
@@ -63,8 +63,8 @@ def _mixed(caution: str, groups: Mapping[str, list[RunRecord]]) -> list[str]:
     if len(groups) < 2:
         return []
     (usual, runs), *others = groups.items()
-    parts = [f"{usual} ({counted(len(runs), 'run')})"]
-    parts += [f"{name} ({counted(len(records), 'run')}: {_cells(records)})" for name, records in others]
+    parts = [f"{usual} ({quantity(len(runs), 'run')})"]
+    parts += [f"{name} ({quantity(len(records), 'run')}: {_cells(records)})" for name, records in others]
     return [f"caution: {caution}: {'; '.join(parts)}"]
 
 

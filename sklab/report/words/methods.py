@@ -10,7 +10,7 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed, p_equals
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "
@@ -142,7 +142,7 @@ def _compared(table: AblationTable) -> str:
     text = _BLOCK if choice.method == "pooled" else _PAIRS
     return (
         gaps
-        + text.format(**names, noisy=_noisy_sentences(table), tests=counted(_tests(table), "comparison")).replace(
+        + text.format(**names, noisy=_noisy_sentences(table), tests=quantity(_tests(table), "comparison")).replace(
             "  ", " "
         )
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
@@ -190,7 +190,7 @@ def _gaps(table: AblationTable, choice: Choice) -> str:
     """The clause on the runs that are missing; with replicates most of them were never requested."""
     if table.race:
         return "not all cells have all seeds"
-    return f"{choice.missing} of {counted(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'} missing"
+    return f"{choice.missing} of {quantity(choice.planned, 'run')} {'is' if choice.missing == 1 else 'are'} missing"
 
 
 def _capital(text: str) -> str:

@@ -15,7 +15,7 @@ from sklab.report.words.phrases import listed
 from sklab.spec.data import Fingerprint, surely_differ
 from sklab.spec.study.sweep import Replicates
 from sklab.store.records import Code, RunRecord
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 
 def reused(table: AblationTable) -> list[str]:
@@ -27,7 +27,7 @@ def reused(table: AblationTable) -> list[str]:
         if origin and run.record:
             groups[origin.study, run.record.code, origin.code].append(cells[run.key])
     return [
-        f"{counted(len(names), 'run')} reused from study {clean(study)}: {listed(dict.fromkeys(names))}"
+        f"{quantity(len(names), 'run')} reused from study {clean(study)}: {listed(dict.fromkeys(names))}"
         f"{_caution(made, taken)}"
         for (study, made, taken), names in groups.items()
     ]
@@ -81,7 +81,7 @@ def edited(table: AblationTable) -> list[str]:
     if not names:
         return []
     how = "was changed after its run" if len(names) == 1 else "were changed after their runs"
-    return [f"caution: {counted(len(names), 'record')} {how} had written it: {listed(names)}"]
+    return [f"caution: {quantity(len(names), 'record')} {how} had written it: {listed(names)}"]
 
 
 def cut_batches(table: AblationTable) -> list[str]:
@@ -139,7 +139,7 @@ def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
                 counts_by_name[name][version] += 1
     for name, counts in counts_by_name.items():
         if len(counts) > 1:
-            versions = ", ".join(f"{clean(version)} ({counted(number, 'run')})" for version, number in counts.items())
+            versions = ", ".join(f"{clean(version)} ({quantity(number, 'run')})" for version, number in counts.items())
             yield f"caution: runs were made with different versions of {clean(name)}: {versions}"
 
 
@@ -147,7 +147,7 @@ def _unknown(records: list[RunRecord]) -> str:
     cells = listed(dict.fromkeys(record.cell for record in records))
     was = "was" if len(records) == 1 else "were"
     return (
-        f"which images {counted(len(records), 'run')} {was} trained on is not known, as in records of earlier "
+        f"which images {quantity(len(records), 'run')} {was} trained on is not known, as in records of earlier "
         f"versions: {clean(cells)}"
     )
 
@@ -155,7 +155,7 @@ def _unknown(records: list[RunRecord]) -> str:
 def _mixed(records: list[RunRecord]) -> str:
     cells = listed(dict.fromkeys(record.cell for record in records))
     was = "was" if len(records) == 1 else "were"
-    return f"caution: {counted(len(records), 'run')} {was} trained on other images than the first: {clean(cells)}"
+    return f"caution: {quantity(len(records), 'run')} {was} trained on other images than the first: {clean(cells)}"
 
 
 def _first_of_each(records: Iterable[RunRecord]) -> Mapping[str, Fingerprint]:

@@ -18,7 +18,7 @@ from sklab.report.words.phrases import listed
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep, by_network
 from sklab.store.states import counts_of, other_counts
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _DESIGNS = {
     "list": "explicit list of cells",
@@ -42,16 +42,16 @@ def design(sweep: Sweep) -> str:
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
     seeds = ", ".join(map(str, sweep.seeds))
-    replicates = sweep.replicates or f"{counted(len(sweep.seeds), 'seed')} ({seeds})"
-    cells = counted(len(sweep.cells) + len(sweep.duplicates), "cell")
-    distinct = f", {counted(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
+    replicates = sweep.replicates or f"{quantity(len(sweep.seeds), 'seed')} ({seeds})"
+    cells = quantity(len(sweep.cells) + len(sweep.duplicates), "cell")
+    distinct = f", {quantity(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
     return f"{kind}: {cells}{distinct} × {replicates}"
 
 
 def _search(search: Search, metric: Metric) -> str:
     limits = search.constraints
     parts = [
-        f"{search.sampler} search for {counted(search.trials, 'cell')}",
+        f"{search.sampler} search for {quantity(search.trials, 'cell')}",
         *([f"{metric_name(metric)} against {COST_NOUNS[search.second_objective]}"] if search.second_objective else []),
         *([f"at most {limits.params.max:,} parameters"] if limits and limits.params else []),
         *([f"at most {limits.macs.max:,} multiply-accumulates"] if limits and limits.macs else []),
@@ -77,7 +77,7 @@ def progress(table: AblationTable) -> str:
     """The number of runs in each state; a toy run is named as such first."""
     counts = counts_of(run.state for row in table.rows for run in row.runs)
     caution = "TOY RUN on noise, its numbers mean nothing: " if _data(table.sweep) == "stand_in" else ""
-    planned = counted(sum(counts.values()), "run")
+    planned = quantity(sum(counts.values()), "run")
     return f"{caution}{counts['complete']} of {planned} complete{other_counts(counts)}"
 
 
@@ -120,7 +120,7 @@ def latency(table: AblationTable) -> str:
 
 
 def _alone(neighbours: Neighbours) -> str:
-    runs = counted(neighbours.measured, "run")
+    runs = quantity(neighbours.measured, "run")
     unknown = (
         f" For {neighbours.unknown} of {runs} the records do not tell whether it was." if neighbours.unknown else ""
     )
@@ -200,7 +200,7 @@ def _lacking(row: Row, size: int) -> str:
 
 def _fewer_seeds(row: Row) -> str:
     shared = row.baseline.n if row.baseline else 0
-    return f"{clean(row.name)}: compared with the baseline over {counted(shared, 'shared seed')}, not all {row.n}"
+    return f"{clean(row.name)}: compared with the baseline over {quantity(shared, 'shared seed')}, not all {row.n}"
 
 
 def _untested(row: Row) -> str:
@@ -222,7 +222,7 @@ def _skipped(table: AblationTable) -> list[str]:
     records = [run.record for row in table.rows for run in row.runs if run.record is not None]
     runs = Counter(record.skipped_images for record in records if record.skipped_images)
     return [
-        f"{counted(images, 'image')} that can't be decoded left out of {counted(n, 'run')}; each run's log names them"
+        f"{quantity(images, 'image')} that can't be decoded left out of {quantity(n, 'run')}; each run's log names them"
         for images, n in sorted(runs.items())
     ]
 

@@ -16,7 +16,7 @@ from sklab.report.words import cautions
 from sklab.report.words.answers import Grid, answers, matched_grids
 from sklab.report.words.phrases import difference, pareto_sentence, points, value
 from sklab.store.states import UNENDED
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _DECIDED: tuple[BaselineVerdict, ...] = ("better", "worse", "equivalent", "not worse")
 _NAMED = 3  # cells in a sentence, the largest differences first
@@ -102,18 +102,18 @@ def _near(table: AblationTable) -> str:
     """The clause on the cells that are not told apart from the lowest mean."""
     others = [row for row in table.rows if row.n and row.standing != "best"]
     near = sum(row.standing != "worse" for row in others)
-    return f", from which {near} of the other {counted(len(others), 'cell')} can't be told apart" if near else ""
+    return f", from which {near} of the other {quantity(len(others), 'cell')} can't be told apart" if near else ""
 
 
 def _open(table: AblationTable) -> str:
     """The sentence on the cells that are undecided, and the seeds that they would need."""
     rows = [row for row in table.rows if row.verdict == "undecided"]
     untested = sum(row.verdict == "no test" for row in table.rows)
-    silent = f"{counted(untested, 'cell')} could not be tested" if untested else ""
+    silent = f"{quantity(untested, 'cell')} could not be tested" if untested else ""
     if not rows:
         return silent and f"{silent}."
     power = _power([row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0], table)
-    cells = f"{len(rows)} of {counted(sum(row.verdict is not None for row in table.rows), 'cell')}"
+    cells = f"{len(rows)} of {quantity(sum(row.verdict is not None for row in table.rows), 'cell')}"
     needed = _needed([row for row in rows if row.guessing is None])
     return f"Undecided {'is' if len(rows) == 1 else 'are'} {cells}{power}{needed}{silent and f'; {silent}'}."
 
@@ -133,11 +133,11 @@ def _needed(rows: Sequence[Row]) -> str:
     """The fewest and the most seeds to add, over the undecided rows that seeds can help."""
     missing = [(row.seeds_missing, clean(row.name)) for row in rows if row.seeds_missing is not None]
     beyond = len(rows) - len(missing)
-    never = f"{counted(beyond, 'cell')} would need more than {MOST_SEEDS}" if beyond else ""
+    never = f"{quantity(beyond, 'cell')} would need more than {MOST_SEEDS}" if beyond else ""
     if not missing:
         return never and f"; {never}"
     (fewest, first), (most, last) = min(missing), max(missing)
-    enough = f"{counted(fewest, 'more seed')} would probably settle {first}"
+    enough = f"{quantity(fewest, 'more seed')} would probably settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""
     return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}"
 
@@ -174,8 +174,8 @@ def effect_sentences(table: AblationTable) -> tuple[str, ...]:
     unmatched = [f"No two cells differ in one of these alone, so their effects can't be told: {lone}."] if lone else []
     if analysis is None:
         return (f"No analysis of variance: {effects.reason}.", *unmatched)
-    error = f"{counted(analysis.df, 'degree')} of freedom for error"
-    first = f"Analysis of variance over {counted(analysis.n, 'run')}, seeds as blocks, {error}."
+    error = f"{quantity(analysis.df, 'degree')} of freedom for error"
+    first = f"Analysis of variance over {quantity(analysis.n, 'run')}, seeds as blocks, {error}."
     unseen = ", ".join(" × ".join(map(clean, term)) for term in effects.inseparable)
     inseparable_terms = [f"These cells can't tell from others: {unseen}."] if unseen else []
     notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in effects.notes]

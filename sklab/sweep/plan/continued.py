@@ -17,7 +17,7 @@ from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import complete
 from sklab.sweep.design.space import Costs, with_found_cells
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 _MOST_NAMED = 5  # cells in the error
 _REMEDY = (
@@ -111,7 +111,7 @@ def _refusal(before: Sweep, leaving: Mapping[str, RunRecord], folder: StudyFolde
     held = (*before.cells, *before.duplicates)
     cells = [cell.name for cell in held if any(key in leaving for key in cell.runs.values())]
     more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
-    runs = f"{counted(len(leaving), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
+    runs = f"{quantity(len(leaving), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
     message = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
     return f"{message}; nothing was started: {_REMEDY}"
 

@@ -35,7 +35,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
 from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
-from sklab.system.terminal import counted
+from sklab.system.terminal import quantity
 
 ATTEMPTS = 3  # of a run by one runner, if it is ended from outside again and again and does not get on
 MAX_IDENTICAL = 3  # runs with the same traceback, after which a study stops
@@ -86,7 +86,7 @@ class Retries:
     def _with_more_memory(self, order: RunOrder) -> str:
         before = self._capacity.get(order.key, self._launcher.capacity)
         if self._launcher.capacity < before or self._launcher.fewer():
-            return f"at most {counted(self._launcher.capacity, 'run')} at a time"
+            return f"at most {quantity(self._launcher.capacity, 'run')} at a time"
         train, factor = order.spec.experiment.train, 2 * order.accumulate_factor
         if not _can_be_cut(train, factor):
             return ""

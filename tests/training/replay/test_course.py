@@ -58,7 +58,7 @@ def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the next attempt die before its step or evaluation batch of this number, from 0; never when -1."""
     left = {"step": -1, "evaluation": -1}
 
-    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def quantity(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
             if left[name] == 0:
                 raise DiedError
@@ -67,8 +67,8 @@ def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         return counting
 
-    monkeypatch.setattr(GraphedTraining, "step", counted("step", GraphedTraining.step))
-    monkeypatch.setattr(Scores, "add", counted("evaluation", Scores.add))
+    monkeypatch.setattr(GraphedTraining, "step", quantity("step", GraphedTraining.step))
+    monkeypatch.setattr(Scores, "add", quantity("evaluation", Scores.add))
     return lambda step=-1, evaluation=-1: left.update(step=step, evaluation=evaluation)
 
 
