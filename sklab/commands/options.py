@@ -202,12 +202,7 @@ def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
 
 def device_of(*, cpu: bool) -> str:
     """Where a command computes by itself: "cuda" where there are GPUs, unless `cpu`. Raises SklabError as `slots_of`
-    does, and for a torch that can use none."""
+    does."""
     from sklab.launch.slots import find_gpus
 
-    if cpu or not find_gpus():
-        return "cpu"
-    from sklab.training.devices import ensure_cuda
-
-    ensure_cuda()
-    return "cuda"
+    return "cuda" if not cpu and find_gpus() else "cpu"

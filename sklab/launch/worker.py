@@ -56,17 +56,11 @@ def use(slot: Slot) -> None:
 
 
 def device_of(slot: Slot) -> torch.device:
-    """The slot's device, after torch was told the number of threads. Raises SklabError where that is a GPU and this
-    torch can use none."""
+    """The slot's device, after torch was told the number of threads."""
     import torch
 
     torch.set_num_threads(slot.threads)
-    if slot.gpu is None:
-        return torch.device("cpu")
-    from sklab.training.devices import ensure_cuda
-
-    ensure_cuda()
-    return torch.device("cuda")
+    return torch.device("cuda" if slot.gpu is not None else "cpu")
 
 
 def _do(job: Job, slot: Slot) -> None:

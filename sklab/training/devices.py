@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
 from sklab.data.augment import Share
-from sklab.errors import SklabError
 from sklab.store.records import RunRecord
 from sklab.system.processes import Stop, end_at_once, on_parent_end, signal_name
 from sklab.system.safe_path import protect
@@ -66,13 +65,6 @@ class LostProcessError(Exception):
         self.killed = exitcode < 0
         how = f"was killed by {signal_name(-exitcode)}" if self.killed else f"ended with exit code {exitcode}"
         super().__init__(f"the process of device {rank} {how}")
-
-
-def ensure_cuda() -> None:
-    """Raise SklabError where torch itself can use no GPU; what it says by itself is for those who build it."""
-    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
-        told = f"torch {torch.__version__} is built without CUDA, and this machine has GPUs"
-        raise SklabError(f"{told}; install one that is built with it, or choose the CPU with --cpu")
 
 
 def train_together(work: Work, devices: int, device_type: str, keep: Keep, stop: Stop) -> RunRecord:
