@@ -54,8 +54,9 @@ class Attempt:
 
     def __init__(self, order: RunOrder, folder: RunFolder, process: Process) -> None:
         self.record: RunRecord | None = None
-        self._process, self._deterministic = process, order.spec.experiment.train.deterministic
-        self._steps, self._stream = _attempt(order, folder, process), _own_stream(process.device)
+        recipe = order.spec.experiment.train
+        self._process, self._deterministic = process, recipe.deterministic
+        self._steps, self._stream = _attempt(order, folder, process), _own_stream(process.device, recipe.devices)
         self._event: torch.cuda.Event | None = None
 
     @property
@@ -75,9 +76,10 @@ class Attempt:
                 self.record = end.value
 
 
-def _own_stream(device: torch.device) -> torch.cuda.Stream | None:
-    """Recordings on one and the same stream would share memory of cuBLAS."""
-    if device.type == "cuda":
+def _own_stream(device: torch.device, devices: int) -> torch.cuda.Stream | None:
+    """Recordings on one and the same stream would share memory of cuBLAS. A process that only watches over others needs
+    none: it would hold the GPU's memory for nothing."""
+    if device.type == "cuda" and devices == 1:
         with suppress(Exception):  # CUDA does not start: the attempt will end of that, and record it
             return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,8 +20,9 @@ from sklab.training import jobs
 from sklab.training.attention.analyze import analyze
 from sklab.training.determinism import arithmetic, gpu_names, settle
 from sklab.training.evaluate import evaluate
+from sklab.training.fit import Process
 from sklab.training.jobs import check, probe
-from sklab.training.run import train
+from sklab.training.run import Attempt, train
 
 SMALL = Signature(4, 4, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=2, height=8, width=8)
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
@@ -217,3 +219,13 @@ def test_a_check_of_convolutions_says_that_the_gpu_can_not_be_used_and_one_of_da
     (tmp_path / "check.json").write_text(CheckOrder().model_dump_json())
     check(tmp_path, GPU, "some device")
     assert (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize(("devices", "streams"), [(1, 1), (2, 0)])
+def test_a_process_that_only_watches_over_gpus_takes_nothing_of_them(
+    toy_order, tmp_path, monkeypatch, devices, streams
+):
+    stream = Mock()
+    monkeypatch.setattr(torch.cuda, "Stream", stream)
+    Attempt(toy_order(train={"devices": devices}), RunFolder(tmp_path), Process(GPU))
+    assert stream.call_count == streams
