@@ -36,7 +36,9 @@ def compared_on(ours: AblationTable, theirs: AblationTable) -> str:
 
 
 def _records(table: AblationTable) -> list[RunRecord]:
-    return [run.record for run in ended(table) if run.record and run.record.hardware]
+    """Those of the runs that have numbers."""
+    records = (run.record for run in ended(table))
+    return [record for record in records if record and record.status == "complete" and record.hardware]
 
 
 def _by(trait: Callable[[Hardware], str], records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studies import MACHINE, key_of, make_record, make_sweep
+from studies import MACHINE, failed_record, key_of, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.rows import AblationTable
@@ -58,6 +58,12 @@ def test_a_run_that_went_on_from_a_checkpoint_of_another_gpu_is_told():
         "caution: last bits may differ, since the checkpoint that it went on from was made elsewhere, GPU NVIDIA A100 "
         "there, NVIDIA H100 here: K3 seed 1, K5 seed 1"
     )
+
+
+def test_a_run_without_a_number_mixes_nothing():
+    made = [make_record("K3", 0, 20.0, hardware=gpu()), failed_record("K3", 1, hardware=gpu("unknown GPU"))]
+    table = ablation_table(make_sweep(("K3",), (0, 1)), {record.key: record for record in made})
+    assert computed_on(table) == []
 
 
 def test_the_table_in_the_terminal_says_it():
