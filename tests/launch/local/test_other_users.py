@@ -82,6 +82,16 @@ def test_what_a_run_leaves_for_a_moment_is_nobody_elses(machine):
     assert (machine.looks, machine.other_users.watching, machine.told) == (2, False, [])
 
 
+def test_a_look_that_shows_nothing_changes_nothing(machine):
+    machine.there["1"] = (30_000.0, ())
+    assert machine.look() == (GPU0,)
+    machine.there = {}
+    assert machine.look() == (GPU0,)
+    machine.there = {"0": NOBODY["0"], "1": (30_000.0, ())}
+    assert machine.look() == (GPU0,)
+    assert len(machine.told) == 1
+
+
 def test_one_who_is_believed_on_one_gpu_does_not_vouch_for_another(machine):
     machine.there["1"] = (30_000.0, ())
     assert machine.look() == (GPU0,)
