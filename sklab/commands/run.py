@@ -38,6 +38,7 @@ from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
     from sklab.launch.base import Launcher
+    from sklab.launch.local.packing import Packing
     from sklab.launch.slots import Slot
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
@@ -188,13 +189,12 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
     if options.launcher is None:
         from sklab.launch.local.gpus import OtherUsers
         from sklab.launch.local.launcher import LocalLauncher
-        from sklab.launch.local.packing import Packing
 
-        packing = Packing(slots, tell, folder.per_gpu_file) if options.per_gpu == "auto" else None
+        packing = _packing(folder, options, slots)
         other_users = OtherUsers(tell) if options.gpus is None and slots[0].gpu is not None else None
-        return LocalLauncher(slots, stale_after, packing, other_users)
-    if options.gpus or options.per_gpu or options.cpu:
-        here = "--gpus, --per-gpu and --cpu choose among this machine's devices"
+        return LocalLauncher(slots, stale_after, packing, other_users, abreast=bool(options.abreast))
+    if options.gpus or options.per_gpu or options.abreast or options.cpu:
+        here = "--gpus, --per-gpu, --abreast and --cpu choose among this machine's devices"
         raise SklabError(f"{here}; a launcher's file states a run's (gpus: 0 is the CPU)")
     from sklab.launch.ray.launcher import RayLauncher
     from sklab.launch.slurm.launcher import SlurmLauncher
@@ -210,6 +210,16 @@ def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots:
     launcher = SlurmLauncher(spec, folder.path, sweep.study, most_devices(sweep), stale_after)
     tell(f"runs go on in Slurm when this command is stopped; end them: scancel --me --name={launcher.job_name}")
     return launcher
+
+
+def _packing(folder: StudyFolder, options: RunningOptions, slots: tuple[Slot, ...]) -> Packing | None:
+    """What finds the number of runs on each GPU, where that is asked for."""
+    from sklab.launch.local.packing import Packing
+
+    if "auto" not in (options.per_gpu, options.abreast):
+        return None
+    abreast = options.abreast == "auto"
+    return Packing(slots, tell, folder.sharing_file("--abreast" if abreast else "--per-gpu"), abreast=abreast)
 
 
 def _retry(options: RetryOptions) -> int:

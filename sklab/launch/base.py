@@ -29,12 +29,14 @@ class Ended:
     exitcode  of its process: 0, or minus the number of the signal that ended it
     hung      the launcher ended it because it made no step any more
     left      the number of its process where even SIGKILL did not end that, and its slot is given up
+    beside    the other jobs whose process it was, and that ended with it
     """
 
     job: Job
     exitcode: int
     hung: bool = False
     left: int | None = None
+    beside: int = 0
 
 
 class Launcher(Protocol):

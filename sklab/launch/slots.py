@@ -60,12 +60,12 @@ def next_slot(slots: Iterable[Slot], taken: Iterable[Slot], avoided: Container[s
     return next(slot for slot in free if slot.gpu == gpu)
 
 
-def runs_per_gpu(text: str) -> PerGpu:
-    """The value of `--per-gpu`. Raises SklabError for anything but a whole number from 1 to 1000, or auto."""
+def runs_per_gpu(text: str, option: str = "--per-gpu") -> PerGpu:
+    """The value of `option`. Raises SklabError for anything but a whole number from 1 to 1000, or auto."""
     if text == "auto":
         return "auto"
     if not text.isdecimal() or len(text) > _MOST_DIGITS or not 1 <= int(text) <= _MOST_PER_GPU:
-        raise SklabError(f"--per-gpu: found {text}; allowed: 1 to {_MOST_PER_GPU}, or auto (default: 1)")
+        raise SklabError(f"{option}: found {text}; allowed: 1 to {_MOST_PER_GPU}, or auto (default: 1)")
     return int(text)
 
 
@@ -85,17 +85,21 @@ def usable(seen: Seen, tell: Callable[[str], None]) -> tuple[GpuUse, ...]:
 
 
 def find_slots(
-    count: int | None = None, devices: int = 1, gpus: Gpus | None = None, per_gpu: PerGpu = 1
+    count: int | None = None,
+    devices: int = 1,
+    gpus: Gpus | None = None,
+    per_gpu: PerGpu = 1,
+    option: str = "--per-gpu",
 ) -> tuple[Slot, ...]:
     """The slots of this machine for runs on `devices` devices each: `per_gpu` on each of its GPUs (or of `gpus`, index
     and name), or so many GPUs to a slot; without GPUs the CPU cut in `count` shares (default: one core per device, at
-    most 8 shares). `auto` begins with one run per GPU.
+    most 8 shares). `auto` begins with one run per GPU; `option` is the one that says so.
 
     With GPUs, `count` takes so many slots, spread over them. Raises SklabError when the machine has fewer, and for
     runs that can't share GPUs.
     """
     cores, gpus = len(os.sched_getaffinity(0)), find_gpus() if gpus is None else gpus
-    _refuse_sharing(count, devices, gpus, per_gpu)
+    _refuse_sharing(count, devices, gpus, per_gpu, option)
     runs_each = 1 if per_gpu == "auto" else per_gpu
     most = len(gpus) // devices * runs_each if gpus else max(1, cores // devices)
     if count is not None and not 1 <= count <= most:
@@ -111,18 +115,18 @@ def find_slots(
     return tuple(Slot(",".join(index for index, _ in group), group[0][1], threads) for group in spread)
 
 
-def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu) -> None:
+def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu, option: str) -> None:
     if gpus and devices > len(gpus):
         raise SklabError(
             f"train.devices: found {devices}; allowed: 1 to {len(gpus)}, the GPUs of this machine that are visible and "
             f"free (for example --set train.devices={len(gpus)})"
         )
     if per_gpu != 1 and not gpus:
-        raise SklabError(f"--per-gpu: found {per_gpu}; there is no GPU here (the CPU is cut by --slots)")
+        raise SklabError(f"{option}: found {per_gpu}; there is no GPU here (the CPU is cut by --slots)")
     if per_gpu != 1 and devices > 1:
-        raise SklabError(f"--per-gpu: found {per_gpu}; allowed: 1, for runs of this sweep train on {devices} GPUs each")
+        raise SklabError(f"{option}: found {per_gpu}; allowed: 1, for runs of this sweep train on {devices} GPUs each")
     if per_gpu == "auto" and count is not None:
-        raise SklabError("--slots: not together with --per-gpu auto, which finds the number of slots itself")
+        raise SklabError(f"--slots: not together with {option} auto, which finds the number of slots itself")
 
 
 def given_slot(gpus: float, threads: int) -> Slot:

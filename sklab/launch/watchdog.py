@@ -17,7 +17,7 @@ from sklab.system.processes import PATIENCE, end_at_once, what_blocks
 
 STALE_AFTER = 1800.0  # seconds without a step
 _STEPS = 20  # a run with slow steps gets this many times its own longest one
-_DISK = 4  # times as long it may wait for disks in all: one that is stuck in a driver looks the same, and stays so
+_DISK = 4  # times as long it may wait for disks in all: who is stuck in a driver looks the same, and never comes back
 _OUTSIDE = 8  # times as long before the first step and after the record: data are prepared, weights evaluated
 _LOOK = 10.0  # seconds that one look counts at most: in what goes beyond we did not run, so perhaps nobody did
 _LOOK_EVERY = 0.5  # seconds between two looks; also between two moments at which Ray can interrupt its task
@@ -74,7 +74,7 @@ class Watchdog:
 
     def _is_over(self, folder: Path, silence: _Silence) -> bool:
         limit = self._limit(folder, silence)
-        return silence.seconds > limit or silence.on_disks > max(limit, _DISK * self._stale_after)
+        return silence.seconds > limit or silence.on_disks > _DISK * limit
 
     def _limit(self, folder: Path, silence: _Silence) -> float:
         if silence.beat is None or RunFolder(folder).record_file.exists():

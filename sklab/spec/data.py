@@ -74,6 +74,11 @@ class DataSpec(Value):
         """The numbers of images, if the settings alone decide them."""
         return None
 
+    @property
+    def on_device(self) -> bool:
+        """Whether the images stay on the device, as arrays."""
+        return self.images.arrays if self.images else bool(getattr(self, "in_memory", False))
+
     def at_size(self, size: int) -> Self:
         """The set at `size` pixels a side. If images are resized and cut, the share that is cut out stays the same.
 

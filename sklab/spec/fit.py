@@ -44,6 +44,13 @@ def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
         yield f"train.augment.random_resized_crop = {list(crop)} is for image files; allowed here: pad_crop and flip"
 
 
+def trained_singly(experiment: Experiment) -> Iterator[str]:
+    """Why a run of the experiment can't be trained in turn with others by one process; nothing if it can."""
+    yield from experiment.train.launched_singly
+    if not experiment.data.on_device:
+        yield f"data.name = {experiment.data.name} is read from files during training"
+
+
 def doubtful(experiment: Experiment) -> Iterator[str]:
     """Settings that can be trained but are probably a mistake, a line each."""
     yield from _beyond_some_map(experiment)

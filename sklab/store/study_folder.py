@@ -68,10 +68,10 @@ class StudyFolder:
         """Locked by the runner that works on the study."""
         return self.path / ".lock"
 
-    @property
-    def per_gpu_file(self) -> Path:
-        """How many runs `--per-gpu auto` has found to share a GPU; it is found again where this is missing."""
-        return self.path / "per_gpu.json"
+    def sharing_file(self, option: str) -> Path:
+        """How many runs `--per-gpu auto` or `--abreast auto` has found to share a GPU; it is found again where this is
+        missing."""
+        return self.path / f"{option.lstrip('-').replace('-', '_')}.json"
 
     def inventory_file(self, fingerprint: Fingerprint) -> Path:
         """The inventory of a data set that runs of the study were trained on."""

@@ -89,8 +89,8 @@ def test_a_launcher_starts_nothing_more_on_a_gpu_that_it_has_given_up(launcher, 
         job = Job("train", tmp_path / order.key)
         RunFolder(job.folder).write_order(order)
         launcher.submit(job)
-        [(_, taken, _)] = launcher._running.values()
-        assert taken == slot
+        [running] = launcher._running.values()
+        assert running.slot == slot
         while not launcher.wait(10.0):
             pass
         return job

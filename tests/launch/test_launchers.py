@@ -52,6 +52,10 @@ def _local(request: pytest.FixtureRequest) -> Launcher:
     return LocalLauncher((CPU, CPU))
 
 
+def _abreast(request: pytest.FixtureRequest) -> Launcher:
+    return LocalLauncher((CPU, CPU), abreast=True)
+
+
 def _slurm(request: pytest.FixtureRequest) -> Launcher:
     request.getfixturevalue("slurm")
     spec = SlurmSpec(launcher="slurm", time=5, parallel=2)
@@ -59,8 +63,13 @@ def _slurm(request: pytest.FixtureRequest) -> Launcher:
 
 
 @pytest.fixture(
-    params=[_inline, _local, pytest.param(_slurm, marks=[pytest.mark.slow, pytest.mark.xdist_group("slurm")])],
-    ids=["inline", "local", "slurm"],
+    params=[
+        _inline,
+        _local,
+        _abreast,
+        pytest.param(_slurm, marks=[pytest.mark.slow, pytest.mark.xdist_group("slurm")]),
+    ],
+    ids=["inline", "local", "abreast", "slurm"],
 )
 def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     launcher = request.param(request)
@@ -166,20 +175,69 @@ class TestEveryLauncher:
 def test_both_slots_work_at_the_same_time(local: LocalLauncher, made: Made) -> None:
     for seed in range(2):
         local.submit(Job("train", made(seed=seed, train=LONG).path))
-    assert len({process.pid for process in local._running}) == 2
+    assert len({process.pid for process in local.processes}) == 2
     assert local.wait(0.0) == []
 
 
 def test_a_killed_run_is_told_with_its_signal_and_frees_its_slot(local: LocalLauncher, made: Made) -> None:
     run = made(train=LONG)
     local.submit(Job("train", run.path))
-    [process] = local._running
+    [process] = local.processes
     _until(run.metrics_file.exists)
     os.kill(process.pid, signal.SIGKILL)
     assert collect(local, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
     assert run.read_record() is None
     local.submit(Job("train", made(seed=9).path))
     assert collect(local, 1)[0].exitcode == 0
+
+
+@pytest.fixture
+def abreast() -> Iterator[LocalLauncher]:
+    launcher = LocalLauncher((CPU, CPU, CPU), abreast=True)
+    yield launcher
+    launcher.stop()
+
+
+def test_abreast_all_runs_of_a_device_are_in_one_process_and_another_run_joins_them(
+    abreast: LocalLauncher, made: Made
+) -> None:
+    """On the CPU a run is one long step: they are trained one after the other."""
+    for seed in range(2):
+        abreast.submit(Job("train", made(seed=seed).path))
+    [process] = abreast.processes
+    assert collect(abreast, 2) == [Ended(Job("train", made(seed=seed).path), 0) for seed in range(2)]
+    abreast.submit(Job("train", made(seed=2).path))
+    assert abreast.processes == [process]
+    collect(abreast, 1)
+
+
+def test_whoever_was_in_a_process_that_died_is_trained_alone(abreast: LocalLauncher, made: Made) -> None:
+    runs = [made(seed=seed, train=LONG) for seed in range(2)]
+    for run in runs:
+        abreast.submit(Job("train", run.path))
+    _until(runs[0].metrics_file.exists)
+    [process] = abreast.processes
+    os.kill(process.pid, signal.SIGKILL)
+    ended = collect(abreast, 2)
+    assert ended == [Ended(Job("train", run.path), -signal.SIGKILL, beside=1) for run in runs]
+    for run in (*runs, made(seed=2), made(seed=3)):
+        if len(abreast.processes) < 3:
+            abreast.submit(Job("train", run.path))
+    assert len(abreast.processes) == 3
+    assert process not in abreast.processes
+
+
+def test_abreast_only_a_process_none_of_whose_runs_makes_a_step_hangs(abreast: LocalLauncher, made: Made) -> None:
+    runs = [made(seed=seed, train=LONG) for seed in range(2)]
+    for run in runs:
+        abreast.submit(Job("train", run.path))
+    hung: list[Path] = [runs[0].path]
+    watchdog = abreast._watchdog
+    assert watchdog is not None
+    watchdog.hung = lambda _: hung  # type: ignore[method-assign]
+    assert abreast.wait(0.0) == []
+    hung.append(runs[1].path)
+    assert [(each.hung, each.beside) for each in abreast.wait(0.0)] == [(True, 1)] * 2
 
 
 @pytest.mark.parametrize("dies", ["the process", "its server"])
@@ -198,7 +256,7 @@ def test_a_spare_process_that_died_gets_no_run(local: LocalLauncher, made: Made,
 def test_a_run_whose_server_died_is_told_as_killed(local: LocalLauncher, made: Made) -> None:
     run = made(train=LONG)
     local.submit(Job("train", run.path))
-    [process] = local._running
+    [process] = local.processes
     _until(run.metrics_file.exists)
     os.kill(multiprocessing.forkserver._forkserver._forkserver_pid, signal.SIGKILL)
     assert collect(local, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
@@ -208,7 +266,7 @@ def test_a_run_whose_server_died_is_told_as_killed(local: LocalLauncher, made: M
 def test_stop_ends_whole_process_groups(local: LocalLauncher, made: Made) -> None:
     run = made(train=LONG)
     local.submit(Job("train", run.path))
-    [process] = local._running
+    [process] = local.processes
     _until(run.metrics_file.exists)
     local.stop()
     with pytest.raises(ProcessLookupError):
@@ -260,7 +318,7 @@ from sklab.launch.slots import Slot
 if __name__ == "__main__":
     launcher = LocalLauncher((Slot(None, "cpu", 1),))
     launcher.submit(Job("train", Path(sys.argv[1])))
-    print(next(iter(launcher._running)).pid, flush=True)
+    print(launcher.processes[0].pid, flush=True)
     launcher.wait(600)
 """
 

@@ -52,6 +52,8 @@ def test_its_numbers_are_the_programs() -> None:
         (["--per-gpu", "2"], "--per-gpu: found 2; there is no GPU here (the CPU is cut by --slots)"),
         (["--per-gpu", "auto"], "--per-gpu: found auto; there is no GPU here"),
         (["--per-gpu", "many"], "--per-gpu: found many; allowed: 1 to 1000, or auto"),
+        (["--abreast", "1"], "--abreast: found 1; there is no GPU here (the CPU is cut by --slots)"),
+        (["--abreast", "many"], "--abreast: found many; allowed: 1 to 1000, or auto"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "sweep"])
@@ -61,7 +63,7 @@ def test_a_machine_without_gpus_refuses_what_is_asked_of_them(toy_files, capsys,
     assert not (toy_files / "results").exists()
 
 
-@pytest.mark.parametrize("options", [["--gpus", "0"], ["--per-gpu", "auto"], ["--cpu"]])
+@pytest.mark.parametrize("options", [["--gpus", "0"], ["--per-gpu", "auto"], ["--abreast", "4"], ["--cpu"]])
 def test_on_a_cluster_the_launcher_file_decides(toy_files, capsys, options) -> None:
     (toy_files / "slurm.yaml").write_text("launcher: slurm\ntime: 5\nparallel: 2\n")
     start = ["sweep", str(toy_files / "sweep.yaml"), "--launcher", str(toy_files / "slurm.yaml")]
@@ -77,8 +79,16 @@ def _gpus(nvidia_smi: NvidiaSmi, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_gpus")
-@pytest.mark.parametrize(("options", "capacity", "measures"), [([], 2, False), (["--per-gpu", "auto"], 2, True)])
-def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatch, options, capacity, measures) -> None:
+@pytest.mark.parametrize(
+    ("options", "capacity", "kept"),
+    [
+        ([], 2, None),
+        (["--per-gpu", "auto"], 2, "per_gpu.json"),
+        (["--abreast", "4"], 8, None),
+        (["--abreast", "auto"], 2, "abreast.json"),
+    ],
+)
+def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatch, options, capacity, kept) -> None:
     launchers = []
 
     def refuse(start, launcher, *_: object) -> bool:
@@ -89,7 +99,25 @@ def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatc
     assert main(["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), *options]) == 2
     [launcher] = launchers
     assert launcher.capacity == capacity
-    assert (launcher._packing is not None) == measures
+    assert launcher._abreast == ("--abreast" in options)
+    assert (launcher._packing._file.name if launcher._packing else None) == kept
+
+
+@pytest.mark.usefixtures("_gpus")
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("train.compile=true", "train.compile = true"),
+        ("train.precision=fp16", "train.precision = fp16"),
+        ("train.accumulate=2", "train.accumulate = 2"),
+        ("train.devices=2", "train.devices = 2"),
+    ],
+)
+def test_what_needs_a_process_of_its_own_is_not_trained_abreast(toy_files, capsys, setting, found) -> None:
+    start = ["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--abreast", "2"]
+    assert main([*start, "--set", setting]) == 2
+    told = capsys.readouterr().err
+    assert f"--abreast: runs of this sweep need a process each: {found}; allowed: fp32 or bf16" in told
 
 
 @pytest.mark.usefixtures("_gpus")

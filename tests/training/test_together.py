@@ -116,7 +116,7 @@ def test_gpus_that_can_not_start_are_the_reason_and_not_the_processes_that_end_o
 def test_a_killed_device_ends_the_run_with_the_reason(launcher, made, victim):
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
-    [worker] = launcher._running
+    [worker] = launcher.processes
     _until(run.metrics_file.exists)
     os.kill(devices(worker.pid)[victim], signal.SIGKILL)
     assert ended(launcher).exitcode == 0
@@ -130,7 +130,7 @@ def test_a_killed_device_ends_the_run_with_the_reason(launcher, made, victim):
 def test_the_devices_die_with_their_worker(launcher, made):
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
-    [worker] = launcher._running
+    [worker] = launcher.processes
     _until(run.metrics_file.exists)
     below = devices(worker.pid)
     os.kill(worker.pid, signal.SIGKILL)

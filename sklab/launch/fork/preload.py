@@ -15,6 +15,7 @@ from sklab.system.processes import use_large_pages
 from sklab.tracking.client import load_wandb
 
 with collector_paused():  # nothing of it goes away again
+    import sklab.launch.abreast
     import sklab.launch.worker
     import sklab.training.evaluate
     import sklab.training.jobs

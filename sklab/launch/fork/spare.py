@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -40,7 +40,7 @@ class SpareProcess:
     """
 
     def __init__(self) -> None:
-        self._process, self._jobs = _forked()
+        self._process, self._jobs = forked(work_on_call)
 
     @property
     def is_alive(self) -> bool:
@@ -66,18 +66,19 @@ def exit_code(process: ForkServerProcess) -> int:
     return -signal.SIGKILL if process.exitcode in (None, _UNKNOWN_EXIT_CODE) else process.exitcode
 
 
-def _forked() -> tuple[ForkServerProcess, Connection]:
-    """A new process and the pipe to send its job; if the server is killed meanwhile, another server forks it."""
+def forked(target: Callable[[Connection], None], *, duplex: bool = False) -> tuple[ForkServerProcess, Connection]:
+    """A new process that does `target` with one end of a pipe, and the other end; if the server is killed meanwhile,
+    another server forks it. Only we send, unless `duplex`."""
     protect()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     killed_before = oom_kills()
     for _ in range(_SERVERS):
-        reader, jobs = context.Pipe(duplex=False)
-        process = context.Process(target=work_on_call, args=(reader,))
-        with contextlib.suppress(EOFError, ConnectionError), reader, _no_main_module(), _socket_path_checked():
+        theirs, ours = context.Pipe(duplex=duplex)
+        process = context.Process(target=target, args=(theirs,))
+        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _socket_path_checked():
             process.start()
-            return process, jobs
+            return process, ours
         time.sleep(_SERVER_END)
     raise SklabError(f"{_why_it_died(killed_before)}; once that is mended, the same command goes on")
 

@@ -97,8 +97,7 @@ class OtherUsers:
         ours = {gpu for slot in slots for gpu in gpus_of(slot)}
         uses = {gpu.gpu: _use_by_others(gpu, runs) for gpu in self._see() if gpu.gpu in ours}
         seen = frozenset(gpu for gpu, use in uses.items() if use)
-        untold = (self.used & ours) - uses.keys()  # nvidia-smi does not answer: nothing has changed that is known of
-        believed = (seen & (self.used | self._unsure)) | untold
+        believed = seen & (self.used | self._unsure)
         self._tell_changes(uses, believed)
         self.used, self._unsure = believed, seen - believed
 

@@ -20,6 +20,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.system.nvidia import GpuUse, look_at_gpus
 
 _RESERVE = 0.1  # of a GPU's memory: other cells may take more than those that run
+_MOST_ABREAST = 64  # in one process: no core to each, but there must be an end to the doubling
 _PULSES = 2  # new ones, until one is wholly of the time since the number of runs changed
 
 
@@ -34,7 +35,8 @@ class PerGpu(Value):
 
 class Packing:
     """Tries more and more runs at a time on each GPU of `slots` (one slot each), at most one per core and what fits
-    into the memory. The number it ends with is printed, and kept in `file` for the next start.
+    into the memory. With `abreast` one process has all runs of a GPU, and needs no more cores for more of them. The
+    number it ends with is printed, and kept in `file` for the next start.
 
     A run tells its speed by its pulses or, if it ends before there are enough, by its record. A number of runs is
     judged once as many have told theirs as there are places.
@@ -46,10 +48,14 @@ class Packing:
         tell: Callable[[str], None],
         file: Path,
         look: Callable[[], tuple[GpuUse, ...]] = look_at_gpus,
+        *,
+        abreast: bool = False,
     ) -> None:
         self._tell, self._file, self._see = tell, file, look
         self._gpu, self._cores = slots[0].name, min(slot.threads for slot in slots)
-        self._climb = self._kept() or Climb(self._cores)
+        self._option, self._one_process = "--abreast" if abreast else "--per-gpu", abreast
+        self._most = _MOST_ABREAST if abreast else self._cores
+        self._climb = self._kept() or Climb(self._most)
         ours = {slot.gpu for slot in slots}
         seen = () if self._climb.settled else look()
         self._held = {gpu.gpu: gpu.used_mb or 0.0 for gpu in seen if gpu.gpu in ours}
@@ -108,14 +114,18 @@ class Packing:
         pulse = run.read_pulse()
         if pulse and pulse.samples_per_second > 0 and count + 1 >= _PULSES:
             self._told[run.path].append(pulse.samples_per_second)
-            self._peak = max(self._peak, pulse.peak_memory_mb)
+            self._peak = max(self._peak, self._held_by_one(pulse.peak_memory_mb))
 
     def _hear_end(self, run: RunFolder) -> None:
         with suppress(SklabError):
             record = run.read_record()
             if record and record.status == "complete" and record.samples_per_second > 0:
                 self._told[run.path].append(record.samples_per_second)
-                self._peak = max(self._peak, record.peak_memory_mb)
+                self._peak = max(self._peak, self._held_by_one(record.peak_memory_mb))
+
+    def _held_by_one(self, megabytes: float) -> float:
+        """What a run tells is the memory of its process."""
+        return megabytes / self.count if self._one_process else megabytes
 
     def _judge(self, running: Mapping[Path, Slot]) -> None:
         tried, told = self.count, {run: fmean(speeds) for run, speeds in self._told.items()}
@@ -147,15 +157,15 @@ class Packing:
                 held, count = self._held[gpu.gpu], runs[gpu.gpu]
                 each = max(self._peak, (gpu.used_mb - held) / count if count else 0.0, 1.0)
                 rooms.append(int(((1 - _RESERVE) * gpu.total_mb - held) / each))
-        return min(rooms, default=self._cores)
+        return min(rooms, default=self._most)
 
     def _kept(self) -> Climb | None:
         kept = read_kept(self._file, PerGpu)
         if kept is None or (kept.gpu, kept.cores) != (self._gpu, self._cores):
             return None
         again = f"as an earlier start has found ({self._file}; delete it to look again)"
-        self._tell(f"--per-gpu auto: {kept.count} at a time on each GPU, {again}")
-        return Climb(self._cores, kept.count, kept.count, settled=True)
+        self._tell(f"{self._option} auto: {kept.count} at a time on each GPU, {again}")
+        return Climb(self._most, kept.count, kept.count, settled=True)
 
     def _keep(self) -> None:
         """Tell the choice, and write it down if the disk takes it."""
@@ -164,4 +174,4 @@ class Packing:
             write_whole(self._file, found.model_dump_json())
         speeds = ", ".join(f"{speed:.0f} with {count}" for count, speed in self._history.items())
         why = f"samples/s: {speeds}" if speeds else "more do not fit into the memory"
-        self._tell(f"--per-gpu auto: {self.count} at a time on each GPU ({why}); kept in {self._file}")
+        self._tell(f"{self._option} auto: {self.count} at a time on each GPU ({why}); kept in {self._file}")

@@ -38,7 +38,7 @@ class HeldData:
             sum(group.images for name, group in held.groups.items() if name.startswith(f"{split}/"))
             for split in ("train", "val")
         )
-        return Images(train, val, arrays=getattr(data, "in_memory", False))
+        return Images(train, val, arrays=data.on_device)
 
     def completed(self, other: HeldData) -> HeldData:
         """These inventories and those that only `other` has, such as data that only a cluster's machines can read."""

@@ -135,7 +135,8 @@ def record_of(order: RunOrder, ended: Ended, attempt: int, *, out_of_memory: boo
     line, traceback = "", ""
     if deleted:
         failure, reason = "killed", "the run's folder was deleted while it ran"
-    elif failure == "code" or ended.exitcode == -signal.SIGABRT:  # as torch ends when it can't even raise an error
+    elif failure == "code" or (ended.exitcode == -signal.SIGABRT and not ended.beside):
+        # torch ends by SIGABRT when it can't even raise an error
         line, traceback = last_line_and_traceback(RunFolder(ended.job.folder).log_file)
         failure = class_of_words(f"{traceback}\n{line}") or failure
     texts = {"reason": f"{reason}: {line}" if line else reason, "traceback": traceback}
@@ -154,6 +155,9 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
         return "stale", f"another process works in the run's folder or was stopped there; end it first: fuser -k {held}"
     if memory:
         return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.beside and -ended.exitcode not in STOP_SIGNALS:
+        how = signal_name(-ended.exitcode) if ended.exitcode < 0 else f"exit code {ended.exitcode}"
+        return "killed", f"the process that trained it and {quantity(ended.beside, 'other run')} ended by {how}"
     if ended.exitcode >= 0:
         return "code", f"the process of the run ended with exit code {ended.exitcode}"
     how = f"the process of the run was killed by {signal_name(-ended.exitcode)}"

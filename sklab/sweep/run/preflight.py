@@ -16,6 +16,7 @@ from pathlib import Path
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
 from sklab.spec.data import DataSpec
+from sklab.spec.fit import trained_singly
 from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
@@ -150,6 +151,15 @@ def _shown(error: float) -> str:
 def most_devices(sweep: Sweep) -> int:
     """The largest number of devices that a run of the sweep trains on."""
     return max((experiment.train.devices for experiment in _experiments(sweep)), default=1)
+
+
+def ensure_abreast(sweep: Sweep) -> None:
+    """Raise SklabError if runs of the sweep can't be trained in turn by one process."""
+    reasons = dict.fromkeys(reason for experiment in _experiments(sweep) for reason in trained_singly(experiment))
+    if reasons:
+        allowed = "fp32 or bf16, accumulate 1, one device, not compiled, images that stay on the device"
+        need = f"--abreast: runs of this sweep need a process each: {'; '.join(reasons)}"
+        raise SklabError(f"{need}; allowed: {allowed}; or use --per-gpu")
 
 
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:

@@ -35,17 +35,21 @@ class Machine:
     speed  samples per second of a run beside so many on its GPU, itself included
     """
 
-    def __init__(self, folder: Path, order: RunOrder, speed: Speed, *, gpus: int = 1, cores: int = 16) -> None:
+    def __init__(
+        self, folder: Path, order: RunOrder, speed: Speed, *, gpus: int = 1, cores: int = 16, abreast: bool = False
+    ) -> None:
         self.folder, self.order, self.speed = folder, order, speed
         self.lasts, self.takes, self.held, self.shows_memory = 600, 1.0, 0.0, True
         self.told: list[str] = []
+        self.abreast = abreast
         self.alone = tuple(Slot(str(index), "H100", cores) for index in range(gpus))
         self.running: dict[Path, tuple[Slot, int]] = {}
         self.begun = self.seconds = 0
 
     def start(self) -> Machine:
         """Start sklab, again perhaps."""
-        self.packing = Packing(self.alone, self.told.append, self.folder / "per_gpu.json", self.see)
+        file = self.folder / "per_gpu.json"
+        self.packing = Packing(self.alone, self.told.append, file, self.see, abreast=self.abreast)
         self.slots = shared(self.alone, self.packing.count)
         return self
 
@@ -85,7 +89,7 @@ class Machine:
         self.running[run] = slot, age + 1
         speed = self.speed(run, beside)
         if age >= 2 and age % 2 == 0:
-            self._pulse(run, 0.0 if age == 2 else speed)
+            self._pulse(run, 0.0 if age == 2 else speed, beside if self.abreast else 1)
         if age < self.lasts:
             return False
         complete = {"status": "complete", "samples_per_second": speed, "peak_memory_mb": GB * self.takes}
@@ -93,9 +97,9 @@ class Machine:
         (run / PULSE_FILE).unlink(missing_ok=True)
         return True
 
-    def _pulse(self, run: Path, speed: float) -> None:
+    def _pulse(self, run: Path, speed: float, in_process: int) -> None:
         told = {"host": "here", "device_name": "H100", "epoch": 1, "step": 1, "steps": 9}
-        pulse = Pulse(**told, samples_per_second=speed, peak_memory_mb=GB * self.takes)
+        pulse = Pulse(**told, samples_per_second=speed, peak_memory_mb=GB * self.takes * in_process)
         (run / PULSE_FILE).write_text(pulse.model_dump_json())
         stamp = 2**33 + self.seconds
         os.utime(run / PULSE_FILE, (stamp, stamp))
@@ -122,6 +126,16 @@ def test_it_climbs_as_long_as_twice_as_many_do_fifteen_percent_more(machine, las
     assert len(fake.slots) == count * gpus
     assert len(fake.told) == 1
     assert fake.packing.look({}, [], 0) is None
+
+
+@pytest.mark.parametrize(("room", "takes", "count"), [(40.0, 1.0, 64), (20.0, 1.0, 32), (40.0, 5.0, 14)])
+def test_abreast_it_climbs_beyond_the_cores_as_far_as_the_memory_of_the_one_process_goes(machine, room, takes, count):
+    fake = machine(shares(room), cores=2, abreast=True)
+    fake.takes = takes
+    fake.passes(200)
+    assert fake.packing.count == count
+    told = f"--abreast auto: {count} at a time on each GPU (samples/s: 1000 with 1, 2000 with 2"
+    assert fake.told[0].startswith(told)
 
 
 def test_the_line_on_the_page_is_what_is_told(machine):
@@ -206,7 +220,7 @@ def test_what_an_earlier_attempt_said_is_not_heard(machine, tmp_path, toy_order)
     run = RunFolder(tmp_path / "run")
     run.write_order(toy_order())
     for seconds in range(1, 9):
-        fake._pulse(run.path, 100.0)
+        fake._pulse(run.path, 100.0, 1)
         os.utime(run.path / PULSE_FILE, (seconds, seconds))
         assert fake.packing.look({run.path: fake.alone[0]}, [], 1) is None
 
@@ -253,7 +267,7 @@ def test_a_launcher_takes_more_runs_at_once_without_a_new_start(tmp_path, toy_or
             while not launcher.wait(10.0):
                 assert launcher.capacity == 1
             assert launcher.capacity == 2
-    assert [slot.threads for _, slot, _ in launcher._running.values()] == [1, 1]
+    assert [slot.threads for _, slot, *_ in launcher._running.values()] == [1, 1]
     assert launcher.fewer()
     assert launcher.capacity == 1, "memory that runs out takes it back"
     assert "1 at a time on each GPU" in told.pop()

@@ -33,6 +33,21 @@ def test_each_end_has_its_class(toy_order, exitcode, hung, out_of_memory, failur
     assert reason in record.reason
 
 
+@pytest.mark.parametrize(
+    ("exitcode", "failure", "reason"),
+    [
+        (70, "killed", "the process that trained it and 3 other runs ended by exit code 70"),
+        (-signal.SIGABRT, "killed", "the process that trained it and 3 other runs ended by SIGABRT"),
+        (-signal.SIGTERM, "preempted", "the process of the run was killed by SIGTERM"),
+    ],
+)
+def test_a_process_of_several_runs_that_dies_blames_none(toy_order, tmp_path, exitcode, failure, reason):
+    (tmp_path / "log.txt").write_text("AcceleratorError: CUDA error: uncorrectable ECC error encountered\n")
+    ended = Ended(Job("train", tmp_path), exitcode, beside=3)
+    record = record_of(toy_order(), ended, 1, out_of_memory=False, deleted=False)
+    assert (record.failure, record.reason) == (failure, reason)
+
+
 def test_a_deleted_folder_is_the_cause_whatever_else_there_is(toy_order):
     ended = Ended(Job("train", Path("run")), 1, hung=False)
     record = record_of(toy_order(), ended, 1, out_of_memory=True, deleted=True)

@@ -46,7 +46,7 @@ def made(tmp_path: Path, toy_order: Callable[..., Any]) -> Callable[..., RunFold
 def start(launcher: LocalLauncher, run: RunFolder) -> int:
     """Start an attempt; its process."""
     launcher.submit(Job("train", run.path))
-    [process] = launcher._running
+    [process] = launcher.processes
     assert process.pid is not None
     return process.pid
 
