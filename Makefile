@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+GPU_PYTHON = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+OUT ?= results/gpu
 # The constraints hold for what builds sklab as well, by the two names that pip has had for that.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet \
 	--disable-pip-version-check
@@ -12,7 +14,7 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS
 OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 NUMERIC := tests/models tests/training
 
-.PHONY: quickstart test test-rounding test-slow programs clean
+.PHONY: quickstart test test-rounding test-slow test-gpu programs clean
 
 quickstart: .venv/installed-$(SETUP)  ## train, tabulate and report Table 7 on the data that ships
 	$(BIN)/sklab sweep sweeps/kernels.yaml
@@ -30,6 +32,11 @@ test-rounding: .venv/dev-$(SETUP)  ## the numeric tests once more, rounded as by
 
 test-slow: .venv/peers-$(SETUP) .venv/engines-$(SETUP)  ## fault storms and other long suites
 	$(BIN)/pytest -m slow -n 2 --dist loadgroup --durations 30
+
+# In the environment that is there: a machine with a card has its own torch, and perhaps no network.
+test-gpu:  ## on a machine with a CUDA card, in ten minutes: what only a card can show, then how fast it is
+	$(GPU_PYTHON) -m pytest -m gpu tests/gpu
+	$(GPU_PYTHON) benchmarks/gpu.py --out $(OUT)
 
 programs:  ## as root, on Debian: Slurm, LaTeX and a browser; without them their tests are skipped
 	dpkg-query --show $(PROGRAMS) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
