@@ -69,7 +69,7 @@ class GraphedTraining:
         self._images, self._groups = images, [_Group(group) for group in make_optimizer(model, recipe).param_groups]
         self._tables = _Tables(recipe, seed, len(images), self.device)
         self._draws = images.draws(0)
-        self._row = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._row = _counter(self.device)
         self._places = torch.arange(recipe.batch_size, device=self.device)
         self._replay = self._recorded_step()
 
@@ -123,7 +123,7 @@ class GraphedTraining:
             weights = [weight for group in self._groups for weight in group.weights]
             nn.utils.clip_grad_norm_(weights, self.recipe.clip_norm)
         for group in self._groups:
-            group.step(self._tables.rates[self._row])
+            group.step(self._tables.rate(self._row))
         if self.average is not None:
             self.average.update()
         self.train_loss += loss.detach()
@@ -153,17 +153,17 @@ class _Group:
 
 
 class _Tables:
-    """What the recipe says of each step of an epoch, a row each, on the device. `rates` float32 [steps]."""
+    """What the recipe says of each step of an epoch, a row each, on the device. `row` is int64 [1]."""
 
     def __init__(self, recipe: TrainSpec, seed: int, steps: int, device: torch.device) -> None:
         self._recipe, self._seed = recipe, seed
-        self.rates = torch.zeros(steps, device=device)
-        self._kept, self._mixed = torch.zeros_like(self.rates), torch.zeros_like(self.rates)
+        self._rates = torch.zeros(steps, device=device)
+        self._kept, self._mixed = torch.zeros_like(self._rates), torch.zeros_like(self._rates)
         self._partners = torch.zeros((steps, recipe.batch_size), dtype=torch.int64, device=device)
 
     def fill(self, epoch: int) -> None:
-        steps, recipe = len(self.rates), self._recipe
-        self.rates.copy_(torch.tensor([learning_rate(recipe, epoch + step / steps) for step in range(steps)]))
+        steps, recipe = len(self._rates), self._recipe
+        self._rates.copy_(torch.tensor([learning_rate(recipe, epoch + step / steps) for step in range(steps)]))
         if not recipe.mixup:
             return
         drawn = [mixup_draw(recipe.mixup, recipe.batch_size, self._seed, epoch, step) for step in range(steps)]
@@ -171,9 +171,15 @@ class _Tables:
         self._mixed.copy_(torch.tensor([1 - kept for kept, _ in drawn]))
         self._partners.copy_(torch.stack([torch.from_numpy(partners) for _, partners in drawn]))
 
+    def rate(self, row: Tensor) -> Tensor:
+        """float32 []: the learning rate of this step."""
+        return _picked(self._rates, row)
+
     def mixture(self, row: Tensor) -> Mixture | None:
         """How the batch of this step is mixed; None where the recipe mixes nothing."""
-        return Mixture(self._kept[row], self._mixed[row], self._partners[row]) if self._recipe.mixup else None
+        if not self._recipe.mixup:
+            return None
+        return Mixture(*(_picked(table, row) for table in (self._kept, self._mixed, self._partners)))
 
 
 class GraphedEvaluation:
@@ -185,7 +191,7 @@ class GraphedEvaluation:
     def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays) -> None:
         self.scores = Scores(images.device)
         self._network, self._recipe, self._images, self._device = network, recipe, images, images.device
-        self._row = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._row = _counter(self._device)
         self._places = torch.arange(images.batch_size, device=self._device)
         self._replay: Callable[[], object] | None = None
 
@@ -227,6 +233,17 @@ class GraphedEvaluation:
         images, labels = self._images.batch(places)
         with autocast(self._recipe, self._device):
             self.scores.add(self._network(images), labels)
+
+
+def _counter(device: torch.device) -> Tensor:
+    """int64 [1]. A tensor without dimensions is read by the host when it stands as an index, which waits for the
+    device."""
+    return torch.zeros(1, dtype=torch.int64, device=device)
+
+
+def _picked(table: Tensor, row: Tensor) -> Tensor:
+    """The row of the table that `row` int64 [1] names."""
+    return table.index_select(0, row).squeeze(0)
 
 
 def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
