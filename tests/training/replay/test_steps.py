@@ -61,7 +61,7 @@ def opened(order: RunOrder) -> tuple[Experiment, Loaders]:
 
 
 @pytest.mark.parametrize("recipe", [{}, ALL], ids=["plain", "all that a recipe has"])
-@pytest.mark.parametrize("attention", ["sk", "se", "none"])
+@pytest.mark.parametrize("attention", ["sk", "none"])
 def test_a_step_does_not_wait_for_the_device(toy_order, recipe: dict[str, Any], attention: str) -> None:
     experiment, loaders = opened(toy_order(train=recipe, model={"attention": attention}))
     assert isinstance(loaders.train, TrainArrays)
