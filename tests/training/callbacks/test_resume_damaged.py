@@ -119,3 +119,10 @@ def test_a_full_disk_costs_checkpoints_and_not_the_run(made, monkeypatch, caplog
         record = attempt(*made("run", PLAIN))
     assert record.status == "complete"
     assert f"no checkpoint at step 000000001, training goes on: {full}" in caplog.text
+
+
+def test_a_checkpoint_of_replayed_steps_and_one_of_lightnings_loop_are_foreign_to_each_other(toy_order):
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert checkpoint.origin(toy_order(), cuda).must["steps"] == "replayed"
+    assert "steps" not in checkpoint.origin(toy_order(), cpu).must
+    assert "steps" not in checkpoint.origin(toy_order(train={"compile": True}), cuda).must
