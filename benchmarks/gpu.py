@@ -19,6 +19,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ from sklab.store.versions import this_code
 from sklab.training.determinism import arithmetic, settle
 
 ALL, GRACE = 285.0, 10.0  # seconds for everything, and for a section to end what it has begun
+MEMORY = "/dev/shm"
 OUT_OF_TIME: Row = {"note": "the time was over: what would follow is left out"}
 
 
@@ -130,10 +132,15 @@ def _driver() -> str:
 
 
 def _measured(section: Section, bench: Bench, seconds: float) -> list[Row]:
-    """The rows of a section, which has so many seconds; what it started is ended with it."""
+    """The rows of a section, which has so many seconds. What it started is ended with it, and its files are deleted."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as scratch:
+        return _rows(section, bench, seconds, scratch)
+
+
+def _rows(section: Section, bench: Bench, seconds: float, scratch: str) -> list[Row]:
     context = multiprocessing.get_context("fork")  # nothing here has started CUDA or a thread
     mine, its = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(section, bench, seconds, its))
+    process = context.Process(target=_work, args=(section, bench, seconds, scratch, its))
     process.start()
     its.close()
     rows: list[Row] = []
@@ -154,8 +161,9 @@ def _measured(section: Section, bench: Bench, seconds: float) -> list[Row]:
     return rows
 
 
-def _work(section: Section, bench: Bench, seconds: float, pipe: Connection) -> None:
+def _work(section: Section, bench: Bench, seconds: float, scratch: str, pipe: Connection) -> None:
     os.setsid()  # so that it can be ended with all that it started
+    tempfile.tempdir = scratch
     deadline = time.monotonic() + seconds
     try:
         settle(bench.device, deterministic=False)

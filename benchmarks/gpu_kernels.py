@@ -25,18 +25,19 @@ def copy(bench: Bench) -> Iterator[Row]:
 
 def unit(bench: Bench) -> Iterator[Row]:
     """Fuse and Select of two branches, whose outputs are given."""
-    rate, total, floors = copy_rate(bench), {"eager": 0.0, "compiled": 0.0}, 0.0
+    rate, rows = copy_rate(bench), list[tuple[int, str, Row]]()
     stages = dict(list(STAGES.items())[: bench.size(4, 1)])
     for stage, (channels, pixels, units) in stages.items():
         features, slope = _features(bench, channels, pixels)
         floor = 1000 * _passes(len(features)) * features[0].nbytes / rate
-        floors += units * floor
-        for how in total:
-            row = attempt(f"{stage}, {how}", _unit, bench, features, slope, how, floor)
-            total[how] += units * row.get("ms", float("nan"))
-            yield row
-    for how, ms in total.items():
-        yield {"case": f"{sum(each[2] for each in stages.values())} units, {how}", **_of_floor(ms, floors)}
+        for how in ("eager", "compiled"):
+            rows.append((units, how, attempt(f"{stage}, {how}", _unit, bench, features, slope, how, floor)))
+            yield rows[-1][-1]
+    for how in ("eager", "compiled"):
+        measured = [(units, row) for units, mode, row in rows if mode == how and "ms" in row]
+        if len(measured) == len(stages):
+            ms, floor = (sum(units * row[name] for units, row in measured) for name in ("ms", "floor, ms"))
+            yield {"case": f"{sum(units for units, _ in measured)} units, {how}", **_of_floor(ms, floor)}
 
 
 def _passes(branches: int) -> int:
