@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,6 +31,18 @@ FULL = {
 
 class DiedError(BaseException):
     """What no `except Exception` sees, just as kill -9."""
+
+
+def dying(left: dict[str, int], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, which lets the process die at its call number `left[name]`, from 0; never where that is -1."""
+
+    def counting(*args: Any) -> Any:
+        if left[name] == 0:
+            raise DiedError
+        left[name] -= 1
+        return call(*args)
+
+    return counting
 
 
 def outcome(folder: RunFolder, record: RunRecord) -> tuple[dict[str, Tensor], list[Any]]:

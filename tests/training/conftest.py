@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from attempts import DiedError
+from attempts import dying
 
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot
@@ -40,17 +40,8 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the next attempt die before its batch or evaluation batch number `at`, from 0; never when None."""
     left = {"batch": -1, "evaluation": -1}
 
-    def quantity(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*args: Any) -> Any:
-            if left[name] == 0:
-                raise DiedError
-            left[name] -= 1
-            return call(*args)
-
-        return counting
-
-    monkeypatch.setattr(module, "batch_loss", quantity("batch", module.batch_loss))
-    monkeypatch.setattr(Scores, "add", quantity("evaluation", Scores.add))
+    monkeypatch.setattr(module, "batch_loss", dying(left, "batch", module.batch_loss))
+    monkeypatch.setattr(Scores, "add", dying(left, "evaluation", Scores.add))
 
     def at(batch: int = -1, evaluation: int = -1) -> None:
         left.update(batch=batch, evaluation=evaluation)

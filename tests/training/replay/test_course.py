@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from attempts import CPU, PLAIN, DiedError, assert_same, attempt, died, outcome
+from attempts import CPU, PLAIN, assert_same, attempt, died, dying, outcome
 from torch import nn
 
 from sklab.store.records import RunOrder, RunRecord
@@ -58,17 +58,8 @@ def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the next attempt die before its step or evaluation batch of this number, from 0; never when -1."""
     left = {"step": -1, "evaluation": -1}
 
-    def quantity(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*args: Any) -> Any:
-            if left[name] == 0:
-                raise DiedError
-            left[name] -= 1
-            return call(*args)
-
-        return counting
-
-    monkeypatch.setattr(GraphedTraining, "step", quantity("step", GraphedTraining.step))
-    monkeypatch.setattr(Scores, "add", quantity("evaluation", Scores.add))
+    monkeypatch.setattr(GraphedTraining, "step", dying(left, "step", GraphedTraining.step))
+    monkeypatch.setattr(Scores, "add", dying(left, "evaluation", Scores.add))
     return lambda step=-1, evaluation=-1: left.update(step=step, evaluation=evaluation)
 
 
