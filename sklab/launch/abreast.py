@@ -116,7 +116,9 @@ class _Run:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Leave its log; the run has ended."""
+        """Leave its log, and free what its attempt held: the run has ended."""
+        self._attempt = None
+        self._steps.close()
         if self._log is not None:
             self._log.close()
 

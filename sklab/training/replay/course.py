@@ -45,7 +45,6 @@ class Course:
         self.current_epoch, self.global_step, self._first = 0, 0, 0
         self.callback_metrics: dict[str, float] = {}
         self._evaluation = GraphedEvaluation(self.evaluated, training.recipe, self._val)
-        self.precision_plugin = self
 
     @property
     def average(self) -> Any:
@@ -59,6 +58,11 @@ class Course:
     @property
     def train_loss(self) -> Tensor:
         return self._training.train_loss
+
+    @property
+    def precision_plugin(self) -> Course:
+        """Itself, which has the one thing that callbacks ask of it."""
+        return self
 
     def forward_context(self) -> torch.autocast:
         """As Lightning's precision plugin has it."""
