@@ -34,8 +34,9 @@ from gpu_kernels import copy, grouped, unit
 from gpu_loader import loader
 from gpu_measure import Bench, Row, one_line
 from gpu_networks import determinism, latency, network
+from gpu_processes import processes
 from gpu_report import page
-from gpu_small import processes, small
+from gpu_small import small
 
 from sklab.store.versions import this_code
 from sklab.training.determinism import arithmetic, settle

@@ -1,22 +1,18 @@
-"""Sections of gpu.py: many small runs on one card, by several ways of sharing it."""
+"""Section of gpu.py: many small runs on one card in one process, by several ways of sharing it."""
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import BrokenBarrierError
 from typing import Any, NamedTuple, cast
 
 import torch
-from gpu_measure import Bench, Row, attempt, one_line
+from gpu_measure import Bench, Row, attempt
 from gpu_stacked import StackedArrays, StackedNetworks
 from torch import Tensor, nn
 
@@ -32,7 +28,6 @@ from sklab.training.module import CHECK_EVERY, Classifier, make_trainer
 from sklab.training.replay.steps import GraphedTraining
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
-PATIENCE = 30  # seconds in which processes are to meet
 EAGER, GRAPH = "launched by Lightning", "recorded"
 Meet = Callable[[], object]
 Make = Callable[[], tuple[nn.Module, TrainArrays | StackedArrays]]
@@ -175,13 +170,18 @@ def in_turn(bench: Bench, runs: Sequence[Run], meet: Meet = lambda: None) -> Rat
 def small(bench: Bench) -> Iterator[Row]:
     """In one process. What is compared with comes first."""
     experiment, counts = Small(bench), bench.size((4, 16), (2, 4))
+    torch.set_num_threads(1)  # as in `processes`
     settle(bench.device, deterministic=experiment.recipe.deterministic)
-    eager: list[float] = []
+    launched: list[Rate] = []  # by itself: what the others are compared with
 
     def row(measure: Callable[[], Rate], seeds: int = 1) -> Row:
-        return _told(measure(), experiment.batch, eager, seeds)
+        return told(measure(), experiment.batch, launched, seeds)
 
-    yield attempt(f"one run, {EAGER}", row, lambda: experiment.in_lightning(0, lambda: None))
+    def one_launched() -> Row:
+        launched.append(experiment.in_lightning(0, lambda: None))
+        return told(launched[0], experiment.batch, launched)
+
+    yield attempt(f"one run, {EAGER}", one_launched)
     yield attempt(f"one run, {GRAPH}", row, partial(_abreast, experiment, 1))
     for count in counts:
         case = f"{count} runs, {GRAPH}, each on its stream"
@@ -200,11 +200,11 @@ def _stacked(experiment: Small, count: int) -> Rate:
     return in_turn(experiment.bench, [experiment.stacked(count)])
 
 
-def _told(rate: Rate, batch: int, eager: list[float], seeds: int = 1) -> Row:
-    """The first rate that is told here is what the others are compared with."""
+def told(rate: Rate, batch: int, launched: Sequence[Rate], seeds: int = 1) -> Row:
+    """The row of a rate of steps, each of which is one of so many `seeds`; `launched`: that of one run, if there is."""
     steps = seeds * rate.steps / rate.seconds
-    eager.append(steps)
-    return {"ms a step of a run": 1000 / steps, "samples/s": steps * batch, "times one launched": steps / eager[0]}
+    times = steps * launched[0].seconds / launched[0].steps if launched else None
+    return {"ms a step of a run": 1000 / steps, "samples/s": steps * batch, "times one launched": times}
 
 
 def _same_bits(experiment: Small) -> Row:
@@ -226,74 +226,3 @@ def _same_bits(experiment: Small) -> Row:
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
-
-
-def processes(bench: Bench) -> Iterator[Row]:
-    """A process for each run. This one must not have started CUDA: it forks."""
-    eager: dict[str, list[float]] = {EAGER: [], GRAPH: []}
-    for count in bench.size((1, 4, 16), (1, 2)):
-        for how, rates in _together(bench, count).items():
-            case = f"{count} {'process' if count == 1 else 'processes'}, {how}"
-            if not isinstance(rates, list):
-                yield {"case": case, "error": rates}
-                continue
-            rate = Rate(sum(each.steps for each in rates), max(each.seconds for each in rates))
-            eager[GRAPH] = eager[GRAPH] or eager[EAGER][:1]
-            yield {"case": case, **_told(rate, Small(bench).batch, eager[how])}
-
-
-def _together(bench: Bench, count: int) -> dict[str, list[Rate] | str]:
-    """The rates of so many processes that measure at the same time, or the error of one of them."""
-    context = multiprocessing.get_context("fork")
-    barrier, pipes, started = context.Barrier(count), [], []
-    for seed in range(count):
-        mine, its = context.Pipe(duplex=False)
-        process = context.Process(target=_member, args=(bench, seed, barrier, its))
-        process.start()
-        its.close()
-        pipes.append(mine)
-        started.append(process)
-    answers: list[dict[str, Any]] = [_received(pipe) for pipe in pipes]
-    for process in started:
-        process.join()
-    told: dict[str, list[Rate] | str] = {}
-    for how in (EAGER, GRAPH):
-        errors = [each[how] for each in answers if isinstance(each[how], str)]
-        told[how] = next((each for each in errors if "Barrier" not in each), errors[0]) if errors else [
-            each[how] for each in answers
-        ]  # fmt: skip
-    return told
-
-
-def _received(pipe: Connection) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = pipe.recv()
-    except EOFError:
-        return dict.fromkeys((EAGER, GRAPH), "a process died")
-    return answer
-
-
-def _member(bench: Bench, seed: int, barrier: Any, pipe: Connection) -> None:
-    torch.set_num_threads(1)
-    answer: dict[str, Any] = {}
-
-    def meet() -> None:
-        barrier.wait(PATIENCE)
-
-    def launched() -> Rate:
-        return experiment.in_lightning(seed, meet)
-
-    def recorded() -> Rate:
-        return in_turn(bench, [experiment.run(seed)], meet)
-
-    try:
-        experiment = Small(bench)
-        settle(bench.device, deterministic=experiment.recipe.deterministic)
-        for how, measure in ((EAGER, launched), (GRAPH, recorded)):
-            answer[how] = measure()
-    except Exception as error:
-        barrier.abort()  # the others would wait in vain
-        if not isinstance(error, BrokenBarrierError):
-            traceback.print_exc()
-        answer = {EAGER: one_line(error), GRAPH: one_line(error), **answer}
-    pipe.send(answer)
