@@ -133,7 +133,7 @@ def run(tmp_path: Path, *arguments: str) -> int:
 def test_a_sweep_without_its_data_is_planned_run_and_reported_as_a_toy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(launcher, "LocalLauncher", lambda slots, *_: InlineLauncher(slots[0]))  # no process to start
+    monkeypatch.setattr(launcher, "LocalLauncher", lambda slots, *_, **__: InlineLauncher(slots[0]))
     file = str(write(tmp_path, CELLS[: CELLS.index("  - {name: longer")] + CELLS[CELLS.index("published") :], FOLDER))
     assert run(tmp_path, "plan", file, "--toy", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
