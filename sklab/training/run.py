@@ -62,18 +62,27 @@ class Attempt:
     @property
     def is_ready(self) -> bool:
         """False while the device has not done what the next step needs."""
-        return self._event is None or self._event.query()  # type: ignore[no-untyped-call]
+        with suppress(Exception):  # the device failed meanwhile, which the next step will tell
+            return self._event is None or self._event.query()  # type: ignore[no-untyped-call]
+        return True
 
     def advance(self) -> None:
         """Take the next step, as soon as it is ready."""
-        if self._event is not None:
-            self._event.synchronize()
         self._process.settle(deterministic=self._deterministic)
         with torch.cuda.stream(self._stream) if self._stream else nullcontext():
             try:
-                self._event = next(self._steps)
+                self._event = self._next()
             except StopIteration as end:
                 self.record = end.value
+
+    def _next(self) -> torch.cuda.Event | None:
+        event, self._event = self._event, None
+        try:
+            if event is not None:
+                event.synchronize()
+        except Exception as error:  # the run's own end, which it records
+            return self._steps.throw(error)
+        return next(self._steps)
 
 
 def _own_stream(device: torch.device, devices: int) -> torch.cuda.Stream | None:

@@ -18,6 +18,7 @@ from sklab.training.fit import Process
 from sklab.training.lean_lightning import Logger
 from sklab.training.module import Classifier
 from sklab.training.recipe import Scores
+from sklab.training.replay.course import Course, Steps
 from sklab.training.replay.steps import GraphedTraining
 from sklab.training.run import Attempt
 
@@ -164,6 +165,29 @@ class TestReplayed:
             later = attempt(orders[folder], folder)
             assert later.resumed_from > 0
             assert_same(outcome(folder, later), outcome(RunFolder(folder.path.parent / "calm"), calm))
+
+    def test_what_the_card_answers_to_who_waits_for_it_is_the_runs_own_end(self, made: Made, monkeypatch) -> None:
+        class Failed:
+            """An event of a card that has failed meanwhile."""
+
+            def query(self) -> bool:
+                raise RuntimeError("CUDA error: device-side assert triggered")
+
+            synchronize = query
+
+        def reached(_: Course) -> Steps:
+            yield Failed()  # type: ignore[misc]
+
+        monkeypatch.setattr(Course, "_reached", reached)
+        order, folder = made("run", EXACT)
+        attempt = Attempt(order, folder, Process(CPU))
+        attempt.advance()
+        assert attempt.is_ready
+        attempt.advance()
+        record = folder.read_record()
+        assert record is not None
+        assert (record.status, record.failure) == ("failed", "code")
+        assert record.reason == "CUDA error: device-side assert triggered"
 
     def test_a_network_that_draws_random_numbers_is_trained_by_lightning(self, made: Made, monkeypatch, caplog) -> None:
         """What it draws would depend on what trains beside it."""
