@@ -17,7 +17,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, TextIO
 
-from sklab.launch.base import FOLDER_HELD, Job
+from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import PATIENCE, begin, device_of, held_message, log_to_stderr, settle, use
 from sklab.store.run_folder import RunFolder
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sklab.training.fit import Process
     from sklab.training.run import Attempt
 
-BROKEN = os.EX_SOFTWARE  # exit code of the process once CUDA is broken in it
 _ERROR = 1  # exit code of a run whose end is no record
 
 
@@ -58,11 +57,11 @@ def train_in_turn(pipe: Connection, slot: Slot) -> None:
                 run.close()
                 pipe.send((run.job.folder, run.exitcode))
             if not running:
-                _end_if_asked(process)
+                _end_if_due(process)
     except BrokenProcessError as error:
         for run in running:
             run.tell(f"{type(error).__name__}: {error}")
-        os._exit(BROKEN)  # an orderly end would use CUDA
+        os._exit(DEVICE_BROKEN)  # an orderly end would use CUDA; so in `_end_if_due`
 
 
 def _advance(running: Sequence[_Run]) -> None:
@@ -71,8 +70,11 @@ def _advance(running: Sequence[_Run]) -> None:
         run.advance()
 
 
-def _end_if_asked(process: Process) -> None:
-    """End as the signal ends a process; without one, let it do so from now on, until there is a run again."""
+def _end_if_due(process: Process) -> None:
+    """End if the last run has broken CUDA, or as the signal ends a process that came; without one, let it do so from
+    now on, until there is a run again."""
+    if process.broken:
+        os._exit(DEVICE_BROKEN)
     process.stop.release()
     if process.stop.asked:
         os.kill(os.getpid(), signal.Signals[process.stop.asked])

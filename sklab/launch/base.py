@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 Task = Literal["train", "check", "probe"]
 
 FOLDER_HELD = os.EX_TEMPFAIL  # exit code of a job whose folder another process holds
+DEVICE_BROKEN = os.EX_SOFTWARE  # and of the process of several in which CUDA works no more, whoever broke it
 
 
 @dataclass(frozen=True)

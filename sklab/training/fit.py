@@ -50,6 +50,7 @@ class Process:
     stop     what asks all runs to end
     meet     starts the device and meets the other devices of the run; called first of all
     running  the runs that it trains now, and `abreast` the most that it has trained at a time
+    broken   whether CUDA works no more here
     """
 
     device: torch.device
@@ -58,6 +59,7 @@ class Process:
     meet: Callable[[], None] = _meet_nobody
     running: int = 1
     abreast: int = 1
+    broken: bool = False
     _deterministic: bool | None = None
 
     def settle(self, *, deterministic: bool) -> None:
@@ -72,7 +74,9 @@ class Process:
 
     def ensure_usable(self) -> None:
         """After an error of one run: raise BrokenProcessError if it is the end of others too."""
-        if self.running > 1 and (reason := _why_broken(self.device)):
+        reason = _why_broken(self.device)
+        self.broken = bool(reason)
+        if self.broken and self.running > 1:
             raise BrokenProcessError(f"{reason}; {self.running} runs were trained here, and each is tried again alone")
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sklab.cli import main
 from sklab.data.loaders import TrainArrays
-from sklab.launch.abreast import BROKEN, work_abreast
-from sklab.launch.base import Job
+from sklab.launch.abreast import work_abreast
+from sklab.launch.base import DEVICE_BROKEN, Job
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slots import Slot
 from sklab.launch.worker import perform, use
@@ -113,7 +113,7 @@ def test_an_assert_in_a_process_of_several_runs_blames_none_and_ends_it(slot: Sl
     for run in runs:
         ours.send(Job("train", run.path))
     process.join(TIMEOUT)
-    assert process.exitcode == BROKEN
+    assert process.exitcode == DEVICE_BROKEN
     assert [run.read_record() for run in runs] == [None, None]
 
 

@@ -15,8 +15,8 @@ import pytest
 from slurm_commands import until
 
 from sklab.launch import worker
-from sklab.launch.abreast import BROKEN, work_abreast
-from sklab.launch.base import FOLDER_HELD, Job
+from sklab.launch.abreast import work_abreast
+from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Job
 from sklab.launch.slots import Slot
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
@@ -137,10 +137,22 @@ def test_broken_cuda_ends_the_process_and_blames_no_run(crew: Crew, made: Made, 
     broken.touch()
     crew.train(culprit)
     crew.process.join(120)
-    assert crew.process.exitcode == BROKEN
+    assert crew.process.exitcode == DEVICE_BROKEN
     for run in (innocent, culprit):
         assert run.read_record() is None
         assert "2 runs were trained here, and each is tried again alone" in run.log_file.read_text()
+
+
+def test_a_run_alone_is_blamed_for_broken_cuda_and_no_other_gets_its_process(
+    crew: Crew, made: Made, broken: Path
+) -> None:
+    broken.touch()
+    culprit = made(train={"lr": 1e30})
+    crew.train(culprit)
+    assert crew.told(1) == {culprit.path: 0}
+    assert record_of(culprit).status == "diverged"
+    crew.process.join(120)
+    assert crew.process.exitcode == DEVICE_BROKEN
 
 
 def test_a_folder_that_is_held_ends_its_job_and_no_other(crew: Crew, made: Made) -> None:

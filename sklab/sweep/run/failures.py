@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from sklab.errors import SklabError
-from sklab.launch.base import FOLDER_HELD, Ended, Launcher
+from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Ended, Launcher
 from sklab.spec.names import did_you_mean, find
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
@@ -155,6 +155,8 @@ def _cause(ended: Ended, *, memory: bool) -> tuple[FailureClass, str]:
         return "stale", f"another process works in the run's folder or was stopped there; end it first: fuser -k {held}"
     if memory:
         return "oom", "the process of the run was killed by SIGKILL, and the kernel did so because memory ran out"
+    if ended.exitcode == DEVICE_BROKEN and not ended.beside:
+        return "killed", "the process that was to train it ended, because another run had broken CUDA in it"
     if ended.beside and -ended.exitcode not in STOP_SIGNALS:
         how = signal_name(-ended.exitcode) if ended.exitcode < 0 else f"exit code {ended.exitcode}"
         return "killed", f"the process that trained it and {quantity(ended.beside, 'other run')} ended by {how}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sklab.launch.base import FOLDER_HELD, Ended, Job
+from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Ended, Job
 from sklab.sweep.run.failures import record_of
 
 
@@ -34,16 +34,22 @@ def test_each_end_has_its_class(toy_order, exitcode, hung, out_of_memory, failur
 
 
 @pytest.mark.parametrize(
-    ("exitcode", "failure", "reason"),
+    ("exitcode", "beside", "failure", "reason"),
     [
-        (70, "killed", "the process that trained it and 3 other runs ended by exit code 70"),
-        (-signal.SIGABRT, "killed", "the process that trained it and 3 other runs ended by SIGABRT"),
-        (-signal.SIGTERM, "preempted", "the process of the run was killed by SIGTERM"),
+        (
+            DEVICE_BROKEN,
+            0,
+            "killed",
+            "the process that was to train it ended, because another run had broken CUDA in it",
+        ),
+        (DEVICE_BROKEN, 3, "killed", "the process that trained it and 3 other runs ended by exit code 70"),
+        (-signal.SIGABRT, 3, "killed", "the process that trained it and 3 other runs ended by SIGABRT"),
+        (-signal.SIGTERM, 3, "preempted", "the process of the run was killed by SIGTERM"),
     ],
 )
-def test_a_process_of_several_runs_that_dies_blames_none(toy_order, tmp_path, exitcode, failure, reason):
+def test_a_process_of_several_runs_that_dies_blames_none(toy_order, tmp_path, exitcode, beside, failure, reason):
     (tmp_path / "log.txt").write_text("AcceleratorError: CUDA error: uncorrectable ECC error encountered\n")
-    ended = Ended(Job("train", tmp_path), exitcode, beside=3)
+    ended = Ended(Job("train", tmp_path), exitcode, beside=beside)
     record = record_of(toy_order(), ended, 1, out_of_memory=False, deleted=False)
     assert (record.failure, record.reason) == (failure, reason)
 
