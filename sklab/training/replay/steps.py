@@ -8,7 +8,6 @@ the images, shifts, flips, mixup, learning rate) lies in tables on the device, a
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,13 +16,12 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from sklab.data.augment import mixup_draw
-from sklab.data.loaders import TrainArrays, ValArrays
+from sklab.data.loaders import TrainArrays
 from sklab.models.counters import BatchCounters
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Average, Mixture, Scores, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import Average, Mixture, batch_loss, learning_rate, make_optimizer
 
-_log = logging.getLogger(__name__)
 _WARM_UP = 2  # calls before a recording, in which libraries start and take their memory
 
 
@@ -69,7 +67,7 @@ class GraphedTraining:
         self._images, self._groups = images, [_Group(group) for group in make_optimizer(model, recipe).param_groups]
         self._tables = _Tables(recipe, seed, len(images), self.device)
         self._draws = images.draws(0)
-        self._row = _counter(self.device)
+        self._row = counter(self.device)
         self._places = torch.arange(recipe.batch_size, device=self.device)
         self._replay = self._recorded_step()
 
@@ -182,60 +180,7 @@ class _Tables:
         return Mixture(*(_picked(table, row) for table in (self._kept, self._mixed, self._partners)))
 
 
-class GraphedEvaluation:
-    """Evaluates `network`, which is in eval mode whenever it does, on `images`.
-
-    scores  of the images of the last evaluation
-    """
-
-    def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays) -> None:
-        self.scores = Scores(images.device)
-        self._network, self._recipe, self._images, self._device = network, recipe, images, images.device
-        self._row = _counter(self._device)
-        self._places = torch.arange(images.batch_size, device=self._device)
-        self._replay: Callable[[], object] | None = None
-
-    def one_by_one(self) -> Iterator[None]:
-        """Evaluate batch by batch, as hooks of the network can follow it; yields after each."""
-        return self._evaluate(self._full_batch)
-
-    def replayed(self) -> Iterator[None]:
-        """Evaluate by replays, but for a last batch that is smaller; yields after each batch."""
-        if self._replay is None and len(self._images.labels) >= self._images.batch_size:
-            self._full_batch()
-            self._replay = self._recorded()
-        return self._evaluate(self._replay or self._full_batch)
-
-    def _recorded(self) -> Callable[[], object]:
-        try:
-            return recorded(self._full_batch, self._device)
-        except NotRecordableError as error:  # its step was recordable: a network that computes something else in eval
-            _log.warning("the evaluation can't be recorded, it is done batch by batch: %s", error)
-            return self._full_batch
-
-    def _evaluate(self, full_batch: Callable[[], object]) -> Iterator[None]:
-        full, rest = divmod(len(self._images.labels), self._images.batch_size)
-        self.scores.clear()
-        self._row.zero_()
-        for _ in range(full):
-            full_batch()
-            yield
-        if rest:
-            self._add(slice(full * self._images.batch_size, None))
-            yield
-
-    def _full_batch(self) -> None:
-        self._add(self._row * self._images.batch_size + self._places)
-        self._row += 1
-
-    @torch.no_grad()
-    def _add(self, places: Tensor | slice) -> None:
-        images, labels = self._images.batch(places)
-        with autocast(self._recipe, self._device):
-            self.scores.add(self._network(images), labels)
-
-
-def _counter(device: torch.device) -> Tensor:
+def counter(device: torch.device) -> Tensor:
     """int64 [1]. A tensor without dimensions is read by the host when it stands as an index, which waits for the
     device."""
     return torch.zeros(1, dtype=torch.int64, device=device)

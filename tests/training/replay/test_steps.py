@@ -13,8 +13,10 @@ from sklab.data.loaders import Loaders, TrainArrays, ValArrays, open_loaders
 from sklab.models.zoo import build
 from sklab.spec.run import Experiment
 from sklab.store.records import RunOrder
+from sklab.training.replay import evaluation as evaluations
 from sklab.training.replay import steps
-from sklab.training.replay.steps import GraphedEvaluation, GraphedTraining
+from sklab.training.replay.evaluation import GraphedEvaluation
+from sklab.training.replay.steps import GraphedTraining
 
 ALL = {
     "mixup": 0.3,
@@ -53,6 +55,7 @@ def _recording_refuses_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return work
 
     monkeypatch.setattr(steps, "recorded", recorded)
+    monkeypatch.setattr(evaluations, "recorded", recorded)
 
 
 def opened(order: RunOrder) -> tuple[Experiment, Loaders]:
