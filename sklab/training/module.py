@@ -16,7 +16,15 @@ from sklab.models.counters import BatchCounters
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import copy_buffers, total
 from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig, Trainer
-from sklab.training.recipe import Average, Scores, batch_loss, drawn_mixture, learning_rate, make_optimizer
+from sklab.training.recipe import (
+    Average,
+    Scores,
+    align_gradients,
+    batch_loss,
+    drawn_mixture,
+    learning_rate,
+    make_optimizer,
+)
 
 CHECK_EVERY = 50  # steps between two looks for a non-finite loss; each look waits for the device
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -69,6 +77,10 @@ class Classifier(LightningModule):
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
             self.average.update()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
+        if self.device.type == "cuda":
+            align_gradients(self.model.parameters())
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch

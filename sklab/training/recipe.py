@@ -33,6 +33,15 @@ def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
     )
 
 
+@torch.no_grad()
+def align_gradients(weights: Iterable[nn.Parameter]) -> None:
+    """Give each gradient the strides of its weight: along a dimension of size 1 they may differ, and the fused SGD of
+    CUDA then refuses both (pytorch#106951)."""
+    for weight in weights:
+        if weight.grad is not None and weight.grad.stride() != weight.stride():
+            weight.grad = torch.empty_like(weight).copy_(weight.grad)
+
+
 def _groups(model: nn.Module, recipe: TrainSpec) -> Any:
     """Scales and shifts of norm layers and biases are what has one dimension; every true weight has two or more."""
     parameters = list(model.parameters())

@@ -25,7 +25,16 @@ from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import fit as training
 from sklab.training.module import Classifier
-from sklab.training.recipe import Average, Mixture, Scores, batch_loss, drawn_mixture, learning_rate, make_optimizer
+from sklab.training.recipe import (
+    Average,
+    Mixture,
+    Scores,
+    align_gradients,
+    batch_loss,
+    drawn_mixture,
+    learning_rate,
+    make_optimizer,
+)
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -390,3 +399,14 @@ def test_a_compiled_network_trains_as_the_eager_one(run):
     assert list(ours) == list(theirs) == list(begin)
     learnt, difference = flat(theirs) - flat(begin), flat(theirs) - flat(ours)
     assert difference.norm() < 0.1 * learnt.norm()
+
+
+def test_a_gradient_gets_the_strides_of_its_weight():
+    weight = nn.Parameter(torch.zeros(2, 1, 100))
+    torch.bmm(torch.rand(2, 10, 100), weight.transpose(1, 2)).sum().backward()
+    gradient = weight.grad
+    assert gradient is not None
+    assert gradient.stride() != weight.stride()
+    align_gradients([weight, nn.Parameter(torch.zeros(3))])
+    assert weight.grad.stride() == weight.stride()
+    assert torch.equal(weight.grad, gradient)

@@ -20,7 +20,7 @@ from sklab.data.loaders import TrainArrays
 from sklab.models.counters import BatchCounters
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Average, Mixture, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import Average, Mixture, align_gradients, batch_loss, learning_rate, make_optimizer
 
 _WARM_UP = 2  # calls before a recording, in which libraries start and take their memory
 
@@ -143,6 +143,7 @@ class _Group:
     @torch.no_grad()
     def step(self, rate: Tensor) -> None:
         """A step with the learning rate `rate`, float32 []. Weights without a gradient stay as they are."""
+        align_gradients(self.weights)
         pairs = zip(self.weights, self.sums, strict=True)
         moved = [(weight, weight.grad, sums) for weight, sums in pairs if weight.grad is not None]
         weights, gradients, sums = ([each[part] for each in moved] for part in range(3))
