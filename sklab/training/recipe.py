@@ -19,10 +19,9 @@ from sklab.training.devices import total
 def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
     """SGD over all parameters; those that the recipe does not decay stand in a second group.
 
-    On CUDA it is fused: a kernel for many parameters. Not in fp16, where it unscales gradients itself: Lightning could
-    not clip them, and a first step that overflows would leave the momentum unset.
+    On CUDA it is fused, a kernel for many parameters, where `can_be_fused`.
     """
-    fused = recipe.precision != "fp16" and any(parameter.is_cuda for parameter in model.parameters())
+    fused = can_be_fused(recipe) and any(parameter.is_cuda for parameter in model.parameters())
     return torch.optim.SGD(
         _groups(model, recipe),
         recipe.lr,
@@ -31,6 +30,12 @@ def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
         nesterov=recipe.nesterov,
         fused=fused or None,
     )
+
+
+def can_be_fused(recipe: TrainSpec) -> bool:
+    """Whether a fused SGD goes with the recipe. Not in fp16, where it unscales gradients itself: a first step that
+    overflows would leave the momentum unset. And in 16 bits Lightning refuses to clip gradients for it."""
+    return recipe.precision == "fp32" or (recipe.precision == "bf16" and not recipe.clip_norm)
 
 
 @torch.no_grad()

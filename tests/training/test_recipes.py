@@ -31,6 +31,7 @@ from sklab.training.recipe import (
     Scores,
     align_gradients,
     batch_loss,
+    can_be_fused,
     drawn_mixture,
     learning_rate,
     make_optimizer,
@@ -252,6 +253,19 @@ def test_the_optimizer_is_one_kernel_on_cuda_but_not_in_fp16(device, precision, 
     for spared in (True, False):
         recipe = RECIPE.model_copy(update={"precision": precision, "decay_norm_and_bias": spared})
         assert {group["fused"] for group in make_optimizer(model, recipe).param_groups} == {fused}
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatch, precision, clip_norm):
+    """The CPU has a fused one too."""
+
+    def as_on_cuda(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
+        return torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, fused=can_be_fused(recipe))
+
+    monkeypatch.setattr("sklab.training.module.make_optimizer", as_on_cuda)
+    _, _, record = run(seed=0, precision=precision, clip_norm=clip_norm)
+    assert record.status == "complete", record.reason
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -195,7 +195,7 @@ def _picked(table: Tensor, row: Tensor) -> Tensor:
 def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
     """The context in which forward passes compute with the recipe's precision."""
     half = AUTOCAST.get(recipe.precision)
-    return torch.autocast(device.type, half, enabled=half is not None)
+    return torch.autocast(device.type, half, enabled=half is not None, cache_enabled=False)  # as Lightning has it
 
 
 def _random_state(device: torch.device) -> Tensor:
