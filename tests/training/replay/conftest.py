@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from torch.optim.sgd import sgd
 
+from sklab.system.processes import STOP_SIGNALS
 from sklab.training import fit
 from sklab.training.replay import steps
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Whoever takes attempts in turn lets the signals go; a test that does it leaves that to this."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
