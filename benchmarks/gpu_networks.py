@@ -19,8 +19,7 @@ from sklab.models.zoo import create_model
 from sklab.spec.train import TrainSpec
 from sklab.training.callbacks.latency import latency_ms, replay_latency_ms
 from sklab.training.determinism import settle
-from sklab.training.recipe import batch_loss, make_optimizer
-from sklab.training.replay.steps import autocast
+from sklab.training.recipe import autocast, batch_loss, make_optimizer
 
 BATCH = 256
 # The small rate keeps weights finite: products of NaN cost less power.

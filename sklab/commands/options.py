@@ -204,8 +204,6 @@ def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
     gpus = [] if options.cpu else choose_gpus(options.gpus, tell)
     if options.abreast:
         ensure_abreast(sweep)
-        if not gpus:
-            raise SklabError(f"--abreast: found {options.abreast}; there is no GPU here (the CPU is cut by --slots)")
     return find_slots(options.slots, most_devices(sweep), gpus, per_gpu, option)
 
 

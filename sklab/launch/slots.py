@@ -121,7 +121,7 @@ def _refuse_sharing(count: int | None, devices: int, gpus: Gpus, per_gpu: PerGpu
             f"train.devices: found {devices}; allowed: 1 to {len(gpus)}, the GPUs of this machine that are visible and "
             f"free (for example --set train.devices={len(gpus)})"
         )
-    if per_gpu != 1 and not gpus:
+    if (per_gpu != 1 or option == "--abreast") and not gpus:
         raise SklabError(f"{option}: found {per_gpu}; there is no GPU here (the CPU is cut by --slots)")
     if per_gpu != 1 and devices > 1:
         raise SklabError(f"{option}: found {per_gpu}; allowed: 1, for runs of this sweep train on {devices} GPUs each")

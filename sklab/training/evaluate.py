@@ -13,7 +13,7 @@ from torch import nn
 
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
-from sklab.models.numerics import AUTOCAST, LAYOUTS
+from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
 from sklab.store.files import checksum, sealed, write_whole
@@ -22,7 +22,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.meter import log_evaluation
 from sklab.training.determinism import ensure_starts, settle
-from sklab.training.recipe import Scores
+from sklab.training.recipe import Scores, autocast
 
 
 def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluation:
@@ -44,8 +44,8 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)
-    scores, half = Scores(device), AUTOCAST.get(experiment.train.precision)
-    with torch.inference_mode(), torch.autocast(device_type, half, enabled=half is not None):
+    scores = Scores(device)
+    with torch.inference_mode(), autocast(experiment.train, device):
         for images, labels in loaders.val:
             scores.add(network(images), labels)
     evaluation = Evaluation(

@@ -28,10 +28,9 @@ from sklab.training.devices import environment, largest, strategy
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
 from sklab.training.module import Classifier, make_trainer
 from sklab.training.replay.course import Course, Steps
-from sklab.training.replay.steps import GraphedTraining, NotRecordableError
+from sklab.training.replay.steps import GraphedTraining, NotRecordableError, is_replayed
 
 _log = logging.getLogger(__name__)
-REPLAYING = {"cuda"}  # the types of devices on which steps are replayed
 
 
 class BrokenProcessError(Exception):
@@ -144,13 +143,11 @@ def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
 
 
 def _recorded(order: RunOrder, loaders: Loaders, device: torch.device) -> GraphedTraining | None:
-    """The training of a new network by replays; None where it is Lightning's: always or never for a run, so that its
-    numbers do not depend on what trains beside it."""
-    recipe, images = order.experiment.train, loaders.train
-    if device.type not in REPLAYING or recipe.launched_singly or not isinstance(images, TrainArrays):
+    """The training of a new network by replays; None where it is Lightning's."""
+    if not is_replayed(order.experiment, device) or not isinstance(loaders.train, TrainArrays):
         return None
     try:
-        return GraphedTraining(_new_network(order, device), recipe, order.spec.seed, images)
+        return GraphedTraining(_new_network(order, device), order.experiment.train, order.spec.seed, loaders.train)
     except NotRecordableError as error:
         _log.warning("every operation of a step is launched by itself, for the step can't be recorded: %s", error)
         return None

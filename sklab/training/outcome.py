@@ -113,7 +113,7 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         latency_ms=meter.latency_ms,
         replay_latency_ms=meter.replay_ms,
         **meter.facts._asdict(),
-        hardware=_hardware(device, experiment.train.devices).model_copy(update={"abreast": abreast}),
+        hardware=_hardware(device, experiment.train.devices, abreast),
         versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
         first_step=meter.first_step,
         attempt=folder.attempt,
@@ -128,7 +128,7 @@ def _cost(experiment: Experiment) -> Cost:
         return Cost(0, 0)
 
 
-def _hardware(device: torch.device, devices: int) -> Hardware:
+def _hardware(device: torch.device, devices: int, abreast: int) -> Hardware:
     on_gpu = device.type == "cuda"
     return Hardware(
         host=socket.gethostname(),
@@ -138,4 +138,5 @@ def _hardware(device: torch.device, devices: int) -> Hardware:
         devices=devices,
         instructions="" if on_gpu else torch.backends.cpu.get_cpu_capability(),
         arithmetic=arithmetic(device),
+        abreast=abreast,
     )

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklab.data.augment import mixup_draw
+from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import total
 
@@ -66,6 +67,12 @@ def learning_rate(recipe: TrainSpec, epoch: float) -> float:
         return float(recipe.lr * recipe.step_factor**steps)
     done = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
     return recipe.lr * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
+    """The context in which forward passes compute with the recipe's precision."""
+    half = AUTOCAST.get(recipe.precision)
+    return torch.autocast(device.type, half, enabled=half is not None, cache_enabled=False)  # as Lightning has it
 
 
 class Mixture(NamedTuple):

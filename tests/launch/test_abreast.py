@@ -21,6 +21,7 @@ from sklab.launch.slots import Slot
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import fit
+from sklab.training.replay import steps
 
 LONG = {"epochs": 100_000}
 Made = Callable[..., RunFolder]
@@ -28,7 +29,7 @@ Made = Callable[..., RunFolder]
 
 def replaying(pipe: Connection, broken: Path) -> None:
     """The process, as on a GPU; its CUDA breaks once the file `broken` is there."""
-    fit.REPLAYING = {"cpu"}
+    steps.REPLAYED = {"cpu"}
     fit._why_broken = lambda _: "CUDA error: device-side assert triggered" if broken.exists() else ""
     worker.PATIENCE["train"] = 1
     work_abreast(pipe)

@@ -5,6 +5,7 @@ from torch import nn
 from sklab.store.run_folder import RunFolder
 from sklab.training.callbacks import latency
 from sklab.training.callbacks.latency import LatencyMeter, latency_ms, replay_latency_ms
+from sklab.training.replay import steps
 from sklab.training.replay.steps import NotRecordableError
 from sklab.training.run import train
 
@@ -76,7 +77,7 @@ def replays(monkeypatch, clock):
         recordings.append(device)
         return replay
 
-    monkeypatch.setattr(latency, "REPLAYED", {"cpu"})
+    monkeypatch.setattr(steps, "REPLAYED", {"cpu"})
     monkeypatch.setattr(latency, "recorded", recorded)
     return recordings
 
@@ -98,7 +99,7 @@ def test_a_network_that_can_not_be_recorded_has_no_latency_of_a_replay(clock, re
 
 
 def test_both_latencies_stand_in_the_record(toy_order, folder, monkeypatch):
-    monkeypatch.setattr(latency, "REPLAYED", {"cpu"})
+    monkeypatch.setattr(steps, "REPLAYED", {"cpu"})
     record = train(toy_order(), folder, CPU)
     assert record.latency_ms > 0
     assert record.replay_latency_ms > 0

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from sklab.data.kept import read_inventory
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import FaultyInputError, SklabError
-from sklab.models.numerics import AUTOCAST
 from sklab.models.receptive import effective, theoretical
 from sklab.models.zoo import build
 from sklab.spec.analysis import FIELD_IMAGES, Analysis, ReceptiveField, Unit, UnitAnalysis
@@ -39,6 +38,7 @@ from sklab.training.attention.summary import (
 )
 from sklab.training.determinism import ensure_starts, settle
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
+from sklab.training.recipe import autocast
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")
 _SAMPLES = 2
@@ -175,7 +175,7 @@ def _attention(
     units = passes[0].units
     chosen = low_middle_high([unit.name for unit in units])
     for recorder, scale in zip(passes, scales, strict=True) if units else ():
-        _see(recorder, network, loaders, scale, AUTOCAST.get(recipe.precision), device)
+        _see(recorder, network, loaders, scale, autocast(recipe, device))
     return {
         "chosen": chosen,
         "units": tuple(_unit(unit, passes, loaders, with_classes=unit.name in chosen) for unit in units),
@@ -188,10 +188,9 @@ def _see(
     network: nn.Module,
     loaders: Loaders,
     scale: float,
-    half: torch.dtype | None,
-    device: torch.device,
+    precision: torch.autocast,
 ) -> None:
-    with recorder, torch.inference_mode(), torch.autocast(device.type, half, enabled=half is not None):
+    with recorder, torch.inference_mode(), precision:
         for images, _ in loaders.val:
             network(enlarged(images, scale))
 

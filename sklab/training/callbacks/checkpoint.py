@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from sklab.spec.fit import trained_singly
 from sklab.store.files import write_whole
 from sklab.store.records import RunOrder
 from sklab.store.versions import dependencies, installed
 from sklab.training.determinism import arithmetic, gpu_names
 from sklab.training.lean_lightning import CheckpointIO
+from sklab.training.replay.steps import is_replayed
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def origin(order: RunOrder, device: torch.device) -> Origin:
     decided_by = {**dependencies(experiment), **({"data": f"{data.listing} {data.sample}"} if data else {})}
     made_by = {"format": str(_FORMAT), "sklab": order.code.version, **installed(("torch", "lightning", "numpy"))}
     asked = {"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type}
-    if device.type == "cuda" and not any(trained_singly(order.experiment)):
+    if is_replayed(order.experiment, device):
         asked["steps"] = "replayed"  # other checkpoints than those of Lightning's loop
     here = {"commit": order.code.commit, "threads": str(torch.get_num_threads())}
     return Origin(must={**asked, **made_by, **decided_by}, may={**here, **_gpu(device, experiment.train.devices)})

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from sklab.spec.run import Experiment
 from sklab.training.lean_lightning import Callback, Trainer
+from sklab.training.replay import steps
 from sklab.training.replay.steps import NotRecordableError, recorded
 
-REPLAYED = {"cuda"}  # the types of devices that can replay
 _WARM_UP, _PASSES, _SECONDS = 3, 30, 1.0  # no more passes than these, and none begun after so many seconds
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def replay_latency_ms(network: nn.Module, image: Tensor, precision: AbstractCont
     """The same for a replay of the pass, which leaves out what it costs to launch its operations; 0 where nothing can
     be replayed."""
     device = image.device
-    if device.type not in REPLAYED:
+    if device.type not in steps.REPLAYED:
         return 0.0
     own = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     with torch.inference_mode(), precision, torch.cuda.stream(own):

@@ -14,9 +14,9 @@ from sklab.training.callbacks.meter import METRICS
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.lean_lightning import Callback, Logger
 from sklab.training.module import CHECK_EVERY, DivergedError
-from sklab.training.recipe import learning_rate
+from sklab.training.recipe import autocast, learning_rate
 from sklab.training.replay.evaluation import GraphedEvaluation
-from sklab.training.replay.steps import GraphedTraining, autocast
+from sklab.training.replay.steps import GraphedTraining
 
 # What the device has to reach before the run goes on; None: nothing.
 Steps = Generator[torch.cuda.Event | None, None, Any]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sklab.data.loaders import ValArrays
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Scores
-from sklab.training.replay.steps import NotRecordableError, autocast, counter, recorded
+from sklab.training.recipe import Scores, autocast
+from sklab.training.replay.steps import NotRecordableError, counter, recorded
 
 _log = logging.getLogger(__name__)
 

@@ -18,11 +18,19 @@ from torch.optim.sgd import sgd
 from sklab.data.augment import mixup_draw
 from sklab.data.loaders import TrainArrays
 from sklab.models.counters import BatchCounters
-from sklab.models.numerics import AUTOCAST
+from sklab.spec.fit import trained_singly
+from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Average, Mixture, align_gradients, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import Average, Mixture, align_gradients, autocast, batch_loss, learning_rate, make_optimizer
 
+REPLAYED = {"cuda"}  # the types of devices that can replay
 _WARM_UP = 2  # calls before a recording, in which libraries start and take their memory
+
+
+def is_replayed(experiment: Experiment, device: torch.device) -> bool:
+    """Whether the steps of the experiment's runs are replayed there, always, so that their numbers do not depend on
+    what trains beside them; unless the network can't be recorded."""
+    return device.type in REPLAYED and not any(trained_singly(experiment))
 
 
 class NotRecordableError(Exception):
@@ -190,12 +198,6 @@ def counter(device: torch.device) -> Tensor:
 def _picked(table: Tensor, row: Tensor) -> Tensor:
     """The row of the table that `row` int64 [1] names."""
     return table.index_select(0, row).squeeze(0)
-
-
-def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
-    """The context in which forward passes compute with the recipe's precision."""
-    half = AUTOCAST.get(recipe.precision)
-    return torch.autocast(device.type, half, enabled=half is not None, cache_enabled=False)  # as Lightning has it
 
 
 def _random_state(device: torch.device) -> Tensor:

@@ -10,7 +10,6 @@ import pytest
 from torch.optim.sgd import sgd
 
 from sklab.system.processes import STOP_SIGNALS
-from sklab.training import fit
 from sklab.training.replay import steps
 
 
@@ -27,7 +26,7 @@ def _signals_as_before() -> Iterator[None]:
 def replaying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs on the CPU are trained as on a GPU, but for the kernels: the CPU's fused SGD rounds differently from the one
     of Lightning's loop."""
-    monkeypatch.setattr(fit, "REPLAYING", {"cpu"})
+    monkeypatch.setattr(steps, "REPLAYED", {"cpu"})
 
     def rounding_alike(*args: Any, **settings: Any) -> None:
         sgd(*args, **settings | {"fused": False, "foreach": True})

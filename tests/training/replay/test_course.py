@@ -18,6 +18,7 @@ from sklab.training.fit import Process
 from sklab.training.lean_lightning import Logger
 from sklab.training.module import Classifier
 from sklab.training.recipe import Scores
+from sklab.training.replay import steps
 from sklab.training.replay.course import Course, Steps
 from sklab.training.replay.steps import GraphedTraining
 from sklab.training.run import Attempt
@@ -198,7 +199,7 @@ class TestReplayed:
         monkeypatch.setattr(fitting, "build", make)
         order, folder = made("drawn", PLAIN)
         with monkeypatch.context() as patch:
-            patch.setattr(fitting, "REPLAYING", set())
+            patch.setattr(steps, "REPLAYED", set())
             theirs = attempt(order, folder)
         order, ours = made("ours", PLAIN)
         record = attempt(order, ours)
@@ -208,7 +209,7 @@ class TestReplayed:
     def test_an_epochs_rows_go_to_the_logger_as_lightning_sends_them(self, made: Made, monkeypatch) -> None:
         rows: dict[str, list[Any]] = {}
         for name, replaying in (("lightning", set[str]()), ("replayed", {"cpu"})):
-            monkeypatch.setattr(fitting, "REPLAYING", replaying)
+            monkeypatch.setattr(steps, "REPLAYED", replaying)
             logger = _Rows()
             monkeypatch.setattr(run, "open_logger", lambda *_, logger=logger: logger)
             monkeypatch.setattr(run, "close", lambda *_, **__: None)
