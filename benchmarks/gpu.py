@@ -39,7 +39,7 @@ from gpu_report import page
 from gpu_small import small
 
 from sklab.store.versions import this_code
-from sklab.training.determinism import arithmetic, settle
+from sklab.training.determinism import arithmetic, set_arithmetic
 
 ALL, GRACE = 285.0, 10.0  # seconds for everything, and for a section to end what it has begun
 MEMORY = "/dev/shm"
@@ -167,7 +167,7 @@ def _work(section: Section, bench: Bench, seconds: float, scratch: str, pipe: Co
     tempfile.tempdir = scratch
     deadline = time.monotonic() + seconds
     try:
-        settle(bench.device, deterministic=False)
+        set_arithmetic(bench.device, deterministic=False)
         for row in section.work(bench):
             pipe.send(row)
             if time.monotonic() > deadline:

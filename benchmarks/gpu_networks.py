@@ -18,7 +18,7 @@ from sklab.models.counters import BatchCounters
 from sklab.models.zoo import create_model
 from sklab.spec.train import TrainSpec
 from sklab.training.callbacks.latency import latency_ms, replay_latency_ms
-from sklab.training.determinism import settle
+from sklab.training.determinism import set_arithmetic
 from sklab.training.recipe import autocast, batch_loss, make_optimizer
 
 BATCH = 256
@@ -109,7 +109,7 @@ def determinism(bench: Bench) -> Iterator[Row]:
 def _price(bench: Bench, measure: Callable[[Bench], float]) -> Row:
     ms = {}
     for deterministic in (True, False):
-        settle(bench.device, deterministic=deterministic)
+        set_arithmetic(bench.device, deterministic=deterministic)
         ms[deterministic] = measure(bench)
     return {"deterministic, ms": ms[True], "not, ms": ms[False], "ratio": ms[True] / ms[False]}
 

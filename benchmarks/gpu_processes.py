@@ -13,7 +13,7 @@ import torch
 from gpu_measure import Bench, Row, one_line
 from gpu_small import EAGER, GRAPH, Rate, Small, in_turn, told
 
-from sklab.training.determinism import settle
+from sklab.training.determinism import set_arithmetic
 
 PATIENCE = 30  # seconds in which processes are to meet
 Answer = dict[str, Rate | str]  # by how it trains: the rate, or the error
@@ -83,7 +83,7 @@ def _member(bench: Bench, seed: int, barrier: Any, pipe: Connection) -> None:
 
     try:
         experiment = Small(bench)
-        settle(bench.device, deterministic=experiment.recipe.deterministic)
+        set_arithmetic(bench.device, deterministic=experiment.recipe.deterministic)
         for how, measure in ((EAGER, launched), (GRAPH, recorded)):
             answer[how] = measure()
     except Exception as error:

@@ -22,7 +22,7 @@ from sklab.models.zoo import build
 from sklab.spec.train import TrainSpec
 from sklab.sweep.design.cells import resolve
 from sklab.sweep.files.experimentfile import read_experiment
-from sklab.training.determinism import settle
+from sklab.training.determinism import set_arithmetic
 from sklab.training.lean_lightning import Callback
 from sklab.training.module import CHECK_EVERY, Classifier, make_trainer
 from sklab.training.replay.steps import GraphedTraining
@@ -171,7 +171,7 @@ def small(bench: Bench) -> Iterator[Row]:
     """In one process. What is compared with comes first."""
     experiment, counts = Small(bench), bench.size((4, 16), (2, 4))
     torch.set_num_threads(1)  # as in `processes`
-    settle(bench.device, deterministic=experiment.recipe.deterministic)
+    set_arithmetic(bench.device, deterministic=experiment.recipe.deterministic)
     launched: list[Rate] = []  # by itself: what the others are compared with
 
     def row(measure: Callable[[], Rate], seeds: int = 1) -> Row:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Job
 from sklab.launch.slots import Slot
-from sklab.launch.worker import PATIENCE, begin, device_of, held_message, log_to_stderr, settle, use
+from sklab.launch.worker import PATIENCE, begin, device_of, held_message, lead_own_group, log_to_stderr, use
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import open_without_waiting
 
@@ -32,7 +32,7 @@ _ERROR = 1  # exit code of a run whose end is no record
 
 def work_abreast(pipe: Connection) -> None:
     """Take a slot from `pipe`, then jobs to train on it; send the folder and the exit code of each that ends."""
-    settle()
+    lead_own_group()
     with suppress(EOFError):  # the runner is gone
         slot: Slot = pipe.recv()
         use(slot)

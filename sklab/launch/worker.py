@@ -27,13 +27,13 @@ PATIENCE: dict[Task, int] = {"train": 20, "check": 600, "probe": 600}
 
 def work(job: Job, slot: Slot) -> None:
     """Do `job` in a child process of the caller: own process group, output to the log, dead when the caller is."""
-    settle()
+    lead_own_group()
     _do(job, slot)
 
 
 def work_on_call(jobs: Connection) -> None:
     """The same for the job and the slot that come from there, once they come."""
-    settle()
+    lead_own_group()
     try:
         job, slot = jobs.recv()
     except EOFError:  # the runner is gone
@@ -41,7 +41,7 @@ def work_on_call(jobs: Connection) -> None:
     _do(job, slot)
 
 
-def settle() -> None:
+def lead_own_group() -> None:
     """Make this process a group of its own that ends with the caller."""
     os.setsid()
     unblock_stop_signals()

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklab.models.zoo import Signature, convolutions
 from sklab.spec.model import ModelSpec
@@ -38,6 +38,11 @@ LEAST_BATCH = 2  # on the CPU the fault above is the same at batches of 2, 8, 16
 _SLICE = 16  # images that float64 computes at a time: all of a large batch need several times the training's memory
 # A kernel that reads memory before it is written may find the right numbers of an earlier call there.
 _REPEATS = 2
+
+
+def placed(network: nn.Module, memory_format: MemoryFormat, device: torch.device) -> nn.Module:
+    """`network` itself, on `device` and with its weights in this layout."""
+    return network.to(device).to(memory_format=LAYOUTS[memory_format])  # type: ignore[call-overload, no-any-return]  # not in its stub
 
 
 @dataclass(frozen=True)

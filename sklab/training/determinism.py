@@ -16,7 +16,7 @@ from sklab.store.records import Arithmetic
 UNKNOWN_GPU = "unknown GPU"
 
 
-def settle(device: torch.device, *, deterministic: bool) -> None:
+def set_arithmetic(device: torch.device, *, deterministic: bool) -> None:
     """Set how this process computes on a GPU; that starts no CUDA. To be called before it computes anything there:
     cuBLAS looks at its workspace once, when it starts.
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from sklab.data.loaders import Loaders, open_loaders
 from sklab.errors import SklabError
-from sklab.models.numerics import LAYOUTS
+from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
 from sklab.store.files import checksum, sealed, write_whole
@@ -21,7 +21,7 @@ from sklab.store.records import Evaluation, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.meter import log_evaluation
-from sklab.training.determinism import ensure_starts, settle
+from sklab.training.determinism import ensure_starts, set_arithmetic
 from sklab.training.recipe import Scores, autocast
 
 
@@ -39,7 +39,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     data = folder.read_order().spec.experiment.data
     data = data.at_size(data.image_size if size is None else size)
     use_threads_of(record, device)
-    settle(device, deterministic=experiment.train.deterministic)
+    set_arithmetic(device, deterministic=experiment.train.deterministic)
     ensure_starts(device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
@@ -139,8 +139,7 @@ def kept_network(folder: RunFolder, record: RunRecord, device: torch.device) -> 
     except Exception as error:  # a broken file raises almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SklabError(f"{folder.weights_file}: not the weights of this run ({reason})") from error
-    layout = LAYOUTS[record.spec.experiment.train.memory_format]
-    return network.eval().to(device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+    return placed(network.eval(), record.spec.experiment.train.memory_format, device)
 
 
 def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:

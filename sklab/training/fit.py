@@ -12,7 +12,7 @@ from torch import nn
 from sklab.data.augment import Share
 from sklab.data.loaders import Loaders, TrainArrays, open_loaders
 from sklab.errors import SklabError
-from sklab.models.numerics import LAYOUTS
+from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
 from sklab.store.records import RunOrder
@@ -23,7 +23,7 @@ from sklab.training.callbacks.latency import LatencyMeter
 from sklab.training.callbacks.meter import Logbook, Meter, Peak, peak_memory
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume
-from sklab.training.determinism import settle
+from sklab.training.determinism import set_arithmetic
 from sklab.training.devices import environment, largest, strategy
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
 from sklab.training.module import Classifier, make_trainer
@@ -61,10 +61,10 @@ class Process:
     broken: bool = False
     _deterministic: bool | None = None
 
-    def settle(self, *, deterministic: bool) -> None:
+    def set_arithmetic(self, *, deterministic: bool) -> None:
         """Have it compute as a run wants it: see `training.determinism`."""
         if deterministic is not self._deterministic:
-            settle(self.device, deterministic=deterministic)
+            set_arithmetic(self.device, deterministic=deterministic)
             self._deterministic = deterministic
 
     def hold(self, running: int) -> None:
@@ -130,8 +130,7 @@ def fit(
 
 def _new_network(order: RunOrder, device: torch.device) -> nn.Module:
     torch.manual_seed(order.spec.seed)
-    model = build(order.experiment.model).to(device)
-    return model.to(memory_format=LAYOUTS[order.experiment.train.memory_format])  # type: ignore[call-overload, no-any-return]  # not in its stub
+    return placed(build(order.experiment.model), order.experiment.train.memory_format, device)
 
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:

@@ -19,14 +19,14 @@ from sklab.data import check as data_check
 from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models import numerics
-from sklab.models.numerics import LAYOUTS
+from sklab.models.numerics import placed
 from sklab.models.zoo import build, cost
 from sklab.spec.data import Inventory
 from sklab.spec.jobs import Checked, CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment
 from sklab.store.files import content, write_whole
 from sklab.training.callbacks.meter import peak_memory
-from sklab.training.determinism import ensure_starts, settle
+from sklab.training.determinism import ensure_starts, set_arithmetic
 from sklab.training.lean_lightning import Callback, LightningEnvironment, LightningModule, Trainer
 from sklab.training.module import Classifier, make_trainer
 
@@ -57,7 +57,7 @@ def _findings(order: CheckOrder, device: torch.device) -> Iterator[Finding]:
         return (asked.precision, asked.memory_format, *by_size)
 
     for (precision, memory_format, batch, deterministic), networks in groupby(sorted(order.networks, key=way), way):
-        settle(device, deterministic=deterministic)
+        set_arithmetic(device, deterministic=deterministic)
         ensure_starts(device)
         sizes = [(network.model, network.image_size) for network in networks]
         for verdict in numerics.check(sizes, precision, memory_format, device.type, batch):
@@ -118,10 +118,9 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
     began = time.perf_counter()
     asked = experiment.train
     recipe = asked.model_copy(update={"batch_size": asked.batch_size // asked.devices, "devices": 1})
-    settle(device, deterministic=recipe.deterministic)
+    set_arithmetic(device, deterministic=recipe.deterministic)
     torch.manual_seed(0)
-    model = build(experiment.model).to(device)
-    model = model.to(memory_format=LAYOUTS[recipe.memory_format])  # type: ignore[call-overload]  # not in its stub
+    model = placed(build(experiment.model), recipe.memory_format, device)
     loaders = open_loaders(experiment.data, recipe, 0, device)
     batches, val_batches = len(loaders.train) // asked.devices, -(-len(loaders.val) // asked.devices)
     clock = _Clock(min(batches - 1, _WARM * recipe.accumulate))

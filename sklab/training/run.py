@@ -68,7 +68,7 @@ class Attempt:
 
     def advance(self) -> None:
         """Take the next step, as soon as it is ready."""
-        self._process.settle(deterministic=self._deterministic)
+        self._process.set_arithmetic(deterministic=self._deterministic)
         with torch.cuda.stream(self._stream) if self._stream else nullcontext():
             try:
                 self._event = self._next()
@@ -135,7 +135,7 @@ def _train_share(
     order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, member: Member, tell: Send
 ) -> None:
     process = Process(member.device, member.share, meet=member.meet)
-    process.settle(deterministic=order.spec.experiment.train.deterministic)
+    process.set_arithmetic(deterministic=order.spec.experiment.train.deterministic)
     for _ in _train(order, folder, resume_point, process, tell):
         pass
     process.stop.release()

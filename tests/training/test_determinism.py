@@ -18,7 +18,7 @@ from sklab.store.records import Hardware, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import jobs
 from sklab.training.attention.analyze import analyze
-from sklab.training.determinism import arithmetic, gpu_names, settle
+from sklab.training.determinism import arithmetic, gpu_names, set_arithmetic
 from sklab.training.evaluate import evaluate
 from sklab.training.fit import Process
 from sklab.training.jobs import check, probe
@@ -80,27 +80,27 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_gpu_is_set_to_give_the_same_bits_every_time():
     torch.backends.cudnn.benchmark = True
-    settle(GPU, deterministic=True)
+    set_arithmetic(GPU, deterministic=True)
     assert flags() == SETTLED
 
 
 def test_the_recipe_may_lift_that_and_the_next_run_of_the_process_has_it_back():
-    settle(GPU, deterministic=False)
+    set_arithmetic(GPU, deterministic=False)
     assert flags() == {**SETTLED, "deterministic": False, "cudnn": False}
-    settle(GPU, deterministic=True)
+    set_arithmetic(GPU, deterministic=True)
     assert flags() == SETTLED
 
 
 def test_a_process_on_the_cpu_stays_as_it_is():
     before = flags()
-    settle(CPU, deterministic=True)
+    set_arithmetic(CPU, deterministic=True)
     assert (flags(), arithmetic(CPU)) == (before, None)
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_the_flags_are_told_as_torch_has_them_not_as_they_were_asked_for(deterministic, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
-    settle(GPU, deterministic=deterministic)
+    set_arithmetic(GPU, deterministic=deterministic)
     told = arithmetic(GPU)
     assert told is not None
     expected = {"cudnn": "9.10.2", "deterministic": deterministic, "convolutions": "tf32", "matrices": "ieee"}
@@ -114,13 +114,13 @@ def test_the_flags_are_told_as_torch_has_them_not_as_they_were_asked_for(determi
 
 def test_torchs_older_flags_agree_so_that_libraries_which_read_them_do_not_fail():
     torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 does
-    settle(GPU, deterministic=True)
+    set_arithmetic(GPU, deterministic=True)
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (False, True)
 
 
 def test_an_environment_without_tf32_is_told_as_that(monkeypatch):
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    settle(GPU, deterministic=True)
+    set_arithmetic(GPU, deterministic=True)
     told = arithmetic(GPU)
     assert told is not None
     assert told.convolutions == "ieee"

@@ -36,7 +36,7 @@ from sklab.training.attention.summary import (
     slopes,
     table,
 )
-from sklab.training.determinism import ensure_starts, settle
+from sklab.training.determinism import ensure_starts, set_arithmetic
 from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
 from sklab.training.recipe import autocast
 
@@ -61,7 +61,7 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
         return found
     device = torch.device(device_type)
     use_threads_of(record, device)
-    settle(device, deterministic=experiment.train.deterministic)
+    set_arithmetic(device, deterministic=experiment.train.deterministic)
     ensure_starts(device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
