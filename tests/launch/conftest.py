@@ -1,4 +1,4 @@
-"""A real Slurm of one node on this machine, for as long as the tests run."""
+"""Orders of toy runs, and a real Slurm of one node on this machine, for as long as the tests run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launched import Made
 from slurm_commands import end_all_jobs, said, until
+
+from sklab.store.records import RunOrder
+from sklab.store.run_folder import RunFolder
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 
@@ -54,6 +58,19 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
 PartitionName=low Nodes={host} Default=YES MaxTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=high Nodes={host} MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
 """
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
+    """Writes the order of a toy run into a folder of its own."""
+
+    def make(**changes: object) -> RunFolder:
+        order = toy_order(**changes)
+        run = RunFolder(tmp_path / order.key)
+        run.write_order(order)
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="session")

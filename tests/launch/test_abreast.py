@@ -6,25 +6,22 @@ import fcntl
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
+from launched import CPU, LONG, Made
 from slurm_commands import until
 
 from sklab.launch import worker
 from sklab.launch.abreast import work_abreast
 from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Job
-from sklab.launch.slots import Slot
-from sklab.store.records import RunOrder, RunRecord
+from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import fit
 from sklab.training.replay import steps
-
-LONG = {"epochs": 100_000}
-Made = Callable[..., RunFolder]
 
 
 def replaying(pipe: Connection, broken: Path) -> None:
@@ -44,7 +41,7 @@ class Crew:
         self.process: SpawnProcess = context.Process(target=replaying, args=(theirs, broken))
         self.process.start()
         theirs.close()
-        self.pipe.send(Slot(None, "cpu", 1))
+        self.pipe.send(CPU)
 
     def train(self, *runs: RunFolder) -> None:
         for run in runs:
@@ -71,17 +68,6 @@ def crew(broken: Path) -> Iterator[Crew]:
     yield crew
     crew.process.kill()
     crew.process.join()
-
-
-@pytest.fixture
-def made(tmp_path: Path, toy_order: Callable[..., RunOrder]) -> Made:
-    def make(**changes: object) -> RunFolder:
-        order = toy_order(**changes)
-        run = RunFolder(tmp_path / order.key)
-        run.write_order(order)
-        return run
-
-    return make
 
 
 def record_of(run: RunFolder) -> RunRecord:

@@ -133,3 +133,40 @@ class TestGpusThatAreMeant:
         nvidia_smi.says(end="exit 9")
         with pytest.raises(SklabError, match=r"to have 0\.5; none can be used: nvidia-smi ended with exit code 9$"):
             given_slot(0.5, 4)
+
+
+def test_the_cpu_is_cut_in_even_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", list)
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert [slot.threads for slot in find_slots(4)] == [4, 4, 4, 4]
+    assert [slot.threads for slot in find_slots()] == [2] * 8
+    with pytest.raises(SklabError, match="allowed: 1 to 16"):
+        find_slots(17)
+
+
+def test_every_gpu_is_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", lambda: [("0", "H200"), ("3", "H200")])
+    assert [slot.gpu for slot in find_slots()] == ["0", "3"]
+    assert [slot.gpu for slot in find_slots(1)] == ["0"]
+    with pytest.raises(SklabError, match="one per GPU"):
+        find_slots(3)
+
+
+def test_a_slot_holds_as_many_gpus_as_a_run_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", lambda: [(str(index), "H200") for index in range(5)])
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert [(slot.gpu, slot.threads) for slot in find_slots(devices=2)] == [("0,1", 8), ("2,3", 8)]
+    assert [slot.gpu for slot in find_slots(1, devices=3)] == ["0,1,2"]
+    with pytest.raises(SklabError, match=r"--slots: found 3; allowed: 1 to 2, one per 2 GPUs"):
+        find_slots(3, devices=2)
+    with pytest.raises(SklabError, match=r"train\.devices: found 6; allowed: 1 to 5, the GPUs.*--set train\.devices=5"):
+        find_slots(devices=6)
+
+
+def test_without_gpus_devices_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "find_gpus", list)
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert [slot.threads for slot in find_slots(devices=4)] == [4] * 4
+    assert [slot.threads for slot in find_slots(devices=32)] == [16]
+    with pytest.raises(SklabError, match=r"allowed: 1 to 4, one per 4 cores"):
+        find_slots(5, devices=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import math
 from collections.abc import Callable
@@ -13,28 +12,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sklab.data.augment import mixup_draw
 from sklab.data.loaders import open_loaders
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
-from sklab.spec.networks import SETTINGS, network
+from sklab.spec.networks import network
 from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import fit as training
 from sklab.training.module import Classifier
 from sklab.training.recipe import (
-    Average,
     Mixture,
-    Scores,
-    align_gradients,
     batch_loss,
     can_be_fused,
     drawn_mixture,
     learning_rate,
-    make_optimizer,
 )
 from sklab.training.run import train
 
@@ -122,14 +115,6 @@ MIXED = {
 }
 
 
-def test_an_error_is_the_share_of_wrong_images_in_double_precision():
-    scores, labels = Scores("cpu"), torch.zeros(250, dtype=torch.int64)
-    for wrong in (42, 51, 43, 36):
-        scores.add(F.one_hot((torch.arange(250) < wrong).long(), 2).float(), labels)
-    scores.over_devices()
-    assert (float(scores.error), scores.seen) == (17.2, 1000)
-
-
 @pytest.mark.parametrize(("seed", "recipe"), [(2, {}), (3, MIXED)])
 def test_a_run_is_the_plain_loop_to_the_last_bit(run, seed, recipe):
     order, folder, record = run(seed=seed, **recipe)
@@ -200,61 +185,6 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(run):
     assert _evaluated(model, loaders.val) == {name: record.last[name] for name in ("val_loss", "val_error")}
 
 
-def test_the_average_starts_at_the_first_update_and_leaves_the_network_alone():
-    model = nn.BatchNorm1d(3)
-    average = Average(model, 0.9)
-    with torch.no_grad():
-        model.weight.fill_(5.0)
-    before = copy.deepcopy(model.state_dict())
-    average.update()
-    assert torch.equal(average.network.weight, torch.full((3,), 5.0))
-    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in before.items())
-    assert not average.network.training
-    assert not any(parameter.requires_grad for parameter in average.network.parameters())
-    model(torch.randn(4, 3))
-    average.update()
-    assert average.network.num_batches_tracked == 1
-
-
-@pytest.mark.parametrize("layout", LAYOUTS.values())
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_average_is_that_of_each_tensor_alone_to_the_last_bit(layout, precision):
-    torch.manual_seed(1)
-    model = build(network("sknet_small")).to(precision).to(memory_format=layout)
-    average = Average(model, 0.9)
-    expected = [tensor.clone() for tensor in model.state_dict().values()]
-    for step in range(3):
-        for tensor in model.state_dict().values():
-            tensor.add_(torch.randn(tensor.shape).to(tensor.dtype))
-        for mean, now in zip(expected, model.state_dict().values(), strict=True):
-            mean.lerp_(now, 1 - 0.9) if step and mean.is_floating_point() else mean.copy_(now)
-        average.update()
-    assert all(map(torch.equal, average.network.state_dict().values(), expected))
-
-
-def test_a_tensor_with_two_names_is_averaged_once():
-    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
-    model[1].weight = model[0].weight
-    average = Average(model, 0.75)
-    for value in (4.0, 8.0):
-        nn.init.constant_(model[0].weight, value)
-        average.update()
-    assert torch.equal(average.network(torch.eye(2)), torch.full((2, 2), 5.0 * 5.0 * 2))
-
-
-@pytest.mark.parametrize(
-    ("device", "precision", "fused"),
-    [("cuda", "fp32", True), ("cuda", "bf16", True), ("cuda", "fp16", None), ("cpu", "fp32", None)],
-)
-def test_the_optimizer_is_one_kernel_on_cuda_but_not_in_fp16(device, precision, fused):
-    model = nn.Linear(2, 2, device="meta")
-    with FakeTensorMode(), torch.no_grad():  # tensors without numbers may lie on a device that is not there
-        model.weight = nn.Parameter(torch.empty(2, 2, device=device), requires_grad=False)
-    for spared in (True, False):
-        recipe = RECIPE.model_copy(update={"precision": precision, "decay_norm_and_bias": spared})
-        assert {group["fused"] for group in make_optimizer(model, recipe).param_groups} == {fused}
-
-
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatch, precision, clip_norm):
@@ -266,28 +196,6 @@ def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatc
     monkeypatch.setattr("sklab.training.module.make_optimizer", as_on_cuda)
     _, _, record = run(seed=0, precision=precision, clip_norm=clip_norm)
     assert record.status == "complete", record.reason
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_mixup_blends_images_and_labels_alike(smoothing):
-    torch.manual_seed(0)
-    model, recipe = (
-        nn.Sequential(nn.Flatten(), nn.Linear(16, 5)),
-        RECIPE.model_copy(update={"mixup": 0.8, "label_smoothing": smoothing}),
-    )
-    images, labels = torch.randn(8, 1, 4, 4), torch.randint(0, 5, (8,))
-    share, partners = mixup_draw(0.8, 8, 3, 1, 2)
-    soft = F.one_hot(labels, 5) * (1 - smoothing) + smoothing / 5
-    mixed_images = share * images + (1 - share) * images[list(partners)]
-    mixed_labels = share * soft + (1 - share) * soft[list(partners)]
-    expected = -(mixed_labels * model(mixed_images).log_softmax(1)).sum(1).mean()
-    state = torch.get_rng_state()
-    ours, others = (
-        batch_loss(model, (images, labels), recipe, drawn_mixture(recipe, labels, (3, 1, batch))) for batch in (2, 3)
-    )
-    assert torch.allclose(ours, expected)
-    assert not torch.allclose(others, expected)
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_mixup_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkeypatch):
@@ -316,36 +224,6 @@ def test_mixup_changes_training_alone_and_the_same_way_each_time(run):
     plain, *mixed = (run(epochs=1, mixup=alpha)[2].last for alpha in (0.0, 0.4, 0.4))
     assert mixed[0] == mixed[1]
     assert mixed[0]["train_loss"] != plain["train_loss"]
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_what_is_not_decayed_are_norm_layers_and_biases(name):
-    with torch.device("meta"):
-        model = build(network(name))
-    recipe = RECIPE.model_copy(update={"decay_norm_and_bias": False})
-    decayed, spared = ({id(each) for each in group["params"]} for group in make_optimizer(model, recipe).param_groups)
-    expected = {
-        id(parameter)
-        for module in model.modules()
-        for kind, parameter in module.named_parameters(recurse=False)
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or kind == "bias"
-    }
-    assert spared == expected
-    assert decayed == {id(parameter) for parameter in model.parameters()} - expected
-    assert len(make_optimizer(model, RECIPE).param_groups) == 1
-
-
-@pytest.mark.parametrize("all_decay", [True, False])
-def test_decay_shrinks_what_is_decayed(all_decay):
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    recipe = RECIPE.model_copy(update={"decay_norm_and_bias": all_decay, "weight_decay": 0.5})
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    make_optimizer(model, recipe).step()
-    for now, then in zip(model.parameters(), before, strict=True):
-        share = 1 - 0.1 * 0.5 if all_decay or now.ndim > 1 else 1.0
-        assert torch.allclose(now, share * then)
 
 
 def test_fp16_on_the_cpu_is_refused(run):
@@ -413,14 +291,3 @@ def test_a_compiled_network_trains_as_the_eager_one(run):
     assert list(ours) == list(theirs) == list(begin)
     learnt, difference = flat(theirs) - flat(begin), flat(theirs) - flat(ours)
     assert difference.norm() < 0.1 * learnt.norm()
-
-
-def test_a_gradient_gets_the_strides_of_its_weight():
-    weight = nn.Parameter(torch.zeros(2, 1, 100))
-    torch.bmm(torch.rand(2, 10, 100), weight.transpose(1, 2)).sum().backward()
-    gradient = weight.grad
-    assert gradient is not None
-    assert gradient.stride() != weight.stride()
-    align_gradients([weight, nn.Parameter(torch.zeros(3))])
-    assert weight.grad.stride() == weight.stride()
-    assert torch.equal(weight.grad, gradient)

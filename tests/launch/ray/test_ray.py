@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import test_launchers
-from test_launchers import LONG, Made, collect, made  # noqa: F401 - a fixture
+from launched import LONG, Made, collect
+from slurm_commands import until
 from workers import hang, worker_in
 
 from sklab.errors import SklabError
@@ -90,7 +91,7 @@ class TestRay(test_launchers.TestEveryLauncher):
 
 def test_nothing_that_lies_where_the_runner_was_started_is_executed(
     cluster: Any,
-    made: Made,  # noqa: F811
+    made: Made,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,7 +113,7 @@ def test_nothing_that_lies_where_the_runner_was_started_is_executed(
 
 
 @pytest.mark.usefixtures("apart")
-def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLauncher, made: Made) -> None:
     run = made()
     launcher.submit(Job("train", run.path))
     assert collect(launcher, 1)[0].exitcode == 0
@@ -123,7 +124,7 @@ def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLaunche
 
 
 @pytest.mark.usefixtures("apart")
-def test_without_a_shared_disk_kept_weights_travel_to_be_evaluated(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_without_a_shared_disk_kept_weights_travel_to_be_evaluated(launcher: RayLauncher, made: Made) -> None:
     run = made()
     launcher.submit(Job("train", run.path))
     collect(launcher, 1)
@@ -136,7 +137,7 @@ def test_without_a_shared_disk_kept_weights_travel_to_be_evaluated(launcher: Ray
 
 
 @pytest.mark.usefixtures("apart")
-def test_without_a_shared_disk_a_failed_attempt_is_kept(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_without_a_shared_disk_a_failed_attempt_is_kept(launcher: RayLauncher, made: Made) -> None:
     run = made(train={"batch_size": 5000})
     for _ in range(2):
         launcher.submit(Job("train", run.path))
@@ -147,19 +148,19 @@ def test_without_a_shared_disk_a_failed_attempt_is_kept(launcher: RayLauncher, m
     assert (run.attempts / "001/record.json").exists()
 
 
-def test_a_killed_run_is_told_with_its_signal(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_a_killed_run_is_told_with_its_signal(launcher: RayLauncher, made: Made) -> None:
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
-    _until(run.metrics_file.exists)
+    until(run.metrics_file.exists)
     os.kill(worker_in(run.path), signal.SIGKILL)
     assert collect(launcher, 1) == [Ended(Job("train", run.path), -signal.SIGKILL)]
     assert run.read_record() is None
 
 
-def test_a_drained_run_ends_soon_and_one_that_waits_is_dropped(launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_a_drained_run_ends_soon_and_one_that_waits_is_dropped(launcher: RayLauncher, made: Made) -> None:
     run, waits = made(train=LONG), made(seed=1)
     launcher.submit(Job("train", run.path))
-    _until(run.metrics_file.exists)
+    until(run.metrics_file.exists)
     launcher._task = launcher._task.options(num_cpus=1000)
     launcher.submit(Job("train", waits.path))
     launcher.drain()
@@ -170,19 +171,19 @@ def test_a_drained_run_ends_soon_and_one_that_waits_is_dropped(launcher: RayLaun
     assert record is None or record.failure == "preempted"
 
 
-def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:  # noqa: F811
+def test_stop_ends_what_runs(cluster: Any, made: Made) -> None:
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1))
     run = made(train=LONG)
     launcher.submit(Job("train", run.path))
-    _until(run.metrics_file.exists)
+    until(run.metrics_file.exists)
     worker = worker_in(run.path)
     launcher.stop()
-    _until(lambda: not Path(f"/proc/{worker}").exists())
+    until(lambda: not Path(f"/proc/{worker}").exists())
     assert run.read_record() is None
 
 
 @pytest.mark.skipif(bool(look_at_gpus()), reason="this machine has GPUs, and so would the node")
-def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, made: Made) -> None:  # noqa: F811
+def test_a_node_without_what_it_was_to_have_is_told_in_the_log(cluster: Any, made: Made) -> None:
     node = cluster.add_node(**NODE, num_cpus=1, num_gpus=1)  # says so, but nvidia-smi knows of none
     launcher = RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=2, gpus=0.5))
     run = made()
@@ -198,10 +199,10 @@ def test_a_run_that_no_node_can_hold_is_refused(cluster: Any) -> None:
         RayLauncher(RaySpec(launcher="ray", address=cluster.address, parallel=1, cpus=64))
 
 
-def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: RayLauncher, made: Made) -> None:  # noqa: F811
+def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: RayLauncher, made: Made) -> None:
     run = made(train={"epochs": 150})
     launcher.submit(Job("train", run.path))
-    _until(run.metrics_file.exists)
+    until(run.metrics_file.exists)
     worker, [_, lost] = worker_in(run.path), cluster.list_all_nodes()
     cluster.add_node(**NODE, num_cpus=2)
     cluster.remove_node(lost, allow_graceful=False)
@@ -276,6 +277,3 @@ def test_a_hung_run_is_ended_on_its_node_and_tried_again(cluster: Any, toy_files
         "K3, seed 0: failed (stale): the run made no step any more and was ended; tried again: attempt 2 of 3"
     ]
     assert {record.cell: record.attempt for record in study.records().values()} == {"K3": 2, "K3+K5 SK": 1}
-
-
-_until: Callable[[Callable[[], bool]], None] = test_launchers._until
