@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-GPU_PYTHON = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+GPU_PYTHON ?= $(BIN)/python
 OUT ?= results/gpu
 # The constraints hold for what builds sklab as well, by the two names that pip has had for that.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet \
@@ -33,8 +33,8 @@ test-rounding: .venv/dev-$(SETUP)  ## the numeric tests once more, rounded as by
 test-slow: .venv/peers-$(SETUP) .venv/engines-$(SETUP)  ## fault storms and other long suites
 	$(BIN)/pytest -m slow -n 2 --dist loadgroup --durations 30
 
-# In the environment that is there: a machine with a card has its own torch, and perhaps no network.
-test-gpu:  ## on a machine with a CUDA card, in ten minutes: what only a card can show, then how fast it is
+# GPU_PYTHON=python3 takes what is installed: a machine with a card may have a torch of its own and no network.
+test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),.venv/dev-$(SETUP))  ## on a machine with a CUDA card, in ten minutes: what only a card can show, then how fast it is
 	$(GPU_PYTHON) -m pytest -m gpu tests/gpu
 	$(GPU_PYTHON) benchmarks/gpu.py --out $(OUT)
 

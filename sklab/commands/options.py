@@ -96,7 +96,7 @@ def add_gpus(parser: argparse.ArgumentParser) -> None:
     how_many = parser.add_mutually_exclusive_group()
     text = "runs at a time on each GPU (default: 1); auto: twice as many as long as that pays"
     how_many.add_argument("--per-gpu", metavar="K", help=text)
-    text = "the same, but in one process that trains small networks in turn: faster, and with the same numbers"
+    text = "the same, but one process trains all runs of a GPU in turn, with the same numbers: for small networks"
     how_many.add_argument("--abreast", metavar="K", help=text)
 
 
