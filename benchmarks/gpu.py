@@ -109,7 +109,8 @@ def _write(folder: Path, results: dict[str, Any]) -> None:
 def _facts(bench: Bench) -> Iterator[Row]:
     """What the numbers depend on."""
     if bench.is_cuda and not torch.cuda.is_available():
-        raise RuntimeError("no CUDA card can be used here")
+        yield {"error": "no CUDA card can be used here"}
+        return
     how, code = arithmetic(bench.device), this_code()
     yield {
         "card": torch.cuda.get_device_name() if bench.is_cuda else "none: tried on the CPU, the numbers say nothing",
