@@ -23,9 +23,10 @@ def test_two_modules_are_loose():
     assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
 
 
-def test_there_are_fewer_than_220_modules():
-    # Since 180: questions (as values, in files, answered, in words), GPUs (replays, health, climb). More: say why.
-    assert len(MODULES) < 220
+def test_there_are_fewer_than_250_modules():
+    # Since 180: questions (as values, in files, answered, in words), GPUs (replays, health, climb), evidence (looks,
+    # images, the best cell, the test split, nuisance settings, sources of chance). More: say why.
+    assert len(MODULES) < 250
 
 
 def test_packages_are_empty():
