@@ -55,21 +55,22 @@ def family_of(values, weights=QUESTIONS):
     return contrasts.with_table_rule(contrasts.contrasts(values, weights), values, weights)
 
 
-def adjusted_p(judged):
-    """(studies): the smallest adjusted p of each study; 1 where nothing could be tested."""
+def adjusted_p(judged, alpha=0.05):
+    """(studies): the smallest adjusted p of each study, exact where it is not clear on which side of `alpha` it is; 1
+    where nothing could be tested."""
     t, correlation = np.abs(judged.estimate / judged.error), judged.correlation
     smallest = np.nanargmin(np.where(np.isnan(t), np.inf, 2 * stdtr(judged.df, -t)), -1)
-    p = [_adjusted(t[at], judged.df[at], correlation[at], first) for at, first in enumerate(smallest)]
+    p = [_adjusted(t[at], judged.df[at], correlation[at], first, alpha) for at, first in enumerate(smallest)]
     return np.array(p)
 
 
-def _adjusted(t, df, correlation, first):
+def _adjusted(t, df, correlation, first, alpha=0.05):
     tested = np.flatnonzero(~np.isnan(t))
     if not len(tested):
         return 1.0
     single = 2 * stdtr(df[first], -t[first])
-    if single > 0.05 or single * len(tested) < 0.05:
-        return float(single)  # which side of 5 % the adjusted p is on is clear
+    if single > alpha or single * len(tested) < alpha:
+        return float(single)
     return exceedance_of(t[first], df[first], correlation[np.ix_(tested, tested)])
 
 

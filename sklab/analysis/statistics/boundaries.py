@@ -6,6 +6,11 @@ the normal boundary that spends the alpha due at it. It is computed by the recur
 Rowe and stated as a p: a t statistic of few degrees of freedom is compared with the same p, not with the same number
 (Jennison and Turnbull, section 11.4).
 
+Where no further look was planned, the first one was at the full 5 %, so nothing of these is left: with 5 % at each
+look, 12 of 100 studies would claim falsely at 3, 6 or 10 seeds. What later looks may claim is bought with LATER, an
+addition to the 5 %. It is spent by the share of the seeds that are new since the first look, so that no largest number
+of seeds has to be known.
+
 Sources: K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983), 659-663;
 P. Armitage, C. K. McPherson, B. C. Rowe, Repeated significance tests on accumulating data, JRSS A 132 (1969), 235-244;
 C. Jennison, B. W. Turnbull, Group Sequential Methods with Applications to Clinical Trials, 2000.
@@ -14,14 +19,16 @@ C. Jennison, B. W. Turnbull, Group Sequential Methods with Applications to Clini
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from sklab.analysis.statistics.intervals import FloatArray
+from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 
 _POINTS = 401  # values of the sum over all seeds so far, between its boundaries
 _HALVINGS = 60
+LATER = 0.001  # the chance of a first false claim at any later look; docs/validation.md says why so little
 
 
 def spent(share: FloatArray, alpha: float) -> FloatArray:
@@ -34,22 +41,34 @@ def nominal_levels(start: int, end: int, alpha: float) -> tuple[float, ...]:
     """The levels of the two-sided p at `start`, `start` + 1, ... `end` seeds; over all of these looks they spend
     `alpha`."""
     seeds = np.arange(start, end + 1)
-    due = np.diff(spent(seeds / end, alpha), prepend=0.0)
-    bound = -ndtri(due[0] / 2) * np.sqrt(start)
-    levels, sums = [float(due[0])], _between(bound)
-    density = _normal(sums / np.sqrt(start)) / np.sqrt(start)
-    for n, now_due in zip(seeds[1:], due[1:], strict=True):
-        weight = density * _weights(sums)
-        bound = _bound(sums, weight, float(now_due))
+    return levels_that_spend(tuple(seeds.tolist()), tuple(np.diff(spent(seeds / end, alpha), prepend=0.0).tolist()))
+
+
+@lru_cache(maxsize=4096)
+def levels_that_spend(seeds: tuple[int, ...], due: tuple[float, ...]) -> tuple[float, ...]:
+    """The levels of the two-sided p after each number of `seeds`, rising: each look first finds a difference that is
+    none with the probability that is `due` at it."""
+    bound = -ndtri(due[0] / 2) * np.sqrt(seeds[0])
+    levels, sums = [due[0]], _between(bound)
+    density = _normal(sums / np.sqrt(seeds[0])) / np.sqrt(seeds[0])
+    for before, n, now_due in zip(seeds[:-1], seeds[1:], due[1:], strict=True):
+        weight, step = density * _weights(sums), np.sqrt(n - before)
+        bound = _bound(sums / step, weight, now_due) * step
         levels.append(float(2 * ndtr(-bound / np.sqrt(n))))
         following = _between(bound)
-        density, sums = _normal(following[:, None] - sums) @ weight, following
+        density, sums = _normal((following[:, None] - sums) / step) / step @ weight, following
     return tuple(levels)
 
 
+def levels_after_a_look(seeds: tuple[int, ...]) -> tuple[float, ...]:
+    """The levels of the adjusted p at looks after these numbers of `seeds`, rising, none of them planned."""
+    left = (seeds[0] / n for n in seeds)
+    return levels_that_spend(seeds, (ALPHA, *(LATER * (before - now) for before, now in pairwise(left))))
+
+
 def _bound(sums: FloatArray, weight: FloatArray, due: float) -> float:
-    """The boundary that the sum first passes with probability `due` at the next seed, given the `sums` so far and their
-    probabilities `weight`."""
+    """The boundary that the sum first passes with probability `due` at the next look, given the `sums` so far, in
+    standard deviations of what it adds, and their probabilities `weight`."""
     low, high = 0.0, float(sums[-1]) + 40.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

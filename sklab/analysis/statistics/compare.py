@@ -93,8 +93,9 @@ class Comparisons:
     rows: tuple[Versus, ...]
 
 
-def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
-    """Compare the rows of `values` (cells, seeds), NaN for a missing run, with row `baseline`.
+def compare(values: npt.ArrayLike, baseline: int, alpha: float = intervals.ALPHA) -> Comparisons:
+    """Compare the rows of `values` (cells, seeds), NaN for a missing run, with row `baseline`. Intervals, `detectable`
+    and `needed` are those of tests at level `alpha`.
 
     Rows and seeds without any run are left out; any other missing run makes the table incomplete.
     """
@@ -106,7 +107,7 @@ def compare(values: npt.ArrayLike, baseline: int) -> Comparisons:
     if not rows[baseline]:
         return Comparisons(of_table, tuple(Versus(reason=NO_BASELINE if row else NO_RUN) for row in rows))
     apart = [row for row in choice.noisy if row != at]
-    compared = iter(_pooled(tested, at, apart) if choice.method == "pooled" else _paired(tested, at))
+    compared = iter(_pooled(tested, at, apart, alpha) if choice.method == "pooled" else _paired(tested, at, alpha))
     return Comparisons(of_table, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
 
 
@@ -163,22 +164,22 @@ def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return difference[:, None] - difference, either
 
 
-def _pooled(values: FloatArray, baseline: int, apart: Sequence[int]) -> list[Versus]:
+def _pooled(values: FloatArray, baseline: int, apart: Sequence[int], alpha: float) -> list[Versus]:
     """The comparisons of the rows of `apart` one by one, and of the others as blocks; each comparison has an equal
     share of alpha (Bonferroni)."""
     pooled_rows = np.setdiff1d(np.arange(len(values)), apart)
     errors = blocks.standard_errors(values[pooled_rows], int((pooled_rows < baseline).sum()), apart=len(apart) > 0)
     p = intervals.mean_difference(values, values[baseline])[0].p[list(apart)]
     tests = max(int(errors.comparisons) + int(np.count_nonzero(~np.isnan(p))), 1)
-    rows = dict(zip(pooled_rows.tolist(), _blocks(errors, int(errors.comparisons) / tests), strict=True))
+    rows = dict(zip(pooled_rows.tolist(), _blocks(errors, int(errors.comparisons) / tests, alpha), strict=True))
     rows[baseline] = Versus(rows[baseline].n, reason=BASELINE)
-    rows.update(zip(apart, _singly(values, baseline, apart, np.minimum(p * tests, 1), tests), strict=True))
+    rows.update(zip(apart, _singly(values, baseline, apart, np.minimum(p * tests, 1), alpha / tests), strict=True))
     return [rows[row] for row in range(len(values))]
 
 
-def _blocks(errors: blocks.Errors, part: float) -> list[Versus]:
+def _blocks(errors: blocks.Errors, part: float, alpha: float) -> list[Versus]:
     """The comparisons of a block design, tested together at this part of alpha."""
-    level, df = 1 - intervals.ALPHA * part, float(errors.df)
+    level, df = 1 - alpha * part, float(errors.df)
     halves, p = blocks.half_widths(errors, level), blocks.single_p(errors)
     adjusted = np.minimum(blocks.p_values(errors) / (part or 1), 1)
 
@@ -199,18 +200,18 @@ def _blocks(errors: blocks.Errors, part: float) -> list[Versus]:
     return rows
 
 
-def _paired(values: FloatArray, baseline: int) -> list[Versus]:
+def _paired(values: FloatArray, baseline: int, alpha: float) -> list[Versus]:
     p = intervals.mean_difference(values, values[baseline])[0].p
     p[baseline] = np.nan
     tests = max(int(np.count_nonzero(~np.isnan(p))), 1)
-    rows = _singly(values, baseline, range(len(values)), intervals.holm(p), tests)
+    rows = _singly(values, baseline, range(len(values)), intervals.holm(p), alpha / tests)
     rows[baseline] = Versus(rows[baseline].n, reason=BASELINE)
     return rows
 
 
-def _singly(values: FloatArray, baseline: int, rows: Sequence[int], adjusted: FloatArray, tests: int) -> list[Versus]:
-    """The comparisons of `rows` one by one, with Bonferroni's intervals for this number of tests."""
-    level = 1 - intervals.ALPHA / tests
+def _singly(values: FloatArray, baseline: int, rows: Sequence[int], adjusted: FloatArray, alpha: float) -> list[Versus]:
+    """The comparisons of `rows` one by one, each tested at `alpha`."""
+    level = 1 - alpha
     differences, paired = intervals.mean_difference(values[list(rows)], values[baseline], level)
     return [
         _pair(differences, at, float(adjusted[at]), "paired t" if paired[at] else "Welch", level)

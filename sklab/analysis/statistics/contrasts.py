@@ -32,7 +32,7 @@ from scipy.special import fdtrc, stdtr, stdtrit
 from sklab.analysis.statistics import blocks, planning
 from sklab.analysis.statistics.compare import EQUAL, FEW, Versus
 from sklab.analysis.statistics.dunnett import critical_of, exceedance_of
-from sklab.analysis.statistics.intervals import ROUNDING, FloatArray, IntArray
+from sklab.analysis.statistics.intervals import ALPHA, ROUNDING, FloatArray, IntArray
 
 _TABLES = 201  # simulated to plan a study
 
@@ -72,23 +72,23 @@ class Contrasts:
             return np.asarray(covariance / (sd[..., :, None] * sd[..., None, :]))
 
 
-def family(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
+def family(values: npt.ArrayLike, weights: npt.ArrayLike, alpha: float = ALPHA) -> tuple[Versus, ...]:
     """The answers to contrasts `weights` (contrasts, cells) of one table `values` (cells, seeds; NaN: no run).
 
-    Intervals hold together with 95 %; p is adjusted over the family.
+    Intervals miss together with probability `alpha`; p is adjusted over the family.
     """
     table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     results = with_table_rule(contrasts(table, of_cells), table, of_cells)
     tested = np.flatnonzero(~np.isnan(results.error))
     correlation = results.correlation[np.ix_(tested, tested)]
-    return _answers(results, _seeds(table, of_cells), [correlation] * len(of_cells))
+    return _answers(results, _seeds(table, of_cells), [correlation] * len(of_cells), alpha)
 
 
 def one_by_one(values: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Versus, ...]:
     """The answers to contrasts that are no family: every interval holds by itself with 95 %, and p is not adjusted."""
     table, of_cells = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     results = with_table_rule(contrasts(table, of_cells), table, of_cells)
-    return _answers(results, _seeds(table, of_cells), [np.eye(1)] * len(of_cells))
+    return _answers(results, _seeds(table, of_cells), [np.eye(1)] * len(of_cells), ALPHA)
 
 
 def detectable(there: npt.ArrayLike, weights: npt.ArrayLike, sd: float) -> FloatArray:
@@ -166,11 +166,13 @@ def _seeds(values: FloatArray, weights: FloatArray) -> list[int]:
     return [int(runs[weighted != 0].min(initial=values.shape[-1])) for weighted in weights]
 
 
-def _answers(results: Contrasts, seeds: Sequence[int], correlations: Sequence[FloatArray]) -> tuple[Versus, ...]:
+def _answers(
+    results: Contrasts, seeds: Sequence[int], correlations: Sequence[FloatArray], alpha: float
+) -> tuple[Versus, ...]:
     return tuple(
         _untested(float(results.estimate[at]), n)
         if np.isnan(results.error[at])
-        else _answer(results, at, n, correlation)
+        else _answer(results, at, n, correlation, alpha)
         for at, (n, correlation) in enumerate(zip(seeds, correlations, strict=True))
     )
 
@@ -179,9 +181,9 @@ def _untested(estimate: float, n: int) -> Versus:
     return Versus(n, estimate if n else math.nan, reason=FEW if n < 2 else EQUAL)
 
 
-def _answer(results: Contrasts, at: int, n: int, correlation: FloatArray) -> Versus:
+def _answer(results: Contrasts, at: int, n: int, correlation: FloatArray, alpha: float) -> Versus:
     estimate, error, df = float(results.estimate[at]), float(results.error[at]), float(results.df[at])
-    t, sd, reach = abs(estimate / error), error * math.sqrt(n), critical_of(df, correlation)
+    t, sd, reach = abs(estimate / error), error * math.sqrt(n), critical_of(df, correlation, 1 - alpha)
     p, critical = float(2 * stdtr(df, -t)), _critical_by_df(reach, df)
     adjusted, smallest = max(p, exceedance_of(t, df, correlation)), planning.detectable(sd, n, df, critical)
     needed, effect = planning.seeds_needed(estimate, sd, n, df, critical), planning.hedges(estimate, sd, df)

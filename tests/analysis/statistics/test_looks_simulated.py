@@ -1,0 +1,26 @@
+"""What docs/validation.md says of seeds that are added after a look, over 4,000 simulated studies each."""
+
+import pytest
+from simulated import NOISES
+from simulated_looks import QUESTIONS, false_answers, false_claims, found
+
+pytestmark = pytest.mark.slow
+COUNT = 4_000
+
+
+@pytest.mark.parametrize("cells", [4, 11])
+@pytest.mark.parametrize("noise", NOISES)
+def test_looks_at_three_six_and_ten_seeds_and_at_every_seed_err_in_at_most_five_and_a_half_per_cent(noise, cells):
+    first, *ways = false_claims(noise, cells, COUNT)
+    assert max(ways) <= 5.5
+    assert max(ways) - first <= 0.3
+
+
+@pytest.mark.parametrize("noise", QUESTIONS)
+def test_so_do_looks_at_the_questions(noise):
+    assert max(false_answers(noise, COUNT)) <= 5.5
+
+
+def test_later_looks_find_what_the_first_did_not():
+    later, at_once, first = found("normal", 2.2, (3, 6, 10), 1_000)
+    assert first + 20 <= later < at_once

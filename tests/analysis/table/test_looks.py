@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import ndtr
+from simulated import studies
+from simulated_looks import adjusted_p
+
+from sklab.analysis.statistics import contrasts
+from sklab.analysis.statistics.boundaries import LATER, levels_after_a_look
+from sklab.analysis.statistics.compare import compare
+from sklab.analysis.table.looks import judged
+
+WEIGHTS = np.array([[-1.0, 1, 0, 0], [0, -0.5, -0.5, 1]])
+
+
+def of_cells(values, alpha):
+    return compare(values, 0, alpha).rows
+
+
+def of_questions(values, alpha):
+    return contrasts.family(values, WEIGHTS, alpha)
+
+
+def study(seed, *effects, cells=4, seeds=10):
+    values = studies("normal", 1, cells, seeds, np.random.default_rng(seed))[0]
+    values[1 : 1 + len(effects)] += np.array(effects)[:, None]
+    return values
+
+
+def test_the_first_look_has_all_of_the_five_per_cent_and_the_later_ones_next_to_nothing():
+    first, *later = levels_after_a_look((3, 6, 10))
+    assert first == 0.05
+    assert 0.002 > later[0] > later[1] > 0
+    assert levels_after_a_look((3,)) == (0.05,)
+
+
+@pytest.mark.parametrize("way", [(3, 6, 10), tuple(range(3, 11)), (2, 9)])
+def test_levels_spend_the_addition_over_the_later_looks(way):
+    """By simulation of the sums themselves: a million walks."""
+    walks = np.zeros((1_000_000, 0))
+    rng, total = np.random.default_rng(0), np.zeros(1_000_000)
+    for before, n in zip((0, *way), way, strict=False):
+        total = total + np.sqrt(n - before) * rng.standard_normal(len(total))
+        walks = np.column_stack([walks, total / np.sqrt(n)])
+    crossed = 2 * ndtr(-np.abs(walks)) < levels_after_a_look(way)
+    assert crossed[:, 0].mean() == pytest.approx(0.05, abs=0.001)
+    late = crossed.any(1) & ~crossed[:, 0]
+    assert late.mean() == pytest.approx(LATER * (1 - way[0] / way[-1]), abs=0.0001)
+
+
+@pytest.mark.parametrize("judge", [of_cells, of_questions])
+def test_a_study_looked_at_once_is_judged_as_ever(judge):
+    values = study(0, 4.0)
+    assert repr(judged(values, (), judge)) == repr(tuple(judge(values, 0.05)))
+
+
+@pytest.mark.parametrize("judge", [of_cells, of_questions])
+@given(seed=st.integers(0, 10_000), effect=st.sampled_from([0.0, 1.5, 2.5, 4.0]))
+@settings(max_examples=20, deadline=None)
+def test_a_later_look_claims_no_more_than_its_level_and_the_claims_before_it(judge, seed, effect):
+    values = study(seed, effect, seeds=6)
+    before, plain = judge(values[:, :3], 0.05), judge(values, 0.05)
+    for was, at_once, now in zip(before, plain, judged(values, [(0, 1, 2)], judge), strict=True):
+        claim = at_once.adjusted < levels_after_a_look((3, 6))[1]
+        stands = at_once.adjusted < 0.05 and was.verdict() == at_once.verdict()
+        assert (now.adjusted < 0.05) == (claim or stands)
+        if not np.isnan(now.half):
+            assert now.half >= at_once.half
+
+
+def test_interval_and_p_of_a_later_look_say_the_same():
+    """For cells pooled by Dunnett's test the interval leaves out zero where p is below 0.05."""
+    for seed in range(40):
+        for now in judged(study(seed, 2.0, 1.0, seeds=6), [(0, 1, 2)], of_cells)[1:]:
+            if now.test == "block":
+                assert (abs(now.difference) > now.half) == (now.adjusted < 0.05)
+
+
+def test_a_claim_falls_that_all_seeds_no_longer_carry():
+    values = study(1, seeds=9)
+    values[1, :3] = values[0, :3] + [6.0, 6.1, 5.9]
+    values[1, 3:] = values[0, 3:] + np.resize([-2.9, -3.1], 6)
+    assert of_cells(values[:, :3], 0.05)[1].verdict() == "higher"
+    assert judged(values, [(0, 1, 2)], of_cells)[1].verdict() == "undecided"
+
+
+def test_a_later_look_asks_for_more_seeds_than_one_look_would():
+    values = study(3, 1.0, seeds=6)
+    at_once, now = of_cells(values, 0.05)[1], judged(values, [(0, 1, 2)], of_cells)[1]
+    assert now.needed > at_once.needed
+    assert now.detectable > at_once.detectable
+
+
+def test_a_cell_without_runs_has_no_test_at_any_look():
+    values = study(4, seeds=6)
+    values[2] = np.nan
+    assert repr(judged(values, [(0, 1, 2)], of_cells)[2]) == repr(of_cells(values, 0.05)[2])
+
+
+@pytest.mark.parametrize("noise", ["normal", "one cell x16", "a tenth missing, one cell x4"])
+def test_the_simulation_has_the_p_of_the_table(noise):
+    values = studies(noise, 40, 6, 4, np.random.default_rng(7))
+    expected = [[row.adjusted for row in compare(table, 0).rows[1:]] for table in values]
+    assert adjusted_p(values) == pytest.approx(np.nan_to_num(expected, nan=1), rel=1e-9)
