@@ -20,6 +20,7 @@ from sklab.commands.options import (
     add_study,
     study_folder,
 )
+from sklab.errors import DamagedRecordError
 from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def add_compare(commands: Commands) -> None:
 def _table(options: StudyJsonOptions) -> int:
     from sklab.report import build, tables
 
-    table = build.study_table(study_folder(options.study, options.results).path)
+    folder = study_folder(options.study, options.results)
+    table = build.study_table(folder.path)
+    _keep_look(folder, table)
     print(tables.table_json(table) if options.json else build.terminal_table(table))
     return _whole([table])
 
@@ -85,10 +88,25 @@ def show_report(folder: StudyFolder) -> int:
     from sklab.report import build
 
     table = build.study_table(folder.path)
+    _keep_look(folder, table)
     report = build.write(folder.path, table)
     print(build.terminal_table(table))
     print(f"\nreport: {report}")
     return _whole([table])
+
+
+def _keep_look(folder: StudyFolder, table: AblationTable) -> None:
+    """Keep that verdicts with these seeds were shown. A look that can't be kept is told, and shown all the same."""
+    from sklab.analysis.table.looks import is_look
+    from sklab.store.looks import keep_look, looks_file
+
+    try:
+        if is_look(table):
+            keep_look(folder.path, table.sweep.seeds)
+    except DamagedRecordError:
+        pass  # reading the table has told of it
+    except OSError as error:
+        tell(f"sklab: {looks_file(folder.path)} can't be written, so a later look will not count this one: {error}")
 
 
 def _whole(tables: Iterable[AblationTable]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklab.report.columns import columns
 from sklab.report.escape import shortened
 from sklab.report.words import literature, methods, sentences, verdict
 from sklab.store.files import collector_paused, write_whole
+from sklab.store.looks import read_looks
 from sklab.store.records import RunState
 from sklab.store.states import ENDED_WITH_RUNNER, unended_states
 from sklab.store.study_folder import StudyFolder
@@ -76,8 +78,17 @@ def study_table(folder: Path) -> AblationTable:
         keys |= dict.fromkeys(key for cell in sweep.duplicates for key in cell.runs.values())
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
-        table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others)
+        table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others, _looks(folder))
         return replace(table, reused=study.reused(records))
+
+
+def _looks(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """The seeds of the looks at the study; a warning where they can't be read."""
+    try:
+        return read_looks(folder)
+    except DamagedRecordError as error:
+        warnings.warn(str(error), stacklevel=3)
+        return ()
 
 
 def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:

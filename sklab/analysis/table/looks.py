@@ -16,8 +16,29 @@ import numpy as np
 from sklab.analysis.statistics.boundaries import levels_after_a_look
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
+from sklab.analysis.table.rows import AblationTable
+from sklab.spec.study.sweep import Sweep
+from sklab.store.states import UNENDED
 
 Judge = Callable[[FloatArray, float], Sequence[Versus]]  # values (cells, seeds), alpha -> the answers of a family
+
+
+def is_look(table: AblationTable) -> bool:
+    """Whether verdicts are shown with `table`, and no run is left that could change them. A study with replicates
+    counts its looks itself."""
+    verdicts = (*(row.verdict for row in table.rows), *(answer.verdict for answer in table.questions))
+    ended = all(run.state not in UNENDED for row in table.rows for run in row.runs)
+    return ended and table.race is None and any(verdict not in (None, "no test") for verdict in verdicts)
+
+
+def earlier_looks(sweep: Sweep, looks: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The columns of `looks` (seeds) at fewer seeds than the sweep has now, each at more than the one before."""
+    kept: list[tuple[int, ...]] = []
+    for look in looks if sweep.replicates is None else ():
+        columns = tuple(at for at, seed in enumerate(sweep.seeds) if seed in look)
+        if len(kept[-1] if kept else ()) < len(columns) < len(sweep.seeds):
+            kept.append(columns)
+    return tuple(kept)
 
 
 def judged(values: FloatArray, earlier: Sequence[Sequence[int]], judge: Judge) -> tuple[Versus, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ NO_RUNS = "no pair of cells has runs on both sides"
 _SEQUENTIAL: dict[str, Decision] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
 MANY = "too many pairs to judge them one by one"
 NO_PAIR = "its cells are one network, or can't exist"
+Family = Callable[[FloatArray, FloatArray], Sequence[Versus]]  # values, weights (questions, cells) -> answers
 _MOST_PAIRS = 200  # that are compared one by one, and whose agreement is tested
 
 
@@ -51,7 +52,9 @@ class Answer:
         return self.sequential_verdict or self.versus.verdict(self.margin)
 
 
-def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray) -> tuple[Answer, ...]:
+def answered(
+    sweep: Sweep, questions: Mapping[str, Question], values: FloatArray, judge: Family = contrasts.family
+) -> tuple[Answer, ...]:
     """The answers to a family of questions, from `values` (cells, seeds; NaN: no run)."""
     if not questions or not sweep.cells:
         return ()
@@ -59,7 +62,7 @@ def answered(sweep: Sweep, questions: Mapping[str, Question], values: FloatArray
     pairs = {name: pairs_of(question, (*sweep.cells, *sweep.duplicates)) for name, question in questions.items()}
     whole = {name: whole_pairs(pairs[name], runs) for name in questions}
     weights = [question_weights(sweep.cells, whole[name]) for name in questions if whole[name]]
-    family = iter(contrasts.family(values, np.array(weights)) if weights else ())
+    family = iter(judge(values, np.array(weights)) if weights else ())
     return tuple(
         Answer(
             name,

@@ -159,6 +159,7 @@ class AblationTable:
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
+    looks     the numbers of seeds at the earlier looks at the study and now; empty where this is the first
     reused    the origin of the runs that were made in another study, by key
     """
 
@@ -168,6 +169,7 @@ class AblationTable:
     effects: Effects = NO_EFFECTS
     race: Race | None = None
     questions: tuple[Answer, ...] = ()
+    looks: tuple[int, ...] = ()
     reused: Mapping[str, Reused] = field(default_factory=dict)
 
     @property

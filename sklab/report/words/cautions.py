@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sklab.analysis.statistics.boundaries import levels_after_a_look
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import fixed
 from sklab.report.escape import clean
@@ -13,6 +14,20 @@ _NAMED = 3  # cells in a sentence
 def learning(table: AblationTable) -> str:
     """The sentences about cells that learned nothing and cells that are undertrained; "" where there are none."""
     return " ".join(filter(None, (_nothing(table), _undertrained(table))))
+
+
+def looks(table: AblationTable) -> str:
+    """The sentences about the looks at a study that got more seeds after verdicts were shown; "" at the first look."""
+    if not table.looks:
+        return ""
+    level = levels_after_a_look(table.looks)[-1]
+    return (
+        f"Look {len(table.looks)} of this study ({', then '.join(map(str, table.looks))} seeds): the first look spent "
+        "the 5 %, so only what was claimed before and still holds, or differs so much that p would be below "
+        f"{level:.2g} at a first look, is claimed now. The p and intervals of the comparisons with the baseline and of "
+        "the planned questions allow for this; a further look will ask for still more, so the seeds that would "
+        "probably settle a cell are the fewest."
+    )
 
 
 def _nothing(table: AblationTable) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sklab.analysis.statistics.boundaries import LATER
 from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
@@ -72,6 +73,12 @@ _SEQUENTIAL_QUESTIONS = (
     "shared among the questions after Holm (Maurer and Bretz 2013): 5 % over all questions and looks. The tests named "
     "next are of all seeds at hand and disregard the looks. "
 )
+_LOOKS = (
+    "Seeds were added after verdicts were shown, without a plan: the looks were at {looks} seeds. A new claim at a "
+    "later look has the level of a group-sequential boundary that spends {later:g} % over all later looks (Lan and "
+    "DeMets 1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds "
+    "carry it at 5 %. "
+)
 
 
 def comparison(table: AblationTable) -> str:
@@ -103,7 +110,7 @@ def methods(table: AblationTable) -> str:
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval{_spread_of_means(table)}. "
-        f"{_sequential(table)}{_compared(table)}"
+        f"{_sequential(table)}{_looks(table)}{_compared(table)}"
         f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"
         "Only complete runs enter a number."
     )
@@ -113,6 +120,10 @@ def _sequential(table: AblationTable) -> str:
     if table.race is None:
         return ""
     return _SEQUENTIAL_QUESTIONS if table.sweep.by_question else _SEQUENTIAL
+
+
+def _looks(table: AblationTable) -> str:
+    return _LOOKS.format(looks=", then ".join(map(str, table.looks)), later=100 * LATER) if table.looks else ""
 
 
 def _contrasts(table: AblationTable) -> str:

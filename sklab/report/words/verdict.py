@@ -49,7 +49,7 @@ def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
     answered = answers(table)
     at = 1 if table.questions and answered else 0
     first, *others = filter(None, (*answered[:at], attention, *answered[at:], against_baseline(table)))
-    cautious = ("" if finished else "The study is not finished.", cautions.learning(table))
+    cautious = ("" if finished else "The study is not finished.", cautions.looks(table), cautions.learning(table))
     return (" ".join(filter(None, (first, *cautious))), *others)
 
 
