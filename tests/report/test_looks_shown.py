@@ -7,6 +7,8 @@ from studies import failed_record, key_of, make_records, make_sweep, write_study
 
 from sklab.cli import main
 from sklab.report.build import study_table
+from sklab.spec.study.questions import Question
+from sklab.spec.study.sweep import Replicates
 from sklab.store import looks as looks_of_store
 from sklab.store.looks import looks_file, read_looks
 from sklab.store.study_folder import StudyFolder
@@ -115,3 +117,28 @@ def test_a_damaged_file_is_told_of_and_kept(tmp_path, capsys):
     assert any("looks.json can't be read" in str(of.message) for of in told)
     assert "K5" in capsys.readouterr().out
     assert looks_file(folder).read_text() == "{"
+
+
+def test_a_planned_question_is_judged_at_the_level_of_the_look(tmp_path):
+    asked = {"K5": Question(cells=("K5",), against=("K3",)), "K7": Question(cells=("K7",), against=("K3",))}
+    at_once = study_table(study_of(tmp_path / "at once", 6, questions=asked))
+    folder = study_of(tmp_path / "made", 3, questions=asked)
+    show(folder)
+    later = study_table(study_of(folder, 6, questions=asked))
+    assert [answer.verdict for answer in at_once.questions] == ["lower", "lower"]
+    assert [answer.verdict for answer in later.questions] == ["lower", "undecided"]
+    assert later.questions[1].versus.half > at_once.questions[1].versus.half
+
+
+def test_the_seeds_that_a_later_look_asks_for_allow_for_its_level(tmp_path):
+    at_once = study_table(study_of(tmp_path / "at once", 6)).rows[2]
+    folder = study_of(tmp_path / "made", 3)
+    show(folder)
+    later = study_table(study_of(folder, 6)).rows[2]
+    assert later.baseline.needed > max(at_once.baseline.needed, 6)
+
+
+def test_looks_of_a_study_with_replicates_are_not_kept(tmp_path):
+    rule = Replicates(start=3, max=6)
+    show(study_of(tmp_path / "made", 6, replicates=rule))
+    assert not looks_file(tmp_path / "made").exists()

@@ -13,7 +13,7 @@ COUNT = 4_000
 def test_looks_at_three_six_and_ten_seeds_and_at_every_seed_err_in_at_most_five_and_a_half_per_cent(noise, cells):
     first, *ways = false_claims(noise, cells, COUNT)
     assert max(ways) <= 5.5
-    assert max(ways) - first <= 0.3
+    assert max(ways) - first <= 0.5
 
 
 @pytest.mark.parametrize("noise", QUESTIONS)
