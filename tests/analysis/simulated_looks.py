@@ -17,7 +17,7 @@ from sklab.analysis.statistics.boundaries import levels_after_a_look
 
 def adjusted_p(values):
     """(studies, cells - 1): adjusted p of each cell against row 0 by the whole procedure, checks included; 1 where
-    there is no test."""
+    there is no test. Pooled cells with a single p of 5 % or more have that in its place: neither is a claim."""
     p = np.ones((len(values), values.shape[1]))
     for noisy, at in alike(values).items():
         p[at] = _paired(values[at]) if noisy is None else _pooled(values[at], [row for row in noisy if row])
@@ -42,14 +42,16 @@ def _pooled(values, apart):
 
 
 def _exceedances(errors):
-    """`blocks.p_values` of many tables, those of equal distributions at once."""
-    of_tables = np.stack([errors.comparisons, errors.df, errors.correlation], -1)
-    distinct, back = np.unique(of_tables, axis=0, return_inverse=True)
-    t, p = errors.difference / errors.error, np.ones(errors.error.shape)
+    """`blocks.p_values` of many tables where the single p is below 5 %, those of equal distributions at once."""
+    p, t = blocks.single_p(errors), errors.difference / errors.error
+    of_cells = (np.broadcast_to(of[:, None], t.shape) for of in (errors.comparisons, errors.df, errors.correlation))
+    near = p < intervals.ALPHA
+    distinct, back = np.unique(np.stack([of[near] for of in of_cells], -1), axis=0, return_inverse=True)
+    found, t = np.ones(len(back)), t[near]
     for at, (family, df, correlation) in enumerate(distinct.tolist()):
         of = np.flatnonzero(back.ravel() == at)
-        if family and df > 0:
-            p[of] = dunnett.exceedance(t[of], int(family), df, correlation)
+        found[of] = dunnett.exceedance(t[of], int(family), df, correlation)
+    p[near] = found
     return p
 
 
