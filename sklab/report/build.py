@@ -15,6 +15,7 @@ from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
 from sklab.report.words import literature, methods, sentences, verdict
+from sklab.store.dated import read_plans
 from sklab.store.files import collector_paused, write_whole
 from sklab.store.looks import read_looks
 from sklab.store.records import RunState
@@ -79,7 +80,7 @@ def study_table(folder: Path) -> AblationTable:
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
         table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others, _looks(folder))
-        return replace(table, reused=study.reused(records))
+        return replace(table, reused=study.reused(records), plans=read_plans(study))
 
 
 def _looks(folder: Path) -> tuple[tuple[int, ...], ...]:

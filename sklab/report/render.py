@@ -17,6 +17,7 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
+from sklab.report.evidence.plan import plan_sentences
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
 from sklab.report.provenance import changes, origins
@@ -112,6 +113,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "question_grids": question_grids(table),
         "verdict": verdict,
         "methods": methods,
+        "plan": plan_sentences(table),
         "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),

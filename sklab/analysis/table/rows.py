@@ -16,6 +16,7 @@ from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.analysis.table.questions import Answer
 from sklab.spec.study.sweep import PublishedRow, Sweep
+from sklab.store.dated import NO_PLANS, Plans
 from sklab.store.records import Reused, RunRecord, RunState
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
@@ -161,6 +162,7 @@ class AblationTable:
     race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
     looks     the numbers of seeds at the earlier looks at the study and now; empty where this is the first
     reused    the origin of the runs that were made in another study, by key
+    plans     what was planned, with its date, and what later
     """
 
     sweep: Sweep
@@ -171,6 +173,7 @@ class AblationTable:
     questions: tuple[Answer, ...] = ()
     looks: tuple[int, ...] = ()
     reused: Mapping[str, Reused] = field(default_factory=dict)
+    plans: Plans = NO_PLANS
 
     @property
     def noisy(self) -> tuple[Row, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklab.commands.screen.text import aligned
+from sklab.spec.study.changes import Change
 from sklab.spec.study.sweep import by_network
 from sklab.store.records import RunState
 from sklab.store.states import STATES
-from sklab.sweep.plan.continued import Change
 from sklab.sweep.plan.plan import Further, Plan, PlannedCell
 from sklab.sweep.plan.power import Power
 from sklab.system.terminal import duration, one_line, quantity

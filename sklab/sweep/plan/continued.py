@@ -5,14 +5,14 @@ The rule: finished runs stay in the study's table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError, SklabError
-from sklab.spec.names import canonical
+from sklab.spec.study import changes
+from sklab.spec.study.changes import Change
 from sklab.spec.study.sweep import Cell, Sweep
-from sklab.spec.values import Seq, Value, leaves
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import complete
@@ -25,7 +25,6 @@ _REMEDY = (
     "--results, or move the folder away"
 )
 C = TypeVar("C", bound=Cell)
-_HOW = ("baseline", "design", "metric", "sizes", "search", "factors")
 
 
 def continued(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
@@ -116,65 +115,6 @@ def _refusal(before: Sweep, leaving: Mapping[str, RunRecord], folder: StudyFolde
     return f"{message}; nothing was started: {_REMEDY}"
 
 
-class Change(Value):
-    """The differences between a start of the sweep now and the last start; all empty when nothing has changed.
-
-    cells_changed  cells with the same name as before but other runs
-    settings       of the base experiment and of the design: "train.epochs: 10 -> 20"
-    """
-
-    cells_added: Seq[str] = ()
-    cells_removed: Seq[str] = ()
-    cells_changed: Seq[str] = ()
-    seeds_added: Seq[int] = ()
-    seeds_removed: Seq[int] = ()
-    settings: Seq[str] = ()
-
-
 def change(sweep: Sweep, folder: StudyFolder) -> Change | None:
-    """The changes since the last start; None when there was none. Cells that a search has found are not compared."""
-    if not folder.sweep_file.exists():
-        return None
-    before = folder.read_sweep()
-    names, names_before = _names(sweep), _names(before)
-    return Change(
-        cells_added=tuple(names[name] for name in names if name not in names_before),
-        cells_removed=tuple(names_before[name] for name in names_before if name not in names)
-        if sweep.search is None
-        else (),
-        cells_changed=tuple(_changed(sweep, before)),
-        seeds_added=tuple(seed for seed in sweep.seeds if seed not in before.seeds),
-        seeds_removed=tuple(seed for seed in before.seeds if seed not in sweep.seeds),
-        settings=tuple(_settings(sweep, before)),
-    )
-
-
-def _names(sweep: Sweep) -> dict[str, str]:
-    """The cells' names by their canonical form, in which numbers are written in one way."""
-    names = [cell.name for cells in (sweep.cells, sweep.duplicates, sweep.invalid) for cell in cells]
-    return {canonical(name): name for name in names}
-
-
-def _changed(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    """The cells that have another run than before at a seed that both sweeps have."""
-    runs = {canonical(cell.name): cell.runs for cell in (*before.cells, *before.duplicates)}
-    for cell in sweep.cells:
-        runs_before = runs.get(canonical(cell.name), {})
-        if any(cell.runs[seed] != runs_before[seed] for seed in cell.runs.keys() & runs_before.keys()):
-            yield cell.name
-
-
-def _settings(sweep: Sweep, before: Sweep) -> Iterator[str]:
-    settings, settings_before = (dict(leaves(_how(study), lists=False)) for study in (sweep, before))
-    for path in sorted({*settings, *settings_before}):
-        if settings.get(path) != settings_before.get(path):
-            yield f"{path}: {_setting(settings_before, path)} -> {_setting(settings, path)}"
-
-
-def _how(sweep: Sweep) -> dict[str, Any]:
-    dumped = sweep.model_dump(mode="json")
-    return {**dumped["experiment"], **{key: dumped[key] for key in _HOW}}
-
-
-def _setting(settings: Mapping[str, Any], path: str) -> str:
-    return str(settings[path]) if path in settings else "not set"
+    """The changes since the last start; None when there was none."""
+    return changes.change(sweep, folder.read_sweep()) if folder.sweep_file.exists() else None

@@ -9,6 +9,7 @@ from sklab.analysis.table.replicates import expected_runs, most_runs, with_reque
 from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
+from sklab.spec.study.changes import Change
 from sklab.spec.study.search import Cost, OffBudget, off_budget
 from sklab.spec.study.sweep import Cell, Duplicate, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
@@ -16,7 +17,7 @@ from sklab.store.records import RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import Space, asked_for, infeasible, space_of
-from sklab.sweep.plan.continued import Change, change
+from sklab.sweep.plan.continued import change
 from sklab.sweep.plan.differences import Difference, confounds, differences
 from sklab.sweep.plan.power import Power, power_of
 from sklab.sweep.plan.prepared import Prepared

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.store.records import RunOrder, RunRecord, RunState, Tracking
+from sklab.store.dated import keep_plan
+from sklab.store.records import RunOrder, RunRecord, RunState, Tracking, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ensure_still_there, how_it_ended, study_lock
 from sklab.sweep.plan.prepared import Prepared, Start, prepare
@@ -44,6 +45,7 @@ def run_study(
     with study_lock(folder):
         study = prepare(start)
         ensure_same(folder, study.records.values(), study.held)
+        keep_plan(folder, study.sweep, now)
         folder.write_sweep(study.sweep)
         keep_inventories(folder, study.held)
         study, work = find_work(study, launcher)

@@ -271,7 +271,7 @@ def test_a_folder_of_somebody_elses_with_a_table_is_never_written_to(toy_files, 
 def test_all_that_a_report_replaces_is_looked_for(study):
     start(study, FakeLauncher())
     build(study.path)
-    theirs = {"runs", "sweep.yaml", ".lock"}
+    theirs = {"runs", "sweep.yaml", "plans", ".lock"}
     assert {entry.name for entry in study.path.iterdir()} - theirs == set(study.rebuilt)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sklab.commands.screen.plan import plan_text
+from sklab.spec.study.changes import Change
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.continued import Change, change
+from sklab.sweep.plan.continued import change
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources

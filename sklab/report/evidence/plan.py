@@ -1,0 +1,55 @@
+"""The sentences on a study's plan: what was planned, on which date, and what was changed later."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from sklab.analysis.table.rows import AblationTable
+from sklab.report.column import size_text
+from sklab.report.escape import clean
+from sklab.report.words import sentences
+from sklab.spec.study.changes import changes_of_plan
+from sklab.spec.study.sweep import Sweep
+from sklab.store.dated import Plan
+from sklab.system.terminal import quantity
+
+
+def plan_sentences(table: AblationTable) -> tuple[str, ...]:
+    """The paragraphs; none for a study without a dated plan, as of earlier versions."""
+    plans = table.plans
+    damaged = tuple(f"Caution: {clean(fault)}." for fault in plans.faults)
+    if not plans.every:
+        return damaged
+    first = plans.every[0]
+    planned = f"Planned on {day(first.dated)}{_when(table, first)}: {_what(first.sweep)}."
+    return (planned, _later(plans.every), *damaged)
+
+
+def day(moment: str) -> str:
+    """The date of a moment in ISO 8601."""
+    return moment[:10]
+
+
+def _when(table: AblationTable, first: Plan) -> str:
+    """Whether that was before the first run, by the dates in the records."""
+    started = [run.record.started for row in table.rows for run in row.runs if run.record and run.record.started]
+    earlier = sum(moment < first.dated for moment in started)
+    if not earlier:
+        return ", before the first run"
+    reused = any(run.key in table.reused for row in table.rows for run in row.runs)
+    return f", after {quantity(earlier, 'run')} had been started{' (in other studies)' if reused else ''}"
+
+
+def _what(sweep: Sweep) -> str:
+    margin = [f"margin {size_text(sweep.metric, sweep.margin)}"] if sweep.margin is not None else []
+    questions = [f"questions: {' | '.join(map(clean, sweep.questions))}"] if sweep.questions else []
+    parts = [sentences.design(sweep), f"baseline {clean(sweep.baseline)}", sentences.metric(sweep)]
+    return "; ".join([*parts, *margin, *questions])
+
+
+def _later(plans: tuple[Plan, ...]) -> str:
+    changes = [
+        f"on {day(plan.dated)}: {', '.join(map(clean, changes_of_plan(plan.sweep, before.sweep)))}"
+        for before, plan in pairwise(plans)
+    ]
+    return f"Changed later: {'; '.join(changes)}." if changes else "Nothing of this was changed later."
