@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ class ArraySplit:
 
     images  uint8 [N, C, H, W]
     labels  int64 [N], counted from 0
-    extras  further numbers about each image, float32 [N] by name (such as the size of the object)
+    extras  further numbers about each image, float32 [N] by name (such as the size of the object); those called
+            `source` are the same for images that have a common source (a digit, a patient)
     """
 
     images: NDArray[np.uint8]
@@ -71,12 +72,14 @@ class FileSplit:
     labels  int64 [N], counted from 0
     resize  pixels of the shorter side before the middle is cut out, if the crop is not random
     upright whether images are turned as their EXIF orientation says
+    sources int64 [N], the same for images that have a common source (a patient); None where each is its own
     """
 
     files: Pictures
     labels: NDArray[np.int64]
     resize: int
     upright: bool = False
+    sources: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,16 @@ class Subset:
 
 def subset(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
     """The images of `split` at `places`."""
-    return replace(split, files=Subset(split.files, places), labels=split.labels[places])
+    sources = None if split.sources is None else split.sources[places]
+    return replace(split, files=Subset(split.files, places), labels=split.labels[places], sources=sources)
 
 
 Split = ArraySplit | FileSplit
+
+
+def sources_of(split: Split) -> NDArray[Any] | None:
+    """[N]: equal numbers for images that have a common source; None where each is its own."""
+    return split.sources if isinstance(split, FileSplit) else split.extras.get("source")
 
 
 @dataclass(frozen=True)

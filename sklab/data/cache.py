@@ -101,7 +101,9 @@ def decode_all(split: FileSplit, size: int, *, skip: bool) -> tuple[ArraySplit, 
             good.append(place)
         elif not skip:
             raise pixels
-    return ArraySplit(images[good], split.labels[good]), _left_out(split, good)
+    kept = subset(split, np.array(good, dtype=np.int64))
+    extras = {} if kept.sources is None else {"source": kept.sources.astype(np.float32)}
+    return ArraySplit(images[good], kept.labels, extras), _left_out(split, good)
 
 
 def find_decodable(split: FileSplit) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklab.data.augment import EpochSampler, Normalise, Share, cut, pad, shifts_and_flips
-from sklab.data.base import ArraySplit, FileSplit, Splits, subset
+from sklab.data.base import ArraySplit, FileSplit, Splits, sources_of, subset
 from sklab.data.batches import TrainFiles, ValFiles
 from sklab.data.cache import load_splits
 from sklab.data.check import ensure_fits
@@ -60,7 +60,7 @@ class Facts(NamedTuple):
 @dataclass(frozen=True)
 class Loaders:
     """The loaders of a run on one device, and the facts of its data. `val_labels[i]` and `val_extras[name][i]` belong
-    to the i-th image of `val`."""
+    to the i-th image of `val`, `val_sources[i]` to the i-th of all devices together (see `base.sources_of`)."""
 
     train: Loader
     val: Loader
@@ -68,6 +68,7 @@ class Loaders:
     val_labels: NDArray[np.int64]
     facts: Facts
     val_extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    val_sources: NDArray[Any] | None = None
 
 
 def open_loaders(
@@ -98,6 +99,7 @@ def open_loaders(
                 part.labels,
                 facts,
                 part.extras,
+                sources_of(held_out),
             )
         case FileSplit() as trained, FileSplit() as held_out_files:
             part_of_files = _part_of_files(held_out_files, share)
@@ -107,6 +109,7 @@ def open_loaders(
                 splits.classes,
                 part_of_files.labels,
                 facts,
+                val_sources=sources_of(held_out_files),
             )
         case _:
             raise TypeError(f"data set {spec.name}: both splits must be of one kind")

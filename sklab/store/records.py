@@ -132,8 +132,8 @@ class RunRecord(Value):
     versions            of Python and of libraries, and of plug-in files the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
                         records of versions that kept none
-    files               SHA-256 of what lies beside the record, by name: weights and attention of a complete run. None
-                        in older records
+    files               SHA-256 of what lies beside the record, by name: weights, attention and images of a complete
+                        run. None in older records
     edited              whether the record is not as it was written, by its seal (see `store.seal`); no part of the file
     """
 

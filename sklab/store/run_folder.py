@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "attention.json"
 
     @property
+    def images_file(self) -> Path:
+        """What the run made of each validation image (`store.images`); missing in folders of older versions."""
+        return self.path / "images.json"
+
+    @property
     def analysis_file(self) -> Path:
         """The result of `sklab analyze`."""
         return self.path / "analysis.json"
@@ -191,7 +196,7 @@ class RunFolder:
 
     def checksums(self) -> dict[str, str]:
         """SHA-256, by file name, of those files of the attempt that its record names."""
-        kept = (self.weights_file, self.attention_file)
+        kept = (self.weights_file, self.attention_file, self.images_file)
         return {file.name: checksum(file.read_bytes()) for file in kept if file.exists()}
 
     def _names(self, file: Path, digest: str) -> bool:
@@ -236,7 +241,7 @@ class RunFolder:
         """Move the files of the last attempt into `attempts/<its number>/`. Its weights, and the files that were
         computed from them, are deleted."""
         evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
-        from_weights = (*evaluations, self.attention_file, self.analysis_file, self.reused_file)
+        from_weights = (*evaluations, self.attention_file, self.images_file, self.analysis_file, self.reused_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *from_weights):
             file.unlink(missing_ok=True)
         files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]

@@ -15,6 +15,7 @@ from sklab.errors import SklabError
 from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
+from sklab.store.images import write_images
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError, Stop
@@ -97,7 +98,7 @@ def fit(
     logger: Logger | None,
     process: Process,
 ) -> Steps:
-    """Train; returns the network as it was evaluated last, with its attention written down."""
+    """Train; returns the network as it was evaluated last, with its attention and its images written down."""
     share, device, recipe = process.share, process.device, order.experiment.train
     if recipe.precision == "fp16" and device.type == "cpu":
         raise SklabError("train.precision = fp16 needs a GPU; allowed on the CPU: fp32 or bf16")
@@ -125,7 +126,15 @@ def fit(
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
     meter.peak = Peak(*map(largest, peak_memory(device).most(meter.peak)))
     meter.latency_ms, meter.replay_ms = latency.latency_ms, latency.replay_ms
+    _write_images(folder, order, meter, loaders)
     return network
+
+
+def _write_images(folder: RunFolder, order: RunOrder, meter: Meter, loaders: Loaders) -> None:
+    """Write what the run made of each image; the first device alone has evaluations in its meter."""
+    scores = meter.images.of_run(order.key, meter.facts.val_images, loaders.val_sources)
+    if scores is not None:
+        write_images(folder, scores)
 
 
 def _new_network(order: RunOrder, device: torch.device) -> nn.Module:
@@ -157,7 +166,7 @@ def _classifier(order: RunOrder, loaders: Loaders, process: Process) -> Classifi
     recipe, seed, rank = order.experiment.train, order.spec.seed, process.share.rank
     model = _new_network(order, process.device)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
-    classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate)
+    classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate, len(loaders.val_labels))
     if rank:  # else the devices would drop the same units of different images
         torch.manual_seed(seed + (rank << 31))
     return classifier

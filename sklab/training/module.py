@@ -44,9 +44,11 @@ class Classifier(LightningModule):
     Logs, per epoch: train_loss, val_loss (mean cross-entropy; with label smoothing and mixup in training only) and
     val_error (top-1 error in %). Sums stay on the device until the epoch ends, so that no step waits for them. All are
     those of the whole run, on each of its devices.
+
+    scores  of the last evaluation; image by image where `images` says how many this device evaluates
     """
 
-    def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, batches: int) -> None:
+    def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, batches: int, images: int = 0) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
@@ -54,7 +56,7 @@ class Classifier(LightningModule):
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
-        self._scores = Scores("cpu")
+        self.scores, self._images = Scores("cpu"), images
         self._compiled = compiled(model) if recipe.compile else None
         self._largest = 0  # batch of an evaluation so far
 
@@ -84,7 +86,7 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch
-        self._scores.add(self._evaluate(images), labels)
+        self.scores.add(self._evaluate(images), labels)
 
     def _evaluate(self, images: Tensor) -> Tensor:
         """The logits of `images`. Nothing is compiled anew for the last batch, which may be smaller."""
@@ -101,14 +103,14 @@ class Classifier(LightningModule):
         self.train_loss = total(self.train_loss)
         self._stop_unless_finite(self.train_loss, "training loss")
         copy_buffers(self.evaluated)
-        self._scores = Scores(self.device)
+        self.scores = Scores(self.device, self._images)
 
     def on_validation_epoch_end(self) -> None:
-        self._scores.over_devices()
-        self._stop_unless_finite(self._scores.loss, "validation loss")
+        self.scores.over_devices()
+        self._stop_unless_finite(self.scores.loss, "validation loss")
         self.log("train_loss", self.train_loss / (self.batches * self.recipe.devices))
-        self.log("val_loss", self._scores.loss)
-        self.log("val_error", self._scores.error)
+        self.log("val_loss", self.scores.loss)
+        self.log("val_error", self.scores.error)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

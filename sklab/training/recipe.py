@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from sklab.data.augment import mixup_draw
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
-from sklab.training.devices import total
+from sklab.store.images import Outcomes
+from sklab.training.devices import gathered, total
 
 
 def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
@@ -118,21 +119,31 @@ def batch_loss(
 class Scores:
     """Sums over an evaluation, kept on the device so that no batch waits for them.
 
-    loss   mean cross-entropy so far
-    error  top-1 error so far, in %, of double precision: equal counts are to give equal differences
-    seen   images so far
+    loss    mean cross-entropy so far
+    error   top-1 error so far, in %, of double precision: equal counts are to give equal differences
+    seen    images so far
+
+    Where `images` says how many there are, each is kept by itself as well, in the order in which they are added.
     """
 
-    def __init__(self, device: torch.device | str) -> None:
+    def __init__(self, device: torch.device | str, images: int = 0) -> None:
         self._loss = torch.zeros((), device=device)
         self._wrong = torch.zeros((), dtype=torch.int64, device=device)
         self._seen = torch.zeros_like(self._wrong)
+        self._losses = torch.zeros(images, device=device)
+        self._wrong_ones = torch.zeros(images, dtype=torch.bool, device=device)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits [B, classes] of any float type, labels int64 [B]."""
         logits = logits.float()
-        self._loss += F.cross_entropy(logits, labels, reduction="sum")
-        self._wrong += (logits.argmax(1) != labels).sum()
+        log_p, wrong = F.log_softmax(logits, 1), logits.argmax(1) != labels
+        self._loss += F.nll_loss(log_p, labels, reduction="sum")
+        self._wrong += wrong.sum()
+        if len(self._losses):
+            # The places are counted on the device, so that replays of this go through the images, too.
+            places = self._seen + torch.arange(len(labels), device=labels.device)
+            self._losses.index_copy_(0, places, F.nll_loss(log_p, labels, reduction="none"))
+            self._wrong_ones.index_copy_(0, places, wrong)
         self._seen += len(labels)
 
     def clear(self) -> None:
@@ -141,10 +152,12 @@ class Scores:
             each.zero_()
 
     def over_devices(self) -> None:
-        """Make these the sums over all devices of the run. Every device must call it."""
+        """Make these the sums over all devices of the run, and the images those of all. Every device must call it."""
         self._loss, self._wrong, self._seen = (
             torch.as_tensor(total(each)) for each in (self._loss, self._wrong, self._seen)
         )
+        parts = gathered((self._losses.cpu(), self._wrong_ones.cpu()))
+        self._losses, self._wrong_ones = (torch.cat(part) for part in zip(*parts, strict=True))
 
     @property
     def loss(self) -> Tensor:
@@ -157,6 +170,11 @@ class Scores:
     @property
     def seen(self) -> int:
         return int(self._seen)
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The images one by one."""
+        return Outcomes(self._wrong_ones.cpu().numpy(), self._losses.cpu().double().numpy())
 
 
 class Average:

@@ -15,7 +15,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 
 CODE, OTHER = Code(version="1", commit="abc"), Code(version="1", commit="def")
-FILES = ("weights.pt", "metrics.csv", "log.txt", "attention.json", "analysis.json", "evaluation-16.json")
+FILES = ("weights.pt", "metrics.csv", "log.txt", "attention.json", "images.json", "analysis.json", "evaluation-16.json")
 OVERLAP = """\
 experiment: toy.yaml
 design: list

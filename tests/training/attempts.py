@@ -50,6 +50,7 @@ def outcome(folder: RunFolder, record: RunRecord) -> tuple[dict[str, Tensor], li
     with folder.metrics_file.open() as stream:
         rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
     numbers = [record.status, record.epochs, record.last, record.best, record.best_epoch, rows]
+    numbers.append(folder.images_file.read_bytes())
     return torch.load(folder.weights_file, weights_only=True), numbers
 
 

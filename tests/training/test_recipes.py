@@ -272,10 +272,10 @@ def test_the_last_batch_of_an_evaluation_is_not_compiled_anew_and_counts_as_it_i
             classifier.on_validation_epoch_start()
             for batch in zip(images.split(8), labels.split(8), strict=True):
                 classifier.validation_step(batch)
-            classifier._scores.over_devices()
-            plain.append(classifier._scores.loss)
+            classifier.scores.over_devices()
+            plain.append(classifier.scores.loss)
     assert set(seen) == ({8, 3} if decay else {8})
-    assert classifier._scores.seen == 19
+    assert classifier.scores.seen == 19
     assert plain[1] == plain[2] == pytest.approx(float(plain[0]), rel=1e-5)
 
 

@@ -197,8 +197,9 @@ def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
 
 def _to_copy(run: RunFolder) -> list[str]:
     """The names of the run's files, without weights and record."""
-    evaluations = run.path.glob("evaluation-*.json")
-    files = (run.attention_file, run.analysis_file, run.metrics_file, run.log_file, *sorted(evaluations))
+    evaluations = sorted(run.path.glob("evaluation-*.json"))
+    scored = (run.attention_file, run.images_file, run.analysis_file)
+    files = (*scored, run.metrics_file, run.log_file, *evaluations)
     return [file.name for file in files if file.exists()]
 
 

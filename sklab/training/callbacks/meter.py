@@ -13,6 +13,7 @@ import torch
 
 from sklab.data.loaders import Facts
 from sklab.store.records import Evaluation, RunOrder, RunRecord, now
+from sklab.training.callbacks.images import KeptImages
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
@@ -28,6 +29,7 @@ class Meter(Callback):
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
     facts          of the data; set by the caller that opened it
+    images         what the last and the best evaluation made of each image
     peak           the most memory that any device of the run held; set by the caller once all have reported
     latency_ms     of one image through the evaluated network, and `replay_ms` of its replay; set by the caller that
                    trained it (0 until then)
@@ -45,6 +47,7 @@ class Meter(Callback):
         self.train_seconds = 0.0
         self.first_step = ""
         self.facts = Facts()
+        self.images = KeptImages()
         self.peak = Peak()
         self.latency_ms = self.replay_ms = 0.0
 
@@ -63,14 +66,16 @@ class Meter(Callback):
             "train_seconds": self.train_seconds + (time.perf_counter() - self._began if self._began else 0.0),
             "steady": (self._steady_seconds, self._steady_epochs),
             "peak": tuple(peak_memory(self._device).most(self.peak)),
+            "images": self.images.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs, self._rows = state_dict["epochs"], state_dict["rows"]
         self.train_seconds = state_dict["train_seconds"]
-        # Another commit of this version may have written neither.
+        # Another commit of this version may have written none of these.
         self._steady_seconds, self._steady_epochs = state_dict.get("steady", (0.0, 0))
         self.peak = Peak(*state_dict.get("peak", ()))
+        self.images.load_state_dict(state_dict.get("images", {}))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._began = time.perf_counter()
@@ -88,9 +93,10 @@ class Meter(Callback):
             self._steady_epochs += 1
         self._warm = True
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
         self.epochs.append(row)
+        self.images.take(pl_module.scores.outcomes, is_best=self.best_epoch == len(self.epochs))
         values = [str(len(self.epochs)), *(repr(row[name]) for name in METRICS), f"{self.train_seconds:.3f}"]
         self._rows.append(",".join(values) + "\n")
         with self._file.open("a", encoding="utf-8") as stream:

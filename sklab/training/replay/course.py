@@ -14,7 +14,7 @@ from sklab.training.callbacks.meter import METRICS
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.lean_lightning import Callback, Logger
 from sklab.training.module import CHECK_EVERY, DivergedError
-from sklab.training.recipe import autocast, learning_rate
+from sklab.training.recipe import Scores, autocast, learning_rate
 from sklab.training.replay.evaluation import GraphedEvaluation
 from sklab.training.replay.steps import GraphedTraining
 
@@ -55,6 +55,11 @@ class Course:
     def evaluated(self) -> nn.Module:
         """The network that is evaluated and kept."""
         return self.average.network if self.average is not None else self._training.model
+
+    @property
+    def scores(self) -> Scores:
+        """Of the last evaluation."""
+        return self._evaluation.scores
 
     @property
     def train_loss(self) -> Tensor:

@@ -23,7 +23,7 @@ class GraphedEvaluation:
     """
 
     def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays) -> None:
-        self.scores = Scores(images.device)
+        self.scores = Scores(images.device, len(images.labels))
         self._network, self._recipe, self._images, self._device = network, recipe, images, images.device
         self._row = counter(self._device)
         self._places = torch.arange(images.batch_size, device=self._device)

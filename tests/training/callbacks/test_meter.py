@@ -14,6 +14,7 @@ from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.callbacks import meter as measured
 from sklab.training.callbacks.meter import METRICS, Meter, Peak, peak_memory
+from sklab.training.recipe import Scores
 from sklab.training.run import train
 
 BATCHES, BATCH = 4, 16
@@ -26,6 +27,7 @@ class Trainer:
     train_dataloader = SimpleNamespace(batch_size=BATCH)
     callback_metrics = dict.fromkeys(METRICS, 1.0)
     device = torch.device("cpu")
+    scores = Scores("cpu")
 
     def __init__(self, meter: Meter, clock: list[float]) -> None:
         self._meter, self._clock, self._it = meter, clock, (self, self)
@@ -75,7 +77,7 @@ def test_each_attempt_has_a_first_epoch_of_its_own(tmp_path, clock):
 def test_a_checkpoint_of_another_commit_is_gone_on_from(tmp_path, clock):
     first = Meter(tmp_path / "metrics.csv")
     Trainer(first, clock).epoch(32.0)
-    state = {name: value for name, value in first.state_dict().items() if name not in ("steady", "peak")}
+    state = {name: value for name, value in first.state_dict().items() if name not in ("steady", "peak", "images")}
     second = Meter(tmp_path / "metrics.csv")
     second.load_state_dict({**state, "peak_memory": 1.0})
     assert (second.samples_per_second, second.peak) == (0.0, Peak())

@@ -85,7 +85,7 @@ def test_it_computes_what_lightnings_loop_computes(made: Made, monkeypatch, reci
     assert {file.name for file in ours.path.iterdir()} == {file.name for file in folder.path.iterdir()}
     assert (record.val_images, record.guessing_error) == (theirs.val_images, theirs.guessing_error)
     assert record.latency_ms > 0 < record.samples_per_second
-    for name in ("attention.json",):
+    for name in ("attention.json", "images.json"):
         assert (ours.path / name).read_text() == (folder.path / name).read_text()
 
 
