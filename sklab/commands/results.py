@@ -97,12 +97,11 @@ def show_report(folder: StudyFolder) -> int:
 
 def _keep_look(folder: StudyFolder, table: AblationTable) -> None:
     """Keep that verdicts with these seeds were shown. A look that can't be kept is told, and shown all the same."""
-    from sklab.analysis.table.looks import is_look
     from sklab.store.looks import keep_look, looks_file
 
     try:
-        if is_look(table):
-            keep_look(folder.path, table.sweep.seeds)
+        if table.looks and table.is_look:
+            keep_look(folder.path, table.looks.looks[-1], table.sweep.most_seeds)
     except DamagedRecordError:
         pass  # reading the table has told of it
     except OSError as error:

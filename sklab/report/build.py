@@ -17,7 +17,7 @@ from sklab.report.escape import shortened
 from sklab.report.words import literature, methods, sentences, verdict
 from sklab.store.dated import read_plans
 from sklab.store.files import collector_paused, write_whole
-from sklab.store.looks import read_looks
+from sklab.store.looks import NO_LOOKS, Looks, read_looks
 from sklab.store.records import RunState
 from sklab.store.states import ENDED_WITH_RUNNER, unended_states
 from sklab.store.study_folder import StudyFolder
@@ -83,13 +83,13 @@ def study_table(folder: Path) -> AblationTable:
         return replace(table, reused=study.reused(records), plans=read_plans(study))
 
 
-def _looks(folder: Path) -> tuple[tuple[int, ...], ...]:
-    """The seeds of the looks at the study; a warning where they can't be read."""
+def _looks(folder: Path) -> Looks:
+    """The looks at the study; a warning where they can't be read."""
     try:
         return read_looks(folder)
     except DamagedRecordError as error:
         warnings.warn(str(error), stacklevel=3)
-        return ()
+        return NO_LOOKS
 
 
 def _others(study: StudyFolder, keys: list[str], unreadable: Mapping[str, DamagedRecordError]) -> Others:

@@ -14,10 +14,25 @@ from sklab.store.files import read_optional, sealed, write_whole
 _REMEDY = "delete it, or bring it back from a copy; until then verdicts are those of a study that is looked at once"
 
 
-class Looks(Value):
-    """The seeds of each look, in their order."""
+class Look(Value):
+    """The seeds that were seen: `seeds` of the cells, `baseline` those that the baseline has beyond them."""
 
-    seeds: Seq[Seq[int]] = ()
+    seeds: Seq[int]
+    baseline: Seq[int] = ()
+
+    def adds_to(self, earlier: Look) -> bool:
+        """Whether it has more seeds than the earlier look."""
+        return len(self.seeds) > len(earlier.seeds) or len(self.baseline) > len(earlier.baseline)
+
+
+class Looks(Value):
+    """The looks in their order. `most_seeds` is the plan at the first of them: how many seeds the cells may get."""
+
+    looks: Seq[Look] = ()
+    most_seeds: int | None = None
+
+
+NO_LOOKS = Looks()
 
 
 def looks_file(study: Path) -> Path:
@@ -25,15 +40,15 @@ def looks_file(study: Path) -> Path:
     return study / "looks.json"
 
 
-def read_looks(study: Path) -> tuple[tuple[int, ...], ...]:
-    """The seeds of each look at the study in this folder. Raises DamagedRecordError where they can't be read."""
-    looks = read_optional(looks_file(study), Looks, _REMEDY)
-    return looks.seeds if looks else ()
+def read_looks(study: Path) -> Looks:
+    """The looks at the study in this folder. Raises DamagedRecordError where they can't be read."""
+    return read_optional(looks_file(study), Looks, _REMEDY) or NO_LOOKS
 
 
-def keep_look(study: Path, seeds: tuple[int, ...]) -> None:
+def keep_look(study: Path, look: Look, most_seeds: int | None) -> None:
     """Add a look, unless as many seeds were seen before. Raises DamagedRecordError for a damaged file, which stays as
     it is, and OSError where the file can't be written."""
-    looks = read_looks(study)
-    if len(seeds) > max(map(len, looks), default=0):
-        write_whole(looks_file(study), sealed(Looks(seeds=(*looks, seeds))))
+    kept = read_looks(study)
+    if all(map(look.adds_to, kept.looks)):
+        plan = kept.most_seeds if kept.looks else most_seeds
+        write_whole(looks_file(study), sealed(Looks(looks=(*kept.looks, look), most_seeds=plan)))

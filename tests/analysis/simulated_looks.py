@@ -12,7 +12,7 @@ from simulated_questions import adjusted_p as question_p
 from simulated_questions import drawn, family_of
 
 from sklab.analysis.statistics import blocks, dunnett, intervals
-from sklab.analysis.statistics.boundaries import levels_after_a_look
+from sklab.analysis.statistics.boundaries import levels_of_looks
 
 
 def adjusted_p(values):
@@ -60,47 +60,59 @@ QUESTIONS = ("normal", "one cell x4", "attention x4", "baseline x4", "a tenth mi
 _EFFECTS = (3.5, 2.2, 1.4)
 
 
-def false_claims(noise, cells, count):
-    """Per cent of studies without any true difference in which a cell is claimed to differ: at the first look, and at
-    any look of each of WAYS."""
+def false_claims(noise, cells, count, *, planned=False):
+    """Per cent of studies without any true difference in which a cell is claimed to differ: at one look at 3 seeds, and
+    at any look of each of WAYS, which were `planned` or not."""
     rng = np.random.default_rng([cells, 77, NOISES.index(noise)])
     values = studies(noise, count, cells, 10, rng)
     smallest = {n: adjusted_p(values[:, :, :n]).min(1) for n in range(3, 11)}
-    return 100 * np.mean(smallest[3] < 0.05), *(100 * np.mean(_claimed(way, smallest.get)) for way in WAYS)
+    return 100 * np.mean(smallest[3] < 0.05), *(100 * np.mean(_claimed(way, smallest.get, planned)) for way in WAYS)
 
 
-def false_answers(noise, count):
+def false_answers(noise, count, *, planned=False):
     """The same of the three questions of `simulated_questions`."""
     values = drawn(noise, count, 10, np.random.default_rng([77, simulated_questions.NOISES.index(noise)]))
     judged = {n: family_of(values[:, :, :n]) for n in range(3, 11)}
     first = 100 * np.mean(question_p(judged[3]) < 0.05)
-    return first, *(100 * np.mean(_claimed(way, judged.get, question_p)) for way in WAYS)
+    return first, *(100 * np.mean(_claimed(way, judged.get, planned, question_p)) for way in WAYS)
 
 
-def _claimed(way, at, p=lambda smallest, level: smallest):
+def _levels(way, planned):
+    return levels_of_looks(way, way[-1] if planned else way[0])
+
+
+def _claimed(way, at, planned, p=lambda smallest, level: smallest):
     """(studies): whether any look claims. A claim that stands from an earlier look is counted there."""
-    return np.any([p(at(n), level) < level for n, level in zip(way, levels_after_a_look(way), strict=True)], axis=0)
+    return np.any([p(at(n), level) < level for n, level in zip(way, _levels(way, planned), strict=True)], axis=0)
 
 
-def found(noise, effect, way, count):
-    """Per cent of true differences found at the looks of `way`, of those found by as many seeds at one look, and by
-    the first look alone. Three of ten cells differ by `effect` standard deviations of a run."""
+def found(noise, effect, way, count, *, planned=False):
+    """Per cent of true differences found at the last look of `way`, claims that stand included, of those found by as
+    many seeds at one look, and by the first look alone. Three of ten cells differ by `effect` standard
+    deviations of a run."""
     values = studies(noise, count, 11, way[-1], np.random.default_rng([77, len(way)]))
     values[:, 1:4] += effect
     p = np.stack([adjusted_p(values[:, :, :n])[:, :3] for n in way])
-    claimed = p < np.array(levels_after_a_look(way))[:, None, None]
+    claimed = p < np.array(_levels(way, planned))[:, None, None]
     stands = claimed[-1] | (claimed.any(0) & (p[-1] < 0.05))
     return 100 * stands.mean(), 100 * np.mean(p[-1] < 0.05), 100 * claimed[0].mean()
 
 
 def write_tables(count):
-    for noise in NOISES:
-        write(noise, *(" / ".join(f"{of:.1f}" for of in false_claims(noise, cells, count)) for cells in (11, 4)))
-    for noise in QUESTIONS:
-        write("questions", noise, " / ".join(f"{of:.1f}" for of in false_answers(noise, count)))
-    for way in ((3, 6), (3, 10), *WAYS):
+    for planned in (False, True):
+        write("planned" if planned else "not planned")
+        for noise in NOISES:
+            of_sizes = (false_claims(noise, cells, count, planned=planned) for cells in (11, 4))
+            write(noise, *map(_line, of_sizes))
+        for noise in QUESTIONS:
+            write("questions", noise, _line(false_answers(noise, count, planned=planned)))
         for effect in _EFFECTS:
-            write("found", way, effect, " / ".join(f"{of:.1f}" for of in found("normal", effect, way, count)))
+            of_ways = (found("normal", effect, way, count, planned=planned) for way in ((3, 6), (3, 10), *WAYS))
+            write("found", effect, *map(_line, of_ways))
+
+
+def _line(numbers):
+    return " / ".join(f"{of:.1f}" for of in numbers)
 
 
 if __name__ == "__main__":

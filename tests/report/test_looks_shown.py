@@ -45,14 +45,14 @@ def test_a_second_look_is_counted_and_said(tmp_path, capsys, command):
     assert show(folder, command) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Look 2 of this study (3, then 6 seeds)" in shown
-    assert read_looks(folder) == ((0, 1, 2), (0, 1, 2, 3, 4, 5))
+    assert [look.seeds for look in read_looks(folder).looks] == [(0, 1, 2), (0, 1, 2, 3, 4, 5)]
     assert verdicts(folder) == [None, "better", "undecided"]
 
 
 def test_as_many_seeds_at_one_look_say_more(tmp_path):
     folder = study_of(tmp_path / "made", 6)
     assert verdicts(folder) == [None, "better", "better"]
-    assert study_table(folder).looks == ()
+    assert not study_table(folder).looks.corrected
 
 
 def test_reading_again_is_no_new_look(tmp_path, capsys):
@@ -73,7 +73,7 @@ def test_the_report_names_the_looks_and_the_method(tmp_path):
     show(folder, "report")
     text = (folder / "report.md").read_text()
     assert "Look 2 of this study (3, then 6 seeds)" in text
-    assert "the looks were at 3, then 6 seeds" in text
+    assert "Verdicts were shown with 3, then 6 seeds" in text
 
 
 def test_a_study_under_way_is_no_look_and_one_with_a_failed_run_is(tmp_path):
@@ -84,7 +84,7 @@ def test_a_study_under_way_is_no_look_and_one_with_a_failed_run_is(tmp_path):
     run.path.mkdir()
     run.write_record(failed_record("K9", 2))
     show(folder)
-    assert read_looks(folder) == ((0, 1, 2),)
+    assert [look.seeds for look in read_looks(folder).looks] == [(0, 1, 2)]
 
 
 @pytest.mark.parametrize("errors", [{"K3": ERRORS["K3"]}, {"K3": [20.0], "K5": [15.0]}])
@@ -142,3 +142,40 @@ def test_looks_of_a_study_with_replicates_are_not_kept(tmp_path):
     rule = Replicates(start=3, max=6)
     show(study_of(tmp_path / "made", 6, replicates=rule))
     assert not looks_file(tmp_path / "made").exists()
+
+
+def test_a_planned_look_is_said_at_once_and_a_later_one_finds_what_the_unplanned_did_not(tmp_path, capsys):
+    folder = study_of(tmp_path / "made", 3, most_seeds=6)
+    show(folder)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Look 1 of this study (3 seeds): 6 seeds were planned" in shown
+    assert "needs a p below 0.025" in shown
+    study_of(folder, 6, most_seeds=6)
+    show(folder)
+    assert "Look 2 of this study (3, then 6 seeds): 6 seeds were planned" in " ".join(capsys.readouterr().out.split())
+    assert verdicts(folder) == [None, "better", "better"]
+
+
+def test_a_plan_made_after_the_first_look_changes_nothing(tmp_path):
+    folder = study_of(tmp_path / "made", 3)
+    show(folder)
+    study_of(folder, 6, most_seeds=6)
+    show(folder)
+    assert verdicts(folder) == [None, "better", "undecided"]
+
+
+def test_more_runs_of_the_baseline_alone_are_a_look(tmp_path, capsys):
+    errors = {name: of_cell[:3] for name, of_cell in ERRORS.items()}
+    folder = study_of(tmp_path / "made", 3)
+    show(folder)
+    sweep = make_sweep(list(errors), range(6))
+    cells = tuple(
+        cell.model_copy(update={"runs": {seed: cell.runs[seed] for seed in range(6 if cell.name == "K3" else 3)}})
+        for cell in sweep.cells
+    )
+    more = make_records({"K3": ERRORS["K3"]})
+    new = {key: record for key, record in more.items() if not (folder / "runs" / key).exists()}
+    write_study(folder, sweep.model_copy(update={"cells": cells}), new)
+    show(folder)
+    assert "Look 2 of this study (3, then 3 (baseline: 6) seeds)" in " ".join(capsys.readouterr().out.split())
+    assert read_looks(folder).looks[1].baseline == (3, 4, 5)

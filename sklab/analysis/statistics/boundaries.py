@@ -6,10 +6,11 @@ the normal boundary that spends the alpha due at it. It is computed by the recur
 Rowe and stated as a p: a t statistic of few degrees of freedom is compared with the same p, not with the same number
 (Jennison and Turnbull, section 11.4).
 
-Where no further look was planned, the first one was at the full 5 %, so nothing of these is left: with 5 % at each
-look, 12 of 100 studies would claim falsely at 3, 6 or 10 seeds. What later looks may claim is bought with LATER, an
-addition to the 5 %. It is spent by the share of the seeds that are new since the first look, so that no largest number
-of seeds has to be known.
+A study that is looked at now and then spends its 5 % in proportion to the seeds, up to the number that was planned, so
+that each look has its part. Where no further look was planned, the first one was at the full 5 %, so
+nothing of these is left: with 5 % at each look, 12 of 100 studies would claim falsely at 3, 6 or 10 seeds. What looks
+beyond the plan may claim is bought with LATER, an addition to the 5 %. It is spent by the share of the seeds that are
+new since then, so that no largest number of seeds has to be known.
 
 Sources: K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983), 659-663;
 P. Armitage, C. K. McPherson, B. C. Rowe, Repeated significance tests on accumulating data, JRSS A 132 (1969), 235-244;
@@ -19,7 +20,6 @@ C. Jennison, B. W. Turnbull, Group Sequential Methods with Applications to Clini
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -28,7 +28,7 @@ from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 
 _POINTS = 401  # values of the sum over all seeds so far, between its boundaries
 _HALVINGS = 60
-LATER = 0.001  # the chance of a first false claim at any later look; docs/validation.md says why so little
+LATER = 0.001  # the chance of a first false claim beyond the plan; docs/validation.md says why so little
 
 
 def spent(share: FloatArray, alpha: float) -> FloatArray:
@@ -45,7 +45,7 @@ def nominal_levels(start: int, end: int, alpha: float) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=4096)
-def levels_that_spend(seeds: tuple[int, ...], due: tuple[float, ...]) -> tuple[float, ...]:
+def levels_that_spend(seeds: tuple[float, ...], due: tuple[float, ...]) -> tuple[float, ...]:
     """The levels of the two-sided p after each number of `seeds`, rising: each look first finds a difference that is
     none with the probability that is `due` at it."""
     bound = -ndtri(due[0] / 2) * np.sqrt(seeds[0])
@@ -60,10 +60,10 @@ def levels_that_spend(seeds: tuple[int, ...], due: tuple[float, ...]) -> tuple[f
     return tuple(levels)
 
 
-def levels_after_a_look(seeds: tuple[int, ...]) -> tuple[float, ...]:
-    """The levels of the adjusted p at looks after these numbers of `seeds`, rising, none of them planned."""
-    left = (seeds[0] / n for n in seeds)
-    return levels_that_spend(seeds, (ALPHA, *(LATER * (before - now) for before, now in pairwise(left))))
+def levels_of_looks(seeds: tuple[float, ...], planned: float) -> tuple[float, ...]:
+    """The levels of the adjusted p at looks after these numbers of `seeds`, rising, of which `planned` were planned."""
+    due = (ALPHA * min(n / planned, 1) + LATER * max(1 - planned / n, 0) for n in seeds)
+    return levels_that_spend(seeds, tuple(np.diff([*due], prepend=0.0).tolist()))
 
 
 def _bound(sums: FloatArray, weight: FloatArray, due: float) -> float:

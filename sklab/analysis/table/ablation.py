@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,11 +17,12 @@ from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
-from sklab.analysis.table.looks import earlier_looks, judged
+from sklab.analysis.table.looks import Judge, judged, parts_of, seen
 from sklab.analysis.table.questions import answered, under_repeated_looking
 from sklab.analysis.table.replicates import race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
+from sklab.store.looks import NO_LOOKS, Looks
 from sklab.store.records import Evaluation, RunRecord, RunState
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
@@ -29,7 +30,7 @@ _NONE: Evaluations = {}
 Others = Mapping[str, tuple[RunState, str]]  # state and reason, by key
 _WAITS: tuple[RunState, str] = ("waiting", "no record yet")
 _ALL_WAIT: Others = {}
-Seeds = Sequence[Sequence[int]]
+AtLook = Callable[..., tuple[Versus, ...]]  # values, judge -> the answers of the family at this look
 
 
 def ablation_table(
@@ -37,20 +38,21 @@ def ablation_table(
     records: Mapping[str, RunRecord],
     evaluations: Evaluations = _NONE,
     others: Others = _ALL_WAIT,
-    looks: Seeds = (),
+    looks: Looks = NO_LOOKS,
 ) -> AblationTable:
     """The table of `sweep`. Only complete runs enter its numbers.
 
     records      of the runs that have ended, by key
     evaluations  of these runs at the sweep's further sizes
     others       states and reasons of runs without a record; a run that is not named is waiting
-    looks        the seeds with which verdicts were shown before
+    looks        at which verdicts were shown before
     """
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    earlier = earlier_looks(sweep, looks)
-    against_baseline = _after_looks(values, _index(sweep, sweep.baseline), earlier)
+    looked = seen(sweep, looks)
+    at_look = partial(judged, parts=parts_of(sweep, values, looked), levels=looked.levels) if looked else _at_once
+    against_baseline = _at_look(values, _index(sweep, sweep.baseline), at_look)
     choice = against_baseline.choice if against_baseline else None
     estimate = means(values, choice)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
@@ -79,11 +81,10 @@ def ablation_table(
     ]
     same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
-    answers = answered(sweep, sweep.questions, values, partial(_family_after_looks, earlier=earlier))
+    answers = answered(sweep, sweep.questions, values, partial(_family_at_look, at_look=at_look))
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
-    seen = (*map(len, earlier), len(sweep.seeds)) if earlier else ()
-    return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers, seen)
+    return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers, looked)
 
 
 def _sequential_verdict(race: Race | None, at: int) -> BaselineVerdict | None:
@@ -146,18 +147,20 @@ def _against(values: intervals.FloatArray, reference: int | None) -> Comparisons
     return None if reference is None else compare(values, reference)
 
 
-def _after_looks(values: intervals.FloatArray, baseline: int | None, earlier: Seeds) -> Comparisons | None:
+def _at_once(values: intervals.FloatArray, *, judge: Judge) -> tuple[Versus, ...]:
+    return tuple(judge(values, intervals.ALPHA))
+
+
+def _at_look(values: intervals.FloatArray, baseline: int | None, at_look: AtLook) -> Comparisons | None:
     """The comparisons with the baseline, at the level of this look."""
     at_once = _against(values, baseline)
-    if at_once is None or baseline is None or not earlier:
-        return at_once
-    return replace(at_once, rows=judged(values, earlier, lambda seen, alpha: compare(seen, baseline, alpha).rows))
+    if at_once is None or baseline is None:
+        return None
+    return replace(at_once, rows=at_look(values, judge=lambda part, alpha: compare(part, baseline, alpha).rows))
 
 
-def _family_after_looks(
-    values: intervals.FloatArray, weights: intervals.FloatArray, earlier: Seeds
-) -> tuple[Versus, ...]:
-    return judged(values, earlier, lambda seen, alpha: contrasts.family(seen, weights, alpha))
+def _family_at_look(values: intervals.FloatArray, weights: intervals.FloatArray, at_look: AtLook) -> tuple[Versus, ...]:
+    return at_look(values, judge=lambda part, alpha: contrasts.family(part, weights, alpha))
 
 
 def _of_rows(comparisons: Comparisons | None, reference: int | None, rows: int) -> list[Versus | None]:

@@ -1,60 +1,113 @@
-"""The verdicts of a study that gets more seeds after verdicts were shown, without a plan for that (`replicates` is a
-plan).
+"""The verdicts of a study that gets more seeds after verdicts were shown (`replicates` counts its looks itself).
 
-A claim at a later look needs the level of that look (`boundaries.levels_after_a_look`). A claim of an earlier look
-stands as long as all seeds together carry it at 5 %. This adds no error: a false one was counted when it was made
-first.
+A claim at a look needs the level of that look (`boundaries.levels_of_looks`). A claim of an earlier look stands as long
+as all seeds together carry it at 5 %. This adds no error: a false one was counted when it was made first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklab.analysis.statistics.boundaries import levels_after_a_look
+from sklab.analysis.statistics.boundaries import levels_of_looks
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
-from sklab.analysis.table.rows import AblationTable
 from sklab.spec.study.sweep import Sweep
-from sklab.store.states import UNENDED
+from sklab.store.looks import Look, Looks
 
 Judge = Callable[[FloatArray, float], Sequence[Versus]]  # values (cells, seeds), alpha -> the answers of a family
 
 
-def is_look(table: AblationTable) -> bool:
-    """Whether verdicts are shown with `table`, and no run is left that could change them. A study with replicates
-    counts its looks itself."""
-    verdicts = (*(row.verdict for row in table.rows), *(answer.verdict for answer in table.questions))
-    ended = all(run.state not in UNENDED for row in table.rows for run in row.runs)
-    return ended and table.race is None and any(verdict not in (None, "no test") for verdict in verdicts)
+@dataclass(frozen=True)
+class Seen:
+    """The looks at a study, the present one last.
 
-
-def earlier_looks(sweep: Sweep, looks: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """The columns of `looks` (seeds) at fewer seeds than the sweep has now, each at more than the one before."""
-    kept: list[tuple[int, ...]] = []
-    for look in looks if sweep.replicates is None else ():
-        columns = tuple(at for at, seed in enumerate(sweep.seeds) if seed in look)
-        if len(kept[-1] if kept else ()) < len(columns) < len(sweep.seeds):
-            kept.append(columns)
-    return tuple(kept)
-
-
-def judged(values: FloatArray, earlier: Sequence[Sequence[int]], judge: Judge) -> tuple[Versus, ...]:
-    """The answers of `judge` to `values` (cells, seeds; NaN: no run) after looks at the seeds (columns) of `earlier`,
-    each at more of them than the one before and fewer than all.
-
-    An adjusted p is scaled so that 0.05 is the level of the look.
+    looks       with rising numbers of seeds
+    most_seeds  how many seeds a cell may get, by the plan at the first look; None: as many as it had then
     """
-    *before, level = levels_after_a_look((*map(len, earlier), values.shape[1]))
+
+    looks: tuple[Look, ...]
+    most_seeds: int | None
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The level of the adjusted p at each look."""
+        numbers, now = tuple(map(_number, self.looks)), self.looks[-1]
+        if self.most_seeds is None:
+            return levels_of_looks(numbers, numbers[0])
+        extra = max(len(now.seeds) + len(now.baseline) - self.most_seeds, 0)
+        return levels_of_looks(numbers, _harmonic(self.most_seeds, self.most_seeds + extra))
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the present look is not judged at 5 %."""
+        return self.levels != (ALPHA,)
+
+
+def _number(look: Look) -> float:
+    return _harmonic(len(look.seeds), len(look.seeds) + len(look.baseline))
+
+
+def _harmonic(of_cell: int, of_baseline: int) -> float:
+    """The seeds for both that would tell as much of their difference."""
+    return 2 * of_cell * of_baseline / (of_cell + of_baseline)
+
+
+def look_now(sweep: Sweep) -> Look:
+    """The seeds of the sweep's runs."""
+    others = {seed for cell in sweep.cells if cell.name != sweep.baseline for seed in cell.runs}
+    beyond = {seed for cell in sweep.cells if cell.name == sweep.baseline for seed in cell.runs} - others
+    return Look(
+        seeds=tuple(seed for seed in sweep.seeds if seed in others),
+        baseline=tuple(seed for seed in sweep.seeds if seed in beyond),
+    )
+
+
+def seen(sweep: Sweep, kept: Looks) -> Seen | None:
+    """The looks that were `kept`, as far as they had fewer seeds than the sweep has now, and the present one; None for
+    a study that is looked at in another way."""
+    now = look_now(sweep)
+    if sweep.replicates is not None or not now.seeds:
+        return None
+    looks: list[Look] = []
+    for look in kept.looks:
+        there = Look(
+            seeds=tuple(seed for seed in look.seeds if seed in now.seeds),
+            baseline=tuple(seed for seed in look.baseline if seed in (*now.seeds, *now.baseline)),
+        )
+        if there.seeds and (_number(looks[-1]) if looks else 0) < _number(there) < _number(now):
+            looks.append(there)
+    return Seen((*looks, now), kept.most_seeds if kept.looks else sweep.most_seeds)
+
+
+def judged(
+    values: FloatArray, parts: Sequence[FloatArray], levels: Sequence[float], judge: Judge
+) -> tuple[Versus, ...]:
+    """The answers of `judge` to `values` (cells, seeds; NaN: no run), after looks at these `parts` of them.
+
+    `levels` are those of the looks, the present one last. An adjusted p is scaled so that 0.05 is the level of this
+    look.
+    """
+    *before, level = levels
     now = _scaled(judge(values, level), level)
     if not before:
         return now
-    looks = zip(earlier, before, strict=True)
-    answers = [_scaled(judge(values[:, list(seeds)], of_look), of_look) for seeds, of_look in looks]
+    answers = [_scaled(judge(part, of_look), of_look) for part, of_look in zip(parts, before, strict=True)]
     claims = ([answer.verdict() for answer in of_comparison] for of_comparison in zip(*answers, strict=True))
     return tuple(map(_standing, now, judge(values, ALPHA), claims))
+
+
+def parts_of(sweep: Sweep, values: FloatArray, looked: Seen) -> list[FloatArray]:
+    """The values (cells, seeds) that were there at each earlier look; seeds without any are left out."""
+    at_baseline = np.array([cell.name == sweep.baseline for cell in sweep.cells])[:, None]
+    parts = []
+    for look in looked.looks[:-1]:
+        seeds, baseline = (np.isin(sweep.seeds, there) for there in (look.seeds, look.baseline))
+        part = np.where(seeds | (at_baseline & baseline), values, np.nan)
+        parts.append(part[:, seeds | baseline])
+    return parts
 
 
 def _scaled(answers: Iterable[Versus], level: float) -> tuple[Versus, ...]:

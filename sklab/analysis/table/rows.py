@@ -14,10 +14,12 @@ from sklab.analysis.statistics.compare import Decision, Versus
 from sklab.analysis.statistics.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
+from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.questions import Answer
 from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.dated import NO_PLANS, Plans
 from sklab.store.records import Reused, RunRecord, RunState
+from sklab.store.states import UNENDED
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 BaselineVerdict = Literal["better", "worse", "equivalent", "not worse", "undecided", "no test"]
@@ -160,7 +162,7 @@ class AblationTable:
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
-    looks     the numbers of seeds at the earlier looks at the study and now; empty where this is the first
+    looks     the looks at the study; None where it counts them in another way
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
     """
@@ -171,7 +173,7 @@ class AblationTable:
     effects: Effects = NO_EFFECTS
     race: Race | None = None
     questions: tuple[Answer, ...] = ()
-    looks: tuple[int, ...] = ()
+    looks: Seen | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
 
@@ -189,6 +191,13 @@ class AblationTable:
             for answer in self.effects.matched
             if (answer.question.of, answer.question.from_, answer.question.to) not in planned
         )
+
+    @property
+    def is_look(self) -> bool:
+        """Whether it shows verdicts, and no run is left that could change them."""
+        verdicts = (*(row.verdict for row in self.rows), *(answer.verdict for answer in self.questions))
+        ended = all(run.state not in UNENDED for row in self.rows for run in row.runs)
+        return ended and self.looks is not None and any(verdict not in (None, "no test") for verdict in verdicts)
 
     @property
     def race_names(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from sklab.report.column import (
     size_text,
 )
 from sklab.report.escape import clean
+from sklab.report.words import cautions
 from sklab.report.words.phrases import interval, listed, p_equals, points
 from sklab.system.terminal import duration, quantity
 
@@ -142,7 +143,8 @@ def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
     differences = f"only for differences of at least {power}" if possible else "for no difference that is possible"
     costs = "; ".join(_cost(table, answer) for answer in few)
     return [
-        f"Open: {names}. This study has 80 % power {differences}. If the true differences are as observed: {costs}."
+        f"Open: {names}. This study has 80 % power {differences}. If the true differences are as observed: {costs}"
+        f"{cautions.added_seeds(table) if any(answer.versus.missing for answer in few) else ''}."
     ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sklab.analysis.statistics.boundaries import levels_after_a_look
+from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import fixed
 from sklab.report.escape import clean
+from sklab.report.words.phrases import looks_at
 from sklab.system.terminal import quantity
 
 _NAMED = 3  # cells in a sentence
@@ -17,16 +18,32 @@ def learning(table: AblationTable) -> str:
 
 
 def looks(table: AblationTable) -> str:
-    """The sentences about the looks at a study that got more seeds after verdicts were shown; "" at the first look."""
-    if not table.looks:
+    """The sentences about the looks at a study whose verdicts are not those of a single look; "" for others."""
+    seen = table.looks
+    if seen is None or not seen.corrected:
         return ""
-    level = levels_after_a_look(table.looks)[-1]
+    return f"Look {len(seen.looks)} of this study ({looks_at(seen)}): {_level(seen)}"
+
+
+def added_seeds(table: AblationTable) -> str:
+    """The clause that follows an advice to add seeds: what they are worth after the look that gives it."""
+    unplanned = table.looks is not None and table.looks.most_seeds is None
+    return "; seeds added now make another look, which asks for more unless it was planned" if unplanned else ""
+
+
+def _level(seen: Seen) -> str:
+    claims = f"{seen.levels[-1]:.2g} at a study that is looked at once"
+    if seen.most_seeds is not None and len(seen.looks[-1].seeds) <= seen.most_seeds:
+        return (
+            f"{seen.most_seeds} seeds were planned, and the 5 % are spent over the looks. A new claim now needs a p "
+            f"below {claims}. The p and intervals of the comparisons with the baseline and of the planned "
+            "questions allow for this."
+        )
     return (
-        f"Look {len(table.looks)} of this study ({', then '.join(map(str, table.looks))} seeds): the first look spent "
-        "the 5 %, so only what was claimed before and still holds, or differs so much that p would be below "
-        f"{level:.2g} at a first look, is claimed now. The p and intervals of the comparisons with the baseline and of "
-        "the planned questions allow for this; a further look will ask for still more, so the seeds that would "
-        "probably settle a cell are the fewest."
+        "an earlier look spent the 5 %, so only what was claimed before and still holds, or differs so much that p "
+        f"would be below {claims}, is claimed now. The p and intervals of the comparisons with the baseline and of the "
+        "planned questions allow for this; a further look will ask for still more, so the seeds that would probably "
+        "settle a cell are the fewest."
     )
 
 

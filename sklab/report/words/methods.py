@@ -10,7 +10,7 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import metric_name
 from sklab.report.escape import clean
-from sklab.report.words.phrases import listed, p_equals
+from sklab.report.words.phrases import listed, looks_at, p_equals
 from sklab.system.terminal import quantity
 
 _BLOCK = (
@@ -74,10 +74,10 @@ _SEQUENTIAL_QUESTIONS = (
     "next are of all seeds at hand and disregard the looks. "
 )
 _LOOKS = (
-    "Seeds were added after verdicts were shown, without a plan: the looks were at {looks} seeds. A new claim at a "
-    "later look has the level of a group-sequential boundary that spends {later:g} % over all later looks (Lan and "
-    "DeMets 1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds "
-    "carry it at 5 %. "
+    "Verdicts were shown with {looks}. The 5 % are spent in proportion to the seeds, up to {planned}{reason}, and "
+    "{later:g} % more by looks beyond. A new claim needs the level of a group-sequential boundary (Lan and DeMets "
+    "1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds carry it at "
+    "5 %. "
 )
 
 
@@ -123,7 +123,11 @@ def _sequential(table: AblationTable) -> str:
 
 
 def _looks(table: AblationTable) -> str:
-    return _LOOKS.format(looks=", then ".join(map(str, table.looks)), later=100 * LATER) if table.looks else ""
+    seen = table.looks
+    if seen is None or not seen.corrected:
+        return ""
+    planned, reason = seen.most_seeds or len(seen.looks[0].seeds), "" if seen.most_seeds else " (no more were planned)"
+    return _LOOKS.format(looks=looks_at(seen), planned=planned, reason=reason, later=100 * LATER)
 
 
 def _contrasts(table: AblationTable) -> str:

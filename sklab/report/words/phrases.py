@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from sklab.analysis.statistics.compare import Versus
+from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ends, is_cut, limits
 from sklab.report.column import NOTHING, fixed, half_text, metric_digits, metric_unit, p_text, signed
@@ -51,6 +52,15 @@ def interval(table: AblationTable, against: Versus) -> str:
     low, high = ends(against.difference, against.half, (least - most, most - least))
     digits = metric_digits(table.sweep.metric)
     return NOTHING if math.isnan(low) else f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def looks_at(seen: Seen) -> str:
+    """`3, then 6 seeds`; `3 (baseline: 9), then 6 seeds` where the baseline has more."""
+    numbers = (
+        f"{len(look.seeds)}{f' (baseline: {len(look.seeds) + len(look.baseline)})' if look.baseline else ''}"
+        for look in seen.looks
+    )
+    return f"{', then '.join(numbers)} seeds"
 
 
 def p_equals(p: float) -> str:

@@ -114,7 +114,7 @@ def _open(table: AblationTable) -> str:
         return silent and f"{silent}."
     power = _power([row.baseline.detectable for row in rows if row.baseline and row.baseline.detectable > 0], table)
     cells = f"{len(rows)} of {quantity(sum(row.verdict is not None for row in table.rows), 'cell')}"
-    needed = _needed([row for row in rows if row.guessing is None])
+    needed = _needed(table, [row for row in rows if row.guessing is None])
     return f"Undecided {'is' if len(rows) == 1 else 'are'} {cells}{power}{needed}{silent and f'; {silent}'}."
 
 
@@ -129,7 +129,7 @@ def _power(detectable: Sequence[float], table: AblationTable) -> str:
     )
 
 
-def _needed(rows: Sequence[Row]) -> str:
+def _needed(table: AblationTable, rows: Sequence[Row]) -> str:
     """The fewest and the most seeds to add, over the undecided rows that seeds can help."""
     missing = [(row.seeds_missing, clean(row.name)) for row in rows if row.seeds_missing is not None]
     beyond = len(rows) - len(missing)
@@ -139,7 +139,8 @@ def _needed(rows: Sequence[Row]) -> str:
     (fewest, first), (most, last) = min(missing), max(missing)
     enough = f"{quantity(fewest, 'more seed')} would probably settle {first}"
     others = f" and {most} more {last}" if len(missing) > 1 else ""
-    return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}"
+    later = cautions.added_seeds(table)
+    return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}{later}"
 
 
 def _price(best: Row, baseline: Row) -> str:

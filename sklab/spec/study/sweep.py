@@ -156,6 +156,7 @@ class Sweep(Value):
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
     questions   the planned comparisons by name, the most important first
     margin      a difference of at most this, in the unit of the metric, makes no difference to the user
+    most_seeds  verdicts may be shown at any number of seeds up to this; None: no seeds are added after a look
     """
 
     study: StudyName
@@ -179,6 +180,7 @@ class Sweep(Value):
     replicates: Replicates | None = None
     questions: dict[str, Question] = {}
     margin: float | None = None
+    most_seeds: int | None = None
 
     @property
     def by_question(self) -> bool:

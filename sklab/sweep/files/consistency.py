@@ -38,6 +38,7 @@ def disagreements(document: Document, valid: ValidPart, overrides: Mapping[str, 
     yield from _lost_settings(document, valid, overrides)
     yield from _two_levels(document, valid)
     yield from _replicates(document)
+    yield from _most_seeds(document, valid)
     yield from _search(document, valid)
     if valid.sweep.design == "grid" and is_too_large(valid.sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {CELLS}")
@@ -81,6 +82,17 @@ def _replicates(document: Document) -> Iterator[Fault]:
     rule = document.tree["replicates"]
     if isinstance(rule, dict) and rule.get("stop") == "questions" and not document.tree.get("questions"):
         yield document.fault(("replicates", "stop"), "needs the key questions")
+
+
+def _most_seeds(document: Document, valid: ValidPart) -> Iterator[Fault]:
+    if "most_seeds" not in document.tree:
+        return
+    if "replicates" in document.tree:
+        yield document.fault(("most_seeds",), "not used with replicates, which has max", found="")
+    elif document.tree.get("design") == "search":
+        yield document.fault(("most_seeds",), "not used by design: search, whose cells follow its results", found="")
+    elif valid.knows("most_seeds") and valid.knows("seeds") and (valid.sweep.most_seeds or 0) < len(valid.sweep.seeds):
+        yield document.fault(("most_seeds",), "fewer than the seeds", allowed=f"{len(valid.sweep.seeds)} or more")
 
 
 def _search(document: Document, valid: ValidPart) -> Iterator[Fault]:

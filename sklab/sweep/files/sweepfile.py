@@ -65,6 +65,7 @@ class SweepFile(Value):
     equal_budget: EqualBudget | None = Field(default=None, description="a mapping with params, macs or both")
     questions: dict[Name, Question] = Field(default={}, max_length=MOST_QUESTIONS, description=_QUESTIONS)
     margin: float | None = Field(default=None, gt=0, le=limits.FIGURE)
+    most_seeds: int | None = Field(default=None, ge=2, le=MOST_SEEDS)
 
     @field_validator("seeds")
     @classmethod

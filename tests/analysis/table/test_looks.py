@@ -7,7 +7,7 @@ from simulated import studies
 from simulated_looks import adjusted_p
 
 from sklab.analysis.statistics import contrasts
-from sklab.analysis.statistics.boundaries import LATER, levels_after_a_look
+from sklab.analysis.statistics.boundaries import LATER, levels_of_looks
 from sklab.analysis.statistics.compare import compare
 from sklab.analysis.table.looks import judged
 
@@ -28,31 +28,46 @@ def study(seed, *effects, cells=4, seeds=10):
     return values
 
 
-def test_the_first_look_has_all_of_the_five_per_cent_and_the_later_ones_next_to_nothing():
-    first, *later = levels_after_a_look((3, 6, 10))
+def later(values, *looks, judge=of_cells):
+    """The answers after looks at these numbers of seeds, none of them planned."""
+    seeds = (*looks, values.shape[1])
+    return judged(values, [values[:, :n] for n in looks], levels_of_looks(seeds, seeds[0]), judge)
+
+
+def test_without_a_plan_the_first_look_has_all_of_the_five_per_cent_and_the_later_ones_next_to_nothing():
+    first, *after = levels_of_looks((3, 6, 10), 3)
     assert first == 0.05
-    assert 0.002 > later[0] > later[1] > 0
-    assert levels_after_a_look((3,)) == (0.05,)
+    assert 0.002 > after[0] > after[1] > 0
+    assert levels_of_looks((3,), 3) == (0.05,)
 
 
-@pytest.mark.parametrize("way", [(3, 6, 10), tuple(range(3, 11)), (2, 9)])
-def test_levels_spend_the_addition_over_the_later_looks(way):
+def test_with_a_plan_every_look_has_its_part_and_the_last_one_most_of_the_five_per_cent():
+    first, middle, last = levels_of_looks((3, 6, 10), 10)
+    assert first == pytest.approx(0.015)
+    assert first < middle < last < 0.05
+    assert levels_of_looks((10,), 10) == (0.05,)
+
+
+@pytest.mark.parametrize("way", [(3, 6, 10), tuple(range(3, 11)), (2, 9), (4.5, 6, 7.2)])
+@pytest.mark.parametrize("planned", [0, -1])
+def test_levels_spend_five_per_cent_up_to_the_plan_and_the_addition_beyond(way, planned):
     """By simulation of the sums themselves: a million walks."""
     walks = np.zeros((1_000_000, 0))
     rng, total = np.random.default_rng(0), np.zeros(1_000_000)
     for before, n in zip((0, *way), way, strict=False):
         total = total + np.sqrt(n - before) * rng.standard_normal(len(total))
         walks = np.column_stack([walks, total / np.sqrt(n)])
-    crossed = 2 * ndtr(-np.abs(walks)) < levels_after_a_look(way)
-    assert crossed[:, 0].mean() == pytest.approx(0.05, abs=0.001)
-    late = crossed.any(1) & ~crossed[:, 0]
-    assert late.mean() == pytest.approx(LATER * (1 - way[0] / way[-1]), abs=0.0001)
+    crossed = 2 * ndtr(-np.abs(walks)) < levels_of_looks(way, way[planned])
+    within = crossed[:, np.array(way) <= way[planned]].any(1)
+    assert within.mean() == pytest.approx(0.05, abs=0.001)
+    late = crossed.any(1) & ~within
+    assert late.mean() == pytest.approx(LATER * (1 - way[planned] / way[-1]), abs=0.0001)
 
 
 @pytest.mark.parametrize("judge", [of_cells, of_questions])
 def test_a_study_looked_at_once_is_judged_as_ever(judge):
     values = study(0, 4.0)
-    assert repr(judged(values, (), judge)) == repr(tuple(judge(values, 0.05)))
+    assert repr(later(values, judge=judge)) == repr(tuple(judge(values, 0.05)))
 
 
 @pytest.mark.parametrize("judge", [of_cells, of_questions])
@@ -61,8 +76,8 @@ def test_a_study_looked_at_once_is_judged_as_ever(judge):
 def test_a_later_look_claims_no_more_than_its_level_and_the_claims_before_it(judge, seed, effect):
     values = study(seed, effect, seeds=6)
     before, plain = judge(values[:, :3], 0.05), judge(values, 0.05)
-    for was, at_once, now in zip(before, plain, judged(values, [(0, 1, 2)], judge), strict=True):
-        claim = at_once.adjusted < levels_after_a_look((3, 6))[1]
+    for was, at_once, now in zip(before, plain, later(values, 3, judge=judge), strict=True):
+        claim = at_once.adjusted < levels_of_looks((3, 6), 3)[1]
         stands = at_once.adjusted < 0.05 and was.verdict() == at_once.verdict()
         assert (now.adjusted < 0.05) == (claim or stands)
         if not np.isnan(now.half):
@@ -72,7 +87,7 @@ def test_a_later_look_claims_no_more_than_its_level_and_the_claims_before_it(jud
 def test_interval_and_p_of_a_later_look_say_the_same():
     """For cells pooled by Dunnett's test the interval leaves out zero where p is below 0.05."""
     for seed in range(40):
-        for now in judged(study(seed, 2.0, 1.0, seeds=6), [(0, 1, 2)], of_cells)[1:]:
+        for now in later(study(seed, 2.0, 1.0, seeds=6), 3)[1:]:
             if now.test == "block":
                 assert (abs(now.difference) > now.half) == (now.adjusted < 0.05)
 
@@ -82,12 +97,12 @@ def test_a_claim_falls_that_all_seeds_no_longer_carry():
     values[1, :3] = values[0, :3] + [6.0, 6.1, 5.9]
     values[1, 3:] = values[0, 3:] + np.resize([-2.9, -3.1], 6)
     assert of_cells(values[:, :3], 0.05)[1].verdict() == "higher"
-    assert judged(values, [(0, 1, 2)], of_cells)[1].verdict() == "undecided"
+    assert later(values, 3)[1].verdict() == "undecided"
 
 
 def test_a_later_look_asks_for_more_seeds_than_one_look_would():
     values = study(3, 1.0, seeds=6)
-    at_once, now = of_cells(values, 0.05)[1], judged(values, [(0, 1, 2)], of_cells)[1]
+    at_once, now = of_cells(values, 0.05)[1], later(values, 3)[1]
     assert now.needed > at_once.needed
     assert now.detectable > at_once.detectable
 
@@ -95,7 +110,7 @@ def test_a_later_look_asks_for_more_seeds_than_one_look_would():
 def test_a_cell_without_runs_has_no_test_at_any_look():
     values = study(4, seeds=6)
     values[2] = np.nan
-    assert repr(judged(values, [(0, 1, 2)], of_cells)[2]) == repr(of_cells(values, 0.05)[2])
+    assert repr(later(values, 3)[2]) == repr(of_cells(values, 0.05)[2])
 
 
 @pytest.mark.parametrize("noise", ["normal", "one cell x16", "a tenth missing, one cell x4"])

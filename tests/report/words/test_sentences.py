@@ -50,7 +50,7 @@ def test_the_verdict_is_three_sentences_written_from_the_numbers():
         "which 1 of the other 2 cells can't be told apart. "
         "Undecided is 1 of 2 cells: these seeds have 80 % power only for differences of at least "
         f"{other.detectable:.2f} points; if the true differences are as observed, {other.needed - 3} more seeds would "
-        "probably settle K7. "
+        "probably settle K7; seeds added now make another look, which asks for more unless it was planned. "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
         "multiply-accumulates."
     )

@@ -249,6 +249,9 @@ FAULTS = {
     "replicates: {start: 3, max: 10, stopp: resolved}": "did you mean 'stop'",
     "replicates: 3": "replicates: wrong type",
     "question: none": "seeds: missing",
+    "replicates: {start: 3, max: 10}\nmost_seeds: 10": "most_seeds: not used with replicates, which has max",
+    "seeds: 3\nmost_seeds: 2": "most_seeds: fewer than the seeds; found 2; allowed: 3 or more",
+    "seeds: 3\nmost_seeds: 5000": "most_seeds",
 }
 
 
