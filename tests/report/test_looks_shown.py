@@ -73,7 +73,7 @@ def test_the_report_names_the_looks_and_the_method(tmp_path):
     show(folder, "report")
     text = (folder / "report.md").read_text()
     assert "Look 2 of this study (3, then 6 seeds)" in text
-    assert "Verdicts were shown with 3, then 6 seeds" in text
+    assert "Verdicts were shown with 3, then 6 seeds. No more seeds were planned" in text
 
 
 def test_a_study_under_way_is_no_look_and_one_with_a_failed_run_is(tmp_path):
@@ -149,7 +149,7 @@ def test_a_planned_look_is_said_at_once_and_a_later_one_finds_what_the_unplanned
     show(folder)
     shown = " ".join(capsys.readouterr().out.split())
     assert "Look 1 of this study (3 seeds): 6 seeds were planned" in shown
-    assert "needs a p below 0.025" in shown
+    assert "needs a p below 0.019" in shown
     study_of(folder, 6, most_seeds=6)
     show(folder)
     assert "Look 2 of this study (3, then 6 seeds): 6 seeds were planned" in " ".join(capsys.readouterr().out.split())

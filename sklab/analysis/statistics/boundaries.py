@@ -6,11 +6,11 @@ the normal boundary that spends the alpha due at it. It is computed by the recur
 Rowe and stated as a p: a t statistic of few degrees of freedom is compared with the same p, not with the same number
 (Jennison and Turnbull, section 11.4).
 
-A study that is looked at now and then spends its 5 % in proportion to the seeds, up to the number that was planned, so
-that each look has its part. Where no further look was planned, the first one was at the full 5 %, so
-nothing of these is left: with 5 % at each look, 12 of 100 studies would claim falsely at 3, 6 or 10 seeds. What looks
-beyond the plan may claim is bought with LATER, an addition to the 5 %. It is spent by the share of the seeds that are
-new since then, so that no largest number of seeds has to be known.
+A study with planned looks spends PLANNED in proportion to the seeds, up to the number that was planned. That is less
+than 5 %: with few seeds and a noisy baseline p is a little too small, at every look anew. Where no further look was
+planned, the first one was at the full 5 %, so nothing of these is left: with 5 % at each look, 12 of 100 studies would
+claim falsely at 3, 6 or 10 seeds. What looks beyond the plan may claim is bought with LATER, an addition to the 5 %. It
+is spent by the share of the seeds that are new since then, so that no largest number of seeds has to be known.
 
 Sources: K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983), 659-663;
 P. Armitage, C. K. McPherson, B. C. Rowe, Repeated significance tests on accumulating data, JRSS A 132 (1969), 235-244;
@@ -28,6 +28,7 @@ from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 
 _POINTS = 401  # values of the sum over all seeds so far, between its boundaries
 _HALVINGS = 60
+PLANNED = 0.038  # the chance of a first false claim at any planned look, as p has it
 LATER = 0.001  # the chance of a first false claim beyond the plan; docs/validation.md says why so little
 
 
@@ -61,8 +62,10 @@ def levels_that_spend(seeds: tuple[float, ...], due: tuple[float, ...]) -> tuple
 
 
 def levels_of_looks(seeds: tuple[float, ...], planned: float) -> tuple[float, ...]:
-    """The levels of the adjusted p at looks after these numbers of `seeds`, rising, of which `planned` were planned."""
-    due = (ALPHA * min(n / planned, 1) + LATER * max(1 - planned / n, 0) for n in seeds)
+    """The levels of the adjusted p at looks after these numbers of `seeds`, rising, of which `planned` were planned. A
+    first look at all of these has the full 5 %."""
+    alpha = PLANNED if seeds[0] < planned else ALPHA
+    due = (alpha * min(n / planned, 1) + LATER * max(1 - planned / n, 0) for n in seeds)
     return levels_that_spend(seeds, tuple(np.diff([*due], prepend=0.0).tolist()))
 
 

@@ -35,8 +35,8 @@ def _level(seen: Seen) -> str:
     claims = f"{seen.levels[-1]:.2g} at a study that is looked at once"
     if seen.most_seeds is not None and len(seen.looks[-1].seeds) <= seen.most_seeds:
         return (
-            f"{seen.most_seeds} seeds were planned, and the 5 % are spent over the looks. A new claim now needs a p "
-            f"below {claims}. The p and intervals of the comparisons with the baseline and of the planned "
+            f"{seen.most_seeds} seeds were planned, and the looks share the chance of a false claim. A new claim now "
+            f"needs a p below {claims}. The p and intervals of the comparisons with the baseline and of the planned "
             "questions allow for this."
         )
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sklab.analysis.statistics.boundaries import LATER
+from sklab.analysis.statistics.boundaries import LATER, PLANNED
 from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.table.rows import AblationTable
@@ -74,10 +74,9 @@ _SEQUENTIAL_QUESTIONS = (
     "next are of all seeds at hand and disregard the looks. "
 )
 _LOOKS = (
-    "Verdicts were shown with {looks}. The 5 % are spent in proportion to the seeds, up to {planned}{reason}, and "
-    "{later:g} % more by looks beyond. A new claim needs the level of a group-sequential boundary (Lan and DeMets "
-    "1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds carry it at "
-    "5 %. "
+    "Verdicts were shown with {looks}. {plan} A new claim needs the level of a group-sequential boundary (Lan and "
+    "DeMets 1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds "
+    "carry it at 5 %. "
 )
 
 
@@ -126,8 +125,14 @@ def _looks(table: AblationTable) -> str:
     seen = table.looks
     if seen is None or not seen.corrected:
         return ""
-    planned, reason = seen.most_seeds or len(seen.looks[0].seeds), "" if seen.most_seeds else " (no more were planned)"
-    return _LOOKS.format(looks=looks_at(seen), planned=planned, reason=reason, later=100 * LATER)
+    later = f"{100 * LATER:g} %"
+    plan = (
+        f"Looks at up to {seen.most_seeds} seeds were planned; they share {100 * PLANNED:g} % in proportion to the "
+        f"seeds, looks at more seeds {later}."
+        if seen.most_seeds
+        else f"No more seeds were planned at the first look, which was at 5 %; later looks share {later}."
+    )
+    return _LOOKS.format(looks=looks_at(seen), plan=plan)
 
 
 def _contrasts(table: AblationTable) -> str:

@@ -7,7 +7,7 @@ from simulated import studies
 from simulated_looks import adjusted_p
 
 from sklab.analysis.statistics import contrasts
-from sklab.analysis.statistics.boundaries import LATER, levels_of_looks
+from sklab.analysis.statistics.boundaries import LATER, PLANNED, levels_of_looks
 from sklab.analysis.statistics.compare import compare
 from sklab.analysis.table.looks import judged
 
@@ -41,16 +41,16 @@ def test_without_a_plan_the_first_look_has_all_of_the_five_per_cent_and_the_late
     assert levels_of_looks((3,), 3) == (0.05,)
 
 
-def test_with_a_plan_every_look_has_its_part_and_the_last_one_most_of_the_five_per_cent():
+def test_with_a_plan_every_look_has_its_part():
     first, middle, last = levels_of_looks((3, 6, 10), 10)
-    assert first == pytest.approx(0.015)
-    assert first < middle < last < 0.05
+    assert first == pytest.approx(PLANNED * 3 / 10)
+    assert first < middle < last < PLANNED
     assert levels_of_looks((10,), 10) == (0.05,)
 
 
 @pytest.mark.parametrize("way", [(3, 6, 10), tuple(range(3, 11)), (2, 9), (4.5, 6, 7.2)])
 @pytest.mark.parametrize("planned", [0, -1])
-def test_levels_spend_five_per_cent_up_to_the_plan_and_the_addition_beyond(way, planned):
+def test_levels_spend_what_is_planned_and_the_addition_beyond(way, planned):
     """By simulation of the sums themselves: a million walks."""
     walks = np.zeros((1_000_000, 0))
     rng, total = np.random.default_rng(0), np.zeros(1_000_000)
@@ -59,7 +59,7 @@ def test_levels_spend_five_per_cent_up_to_the_plan_and_the_addition_beyond(way, 
         walks = np.column_stack([walks, total / np.sqrt(n)])
     crossed = 2 * ndtr(-np.abs(walks)) < levels_of_looks(way, way[planned])
     within = crossed[:, np.array(way) <= way[planned]].any(1)
-    assert within.mean() == pytest.approx(0.05, abs=0.001)
+    assert within.mean() == pytest.approx(PLANNED if planned else 0.05, abs=0.001)
     late = crossed.any(1) & ~within
     assert late.mean() == pytest.approx(LATER * (1 - way[planned] / way[-1]), abs=0.0001)
 
