@@ -53,6 +53,7 @@ class Versus:
     effect        difference in standard deviations of one seed's difference, with Hedges' correction
     detectable    the true difference that these seeds find with 80 % probability
     needed        seeds in all that find the observed difference with 80 % probability; None: more than 1000
+    error         standard error of the difference
     """
 
     n: int = 0
@@ -66,6 +67,7 @@ class Versus:
     detectable: float = math.nan
     needed: int | None = None
     reason: str = ""
+    error: float = math.nan
 
     def verdict(self, margin: float = math.nan) -> Decision:
         """The verdict on the true difference. To the user, a difference of at most `margin` makes no difference (NaN:
@@ -196,7 +198,7 @@ def _blocks(errors: blocks.Errors, part: float, alpha: float) -> list[Versus]:
         effect = planning.hedges(difference, error * math.sqrt(seeds), df)
         half, of_row, of_all = float(halves[row]), float(p[row]), float(adjusted[row])
         planned = _planned(difference, error, seeds, df, critical)
-        rows[row] = Versus(n, difference, half, of_row, of_all, df, "block", effect, *planned)
+        rows[row] = Versus(n, difference, half, of_row, of_all, df, "block", effect, *planned, error=error)
     return rows
 
 
@@ -227,7 +229,7 @@ def _pair(differences: Difference, row: int, adjusted: float, test: Test, level:
     error = half / _critical_t(df, level)
     effect = planning.hedges(difference, error * math.sqrt(n), df)
     planned = _planned(difference, error, n, df, partial(_critical_t, level=level))
-    return Versus(n, difference, half, p, adjusted, df, test, effect, *planned)
+    return Versus(n, difference, half, p, adjusted, df, test, effect, *planned, error=error)
 
 
 def _critical_t(df: float, level: float = intervals.LEVEL) -> float:

@@ -187,7 +187,7 @@ def _answer(results: Contrasts, at: int, n: int, correlation: FloatArray, alpha:
     p, critical = float(2 * stdtr(df, -t)), _critical_by_df(reach, df)
     adjusted, smallest = max(p, exceedance_of(t, df, correlation)), planning.detectable(sd, n, df, critical)
     needed, effect = planning.seeds_needed(estimate, sd, n, df, critical), planning.hedges(estimate, sd, df)
-    return Versus(n, estimate, reach * error, p, adjusted, df, "contrast", effect, smallest, needed)
+    return Versus(n, estimate, reach * error, p, adjusted, df, "contrast", effect, smallest, needed, error=error)
 
 
 def _critical_by_df(critical: float, df: float) -> planning.Critical:
