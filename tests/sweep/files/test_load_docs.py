@@ -47,6 +47,7 @@ CELLS = {  # and cells that can't exist
     "`search`: an optimiser asks": (1, 0),
     "Questions": (5, 0),
     "Seeds where they are needed": (4, 0),
+    "Seeds after a look": (3, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
     "Equal budget": (2, 0),
