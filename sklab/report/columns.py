@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklab.analysis.statistics.pareto import SEVERALFOLD
+from sklab.analysis.choice.pareto import SEVERALFOLD
 from sklab.analysis.table.published import asks_for_verdict, published_sizes, row_reproduced
 from sklab.analysis.table.rows import AblationTable, AtSize, Row
 from sklab.report.bounds import ERRORS, any_cut, is_cut, limits

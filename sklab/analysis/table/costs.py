@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sklab.analysis.statistics import pareto
+from sklab.analysis.choice import pareto
 from sklab.analysis.statistics.intervals import FloatArray, IntArray
 from sklab.analysis.table.rows import AblationTable
 from sklab.store.records import RunRecord

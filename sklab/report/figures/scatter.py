@@ -10,7 +10,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sklab.analysis.statistics.pareto import SEVERALFOLD
+from sklab.analysis.choice.pareto import SEVERALFOLD
 from sklab.analysis.table.published import on_published_data
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ERRORS, Limits, limits

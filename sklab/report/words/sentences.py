@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sklab.analysis.statistics.pareto import COSTS, SEVERALFOLD
+from sklab.analysis.choice.pareto import COSTS, SEVERALFOLD
 from sklab.analysis.table.costs import Neighbours, neighbours
 from sklab.analysis.table.published import data_title
 from sklab.analysis.table.rows import AblationTable, Row

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.analysis.statistics import pareto
+from sklab.analysis.choice import pareto
 
 
 def dominated_by(values, costs):
