@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from sklab.analysis.statistics import blocks, checks, dunnett, intervals
+from sklab.analysis.statistics import blocks, checks, dunnett, intervals, unpaired
 from sklab.analysis.statistics.checks import choose
 from sklab.analysis.statistics.compare import compare
 
@@ -81,10 +81,14 @@ def paired_rejects(values):
     return np.array([intervals.holm(p) for p in found.p[:, 1:]]) < intervals.ALPHA
 
 
-def apart_rejects(values, apart):
-    """The same with the rows of `apart` by a paired t of their own: each comparison has one share of alpha."""
+def apart_rejects(values, apart, further=None):
+    """The same with the rows of `apart` by a paired t of their own: each comparison has one share of alpha. `further`
+    are runs of the baseline that count unpaired."""
     together = np.setdiff1d(np.arange(values.shape[1]), apart)
-    errors = blocks.standard_errors(values[:, together], 0, apart=len(apart) > 0)
+    if further is None:
+        errors = blocks.standard_errors(values[:, together], 0, apart=len(apart) > 0)
+    else:
+        errors = unpaired.standard_errors(values[:, together], 0, further, apart=len(apart) > 0)
     singly, _ = intervals.mean_difference(values[:, apart], values[:, :1])
     tests = errors.comparisons + (~np.isnan(singly.p)).sum(-1)
     decided = np.zeros(values.shape[:2], dtype=bool)

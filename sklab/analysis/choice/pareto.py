@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import binom
 
+from sklab.analysis.choice.pairs import all_pairs
 from sklab.analysis.statistics import intervals
-from sklab.analysis.statistics.compare import all_pairs
 from sklab.analysis.statistics.intervals import BoolArray
 
 EXACT = ("params", "macs")

@@ -26,12 +26,14 @@ in microarray experiments, Statistical Applications in Genetics and Molecular Bi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sklab.analysis.statistics import dunnett
 from sklab.analysis.statistics.intervals import LEVEL, FloatArray, IntArray, rounding_variance
+from sklab.analysis.statistics.planning import Growth, grown
 
 PRIOR = 4  # degrees of freedom: the weight of the common variance beside a cell's own
 CLOSEST = 0.99  # the largest correlation of two differences: a share can be rounded to 1, which has no distribution
@@ -78,15 +80,25 @@ class Errors:
     error: FloatArray
     df: FloatArray
     correlation: FloatArray
+    test: ClassVar[Literal["block", "one-way"]] = "block"
 
     @property
     def comparisons(self) -> IntArray:
         """(...): the number of differences that have an error."""
         return np.asarray((~np.isnan(self.error)).sum(-1))
 
+    def seed_sd(self, row: int) -> float:
+        """The standard deviation of one seed's difference of `row`, in one table."""
+        # A cell may share one seed only and be compared by way of the others.
+        return float(self.error[row]) * float(np.sqrt(max(int(self.n[row]), 2)))
+
+    def growth(self, row: int) -> Growth:
+        """What the comparison of `row` in one table becomes with more seeds of all cells."""
+        return grown(float(self.difference[row]), self.seed_sd(row), max(int(self.n[row]), 2), float(self.df))
+
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """The two variances of which an error is the sum: one that all rows share, and one of each cell's runs.
 
     shared          (...): of the baseline's runs for differences from it, of the seeds for single means
@@ -163,30 +175,13 @@ def half_widths(errors: Errors, level: float = LEVEL) -> FloatArray:
 
 def p_values(errors: Errors) -> FloatArray:
     """Two-sided p (cells) of one table, adjusted for all its comparisons."""
-    family, df, correlation = int(errors.comparisons), float(errors.df), float(errors.correlation)
-    return dunnett.exceedance(errors.difference / errors.error, family, df, correlation)
+    t, family = errors.difference / errors.error, int(errors.comparisons)
+    return dunnett.exceedance(t, family, float(errors.df), float(errors.correlation))
 
 
 def single_p(errors: Errors) -> FloatArray:
     """Two-sided p (..., cells) of the differences one by one."""
     return np.asarray(2 * stdtr(errors.df[..., None], -np.abs(errors.difference / errors.error)))
-
-
-def pairs_p(values: FloatArray) -> FloatArray:
-    """p (cells, cells) of one table without gaps: row i is `single_p` with row i as the baseline, all at once."""
-    (cells, seeds), whole = values.shape, fit(values)
-    if cells == 2:
-        return np.array([single_p(standard_errors(values, at)) for at in range(cells)])
-    residuals = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
-    own, others = np.asarray(seeds - 1.0), np.asarray((cells - 2.0) * (seeds - 1))
-    contrast = whole.squares * (cells / (cells - 1)) ** 2 / own
-    common = np.maximum(whole.squares.sum() - whole.squares * cells / (cells - 1), 0) / others
-    contrast = contrast if seeds > 2 else np.maximum(contrast, QUIETEST * common)
-    squares = whole.squares + 2 * residuals @ residuals.T / (cells - 1) + whole.squares[:, None] / (cells - 1) ** 2
-    of_cells = _moderated(common[:, None], squares * (cells - 1) / (cells - 2), own)
-    _, df = _Spread(contrast, of_cells, common, own, others, own).share_and_df(own, own)
-    differences = np.abs(values.mean(1) - values.mean(1)[:, None])
-    return np.asarray(2 * stdtr(df[:, None], -differences / np.sqrt((contrast[:, None] + of_cells) / seeds)))
 
 
 def mean_halves(values: FloatArray, level: float = LEVEL) -> FloatArray:
@@ -200,8 +195,8 @@ def mean_halves(values: FloatArray, level: float = LEVEL) -> FloatArray:
     more, seeds = np.maximum(n - 1, 0), (~np.isnan(values)).any(-2).sum(-1) - 1.0
     in_seeds = seeds / more.sum(-1)
     squares = whole.squares * (more.sum(-1) / whole.df)[..., None]
-    cells = _moderated(whole.variance[..., None], squares, more)
-    spread = _Spread(whole.seed_squares / seeds, cells, whole.variance, seeds, whole.df.astype(float), more.mean(-1))
+    cells = moderated(whole.variance[..., None], squares, more)
+    spread = Spread(whole.seed_squares / seeds, cells, whole.variance, seeds, whole.df.astype(float), more.mean(-1))
     _, df = spread.share_and_df(in_seeds, 1 - in_seeds)
     variance = (spread.shared * in_seeds)[..., None] + cells * (1 - in_seeds)[..., None]
     return np.asarray(stdtrit(df, 0.5 + level / 2)[..., None] * np.sqrt(variance / np.where(n, n, np.nan)))
@@ -224,7 +219,7 @@ def _weights(fitted: Fit, there: FloatArray, baseline: int) -> tuple[FloatArray,
     return weight, np.maximum(variance - weight, 0)
 
 
-def _spread(values: FloatArray, baseline: int, apart: bool) -> _Spread:
+def _spread(values: FloatArray, baseline: int, apart: bool) -> Spread:
     """The two variances of the differences from the baseline.
 
     The baseline's own is estimated from its contrast with the other cells: its runs minus the effects that the seeds
@@ -241,10 +236,16 @@ def _spread(values: FloatArray, baseline: int, apart: bool) -> _Spread:
     more = np.maximum(there.sum(-1) - 1, 0)  # of a cell's runs, beyond its mean
     common, squares = np.nan_to_num(rest.variance), rest.squares * (more.sum(-1) / np.maximum(rest.df, 1))[..., None]
     cells = np.zeros(values.shape[:-1])
-    cells[..., others] = _moderated(common[..., None], np.where(rest.df[..., None] > 0, squares, 0), more)
-    least = np.where(n > 3, 0, common) if apart else np.where(n > 2, 0, QUIETEST * common)
-    return _Spread(np.maximum(own, least), cells, common, n - 1.0, rest.df.astype(float), more.mean(-1))
+    cells[..., others] = moderated(common[..., None], np.where(rest.df[..., None] > 0, squares, 0), more)
+    shared = np.maximum(own, least_variance(n, common, apart))
+    return Spread(shared, cells, common, n - 1.0, rest.df.astype(float), more.mean(-1))
 
 
-def _moderated(common: FloatArray, squares: FloatArray, df: FloatArray) -> FloatArray:
+def least_variance(runs: IntArray, common: FloatArray, apart: bool) -> FloatArray:
+    """(...): the least variance that a baseline of so many `runs` is given, where the others' is `common`."""
+    return np.where(runs > 3, 0, common) if apart else np.where(runs > 2, 0, QUIETEST * common)
+
+
+def moderated(common: FloatArray, squares: FloatArray, df: FloatArray) -> FloatArray:
+    """The variance of a cell with these `squares` and `df` of its own, drawn to the `common` one; all broadcast."""
     return np.asarray((PRIOR * common + squares) / (PRIOR + df))

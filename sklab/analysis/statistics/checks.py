@@ -19,6 +19,7 @@ from scipy.special import betaincc, fdtrc
 
 from sklab.analysis.statistics.blocks import fit
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray, rounding_variance
+from sklab.analysis.statistics.unpaired import Further
 
 Method = Literal["pooled", "paired"]
 
@@ -50,6 +51,7 @@ class Choice:
 
     missing  runs that are gaps in the fit, of those `planned`; the checks then use the cells without a gap, or the
              seeds without a gap, whichever are more runs
+    further  the baseline's runs with seeds that no other cell has, and whether they count; None without such runs
     noisy    rows of a pooled table that are plainly noisier than the others. The checks are of the other rows. Each
              noisy row is compared by itself, unless it is the baseline, which has a variance of its own anyway
     """
@@ -61,6 +63,7 @@ class Choice:
     missing: int = 0
     planned: int = 0
     noisy: tuple[int, ...] = ()
+    further: Further | None = None
 
 
 def equal_variances(values: FloatArray) -> Check:

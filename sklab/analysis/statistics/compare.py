@@ -26,11 +26,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from sklab.analysis.statistics import blocks, dunnett, intervals, planning
+from sklab.analysis.statistics import blocks, dunnett, intervals, planning, unpaired
 from sklab.analysis.statistics.checks import Choice, choose
 from sklab.analysis.statistics.intervals import Difference, Estimate, FloatArray
 
-Test = Literal["block", "contrast", "paired t", "Welch", ""]
+Test = Literal["block", "one-way", "contrast", "paired t", "Welch", ""]
 Decision = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
 
 BASELINE = "the baseline"
@@ -49,7 +49,8 @@ class Versus:
     half          half width of its simultaneous 95 % interval: those of all rows hold together
     p, adjusted   two-sided; `adjusted` for all rows of the table, below 0.05 means told apart
     df            degrees of freedom of the t behind `half`
-    test          "block" (pooled), "contrast", "paired t", "Welch", or "" where there is none
+    test          "block" (pooled), "one-way" (the same without blocks), "contrast", "paired t", "Welch", or "" where
+                  there is none
     effect        difference in standard deviations of one seed's difference, with Hedges' correction
     detectable    the true difference that these seeds find with 80 % probability
     needed        seeds in all that find the observed difference with 80 % probability; None: more than 1000
@@ -95,13 +96,18 @@ class Comparisons:
     rows: tuple[Versus, ...]
 
 
-def compare(values: npt.ArrayLike, baseline: int, alpha: float = intervals.ALPHA) -> Comparisons:
+def compare(
+    values: npt.ArrayLike, baseline: int, alpha: float = intervals.ALPHA, *, further: bool = False
+) -> Comparisons:
     """Compare the rows of `values` (cells, seeds), NaN for a missing run, with row `baseline`. Intervals, `detectable`
-    and `needed` are those of tests at level `alpha`.
+    and `needed` are those of tests at level `alpha`. `further` says whether runs of the baseline count with seeds that
+    no other row has (`unpaired`).
 
     Rows and seeds without any run are left out; any other missing run makes the table incomplete.
     """
-    table = np.asarray(values, dtype=np.float64)
+    table, alone = np.asarray(values, dtype=np.float64), np.empty(0)
+    if further:
+        table, alone = unpaired.split(table, baseline)
     rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
     tested = table[np.ix_(rows, seeds)]
     choice, at = choose(tested), int(rows[:baseline].sum())
@@ -109,7 +115,11 @@ def compare(values: npt.ArrayLike, baseline: int, alpha: float = intervals.ALPHA
     if not rows[baseline]:
         return Comparisons(of_table, tuple(Versus(reason=NO_BASELINE if row else NO_RUN) for row in rows))
     apart = [row for row in choice.noisy if row != at]
-    compared = iter(_pooled(tested, at, apart, alpha) if choice.method == "pooled" else _paired(tested, at, alpha))
+    if alone.size:
+        judged = _judged(tested, at, choice, alone.size)
+        of_table, alone = replace(of_table, further=judged), alone if judged.counts else alone[:0]
+    pooled = choice.method == "pooled"
+    compared = iter(_pooled(tested, at, apart, alpha, alone) if pooled else _paired(tested, at, alpha))
     return Comparisons(of_table, tuple(next(compared) if row else Versus(reason=NO_RUN) for row in rows))
 
 
@@ -117,7 +127,7 @@ def means(values: npt.ArrayLike, choice: Choice | None) -> Estimate:
     """The mean of every row of `values` (cells, seeds) over new seeds, with its 95 % interval.
 
     The spread is that of all rows (`blocks.mean_halves`) where `choice` is the pooled method. Otherwise, and for a
-    noisy row, it is that of the row's own runs.
+    noisy row and a baseline with further runs, it is that of the row's own runs.
     """
     table = np.asarray(values, dtype=np.float64)
     estimate = intervals.mean_interval(table)
@@ -125,52 +135,27 @@ def means(values: npt.ArrayLike, choice: Choice | None) -> Estimate:
         return estimate
     pooled_rows = (estimate.n > 0) & ~np.isin(np.arange(len(table)), choice.noisy)
     half = estimate.half.copy()
-    half[pooled_rows] = blocks.mean_halves(table[pooled_rows])
+    alone = (~np.isnan(table)).sum(0) == (1 if choice.further else -1)
+    half[pooled_rows] = blocks.mean_halves(table[np.ix_(pooled_rows, ~alone)])
+    half = np.where((~np.isnan(table[:, alone])).any(1), estimate.half, half)
     return replace(estimate, half=np.where(estimate.n > 1, half, np.nan))
 
 
-def all_pairs(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Every row of `values` (cells, seeds) minus every other: mean differences and two-sided p, both (cells, cells).
-
-    The method is that which `compare` would choose. p is not adjusted, and NaN where there is no test.
-    """
-    table = np.asarray(values, dtype=np.float64)
-    rows, seeds = (np.asarray((~np.isnan(table)).any(axis=axis)) for axis in (1, 0))
-    tested = table[np.ix_(rows, seeds)]
-    difference, p = _single_pairs(tested)
-    choice = choose(tested)
-    if choice.method == "pooled":
-        pooled_rows = np.setdiff1d(np.arange(len(tested)), choice.noisy)
-        difference[np.ix_(pooled_rows, pooled_rows)], p[np.ix_(pooled_rows, pooled_rows)] = _pooled_pairs(
-            tested[pooled_rows]
-        )
-    np.fill_diagonal(p, np.nan)
-    mean, everywhere = np.full((len(table), len(table)), np.nan), np.ix_(rows, rows)
-    all_p = mean.copy()
-    mean[everywhere], all_p[everywhere] = difference, p
-    return mean, all_p
+def _judged(values: FloatArray, baseline: int, choice: Choice, runs: int) -> unpaired.Further:
+    """Whether the further runs of the baseline count: noisy rows have no part in the test of the seeds."""
+    if choice.method == "paired":
+        return unpaired.Further(runs, math.nan, "the table is not pooled")
+    rows = np.setdiff1d(np.arange(len(values)), [row for row in choice.noisy if row != baseline])
+    return unpaired.judge(values[rows], int((rows < baseline).sum()), runs)
 
 
-def _single_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    differences, _ = intervals.mean_difference(values[:, None], values[None])
-    return differences.mean, differences.p
-
-
-def _pooled_pairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if np.isnan(values).any():
-        of_rows = [blocks.standard_errors(values, at) for at in range(len(values))]
-        p, difference = np.array([blocks.single_p(errors) for errors in of_rows]), of_rows[0].difference
-    else:
-        p, difference = blocks.pairs_p(values), values.mean(1)
-    either = np.asarray(np.fmax(p, p.T))  # either side may be the one with a variance of its own
-    return difference[:, None] - difference, either
-
-
-def _pooled(values: FloatArray, baseline: int, apart: Sequence[int], alpha: float) -> list[Versus]:
-    """The comparisons of the rows of `apart` one by one, and of the others as blocks; each comparison has an equal
-    share of alpha (Bonferroni)."""
+def _pooled(values: FloatArray, baseline: int, apart: Sequence[int], alpha: float, further: FloatArray) -> list[Versus]:
+    """The comparisons of the rows of `apart` one by one, and of the others as blocks, or one-way with `further` runs of
+    the baseline; each comparison has an equal share of alpha (Bonferroni)."""
     pooled_rows = np.setdiff1d(np.arange(len(values)), apart)
-    errors = blocks.standard_errors(values[pooled_rows], int((pooled_rows < baseline).sum()), apart=len(apart) > 0)
+    together, at = values[pooled_rows], int((pooled_rows < baseline).sum())
+    one_way = partial(unpaired.standard_errors, further=further) if further.size else blocks.standard_errors
+    errors: blocks.Errors = one_way(together, at, apart=len(apart) > 0)
     p = intervals.mean_difference(values, values[baseline])[0].p[list(apart)]
     tests = max(int(errors.comparisons) + int(np.count_nonzero(~np.isnan(p))), 1)
     rows = dict(zip(pooled_rows.tolist(), _blocks(errors, int(errors.comparisons) / tests, alpha), strict=True))
@@ -192,13 +177,13 @@ def _blocks(errors: blocks.Errors, part: float, alpha: float) -> list[Versus]:
         Versus(int(n), float(difference), reason=FEW) if n else Versus(0, reason=FEW)
         for n, difference in zip(errors.n, errors.difference, strict=True)
     ]
-    for row in np.flatnonzero(~np.isnan(p)):
+    for row in np.flatnonzero(~np.isnan(p)).tolist():
         n, difference, error = int(errors.n[row]), float(errors.difference[row]), float(errors.error[row])
-        seeds = max(n, 2)  # a cell may share one seed only and be compared by way of the others
-        effect = planning.hedges(difference, error * math.sqrt(seeds), df)
+        effect = planning.hedges(difference, errors.seed_sd(row), df)
+        needed = planning.fewest_seeds(errors.growth(row), critical)
         half, of_row, of_all = float(halves[row]), float(p[row]), float(adjusted[row])
-        planned = _planned(difference, error, seeds, df, critical)
-        rows[row] = Versus(n, difference, half, of_row, of_all, df, "block", effect, *planned, error=error)
+        smallest = planning.detectable(error * math.sqrt(max(n, 2)), max(n, 2), df, critical)
+        rows[row] = Versus(n, difference, half, of_row, of_all, df, errors.test, effect, smallest, needed, error=error)
     return rows
 
 

@@ -40,9 +40,13 @@ def seeds_needed(difference: float, sd: float, n: int, df: float, critical: Crit
 
     `df` are the degrees of freedom with the `n` seeds at hand; they grow with seeds - 1.
     """
-    if difference == 0:
+    return fewest_seeds(grown(difference, sd, n, df), critical)
+
+
+def fewest_seeds(power: Growth, critical: Critical) -> int | None:
+    """The fewest seeds with which a difference is found with 80 % probability; None beyond 1000."""
+    if power.noncentrality(1) == 0:
         return None
-    power = _Power(abs(difference) / sd, df / (n - 1))
     low, high = 1, 2
     while not power.enough(high, critical(power.df(high))):  # upwards, as the noncentral t has no number far beyond
         if high == MOST_SEEDS:
@@ -52,21 +56,24 @@ def seeds_needed(difference: float, sd: float, n: int, df: float, critical: Crit
 
 
 @dataclass(frozen=True)
-class _Power:
-    """The power to find a difference of `size` standard deviations."""
+class Growth:
+    """What a test becomes with more seeds: the true difference over its standard error, and the degrees of freedom."""
 
-    size: float
-    df_per_seed: float
-
-    def df(self, seeds: int) -> float:
-        return self.df_per_seed * (seeds - 1)
+    noncentrality: Callable[[int], float]
+    df: Callable[[int], float]
 
     def enough(self, seeds: int, t: float) -> bool:
         """Whether |t| is exceeded with 80 % probability."""
-        return bool(nctdtr(self.df(seeds), self.size * np.sqrt(seeds), t) <= 1 - POWER)
+        return bool(nctdtr(self.df(seeds), self.noncentrality(seeds), t) <= 1 - POWER)
 
 
-def _between(low: int, high: int, power: _Power, critical: Critical) -> int:
+def grown(difference: float, sd: float, n: int, df: float) -> Growth:
+    """The growth of a test of `n` seeds with `df` degrees of freedom, where `sd` is that of one seed's difference."""
+    size, df_per_seed = abs(difference) / sd, df / (n - 1)
+    return Growth(lambda seeds: size * float(np.sqrt(seeds)), lambda seeds: df_per_seed * (seeds - 1))
+
+
+def _between(low: int, high: int, power: Growth, critical: Critical) -> int:
     """The fewest seeds that are enough, above `low` and at most `high`.
 
     The critical t falls as seeds are added. It takes an integral for each number of seeds, so the search uses that at

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.choice.pareto import COSTS
+from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.published import published_sizes, row_reproduced
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable, AtSize, Row

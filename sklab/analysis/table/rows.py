@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.checks import Choice
 from sklab.analysis.statistics.compare import Decision, Versus
-from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.analysis.table.looks import Seen

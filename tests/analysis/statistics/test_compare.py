@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from sklab.analysis.choice.pairs import all_pairs
 from sklab.analysis.statistics import blocks, intervals
 from sklab.analysis.statistics import compare as module
 from sklab.analysis.statistics.checks import Choice, choose
-from sklab.analysis.statistics.compare import EQUAL, all_pairs, compare, means
+from sklab.analysis.statistics.compare import EQUAL, compare, means
 
 draws = st.integers(0, 10_000)
 shapes = st.tuples(st.integers(2, 6), st.integers(2, 6))
