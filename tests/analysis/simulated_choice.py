@@ -1,0 +1,65 @@
+"""Simulated studies in which a cell is chosen as the best, by the very functions that reports use.
+
+Run as a program it prints the tables of docs/validation.md: `python tests/analysis/simulated_choice.py 1000`.
+"""
+
+import sys
+
+import numpy as np
+
+from sklab.analysis.choice.posterior import Draws, posterior
+
+CELLS, SEEDS = 11, 3
+DRAWS = Draws(16, 30, 40)
+SPREADS = (0, 0.25, 0.5, 1, 2, 4)  # of the true levels, in standard deviations of a run
+EXAMPLE = np.array([13.6, 23.38, 24.58, 11.6, 9.47, 11.35, 10.53, 17.22, 16.15, 11.62, 10.42]) / 0.91
+EARLIER = np.array([19.17, 29.97, 31.8, 17.2, 16.27, 19.13, 18.4, 24.0, 22.93, 17.67, 15.6]) / 1.54
+
+
+def truths(spread, count, rng):
+    """True levels (count, cells): normal with this standard deviation, or those of a stated study."""
+    if isinstance(spread, str):
+        return np.broadcast_to({"example": EXAMPLE, "earlier example": EARLIER}[spread], (count, CELLS))
+    return spread * rng.standard_normal((count, CELLS))
+
+
+def chosen(spread, count, seed_sd=0.0):
+    """Studies whose true levels have this spread: P(best) and whether the cell is the best, both (count, cells); the
+    bias of the mean reported for the likeliest cell and of the lowest mean, in standard deviations of a run."""
+    rng = np.random.default_rng(3)
+    levels = truths(spread, count, rng)
+    errors = rng.standard_normal((count, CELLS, SEEDS)) + seed_sd * rng.standard_normal((count, 1, SEEDS))
+    values, shift = levels[..., None] + errors, errors.mean((1, 2))[:, None] if seed_sd else 0
+    found, mean = posterior(values, DRAWS), values.mean(-1)
+    is_best = levels == levels.min(-1, keepdims=True)
+    reported, lowest = (
+        _of(of - shift - levels, at) for of, at in ((found.mean, found.best.argmax(-1)), (mean, mean.argmin(-1)))
+    )
+    return found.best, is_best, reported, lowest
+
+
+def _of(errors, cells):
+    return float(np.take_along_axis(errors, cells[:, None], 1).mean())
+
+
+def calibration(spreads, count, edges=(0, 0.05, 0.2, 0.4, 0.6, 0.8, 1.01)):
+    """For each bin of P(best) over studies of these spreads: mean P(best), share of cells that are the best, cells."""
+    studies = [chosen(spread, count)[:2] for spread in spreads]
+    chances, right = (np.concatenate([study[at].ravel() for study in studies]) for at in (0, 1))
+    bins = np.digitize(chances, edges)
+    return [(chances[bins == at].mean(), right[bins == at].mean(), (bins == at).sum()) for at in range(1, len(edges))]
+
+
+def write(*cells_of_row):
+    sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    number = int(sys.argv[1])
+    for spread in (*SPREADS, "example", "earlier example"):
+        chances, right, bias, of_lowest = chosen(spread, number)
+        first = np.take_along_axis(right, chances.argmax(-1)[:, None], 1).mean()
+        write(spread, *(f"{of:.2f}" for of in (of_lowest, bias, chances.max(-1).mean(), first)))
+    for mean, share, cells in calibration((0.5, 1, 2, 4), number):
+        write(f"{mean:.2f}", f"{share:.2f}", cells)
