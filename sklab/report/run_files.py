@@ -11,7 +11,7 @@ from pathlib import Path
 from sklab.analysis.table.rows import AblationTable, Row, Run
 from sklab.report.escape import clean
 from sklab.store.files import tail
-from sklab.store.metrics import read_epochs
+from sklab.store.measured.metrics import read_epochs
 from sklab.store.study_folder import StudyFolder
 
 _HIGHEST = 1e30

@@ -64,7 +64,7 @@ class RunFolder:
 
     @property
     def images_file(self) -> Path:
-        """What the run made of each validation image (`store.images`); missing in folders of older versions."""
+        """What the run made of each validation image (`store.measured.images`); older versions left none."""
         return self.path / "images.json"
 
     @property

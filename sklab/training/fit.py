@@ -15,7 +15,7 @@ from sklab.errors import SklabError
 from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import surely_differ
-from sklab.store.images import write_images
+from sklab.store.measured.images import write_images
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError, Stop

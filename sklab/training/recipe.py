@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sklab.data.augment import mixup_draw
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
-from sklab.store.images import Outcomes
+from sklab.store.measured.images import Outcomes
 from sklab.training.devices import gathered, total
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklab.spec.study.sweep import Metric
-from sklab.store.images import ImageScores, Outcomes, Packed, numbered, read_images, sources_text, write_images
+from sklab.store.measured.images import ImageScores, Outcomes, Packed, numbered, read_images, sources_text, write_images
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sklab.report.run_files import _read
 from sklab.spec.study.sweep import Metric
-from sklab.store.metrics import read_epochs
+from sklab.store.measured.metrics import read_epochs
 from sklab.store.run_folder import RunFolder
 from sklab.sweep.plan.status import last_metrics
 from sklab.sweep.run.pruning import read_values

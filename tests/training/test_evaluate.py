@@ -18,7 +18,7 @@ from sklab.errors import SklabError
 from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
-from sklab.store.metrics import read_epochs
+from sklab.store.measured.metrics import read_epochs
 from sklab.store.records import Code, Evaluation, RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -17,7 +17,7 @@ from sklab.data.cache import load_splits
 from sklab.data.loaders import open_loaders
 from sklab.spec.run import RunSpec
 from sklab.spec.study.sweep import Metric
-from sklab.store.images import Outcomes, read_images
+from sklab.store.measured.images import Outcomes, read_images
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.evaluate import kept_network

@@ -14,7 +14,7 @@ from sklab.spec.jobs import Pulse
 from sklab.spec.run import Seed
 from sklab.spec.study.sweep import Cell, Metric, Sweep
 from sklab.spec.values import Seq, Value
-from sklab.store.metrics import read_epochs
+from sklab.store.measured.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended_state

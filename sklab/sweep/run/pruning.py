@@ -15,7 +15,7 @@ from statistics import median
 from sklab.analysis.table.replicates import is_pruned
 from sklab.spec.study.search import Pruning
 from sklab.spec.study.sweep import Metric, Sweep
-from sklab.store.metrics import read_epochs
+from sklab.store.measured.metrics import read_epochs
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

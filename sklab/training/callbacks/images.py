@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from sklab.store.images import ImageScores, Outcomes, Packed, sources_text
+from sklab.store.measured.images import ImageScores, Outcomes, Packed, sources_text
 
 
 class KeptImages:
