@@ -63,9 +63,10 @@ class TrainFiles:
         share: Share,
     ) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
-        self.sampler = EpochSampler(len(split.files), seed)
+        sources = train.sources(seed)
+        self.sampler, self._augment_seed = EpochSampler(len(split.files), sources.order), sources.augment
         self._augment, self._normalise, self._device, self._size = train.augment, normalise, normalise.device, size
-        images = TrainImages(split, size, train.augment.random_resized_crop, seed)
+        images = TrainImages(split, size, train.augment.random_resized_crop, sources.augment)
         keys = BatchKeys(self.sampler, train.batch_size, self._own)
         self._loader = _loader(self, images, normalise.device, batch_sampler=keys)
 
@@ -79,7 +80,7 @@ class TrainFiles:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         sampler = self.sampler
         first = sampler.skipped  # the sampler resets it when the workers start
-        drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, sampler.epoch)
+        drawn = shifts_and_flips(self._augment, len(sampler), self._augment_seed, sampler.epoch)
         changes = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
         for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
             yield self._normalise(self._changed(images, shifts[self._own], flips[self._own])), labels

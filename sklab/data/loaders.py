@@ -80,7 +80,7 @@ def open_loaders(
 ) -> Loaders:
     """Loaders for `share` of the data set `spec`: a share of every training batch, and of the validation images.
 
-    `seed` decides only order and augmentation; both are the same on every device.
+    `seed` decides only order and augmentation, as the recipe varies them; both are the same on every device.
     Raises SklabError when the data are missing or not as the spec says, or do not go with the recipe.
     """
     splits = load_splits(spec)
@@ -154,7 +154,8 @@ class TrainArrays:
 
     def __init__(self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, share: Share) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
-        self.sampler = EpochSampler(len(split.labels), seed)
+        sources = train.sources(seed)
+        self.sampler, self._augment_seed = EpochSampler(len(split.labels), sources.order), sources.augment
         self.device = normalise.device
         self._augment, self._normalise = train.augment, normalise
         self._size = split.images.shape[-1]
@@ -179,7 +180,7 @@ class TrainArrays:
         """The random draws for `epoch`, counted from 0."""
         sampler = self.sampler
         sampler.set_epoch(epoch)
-        drawn = shifts_and_flips(self._augment, len(sampler), sampler.seed, epoch)
+        drawn = shifts_and_flips(self._augment, len(sampler), self._augment_seed, epoch)
         return EpochDraws(*(torch.from_numpy(values).to(self.device) for values in (sampler.permutation(), *drawn)))
 
     def batch(self, draws: EpochDraws, places: slice | Tensor) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,14 @@ class DataSpec(Value):
         """The numbers of images, if the settings alone decide them."""
         return None
 
+    def why_one_split(self) -> Iterator[str]:
+        """Why the split into training and validation images can't be drawn anew; nothing where it can."""
+        yield f"data set {self.name} has one split, which can't be drawn anew"
+
+    def split_anew(self, number: int) -> Self:
+        """The set with its split drawn for the `number`th time; 0 is the split that is stated."""
+        raise NotImplementedError(f"data set {self.name} has one split")
+
     @property
     def on_device(self) -> bool:
         """Whether the images stay on the device, as arrays."""

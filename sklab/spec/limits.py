@@ -16,6 +16,7 @@ IMAGES = 10_000_000  # of a set that is drawn
 EPOCHS = 1_000_000
 BATCH = 1_048_576  # images, and batches per optimizer step
 DEVICES = 1024
+FRESH = 1000  # seeds of a source of chance in a block, and runs of a block
 RATE = 1e38  # learning rate, weight decay, clipping, alpha of mixup: float32 ends there
 FIGURE = 1e9  # published: error in %, millions of parameters, 10^9 multiply-accumulates
 TRIALS = 100_000

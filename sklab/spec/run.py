@@ -37,6 +37,8 @@ class Experiment(Value):
             for name, of_model, of_data in pairs
             if of_model != of_data
         )
+        if self.train.vary and self.train.vary.split:
+            ensure_no_broken_rule(self.data.why_one_split())
         return self
 
 
@@ -45,6 +47,16 @@ class RunSpec(Value):
 
     experiment: Experiment
     seed: Seed
+
+    @cached_property
+    def trained(self) -> Experiment:
+        """The experiment with this run's split of the data."""
+        vary = self.experiment.train.vary
+        if vary is None or vary.split is None:
+            return self.experiment
+        return self.experiment.model_copy(
+            update={"data": self.experiment.data.split_anew(vary.sources(self.seed).split)}
+        )
 
     @cached_property
     def key(self) -> str:

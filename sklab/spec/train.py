@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from math import prod
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +32,71 @@ class Augment(Value):
         return self
 
 
+SOURCES = ("init", "order", "augment", "split")  # of chance
+Fresh = Annotated[int, Field(ge=1, le=limits.FRESH)] | None
+
+
+class Sources(NamedTuple):
+    """The seeds of a run's initial weights, of the order of its images, and of their augmentation (with mixup and
+    dropout), and the number of its split into training and validation images."""
+
+    init: int
+    order: int
+    augment: int
+    split: int
+
+
+class Vary(Value):
+    """Which sources of chance vary with the seed of a run, each with seeds of its own; the others are fixed.
+
+    A source's number is that of its fresh seeds in a block of runs. A block crosses the seeds of all its sources, and
+    the next block has others, so blocks are independent of each other. The seeds 0 to `block` - 1 are the first block.
+    None: the source is the same in all runs. In a file, a list of sources gives each the number 1, so every run is a
+    block.
+    """
+
+    init: Fresh = None
+    order: Fresh = None
+    augment: Fresh = None
+    split: Fresh = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            return given
+        if not all(name in SOURCES for name in given) or len(set(given)) < len(given):
+            raise ValueError(f"a list of sources has each at most once; allowed: {', '.join(SOURCES)}")
+        return dict.fromkeys(given, 1)
+
+    @model_validator(mode="after")
+    def _some(self) -> Vary:
+        if not self.fresh:
+            raise ValueError(f"at least one source varies; allowed: {', '.join(SOURCES)}")
+        if self.block > limits.FRESH:
+            raise ValueError(f"a block of {self.block} runs is too large; allowed: at most {limits.FRESH}")
+        return self
+
+    @property
+    def fresh(self) -> dict[str, int]:
+        """How many fresh seeds each of the sources that vary has in a block."""
+        return {name: number for name in SOURCES if (number := getattr(self, name)) is not None}
+
+    @property
+    def block(self) -> int:
+        """The number of runs of a block."""
+        return prod(self.fresh.values())
+
+    def sources(self, seed: int) -> Sources:
+        """The sources of the run with this seed; those that do not vary are 0."""
+        block, place = divmod(seed, self.block)
+        drawn = dict.fromkeys(SOURCES, 0)
+        for name, number in self.fresh.items():
+            place, level = divmod(place, number)
+            drawn[name] = block * number + level
+        return Sources(**drawn)
+
+
 class TrainSpec(Value):
     """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up.
 
@@ -44,12 +110,13 @@ class TrainSpec(Value):
     compile              whether to speed the network up by torch.compile (it changes the last bits of results)
     deterministic        whether a GPU takes only algorithms that give the same bits every time; the CPU always does
     devices              devices of one machine that share every batch; batch_size is that of all devices together
+    vary                 the sources of chance that vary with the seed; None: it decides all of them but the split
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"),
-            *("deterministic", "devices"),
+            *("deterministic", "devices", "vary"),
         }
     )
 
@@ -77,6 +144,7 @@ class TrainSpec(Value):
     deterministic: bool = True
     devices: int = Field(default=1, ge=1, le=limits.DEVICES)
     augment: Augment = Augment()
+    vary: Vary | None = None
 
     @field_validator("step_at")
     @classmethod
@@ -89,6 +157,10 @@ class TrainSpec(Value):
     def _possible(self) -> TrainSpec:
         ensure_no_broken_rule(self._broken())
         return self
+
+    def sources(self, seed: int) -> Sources:
+        """The sources of chance of the run with this seed."""
+        return self.vary.sources(seed) if self.vary else Sources(seed, seed, seed, 0)
 
     @property
     def launched_singly(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class RunOrder(Value):
         """The experiment as it is to be trained."""
         train, factor = self.spec.experiment.train, self.accumulate_factor
         cut = {"batch_size": train.batch_size // factor, "accumulate": train.accumulate * factor}
-        return self.spec.experiment.model_copy(update={"train": train.model_copy(update=cut)})
+        return self.spec.trained.model_copy(update={"train": train.model_copy(update=cut)})
 
 
 class Arithmetic(Value):

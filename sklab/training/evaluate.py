@@ -36,7 +36,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     """
     record, device = complete_record(folder), torch.device(device_type)
     experiment = record.spec.experiment
-    data = folder.read_order().spec.experiment.data
+    data = folder.read_order().spec.trained.data
     data = data.at_size(data.image_size if size is None else size)
     use_threads_of(record, device)
     set_arithmetic(device, deterministic=experiment.train.deterministic)

@@ -138,8 +138,13 @@ def _write_images(folder: RunFolder, order: RunOrder, meter: Meter, loaders: Loa
 
 
 def _new_network(order: RunOrder, device: torch.device) -> nn.Module:
-    torch.manual_seed(order.spec.seed)
-    return placed(build(order.experiment.model), order.experiment.train.memory_format, device)
+    recipe = order.experiment.train
+    sources = recipe.sources(order.spec.seed)
+    torch.manual_seed(sources.init)
+    network = placed(build(order.experiment.model), recipe.memory_format, device)
+    if recipe.vary:  # else what a network drops in training would go with its initial weights
+        torch.manual_seed(sources.augment)
+    return network
 
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
@@ -168,7 +173,7 @@ def _classifier(order: RunOrder, loaders: Loaders, process: Process) -> Classifi
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
     classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate, len(loaders.val_labels))
     if rank:  # else the devices would drop the same units of different images
-        torch.manual_seed(seed + (rank << 31))
+        torch.manual_seed(recipe.sources(seed).augment + (rank << 31))
     return classifier
 
 

@@ -52,7 +52,7 @@ class Classifier(LightningModule):
         super().__init__()
         self.model = model
         self.recipe = recipe
-        self._seed, self.batches = seed, batches
+        self._seed, self.batches = recipe.sources(seed).augment, batches
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far

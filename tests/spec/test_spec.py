@@ -52,6 +52,7 @@ CHANGES = [
     {"train": {"compile": True}},
     {"train": {"deterministic": False}},
     {"train": {"devices": 2}},
+    {"train": {"vary": ["init"]}},
     {"data": {"seed": 1}},
 ]
 

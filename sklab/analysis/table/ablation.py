@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sklab.analysis.evidence.blocks import block_means, block_size
 from sklab.analysis.statistics import contrasts, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
@@ -49,9 +50,9 @@ def ablation_table(
     """
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
-    values = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    looked = seen(sweep, looks)
-    at_look = partial(judged, parts=parts_of(sweep, values, looked), levels=looked.levels) if looked else _at_once
+    of_runs = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
+    values, looked = block_means(sweep, of_runs), seen(sweep, looks)
+    at_look = partial(judged, parts=parts_of(sweep, of_runs, looked), levels=looked.levels) if looked else _at_once
     against_baseline = _at_look(values, _index(sweep, sweep.baseline), at_look)
     choice = against_baseline.choice if against_baseline else None
     estimate = means(values, choice)
@@ -69,7 +70,7 @@ def ablation_table(
             half=none_if_nan(estimate.half[at]),
             baseline=of_baseline[at],
             best=against_best[at],
-            at_size={size: _at_size(runs[at], size) for size in sweep.sizes},
+            at_size={size: _at_size(sweep, runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
             sequential_verdict=_sequential_verdict(race, at)
@@ -124,9 +125,10 @@ def _run(seed: int, key: str, record: RunRecord, metric: Metric, errors: Mapping
     return Run(seed, key, "complete", value=value, record=record, errors=errors)
 
 
-def _at_size(runs: tuple[Run, ...], size: int) -> AtSize:
-    usable = () if _any_pruned(runs) else runs
-    estimate = intervals.mean_interval([math.nan, *(run.errors.get(size, math.nan) for run in usable)])
+def _at_size(sweep: Sweep, runs: tuple[Run, ...], size: int) -> AtSize:
+    errors = {} if _any_pruned(runs) else {run.seed: run.errors.get(size, math.nan) for run in runs}
+    values = block_means(sweep, [errors.get(seed, math.nan) for seed in sweep.seeds])
+    estimate = intervals.mean_interval([math.nan, *values])
     return AtSize(int(estimate.n), none_if_nan(float(estimate.mean)), none_if_nan(float(estimate.half)))
 
 
@@ -187,7 +189,12 @@ def _standing(is_best: bool, n: int, against_best: Versus | None) -> Standing:
 
 def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
     records = [run.record for run in runs if run.state == "complete" and run.record is not None]
-    known = {"settings": cell.settings, "runs": runs, **learned([] if _any_pruned(runs) else records, sweep.metric)}
+    known = {
+        "settings": cell.settings,
+        "runs": runs,
+        "block": block_size(sweep),
+        **learned([] if _any_pruned(runs) else records, sweep.metric),
+    }
     return {**_identity(sweep, cell), **known, **costs_of(records)}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklab.analysis.evidence.blocks import block_means
 from sklab.analysis.statistics.boundaries import levels_of_looks
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
@@ -100,13 +101,14 @@ def judged(
 
 
 def parts_of(sweep: Sweep, values: FloatArray, looked: Seen) -> list[FloatArray]:
-    """The values (cells, seeds) that were there at each earlier look; seeds without any are left out."""
+    """What was compared at each earlier look, (cells, seeds) or (cells, blocks), of the `values` (cells, seeds) of now.
+    Seeds without any are left out."""
     at_baseline = np.array([cell.name == sweep.baseline for cell in sweep.cells])[:, None]
     parts = []
     for look in looked.looks[:-1]:
         seeds, baseline = (np.isin(sweep.seeds, there) for there in (look.seeds, look.baseline))
-        part = np.where(seeds | (at_baseline & baseline), values, np.nan)
-        parts.append(part[:, seeds | baseline])
+        part = block_means(sweep, np.where(seeds | (at_baseline & baseline), values, np.nan))
+        parts.append(part[:, ~np.isnan(part).all(axis=0)])
     return parts
 
 

@@ -82,6 +82,7 @@ class Row:
     invalid             why the cell can't exist, else ""
     same_as             the row that has the same network under other settings, else ""; the numbers stand in that row
                         alone
+    block               the number of runs behind each number that is compared; n counts blocks where it is not 1
 
     A cell with a pruned run has no numbers: the seeds that were not pruned are the lucky ones.
     """
@@ -115,11 +116,12 @@ class Row:
     margin: float = math.nan
     invalid: str = ""
     same_as: str = ""
+    block: int = 1
 
     @property
     def planned(self) -> int:
-        """The number of runs that the sweep asks for in this cell, ended or not."""
-        return len(self.runs)
+        """The number of runs that the sweep asks for in this cell, or of their blocks, ended or not."""
+        return len(self.runs) // self.block
 
     @property
     def verdict(self) -> BaselineVerdict | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklab.analysis.evidence.blocks import block_size
 from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.intervals import FloatArray, RankAgreement, none_if_nan, rank_agreement
 from sklab.analysis.table.rows import AblationTable, Row
@@ -96,6 +97,11 @@ def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
 def _check(tables: Mapping[str, AblationTable]) -> None:
     if len(tables) < 2:
         raise SklabError(f"found one study ({', '.join(tables)}); allowed: two different ones or more")
+    if crossed := [name for name, table in tables.items() if block_size(table.sweep) > 1]:
+        raise SklabError(
+            f"runs of {', '.join(crossed)} share seeds (vary crosses them), so they can't be paired one by one; "
+            f"allowed: studies without vary, or with a list of sources"
+        )
     metrics = {
         name: f"{table.sweep.metric.name} at the {table.sweep.metric.epoch} epoch" for name, table in tables.items()
     }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from sklab.data.base import FileSplit, ImagesSpec, Splits, first_names
+from sklab.data.base import FileSplit, ImagesSpec, Splits, first_names, subset
 from sklab.errors import SklabError
+from sklab.spec import limits
 
 _READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
 # Image formats that are not read, also raw formats of cameras; and files without a suffix, which may be images.
@@ -24,13 +27,35 @@ _DEEPER, _OUTSIDE = "in sub-folders", "outside the class folders"
 class Spec(ImagesSpec):
     """Settings of the set. Classes are numbered in the order of their names.
 
-    root  folder that holds `train` and `val`; `~` is the home folder
+    root   folder that holds `train` and `val`; `~` is the home folder
+    folds  parts that the images of `train` are cut into, each with the same share of every class: one of them is for
+           validation, and the images of `val` are not used (0: `train` and `val` as they are)
+    split  which part that is: of the first cut 0 to folds - 1, then those of the next cut, and so on
     """
 
+    added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split"}
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
     name: Literal["image_folder"] = "image_folder"
     root: str = Field(min_length=1)
+    folds: int = Field(default=0, ge=0, le=limits.FRESH)
+    split: int = Field(default=0, ge=0, lt=2**31)
+
+    def why_one_split(self) -> Iterator[str]:
+        """The folders are one split, unless their images are cut into folds."""
+        if not self.folds:
+            yield f"data set {self.name} has one split where data.folds is not set"
+
+    def split_anew(self, number: int) -> Self:
+        """The next fold, or the first one of another cut."""
+        return self.model_copy(update={"split": self.split + number})
+
+    def _broken(self) -> Iterator[str]:
+        yield from super()._broken()
+        if self.folds == 1:
+            yield "folds = 1 leaves no image for training; allowed: 2 up, or 0 for the folders as they are"
+        if self.split and not self.folds:
+            yield f"split = {self.split} needs folds"
 
 
 class _Listing(NamedTuple):
@@ -44,20 +69,49 @@ def load(spec: Spec) -> Splits:
     """List the images without opening them. Raises SklabError if the folders are not as the spec says, or if a class
     would lose more images than it keeps."""
     root = Path(spec.root).expanduser()
+    if spec.folds:
+        return _in_folds(spec, root)
     train, val = _classes(root, "train"), _classes(root, "val")
     unpaired = sorted(set(train) ^ set(val))
     if unpaired:
         raise SklabError(
             f"{root}: train and val must hold the same classes; only in one of them: {first_names(unpaired)}"
         )
-    if len(train) != spec.num_classes:
-        raise SklabError(
-            f"{root}: found {len(train)} classes ({first_names(train)}); data.num_classes = {spec.num_classes}"
-        )
+    _ensure_as_many(spec, root, train)
     (train_split, train_notes), (val_split, val_notes) = (
         _split(root / split, train, spec.resize) for split in ("train", "val")
     )
     return Splits(train_split, val_split, tuple(train), passed_over=(*train_notes, *val_notes))
+
+
+def _in_folds(spec: Spec, root: Path) -> Splits:
+    """One of the stratified folds of the images in `train`, and the others."""
+    classes = _classes(root, "train")
+    _ensure_as_many(spec, root, classes)
+    whole, notes = _split(root / "train", classes, spec.resize)
+    fewest = int(np.bincount(whole.labels).min())
+    if fewest < spec.folds:
+        raise SklabError(f"{root / 'train'}: a class has {fewest} images; data.folds = {spec.folds} needs one in each")
+    train, val = fold(whole.labels, spec.folds, spec.split)
+    return Splits(subset(whole, train), subset(whole, val), tuple(classes), passed_over=tuple(notes))
+
+
+def fold(labels: NDArray[np.int64], folds: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of the images for training and for validation, each in rising order: fold `split % folds` of cut
+    number `split // folds`. Every image is for validation once in a cut."""
+    from sklearn.model_selection import StratifiedKFold  # slow to import
+
+    cut, at = divmod(split, folds)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=cut).split(labels, labels)
+    train, val = next(islice(parts, at, None))
+    return train, val
+
+
+def _ensure_as_many(spec: Spec, root: Path, classes: list[str]) -> None:
+    if len(classes) != spec.num_classes:
+        raise SklabError(
+            f"{root}: found {len(classes)} classes ({first_names(classes)}); data.num_classes = {spec.num_classes}"
+        )
 
 
 def _classes(root: Path, split: str) -> list[str]:

@@ -8,7 +8,8 @@ arithmetic, one IEEE operation at a time (no BLAS, no fused multiply-add): all m
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,8 @@ _SPLIT, _TRAIN, _VAL = range(3)  # independent random streams of one seed
 
 
 class Spec(DataSpec):
-    """Settings of the set. `seed` decides the split and every drawing; a run's own seed never does.
+    """Settings of the set. `seed` decides the split and every drawing; a run's own seed does only where `vary` has
+    `split`.
 
     train_size, val_size  number of canvases; the first n of a larger set are the set of n
     version               raised when the drawing changes, so that no old run or cached file is taken for a new one
@@ -53,6 +55,14 @@ class Spec(DataSpec):
     seed: int = Field(default=0, ge=0, lt=2**63)
     train_size: int = Field(default=6000, ge=10, le=limits.IMAGES)
     val_size: int = Field(default=2000, ge=10, le=limits.IMAGES)
+
+    def why_one_split(self) -> Iterator[str]:
+        """Nothing: the seed decides the split."""
+        return iter(())
+
+    def split_anew(self, number: int) -> Self:
+        """The set of another seed: other source images in each split, and other drawings of them."""
+        return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
     @property
     def images(self) -> Images:

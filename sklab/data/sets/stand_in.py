@@ -5,6 +5,7 @@ Nothing can be learnt from it. It shows that a sweep works from its file to its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -37,6 +38,14 @@ class Spec(DataSpec):
     def images(self) -> Images:
         """A few images."""
         return Images(TRAIN, VAL, arrays=True)
+
+    def why_one_split(self) -> Iterator[str]:
+        """Nothing: noise split anew is noise."""
+        return iter(())
+
+    def split_anew(self, number: int) -> Self:  # noqa: ARG002
+        """The same noise."""
+        return self
 
     def at_size(self, size: int) -> Self:
         """The same noise at another image size."""

@@ -172,4 +172,4 @@ def _is_other(record: RunRecord, first: Mapping[str, Fingerprint]) -> bool:
 
 
 def _identity(record: RunRecord) -> str:
-    return record.spec.experiment.data.identity()
+    return record.spec.trained.data.identity()

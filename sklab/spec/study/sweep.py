@@ -7,7 +7,7 @@ needed to know which runs belong to which row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, model_validator
@@ -16,6 +16,7 @@ from sklab.spec import limits
 from sklab.spec.run import Seed
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
+from sklab.spec.train import Vary
 from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]
@@ -132,6 +133,12 @@ class Duplicate(Cell):
         return self.same_as
 
 
+def vary_of(experiment: Mapping[str, Any]) -> Vary | None:
+    """What varies with the seed in an experiment that is a plain tree."""
+    given = experiment["train"].get("vary")
+    return None if given is None else Vary.model_validate(given)
+
+
 def by_network(duplicates: Iterable[Duplicate]) -> dict[str, list[str]]:
     """The names of the duplicates, by that of the cell whose network they are."""
     names: dict[str, list[str]] = {}
@@ -181,6 +188,18 @@ class Sweep(Value):
     questions: dict[str, Question] = {}
     margin: float | None = None
     most_seeds: int | None = None
+
+    @property
+    def vary(self) -> Vary | None:
+        """Which sources of chance vary with the seed; it is part of the recipe, and the same for every cell."""
+        return vary_of(self.experiment)
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The numbers of the splits of the data that the seeds draw; none where all runs have the split as stated."""
+        if self.vary is None or self.vary.split is None:
+            return ()
+        return tuple(dict.fromkeys(self.vary.sources(seed).split for seed in self.seeds))
 
     @property
     def by_question(self) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sklab.spec.data import DataSpec
 from sklab.spec.fit import why_impossible
 from sklab.spec.model import ModelSpec
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec, training_of
-from sklab.spec.study.sweep import Cell, Duplicate, Factor, InvalidCell, Sweep
+from sklab.spec.study.sweep import Cell, Duplicate, Factor, InvalidCell, Sweep, vary_of
 from sklab.spec.values import RULE
 
 Tree = Mapping[str, Any]
@@ -120,6 +121,8 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
         return _invalid(cell, "; ".join(detail["msg"] for detail in broken))
     if why := why_impossible(experiment):
         return _invalid(cell, why)
+    if experiment.train.vary != vary_of(tree):
+        return _invalid(cell, "train.vary is set for all cells, by the key vary")
     runs = {seed: RunSpec(experiment=experiment, seed=seed).key for seed in seeds}
     return cell.model_copy(update={"runs": runs})
 
@@ -136,6 +139,11 @@ def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:
 def run_spec(sweep: Sweep, cell: Cell, seed: int) -> RunSpec:
     """The run of `cell` at `seed`: the sweep's experiment with the cell's settings laid over it."""
     return RunSpec(experiment=resolve(lay(sweep.experiment, cell.settings)), seed=seed)
+
+
+def splits(sweep: Sweep, data: DataSpec) -> list[DataSpec]:
+    """`data` with each of the splits that the sweep's seeds draw; as it stands where they draw none."""
+    return [data.split_anew(number) for number in sweep.splits] or [data]
 
 
 def training(tree: Tree, cell: Cell) -> str:

@@ -39,7 +39,7 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
             "study": study_with_ending(sweep.study, "-toy"),
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
-            "seeds": sweep.seeds[: seeds or _SEEDS],
+            "seeds": sweep.seeds[: seeds or _SEEDS * (sweep.vary.block if sweep.vary else 1)],
             "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
             "factors": {

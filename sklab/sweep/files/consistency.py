@@ -37,7 +37,7 @@ def disagreements(document: Document, valid: ValidPart, overrides: Mapping[str, 
     yield from _columns(document, valid)
     yield from _lost_settings(document, valid, overrides)
     yield from _two_levels(document, valid)
-    yield from _replicates(document)
+    yield from _replicates(document, valid)
     yield from _most_seeds(document, valid)
     yield from _search(document, valid)
     if valid.sweep.design == "grid" and is_too_large(valid.sweep):
@@ -72,7 +72,7 @@ def _keys_of_design(document: Document, valid: ValidPart) -> Iterator[Fault]:
             yield document.fault((key,), f"not used by design: {design}", allowed=options(_USES[design]))
 
 
-def _replicates(document: Document) -> Iterator[Fault]:
+def _replicates(document: Document, valid: ValidPart) -> Iterator[Fault]:
     if "replicates" not in document.tree:
         return
     if "seeds" in document.tree:
@@ -80,6 +80,9 @@ def _replicates(document: Document) -> Iterator[Fault]:
     if document.tree.get("design") == "search":
         yield document.fault(("replicates",), "not used by design: search", allowed="seeds", found="")
     rule = document.tree["replicates"]
+    if valid.sweep.vary and valid.sweep.vary.block > 1:
+        message = "adds single seeds, but a block of vary is several runs"
+        yield document.fault(("replicates",), message, found="", allowed="seeds, or a list of sources in vary")
     if isinstance(rule, dict) and rule.get("stop") == "questions" and not document.tree.get("questions"):
         yield document.fault(("replicates", "stop"), "needs the key questions")
 

@@ -72,11 +72,12 @@ def load_sweep(
     if document is None:
         raise FaultyInputError(distinct(faults))
     valid, wrong = read_sweep_file(document)
+    base, single = _varied(document, valid.sweep, base)
     study = (valid.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
     update: dict[str, Any] = {"study": study_with_settings(study, base.other_settings)}
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
-    faults += [*wrong, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
+    faults += [*wrong, *single, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
     return _built(document, replace(valid, sweep=valid.sweep.model_copy(update=update)), base, faults)
 
 
@@ -105,6 +106,20 @@ def _base(
     except FaultyInputError as error:
         return STAND_IN, error.faults
     return base, base.faults
+
+
+def _varied(document: Document, written: SweepFile, base: Base) -> tuple[Base, Sequence[Fault]]:
+    """The experiment with what varies in the recipe of all cells."""
+    if written.vary is None:
+        return base, ()
+    varied = replace(base, tree=dict(lay(base.tree, {"train.vary": written.vary.fresh})))
+    if base.faults or base.unread:
+        return varied, ()
+    try:
+        resolve(varied.tree)
+    except ValidationError as error:
+        return base, [document.fault(("vary",), detail["msg"], found="") for detail in error.errors()]
+    return varied, ()
 
 
 def _out_of_range(option: str, value: int, smallest: int, largest: int) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from sklab.spec.run import Seed
 from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
+from sklab.spec.train import SOURCES, Vary
 from sklab.spec.values import Seq, Value
 from sklab.sweep.files.yamltree import Document, Place, is_one_line
 
@@ -23,6 +24,7 @@ Plain = Callable[[Document, Place, Any], Any]
 MOST_SEEDS = 1000
 _QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
 _SIZES = "a list of image sizes, in pixels a side"
+_VARY = f"a list of sources of chance ({', '.join(SOURCES)}), or a mapping of them to numbers"
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 Tree = dict[str, Any]
 
@@ -66,6 +68,7 @@ class SweepFile(Value):
     questions: dict[Name, Question] = Field(default={}, max_length=MOST_QUESTIONS, description=_QUESTIONS)
     margin: float | None = Field(default=None, gt=0, le=limits.FIGURE)
     most_seeds: int | None = Field(default=None, ge=2, le=MOST_SEEDS)
+    vary: Vary | None = Field(default=None, description=_VARY)
 
     @field_validator("seeds")
     @classmethod

@@ -76,7 +76,7 @@ def _has_same_data_and_libraries(record: RunRecord, held: HeldData) -> bool:
     settings do not decide."""
     experiment = record.spec.experiment
     if not experiment.data.drawn:
-        now = held.fingerprint(experiment.data)
+        now = held.fingerprint(record.spec.trained.data)
         if now is None or record.fingerprint is None or not record.fingerprint.same_as(now):
             return False
     return all(record.versions.get(name) == value for name, value in dependencies(experiment).items())

@@ -14,7 +14,7 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.design.cells import lay
+from sklab.sweep.design.cells import lay, splits
 from sklab.sweep.design.space import searchable
 
 
@@ -74,13 +74,15 @@ def _look(data: DataSpec, notify: Callable[[str], object] | None) -> Inventory |
 
 
 def data_sets_of(sweep: Sweep) -> list[DataSpec]:
-    """Every distinct data set of the sweep's cells and, in a search, of the cells that it may find."""
+    """Every distinct data set of the sweep's cells and, in a search, of the cells that it may find, with each of its
+    splits."""
     varied = any(_is_of_data(factor.path) for factor in sweep.factors.values())
     cells = (*sweep.cells, *(searchable(sweep) if varied else ()))
     changed = [{path: value for path, value in cell.settings.items() if _is_of_data(path)} for cell in cells]
     distinct = {json.dumps(settings, sort_keys=True): settings for settings in changed}
     trees = (lay(sweep.experiment, settings)["data"] for settings in distinct.values())
-    return [data_spec(tree["name"]).model_validate(tree) for tree in trees]
+    sets = [data_spec(tree["name"]).model_validate(tree) for tree in trees]
+    return [split for data in sets for split in splits(sweep, data)]
 
 
 def _place(data: DataSpec) -> str:
@@ -117,7 +119,7 @@ def changed(folder: StudyFolder, records: Iterable[RunRecord], held: HeldData) -
     """The changes between the data that earlier runs were trained on and the present data, a line each."""
     seen: set[tuple[Fingerprint, Fingerprint]] = set()
     for record in records:
-        data = record.spec.experiment.data
+        data = record.spec.trained.data
         then, now = record.fingerprint, held.inventories.get(data.identity())
         if not (record.final and then and now and surely_differ(then, now.fingerprint)):
             continue

@@ -35,7 +35,7 @@ class Orders:
             code=self._code,
             tracking=self._tracking,
             sizes=sweep.sizes,
-            fingerprint=self._held.fingerprint(spec.experiment.data),
+            fingerprint=self._held.fingerprint(spec.trained.data),
         )
 
     def _spec(self, sweep: Sweep, todo: Todo) -> RunSpec:

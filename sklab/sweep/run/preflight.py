@@ -24,7 +24,7 @@ from sklab.spec.train import TrainSpec
 from sklab.store.causes import class_of_words
 from sklab.store.files import last_line_and_traceback, last_line_suffix, read_kept, write_whole
 from sklab.store.versions import installed
-from sklab.sweep.design.cells import run_spec
+from sklab.sweep.design.cells import run_spec, splits
 from sklab.sweep.design.space import searchable
 from sklab.sweep.plan.trained_data import HeldData
 
@@ -163,9 +163,11 @@ def ensure_abreast(sweep: Sweep) -> None:
 
 
 def _experiments(sweep: Sweep) -> Iterator[Experiment]:
-    """The experiments of the sweep's cells and, in a search, of the cells that it may find."""
+    """The experiments of the sweep's cells and, in a search, of the cells that it may find; with each split of the
+    data."""
     for cell in (*sweep.cells, *searchable(sweep)):
-        yield run_spec(sweep, cell, sweep.seeds[0]).experiment
+        experiment = run_spec(sweep, cell, sweep.seeds[0]).experiment
+        yield from (experiment.model_copy(update={"data": data}) for data in splits(sweep, experiment.data))
 
 
 def _covering(experiments: Iterable[Experiment]) -> tuple[Checked, ...]:

@@ -55,7 +55,7 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     network or, with no other `data` named, are no longer those that it was trained on, and when the GPU can't be used.
     """
     record = complete_record(folder)
-    experiment = on_data(folder.read_order().spec.experiment, data)  # where its last order says that the data lie
+    experiment = on_data(folder.read_order().spec.trained, data)  # where its last order says that the data lie
     found = folder.read_analysis()
     if found and found.enlargements == tuple(scales) and _is_of(found, experiment.data):
         return found

@@ -163,7 +163,7 @@ class _Tables:
     """What the recipe says of each step of an epoch, a row each, on the device. `row` is int64 [1]."""
 
     def __init__(self, recipe: TrainSpec, seed: int, steps: int, device: torch.device) -> None:
-        self._recipe, self._seed = recipe, seed
+        self._recipe, self._seed = recipe, recipe.sources(seed).augment
         self._rates = torch.zeros(steps, device=device)
         self._kept, self._mixed = torch.zeros_like(self._rates), torch.zeros_like(self._rates)
         self._partners = torch.zeros((steps, recipe.batch_size), dtype=torch.int64, device=device)

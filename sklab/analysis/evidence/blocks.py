@@ -1,0 +1,38 @@
+"""Runs of a block share seeds of their sources of chance, so only whole blocks are independent of each other.
+
+Where `vary` crosses seeds, all that is tested in a table is tested on the means of blocks: a block is there what a
+seed is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklab.spec.study.sweep import Sweep
+
+
+def block_size(sweep: Sweep) -> int:
+    """The number of runs of a block; 1 where all runs are independent."""
+    return sweep.vary.block if sweep.vary else 1
+
+
+def whole_blocks(sweep: Sweep, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of the blocks that have all their runs among `seeds`, in their order."""
+    size, there = block_size(sweep), set(seeds)
+    numbers = dict.fromkeys(seed // size for seed in seeds)
+    return tuple(number for number in numbers if there.issuperset(range(number * size, (number + 1) * size)))
+
+
+def block_means(sweep: Sweep, values: ArrayLike) -> NDArray[np.float64]:
+    """Means (..., blocks) of `values` (..., seeds of the sweep); NaN where a run of a block has none."""
+    array = np.asarray(values, dtype=np.float64)
+    size = block_size(sweep)
+    if size == 1:
+        return array
+    place = {seed: at for at, seed in enumerate(sweep.seeds)}
+    columns = [[place[number * size + at] for at in range(size)] for number in whole_blocks(sweep, sweep.seeds)]
+    means: NDArray[np.float64] = array[..., np.array(columns, dtype=np.int64).reshape(-1, size)].mean(axis=-1)
+    return means
