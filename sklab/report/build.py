@@ -28,7 +28,22 @@ _REASON = 80  # letters of a reason in place of numbers; the notes have all of i
 _NOTES = 30
 _WIDTH = 120  # of the text below the table
 # How the headings of columns begin, the most important ones first, and those that belong to the column on their left.
-_ORDER = ("cell", "n", "error", "loss", "verdict", "diff", "p adj.", "params", "publ.", "vs best", "MACs", "seeds+")
+_ORDER = (
+    "cell",
+    "n",
+    "error",
+    "loss",
+    "P(best)",
+    "verdict",
+    "diff",
+    "shrunken",
+    "p adj.",
+    "params",
+    "publ.",
+    "vs best",
+    "MACs",
+    "seeds+",
+)
 _BELONG = ("±95%", "n")
 
 

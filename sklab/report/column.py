@@ -101,6 +101,13 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def chance_text(chance: float | None) -> str:
+    """A probability with two decimals, never as certain as 0 or 1."""
+    if chance is None:
+        return NOTHING
+    return "< 0.01" if chance < 0.01 else "> 0.99" if chance > 0.99 else f"{chance:.2f}"
+
+
 def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
     """The first of `scales` that fits the largest of `values`."""
     largest = max((value for value in values if value is not None), default=0.0)

@@ -23,6 +23,7 @@ from sklab.report.column import (
     scale,
 )
 from sklab.report.escape import clean
+from sklab.report.evidence.best import best_columns
 from sklab.spec.study.sweep import Published, Sweep
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
@@ -91,6 +92,7 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
         Column(group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.name[4:]} {unit}".strip()),
         Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
         Column("±95%", group, "±95%", half, interval, "±95%"),
+        *best_columns(table, group),
     )
 
 

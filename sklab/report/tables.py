@@ -175,7 +175,7 @@ def table_tex(table: AblationTable) -> str:
     shown = [column for column in columns(table) if column.short or column.is_factor]  # a page is narrow
     over = headings(shown)
     remarks = [
-        f"{sentences.progress(table)}. {sentences.KEY}",
+        f"{sentences.progress(table)}. {sentences.key(table)}",
         *sentences.below(table),
         *sentences.notes(table)[:_NOTES],
     ]
@@ -233,7 +233,7 @@ def _markdown_cells(row: Row, shown: Sequence[Column]) -> list[str]:
     reason = sentences.no_number(row)
     tags = (" (baseline)" if row.is_baseline else "") + (f" – {markdown(reason)}" if reason else "")
     cells = [name + tags, *others]
-    return [f"**{cell}**" if row.standing == "best" and cell else cell for cell in cells]
+    return [f"**{cell}**" if row.stands_out and cell else cell for cell in cells]
 
 
 def _tex_row(row: Row, shown: Sequence[Column]) -> str:
@@ -242,7 +242,7 @@ def _tex_row(row: Row, shown: Sequence[Column]) -> str:
     reason, empty = sentences.no_number(row), gap(shown)
     if reason:
         cells[empty] = [rf"\multicolumn{{{empty.stop - empty.start}}}{{l}}{{\emph{{{tex(reason)}}}}}"]
-    return _ends(rf"\textbf{{{cell}}}" if row.standing == "best" and cell else cell for cell in cells)
+    return _ends(rf"\textbf{{{cell}}}" if row.stands_out and cell else cell for cell in cells)
 
 
 def _ends(cells: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sklab.analysis.evidence.best import chances
 from sklab.analysis.evidence.blocks import block_means, block_size
 from sklab.analysis.statistics import contrasts, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
@@ -55,7 +56,7 @@ def ablation_table(
     at_look = partial(judged, parts=parts_of(sweep, of_runs, looked), levels=looked.levels) if looked else _at_once
     against_baseline = _at_look(values, _index(sweep, sweep.baseline), at_look)
     choice = against_baseline.choice if against_baseline else None
-    estimate = means(values, choice)
+    estimate, chance = means(values, choice), chances(sweep, values)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_best = _of_rows(_against(values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
@@ -68,6 +69,8 @@ def ablation_table(
             mean=none_if_nan(estimate.mean[at]),
             sd=none_if_nan(_deviation(values[at])),
             half=none_if_nan(estimate.half[at]),
+            chance=none_if_nan(chance.best[at]),
+            shrunken=none_if_nan(chance.mean[at]),
             baseline=of_baseline[at],
             best=against_best[at],
             at_size={size: _at_size(sweep, runs[at], size) for size in sweep.sizes},

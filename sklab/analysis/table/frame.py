@@ -73,6 +73,7 @@ def _result(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, 
         "mean": _rounded(row.mean),
         "sd": _rounded(row.sd),
         "half": _rounded(row.half),
+        **_best(sweep, row),
         **_numbers(
             "baseline", row.baseline, ("n", "difference", "half", "p", "adjusted", "df", "effect", "detectable")
         ),
@@ -82,6 +83,13 @@ def _result(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, 
         **({"front": row in pareto_front} if sweep.search and sweep.search.second_objective else {}),
         **{f"pareto_{cost}": cost in row.pareto for cost in COSTS},
     }
+
+
+def _best(sweep: Sweep, row: Row) -> dict[str, float | None]:
+    """The columns on the best cell, where the sweep asks for it."""
+    if not sweep.chooses_best:
+        return {}
+    return {"p_best": _rounded(row.chance, _TEST_DIGITS), "shrunken_mean": _rounded(row.shrunken, _TEST_DIGITS)}
 
 
 def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[str, float | None]:

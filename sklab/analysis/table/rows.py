@@ -65,6 +65,8 @@ class Row:
 
     mean, sd, half      of the sweep's metric, with its standard deviation and the half width of its 95 % t interval
                         (`compare.means`)
+    chance              the probability that it is the best cell; None where the sweep does not ask for it
+    shrunken            its mean without the luck of the lowest (`choice.posterior`); None likewise
     baseline            the comparison with the baseline; None on the baseline's own row
     best                the comparison with the row of lowest mean; None on that row
     standing            the verdict on the comparison with the best row
@@ -96,6 +98,8 @@ class Row:
     mean: float | None = None
     sd: float | None = None
     half: float | None = None
+    chance: float | None = None
+    shrunken: float | None = None
     baseline: Versus | None = None
     best: Versus | None = None
     standing: Standing = ""
@@ -139,6 +143,12 @@ class Row:
         if self.verdict in ("better", "worse"):
             return 0
         return self.baseline.missing if self.baseline else None
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether a table prints it in bold: it is told apart from the baseline as better or, where the sweep does not
+        ask for the best cell, has the lowest mean."""
+        return self.standing == "best" if self.chance is None else self.verdict == "better"
 
     @property
     def latency_unsteady(self) -> bool:
@@ -215,6 +225,12 @@ class AblationTable:
     def best(self) -> Row | None:
         """The row of lowest mean, or None while no run is complete."""
         return next((row for row in self.rows if row.standing == "best"), None)
+
+    @property
+    def likeliest(self) -> Row | None:
+        """The row that is the likeliest to be the best cell; None where the sweep does not ask for it."""
+        rows = [row for row in self.rows if row.chance is not None]
+        return max(rows, key=lambda row: (row.chance, -(row.mean or 0))) if rows else None
 
     @property
     def pareto_front(self) -> tuple[Row, ...]:

@@ -9,10 +9,12 @@ from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ends, is_cut, limits
-from sklab.report.column import NOTHING, fixed, half_text, metric_digits, metric_unit, p_text, signed
+from sklab.report.column import NOTHING, chance_text, fixed, half_text, metric_digits, metric_unit, p_text, signed
 from sklab.report.escape import clean
 from sklab.spec.study.search import COST_NOUNS, Kind
+from sklab.system.terminal import quantity
 
+_MAY_BE_BEST = 0.05  # the least probability at which a cell is counted as one that may be the best
 _LISTED = 20  # names in a sentence, before it says how many more there are
 
 
@@ -52,6 +54,19 @@ def interval(table: AblationTable, against: Versus) -> str:
     low, high = ends(against.difference, against.half, (least - most, most - least))
     digits = metric_digits(table.sweep.metric)
     return NOTHING if math.isnan(low) else f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def likeliest(table: AblationTable) -> str:
+    """The clause on the cell that is the likeliest to be the best; "" where the sweep does not ask for it."""
+    row = table.likeliest
+    if row is None or row.chance is None:
+        return ""
+    others = sum(other is not row and (other.chance or 0) >= _MAY_BE_BEST for other in table.rows)
+    may_be = f"; {quantity(others, 'other cell')} may be it with 5 % or more" if others else ""
+    unit = metric_unit(table.sweep.metric)
+    shrunken = f"{fixed(row.shrunken, metric_digits(table.sweep.metric))}{unit and f' {unit}'}"
+    name = f"the baseline {clean(row.name)} itself" if row.is_baseline else clean(row.name)
+    return f"the likeliest best cell is {name}, P(best) = {chance_text(row.chance)}, shrunken mean {shrunken}{may_be}"
 
 
 def looks_at(seen: Seen) -> str:

@@ -14,7 +14,7 @@ from sklab.report.column import NOTHING, fixed, p_text
 from sklab.report.escape import clean
 from sklab.report.words import cautions
 from sklab.report.words.answers import Grid, answers, matched_grids
-from sklab.report.words.phrases import difference, pareto_sentence, points, value
+from sklab.report.words.phrases import difference, likeliest, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import quantity
 
@@ -61,9 +61,10 @@ def against_baseline(table: AblationTable) -> str:
         return ""
     if baseline is None:
         name = clean(table.sweep.baseline)
-        lowest = f"Lowest mean: {clean(best.name)}, {value(table, best)}."
-        return f"{lowest} The baseline {name} has no complete run, so nothing is compared with it."
-    price = "" if table.pareto_front else _price(best, baseline)
+        chosen = likeliest(table)
+        lowest = f"{chosen[:1].upper()}{chosen[1:]}" or f"Lowest mean: {clean(best.name)}, {value(table, best)}"
+        return f"{lowest}. The baseline {name} has no complete run, so nothing is compared with it."
+    price = "" if table.pareto_front else _price(table.likeliest or best, baseline, chosen=table.likeliest is not None)
     sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), price)
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -77,7 +78,7 @@ def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
         "; ".join(cells for verdict in _DECIDED if (cells := _cells_with(table, verdict)))
         or "no cell is told apart from it"
     )
-    lowest = "" if table.pareto_front else f"; {_lowest(table, best)}"
+    lowest = "" if table.pareto_front else f"; {likeliest(table) or _lowest(table, best)}"
     return f"Against {compared}: {shown}{lowest}."
 
 
@@ -143,15 +144,16 @@ def _needed(table: AblationTable, rows: Sequence[Row]) -> str:
     return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}{later}"
 
 
-def _price(best: Row, baseline: Row) -> str:
+def _price(best: Row, baseline: Row, *, chosen: bool) -> str:
     """Parameters and multiply-accumulates of the best row against the baseline's."""
     if best.is_baseline or not (best.params and best.macs and baseline.params and baseline.macs):
         return ""
+    which = "The likeliest best cell" if chosen else "The lowest mean"
     if (best.params, best.macs) == (baseline.params, baseline.macs):
-        return "The lowest mean costs as many parameters and multiply-accumulates as the baseline."
+        return f"{which} costs as many parameters and multiply-accumulates as the baseline."
     params, macs = best.params / baseline.params, best.macs / baseline.macs
     return (
-        f"The lowest mean costs {fixed(params, 2)} times the baseline's parameters ({best.params:,} against "
+        f"{which} costs {fixed(params, 2)} times the baseline's parameters ({best.params:,} against "
         f"{baseline.params:,}) and {fixed(macs, 2)} times its multiply-accumulates."
     )
 

@@ -163,6 +163,7 @@ class Sweep(Value):
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
     questions   the planned comparisons by name, the most important first
     margin      a difference of at most this, in the unit of the metric, makes no difference to the user
+    choose_best the table says with what probability each cell is the best, and its mean without the luck of the lowest
     most_seeds  verdicts may be shown at any number of seeds up to this; None: no seeds are added after a look
     """
 
@@ -188,6 +189,17 @@ class Sweep(Value):
     questions: dict[str, Question] = {}
     margin: float | None = None
     most_seeds: int | None = None
+    choose_best: bool = False
+
+    @property
+    def chooses_best(self) -> bool:
+        """Whether the table says which cell is the best."""
+        return self.choose_best or self.by_best
+
+    @property
+    def by_best(self) -> bool:
+        """Whether seeds are added where they help to find the best cell."""
+        return self.replicates is not None and self.replicates.stop == "best"
 
     @property
     def vary(self) -> Vary | None:
@@ -211,7 +223,9 @@ class Replicates(Value):
     """Every cell has the seeds 0 to `start` - 1; cells in doubt get more, `max` at most.
 
     stop   `resolved`: a cell gets no more seeds once its comparison with the baseline is decided, and the baseline as
-           many as any; `questions`: cells get more while a planned question about them is open
+           many as any; `questions`: cells get more while a planned question about them is open; `best`: the two
+           cells that are the likeliest to be the best get more
+    probability  with `best`: the probability of being the best at which a cell is found
     width  a comparison is also decided, as equal, once the interval of its difference is no wider than this, in the
            unit of the metric
     runs   no further seed is started that would make more runs than this in total
@@ -219,9 +233,10 @@ class Replicates(Value):
 
     start: int = Field(ge=2, le=MOST_REPLICATES)
     max: int = Field(le=MOST_REPLICATES)
-    stop: Literal["resolved", "questions"] = "resolved"
+    stop: Literal["resolved", "questions", "best"] = "resolved"
     width: float | None = Field(default=None, gt=0)
     runs: int | None = Field(default=None, ge=1, le=limits.RUNS)
+    probability: float = Field(default=0.95, ge=0.5, lt=1)
 
     @model_validator(mode="after")
     def _grows(self) -> Replicates:

@@ -229,7 +229,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     possible = [cell for cell in kept if isinstance(cell, Cell)]
     cells, duplicates = without_duplicates(base.tree, possible, baseline)
     shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
-    shared |= {"replicates", "margin", "most_seeds"}
+    shared |= {"replicates", "margin", "most_seeds", "choose_best"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),

@@ -69,6 +69,7 @@ class SweepFile(Value):
     margin: float | None = Field(default=None, gt=0, le=limits.FIGURE)
     most_seeds: int | None = Field(default=None, ge=2, le=MOST_SEEDS)
     vary: Vary | None = Field(default=None, description=_VARY)
+    choose_best: bool = False
 
     @field_validator("seeds")
     @classmethod

@@ -49,6 +49,7 @@ CELLS = {  # and cells that can't exist
     "Seeds where they are needed": (4, 0),
     "Seeds after a look": (3, 0),
     "More than one kind of chance": (2, 0),
+    "The best cell": (4, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
     "Equal budget": (2, 0),
