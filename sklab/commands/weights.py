@@ -138,11 +138,14 @@ def _analyze(options: AnalyzeOptions) -> int:
 def _runs_of(options: AnalyzeOptions) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the run that is named, by its cell."""
     from sklab.analysis.attention.analyses import runs_by_cell
+    from sklab.analysis.evidence.nuisance import at_tuned_settings
     from sklab.store.study_folder import find_run
 
     study = study_folder(options.target, options.results)
     if study.sweep_file.exists():
         sweep = study.read_sweep()
+        records, _ = study.readable(key for cell in sweep.cells for key in cell.runs.values())
+        sweep = at_tuned_settings(sweep, records)
         return runs_by_cell(study, sweep), sweep.baseline
     run = find_run(options.target, options.results)
     return {run.read_order().cell: [run]}, ""

@@ -12,6 +12,15 @@ import numpy as np
 
 from sklab.analysis.evidence.best import chances
 from sklab.analysis.evidence.blocks import block_means, block_size
+from sklab.analysis.evidence.nuisance import (
+    Stage,
+    Tuning,
+    Untuned,
+    at_common_setting,
+    at_tuned_settings,
+    stage_of,
+    tuned_cells,
+)
 from sklab.analysis.statistics import contrasts, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
@@ -49,6 +58,9 @@ def ablation_table(
     others       states and reasons of runs without a record; a run that is not named is waiting
     looks        at which verdicts were shown before
     """
+    if stage := stage_of(sweep, records):
+        table = ablation_table(at_tuned_settings(sweep, records), records, evaluations, others, looks)
+        return replace(table, tuning=_tuning(sweep, stage, records, looks))
     race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     of_runs = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
@@ -89,6 +101,13 @@ def ablation_table(
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
     return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers, looked)
+
+
+def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks) -> Tuning:
+    assert sweep.nuisance is not None
+    rows = ablation_table(at_common_setting(sweep), records, looks=looks).rows
+    untuned = {row.name: Untuned(row.n, row.mean, row.verdict) for row in rows}
+    return Tuning(sweep.nuisance, tuned_cells(sweep, records), stage, untuned)
 
 
 def _sequential_verdict(race: Race | None, at: int) -> BaselineVerdict | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklab.analysis.evidence.nuisance import with_tuning_runs
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, rounding_variance
 from sklab.analysis.statistics.sequential import Race, race, race_of_questions
@@ -53,6 +54,8 @@ def planned_weights(sweep: Sweep, runs: Mapping[str, int] | None = None) -> Floa
 
 def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
     """`sweep` with those runs that the records call for, ended or not. A pruned cell gets no further ones."""
+    if sweep.nuisance:
+        return with_tuning_runs(sweep, records)
     so_far = race_of(sweep, records)
     if sweep.search and sweep.search.pruning:
         return _without_pruned(sweep, records)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
+from sklab.analysis.evidence.nuisance import Tuning
 from sklab.analysis.statistics.checks import Choice
 from sklab.analysis.statistics.compare import Decision, Versus
 from sklab.analysis.statistics.sequential import Race
@@ -177,6 +178,7 @@ class AblationTable:
     looks     the looks at the study; None where it counts them in another way
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
+    tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
     """
 
     sweep: Sweep
@@ -188,6 +190,7 @@ class AblationTable:
     looks: Seen | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
+    tuning: Tuning | None = None
 
     @property
     def noisy(self) -> tuple[Row, ...]:
@@ -209,6 +212,7 @@ class AblationTable:
         """Whether it shows verdicts, and no run is left that could change them."""
         verdicts = (*(row.verdict for row in self.rows), *(answer.verdict for answer in self.questions))
         ended = all(run.state not in UNENDED for row in self.rows for run in row.runs)
+        ended = ended and (self.tuning is None or self.tuning.stage.done)
         return ended and self.looks is not None and any(verdict not in (None, "no test") for verdict in verdicts)
 
     @property

@@ -62,6 +62,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
             f"search space: {plan.space.combinations} combinations of levels, {plan.space.valid} can exist, "
             f"{plan.space.feasible} keep the constraints"
         )
+    if plan.tuning:
+        yield str(plan.tuning)
     if plan.fraction:
         yield f"fraction: {plan.fraction}"
     if plan.unevaluated:

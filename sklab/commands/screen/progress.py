@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sklab.analysis.evidence.nuisance import at_common_setting, judging_seeds
 from sklab.commands.screen.text import status_text
 from sklab.errors import SklabError
 from sklab.spec.study.sweep import Sweep
@@ -49,14 +50,15 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
 def heading(sweep: Sweep) -> str:
     """The study in one line."""
     cells = (
-        quantity(len(sweep.cells), "cell")
+        quantity(len(at_common_setting(sweep).cells), "cell")
         if sweep.search is None
         else f"search for {quantity(sweep.search.trials, 'cell')}"
     )
     others = f", {len(sweep.duplicates)} more are the same networks" if sweep.duplicates else ""
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
-    seeds = sweep.replicates or quantity(len(sweep.seeds), "seed")
-    return f"{sweep.study}: {cells}{others}{invalid} x {seeds} on {sweep.experiment_name}"
+    seeds = sweep.replicates or quantity(len(judging_seeds(sweep)), "seed")
+    tuned = f", each tuned: {sweep.nuisance}" if sweep.nuisance else ""
+    return f"{sweep.study}: {cells}{others}{invalid} x {seeds} on {sweep.experiment_name}{tuned}"
 
 
 class PlainProgress:

@@ -73,7 +73,8 @@ def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def status_text(status: StudyStatus) -> str:
     """The counts, the running runs, and those that failed, diverged or were stopped, with the reasons."""
     problems = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
-    return "\n".join([_head(status), *_running(status), *map(one_line, problems)])
+    tuning = [one_line(str(status.tuning))] if status.tuning else []
+    return "\n".join([_head(status), *tuning, *_running(status), *map(one_line, problems)])
 
 
 def _head(status: StudyStatus) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
+from sklab.spec.study.nuisance import Nuisance
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.train import Vary
@@ -165,6 +166,8 @@ class Sweep(Value):
     margin      a difference of at most this, in the unit of the metric, makes no difference to the user
     choose_best the table says with what probability each cell is the best, and its mean without the luck of the lowest
     most_seeds  verdicts may be shown at any number of seeds up to this; None: no seeds are added after a look
+    nuisance    what is tuned in every cell: `cells` are then those of the design at every setting, and `seeds` those on
+                which settings are chosen, followed by those on which cells are judged
     """
 
     study: StudyName
@@ -189,6 +192,7 @@ class Sweep(Value):
     questions: dict[str, Question] = {}
     margin: float | None = None
     most_seeds: int | None = None
+    nuisance: Nuisance | None = None
     choose_best: bool = False
 
     @property
@@ -217,6 +221,10 @@ class Sweep(Value):
     def by_question(self) -> bool:
         """Whether seeds are added question by question, and not cell by cell."""
         return self.replicates is not None and self.replicates.stop == "questions"
+
+    def name_of_row(self, cell: Cell) -> str:
+        """The name of the table's row for `cell`; it is another one where the cell tries a nuisance setting."""
+        return self.nuisance.name_of_cell(cell.name, cell.factors) if self.nuisance else cell.name
 
 
 class Replicates(Value):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklab.analysis.evidence.nuisance import judging_seeds
 from sklab.spec.data import DataSpec
 from sklab.spec.names import study_with_ending
 from sklab.spec.run import Experiment
@@ -33,13 +34,13 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
 
     Images have a quarter of their side. A search asks for at most three cells.
     """
-    full = resolve(sweep.experiment)
+    full, tuning = resolve(sweep.experiment), sweep.nuisance.tuning_seeds if sweep.nuisance else ()
     small = sweep.model_copy(
         update={
             "study": study_with_ending(sweep.study, "-toy"),
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
-            "seeds": sweep.seeds[: seeds or _SEEDS * (sweep.vary.block if sweep.vary else 1)],
+            "seeds": (*tuning, *judging_seeds(sweep)[: seeds or _SEEDS * (sweep.vary.block if sweep.vary else 1)]),
             "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
             "factors": {

@@ -19,7 +19,7 @@ from sklab.sweep.files.experimentfile import Base
 from sklab.sweep.files.faults import Layer, details_of, explain, steps
 from sklab.sweep.files.sweepfile import ListedCell, SweepFile
 from sklab.sweep.files.valid_part import ValidPart
-from sklab.sweep.files.yamltree import Document, Place
+from sklab.sweep.files.yamltree import Document, Place, value_at
 
 Made = Cell | InvalidCell
 
@@ -137,11 +137,17 @@ def _chosen(document: Document, sweep: SweepFile, choice: Choice) -> Draft:
 
 
 def _layer(document: Document, sweep: SweepFile, name: str, level: str) -> Layer:
-    factor, place = sweep.factors[name], ("factors", name, "levels")
-    written = document.tree["factors"][name]["levels"]
-    names = [document.text((*place, at)) for at in range(len(written))] if isinstance(written, list) else []
+    return level_layer(
+        document, sweep.factors[name].path, ("factors", name, "levels"), ("factors", name, "path"), level
+    )
+
+
+def level_layer(document: Document, path: str, levels: Place, named_at: Place, level: str) -> Layer:
+    """The layer of one of the `levels`, a list or a mapping at that place, of what is set at `path`."""
+    written = value_at(document.tree, levels)
+    names = [document.text((*levels, at)) for at in range(len(written))] if isinstance(written, list) else []
     key = names.index(level) if names else level
-    return Layer(document, steps(factor.path), (*place, key), ("factors", name, "path"))
+    return Layer(document, steps(path), (*levels, key), named_at)
 
 
 def _leads_nowhere(base: Base, draft: Draft, error: NoSuchPlaceError) -> Iterator[Fault]:

@@ -114,7 +114,7 @@ def _search(document: Document, valid: ValidPart) -> Iterator[Fault]:
         message = "too many combinations of levels to count what each costs"
         yield document.fault(("factors",), message, found="", allowed=f"at most {CELLS}")
     for name, factor in sweep.factors.items() if search.pruning else ():
-        if valid.knows("factors", name, "path") and _covers(steps(factor.path), steps("train.epochs")):
+        if valid.knows("factors", name, "path") and covers(steps(factor.path), steps("train.epochs")):
             message = "can't be varied where search.pruning compares runs at the same epoch"
             yield document.fault(("factors", name, "path"), message)
 
@@ -191,17 +191,17 @@ def _columns(document: Document, valid: ValidPart) -> Iterator[Fault]:
 
 def _lost_settings(document: Document, valid: ValidPart, overrides: Mapping[str, str]) -> Iterator[Fault]:
     """A fault for each setting that a later one would replace silently."""
-    for settings in _settings(valid):
+    for settings in settings_of(valid):
         for (path, _), (later, place) in combinations(settings, 2):
-            if _covers(later, path):
+            if covers(later, path):
                 message = f"replaces what {dotted(path)} sets before it; put the wider path first"
                 yield document.fault(place, message, found=dotted(later))
         for given, (path, place) in product(overrides, settings):
-            if _covers(path, steps(given)):
+            if covers(path, steps(given)):
                 yield Fault(COMMAND_LINE, given, f"{document.file} sets this too, at {dotted(place)}")
 
 
-def _settings(valid: ValidPart) -> Iterator[list[tuple[Place, Place]]]:
+def settings_of(valid: ValidPart) -> Iterator[list[tuple[Place, Place]]]:
     """The paths that the factors set, then those of each listed cell, in order; each with the place that names it."""
     places = {name: ("factors", name, "path") for name in valid.sweep.factors}
     yield [(steps(valid.sweep.factors[name].path), place) for name, place in places.items() if valid.knows(*place)]
@@ -209,7 +209,8 @@ def _settings(valid: ValidPart) -> Iterator[list[tuple[Place, Place]]]:
         yield [(steps(path), ("cells", at, "set", path)) for path in cell.set]
 
 
-def _covers(wide: Place, path: Place) -> bool:
+def covers(wide: Place, path: Place) -> bool:
+    """Whether what is set at `wide` replaces what is set at `path`."""
     if dotted(wide) == NETWORK:  # replaces the whole network, except the keys in KEPT
         return path[:1] == wide[:1] and path[1:2] not in {(key,) for key in KEPT}
     return path[: len(wide)] == wide

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
 from sklab.spec.names import find, study_with_settings
+from sklab.spec.study.nuisance import number_of
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve, without_duplicates
 from sklab.sweep.design.fraction import describe
@@ -21,6 +22,7 @@ from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
 from sklab.sweep.files.faults import distinct, options
 from sklab.sweep.files.inputs import NoSuchFileError, read_input
+from sklab.sweep.files.nuisance import common_setting, nuisance_faults, tried_cells, with_tried_cells
 from sklab.sweep.files.questions import faults_of, spelled
 from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile, renamed
 from sklab.sweep.files.valid_part import ValidPart, read_sweep_file
@@ -78,6 +80,7 @@ def load_sweep(
     if seeds is not None:
         update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
     faults += [*wrong, *single, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
+    faults += nuisance_faults(document, valid, overrides)
     return _built(document, replace(valid, sweep=valid.sweep.model_copy(update=update)), base, faults)
 
 
@@ -140,6 +143,9 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
     too_many = list(_too_many_runs(document, valid.sweep, drafts))
     made, wrong = make(base, drafts, valid.sweep.seeds[:1] if too_many else valid.sweep.seeds)
     wrong += [*too_many, *same_names(document, drafts), *_published(document, valid, drafts)]
+    common, unfit = common_setting(document, valid.sweep, base)
+    tried, untrainable = tried_cells(document, valid.sweep, base, [] if too_many else made)
+    wrong += [*unfit, *untrainable]
     wrong += _questions(document, valid, drafts)
     if not base.faults and not base.unread:
         wrong += [*same_runs(document, base, made), *_impossible_baseline(document, valid, made)]
@@ -147,12 +153,15 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
         wrong += _too_few_runs(document, valid.sweep, base, made)
     if all_faults := [*faults, *wrong]:
         raise FaultyInputError(distinct(all_faults))
-    return _sweep(valid.sweep, base, [cell for _, cell in made])
+    sweep = _sweep(valid.sweep, base, [cell for _, cell in made])
+    return with_tried_cells(sweep, valid.sweep, common, tried)
 
 
 def _too_many_runs(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:
     """The fault of more runs than a study can hold, found before their keys are computed."""
-    runs = max(len(drafts), written.search.trials if written.search else 0) * len(written.seeds)
+    settings, seeds = number_of(written.nuisance), len(written.seeds)
+    seeds += written.tuning_seeds if written.nuisance else 0
+    runs = max(len(drafts), written.search.trials if written.search else 0) * seeds * settings
     if runs > RUNS:
         place = "replicates" if written.replicates else "seeds"
         yield document.fault((place,), "too many runs", found=f"{runs}", allowed=f"at most {RUNS}")

@@ -12,6 +12,8 @@ from sklab.errors import Fault
 from sklab.spec import limits
 from sklab.spec.names import canonical, find
 from sklab.spec.run import Seed
+from sklab.spec.study.nuisance import MOST_SEEDS as MOST_TUNING_SEEDS
+from sklab.spec.study.nuisance import Values
 from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
@@ -23,6 +25,7 @@ Plain = Callable[[Document, Place, Any], Any]
 
 MOST_SEEDS = 1000
 _QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
+_NUISANCE = "a mapping of paths to values"
 _SIZES = "a list of image sizes, in pixels a side"
 _VARY = f"a list of sources of chance ({', '.join(SOURCES)}), or a mapping of them to numbers"
 _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
@@ -70,6 +73,8 @@ class SweepFile(Value):
     most_seeds: int | None = Field(default=None, ge=2, le=MOST_SEEDS)
     vary: Vary | None = Field(default=None, description=_VARY)
     choose_best: bool = False
+    nuisance: dict[str, Values] = Field(default={}, min_length=1, description=_NUISANCE)
+    tuning_seeds: int = Field(default=1, ge=1, le=MOST_TUNING_SEEDS)
 
     @field_validator("seeds")
     @classmethod
@@ -150,6 +155,11 @@ _PLAIN: dict[str, Plain] = {
     "baseline": _names,
     "cells": _in_every("factors", _names),
     "factors": _in_every("levels", _levels),
+    "nuisance": lambda document, place, value: (
+        {path: _levels(document, (*place, path), values) for path, values in value.items()}
+        if isinstance(value, dict)
+        else value
+    ),
     "questions": lambda document, place, value: _in_every("from", _level_text)(
         document, place, _in_every("to", _level_text)(document, place, value)
     ),
@@ -158,11 +168,8 @@ _PLAIN: dict[str, Plain] = {
 
 def nameless_levels(document: Document) -> Iterator[Fault]:
     """A fault for each level in a list whose text is no name of one line, or the name of another level."""
-    factors = document.tree.get("factors")
-    named = factors.items() if isinstance(factors, dict) else ()
-    lists = {name: factor.get("levels") for name, factor in named if isinstance(factor, dict)}
-    for name, levels in lists.items():
-        place, seen = ("factors", name, "levels"), set[str]()
+    for place, levels in _lists_of_levels(document.tree):
+        seen = set[str]()
         for at, level in enumerate(levels) if isinstance(levels, list) else ():
             text = document.text((*place, at))
             if isinstance(level, (list, dict)):
@@ -176,6 +183,16 @@ def nameless_levels(document: Document) -> Iterator[Fault]:
             elif canonical(text) in seen:
                 yield document.fault((*place, at), "this level stands twice")
             seen.add(canonical(text))
+
+
+def _lists_of_levels(tree: Tree) -> Iterator[tuple[Place, Any]]:
+    """What should be the levels of a factor, or the values of a nuisance setting, with its place."""
+    factors, nuisance = tree.get("factors"), tree.get("nuisance")
+    for name, factor in factors.items() if isinstance(factors, dict) else ():
+        if isinstance(factor, dict):
+            yield ("factors", name, "levels"), factor.get("levels")
+    for path, values in nuisance.items() if isinstance(nuisance, dict) else ():
+        yield ("nuisance", path), values
 
 
 def with_one_name_each(tree: Mapping[str, Any]) -> Tree:

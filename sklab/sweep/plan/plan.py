@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
+from sklab.analysis.evidence.nuisance import Stage, at_common_setting, at_tuned_settings, judging_seeds, stage_of
 from sklab.analysis.table.replicates import expected_runs, most_runs, with_requested_runs
 from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
@@ -77,6 +78,7 @@ class Plan(Value):
                   time with `slots` runs at a time; None while no cell has a price
     off_budget    cells that break the sweep's claim of equal budget
     power         what its questions can show
+    tuning        how far nuisance settings are tuned
     data_changed  how the data differ from those that runs were trained on
     data_misfits  why recipes do not fit the images; `data_notices` are other notices about the images
     odd           settings that are probably a mistake
@@ -104,6 +106,7 @@ class Plan(Value):
     off_budget: Seq[OffBudget] = ()
     further: Further | None = None
     power: Power | None = None
+    tuning: Stage | None = None
     reused: int = 0
     space: Space | None = None
     refused: int = 0
@@ -145,7 +148,7 @@ def make_plan(
     remaining = bill(sweep, experiments, _with_offered(records, offered), priced, asked, resources)
     return Plan(
         study=sweep.study,
-        seeds=sweep.seeds,
+        seeds=judging_seeds(sweep),
         baseline=sweep.baseline,
         fraction=sweep.fraction,
         cells=cells,
@@ -160,17 +163,29 @@ def make_plan(
         seconds=remaining.seconds if remaining else None,
         device_hours=remaining.device_hours if remaining else None,
         odd=oddities(study.sweep, experiments),
-        confounds=confounds(sweep, experiments, differing),
+        confounds=_confounds(sweep, experiments, differing),
         change=change(study.sweep, folder),
         off_budget=_off_budget(sweep, cells),
         further=_further(study.sweep, records, resources.slots),
-        power=power_of(study.sweep, records, spread),
+        power=power_of(at_tuned_settings(study.sweep, records), records, spread),
+        tuning=stage_of(study.sweep, {key: record for key, record in records.items() if record.final}),
         reused=len(offered),
         space=space_of(sweep, study.costs),
         data_misfits=tuple(dict.fromkeys(_misfits(experiments, study.held))),
         data_changed=tuple(dict.fromkeys(changed(folder, records.values(), study.held))),
         refused=sum(bool(infeasible(sweep, cell.name, study.costs)) for cell in sweep.invalid),
     )
+
+
+def _confounds(
+    sweep: Sweep, experiments: Mapping[str, Experiment], differing: Mapping[str, Seq[Difference]]
+) -> Seq[str]:
+    """Why cells can't be read as the effect of their factors; what is tuned is none."""
+    if sweep.nuisance:
+        sweep = at_common_setting(sweep)
+        experiments = cell_experiments(sweep)
+        differing = differences(sweep, experiments)
+    return confounds(sweep, experiments, differing)
 
 
 def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:

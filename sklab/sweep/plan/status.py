@@ -8,6 +8,7 @@ from math import inf, isfinite
 from statistics import fmean
 from typing import NamedTuple
 
+from sklab.analysis.evidence.nuisance import Stage, stage_of
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError
 from sklab.spec.jobs import Pulse
@@ -57,6 +58,7 @@ class StudyStatus(Value):
     unreadable   why the records of further runs can't be read, with the remedy
     eta_seconds  until all is done, estimated from the times of earlier and running runs with the present number of
                  slots; None without a runner, or while no time is known
+    tuning       how far nuisance settings are tuned; None where none are
     """
 
     study: str
@@ -67,6 +69,7 @@ class StudyStatus(Value):
     eta_seconds: float | None
     runs: Seq[RunStatus]
     unreadable: Seq[str] = ()
+    tuning: Stage | None = None
 
     @property
     def running(self) -> list[RunStatus]:
@@ -91,7 +94,8 @@ def study_status(
     unreadable: Mapping[str, DamagedRecordError] = _ALL_READ,
 ) -> StudyStatus:
     """The state of every run of the study whose record can be read. `moment` is now, in seconds of `time.time`."""
-    sweep = with_requested_runs(sweep, {key: record for key, record in records.items() if record.final})
+    final = {key: record for key, record in records.items() if record.final}
+    sweep = with_requested_runs(sweep, final)
     since = begun_at(folder)
     live = since < inf
     timed = {key: record for key, record in records.items() if record.wall_seconds >= 0}  # anybody may edit a record
@@ -113,6 +117,7 @@ def study_status(
         eta_seconds=_eta(sweep, runs, _to_do(folder, runs, since), usual) if live else None,
         runs=runs,
         unreadable=tuple(map(str, unreadable.values())),
+        tuning=stage_of(sweep, final),
     )
 
 

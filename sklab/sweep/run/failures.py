@@ -175,8 +175,8 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     has the study, SklabError for a cell that it does not have.
     """
     sweep = folder.read_sweep()
-    names = None if cells is None else [_trained_name(name, sweep) for name in cells]
-    chosen = [cell for cell in sweep.cells if names is None or cell.name in names]
+    names = None if cells is None else {_trained_name(name, sweep) for name in cells}
+    chosen = [cell for cell in sweep.cells if names is None or {cell.name, sweep.name_of_row(cell)} & names]
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with study_lock(folder):
         records = folder.records(key for cell in chosen for key in cell.runs.values())
@@ -189,7 +189,7 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
 def _trained_name(name: str, sweep: Sweep) -> str:
     """The sweep's spelling of the cell's name; for a duplicate, the name of the cell that is trained in its place."""
     same = {cell.name: cell.same_as for cell in sweep.duplicates}
-    names = [*(cell.name for cell in sweep.cells), *same]
+    names = [*dict.fromkeys((*map(sweep.name_of_row, sweep.cells), *(cell.name for cell in sweep.cells))), *same]
     if match := find(name, names):
         return same.get(match, match)
     near = did_you_mean(name, names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from sklab.analysis.table.replicates import is_pruned, with_requested_runs
+from sklab.spec.study.nuisance import FIRST_SEED
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import Choice, searched_cell, training
@@ -36,9 +37,9 @@ class StudyIndex:
 
     `records` holds the runs on disk; the final ones are never handed out. `sweep` has the cells that a search has found
     so far. `costs` are those of the cells that it may find, if it needs to know them. `usual` are the seconds that a
-    run of each cell takes, as far as they are known; more may become known later. With replicates, the ended runs
-    decide which further runs are handed out. A run that failed in an earlier start is tried again; one that fails in
-    this one is a gap.
+    run of each cell takes, as far as they are known; more may become known later. With replicates or nuisance settings,
+    the ended runs decide which further runs are handed out. A run that failed in an earlier start is tried again; one
+    that fails in this one is a gap.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class StudyIndex:
             self._queue = deque(todo for todo in self._queue if todo.cell.name != cell.name)
         if self._is_over(cell, record.key):
             self._tell(cell, record.key)
-        if self.sweep.replicates and not self._queue and not self._running:
-            self._queue.extend(self._requested())
+        tuned = self.sweep.nuisance is not None and record.spec.seed >= FIRST_SEED
+        if tuned or (self.sweep.replicates and not self._queue and not self._running):
+            known = {*self._running, *self.queued}
+            self._queue.extend(todo for todo in self._requested() if todo.key not in known)
             self._sorted = None
 
     @property
@@ -121,7 +124,7 @@ class StudyIndex:
 
     @property
     def remaining(self) -> int:
-        """The number of runs that `next` will still hand out; a lower bound for a search and with replicates."""
+        """The number of runs that `next` will still hand out; a lower bound where ended runs call for others."""
         unasked = self.sweep.search.trials - self._number_found if self.sweep.search and self._searching else 0
         return len(self._queue) + unasked * len(self.sweep.seeds)
 

@@ -50,6 +50,7 @@ CELLS = {  # and cells that can't exist
     "Seeds after a look": (3, 0),
     "More than one kind of chance": (2, 0),
     "The best cell": (4, 0),
+    "Tuned for every cell": (6, 0),  # two cells at three settings
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
     "Equal budget": (2, 0),

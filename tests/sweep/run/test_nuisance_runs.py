@@ -1,0 +1,261 @@
+"""Settings that are tuned in every cell: from the sweep file to the table, with runs whose errors are planted."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from launchers import FakeLauncher, start
+
+from sklab.analysis.evidence.nuisance import tuned_cells
+from sklab.commands.screen.plan import plan_text
+from sklab.commands.screen.progress import heading
+from sklab.commands.screen.text import status_text
+from sklab.launch.base import Ended
+from sklab.report.build import study_table
+from sklab.spec.study.nuisance import FIRST_SEED
+from sklab.store.records import RunOrder, RunRecord
+from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
+from sklab.sweep.design.toy import toy
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.plan.plan import make_plan, price_left
+from sklab.sweep.plan.prepared import Start, prepare
+from sklab.sweep.plan.prices import Resources
+from sklab.sweep.plan.status import study_status
+from sklab.sweep.run.failures import retry
+
+pytestmark = pytest.mark.usefixtures("sound")
+
+SWEEP = """\
+experiment: toy.yaml
+design: list
+seeds: 4
+baseline: plain
+cells:
+  - {name: plain, set: {model.attention: none}}
+  - {name: lucky}
+nuisance: {train.lr: [0.02, 0.05, 0.2]}
+"""
+# The error of each cell at each rate: `lucky` is better than `plain` at the experiment's rate, 0.05, and nowhere else.
+PLANTED = {"plain": {0.02: 20.0, 0.05: 30.0, 0.2: 25.0}, "lucky": {0.02: 24.0, 0.05: 20.0, 0.2: 28.0}}
+
+
+def error_of(order: RunOrder) -> float:
+    cell, seed, rate = order.cell.split(",")[0], order.spec.seed, order.spec.experiment.train.lr
+    return PLANTED[cell][rate] + random.Random(seed).random() + random.Random(f"{order.key}").gauss(0, 0.3)
+
+
+class Planted(FakeLauncher):
+    """Runs with the planted error; `ends` gives another end for some (a status, or an exit code)."""
+
+    def __init__(self, ends=lambda order: "complete", capacity: int = 2, stop_after: int | None = None):
+        super().__init__(capacity=capacity)
+        self.ends, self.left = ends, stop_after
+
+    def wait(self, timeout: float) -> list[Ended]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        job = self._running.pop(0)
+        run = RunFolder(job.folder)
+        order, end = run.read_order(), self.ends(run.read_order())
+        if isinstance(end, int):
+            return [Ended(job, end)]
+        numbers = {"val_error": error_of(order), "val_loss": 1.0}
+        run.write_record(RunRecord.of(order, status=end, last=numbers, best=numbers, wall_seconds=7.0))
+        return [Ended(job, 0)]
+
+    def asked(self) -> list[tuple[str, int]]:
+        return [
+            (order.cell, order.spec.seed) for job in self.submitted for order in [RunFolder(job.folder).read_order()]
+        ]
+
+
+@pytest.fixture
+def study(toy_files) -> StudyFolder:
+    (toy_files / "sweep.yaml").write_text(SWEEP)
+    return StudyFolder(toy_files / "results" / "sweep")
+
+
+def prepared(study: StudyFolder):
+    return prepare(Start(load_sweep(study.path.parent.parent / "sweep.yaml"), study))
+
+
+def plan(study: StudyFolder):
+    return make_plan(prepared(study), Resources(2), lambda _: (1, 1))
+
+
+def chosen(study: StudyFolder) -> dict[str, str]:
+    sweep = study.read_sweep()
+    tuned = tuned_cells(sweep, study.records())
+    return {cell.name: cell.tried[cell.judged[-1]].factors["train.lr"] for cell in tuned}
+
+
+def keys(launcher: Planted) -> set[str]:
+    return {job.folder.name for job in launcher.submitted}
+
+
+def test_each_cell_is_tuned_on_seeds_of_its_own_and_judged_on_the_sweeps_at_its_own_setting(study):
+    launcher = Planted()
+    assert start(study, launcher)
+    tuning = [(cell, seed) for cell, seed in launcher.asked() if seed >= FIRST_SEED]
+    rates = ("0.02", "0.05", "0.2")
+    assert sorted(tuning) == sorted((f"{cell}, train.lr={rate}", FIRST_SEED) for cell in PLANTED for rate in rates)
+    assert launcher.asked()[:6] == [*dict.fromkeys(launcher.asked()[:6])]
+    assert {seed for _, seed in launcher.asked()[:6]} == {FIRST_SEED}, "tuning comes first"
+    judged = {cell for cell, seed in launcher.asked() if seed < FIRST_SEED}
+    assert judged == {"plain, train.lr=0.02", "plain, train.lr=0.05", "lucky, train.lr=0.05"}
+    assert len(launcher.submitted) == 6 + 3 * 4
+    assert chosen(study) == {"plain": "0.02", "lucky": "0.05"}
+    table = study_table(study.path)
+    assert [(row.name, row.n, row.planned) for row in table.rows] == [("plain", 4, 4), ("lucky", 4, 4)]
+    assert table.rows[0].settings["train.lr"] == 0.02
+    assert table.sweep.seeds == (0, 1, 2, 3)
+    assert (table.sweep.baseline, table.sweep.nuisance) == ("plain", None)
+
+
+def test_a_cell_that_wins_at_the_experiments_setting_alone_is_unmasked(study):
+    assert start(study, Planted())
+    table = study_table(study.path)
+    lucky = table.rows[1]
+    assert table.tuning.untuned["lucky"].verdict == "better"
+    assert lucky.verdict != "better"
+    assert table.tuning.untuned["plain"].n == table.tuning.untuned["lucky"].n == 4
+
+
+def test_the_plan_counts_and_prices_the_tuning_runs_and_tells_what_may_come(study):
+    before = plan(study)
+    assert (before.missing, before.tuning.runs, before.tuning.further) == (6 + 2 * 4, 6, 2 * 4)
+    assert before.seeds == (0, 1, 2, 3)
+    assert "every cell tunes train.lr over 0.02, 0.05, 0.2, on 1 seed of its own: 0 of 6" in plan_text(before)
+    with pytest.raises(KeyboardInterrupt):
+        start(study, Planted(capacity=1, stop_after=4))
+    during = plan(study)
+    assert (during.complete, during.tuning.ended, during.tuning.tuned, during.tuning.further) == (4, 4, 1, 4)
+    assert price_left(prepared(study), Resources(1)).seconds == during.missing * 7.0
+    assert start(study, Planted())
+    after = plan(study)
+    assert (after.complete, after.missing, after.tuning.further) == (18, 0, 0)
+    assert not after.confounds
+
+
+def test_the_status_and_the_heading_tell_the_stage(study):
+    with pytest.raises(KeyboardInterrupt):
+        start(study, Planted(capacity=1, stop_after=5))
+    sweep = study.read_sweep()
+    status = study_status(sweep, study, study.records(), 0.0)
+    assert "5 of 6 tuning runs ended; 1 of 2 cells tuned; at most 4 runs more" in status_text(status)
+    assert status.model_dump(mode="json")["tuning"]["tuned"] == 1
+    assert heading(sweep).startswith("sweep: 2 cells x 4 seeds on toy, each tuned: train.lr over 0.02, 0.05, 0.2")
+
+
+def test_a_study_that_is_killed_again_and_again_makes_the_choices_and_runs_of_one_that_is_not(study):
+    whole = Planted()
+    start(study, whole)
+    wanted, choice = keys(whole), chosen(study)
+    for record in study.records():
+        study.run(record).record_file.unlink()
+    made: list[str] = []
+    for _ in range(20):
+        part = Planted(capacity=3, stop_after=2)
+        try:
+            finished = start(study, part)
+        except KeyboardInterrupt:
+            finished = False
+        made += [key for key in keys(part) if study.run(key).read_record()]
+        if finished:
+            break
+    assert finished
+    assert sorted(made) == sorted(wanted), "each run of the whole study was made once, and no other"
+    assert chosen(study) == choice
+
+
+def test_the_same_again_starts_nothing_and_a_further_seed_only_what_is_missing(study):
+    assert start(study, Planted())
+    again = Planted()
+    assert start(study, again)
+    assert again.submitted == []
+    more = Planted()
+    assert start(study, more, SWEEP.replace("seeds: 4", "seeds: 5"))
+    assert sorted(more.asked()) == [
+        ("lucky, train.lr=0.05", 4), ("plain, train.lr=0.02", 4), ("plain, train.lr=0.05", 4)
+    ]  # fmt: skip
+
+
+def test_fewer_seeds_or_tuning_seeds_lose_no_run_and_leave_them_apart(study):
+    assert start(study, Planted(), SWEEP + "tuning_seeds: 2\n")
+    runs = len(study.records())
+    fewer = Planted()
+    assert start(study, fewer, SWEEP.replace("seeds: 4", "seeds: 2"))
+    assert len(study.records()) == runs + len(fewer.submitted)
+    table = study_table(study.path)
+    assert table.sweep.seeds == (0, 1, 2, 3), "a tuning seed is never one of judging"
+    assert table.tuning.nuisance.tuning_seeds == (FIRST_SEED,)
+
+
+def test_failed_and_diverged_tuning_runs_are_told_and_block_nothing(study):
+    def ends(order: RunOrder) -> str | int:
+        if order.spec.seed < FIRST_SEED or order.cell.startswith("lucky"):
+            return "complete"
+        return "diverged" if order.spec.experiment.train.lr == 0.02 else 1
+
+    launcher = Planted(ends)
+    assert not start(study, launcher), "runs failed"
+    assert chosen(study) == {"plain": "0.05", "lucky": "0.05"}, "without a number, the experiment's own setting"
+    assert [row.n for row in study_table(study.path).rows] == [4, 4]
+    again = Planted()
+    assert not start(study, again), "one run diverged"
+    assert [order for order in again.asked() if order[1] >= FIRST_SEED] == [
+        ("plain, train.lr=0.05", FIRST_SEED),
+        ("plain, train.lr=0.2", FIRST_SEED),
+    ]
+    assert chosen(study)["plain"] == "0.2", "the one that diverged lost"
+    assert [row.n for row in study_table(study.path).rows] == [4, 4]
+
+
+def test_a_tuning_run_that_diverged_is_set_aside_by_the_name_of_its_cell(study):
+    start(study, Planted(lambda order: "diverged" if order.spec.seed >= FIRST_SEED else "complete"))
+    assert {record.spec.seed for record in retry(study, ["plain"], failed=False)} == {FIRST_SEED}
+    assert len(retry(study, ["lucky, train.lr=0.2"], failed=False)) == 1
+    assert len(retry(study, None, failed=False)) == 0
+
+
+def test_equal_means_leave_the_experiments_own_setting(study, monkeypatch):
+    for rates in PLANTED.values():
+        monkeypatch.setitem(rates, 0.02, rates[0.05])
+    monkeypatch.setattr(random.Random, "gauss", lambda *_: 0.0)
+    start(study, Planted())
+    assert chosen(study) == {"plain": "0.2", "lucky": "0.05"}
+
+
+def test_runs_of_the_study_without_tuning_are_taken_over(study, toy_files):
+    plain = StudyFolder(toy_files / "results" / "plain")
+    whole = SWEEP[: SWEEP.index("nuisance")].replace("experiment", "study: plain\nexperiment")
+    (toy_files / "sweep.yaml").write_text(whole)
+    assert start(plain, Planted())
+    for key in plain.records():
+        (plain.run(key).path / "weights.pt").write_bytes(b"w")
+        (plain.run(key).path / "metrics.csv").write_text("epoch\n")
+    launcher = Planted()
+    assert start(study, launcher, SWEEP)
+    assert len(launcher.submitted) == 6 + 4, "at the experiment's own setting a run has the key that it had"
+
+
+def test_while_cells_are_tuned_the_table_shows_them_at_the_experiments_setting(study):
+    with pytest.raises(KeyboardInterrupt):
+        start(study, Planted(capacity=1, stop_after=2))
+    table = study_table(study.path)
+    assert [(row.n, row.planned) for row in table.rows] == [(0, 4), (0, 4)]
+    assert table.tuning.stage.tuned == 0
+    assert start(study, Planted())
+    assert study_table(study.path).is_look
+    for key in [key for key, record in study.records().items() if record.spec.seed >= FIRST_SEED][:1]:
+        study.run(key).record_file.unlink()
+    assert not study_table(study.path).is_look, "a cell has no setting yet"
+
+
+def test_a_toy_study_tunes_too(study, toy_files):
+    small = toy(load_sweep(toy_files / "sweep.yaml"), 2)
+    assert small.seeds == (FIRST_SEED, 0, 1)
+    assert all(tuple(cell.runs) == small.seeds for cell in small.cells)
