@@ -24,6 +24,9 @@ from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sklab.store.records import Evaluation, FinalScore, RunRecord
     from sklab.store.run_folder import RunFolder
     from sklab.store.study_folder import StudyFolder
 
@@ -36,6 +39,7 @@ class EvaluateOptions:
 
     run: str
     size: int | None
+    test: bool
     cpu: bool
     results: Path
     json: bool
@@ -58,7 +62,10 @@ def add_evaluate(commands: Commands) -> None:
     text = "evaluate finished runs, at another image size if asked"
     evaluate = add_command(commands, "evaluate", _evaluate, EvaluateOptions, text)
     evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
-    evaluate.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
+    what = evaluate.add_mutually_exclusive_group()
+    what.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
+    text = "read the test split of a study whose runs have all ended (data.test)"
+    what.add_argument("--test", action="store_true", help=text)
     add_cpu(evaluate)
     add_results(evaluate)
     add_json(evaluate)
@@ -81,34 +88,42 @@ def add_analyze(commands: Commands) -> None:
 def _evaluate(options: EvaluateOptions) -> int:
     from sklab.commands.screen.text import evaluation_text
     from sklab.store.study_folder import find_run
-    from sklab.training.evaluate import evaluate
+    from sklab.training.evaluate import evaluate, evaluate_study
 
     device, study = device_of(cpu=options.cpu), study_folder(options.run, options.results)
     if study.sweep_file.exists():
-        return _evaluate_study(study, options, device)
+        outcomes = _tested(study, device) if options.test else evaluate_study(study, options.size, device)
+        return _show(outcomes, as_json=options.json)
+    if options.test:
+        raise SklabError(f"--test: found the run {options.run!r}; allowed: a study, since the test split is read once")
     evaluation = evaluate(find_run(options.run, options.results), options.size, device)
     print(evaluation.model_dump_json(indent=1) if options.json else fitting(evaluation_text(evaluation)))
     return COMPLETE
 
 
-def _evaluate_study(study: StudyFolder, options: EvaluateOptions, device: str) -> int:
-    """Evaluate every complete run of a study and report each as it ends; a run without weights does not stop the
-    others."""
+def _tested(study: StudyFolder, device: str) -> Iterator[tuple[RunRecord, FinalScore | SklabError]]:
+    from sklab.sweep.run.reading import orders_for_test
+    from sklab.training.evaluate import evaluate_test_of
+
+    return evaluate_test_of(study, orders_for_test(study), device)
+
+
+def _show(outcomes: Iterator[tuple[RunRecord, Evaluation | FinalScore | SklabError]], *, as_json: bool) -> int:
+    """Report each run of a study as its evaluation ends; a run without weights does not stop the others."""
     import json
 
     from sklab.commands.screen.text import evaluation_text
-    from sklab.training.evaluate import evaluate_study
 
     evaluations, failed = [], False
-    for record, outcome in evaluate_study(study, options.size, device):
+    for record, outcome in outcomes:
         run = f"{record.cell}, seed {record.spec.seed}"
         if isinstance(outcome, SklabError):
             failed = True
             tell(f"sklab: {run}: {outcome}")
             continue
         evaluations.append(outcome.model_dump(mode="json"))
-        print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if options.json else sys.stdout, flush=True)
-    if options.json:
+        print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if as_json else sys.stdout, flush=True)
+    if as_json:
         print(json.dumps(evaluations, indent=1))
     return SOME_FAILED if failed else COMPLETE
 

@@ -105,6 +105,13 @@ def subset(split: FileSplit, places: NDArray[np.int64]) -> FileSplit:
 Split = ArraySplit | FileSplit
 
 
+class ThirdSplit(NamedTuple):
+    """The third split, with the names of the classes by which its labels count."""
+
+    images: Split
+    classes: tuple[str, ...]
+
+
 def sources_of(split: Split) -> NDArray[Any] | None:
     """[N]: equal numbers for images that have a common source; None where each is its own."""
     return split.sources if isinstance(split, FileSplit) else split.extras.get("source")
@@ -141,6 +148,7 @@ class ImagesSpec(DataSpec):
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "exif", "mean", "std"})
+    beside: ClassVar[frozenset[str]] = frozenset({"title", "test"})
 
     version: Literal[2] = 2
     channels: Literal[3] = 3

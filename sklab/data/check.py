@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, first_names
 from sklab.data.cache import load_files, load_splits, map_pictures
 from sklab.data.formats.decode import has_orientation
-from sklab.data.kept import orientation_notice, spread_sample, with_set_name
+from sklab.data.kept import list_test, orientation_notice, spread_sample, with_set_name
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Images, Inventory
 from sklab.spec.fit import misfits
@@ -31,9 +31,11 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     many carry an EXIF orientation. With `every_image` all images are opened and read, else some per split.
 
     Raises SklabError, naming the place, if the data are missing, not as stated, or too few for runs by these recipes.
+    Of the test split, it is only checked that its files are there.
     What has to be computed or read only once is done here, so that the runs find it in the cache.
     """
     splits = load_splits(spec, whole=every_image)
+    list_test(spec)
     ensure_fits(spec, splits, *recipes)
     opened = _open_images(spec, splits, every_image=every_image) if isinstance(spec, ImagesSpec) else ()
     lines = [*splits.passed_over, *_left_out(splits), *opened]

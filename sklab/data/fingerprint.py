@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits
+from sklab.data.base import ArraySplit, FileSplit, Picture, Split, Splits, ThirdSplit
 from sklab.data.formats.arrow import ArrowPictures
 from sklab.data.formats.encoded import file_bytes
 from sklab.errors import SklabError
@@ -57,13 +57,28 @@ def inventory(spec: DataSpec, splits: Splits, *, whole: bool = False) -> Invento
     Reads the size of every file, but contents only if files have changed since the last time. Raises SklabError
     when a file can't be read.
     """
-    parts = {"train": splits.train, "val": splits.val}
+    return _inventory(spec, {"train": splits.train, "val": splits.val}, splits.classes, whole=whole)
+
+
+def inventory_of_test(spec: DataSpec, test: ThirdSplit) -> Inventory:
+    """The same of the third split alone."""
+    return _inventory(spec, {"test": test.images}, test.classes, whole=False)
+
+
+def listing_of(spec: DataSpec, files: Sequence[str]) -> str:
+    """16 hex digits for the paths below the set's folder and the sizes of `files`; none is opened."""
+    sizes = [size for _, size, _, _ in _stats(files)]
+    listed = sorted(zip(_paths_below_root(spec, files), sizes, strict=True))
+    return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+
+
+def _inventory(spec: DataSpec, parts: Mapping[str, Split], classes: Sequence[str], *, whole: bool) -> Inventory:
     listings = {name: _listing(spec, split) for name, split in parts.items()}
-    total = hashlib.sha256("\0".join(splits.classes).encode())
+    total = hashlib.sha256("\0".join(classes).encode())
     groups: dict[str, Group] = {}
     for name, split in parts.items():
         total.update(split.labels.astype(np.int64).tobytes())
-        groups |= _groups(name, split, listings[name], splits.classes)
+        groups |= _groups(name, split, listings[name], classes)
     total.update(repr(sorted((name, group.digest) for name, group in groups.items())).encode())
     size = sum(int(listing.sizes.sum()) for listing in listings.values())
     contents = _contents(list(parts.values()), list(listings.values()), whole=whole or size <= LARGEST_READ)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, subset
-from sklab.data.fingerprint import inventory
+from sklab.data.fingerprint import inventory, listing_of
 from sklab.data.formats.encoded import UPRIGHT, content, orientation
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Inventory, plugin_hash
@@ -60,6 +60,15 @@ def load_cached_arrays(spec: DataSpec) -> Splits:
     )
 
 
+def list_test(spec: DataSpec) -> str:
+    """16 hex digits that tell one third split from another by the names and sizes of its files, none of which is
+    opened; "" for a set without one, and where no file holds it. Raises SklabError where files are missing."""
+    if not spec.has_test:
+        return ""
+    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec)
+    return listing_of(spec, files) if files else ""
+
+
 def _load(spec: DataSpec) -> Splits:
     splits: Splits = importlib.import_module(f"sklab.data.sets.{spec.name}").load(spec)
     return splits
@@ -67,7 +76,7 @@ def _load(spec: DataSpec) -> Splits:
 
 def cached_arrays(spec: DataSpec, state: str, compute: Callable[[], Arrays]) -> Arrays:
     """The result of `compute` for this spec and this `state` of its files, from the cache if it is there."""
-    digest = hashlib.sha256((spec.model_dump_json(exclude={"title"}) + state).encode()).hexdigest()[:16]
+    digest = hashlib.sha256((spec.model_dump_json(exclude=set(spec.beside)) + state).encode()).hexdigest()[:16]
     file = cache_folder() / f"{spec.name}-{digest}.npz"
     arrays = _read(file)
     if arrays is None:

@@ -159,7 +159,7 @@ class _Run:
                 attempt.advance()
                 yield
             record = attempt.record
-        evaluate_missing(self._folder, record, order.sizes, self._process.device.type)
+        evaluate_missing(self._folder, record, order, self._process.device.type)
 
 
 def _locked(lock: int) -> bool:

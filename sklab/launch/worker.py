@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
+from sklab.store.dated import lacks_test
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import open_without_waiting
 from sklab.system.processes import on_parent_end, unblock_stop_signals
@@ -88,7 +89,8 @@ def begin(job: Job) -> bool:
         folder = RunFolder(job.folder)
         record = folder.read_record()
         if record is not None and record.final:
-            return bool(folder.missing_sizes(record, folder.read_order().sizes))
+            order = folder.read_order()
+            return bool(folder.missing_sizes(record, order.sizes)) or lacks_test(folder, record, order)
         folder.begin_attempt()
     return True
 
@@ -103,7 +105,7 @@ def perform(job: Job, slot: Slot) -> None:
         folder = RunFolder(job.folder)
         order = folder.read_order()
         record = folder.read_record() or train(order, folder, device)
-        evaluate_missing(folder, record, order.sizes, device.type)
+        evaluate_missing(folder, record, order, device.type)
     elif job.task == "probe":
         from sklab.training.jobs import probe
 

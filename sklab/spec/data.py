@@ -50,14 +50,15 @@ class DataSpec(Value):
     mean, std  normalisation of pixels (0 to 1), per channel
     places     fields that say where the data are, not what they are: no part of a run's identity
     drawn      whether the settings alone decide every image; for all other sets runs keep a fingerprint
-    title      name of the data in tables (ImageNet-1k), if `name` says only how they are stored; no part of a run's
-               identity either
+    beside     fields that change nothing of the images of training and validation: no part of a run's identity either
+    title      name of the data in tables (ImageNet-1k), if `name` says only how they are stored
     """
 
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
     places: ClassVar[frozenset[str]] = frozenset()
     drawn: ClassVar[bool] = False
+    beside: ClassVar[frozenset[str]] = frozenset({"title"})
 
     name: str
     num_classes: int = Field(ge=2, le=limits.CLASSES)
@@ -67,7 +68,17 @@ class DataSpec(Value):
 
     def identity(self) -> str:
         """The settings that say what the data are, not where they are, as JSON."""
-        return self.model_dump_json(exclude={*self.places, "title"})
+        return self.model_dump_json(exclude=set(self.unkeyed))
+
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """The fields that are no part of a run's identity."""
+        return self.places | self.beside
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a third split (`data.test`), which nothing reads before all runs have ended."""
+        return getattr(self, "test", None) is not None
 
     @property
     def images(self) -> Images | None:

@@ -79,9 +79,9 @@ def training_of(experiment: Experiment) -> str:
 
 def _excluded_from_key(value: Value) -> dict[str, Any]:
     """The fields of `value` that are no part of a key, as pydantic's `exclude`: by name, True or a tree of names."""
-    places = value.places | {"title"} if isinstance(value, DataSpec) else frozenset()
+    unkeyed = value.unkeyed if isinstance(value, DataSpec) else frozenset()
     at_default = {name for name, default in _added_defaults(type(value)).items() if getattr(value, name) == default}
-    left_out: dict[str, Any] = dict.fromkeys(places | at_default, True)
+    left_out: dict[str, Any] = dict.fromkeys(unkeyed | at_default, True)
     for name, entry in value:
         if name not in left_out and (inner := _excluded_in(entry)):
             left_out[name] = inner

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
-from sklab.spec.study.sweep import Metric
+from sklab.spec.study.sweep import Epoch, Metric
 from sklab.spec.values import Seq, Value
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
@@ -49,6 +49,9 @@ class RunOrder(Value):
                         times more are accumulated. The effective batch, the spec and the key stay the same
     fingerprint         of the data as they were when the study was started; the run ends if it finds others. None where
                         the settings alone decide the data, or where the runner could not look at them
+    keep_best           whether the weights of the epoch of lowest val_error are kept as well, for the test split
+    test                the rule for the epoch (of `Metric`) whose weights are to be evaluated on the test split, as all
+                        runs of the study have ended; None before
     """
 
     key: str
@@ -62,6 +65,8 @@ class RunOrder(Value):
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
+    keep_best: bool = False
+    test: Epoch | None = None
 
     @property
     def experiment(self) -> Experiment:
@@ -222,6 +227,31 @@ class Evaluation(Value):
     device: str
     torch: str
     weights: str = ""
+
+
+class FinalScore(Value):
+    """`test.json`: the weights of a complete run, those of `epoch`, on the test split; error in %.
+
+    weights      SHA-256 of the file of the weights
+    evaluated    UTC, ISO 8601
+    fingerprint  of what the split holds; None where the settings alone decide that
+    """
+
+    key: str
+    data: AnyData
+    images: int
+    error: float
+    loss: float
+    epoch: int
+    device: str
+    torch: str
+    weights: str
+    evaluated: str
+    fingerprint: Fingerprint | None = None
+
+    def value(self, metric: Metric) -> float:
+        """What stands for the study's metric."""
+        return self.error if metric.name == "val_error" else self.loss
 
 
 class Reused(Value):

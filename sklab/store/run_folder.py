@@ -57,6 +57,16 @@ class RunFolder:
         return self.path / "weights.pt"
 
     @property
+    def best_weights_file(self) -> Path:
+        """Those of the epoch of lowest val_error, where they were asked for and that is not the last one."""
+        return self.path / "best.pt"
+
+    @property
+    def test_file(self) -> Path:
+        """The evaluation of the kept weights on the test split (`store.dated`)."""
+        return self.path / "test.json"
+
+    @property
     def attention_file(self) -> Path:
         """The attention of the SK units in the last epoch's evaluation; there is none for a network without SK
         units."""
@@ -196,7 +206,7 @@ class RunFolder:
 
     def checksums(self) -> dict[str, str]:
         """SHA-256, by file name, of those files of the attempt that its record names."""
-        kept = (self.weights_file, self.attention_file, self.images_file)
+        kept = (self.weights_file, self.best_weights_file, self.attention_file, self.images_file)
         return {file.name: checksum(file.read_bytes()) for file in kept if file.exists()}
 
     def _names(self, file: Path, digest: str) -> bool:
@@ -242,6 +252,7 @@ class RunFolder:
         computed from them, are deleted."""
         evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
         from_weights = (*evaluations, self.attention_file, self.images_file, self.analysis_file, self.reused_file)
+        from_weights += (self.best_weights_file, self.test_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *from_weights):
             file.unlink(missing_ok=True)
         files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]

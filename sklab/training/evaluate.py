@@ -6,21 +6,27 @@ import io
 import os
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from sklab.data.loaders import Loaders, open_loaders
+from sklab.data.held_out import open_test
+from sklab.data.loaders import Loader, Loaders, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import placed
 from sklab.models.zoo import build
-from sklab.spec.data import surely_differ
+from sklab.spec.data import DataSpec, surely_differ
+from sklab.spec.study.sweep import Epoch
+from sklab.spec.train import TrainSpec
+from sklab.store.dated import keep_reading, lacks_test, read_tested, weights_of, what_is_read
 from sklab.store.files import checksum, sealed, write_whole
-from sklab.store.records import Evaluation, RunRecord
+from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.training.callbacks.meter import log_evaluation
+from sklab.training.callbacks.meter import log_evaluation, log_tested
 from sklab.training.determinism import ensure_starts, set_arithmetic
 from sklab.training.recipe import Scores, autocast
 
@@ -44,10 +50,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)
-    scores = Scores(device)
-    with torch.inference_mode(), autocast(experiment.train, device):
-        for images, labels in loaders.val:
-            scores.add(network(images), labels)
+    scores = _scored(network, loaders.val, experiment.train, device)
     evaluation = Evaluation(
         key=record.key,
         data=data,
@@ -64,16 +67,63 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     return evaluation
 
 
-def evaluate_missing(folder: RunFolder, record: RunRecord, sizes: Iterable[int], device_type: str) -> None:
-    """Evaluate the run at those of `sizes` that are missing; a run that is not complete is left as it is.
+def evaluate_test(folder: RunFolder, data: DataSpec, rule: Epoch, device_type: str) -> FinalScore:
+    """Evaluate the run's kept weights, of the epoch that `rule` names, on the test split of `data`, and write
+    `test.json`. To be called once all runs of the study have ended, and nowhere else.
+
+    Raises SklabError when the run is not complete or has no such weights, or when the test split can't be had.
+    """
+    record, device = complete_record(folder), torch.device(device_type)
+    recipe = record.spec.experiment.train
+    use_threads_of(record, device)
+    set_arithmetic(device, deterministic=recipe.deterministic)
+    ensure_starts(device)
+    epoch, weights = weights_of(folder, record, rule)
+    network = kept_network(folder, record, device, weights)
+    test = open_test(data, recipe, device)
+    scores = _scored(network, test.loader, recipe, device)
+    tested = FinalScore(
+        key=record.key,
+        data=data,
+        images=scores.seen,
+        error=float(scores.error),
+        loss=float(scores.loss),
+        epoch=epoch,
+        device=device_type,
+        torch=torch.__version__,
+        weights=record.files.get(weights.name, ""),
+        evaluated=now(),
+        fingerprint=test.fingerprint,
+    )
+    write_whole(folder.test_file, sealed(tested))
+    log_tested(tested)
+    return tested
+
+
+def _scored(network: nn.Module, loader: Loader, recipe: TrainSpec, device: torch.device) -> Scores:
+    scores = Scores(device)
+    with torch.inference_mode(), autocast(recipe, device):
+        for images, labels in loader:
+            scores.add(network(images), labels)
+    return scores
+
+
+def evaluate_missing(folder: RunFolder, record: RunRecord, order: RunOrder, device_type: str) -> None:
+    """Evaluate the run at those sizes of the order that are missing, and on the test split if the order asks for that;
+    a run that is not complete is left as it is.
 
     Never raises: the record stands on disk before this begins, and nothing that goes wrong here (larger images may well
     not fit into memory) may take the finished training with it. The log has the traceback; who ordered the evaluation
     sees that its file is not there, and the next `sklab sweep` tries again.
     """
-    for size in folder.missing_sizes(record, sizes):
+    missing: list[Callable[[], object]] = [
+        partial(evaluate, folder, size, device_type) for size in folder.missing_sizes(record, order.sizes)
+    ]
+    if order.test and lacks_test(folder, record, order):
+        missing.append(partial(evaluate_test, folder, order.spec.experiment.data, order.test, device_type))
+    for evaluation in missing:
         try:
-            evaluate(folder, size, device_type)
+            evaluation()
         except Exception:  # the missing file shows it
             traceback.print_exc()
 
@@ -105,6 +155,24 @@ def evaluate_study(
             yield record, error
 
 
+def evaluate_test_of(
+    study: StudyFolder, orders: Iterable[RunOrder], device_type: str
+) -> Iterator[tuple[RunRecord, FinalScore | SklabError]]:
+    """Every complete run of `orders` with its evaluation on the test split, or why there is none. One that is there is
+    read, not made again. To be called once all runs of the study have ended; the reading is written down first."""
+    asked = [(order, record) for order in orders if (record := study.run(order.key).read_record())]
+    complete = [(order, record) for order, record in asked if record.status == "complete" and order.test]
+    if not complete:
+        raise SklabError(f"{study.path}: no run is complete that has a test split (data.test)")
+    keep_reading(study, {order.key: what_is_read(order) for order, _ in complete}, now)
+    for order, record in complete:
+        run, data, rule = study.run(order.key), order.spec.experiment.data, order.test or "last"
+        try:
+            yield record, read_tested(run, record, data, rule) or evaluate_test(run, data, rule, device_type)
+        except SklabError as error:
+            yield record, error
+
+
 def complete_record(folder: RunFolder) -> RunRecord:
     """The record of a complete run. Raises SklabError for any other."""
     record = folder.read_record()
@@ -131,27 +199,29 @@ def use_threads_of(record: RunRecord, device: torch.device) -> None:
         torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
 
 
-def kept_network(folder: RunFolder, record: RunRecord, device: torch.device) -> nn.Module:
-    """The run's network with its kept weights, in eval mode. Raises SklabError where they can't be had."""
-    network, content = build(record.spec.experiment.model), _kept_weights(folder, record)
+def kept_network(folder: RunFolder, record: RunRecord, device: torch.device, weights: Path | None = None) -> nn.Module:
+    """The run's network with its kept weights (those of the last epoch, or in the file `weights`), in eval mode. Raises
+    SklabError where they can't be had."""
+    file = weights or folder.weights_file
+    network, content = build(record.spec.experiment.model), _kept_weights(file, record)
     try:
         network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # a broken file raises almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SklabError(f"{folder.weights_file}: not the weights of this run ({reason})") from error
+        raise SklabError(f"{file}: not the weights of this run ({reason})") from error
     return placed(network.eval(), record.spec.experiment.train.memory_format, device)
 
 
-def _kept_weights(folder: RunFolder, record: RunRecord) -> bytes:
-    """The content of `weights.pt`. Raises SklabError where it is not what the record names."""
+def _kept_weights(file: Path, record: RunRecord) -> bytes:
+    """The content of the file. Raises SklabError where it is not what the record names."""
     try:
-        content = folder.weights_file.read_bytes()
+        content = file.read_bytes()
     except FileNotFoundError:
         remedy = "move the run's folder away to train it again"
-        raise SklabError(f"{folder.weights_file}: no such file; {remedy}") from None
-    checksum_found, named = checksum(content), record.files.get(folder.weights_file.name, "")
+        raise SklabError(f"{file}: no such file; {remedy}") from None
+    checksum_found, named = checksum(content), record.files.get(file.name, "")
     if named not in ("", checksum_found):
         why = f"its SHA-256 is {checksum_found[:12]}..., the record names {named[:12]}..."
         remedy = "bring it back, or move the run's folder away to train it again"
-        raise SklabError(f"{folder.weights_file}: not the weights of this run ({why}); {remedy}")
+        raise SklabError(f"{file}: not the weights of this run ({why}); {remedy}")
     return content

@@ -20,6 +20,7 @@ from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.attention.recorder import AttentionMeter
+from sklab.training.callbacks.best import BestWeights
 from sklab.training.callbacks.latency import LatencyMeter
 from sklab.training.callbacks.meter import Logbook, Meter, Peak, peak_memory
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
@@ -110,6 +111,9 @@ def fit(
     watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))
+    best = BestWeights(meter)
+    if order.keep_best and share.rank == 0:
+        watching.append(best)
     latency = LatencyMeter(order.experiment)
     watching.append(latency)  # last: the attention of its passes is not recorded
     keeper.stop.listen()
@@ -127,6 +131,8 @@ def fit(
     meter.peak = Peak(*map(largest, peak_memory(device).most(meter.peak)))
     meter.latency_ms, meter.replay_ms = latency.latency_ms, latency.replay_ms
     _write_images(folder, order, meter, loaders)
+    if order.keep_best and share.rank == 0:
+        best.write(folder.best_weights_file)
     return network
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 import traceback
@@ -13,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklab.store.files import write_whole
 from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
 from sklab.tracking.live import close, open_logger
+from sklab.training.callbacks.best import write_weights
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.meter import Meter, log_end
 from sklab.training.callbacks.resume import ExactResume, PrunedError
@@ -184,6 +183,4 @@ def _times(started: str, clock: float) -> dict[str, Any]:
 
 
 def _keep_weights(network: nn.Module, folder: RunFolder) -> None:
-    content = io.BytesIO()
-    torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, content)
-    write_whole(folder.weights_file, content.getvalue())
+    write_weights(folder.weights_file, {name: tensor.cpu() for name, tensor in network.state_dict().items()})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import CheckResult
-from sklab.store.records import Evaluation, RunRecord
+from sklab.store.records import Evaluation, FinalScore, RunRecord
 from sklab.store.states import how_it_ended, other_counts
 from sklab.store.versions import installed
 from sklab.sweep.plan.status import RunStatus, StudyStatus
@@ -187,8 +187,11 @@ def _plus_minus(value: float, half: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
+def evaluation_text(evaluation: Evaluation | FinalScore) -> str:
     """Error and loss in one line."""
+    if isinstance(evaluation, FinalScore):
+        where = f"{evaluation.key} on the test split, {quantity(evaluation.images, 'image')}, epoch {evaluation.epoch}"
+        return f"{where}: error {evaluation.error:.2f} %, loss {evaluation.loss:.4f}"
     return (
         f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {quantity(evaluation.images, 'image')}: "
         f"val_error {evaluation.val_error:.2f} %, val_loss {evaluation.val_loss:.4f}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from sklab.data.sets.cifar10 import CifarSpec, load
+from sklab.data.sets.cifar10 import CifarSpec, list_test, load, load_test
 
-__all__ = ["Spec", "load"]
+__all__ = ["Spec", "list_test", "load", "load_test"]
 
 
 class Spec(CifarSpec):
-    """Settings of the set: `root` alone. The classes are the hundred fine ones."""
+    """Settings of the set. The classes are the hundred fine ones."""
 
     # Of the 50,000 training images, over all pixels (RGB).
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4865, 0.4409)
@@ -18,7 +18,7 @@ class Spec(CifarSpec):
 
     folder: ClassVar[str] = "cifar-100-binary"
     train_files: ClassVar[tuple[str, ...]] = ("train.bin",)
-    val_file: ClassVar[str] = "test.bin"
+    test_file: ClassVar[str] = "test.bin"
     names_file: ClassVar[str] = "fine_label_names.txt"
     header: ClassVar[int] = 2  # coarse class, fine class
 

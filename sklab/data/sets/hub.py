@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sklab.data.base import FileSplit, ImagesSpec, Splits
+from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit
 from sklab.data.formats.arrow import Columns, find_columns, open_table, split_of
 from sklab.errors import SklabError
 
@@ -23,7 +23,7 @@ class Spec(ImagesSpec):
     path                        name on the hub, such as uoft-cs/cifar10
     config                      which of its configurations (null: the only or default one)
     revision                    commit or tag; without one the set may change under a study
-    train, val                  names of its splits
+    train, val, test            names of its splits
     image_column, label_column  found by their types and usual names when null
     """
 
@@ -33,15 +33,30 @@ class Spec(ImagesSpec):
     revision: str | None = None
     train: str = Field(default="train", pattern=r"^\w[\w.-]*$")
     val: str = Field(default="validation", pattern=r"^\w[\w.-]*$")
+    test: str | None = Field(default=None, pattern=r"^\w[\w.-]*$", description="the name of a split")
     image_column: str | None = None
     label_column: str | None = None
 
 
 def load(spec: Spec) -> Splits:
-    """Both splits, from the Arrow files that `datasets` keeps. Raises SklabError if they are missing or do not fit."""
+    """Train and val, from the Arrow files that `datasets` keeps. Raises SklabError if they are missing or don't fit."""
     train, columns = _split(spec, "train")
     val, _ = _split(spec, "val", columns)
     return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def load_test(spec: Spec) -> ThirdSplit:
+    """The third split, with the classes of the training files. Raises SklabError as `load` does."""
+    _, columns = _split(spec, "train")
+    test, _ = _split(spec, "test", columns)
+    return ThirdSplit(test, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def list_test(spec: Spec) -> list[str]:
+    """None: only the hub knows which files hold the split. Raises SklabError where it is another one of the splits."""
+    if spec.test in (spec.train, spec.val):
+        raise SklabError(f"data.test = {spec.test!r} is data.train or data.val as well; allowed: another split")
+    return []
 
 
 def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:

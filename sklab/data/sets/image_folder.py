@@ -1,4 +1,5 @@
-"""Your own images, in the layout of ImageNet: `root/train/<class>/<image>` and `root/val/<class>/<image>`."""
+"""Your own images, in the layout of ImageNet: `root/train/<class>/<image>`, and the same in `root/val` and, for a third
+split, in a folder beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sklab.data.base import FileSplit, ImagesSpec, Splits, first_names, subset
+from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit, first_names, subset
 from sklab.errors import SklabError
 from sklab.spec import limits
 
@@ -31,6 +32,7 @@ class Spec(ImagesSpec):
     folds  parts that the images of `train` are cut into, each with the same share of every class: one of them is for
            validation, and the images of `val` are not used (0: `train` and `val` as they are)
     split  which part that is: of the first cut 0 to folds - 1, then those of the next cut, and so on
+    test   name of the folder beside them that holds the third split
     """
 
     added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split"}
@@ -40,6 +42,7 @@ class Spec(ImagesSpec):
     root: str = Field(min_length=1)
     folds: int = Field(default=0, ge=0, le=limits.FRESH)
     split: int = Field(default=0, ge=0, lt=2**31)
+    test: str | None = Field(default=None, pattern=r"^\w[\w.-]*$", description="the name of a folder")
 
     def why_one_split(self) -> Iterator[str]:
         """The folders are one split, unless their images are cut into folds."""
@@ -56,6 +59,8 @@ class Spec(ImagesSpec):
             yield "folds = 1 leaves no image for training; allowed: 2 up, or 0 for the folders as they are"
         if self.split and not self.folds:
             yield f"split = {self.split} needs folds"
+        if self.test in ("train", "val"):
+            yield f"test = {self.test} is the {self.test} split; allowed: a folder beside it"
 
 
 class _Listing(NamedTuple):
@@ -68,20 +73,39 @@ class _Listing(NamedTuple):
 def load(spec: Spec) -> Splits:
     """List the images without opening them. Raises SklabError if the folders are not as the spec says, or if a class
     would lose more images than it keeps."""
-    root = Path(spec.root).expanduser()
     if spec.folds:
-        return _in_folds(spec, root)
-    train, val = _classes(root, "train"), _classes(root, "val")
-    unpaired = sorted(set(train) ^ set(val))
+        return _in_folds(spec, Path(spec.root).expanduser())
+    root, classes = _paired(spec, "val")
+    (train_split, train_notes), (val_split, val_notes) = (
+        _split(root / split, classes, spec.resize) for split in ("train", "val")
+    )
+    return Splits(train_split, val_split, tuple(classes), passed_over=(*train_notes, *val_notes))
+
+
+def load_test(spec: Spec) -> ThirdSplit:
+    """List the images of the third split without opening them. Raises SklabError as `load` does."""
+    root, classes = _paired(spec, str(spec.test))
+    return ThirdSplit(_split(root / str(spec.test), classes, spec.resize)[0], tuple(classes))
+
+
+def list_test(spec: Spec) -> list[str]:
+    """The files of the third split; none is opened. Raises SklabError as `load` does."""
+    images = load_test(spec).images
+    assert isinstance(images, FileSplit)
+    return [str(images.files[place]) for place in range(len(images.labels))]
+
+
+def _paired(spec: Spec, split: str) -> tuple[Path, list[str]]:
+    """The root and the classes, which are the same in train and in `split`."""
+    root = Path(spec.root).expanduser()
+    train, other = _classes(root, "train"), _classes(root, split)
+    unpaired = sorted(set(train) ^ set(other))
     if unpaired:
         raise SklabError(
-            f"{root}: train and val must hold the same classes; only in one of them: {first_names(unpaired)}"
+            f"{root}: train and {split} must hold the same classes; only in one of them: {first_names(unpaired)}"
         )
     _ensure_as_many(spec, root, train)
-    (train_split, train_notes), (val_split, val_notes) = (
-        _split(root / split, train, spec.resize) for split in ("train", "val")
-    )
-    return Splits(train_split, val_split, tuple(train), passed_over=(*train_notes, *val_notes))
+    return root, train
 
 
 def _in_folds(spec: Spec, root: Path) -> Splits:
@@ -119,7 +143,8 @@ def _classes(root: Path, split: str) -> list[str]:
     folder = root / split
     if not folder.is_dir():
         missing = folder if root.is_dir() else root
-        raise SklabError(f"{missing}: no such folder (data.root = {str(root)!r}); it must hold train/ and val/")
+        held = "train/ and val/" if split in ("train", "val") else f"train/, val/ and {split}/ (data.test)"
+        raise SklabError(f"{missing}: no such folder (data.root = {str(root)!r}); it must hold {held}")
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise SklabError(f"{folder}: no class folders; there must be one folder of images for each class")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sklab.data.base import FileSplit, ImagesSpec, Splits
+from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit
 from sklab.data.formats.arrow import Columns, arrow, find_columns, holds_names, open_table, split_of
 from sklab.errors import SklabError
 from sklab.store.files import is_regular, writing_whole
@@ -23,7 +23,7 @@ class Spec(ImagesSpec):
     """Settings of the set.
 
     root                        folder of the files; `~` is the home folder
-    train, val                  which files below it, as a pattern (`*` in a name, `**/` for folders at any depth)
+    train, val, test            which files below it, as a pattern (`*` in a name, `**/` for folders at any depth)
     image_column, label_column  found by their types and usual names when null
     """
 
@@ -33,18 +33,36 @@ class Spec(ImagesSpec):
     root: str = Field(min_length=1)
     train: str = Field(default="**/train*", min_length=1)
     val: str = Field(default="**/val*", min_length=1)
+    test: str | None = Field(default=None, min_length=1, description="a pattern of files")
     image_column: str | None = None
     label_column: str | None = None
 
 
 def load(spec: Spec) -> Splits:
-    """Both splits; no image is decoded. Parquet files are copied to the cache once, as Arrow, for random access.
+    """Train and val; no image is decoded. Parquet files are copied to the cache once, as Arrow, for random access.
 
     Raises SklabError when files, columns or classes are not as the spec says.
     """
     train, columns = _split(spec, "train")
     val, _ = _split(spec, "val", columns)
     return Splits(train, val, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def load_test(spec: Spec) -> ThirdSplit:
+    """The third split, with the classes of the training files. Raises SklabError as `load` does."""
+    _, columns = _split(spec, "train")
+    test, _ = _split(spec, "test", columns)
+    return ThirdSplit(test, columns.classes or tuple(map(str, range(spec.num_classes))))
+
+
+def list_test(spec: Spec) -> list[str]:
+    """The files of the third split; none is opened. Raises SklabError where there are none, or where one is a file of
+    another split."""
+    files = _files(spec, "test")
+    shared = [file for file in files if file in {*_files(spec, "train"), *_files(spec, "val")}]
+    if shared:
+        raise SklabError(f"{shared[0]}: data.test = {spec.test!r} fits this file, and so does data.train or data.val")
+    return files
 
 
 def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:

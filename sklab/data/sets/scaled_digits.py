@@ -2,7 +2,7 @@
 
 Made from the 1,797 UCI handwritten digits (8x8, 17 grey levels) that come with scikit-learn. The source images
 are split before anything is drawn, and a canvas holds pieces of its own split only, so no stroke of a
-validation image appears in training. Every number comes from raw PCG64 draws and elementwise float64
+validation or test image appears in training. Every number comes from raw PCG64 draws and elementwise float64
 arithmetic, one IEEE operation at a time (no BLAS, no fused multiply-add): all machines draw the same bytes.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sklab.data.base import ArraySplit, Splits
+from sklab.data.base import ArraySplit, Splits, ThirdSplit
 from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
 
@@ -29,9 +29,9 @@ PIECES = 4  # per canvas
 SCALES = (1.0, 3.0)  # canvas pixels per source pixel
 INK = (0.5, 1.0)  # brightness of the digit's darkest stroke, of 1
 CLUTTER_INK = (0.2, 0.6)
-VAL_EVERY = 4  # one source image in four, of each class
+EVERY = 4  # one source image in four, of each class, is for validation, and another one for the test
 CHUNK = 128  # canvases drawn at a time: they stay in the processor's cache
-_SPLIT, _TRAIN, _VAL = range(3)  # independent random streams of one seed
+_SPLIT, _TRAIN, _VAL, _TEST = range(4)  # independent random streams of one seed
 
 
 class Spec(DataSpec):
@@ -39,6 +39,7 @@ class Spec(DataSpec):
     `split`.
 
     train_size, val_size  number of canvases; the first n of a larger set are the set of n
+    test                  the same of the third split; its source images are taken from those of training
     version               raised when the drawing changes, so that no old run or cached file is taken for a new one
     """
 
@@ -46,6 +47,7 @@ class Spec(DataSpec):
     mean: ClassVar[tuple[float, ...]] = (0.0924,)
     std: ClassVar[tuple[float, ...]] = (0.1727,)
     drawn: ClassVar[bool] = True
+    added: ClassVar[frozenset[str]] = frozenset({"test"})
 
     name: Literal["scaled_digits"] = "scaled_digits"
     num_classes: Literal[10] = 10
@@ -55,10 +57,12 @@ class Spec(DataSpec):
     seed: int = Field(default=0, ge=0, lt=2**63)
     train_size: int = Field(default=6000, ge=10, le=limits.IMAGES)
     val_size: int = Field(default=2000, ge=10, le=limits.IMAGES)
+    test: int | None = Field(default=None, ge=10, le=limits.IMAGES)
 
     def why_one_split(self) -> Iterator[str]:
-        """Nothing: the seed decides the split."""
-        return iter(())
+        """Nothing: the seed decides the split; but not where digits of the test would be training digits of others."""
+        if self.has_test:
+            yield f"data set {self.name} has one split where data.test is set"
 
     def split_anew(self, number: int) -> Self:
         """The set of another seed: other source images in each split, and other drawings of them."""
@@ -71,26 +75,45 @@ class Spec(DataSpec):
 
 
 def load(spec: Spec) -> Splits:
-    """Draw both splits. `extras`: `scale` (canvas pixels per source pixel) and `source` (number of the UCI image)."""
-    from sklearn.datasets import load_digits  # slow to import, and not needed once the set is cached
-
-    digits: Any = load_digits()
-    images, labels = digits.images / 16.0, digits.target.astype(np.int64)
-    train, val = split_sources(labels, spec.seed)
+    """Draw train and val. `extras`: `scale` (canvas pixels per source pixel) and `source` (number of the UCI image)."""
+    images, labels, classes = _digits()
+    train, val, _ = split_sources(labels, spec.seed, test=spec.has_test)
     return Splits(
         train=_draw(images, labels, train, spec.train_size, _random(spec.seed, _TRAIN)),
         val=_draw(images, labels, val, spec.val_size, _random(spec.seed, _VAL)),
-        classes=tuple(str(digit) for digit in digits.target_names),
+        classes=classes,
     )
 
 
-def split_sources(labels: Ints, seed: int) -> tuple[Ints, Ints]:
-    """Numbers of the source images of train and of val, each in random order, with the same share of every class."""
+def load_test(spec: Spec) -> ThirdSplit:
+    """Draw the third split."""
+    images, labels, classes = _digits()
+    _, _, pool = split_sources(labels, spec.seed, test=True)
+    return ThirdSplit(_draw(images, labels, pool, spec.test or 0, _random(spec.seed, _TEST)), classes)
+
+
+def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
+    """None: the settings alone decide the images."""
+    return []
+
+
+def _digits() -> tuple[Floats, Ints, tuple[str, ...]]:
+    from sklearn.datasets import load_digits  # slow to import, and not needed once the set is cached
+
+    digits: Any = load_digits()
+    return digits.images / 16.0, digits.target.astype(np.int64), tuple(str(digit) for digit in digits.target_names)
+
+
+def split_sources(labels: Ints, seed: int, *, test: bool = False) -> tuple[Ints, Ints, Ints]:
+    """Numbers of the source images of train, val and, if asked for, test, each in random order, with the same share of
+    every class. Those of val are the same with and without test."""
     order = np.argsort(_random(seed, _SPLIT).random(len(labels)), kind="stable")
     by_class = [order[labels[order] == label] for label in np.unique(labels)]
-    held_out = np.concatenate([members[::VAL_EVERY] for members in by_class])
-    in_val = np.isin(order, held_out)
-    return order[~in_val], order[in_val]
+    in_val, in_test = (
+        np.isin(order, np.concatenate([members[first::EVERY] for members in by_class])) for first in (0, EVERY // 2)
+    )
+    in_test &= test
+    return order[~(in_val | in_test)], order[in_val], order[in_test]
 
 
 def _random(seed: int, stream: int) -> np.random.Generator:

@@ -11,28 +11,31 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from sklab.data.base import ArraySplit, Splits
+from sklab.data.base import ArraySplit, Splits, ThirdSplit
 from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
 
-TRAIN, VAL = 8, 4  # images
+TRAIN, VAL, TEST = 8, 4, 4  # images
 
 
 class Spec(DataSpec):
     """Settings of the set. Classes, channels and image size are those of the network's real data.
 
+    test        whether there is a third split, as in the set that it stands for
     stands_for  the settings that this set and a toy's recipe replace: runs that differ in them stay different
     """
 
     mean: ClassVar[tuple[float, ...]] = (0.5,)  # of uniform noise, for any number of channels
     std: ClassVar[tuple[float, ...]] = (0.289,)
     drawn: ClassVar[bool] = True
+    added: ClassVar[frozenset[str]] = frozenset({"test"})
 
     name: Literal["stand_in"] = "stand_in"
     channels: int = Field(default=3, ge=1, le=limits.CHANNELS)
     image_size: int = Field(default=32, ge=8, le=limits.PIXELS)
     version: Literal[1] = 1
     stands_for: dict[str, Any] = {}
+    test: Literal["noise"] | None = None
 
     @property
     def images(self) -> Images:
@@ -55,6 +58,16 @@ class Spec(DataSpec):
 def load(spec: Spec) -> Splits:
     """Uniform noise with random labels; with many classes, most have no image."""
     return Splits(_draw(spec, TRAIN, 0), _draw(spec, VAL, 1), tuple(str(label) for label in range(spec.num_classes)))
+
+
+def load_test(spec: Spec) -> ThirdSplit:
+    """A third split of the same kind."""
+    return ThirdSplit(_draw(spec, TEST, 2), tuple(str(label) for label in range(spec.num_classes)))
+
+
+def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
+    """None: the settings alone decide the images."""
+    return []
 
 
 def _draw(spec: Spec, size: int, stream: int) -> ArraySplit:

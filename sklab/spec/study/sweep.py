@@ -36,11 +36,14 @@ def _stays_inside(study: str) -> str:
 StudyName = Annotated[str, AfterValidator(_stays_inside)]  # it names a folder, which must not be outside results
 
 
+Epoch = Literal["last", "best"]
+
+
 class Metric(Value):
     """The study's metric (lower is better) and the epoch at which it is read: the same rule for every row."""
 
     name: Literal["val_error", "val_loss"] = "val_error"
-    epoch: Literal["last", "best"] = "last"
+    epoch: Epoch = "last"
 
 
 class PublishedRow(Value):

@@ -57,8 +57,9 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
 def _exchange(tree: dict[str, Any], full: Experiment) -> dict[str, Any]:
     """The settings that replace the experiment's own, by path."""
     stands_for = {"data": tree["data"], "train": tree["train"]}
+    test = {"test": "noise"} if full.data.has_test else {}
     return {
-        "data": {"name": "stand_in", **_shape(full.data), "stands_for": stands_for},
+        "data": {"name": "stand_in", **_shape(full.data), "stands_for": stands_for, **test},
         "data.image_size": _quarter(full.data.image_size),
         "train.epochs": 1,
         "train.batch_size": 4,

@@ -119,7 +119,7 @@ def same_runs(document: Document, base: Base, made: Iterable[tuple[Draft, Made]]
 def _as_written(base: Base, cell: Cell) -> str:
     """The settings of the cell's experiment as the files have them, without those that don't change a run's key."""
     tree = lay(base.tree, cell.settings)
-    silent = {*resolve(tree).data.places, "title"}
+    silent = resolve(tree).data.unkeyed
     data = {key: value for key, value in tree["data"].items() if key not in silent}
     return json.dumps({**tree, "data": data}, sort_keys=True, default=str)
 

@@ -85,7 +85,7 @@ def _other_settings(
 ) -> Mapping[str, str]:
     """The `overrides` that change a run's key; none if the file alone makes the same runs."""
     experiment = resolve(tree)
-    uncounted = {f"data.{name}" for name in (*experiment.data.places, "title")}
+    uncounted = {f"data.{name}" for name in experiment.data.unkeyed}
     other = {path: text for path, text in overrides.items() if path not in uncounted}
     rest = [override for override in given if dotted(override.prefix) not in other]
     alone, _, _ = _with_overrides(document, _with_network(document, rest)[0], rest)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sklab.spec.study.sweep import Cell, Sweep
+from sklab.store.dated import weights_of
 from sklab.store.files import content, is_regular, write_whole
 from sklab.store.reader import RecordReader
 from sklab.store.records import Code, Reused, RunOrder, RunRecord
@@ -19,7 +20,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.store.versions import dependencies
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.plan.prepared import Prepared, Start
-from sklab.sweep.plan.trained_data import HeldData
+from sklab.sweep.plan.trained_data import HeldData, has_test
 
 _MOST_COPIED = 2**30  # bytes of a file
 
@@ -65,10 +66,20 @@ def to_take(study: Prepared) -> dict[str, Offer]:
         return {}
     every = offers(study.sweep, study.folder, study.records)
     fitting = {
-        key: [offer for offer in offered if _has_same_data_and_libraries(offer.record, study.held)]
+        key: [
+            offer
+            for offer in offered
+            if _has_same_data_and_libraries(offer.record, study.held) and _has_weights_for_test(offer, study.sweep)
+        ]
         for key, offered in every.items()
     }
     return {key: offer for key, offered in fitting.items() if (offer := _choose(offered, study.start))}
+
+
+def _has_weights_for_test(offer: Offer, sweep: Sweep) -> bool:
+    """Whether the run has the weights that will be judged on the test split, if there is one."""
+    weights = weights_of(offer.run, offer.record, sweep.metric.epoch)[1]
+    return offer.record.status != "complete" or not has_test(sweep) or is_regular(weights)
 
 
 def _has_same_data_and_libraries(record: RunRecord, held: HeldData) -> bool:
@@ -199,7 +210,7 @@ def _to_copy(run: RunFolder) -> list[str]:
     """The names of the run's files, without weights and record."""
     evaluations = sorted(run.path.glob("evaluation-*.json"))
     scored = (run.attention_file, run.images_file, run.analysis_file)
-    files = (*scored, run.metrics_file, run.log_file, *evaluations)
+    files = (*scored, run.best_weights_file, run.metrics_file, run.log_file, *evaluations)
     return [file.name for file in files if file.exists()]
 
 

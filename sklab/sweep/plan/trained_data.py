@@ -85,6 +85,11 @@ def data_sets_of(sweep: Sweep) -> list[DataSpec]:
     return [split for data in sets for split in splits(sweep, data)]
 
 
+def has_test(sweep: Sweep) -> bool:
+    """Whether data of the sweep's cells have a test split."""
+    return any(data.has_test for data in data_sets_of(sweep))
+
+
 def _place(data: DataSpec) -> str:
     return ", ".join(f"data.{name} = {getattr(data, name)}" for name in sorted(data.places)) or data.name
 

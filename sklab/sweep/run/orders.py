@@ -22,6 +22,7 @@ class Orders:
     def __init__(self, study: Prepared, tracking: Tracking) -> None:
         self._code, self._held, self._tracking = study.start.code, study.held, tracking
         self._experiments: dict[str, Experiment] = {}
+        self.reading = False  # whether all runs have ended, and orders are for the test split
 
     def of(self, sweep: Sweep, todo: Todo) -> RunOrder:
         """The order for the run `todo` of `sweep`."""
@@ -36,6 +37,8 @@ class Orders:
             tracking=self._tracking,
             sizes=sweep.sizes,
             fingerprint=self._held.fingerprint(spec.trained.data),
+            keep_best=spec.experiment.data.has_test and sweep.metric.epoch == "best",
+            test=sweep.metric.epoch if self.reading and spec.experiment.data.has_test else None,
         )
 
     def _spec(self, sweep: Sweep, todo: Todo) -> RunSpec:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.store.dated import keep_plan
+from sklab.store.dated import keep_plan, lacks_test
 from sklab.store.records import RunOrder, RunRecord, RunState, Tracking, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ensure_still_there, how_it_ended, study_lock
@@ -22,6 +22,7 @@ from sklab.sweep.run.failures import MAX_IDENTICAL, Retries, Tracebacks
 from sklab.sweep.run.index import Todo
 from sklab.sweep.run.orders import Orders, Progress, State
 from sklab.sweep.run.preflight import ensure_sound
+from sklab.sweep.run.reading import begin_reading
 from sklab.sweep.run.work import Work, find_work, left_before
 from sklab.system.processes import stop_requests
 
@@ -98,16 +99,9 @@ class _Runner:
     def run(self) -> bool:
         self._adopt()
         with stop_requests() as requests:
-            self._fill()
-            while self._running:
-                for ended in self._launcher.wait(_LOOK_EVERY):
-                    self._end(ended)
-                if requests:
-                    self._drain()
-                else:
-                    self._fill()
-                    self._prune()
-                self._progress.look(self._state())
+            self._work(requests)
+            if not requests and self._begin_reading():
+                self._work(requests)
             self._keep_sweep()
             if self._index.shortfall:
                 self.note(self._index.shortfall)
@@ -115,6 +109,25 @@ class _Runner:
                 raise KeyboardInterrupt
         self._ensure_device_left()
         return not (self._incomplete or self._lacks_evaluations)
+
+    def _work(self, requests: Sequence[object]) -> None:
+        self._fill()
+        while self._running:
+            for ended in self._launcher.wait(_LOOK_EVERY):
+                self._end(ended)
+            if requests:
+                self._drain()
+            else:
+                self._fill()
+                self._prune()
+            self._progress.look(self._state())
+
+    def _begin_reading(self) -> bool:
+        """Have the test split read, if it is time; whether a run is evaluated on it."""
+        unread = begin_reading(self._index.sweep, self._folder, self._orders, self._index.remaining, self.note)
+        self._unevaluated.extend(unread)
+        self._trained_before |= {todo.key for todo in unread}
+        return bool(unread)
 
     def _adopt(self) -> None:
         """Take over the runs of an earlier runner that are still running, rather than start them again."""
@@ -235,8 +248,11 @@ class _Runner:
         return record
 
     def _note_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
-        lacking = run.missing_sizes(record, order.sizes)
-        self._lacks_evaluations = self._lacks_evaluations or bool(lacking)
+        untested = lacks_test(run, record, order)
+        lacking = untested or bool(run.missing_sizes(record, order.sizes))
+        self._lacks_evaluations = self._lacks_evaluations or lacking
+        if untested:
+            self.note(f"{order.cell}, seed {order.spec.seed}: not evaluated on the test split, see {run.log_file}")
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
             result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"

@@ -55,6 +55,8 @@ def origin(order: RunOrder, device: torch.device) -> Origin:
     asked = {"key": order.key, "accumulate_factor": str(order.accumulate_factor), "device": device.type}
     if is_replayed(order.experiment, device):
         asked["steps"] = "replayed"  # other checkpoints than those of Lightning's loop
+    if order.keep_best:
+        asked["best"] = "kept"  # others lack the weights of the best epoch
     here = {"commit": order.code.commit, "threads": str(torch.get_num_threads())}
     return Origin(must={**asked, **made_by, **decided_by}, may={**here, **_gpu(device, experiment.train.devices)})
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sklab.data.loaders import Facts
-from sklab.store.records import Evaluation, RunOrder, RunRecord, now
+from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord, now
 from sklab.training.callbacks.images import KeptImages
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
@@ -166,6 +166,11 @@ def log_evaluation(evaluation: Evaluation) -> None:
     """Log an evaluation after the end of training."""
     size, error = evaluation.image_size, evaluation.val_error
     _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
+
+
+def log_tested(tested: FinalScore) -> None:
+    """Log the evaluation on the test split."""
+    _log.info("evaluated on %d test images with the weights of epoch %d", tested.images, tested.epoch)
 
 
 def log_to_stderr() -> None:
