@@ -139,7 +139,7 @@ class Duplicate(Cell):
 
 def vary_of(experiment: Mapping[str, Any]) -> Vary | None:
     """What varies with the seed in an experiment that is a plain tree."""
-    given = experiment["train"].get("vary")
+    given = experiment.get("train", {}).get("vary")
     return None if given is None else Vary.model_validate(given)
 
 
