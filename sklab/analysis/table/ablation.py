@@ -25,6 +25,7 @@ from sklab.analysis.statistics import contrasts, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
+from sklab.analysis.statistics.unpaired import split
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
@@ -66,13 +67,14 @@ def ablation_table(
     of_runs = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
     values, looked = block_means(sweep, of_runs), seen(sweep, looks)
     at_look = partial(judged, parts=parts_of(sweep, of_runs, looked), levels=looked.levels) if looked else _at_once
-    against_baseline = _at_look(values, _index(sweep, sweep.baseline), at_look)
+    against_baseline = _at_look(sweep, values, at_look)
     choice = against_baseline.choice if against_baseline else None
-    estimate, chance = means(values, choice), chances(sweep, values)
+    shared = _shared(sweep, values)
+    estimate, chance = means(values, choice), chances(sweep, shared)
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
-    against_best = _of_rows(_against(values, best), best, len(runs))
+    against_best = _of_rows(_against_best(sweep, values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
-    sets = pareto_sets(values, facts)
+    sets = pareto_sets(shared, facts)
     of_baseline = _of_rows(against_baseline, _index(sweep, sweep.baseline), len(runs))
     rows = [
         Row(
@@ -97,10 +99,10 @@ def ablation_table(
     ]
     same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
     every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
-    answers = answered(sweep, sweep.questions, values, partial(_family_at_look, at_look=at_look))
+    answers = answered(sweep, sweep.questions, shared, partial(_family_at_look, at_look=at_look))
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
-    return AblationTable(sweep, every, choice, effects_of(sweep, values), race, answers, looked)
+    return AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked)
 
 
 def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks) -> Tuning:
@@ -167,20 +169,36 @@ def _index(sweep: Sweep, name: str) -> int | None:
     return next((at for at, cell in enumerate(sweep.cells) if cell.name == name), None)
 
 
-def _against(values: intervals.FloatArray, reference: int | None) -> Comparisons | None:
-    return None if reference is None else compare(values, reference)
+def _shared(sweep: Sweep, values: intervals.FloatArray) -> intervals.FloatArray:
+    """`values` without the seeds that are planned for the baseline alone and that no other cell has."""
+    baseline = _index(sweep, sweep.baseline)
+    return values if baseline is None or not sweep.baseline_seeds else split(values, baseline)[0]
+
+
+def _against_best(sweep: Sweep, values: intervals.FloatArray, best: int | None) -> Comparisons | None:
+    if best is None:
+        return None
+    is_baseline = sweep.cells[best].name == sweep.baseline
+    return _against_baseline(sweep, values, best) if is_baseline else compare(_shared(sweep, values), best)
+
+
+def _against_baseline(
+    sweep: Sweep, values: intervals.FloatArray, baseline: int, alpha: float = intervals.ALPHA
+) -> Comparisons:
+    return compare(values, baseline, alpha, further=bool(sweep.baseline_seeds))
 
 
 def _at_once(values: intervals.FloatArray, *, judge: Judge) -> tuple[Versus, ...]:
     return tuple(judge(values, intervals.ALPHA))
 
 
-def _at_look(values: intervals.FloatArray, baseline: int | None, at_look: AtLook) -> Comparisons | None:
+def _at_look(sweep: Sweep, values: intervals.FloatArray, at_look: AtLook) -> Comparisons | None:
     """The comparisons with the baseline, at the level of this look."""
-    at_once = _against(values, baseline)
-    if at_once is None or baseline is None:
+    baseline = _index(sweep, sweep.baseline)
+    if baseline is None:
         return None
-    return replace(at_once, rows=at_look(values, judge=lambda part, alpha: compare(part, baseline, alpha).rows))
+    rows = at_look(values, judge=lambda part, alpha: _against_baseline(sweep, part, baseline, alpha).rows)
+    return replace(_against_baseline(sweep, values, baseline), rows=rows)
 
 
 def _family_at_look(values: intervals.FloatArray, weights: intervals.FloatArray, at_look: AtLook) -> tuple[Versus, ...]:

@@ -97,7 +97,7 @@ def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
 
 def values_and_ends(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:
     """(cells, seeds): the values, NaN where there is none, and whether the run has ended."""
-    runs = [[records.get(cell.runs[seed]) for seed in sweep.seeds] for cell in sweep.cells]
+    runs = [[records.get(cell.runs.get(seed, "")) for seed in sweep.seeds] for cell in sweep.cells]
     values = [[_value(sweep, record) for record in of_cell] for of_cell in runs]
     return np.array(values), np.array([[record is not None for record in of_cell] for of_cell in runs])
 

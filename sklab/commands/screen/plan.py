@@ -116,7 +116,9 @@ def _named(what: str, names: Sequence[object]) -> Iterator[str]:
 
 
 def _plan_sum(plan: Plan) -> str:
-    seeds = plan.further.rule if plan.further else f"seeds {', '.join(map(str, plan.seeds))}"
+    shared = ", ".join(str(seed) for seed in plan.seeds if seed not in plan.baseline_seeds)
+    own = f", of the baseline {', '.join(map(str, plan.baseline_seeds))} too" if plan.baseline_seeds else ""
+    seeds = plan.further.rule if plan.further else f"seeds {shared}{own}"
     counts = f"{plan.study}: {seeds}; {plan.complete} complete, {plan.missing} to run, {plan.slots} at a time"
     if plan.seconds is None or plan.device_hours is None:
         return f"{counts}: no estimate before the first finished run or --probe"

@@ -56,9 +56,11 @@ def heading(sweep: Sweep) -> str:
     )
     others = f", {len(sweep.duplicates)} more are the same networks" if sweep.duplicates else ""
     invalid = f", {len(sweep.invalid)} invalid" if sweep.invalid else ""
-    seeds = sweep.replicates or quantity(len(judging_seeds(sweep)), "seed")
+    shared = [seed for seed in judging_seeds(sweep) if seed not in sweep.baseline_seeds]
+    seeds = sweep.replicates or quantity(len(shared), "seed")
+    more = f" and {len(sweep.baseline_seeds)} more of the baseline" if sweep.baseline_seeds else ""
     tuned = f", each tuned: {sweep.nuisance}" if sweep.nuisance else ""
-    return f"{sweep.study}: {cells}{others}{invalid} x {seeds} on {sweep.experiment_name}{tuned}"
+    return f"{sweep.study}: {cells}{others}{invalid} x {seeds}{more} on {sweep.experiment_name}{tuned}"
 
 
 class PlainProgress:

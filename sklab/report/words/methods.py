@@ -7,12 +7,14 @@ import math
 from sklab.analysis.statistics.boundaries import LATER, PLANNED
 from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
-from sklab.analysis.table.rows import AblationTable
+from sklab.analysis.statistics.unpaired import DIFFER, Further
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import metric_name
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed, looks_at, p_equals
 from sklab.system.terminal import quantity
 
+_POOLED = ("block", "one-way")  # the tests of a pooled table
 _BLOCK = (
     "All cells share their seeds and are analysed as a randomised complete block design with the seed as block (Fisher "
     "1935). Differences from the baseline {baseline} have simultaneous 95 % intervals and adjusted p values of "
@@ -37,6 +39,12 @@ _GAPS = (
     "{gaps}: the model is fitted by least squares to the other runs (intra-block analysis, Yates 1936), each "
     "difference with the variance that its gaps leave it. "
 )
+_FURTHER = (
+    "The baseline has {runs} with seeds that no other cell has. The shared seeds do not differ detectably (F test in "
+    "the block design, {p}), so all runs are compared in a one-way layout: the variance within cells, seeds "
+    "included, takes the place of that of the block design. Below {limit} the shared seeds alone would count. "
+)
+_FURTHER_LEFT = "The baseline has {runs} with seeds that no other cell has, which do not count here: {why}{p}. "
 _PAIRS = (
     "Differences from the baseline {baseline} are tested cell by cell, with a two-sided paired t test over the shared "
     "seeds (Welch's t test where fewer than two are shared), p adjusted by Holm's method (Holm 1979) over the "
@@ -95,13 +103,27 @@ def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> s
     if choice.method == "pooled":
         gaps = f"; {_gaps(table, choice)}; fitted by least squares" if choice.missing else ""
         return (
-            f"Compared with {baseline} by Dunnett's test on the block design (seeds are the blocks{gaps}), variance "
+            f"Compared with {baseline} by Dunnett's test {_layout(choice, gaps)}, variance "
             f"pooled over the cells but for the baseline's own, {_df(table)} of freedom{_noisy(table)}{checked}."
         )
     return (
         f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
         f"with pooled variance: {choice.why}{checked}."
     )
+
+
+def _layout(choice: Choice, gaps: str) -> str:
+    """The clause on blocks, or on further runs of the baseline that took their place or were left out."""
+    if choice.further is None:
+        return f"on the block design (seeds are the blocks{gaps})"
+    runs, p = f"{quantity(choice.further.runs, 'more run')} of the baseline", _p_of_seeds(choice.further)
+    if choice.further.counts:
+        return f"in a one-way layout ({runs} counted unpaired: seeds do not differ{p}{gaps})"
+    return f"on the block design (seeds are the blocks; {runs} left out: {choice.further.why}{p}{gaps})"
+
+
+def _p_of_seeds(further: Further) -> str:
+    return "" if math.isnan(further.p) else f", {p_equals(further.p)}"
 
 
 def methods(table: AblationTable) -> str:
@@ -148,8 +170,12 @@ def _spread_of_means(table: AblationTable) -> str:
     """The clause on the intervals of single means; "" where each rests on the runs of its own cell alone."""
     if table.choice is None or table.choice.method == "paired":
         return ""
-    noisy = listed(row.name for row in table.noisy)
-    return _POOLED_MEANS.format(own=noisy and f", that of {noisy} from its own runs")
+    names = dict.fromkeys(row.name for row in table.rows if row in table.noisy or _has_further(table, row))
+    return _POOLED_MEANS.format(own=listed(names) and f", that of {listed(names)} from its own runs")
+
+
+def _has_further(table: AblationTable, row: Row) -> bool:
+    return row.is_baseline and table.choice is not None and table.choice.further is not None
 
 
 def _compared(table: AblationTable) -> str:
@@ -162,6 +188,7 @@ def _compared(table: AblationTable) -> str:
     text = _BLOCK if choice.method == "pooled" else _PAIRS
     return (
         gaps
+        + _further(choice)
         + text.format(**names, noisy=_noisy_sentences(table), tests=quantity(_tests(table), "comparison")).replace(
             "  ", " "
         )
@@ -174,13 +201,23 @@ def _compared(table: AblationTable) -> str:
     )
 
 
+def _further(choice: Choice) -> str:
+    further = choice.further
+    if further is None:
+        return ""
+    runs = quantity(further.runs, "more run")
+    if further.counts:
+        return _FURTHER.format(runs=runs, p=p_equals(further.p), limit=DIFFER)
+    return _FURTHER_LEFT.format(runs=runs, why=further.why, p=_p_of_seeds(further))
+
+
 def _tests(table: AblationTable) -> int:
     return sum(row.baseline is not None and not math.isnan(row.baseline.p) for row in table.rows)
 
 
 def _df(table: AblationTable) -> str:
-    """The degrees of freedom of the block test, which are equal for all rows."""
-    df = next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test == "block"), math.nan)
+    """The degrees of freedom of the pooled test, which are equal for all rows."""
+    df = next((row.baseline.df for row in table.rows if row.baseline and row.baseline.test in _POOLED), math.nan)
     return f"{df:g} degree{'' if df == 1 else 's'}"
 
 

@@ -50,11 +50,12 @@ def design(sweep: Sweep) -> str:
         kind = _search(sweep.search, sweep.metric)
     if sweep.fraction:
         kind = f"{kind}, {clean(str(sweep.fraction))}"
-    seeds = ", ".join(map(str, sweep.seeds))
-    replicates = sweep.replicates or f"{quantity(len(sweep.seeds), 'seed')} ({seeds})"
+    seeds, own = ", ".join(map(str, sweep.shared_seeds)), sweep.baseline_seeds
+    replicates = sweep.replicates or f"{quantity(len(sweep.shared_seeds), 'seed')} ({seeds})"
+    more = f", {len(own)} more of the baseline ({', '.join(map(str, own))})" if own else ""
     cells = quantity(len(sweep.cells) + len(sweep.duplicates), "cell")
     distinct = f", {quantity(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
-    return f"{kind}: {cells}{distinct} × {replicates}"
+    return f"{kind}: {cells}{distinct} × {replicates}{more}"
 
 
 def _search(search: Search, metric: Metric) -> str:

@@ -12,7 +12,17 @@ from sklab.spec.values import Seq, Value, leaves
 _NOT_SET = "not set"
 _MOST_NAMED = 5
 # Compared in another way, or nothing that decides a result.
-_OTHERWISE = ("study", "question", "experiment_name", "experiment", "seeds", "cells", "invalid", "duplicates")
+_OTHERWISE = (
+    "study",
+    "question",
+    "experiment_name",
+    "experiment",
+    "seeds",
+    "baseline_seeds",
+    "cells",
+    "invalid",
+    "duplicates",
+)
 _SHOWN_ONLY = ("columns", "published", "fraction")
 
 

@@ -162,6 +162,8 @@ class InvalidCell(Value):
 class Sweep(Value):
     """A sweep file, resolved. `experiment` is the base as a plain tree, before a cell's settings replace values in it.
 
+    baseline_seeds
+                those of `seeds` that are planned for the baseline alone, as further runs that may count unpaired
     duplicates  cells that would be the same training as one of `cells`
     sizes       pixels a side at which the kept weights of every run are evaluated in addition; no part of a run's key
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
@@ -179,6 +181,7 @@ class Sweep(Value):
     experiment: dict[str, Any]
     design: Design
     seeds: Seq[Seed] = Field(min_length=1)
+    baseline_seeds: Seq[Seed] = ()
     metric: Metric = Metric()
     sizes: Seq[int] = ()
     baseline: str
@@ -219,6 +222,11 @@ class Sweep(Value):
         if self.vary is None or self.vary.split is None:
             return ()
         return tuple(dict.fromkeys(self.vary.sources(seed).split for seed in self.seeds))
+
+    @property
+    def shared_seeds(self) -> tuple[int, ...]:
+        """The seeds that are not planned for the baseline alone."""
+        return tuple(seed for seed in self.seeds if seed not in self.baseline_seeds)
 
     @property
     def by_question(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from sklab.spec.study.sweep import Cell, Duplicate, Factor, InvalidCell, Sweep, 
 from sklab.spec.values import RULE
 
 Tree = Mapping[str, Any]
+C = TypeVar("C", bound=Cell)
 Choice = Mapping[str, str]  # factor -> name of its level
 
 NETWORK = "model.base"
@@ -125,6 +126,13 @@ def complete(tree: Tree, cell: Cell, seeds: Iterable[int]) -> Cell | InvalidCell
         return _invalid(cell, "train.vary is set for all cells, by the key vary")
     runs = {seed: RunSpec(experiment=experiment, seed=seed).key for seed in seeds}
     return cell.model_copy(update={"runs": runs})
+
+
+def with_seeds(tree: Tree, cell: C, seeds: Iterable[int]) -> C:
+    """`cell`, which is complete, with a run for each of further `seeds` too."""
+    whole = complete(tree, cell, [*cell.runs, *seeds])
+    assert isinstance(whole, Cell), "its settings broke no rule before"
+    return cell.model_copy(update={"runs": whole.runs})
 
 
 def searched_cell(sweep: Sweep, choice: Choice) -> Cell | InvalidCell:

@@ -35,12 +35,14 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
     Images have a quarter of their side. A search asks for at most three cells.
     """
     full, tuning = resolve(sweep.experiment), sweep.nuisance.tuning_seeds if sweep.nuisance else ()
+    shared = [seed for seed in judging_seeds(sweep) if seed not in sweep.baseline_seeds]
     small = sweep.model_copy(
         update={
             "study": study_with_ending(sweep.study, "-toy"),
             "question": f"TOY RUN, its numbers mean nothing. {sweep.question}".strip(),
             "experiment": dict(lay(sweep.experiment, _exchange(sweep.experiment, full))),
-            "seeds": (*tuning, *judging_seeds(sweep)[: seeds or _SEEDS * (sweep.vary.block if sweep.vary else 1)]),
+            "seeds": (*tuning, *shared[: seeds or _SEEDS * (sweep.vary.block if sweep.vary else 1)]),
+            "baseline_seeds": (),
             "replicates": None,
             "sizes": tuple(dict.fromkeys(_quarter(size) for size in sweep.sizes)),
             "factors": {

@@ -39,6 +39,7 @@ def disagreements(document: Document, valid: ValidPart, overrides: Mapping[str, 
     yield from _two_levels(document, valid)
     yield from _replicates(document, valid)
     yield from _most_seeds(document, valid)
+    yield from _baseline_seeds(document, valid)
     yield from _search(document, valid)
     if valid.sweep.design == "grid" and is_too_large(valid.sweep):
         yield document.fault(("factors",), "too many combinations of levels", found="", allowed=f"at most {CELLS}")
@@ -94,8 +95,24 @@ def _most_seeds(document: Document, valid: ValidPart) -> Iterator[Fault]:
         yield document.fault(("most_seeds",), "not used with replicates, which has max", found="")
     elif document.tree.get("design") == "search":
         yield document.fault(("most_seeds",), "not used by design: search, whose cells follow its results", found="")
-    elif valid.knows("most_seeds") and valid.knows("seeds") and (valid.sweep.most_seeds or 0) < len(valid.sweep.seeds):
-        yield document.fault(("most_seeds",), "fewer than the seeds", allowed=f"{len(valid.sweep.seeds)} or more")
+    elif valid.knows("most_seeds") and valid.knows("seeds"):
+        seeds = len(valid.sweep.seeds.others)
+        if (valid.sweep.most_seeds or 0) < seeds:
+            yield document.fault(("most_seeds",), "fewer than the seeds", allowed=f"{seeds} or more")
+
+
+def _baseline_seeds(document: Document, valid: ValidPart) -> Iterator[Fault]:
+    if not valid.knows("seeds") or not valid.sweep.seeds.baseline:
+        return
+    if document.tree.get("design") == "search":
+        message = "not used by design: search, whose cells all have the same seeds"
+        yield document.fault(("seeds", "baseline"), message, found="")
+    if "nuisance" in document.tree:
+        message = "not used with nuisance, which gives every cell the same number of runs"
+        yield document.fault(("seeds", "baseline"), message, found="")
+    if valid.sweep.vary and valid.sweep.vary.block > 1:
+        message = "adds single seeds, but a block of vary is several runs"
+        yield document.fault(("seeds", "baseline"), message, found="", allowed="a list of sources in vary")
 
 
 def _search(document: Document, valid: ValidPart) -> Iterator[Fault]:

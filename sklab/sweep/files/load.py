@@ -14,8 +14,9 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
 from sklab.spec.names import find, study_with_settings
 from sklab.spec.study.nuisance import number_of
+from sklab.spec.study.seeds import MOST_SEEDS, Seeds
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
-from sklab.sweep.design.cells import complete, lay, resolve, without_duplicates
+from sklab.sweep.design.cells import complete, lay, resolve, with_seeds, without_duplicates
 from sklab.sweep.design.fraction import describe
 from sklab.sweep.files.cells import Draft, Made, chosen_cell, draft_cells, make, same_names, same_runs, start_of
 from sklab.sweep.files.consistency import disagreements, unknown
@@ -24,7 +25,7 @@ from sklab.sweep.files.faults import distinct, options
 from sklab.sweep.files.inputs import NoSuchFileError, read_input
 from sklab.sweep.files.nuisance import common_setting, nuisance_faults, tried_cells, with_tried_cells
 from sklab.sweep.files.questions import faults_of, spelled
-from sklab.sweep.files.sweepfile import MOST_SEEDS, SweepFile, renamed
+from sklab.sweep.files.sweepfile import SweepFile, renamed
 from sklab.sweep.files.valid_part import ValidPart, read_sweep_file
 from sklab.sweep.files.yamltree import Document
 
@@ -78,7 +79,7 @@ def load_sweep(
     study = (valid.sweep.study or file.stem) + (f"-{experiment.stem}" if experiment else "")
     update: dict[str, Any] = {"study": study_with_settings(study, base.other_settings)}
     if seeds is not None:
-        update |= {"seeds": tuple(range(min(seeds, MOST_SEEDS))), "replicates": None}
+        update |= {"seeds": Seeds(others=tuple(range(min(max(seeds, 1), MOST_SEEDS)))), "replicates": None}
     faults += [*wrong, *single, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
     faults += nuisance_faults(document, valid, overrides)
     return _built(document, replace(valid, sweep=valid.sweep.model_copy(update=update)), base, faults)
@@ -141,7 +142,8 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
     """The sweep. Raises FaultyInputError if there are `faults` already or its cells have some."""
     drafts = draft_cells(document, valid)
     too_many = list(_too_many_runs(document, valid.sweep, drafts))
-    made, wrong = make(base, drafts, valid.sweep.seeds[:1] if too_many else valid.sweep.seeds)
+    seeds = valid.sweep.seeds.others
+    made, wrong = make(base, drafts, seeds[:1] if too_many else seeds)
     wrong += [*too_many, *same_names(document, drafts), *_published(document, valid, drafts)]
     common, unfit = common_setting(document, valid.sweep, base)
     tried, untrainable = tried_cells(document, valid.sweep, base, [] if too_many else made)
@@ -159,7 +161,7 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
 
 def _too_many_runs(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:
     """The fault of more runs than a study can hold, found before their keys are computed."""
-    settings, seeds = number_of(written.nuisance), len(written.seeds)
+    settings, seeds = number_of(written.nuisance), len(written.seeds.others)
     seeds += written.tuning_seeds if written.nuisance else 0
     runs = max(len(drafts), written.search.trials if written.search else 0) * seeds * settings
     if runs > RUNS:
@@ -237,19 +239,22 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     kept = [cell for cell in made if cell.name == baseline] if written.design == "search" else made
     possible = [cell for cell in kept if isinstance(cell, Cell)]
     cells, duplicates = without_duplicates(base.tree, possible, baseline)
-    shared = {"study", "design", "seeds", "metric", "sizes", "factors", "search", "equal_budget"}
+    alone = written.seeds.of_baseline_alone(len(cells) - 1)
+    shared = {"study", "design", "metric", "sizes", "factors", "search", "equal_budget"}
     shared |= {"replicates", "margin", "most_seeds", "choose_best"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},
         question=written.question.strip(),
         experiment_name=base.name,
         experiment=base.tree,
+        seeds=(*written.seeds.others, *alone),
         baseline=baseline,
+        baseline_seeds=alone,
         published=renamed(written.published, (cell.name for cell in made)),
         fraction=describe(list(written.factors), written.fraction) if written.fraction else None,
         questions=spelled(written.questions, possible),
         columns=written.columns_at_hand if written.columns is None else written.columns,
-        cells=cells,
+        cells=tuple(with_seeds(base.tree, cell, alone) if cell.name == baseline else cell for cell in cells),
         duplicates=duplicates,
         invalid=tuple(cell for cell in kept if isinstance(cell, InvalidCell)),
     )

@@ -48,7 +48,7 @@ def nuisance_faults(document: Document, valid: ValidPart, overrides: Mapping[str
         yield document.fault(place, "too many settings for each cell", found=found, allowed=f"at most {MOST_SETTINGS}")
     for path in valid.sweep.nuisance:
         yield from _misplaced(document, valid, overrides, path)
-    if any(seed >= FIRST_SEED for seed in valid.sweep.seeds):
+    if any(seed >= FIRST_SEED for seed in valid.sweep.seeds.others):
         allowed = f"below {FIRST_SEED}: settings are tuned on the seeds from there on"
         yield document.fault(("seeds",), "too large where settings are tuned", allowed=allowed)
 
@@ -139,7 +139,7 @@ def _tried(document: Document, written: SweepFile, draft: Draft, setting: Settin
 
 
 def _all_seeds(written: SweepFile) -> tuple[int, ...]:
-    return (*tuning_seeds(written.tuning_seeds), *written.seeds)
+    return (*tuning_seeds(written.tuning_seeds), *written.seeds.others)
 
 
 def with_tried_cells(sweep: Sweep, written: SweepFile, common: dict[str, str], tried: Sequence[Cell]) -> Sweep:

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, field_validator
 from sklab.errors import Fault
 from sklab.spec import limits
 from sklab.spec.names import canonical, find
-from sklab.spec.run import Seed
 from sklab.spec.study.nuisance import MOST_SEEDS as MOST_TUNING_SEEDS
 from sklab.spec.study.nuisance import Values
 from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
 from sklab.spec.study.search import EqualBudget, Search
+from sklab.spec.study.seeds import MOST_SEEDS, Seeds
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
 from sklab.spec.train import SOURCES, Vary
 from sklab.spec.values import Seq, Value
@@ -23,12 +23,10 @@ from sklab.sweep.files.yamltree import Document, Place, is_one_line
 
 Plain = Callable[[Document, Place, Any], Any]
 
-MOST_SEEDS = 1000
 _QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
 _NUISANCE = "a mapping of paths to values"
 _SIZES = "a list of image sizes, in pixels a side"
 _VARY = f"a list of sources of chance ({', '.join(SOURCES)}), or a mapping of them to numbers"
-_SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 Tree = dict[str, Any]
 
 
@@ -50,13 +48,13 @@ class ListedCell(Value):
 
 
 class SweepFile(Value):
-    """The keys of a sweep file, with levels as mappings, their names as text, and seeds as a list."""
+    """The keys of a sweep file, with levels and seeds as mappings, and names as text."""
 
     study: StudyName | None = None
     question: str = ""
     experiment: str
     design: Design
-    seeds: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)
+    seeds: Seeds
     replicates: Replicates | None = Field(default=None, description="a mapping with start and max")
     metric: Metric = Metric()
     sizes: Seq[Annotated[int, Field(ge=1, le=limits.PIXELS)]] = Field(default=(), max_length=100, description=_SIZES)
@@ -75,13 +73,6 @@ class SweepFile(Value):
     choose_best: bool = False
     nuisance: dict[str, Values] = Field(default={}, min_length=1, description=_NUISANCE)
     tuning_seeds: int = Field(default=1, ge=1, le=MOST_TUNING_SEEDS)
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands twice")
-        return seeds
 
     @field_validator("sizes")
     @classmethod
@@ -104,12 +95,21 @@ def plain_tree(document: Document) -> dict[str, Any]:
     return with_one_name_each({**_seeds_of_replicates(document.tree), **document.tree, **changed})
 
 
-def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, list[int]]:
+def _seeds_of_replicates(tree: Mapping[str, Any]) -> dict[str, Tree]:
     """All the seeds that `replicates` may ask for; they replace `seeds`."""
     if "replicates" not in tree:
         return {}
     most = tree["replicates"].get("max") if isinstance(tree["replicates"], dict) else None
-    return {"seeds": list(range(most)) if type(most) is int and 1 <= most <= MOST_REPLICATES else [0]}
+    return {"seeds": {"others": list(range(most)) if type(most) is int and 1 <= most <= MOST_REPLICATES else [0]}}
+
+
+def _listed_seeds(_: Document, __: Place, value: Any) -> Tree:
+    """Seeds as a mapping; a number of them as a list."""
+    seeds = value if isinstance(value, dict) else {"others": value}
+    others = seeds.get("others")
+    if type(others) is not int or not 1 <= others <= MOST_SEEDS:
+        return seeds
+    return {**seeds, "others": list(range(others))}
 
 
 def _names(document: Document, place: Place, value: Any) -> Any:
@@ -151,7 +151,7 @@ def _in_every(key: str, change: Plain) -> Plain:
 
 # How the short forms of a key are brought into the one form of `SweepFile`. What is not well-formed stays as it is.
 _PLAIN: dict[str, Plain] = {
-    "seeds": lambda _, __, value: list(range(value)) if type(value) is int and 1 <= value <= MOST_SEEDS else value,
+    "seeds": _listed_seeds,
     "baseline": _names,
     "cells": _in_every("factors", _names),
     "factors": _in_every("levels", _levels),

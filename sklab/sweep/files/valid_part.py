@@ -64,7 +64,13 @@ def read_sweep_file(document: Document) -> tuple[ValidPart, list[Fault]]:
     try:
         return ValidPart(SweepFile.model_validate(tree)), faults
     except ValidationError as error:
-        return _valid_part(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, [Layer(document)])]
+        return _valid_part(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, _layers(document))]
+
+
+def _layers(document: Document) -> list[Layer]:
+    """The file, in which seeds may stand without the mapping that they are brought into."""
+    short = [] if isinstance(document.tree.get("seeds"), dict) else [Layer(document, ("seeds", "others"), ("seeds",))]
+    return [Layer(document), *short]
 
 
 def _valid_part(tree: Mapping[str, Any], error: ValidationError) -> ValidPart:
@@ -130,7 +136,7 @@ def _harmless(tree: Tree, place: Place) -> Any:
         case ("design",):
             return "list" if "cells" in tree and "factors" not in tree else "ofat"
         case ("seeds",):
-            return [0]
+            return {"others": [0]}
         case ("baseline",):
             return ""
         case ("search", "trials"):

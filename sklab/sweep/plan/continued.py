@@ -46,7 +46,7 @@ def continued(sweep: Sweep, folder: StudyFolder, costs: Costs) -> Sweep:
         again = {key for cell in sweep.duplicates for key in cell.runs.values()}
         leaving = {key: record for key, record in leaving.items() if key not in again}
     if leaving and not (sweep.search or sweep.replicates):  # these need the same seeds in every cell
-        sweep = _with_runs(sweep, leaving)
+        sweep = _with_runs(sweep, before, leaving)
         leaving = {key: record for key, record in leaving.items() if key not in _keys(sweep)}
     if leaving:
         raise SklabError(_refusal(before, leaving, folder))
@@ -91,12 +91,16 @@ def _with_trained_duplicates(sweep: Sweep, records: Mapping[str, RunRecord]) -> 
     return sweep.model_copy(update={"duplicates": duplicates})
 
 
-def _with_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
-    """`sweep` with those of the runs that belong to its cells at further seeds."""
-    further = {record.spec.seed for record in records.values()} - set(sweep.seeds)
+def _with_runs(sweep: Sweep, before: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
+    """`sweep` with those of the runs that belong to its cells at further seeds. What was a run of the baseline alone
+    stays one."""
+    further = {record.spec.seed for record in records.values()}
     cells = tuple(_with_further(sweep, cell, further, records) for cell in sweep.cells)
     held = {seed for cell in cells for seed in cell.runs}
-    return sweep.model_copy(update={"cells": cells, "seeds": tuple(sorted({*sweep.seeds, *held}))})
+    of_others = {seed for cell in cells if cell.name != sweep.baseline for seed in cell.runs}
+    alone = {*sweep.baseline_seeds, *before.baseline_seeds} & held - of_others
+    seeds = tuple(sorted({*sweep.seeds, *held}))
+    return sweep.model_copy(update={"cells": cells, "seeds": seeds, "baseline_seeds": tuple(sorted(alone))})
 
 
 def _with_further(sweep: Sweep, cell: C, seeds: set[int], records: Mapping[str, RunRecord]) -> C:

@@ -89,6 +89,7 @@ class Plan(Value):
     study: str
     seeds: Seq[Seed]
     baseline: str
+    baseline_seeds: Seq[Seed]
     fraction: Fraction | None
     cells: Seq[PlannedCell]
     invalid: Seq[InvalidCell]
@@ -150,6 +151,7 @@ def make_plan(
         study=sweep.study,
         seeds=judging_seeds(sweep),
         baseline=sweep.baseline,
+        baseline_seeds=sweep.baseline_seeds,
         fraction=sweep.fraction,
         cells=cells,
         invalid=sweep.invalid,

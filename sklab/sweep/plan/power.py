@@ -37,14 +37,15 @@ class Power(Value):
 
 def power_of(sweep: Sweep, records: Mapping[str, RunRecord], stated: float | None) -> Power | None:
     """The power of the planned questions; None without questions, or with a single seed."""
-    if not sweep.questions or len(sweep.seeds) < 2:
+    if not sweep.questions or len(sweep.shared_seeds) < 2:
         return None
     values, _ = values_and_ends(sweep, records)
     measured = _spread(values) if stated is None else None
     spread = stated if stated is not None else measured
     weights = planned_weights(sweep)
     names = [name for name, of_cells in zip(sweep.questions, weights, strict=True) if of_cells.any()]
-    sizes = detectable(np.ones(values.shape), weights[weights.any(1)], spread or 1.0).tolist() if names else []
+    runs = np.ones((len(values), len(sweep.shared_seeds)))
+    sizes = detectable(runs, weights[weights.any(1)], spread or 1.0).tolist() if names else []
     questions = (QuestionPower(question=name, detectable=size) for name, size in zip(names, sizes, strict=True))
     return Power(questions=tuple(questions), spread=spread, runs=int((~np.isnan(values)).sum()) if measured else 0)
 
