@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sklab.analysis.evidence.images import image_evidence
 from sklab.analysis.table.ablation import Others, ablation_table
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import DamagedRecordError
 from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
+from sklab.report.evidence.images import image_sentences
 from sklab.report.words import literature, methods, sentences, verdict
 from sklab.store.dated import read_plans
 from sklab.store.files import collector_paused, write_whole
@@ -95,7 +97,8 @@ def study_table(folder: Path) -> AblationTable:
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
         table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others, _looks(folder))
-        return replace(table, reused=study.reused(records), plans=read_plans(study))
+        images = image_evidence(study, table)
+        return replace(table, reused=study.reused(records), plans=read_plans(study), images=images)
 
 
 def _looks(folder: Path) -> Looks:
@@ -160,6 +163,7 @@ def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
     results = [verdict.result(table), *verdict.further(table), methods.comparison(table), sentences.pareto(table)]
+    results += image_sentences(table)
     published = [literature.published(table.sweep), literature.reproduced(table)]
     texts = [sentences.progress(table), *results, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)

@@ -130,9 +130,15 @@ def _difference(table: AblationTable) -> tuple[Column, ...]:
     points = ", in percentage points" if metric_unit(table.sweep.metric) else ""
     mean = f"mean difference from the baseline{points}; negative is better than the baseline"
     half = "half width of its 95 % interval; those of all rows hold together with 95 %"
+    new = "the same for new seeds and new images, of which these images are a sample; p and verdict are for new seeds"
+    halves = table.images.halves if table.images else {}
+    of_images = Column(
+        "±95% for new images", GROUP, "±95% for new images", new, lambda row: fixed(halves.get(row.name), digits), ""
+    )
     return (
         Column(GROUP, GROUP, "mean", mean, _versus(lambda versus: signed(versus.difference, digits)), "diff"),
         Column("±95% (all rows)", GROUP, "±95%", half, _versus(lambda versus: fixed(versus.half, digits)), "±95%"),
+        *([of_images] if halves else []),
         Column("p (adjusted)", GROUP, "p (adjusted)", _p_legend(table), _versus(_adjusted), "p adj."),
         Column("df", GROUP, "df", "degrees of freedom of that test", _versus(lambda versus: fixed(versus.df, 1)), ""),
     )

@@ -17,6 +17,7 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
+from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.plan import plan_sentences
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
@@ -114,6 +115,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "verdict": verdict,
         "methods": methods,
         "plan": plan_sentences(table),
+        "image_sentences": image_sentences(table),
         "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),

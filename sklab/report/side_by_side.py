@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sklab.analysis.evidence.paired import OverImages
 from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.table.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
@@ -32,13 +33,15 @@ from sklab.report.words.hardware import compared_on
 from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress
 from sklab.spec.names import common_names
+from sklab.store.study_folder import StudyFolder
 from sklab.system import terminal
 from sklab.system.terminal import quantity
 
 _NAME, _HEADING, _WIDTH = 32, 20, 120
 _FIRST = ("n", "mean", "±95%", "diff")  # columns of the first study, and of every further one:
 _FURTHER = (*_FIRST, "Δ", "±95% of Δ", "p")
-_KINDS = ("mean", "Δ", "±95% of Δ", "p", "n", "±95%", "diff")  # the same by importance
+_BY_IMAGE = ("±95% by image", "p by image")  # after these, where both studies kept the same images
+_KINDS = ("mean", "Δ", "±95% of Δ", "p", *_BY_IMAGE, "n", "±95%", "diff")  # the same by importance
 _SHORT_TITLES = {"±95% of Δ": "±95%"}
 
 
@@ -50,17 +53,18 @@ def compare(folders: Mapping[str, Path]) -> tuple[SideBySide, dict[str, Ablation
     if len({folder.resolve() for folder in folders.values()}) < len(folders):
         raise SklabError(f"one study is named twice: {', '.join(folders)}")
     tables = {name: study_table(folder) for name, folder in folders.items()}
-    return side_by_side(tables), tables
+    return side_by_side(tables, {name: StudyFolder(folder) for name, folder in folders.items()}), tables
 
 
 def terminal_text(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """Aligned columns, as many as the terminal has room for; below them the differences between the studies."""
     room = terminal.width()
-    for number in range(len(_KINDS), 0, -1):
-        drawn, kept = _drawn(comparison, _KINDS[:number]), _KINDS[:number]
+    kinds = [kind for kind in _KINDS if kind in _further(comparison)]
+    for number in range(len(kinds), 0, -1):
+        drawn, kept = _drawn(comparison, kinds[:number]), kinds[:number]
         if room is None or max(map(len, drawn)) <= room:
             break
-    left_out = terminal.no_room_for(kind for kind in dict.fromkeys(_FURTHER) if kind not in kept)
+    left_out = terminal.no_room_for(kind for kind in dict.fromkeys(_further(comparison)) if kind not in kept)
     notes = [terminal.filled(line, min(_WIDTH, room or _WIDTH)) for line in sentences(comparison, tables)]
     return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:], *left_out, "", *notes])
 
@@ -74,7 +78,8 @@ def _drawn(comparison: SideBySide, kinds: Sequence[str]) -> list[str]:
 
 def as_markdown(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
     """The table in Markdown, and below it the differences between the studies."""
-    table = markdown_table(_head(comparison, _FURTHER), _rows(comparison, _FURTHER))
+    further = _further(comparison)
+    table = markdown_table(_head(comparison, further), _rows(comparison, further))
     return "\n".join([*table, "", *(f"- {markdown(line)}" for line in sentences(comparison, tables))])
 
 
@@ -105,6 +110,7 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
         f"two-sided paired t test, Holm-adjusted over {quantity(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
         "no spread."
     ]
+    lines += _images_note(_over_images(comparison))
     for name, rank, differ in zip(comparison.studies[1:], comparison.ranks, _differ(comparison, tables), strict=True):
         order = (
             f"Kendall's tau {rank.tau:+.2f} over {quantity(rank.n, 'cell')}"
@@ -122,6 +128,19 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
     return lines + [f"only in {clean(name)}: {', '.join(map(clean, cells[:20]))}" for name, cells in alone]
 
 
+def _images_note(paired: Sequence[OverImages]) -> list[str]:
+    """What the columns by image are."""
+    if not paired:
+        return []
+    alone = "one shared seed: for new images and these two networks alone, p by McNemar's exact test"
+    both = "for new seeds on new images"
+    whose = "; ".join(
+        [alone] * any(one.n == 1 for one in paired) + [f"several: {both}"] * any(one.n > 1 for one in paired)
+    )
+    tests = quantity(sum(one.p is not None for one in paired), "test")
+    return [f"by image: the same Δ, paired by image as well; {whose}; Holm-adjusted over {tests}."]
+
+
 def _open(table: AblationTable) -> str:
     """The states of the runs of an incomplete study; "" for a complete one."""
     every = all(run.state == "complete" for row in table.rows for run in row.runs)
@@ -137,9 +156,20 @@ def _head(comparison: SideBySide, kinds: Sequence[str]) -> list[str]:
     return heads
 
 
+def _further(comparison: SideBySide) -> tuple[str, ...]:
+    """The columns of every further study."""
+    return (*_FURTHER, *_BY_IMAGE) if _over_images(comparison) else _FURTHER
+
+
+def _over_images(comparison: SideBySide) -> list[OverImages]:
+    """What is paired by image, in any study and cell."""
+    shifts = [entry.shift for entries in comparison.cells.values() for entry in entries if entry and entry.shift]
+    return [shift.images for shift in shifts if shift.images is not None]
+
+
 def _kinds(study: int, kinds: Sequence[str]) -> list[str]:
     """The columns of these kinds that study number `study` (from 0) has."""
-    return [kind for kind in (_FURTHER if study else _FIRST) if kind in kinds]
+    return [kind for kind in ((*_FURTHER, *_BY_IMAGE) if study else _FIRST) if kind in kinds]
 
 
 def _headings(studies: Sequence[str]) -> list[str]:
@@ -174,7 +204,7 @@ def _rows(comparison: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
 def _texts(entry: Entry | None, digits: int, within: Limits) -> dict[str, str]:
     """The text in each column of a study, by the kind of column."""
     if entry is None:
-        return dict.fromkeys(_FURTHER, NOTHING)
+        return dict.fromkeys((*_FURTHER, *_BY_IMAGE), NOTHING)
     shift = entry.shift
     texts = {
         "n": str(entry.n),
@@ -185,7 +215,11 @@ def _texts(entry: Entry | None, digits: int, within: Limits) -> dict[str, str]:
     if shift is None:
         return texts
     p = NO_TEST if shift.adjusted is None else p_text(shift.adjusted)
-    return {**texts, "Δ": signed(shift.mean, digits), "±95% of Δ": fixed(shift.half, digits), "p": p}
+    of_images = dict.fromkeys(_BY_IMAGE, NOTHING)
+    if shift.images is not None:
+        by_image = NO_TEST if shift.images.adjusted is None else p_text(shift.images.adjusted)
+        of_images = dict(zip(_BY_IMAGE, (fixed(shift.images.half, digits), by_image), strict=True))
+    return {**texts, "Δ": signed(shift.mean, digits), "±95% of Δ": fixed(shift.half, digits), "p": p, **of_images}
 
 
 def _differ(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> list[dict[str, Change]]:

@@ -30,14 +30,29 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     pareto_front = table.pareto_front
     rows = [_flat(table.sweep, row, pareto_front) for row in table.rows]
     absent = ["replay_latency_ms"] if all(row.replay_latency_ms is None for row in table.rows) else []
-    return pd.DataFrame(rows).astype(types if table.rows else {}).drop(columns=absent, errors="ignore")
+    frame = pd.DataFrame(rows).astype(types if table.rows else {}).drop(columns=absent, errors="ignore")
+    if table.images and table.images.halves:
+        _insert_halves(frame, "vs_baseline_half", [table.images.halves.get(row.name) for row in table.rows])
+    return frame
 
 
 def answers_frame(table: AblationTable) -> pd.DataFrame:
     """One line per planned question and per matched difference of a factor, and one per pair behind it."""
     families = ((True, table.questions), (False, table.unplanned))
     rows = [line for planned, family in families for answer in family for line in _answer(answer, planned=planned)]
-    return pd.DataFrame(rows, columns=list(_ANSWER)).astype({"n": "Int64", "needed": "Int64"})
+    frame = pd.DataFrame(rows, columns=list(_ANSWER)).astype({"n": "Int64", "needed": "Int64"})
+    if table.images and table.images.questions:
+        halves = [
+            table.images.questions.get(row["question"]) if row["planned"] and not row["pair"] else None for row in rows
+        ]
+        _insert_halves(frame, "half", halves)
+    return frame
+
+
+def _insert_halves(frame: pd.DataFrame, column: str, halves: list[float | None]) -> None:
+    """Half widths for new seeds and images, behind the `column` of those for new seeds."""
+    at = [*frame.columns].index(column) + 1
+    frame.insert(at, f"{column}_images", [_rounded(half, _TEST_DIGITS) for half in halves])
 
 
 def _answer(answer: Answer, *, planned: bool) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
+from sklab.analysis.evidence.images import ImageEvidence
 from sklab.analysis.evidence.nuisance import Tuning
 from sklab.analysis.statistics.checks import Choice
 from sklab.analysis.statistics.compare import Decision, Versus
@@ -179,6 +180,7 @@ class AblationTable:
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
     tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
+    images    what single images tell; None where the runs kept none
     """
 
     sweep: Sweep
@@ -191,6 +193,7 @@ class AblationTable:
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
     tuning: Tuning | None = None
+    images: ImageEvidence | None = None
 
     @property
     def noisy(self) -> tuple[Row, ...]:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sklab.analysis.evidence.blocks import block_size
+from sklab.analysis.evidence.paired import OverImages, over_images
 from sklab.analysis.statistics import intervals
 from sklab.analysis.statistics.intervals import FloatArray, RankAgreement, none_if_nan, rank_agreement
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.errors import SklabError
 from sklab.spec.names import common_names
 from sklab.spec.study.sweep import Metric
+from sklab.store.records import RunRecord
+from sklab.store.study_folder import StudyFolder
 
+_NONE: Mapping[str, StudyFolder] = {}
 _Numbers = tuple[int, float, float, float]  # n, mean, half, from the baseline
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A cell in a further study minus the same cell in the first one, over the `n` seeds that both have.
+    """A cell in a further study minus the same cell in the first one, over the `n` seeds that both have; `images`: the
+    same paired by image, where both have kept what they made of the same images.
 
     `half` is of the 95 % t interval and `p` of the two-sided paired t test; `adjusted` is p after Holm over all
     tests of the comparison. None: fewer than two shared seeds, or no spread between them.
@@ -33,6 +38,7 @@ class Shift:
     half: float | None
     p: float | None
     adjusted: float | None
+    images: OverImages | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class SideBySide:
     alone: tuple[tuple[str, ...], ...]
 
 
-def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
-    """Compare studies, given by their names, with the first of them.
+def side_by_side(tables: Mapping[str, AblationTable], folders: Mapping[str, StudyFolder] = _NONE) -> SideBySide:
+    """Compare studies, given by their names, with the first of them; by image where their `folders` are given.
 
     Raises SklabError for fewer than two, for studies of different metrics, and for studies without a common cell.
     """
@@ -82,6 +88,8 @@ def side_by_side(tables: Mapping[str, AblationTable]) -> SideBySide:
     if not names:
         raise SklabError(f"no cell is in two of these studies:\n{_cells(tables)}\ncells are compared by their names")
     shifts = _shifts(rows, names)
+    if folders:
+        shifts = _by_image(shifts, rows, names, [folders[name] for name in tables], studies[0].sweep.metric)
     baselines = [names_in.get(table.sweep.baseline, "") for names_in, table in zip(common, studies, strict=True)]
     numbers = [_entries(by_name, baseline, names) for by_name, baseline in zip(rows, baselines, strict=True)]
     cells = {
@@ -136,12 +144,43 @@ def _shifts(rows: Sequence[Mapping[str, Row]], names: Sequence[str]) -> list[lis
     adjusted = intervals.holm(np.concatenate([study.p for study in differences])).reshape(len(differences), -1)
     shifts: list[list[Shift | None]] = [
         [
-            Shift(int(n), *map(none_if_nan, numbers))
-            for n, *numbers in zip(study.n, study.mean, study.half, study.p, adjusted_p, strict=True)
+            Shift(int(n), none_if_nan(mean), none_if_nan(half), none_if_nan(p), none_if_nan(of_all))
+            for n, mean, half, p, of_all in zip(study.n, study.mean, study.half, study.p, adjusted_p, strict=True)
         ]
         for study, adjusted_p in zip(differences, adjusted, strict=True)
     ]
     return [[None] * len(names), *shifts]
+
+
+def _by_image(
+    shifts: Sequence[Sequence[Shift | None]],
+    rows: Sequence[Mapping[str, Row]],
+    names: Sequence[str],
+    folders: Sequence[StudyFolder],
+    metric: Metric,
+) -> list[list[Shift | None]]:
+    """The shifts with their comparison image by image; p is adjusted over all of them."""
+    own = [(folders[0], _records(rows[0].get(name))) for name in names]
+    found = [
+        [
+            over_images(first, (folder, _records(cells.get(name))), metric)
+            for first, name in zip(own, names, strict=True)
+        ]
+        for cells, folder in zip(rows[1:], folders[1:], strict=True)
+    ]
+    p = np.array([[np.nan if one is None or one.p is None else one.p for one in of_study] for of_study in found])
+    adjusted = intervals.holm(p.ravel()).reshape(p.shape)
+    return [[*shifts[0]], *([*map(_with_images, *each)] for each in zip(shifts[1:], found, adjusted, strict=True))]
+
+
+def _with_images(shift: Shift | None, images: OverImages | None, adjusted: float) -> Shift | None:
+    if shift is None or images is None:
+        return shift
+    return replace(shift, images=replace(images, adjusted=none_if_nan(adjusted)))
+
+
+def _records(row: Row | None) -> dict[int, RunRecord]:
+    return {run.seed: run.record for run in row.runs if run.record and run.value is not None} if row else {}
 
 
 def _entries(rows: Mapping[str, Row], baseline: str, names: Sequence[str]) -> list[_Numbers | None]:
