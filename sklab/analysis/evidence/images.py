@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sklab.analysis.evidence.blocks import block_size
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.variance.crossed import Crossed, crossed, deviations, half_width
 from sklab.analysis.variance.noise import Noise, noise_of
@@ -33,7 +35,7 @@ class ImageEvidence:
     halves         half widths of the differences from the baseline for new seeds and images, by row
     questions      the same of the planned questions
     larger         how many times as large as for new seeds the standard errors of both are, by row and by question
-    noise          of one run
+    noise          of one run; None where there is no spread, and where `vary` crosses runs
     """
 
     runs: int
@@ -88,23 +90,28 @@ def same_images(first: RunRecord, second: RunRecord) -> bool:
 
 def _images_of(record: RunRecord) -> tuple[Any, ...]:
     """What decides which images a run was judged on. In another size they are the same images."""
-    data = record.spec.experiment.data
+    data = record.spec.trained.data
     settings = data.model_dump_json(exclude={*data.beside_identity(), "image_size", "resize", "mean", "std"})
     held = record.fingerprint
     return settings, record.val_images, (held.listing, held.sample) if held else None
 
 
 def _evidence(runs: Sequence[_Run], table: AblationTable) -> ImageEvidence:
-    cells, seeds = list(dict.fromkeys(run.cell for run in runs)), sorted({run.seed for run in runs})
+    size, blocks = block_size(table.sweep), defaultdict(list)
+    for run in runs:
+        blocks[run.cell, run.seed // size].append(run)
+    cells, numbers = (list(dict.fromkeys(names)) for names in zip(*blocks, strict=True))
     sources = next((run.sources for run in runs if run.sources is not None), None)
     images = len(runs[0].outcomes.wrong)
     groups = images if sources is None else int(sources.max()) + 1
-    values = np.full((len(cells), len(seeds)), np.nan)
+    values = np.full((len(cells), len(numbers)), np.nan)
     deviating = np.full((*values.shape, groups), np.nan, dtype=np.float32)
-    for run in runs:
-        at = cells.index(run.cell), seeds.index(run.seed)
-        values[at] = run.value
-        deviating[at] = deviations(run.outcomes.of(table.sweep.metric), sources)
+    for (cell, number), block in blocks.items():
+        if len(block) == size:
+            at = cells.index(cell), numbers.index(number)
+            values[at] = np.mean([run.value for run in block])
+            of_images = np.mean([run.outcomes.of(table.sweep.metric) for run in block], axis=0)
+            deviating[at] = deviations(of_images, sources)
     effects = crossed(deviating)
     rows = {row.name: ({row.name: 1.0, table.sweep.baseline: -1.0}, row.baseline) for row in table.rows if row.baseline}
     questions = {
@@ -113,8 +120,8 @@ def _evidence(runs: Sequence[_Run], table: AblationTable) -> ImageEvidence:
         if answer.sequential_verdict is None
     }
     (halves, of_rows), (asked, of_questions) = (_halves(effects, cells, each) for each in (rows, questions))
-    larger = (*of_rows, *of_questions)
-    return ImageEvidence(len(runs), 0, images, groups, True, halves, asked, larger, noise_of(values, effects))
+    larger, noise = (*of_rows, *of_questions), noise_of(values, effects) if size == 1 else None
+    return ImageEvidence(len(runs), 0, images, groups, True, halves, asked, larger, noise)
 
 
 def _weights(pairs: Sequence[Pair]) -> Weights:
