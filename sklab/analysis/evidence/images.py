@@ -91,7 +91,7 @@ def same_images(first: RunRecord, second: RunRecord) -> bool:
 def _images_of(record: RunRecord) -> tuple[Any, ...]:
     """What decides which images a run was judged on. In another size they are the same images."""
     data = record.spec.trained.data
-    settings = data.model_dump_json(exclude={*data.beside_identity(), "image_size", "resize", "mean", "std"})
+    settings = data.model_dump_json(exclude={*data.unkeyed, "image_size", "resize", "mean", "std"})
     held = record.fingerprint
     return settings, record.val_images, (held.listing, held.sample) if held else None
 
