@@ -7,9 +7,12 @@ import sys
 
 import numpy as np
 
-from sklab.analysis.choice.posterior import Draws, posterior
+from sklab.analysis.choice.posterior import Draws, best_cell, posterior
+from sklab.analysis.choice.race import race_for_best
+from sklab.spec.study.sweep import Replicates
 
 CELLS, SEEDS = 11, 3
+RACE = Replicates(start=3, max=40, stop="best")
 DRAWS = Draws(16, 30, 40)
 SPREADS = (0, 0.25, 0.5, 1, 2, 4)  # of the true levels, in standard deviations of a run
 EXAMPLE = np.array([13.6, 23.38, 24.58, 11.6, 9.47, 11.35, 10.53, 17.22, 16.15, 11.62, 10.42]) / 0.91
@@ -50,6 +53,20 @@ def calibration(spreads, count, edges=(0, 0.05, 0.2, 0.4, 0.6, 0.8, 1.01)):
     return [(chances[bins == at].mean(), right[bins == at].mean(), (bins == at).sum()) for at in range(1, len(edges))]
 
 
+def raced(spread, count, runs, seed_sd=0.0):
+    """Studies that add seeds to find the best cell, with at most so many runs: the share in which the likeliest cell is
+    the best, and the mean number of runs; then the share in which the lowest mean of 10 seeds for all is the best."""
+    rng = np.random.default_rng(1)
+    levels = truths(spread, count, rng)
+    errors = rng.standard_normal((count, CELLS, RACE.max)) + seed_sd * rng.standard_normal((count, 1, RACE.max))
+    values, rule = levels[..., None] + errors, RACE.model_copy(update={"runs": runs})
+    found = [race_for_best(study, np.ones(study.shape, dtype=bool), rule).requested for study in values]
+    there = np.arange(RACE.max) < np.array(found)[..., None]
+    likeliest = [best_cell(study).best.argmax() for study in np.where(there, values, np.nan)]
+    best, of_ten = levels.argmin(-1), values[..., :10].mean(-1).argmin(-1)
+    return (likeliest == best).mean(), np.sum(found) / count, (of_ten == best).mean()
+
+
 def write(*cells_of_row):
     sys.stdout.write("| " + " | ".join(map(str, cells_of_row)) + " |\n")
     sys.stdout.flush()
@@ -63,3 +80,6 @@ if __name__ == "__main__":
         write(spread, *(f"{of:.2f}" for of in (of_lowest, bias, chances.max(-1).mean(), first)))
     for mean, share, cells in calibration((0.5, 1, 2, 4), number):
         write(f"{mean:.2f}", f"{share:.2f}", cells)
+    for spread in ("example", "earlier example"):
+        for runs in (45, 55, 60, 110):
+            write(spread, runs, *(f"{of:.2f}" for of in raced(spread, number, runs)))

@@ -23,6 +23,7 @@ distributions for variance parameters in hierarchical models, Bayesian Analysis 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,10 +36,13 @@ PRIOR = 8
 GROUPS = 2
 CONCENTRATION = 0.1  # of each group in the Dirichlet prior of their shares: one group alone has a probability of 3/4
 _NONE = 1e-3  # the scale, in standard deviations, of levels that are equal
-_SCALES = np.geomspace(0.2, 25, 12)
+_SCALES = np.geomspace(0.25, 25, 10)
 _LEVEL_SCALES = np.array([_NONE, *_SCALES])
-_SEED_SCALES = np.geomspace(0.03, 40, 14)
+_SEED_SCALES = np.geomspace(0.03, 40, 10)
 _MOST_LEVELS = 16384  # in one draw of all chains
+_APART = (_SCALES / USUAL / (1 + (_SCALES / USUAL) ** 2)) ** 2
+_LEVEL_PRIOR = np.log([EQUAL, *(1 - EQUAL) * _APART / _APART.sum()])[:, None, None, None]
+_SEED_PRIOR = np.log(_SEED_SCALES / (1 + _SEED_SCALES**2))[:, None, None]
 _NO_RUNS = 1e-12  # the precision of the effect of a seed without runs
 
 
@@ -73,14 +77,18 @@ class _Data:
     values: FloatArray
     there: FloatArray
 
-    @property
+    @cached_property
     def runs(self) -> FloatArray:
         return np.asarray(self.there.sum(-1))
 
-    @property
+    @cached_property
+    def sums(self) -> FloatArray:
+        return np.asarray(self.values.sum(-1))
+
+    @cached_property
     def wide(self) -> FloatArray:
         """(studies, 1): the prior variance of a group's centre."""
-        return np.asarray((self.values.sum(-1) / self.runs).var(-1, keepdims=True) + 1)
+        return np.asarray((self.sums / self.runs).var(-1, keepdims=True) + 1)
 
 
 @dataclass
@@ -165,7 +173,7 @@ class _Tally:
 def _start(data: _Data, chains: int) -> _State:
     """Every second chain starts with the cells split at their largest gap."""
     studies, cells, seeds = data.values.shape
-    level = data.values.sum(-1) / data.runs
+    level = data.sums / data.runs
     group = np.zeros((chains, studies, cells), dtype=int)
     if cells > 1:
         order = np.sort(level, -1)
@@ -177,7 +185,7 @@ def _start(data: _Data, chains: int) -> _State:
 
 def _step(data: _Data, state: _State, rng: np.random.Generator) -> FloatArray:
     """Draw everything once; returns the variance of the levels of each group."""
-    mean = (data.values.sum(-1) - np.einsum("skn,csn->csk", data.there, state.seeds)) / data.runs
+    mean = (data.sums - np.einsum("skn,csn->csk", data.there, state.seeds)) / data.runs
     variance = state.variance / data.runs
     centres, spreads = _groups(data, state, mean, variance, rng)
     shares = rng.standard_gamma(CONCENTRATION + _members(state.group).sum(-1))
@@ -200,7 +208,7 @@ def _groups(
     precise = members / total[..., None, :]
     weight, sums = precise.sum(-1), (precise * mean[..., None, :]).sum(-1)
     squares = (precise * mean[..., None, :] ** 2).sum(-1)
-    fits = _log_prior(_LEVEL_SCALES)[:, None, None, None] - np.einsum("tcsk,csgk->tcsg", np.log(total), members) / 2
+    fits = _LEVEL_PRIOR - np.einsum("tcsk,csgk->tcsg", np.log(total), members) / 2
     fits = fits - (np.log1p(data.wide * weight) + squares - sums**2 / (weight + 1 / data.wide)) / 2
     at = _drawn(fits, rng)
     weight, sums = (np.take_along_axis(part, at[None], 0)[0] for part in (weight, sums))
@@ -229,8 +237,7 @@ def _draw_seeds(data: _Data, state: _State, rng: np.random.Generator) -> None:
     sums = sums - np.einsum("skn,csk->csn", data.there, weight * state.level)
     total = _SEED_SCALES[:, None, None, None] ** 2 + 1 / precision
     fits = -(np.log(total) + (sums / precision) ** 2 / total).sum(-1) / 2
-    prior = np.log(_SEED_SCALES / (1 + _SEED_SCALES**2))[:, None, None]
-    whole = precision + 1 / _SEED_SCALES[_drawn(fits + prior, rng)][..., None] ** 2
+    whole = precision + 1 / _SEED_SCALES[_drawn(fits + _SEED_PRIOR, rng)][..., None] ** 2
     state.seeds = sums / whole + rng.standard_normal(sums.shape) / np.sqrt(whole)
 
 
@@ -241,13 +248,6 @@ def _draw_variances(data: _Data, state: _State, rng: np.random.Generator) -> Non
     state.variance = (PRIOR * state.common + squares) / (2 * rng.standard_gamma(shape, squares.shape))
     rate = PRIOR / 2 * (1 / state.variance).sum(-1, keepdims=True)
     state.common = rng.standard_gamma(PRIOR / 2 * squares.shape[-1], rate.shape) / rate
-
-
-def _log_prior(scales: FloatArray) -> FloatArray:
-    """Log of the prior of the scales of levels: EQUAL for the first, which is none."""
-    relative = scales[1:] / USUAL
-    apart = (relative / (1 + relative**2)) ** 2
-    return np.asarray(np.log([EQUAL, *(1 - EQUAL) * apart / apart.sum()]))
 
 
 def _members(group: IntArray) -> FloatArray:

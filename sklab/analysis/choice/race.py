@@ -14,6 +14,7 @@ Source: D. Russo, Simple Bayesian algorithms for best-arm identification, Operat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from sklab.analysis.choice.posterior import REPORT, Draws, best_cell
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, IntArray
 from sklab.spec.study.sweep import Replicates
 
-_QUICK = Draws(32, 12, 24)  # for a choice between cells
-_NEAR = 0.05  # below the stated probability, where more draws decide
+_QUICK = Draws(24, 12, 24)  # for a choice between cells
+_NEAR = 0.03  # below the stated probability, where more draws decide
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _of(now: BestRace, values: FloatArray) -> BoolArray:
 
 
 def _next(now: BestRace, values: FloatArray, rule: Replicates) -> BestRace:
-    chances = best_cell(values, _QUICK).best
+    chances = _chances(values, _QUICK)
     if np.isnan(chances).all():
         return BestRace(now.requested, now.rounds, "no spread")
     if _is_found(chances, values, rule.probability):
@@ -72,4 +73,14 @@ def _next(now: BestRace, values: FloatArray, rule: Replicates) -> BestRace:
 def _is_found(chances: FloatArray, values: FloatArray, probability: float) -> bool:
     if np.nanmax(chances) < probability - _NEAR:
         return False
-    return bool(np.nanmax(best_cell(values, REPORT).best) >= probability)
+    return bool(np.nanmax(_chances(values, REPORT)) >= probability)
+
+
+def _chances(values: FloatArray, draws: Draws) -> FloatArray:
+    return np.array(_kept(values.tobytes(), values.shape[0], draws))
+
+
+@lru_cache(maxsize=4096)
+def _kept(values: bytes, cells: int, draws: Draws) -> tuple[float, ...]:
+    """The chances of the cells in a round; a study is replayed from its start whenever it is looked at."""
+    return tuple(best_cell(np.frombuffer(values).reshape(cells, -1), draws).best.tolist())

@@ -31,7 +31,7 @@ from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
 from sklab.analysis.table.looks import Judge, judged, parts_of, seen
 from sklab.analysis.table.questions import answered, under_repeated_looking
-from sklab.analysis.table.replicates import race_of, with_requested_runs
+from sklab.analysis.table.replicates import best_race_of, first_seeds, race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
 from sklab.store.looks import NO_LOOKS, Looks
@@ -62,15 +62,17 @@ def ablation_table(
     if stage := stage_of(sweep, records):
         table = ablation_table(at_tuned_settings(sweep, records), records, evaluations, others, looks)
         return replace(table, tuning=_tuning(sweep, stage, records, looks))
-    race, sweep = race_of(sweep, records), with_requested_runs(sweep, records)
+    race, for_best = race_of(sweep, records), best_race_of(sweep, records)
+    sweep = with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
     of_runs = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    values, looked = block_means(sweep, of_runs), seen(sweep, looks)
+    of_blocks, looked = block_means(sweep, of_runs), seen(sweep, looks)
+    values = first_seeds(sweep, of_blocks)
     at_look = partial(judged, parts=parts_of(sweep, of_runs, looked), levels=looked.levels) if looked else _at_once
     against_baseline = _at_look(sweep, values, at_look)
     choice = against_baseline.choice if against_baseline else None
     shared = _shared(sweep, values)
-    estimate, chance = means(values, choice), chances(sweep, shared)
+    estimate, chance = means(of_blocks, choice), chances(sweep, _shared(sweep, of_blocks))
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_best = _of_rows(_against_best(sweep, values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
@@ -81,7 +83,7 @@ def ablation_table(
             **facts[at],
             n=int(estimate.n[at]),
             mean=none_if_nan(estimate.mean[at]),
-            sd=none_if_nan(_deviation(values[at])),
+            sd=none_if_nan(_deviation(of_blocks[at])),
             half=none_if_nan(estimate.half[at]),
             chance=none_if_nan(chance.best[at]),
             shrunken=none_if_nan(chance.mean[at]),
@@ -102,7 +104,7 @@ def ablation_table(
     answers = answered(sweep, sweep.questions, shared, partial(_family_at_look, at_look=at_look))
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
-    return AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked)
+    return AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked, for_best)
 
 
 def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks) -> Tuning:

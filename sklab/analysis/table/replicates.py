@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklab.analysis.choice.race import BestRace, race_for_best
 from sklab.analysis.evidence.nuisance import with_tuning_runs
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import BoolArray, FloatArray, rounding_variance
@@ -21,14 +22,28 @@ from sklab.spec.study.sweep import Cell, Replicates, Sweep
 from sklab.store.records import RunRecord
 
 _SIMULATED = 200
+_SIMULATED_CHOICES = 10  # of the best cell, each of which takes a second
 
 
 def race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> Race | None:
-    """The looks that the records allow; None for a sweep whose cells all have the same seeds."""
-    if sweep.replicates is None:
+    """The looks that the records allow; None for a sweep whose seeds no test decides."""
+    if sweep.replicates is None or sweep.by_best:
         return None
     values, ended = values_and_ends(sweep, records)
     return _race(sweep, sweep.replicates, values, ended, _first_runs_of(sweep, sweep.replicates, values, ended))
+
+
+def best_race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> BestRace | None:
+    """The rounds that the records allow, where seeds are added to find the best cell."""
+    if sweep.replicates is None or not sweep.by_best:
+        return None
+    return race_for_best(*values_and_ends(sweep, records), sweep.replicates)
+
+
+def first_seeds(sweep: Sweep, values: FloatArray) -> FloatArray:
+    """The `values` (cells, seeds) that tests may use: all, or the first seeds of each cell where the data decide which
+    cells get more to find the best one."""
+    return values[:, : sweep.replicates.start] if sweep.replicates and sweep.by_best else values
 
 
 def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray, first_runs: Mapping[str, int]) -> Race:
@@ -56,7 +71,7 @@ def with_requested_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep
     """`sweep` with those runs that the records call for, ended or not. A pruned cell gets no further ones."""
     if sweep.nuisance:
         return with_tuning_runs(sweep, records)
-    so_far = race_of(sweep, records)
+    so_far = best_race_of(sweep, records) or race_of(sweep, records)
     if sweep.search and sweep.search.pruning:
         return _without_pruned(sweep, records)
     return sweep if so_far is None else _with_runs(sweep, [int(seeds) for seeds in so_far.requested])
@@ -89,10 +104,17 @@ def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
     assert sweep.replicates is not None
     values, ended = values_and_ends(sweep, records)
     drawn = _drawn(values, np.random.default_rng(0))
+    if sweep.by_best:
+        return _expected_choices(np.where(ended, values, drawn)[:_SIMULATED_CHOICES], sweep.replicates)
     whole = np.ones(drawn.shape, dtype=bool)
     filled = np.where(ended, values, drawn)
     first_runs = _first_runs_of(sweep, sweep.replicates, values, ended)
     return round(float(_race(sweep, sweep.replicates, filled, whole, first_runs).requested.sum(-1).mean()))
+
+
+def _expected_choices(studies: FloatArray, rule: Replicates) -> int:
+    whole = np.ones(studies.shape[1:], dtype=bool)
+    return round(float(np.mean([race_for_best(study, whole, rule).requested.sum() for study in studies])))
 
 
 def values_and_ends(sweep: Sweep, records: Mapping[str, RunRecord]) -> tuple[FloatArray, BoolArray]:

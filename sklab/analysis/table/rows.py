@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
+from sklab.analysis.choice.race import BestRace
 from sklab.analysis.evidence.images import ImageEvidence
 from sklab.analysis.evidence.nuisance import Tuning
 from sklab.analysis.statistics.checks import Choice
@@ -176,6 +177,7 @@ class AblationTable:
     questions the answers to the planned questions, in their order: one family
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
+    for_best  the seeds that were added to find the best cell; None where none are
     looks     the looks at the study; None where it counts them in another way
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
@@ -190,6 +192,7 @@ class AblationTable:
     race: Race | None = None
     questions: tuple[Answer, ...] = ()
     looks: Seen | None = None
+    for_best: BestRace | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
     tuning: Tuning | None = None

@@ -81,6 +81,14 @@ _SEQUENTIAL_QUESTIONS = (
     "shared among the questions after Holm (Maurer and Bretz 2013): 5 % over all questions and looks. The tests named "
     "next are of all seeds at hand and disregard the looks. "
 )
+_SEQUENTIAL_BEST = (
+    "Seeds were added, one each, to the two cells that were the likeliest to be the best (top-two sampling, Russo "
+    "2020). Results decided which cells got more, so all tests are of the first seeds of each cell. "
+)
+_BEST = (
+    "P(best) and shrunken means are those of a hierarchical model of all runs: levels of cells in one or two groups, "
+    "equal in a group or normal; random seeds; a variance of each cell (Gibbs sampling, Gelman et al. 2013). "
+)
 _LOOKS = (
     "Verdicts were shown with {looks}. {plan} A new claim needs the level of a group-sequential boundary (Lan and "
     "DeMets 1983), to which its adjusted p value and interval are scaled; an earlier claim stands while all seeds "
@@ -131,13 +139,15 @@ def methods(table: AblationTable) -> str:
     return (
         f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval{_spread_of_means(table)}. "
-        f"{_sequential(table)}{_looks(table)}{_compared(table)}"
+        f"{_sequential(table)}{_looks(table)}{_compared(table)}{_BEST if table.likeliest else ''}"
         f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"
         "Only complete runs enter a number."
     )
 
 
 def _sequential(table: AblationTable) -> str:
+    if table.for_best is not None:
+        return _SEQUENTIAL_BEST
     if table.race is None:
         return ""
     return _SEQUENTIAL_QUESTIONS if table.sweep.by_question else _SEQUENTIAL

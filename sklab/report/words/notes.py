@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+from sklab.analysis.choice.race import BestRace
 from sklab.analysis.statistics.sequential import RACING, UNDECIDED, Race
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
@@ -46,11 +47,32 @@ def origin_path(study: str, key: str) -> str:
 
 def verdicts(table: AblationTable) -> tuple[str, ...]:
     """The note with the verdicts under repeated looking; none for a study whose cells all have the same seeds."""
+    if table.for_best is not None:
+        return (_found(table, table.for_best),)
     if table.race is None:
         return ()
     others = [at for at, name in enumerate(table.race_names) if name != table.sweep.baseline]
     what = "planned questions" if table.sweep.by_question else "against the baseline"
     return (f"{what}, under repeated looking: {decisions(table, table.race, others)}",)
+
+
+def _found(table: AblationTable, now: BestRace) -> str:
+    """How many seeds each cell got to find the best one, and why there are no more."""
+    rule, cells = table.sweep.replicates, zip(table.sweep.cells, now.requested.tolist(), strict=True)
+    assert rule is not None
+    more = [f"{clean(cell.name)} {seeds}" for cell, seeds in sorted(cells, key=lambda of: -of[1]) if seeds > rule.start]
+    why = {
+        "found": f"one is the best with a probability of {rule.probability:g} or more",
+        "seeds": f"the likeliest have {rule.max} seeds, the most that they may have",
+        "runs": f"more seeds would make more than {rule.runs} runs",
+        "no spread": "the same numbers with every seed say nothing",
+        "": "not settled yet",
+    }
+    seeds = (
+        f"seeds of the likeliest best cells: {', '.join(more)}" if more else "no cell got more seeds than the others"
+    )
+    tested = f"all tests are of the first {rule.start} seeds of each cell, which no result decided"
+    return f"{seeds} ({why[now.over]}); {tested}"
 
 
 def decisions(table: AblationTable, race: Race, cells: Sequence[int]) -> str:

@@ -52,6 +52,8 @@ _CITED: dict[str, tuple[str, ...]] = {
     "Welch 1947": ("welch1947generalization",),
     "Hasler 2008": ("hasler2008multiple",),
     "Brunner 1997": ("brunner1997box",),
+    "Russo 2020": ("russo2020simple",),
+    "Gelman et al. 2013": ("gelman2013bayesian",),
 }
 _ENTRIES = Path(__file__).parents[1] / "templates" / "references.bib"
 

@@ -153,7 +153,11 @@ def notes(table: AblationTable) -> tuple[str, ...]:
         for name, others in by_network(table.sweep.duplicates).items()
     ]
     partial = [_unfinished(row) for row in table.rows if row.unfinished and row.name not in idle]
-    fewer = [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
+    fewer = (
+        []
+        if table.for_best
+        else [_fewer_seeds(row) for row in table.rows if row.baseline and 1 < row.baseline.n < row.n]
+    )
     untested = [_untested(row) for row in table.rows if row.verdict == "no test"]
     data = (*_skipped(table), *trained_on(table), *computed_on(table))
     others = (*_unevaluated(table), *invalid, *_unequal(table), *data, *cut_batches(table), *reused(table))

@@ -244,10 +244,10 @@ class Replicates(Value):
     stop   `resolved`: a cell gets no more seeds once its comparison with the baseline is decided, and the baseline as
            many as any; `questions`: cells get more while a planned question about them is open; `best`: the two
            cells that are the likeliest to be the best get more
-    probability  with `best`: the probability of being the best at which a cell is found
     width  a comparison is also decided, as equal, once the interval of its difference is no wider than this, in the
            unit of the metric
     runs   no further seed is started that would make more runs than this in total
+    probability  with `best`: no further seed is started once a cell is the best with this probability
     """
 
     start: int = Field(ge=2, le=MOST_REPLICATES)
@@ -261,6 +261,9 @@ class Replicates(Value):
     def _grows(self) -> Replicates:
         if self.max <= self.start:
             raise ValueError("max must be larger than start; the same number for every cell is `seeds:`")
+        foreign = "width" if self.stop == "best" else "probability"
+        if getattr(self, foreign) != type(self).model_fields[foreign].default:
+            raise ValueError(f"{foreign} is not used by stop: {self.stop}")
         return self
 
     def __str__(self) -> str:

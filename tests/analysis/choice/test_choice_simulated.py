@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_choice import calibration, chosen
+from simulated_choice import calibration, chosen, raced
 
 pytestmark = pytest.mark.slow
 COUNT = 300  # studies of a setting: a bias is known to about 0.02 standard deviations
@@ -26,7 +26,8 @@ def test_chances_come_true():
     """Over studies of true differences of 0.5 to 4 standard deviations, cells with a stated chance are the best about
     as often; where it errs, the chance is too small."""
     for stated, true, cells in calibration((0.5, 1, 2, 4), COUNT):
-        assert stated - 0.03 < true < stated + 0.12 + 2 / np.sqrt(cells)
+        chance = 2 * np.sqrt(stated * (1 - stated) / cells)
+        assert stated - 0.03 - chance < true < stated + 0.1 + chance
 
 
 def test_chances_hold_with_strong_effects_of_seeds():
@@ -34,3 +35,11 @@ def test_chances_hold_with_strong_effects_of_seeds():
     first = np.take_along_axis(right, chances.argmax(-1)[:, None], 1).mean()
     assert chances.max(-1).mean() - 0.03 < first < chances.max(-1).mean() + 0.15
     assert -0.1 < bias < 0.2
+
+
+def test_with_60_runs_or_fewer_the_best_is_found_in_nine_studies_of_ten():
+    """On the shipped example's means; on those of an earlier one, where 110 runs of equal seeds find it in 87 of 100,
+    60 runs find it in about as many (docs/validation.md)."""
+    right, runs, _ = raced("example", 40, 60)
+    assert right >= 0.9
+    assert runs < 55

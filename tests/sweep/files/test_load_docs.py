@@ -51,6 +51,7 @@ CELLS = {  # and cells that can't exist
     "More than one kind of chance": (2, 0),
     "The best cell": (4, 0),
     "Tuned for every cell": (6, 0),  # two cells at three settings
+    "Seeds that help to find it": (4, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
     "Equal budget": (2, 0),

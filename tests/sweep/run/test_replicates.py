@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
-from launchers import FakeLauncher, start
+from launchers import start
+from measured import SWEEP, Measured
 
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
-from sklab.launch.base import Ended
 from sklab.report.build import study_table, terminal_table
 from sklab.report.build import write as write_report
 from sklab.report.figures.evidence import sequential_figure
 from sklab.report.words.methods import methods
-from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.toy import toy
@@ -28,55 +25,6 @@ from sklab.sweep.plan.prices import Resources
 from sklab.sweep.plan.status import study_status
 
 pytestmark = pytest.mark.usefixtures("sound")
-
-SWEEP = """\
-experiment: toy.yaml
-design: list
-replicates: {start: 3, max: 10, stop: resolved}
-baseline: usual
-cells:
-  - {name: usual}
-  - {name: same, set: {model.reduction: 8}}
-  - {name: far, set: {model.reduction: 4}}
-  - {name: near, set: {model.reduction: 2}}
-"""
-LEVEL = {
-    "r=2, lr=0.1": 20.0,
-    "r=2, lr=0.3": 30.0,
-    "r=8, lr=0.1": 20.0,
-    "r=8, lr=0.3": 30.0,
-    "usual": 20.0,
-    "same": 20.0,
-    "far": 30.0,
-    "near": 22.0,
-}
-
-
-class Measured(FakeLauncher):
-    """Runs whose error is their cell's, plus their seed's, plus chance of its own; `dies` says which fail."""
-
-    def __init__(self, dies=lambda cell, seed: False, capacity: int = 2, stop_after: int | None = None):
-        super().__init__(capacity=capacity)
-        self.dies, self.left = dies, stop_after
-
-    def wait(self, timeout: float) -> list[Ended]:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left = None if self.left is None else self.left - 1
-        job = self._running.pop(0)
-        order = RunFolder(job.folder).read_order()
-        seed = order.spec.seed
-        if self.dies(order.cell, seed):
-            return [Ended(job, 1)]
-        error = LEVEL[order.cell] + 3 * random.Random(seed).random() + random.Random(f"{order.cell} {seed}").gauss(0, 1)
-        numbers = {"val_error": error, "val_loss": 1.0}
-        RunFolder(job.folder).write_record(
-            RunRecord.of(order, status="complete", last=numbers, best=numbers, wall_seconds=7.0)
-        )
-        return [Ended(job, 0)]
-
-    def asked(self) -> Counter[str]:
-        return Counter(RunFolder(job.folder).read_order().cell for job in self.submitted)
 
 
 @pytest.fixture
