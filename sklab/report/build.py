@@ -16,6 +16,7 @@ from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
 from sklab.report.evidence.images import image_sentences
+from sklab.report.evidence.nuisance import tuning_result, tuning_sentences
 from sklab.report.words import literature, methods, sentences, verdict
 from sklab.store.dated import read_plans
 from sklab.store.files import collector_paused, write_whole
@@ -162,9 +163,9 @@ def _begin(reason: str, longest: int) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    results = [verdict.result(table), *verdict.further(table), methods.comparison(table), sentences.pareto(table)]
-    results += image_sentences(table)
+    results = [verdict.result(table), *verdict.further(table), *tuning_result(table), *tuning_sentences(table)]
+    tests = [methods.comparison(table), sentences.pareto(table), *image_sentences(table)]
     published = [literature.published(table.sweep), literature.reproduced(table)]
-    texts = [sentences.progress(table), *results, *published, *notes[:_NOTES], *more]
+    texts = [sentences.progress(table), *results, *tests, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)
     return ["", *(terminal.filled(line, columns) for line in texts if line)]

@@ -18,6 +18,7 @@ from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, 
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.evidence.images import image_sentences
+from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
 from sklab.report.evidence.plan import plan_sentences
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
@@ -27,6 +28,8 @@ from sklab.report.tables import (
     effects_markdown,
     effects_tex,
     gap,
+    grids_markdown,
+    grids_tex,
     headings,
     power_markdown,
     power_tex,
@@ -116,6 +119,10 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "methods": methods,
         "plan": plan_sentences(table),
         "image_sentences": image_sentences(table),
+        "tuned": tuning_sentences(table),
+        "tuned_grids": (tuned := tuning_grids(table)),
+        "tuned_markdown": "\n".join(grids_markdown(tuned)[1:]),
+        "tuned_tex": grids_tex(tuned),
         "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
@@ -134,7 +141,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
 def _attention(results: AttentionResults, table: AblationTable) -> dict[str, Any]:
     return {
         "result": verdict.result(table, attention_trend(results)),
-        "further": verdict.further(table, attention_trend(results)),
+        "further": (*verdict.further(table, attention_trend(results)), *tuning_result(table)),
         "attention_note": results.note,
         "trend_head": TREND_HEAD,
         "trends": trend_rows(results),

@@ -81,7 +81,7 @@ def table_json(table: AblationTable) -> str:
 
 def table_markdown(table: AblationTable) -> str:
     """The table, the notes on single rows, the answers and the effects of the factors."""
-    answered = _grids_markdown(question_grids(table))
+    answered = grids_markdown(question_grids(table))
     return "\n".join([rows_markdown(table), *answered, *_effects_markdown(table), ""])
 
 
@@ -105,7 +105,7 @@ def effects_markdown(table: AblationTable) -> str:
 
 def questions_markdown(table: AblationTable) -> str:
     """The planned questions with their answers; "" without questions."""
-    return "\n".join(_grids_markdown(question_grids(table))[1:])
+    return "\n".join(grids_markdown(question_grids(table))[1:])
 
 
 def power_markdown(table: AblationTable) -> str:
@@ -115,15 +115,16 @@ def power_markdown(table: AblationTable) -> str:
 
 def effects_tex(table: AblationTable) -> str:
     """Effects of the factors as `table` environments; "" where there are none."""
-    return _grids_tex(verdict.effect_grids(table))
+    return grids_tex(verdict.effect_grids(table))
 
 
 def questions_tex(table: AblationTable) -> str:
     """The planned questions with their answers as `table` environments; "" without questions."""
-    return _grids_tex(question_grids(table))
+    return grids_tex(question_grids(table))
 
 
-def _grids_tex(grids: Iterable[Grid]) -> str:
+def grids_tex(grids: Iterable[Grid]) -> str:
+    """Tables of texts as `table` environments."""
     return "".join(_rows_tex(grid.head, grid.rows, f"{grid.title}; {grid.legend}.") for grid in grids)
 
 
@@ -146,10 +147,11 @@ def _power(table: AblationTable) -> tuple[list[str], list[list[str]]]:
 def _effects_markdown(table: AblationTable) -> list[str]:
     """The lines of `effects_markdown`, after an empty one."""
     remarks = [line for text in verdict.effect_sentences(table) for line in ("", markdown(text))]
-    return [*remarks, *_grids_markdown(verdict.effect_grids(table))]
+    return [*remarks, *grids_markdown(verdict.effect_grids(table))]
 
 
-def _grids_markdown(grids: Iterable[Grid]) -> list[str]:
+def grids_markdown(grids: Iterable[Grid]) -> list[str]:
+    """The lines of tables of texts with their titles and legends, after an empty one."""
     lines: list[str] = []
     for grid in grids:
         table = markdown_table(grid.head, grid.rows)

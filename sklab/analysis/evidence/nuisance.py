@@ -10,15 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import fmean
+from typing import Any
 
+from sklab.analysis.choice.settings import best_settings
 from sklab.spec.study.nuisance import FIRST_SEED, Nuisance
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.store.records import RunRecord
 from sklab.system.terminal import quantity
-
-_DIGITS = 9  # significant ones: equal counts of wrong images must tie
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,17 @@ def _tuned(
     sweep: Sweep, nuisance: Nuisance, name: str, tried: tuple[Cell, ...], records: Mapping[str, RunRecord]
 ) -> Tuned:
     runs = [[records.get(cell.runs[seed]) for seed in nuisance.tuning_seeds] for cell in tried]
-    means = tuple(_mean(sweep, [run for run in of_setting if run is not None]) for of_setting in runs)
     common = next(at for at, cell in enumerate(tried) if nuisance.setting_of(cell.factors) == nuisance.common)
-    places = [common, *(at for at in range(len(tried)) if at != common)]
-    chosen = min(places, key=lambda at: math.inf if math.isnan(means[at]) else means[at])
-    return Tuned(name, tried, means, sum(run is None for of_setting in runs for run in of_setting), chosen, common)
+    chosen, means = best_settings([[_value(sweep, run) for run in of_setting] for of_setting in runs], common)
+    left = sum(run is None for of_setting in runs for run in of_setting)
+    return Tuned(name, tried, tuple(means.tolist()), left, int(chosen), common)
 
 
-def _mean(sweep: Sweep, runs: Sequence[RunRecord]) -> float:
-    if any(run.status == "diverged" for run in runs):
+def _value(sweep: Sweep, run: RunRecord | None) -> float:
+    if run is not None and run.status == "diverged":
         return math.inf
-    numbers = [run.value(sweep.metric) for run in runs if run.status == "complete"]
-    known = [number for number in numbers if number is not None]
-    return float(f"{fmean(known):.{_DIGITS}g}") if known else math.nan
+    value = run.value(sweep.metric) if run is not None and run.status == "complete" else None
+    return math.nan if value is None else value
 
 
 def with_tuning_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:
@@ -145,14 +142,45 @@ class Untuned:
     verdict: str | None
 
 
+NOT_MEASURED = Untuned(0, None, None)
+
+
 @dataclass(frozen=True)
 class Tuning:
-    """What was tuned in a study, which setting each cell got, and how the cells compare without tuning, by name."""
+    """What was tuned in a study, which setting each cell got, and how the cells compare without tuning, by name.
+
+    spread  standard deviation of a run without the effects of seeds, from the runs of judging; NaN where unknown
+    """
 
     nuisance: Nuisance
     cells: tuple[Tuned, ...]
     stage: Stage
     untuned: Mapping[str, Untuned]
+    spread: float
+
+    def is_in_doubt(self, cell: Tuned) -> bool:
+        """Whether the mean of another setting lies within two standard errors of a difference."""
+        others = [mean for at, mean in enumerate(cell.means) if at != cell.chosen and math.isfinite(mean)]
+        if cell.left or not others:
+            return False
+        return min(others) - cell.means[cell.chosen] < 2 * self.spread * math.sqrt(2 / self.nuisance.seeds)
+
+    def setting(self, cell: Tuned, at: int) -> dict[str, str]:
+        """The setting at position `at` among those that the cell tried."""
+        return self.nuisance.setting_of(cell.tried[at].factors)
+
+
+def edges(nuisance: Nuisance, cell: Tuned) -> tuple[str, ...]:
+    """The paths at which the chosen value is the smallest or the largest of three numbers or more."""
+    if cell.left or not math.isfinite(cell.means[cell.chosen]):
+        return ()
+    setting = nuisance.setting_of(cell.tried[cell.chosen].factors)
+    return tuple(path for path, values in nuisance.settings.items() if _is_extreme(values, setting[path]))
+
+
+def _is_extreme(values: Mapping[str, Any], name: str) -> bool:
+    numbers = [value for value in values.values() if type(value) in (int, float)]
+    return 3 <= len(numbers) == len(values) and values[name] in (min(numbers), max(numbers))
 
 
 class Stage(Value):

@@ -21,7 +21,7 @@ from sklab.analysis.evidence.nuisance import (
     stage_of,
     tuned_cells,
 )
-from sklab.analysis.statistics import contrasts, intervals
+from sklab.analysis.statistics import blocks, contrasts, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
@@ -61,7 +61,7 @@ def ablation_table(
     """
     if stage := stage_of(sweep, records):
         table = ablation_table(at_tuned_settings(sweep, records), records, evaluations, others, looks)
-        return replace(table, tuning=_tuning(sweep, stage, records, looks))
+        return replace(table, tuning=_tuning(sweep, stage, records, looks, _spread(table)))
     race, for_best = race_of(sweep, records), best_race_of(sweep, records)
     sweep = with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
@@ -107,11 +107,17 @@ def ablation_table(
     return AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked, for_best)
 
 
-def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks) -> Tuning:
+def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks, spread: float) -> Tuning:
     assert sweep.nuisance is not None
     rows = ablation_table(at_common_setting(sweep), records, looks=looks).rows
     untuned = {row.name: Untuned(row.n, row.mean, row.verdict) for row in rows}
-    return Tuning(sweep.nuisance, tuned_cells(sweep, records), stage, untuned)
+    return Tuning(sweep.nuisance, tuned_cells(sweep, records), stage, untuned, spread)
+
+
+def _spread(table: AblationTable) -> float:
+    """The standard deviation of a run without the effects of seeds; NaN where the runs are too few."""
+    values = np.array([_values(table.sweep, row.runs) for row in table.rows if row.n])
+    return math.sqrt(variance) if len(values) and (variance := blocks.fit(values).variance) > 0 else math.nan
 
 
 def _sequential_verdict(race: Race | None, at: int) -> BaselineVerdict | None:

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from sklab.analysis.choice.pareto import COSTS
+from sklab.analysis.evidence.nuisance import NOT_MEASURED
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.published import published_sizes, row_reproduced
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable, AtSize, Row
+from sklab.spec.study.nuisance import named
 from sklab.spec.study.sweep import Sweep
 
 _ANSWER = (
@@ -28,7 +30,7 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
     types = dict.fromkeys(whole, "Int64")
     pareto_front = table.pareto_front
-    rows = [_flat(table.sweep, row, pareto_front) for row in table.rows]
+    rows = [{**_flat(table.sweep, row, pareto_front), **_tuned(table, row)} for row in table.rows]
     absent = ["replay_latency_ms"] if all(row.replay_latency_ms is None for row in table.rows) else []
     frame = pd.DataFrame(rows).astype(types if table.rows else {}).drop(columns=absent, errors="ignore")
     if table.images and table.images.halves:
@@ -73,6 +75,24 @@ def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, An
     measured = {**_result(sweep, row, pareto_front), **_sizes(sweep, row), **_cost(row)}
     ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
     return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
+
+
+def _tuned(table: AblationTable, row: Row) -> dict[str, Any]:
+    """The setting that the cell tuned, its mean on the seeds of tuning, and its result at the experiment's own."""
+    tuning = table.tuning
+    cell = next((cell for cell in tuning.cells if cell.name == row.name), None) if tuning else None
+    if tuning is None:
+        return {}
+    untuned = tuning.untuned.get(row.name, NOT_MEASURED)
+    chosen = cell if cell is not None and not cell.left else None
+    mean = chosen.means[chosen.chosen] if chosen else math.nan
+    return {
+        "tuned_setting": named(tuning.setting(chosen, chosen.chosen)) if chosen else None,
+        "tuning_mean": _rounded(mean) if math.isfinite(mean) else None,
+        "untuned_n": untuned.n,
+        "untuned_mean": _rounded(untuned.mean),
+        "untuned_verdict": untuned.verdict,
+    }
 
 
 def _factors(sweep: Sweep, row: Row, ours: Set[str]) -> dict[str, str]:

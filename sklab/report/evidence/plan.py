@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from sklab.analysis.evidence.nuisance import at_common_setting
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.column import size_text
 from sklab.report.escape import clean
@@ -43,8 +44,10 @@ def _when(table: AblationTable, first: Plan) -> str:
 def _what(sweep: Sweep) -> str:
     margin = [f"margin {size_text(sweep.metric, sweep.margin)}"] if sweep.margin is not None else []
     questions = [f"questions: {' | '.join(map(clean, sweep.questions))}"] if sweep.questions else []
-    parts = [sentences.design(sweep), f"baseline {clean(sweep.baseline)}", sentences.metric(sweep)]
-    return "; ".join([*parts, *margin, *questions])
+    judged = at_common_setting(sweep)
+    parts = [sentences.design(judged), f"baseline {clean(judged.baseline)}", sentences.metric(sweep)]
+    tuned = [f"every cell tunes {clean(str(sweep.nuisance))}"] if sweep.nuisance else []
+    return "; ".join([*parts, *margin, *questions, *tuned])
 
 
 def _later(plans: tuple[Plan, ...]) -> str:

@@ -72,7 +72,7 @@ class SweepFile(Value):
     vary: Vary | None = Field(default=None, description=_VARY)
     choose_best: bool = False
     nuisance: dict[str, Values] = Field(default={}, min_length=1, description=_NUISANCE)
-    tuning_seeds: int = Field(default=1, ge=1, le=MOST_TUNING_SEEDS)
+    tuning_seeds: int = Field(default=2, ge=1, le=MOST_TUNING_SEEDS)
 
     @field_validator("sizes")
     @classmethod
