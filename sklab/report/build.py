@@ -15,6 +15,7 @@ from sklab.errors import DamagedRecordError
 from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
+from sklab.report.evidence.held_out import claims, read_held_out, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_result, tuning_sentences
 from sklab.report.words import literature, methods, sentences, verdict
@@ -38,6 +39,7 @@ _ORDER = (
     "loss",
     "P(best)",
     "verdict",
+    "test",
     "diff",
     "shrunken",
     "p adj.",
@@ -47,7 +49,7 @@ _ORDER = (
     "MACs",
     "seeds+",
 )
-_BELONG = ("±95%", "n")
+_BELONG = ("±95%", "n", "gap")
 
 
 def build(folder: Path) -> Path:
@@ -98,8 +100,8 @@ def study_table(folder: Path) -> AblationTable:
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
         table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others, _looks(folder))
-        images = image_evidence(study, table)
-        return replace(table, reused=study.reused(records), plans=read_plans(study), images=images)
+        table = replace(table, reused=study.reused(records), plans=read_plans(study))
+        return replace(table, images=image_evidence(study, table), held_out=read_held_out(study, table))
 
 
 def _looks(folder: Path) -> Looks:
@@ -163,8 +165,9 @@ def _begin(reason: str, longest: int) -> str:
 def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
-    results = [verdict.result(table), *verdict.further(table), *tuning_result(table), *tuning_sentences(table)]
-    tests = [methods.comparison(table), sentences.pareto(table), *image_sentences(table)]
+    results = [*claims(table), verdict.result(table), *verdict.further(table)]
+    results += [*tuning_result(table), *tuning_sentences(table)]
+    tests = [methods.comparison(table), sentences.pareto(table), *image_sentences(table), *reading_sentences(table)]
     published = [literature.published(table.sweep), literature.reproduced(table)]
     texts = [sentences.progress(table), *results, *tests, *published, *notes[:_NOTES], *more]
     columns = min(_WIDTH, terminal.width() or _WIDTH)

@@ -24,6 +24,7 @@ from sklab.report.column import (
 )
 from sklab.report.escape import clean
 from sklab.report.evidence.best import best_columns
+from sklab.report.evidence.held_out import held_out_columns
 from sklab.spec.study.sweep import Published, Sweep
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
@@ -43,6 +44,7 @@ def columns(table: AblationTable) -> tuple[Column, ...]:
     return (
         *_identity(table),
         *_result(table),
+        *held_out_columns(table),
         *comparison(table),
         *(column for size in table.sweep.sizes for column in _at_size(table, size)),
         *_cost(table),

@@ -17,6 +17,7 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
+from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
 from sklab.report.evidence.plan import plan_sentences
@@ -123,6 +124,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "tuned_grids": (tuned := tuning_grids(table)),
         "tuned_markdown": "\n".join(grids_markdown(tuned)[1:]),
         "tuned_tex": grids_tex(tuned),
+        "test_split": reading_sentences(table),
         "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
@@ -139,9 +141,11 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
 
 
 def _attention(results: AttentionResults, table: AblationTable) -> dict[str, Any]:
+    trend = attention_trend(results)
+    paragraphs = (*claims(table), verdict.result(table, trend), *verdict.further(table, trend), *tuning_result(table))
     return {
-        "result": verdict.result(table, attention_trend(results)),
-        "further": (*verdict.further(table, attention_trend(results)), *tuning_result(table)),
+        "result": paragraphs[0],
+        "further": paragraphs[1:],
         "attention_note": results.note,
         "trend_head": TREND_HEAD,
         "trends": trend_rows(results),

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sklab.analysis.choice.pareto import COSTS
+from sklab.analysis.evidence.held_out import HeldOut, OnTest
 from sklab.analysis.evidence.nuisance import NOT_MEASURED
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.published import published_sizes, row_reproduced
@@ -30,7 +31,10 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
     types = dict.fromkeys(whole, "Int64")
     pareto_front = table.pareto_front
-    rows = [{**_flat(table.sweep, row, pareto_front), **_tuned(table, row)} for row in table.rows]
+    rows = [
+        {**_flat(table.sweep, row, pareto_front), **_tuned(table, row), **_held_out(table.held_out, row)}
+        for row in table.rows
+    ]
     absent = ["replay_latency_ms"] if all(row.replay_latency_ms is None for row in table.rows) else []
     frame = pd.DataFrame(rows).astype(types if table.rows else {}).drop(columns=absent, errors="ignore")
     if table.images and table.images.halves:
@@ -149,6 +153,22 @@ def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
         numbers = {"n": there.n, "mean": _rounded(there.mean), "half": _rounded(there.half)}
         columns |= {f"error_{size}_{part}": number for part, number in numbers.items()}
     return columns
+
+
+def _held_out(held: HeldOut | None, row: Row) -> dict[str, Any]:
+    """The columns of the test split; none before it is read."""
+    if held is None or not held.values:
+        return {}
+    on = held.rows.get(row.name, OnTest())
+    parts = {"mean": on.mean, "half": on.half, "minus_validation": on.gap, "minus_validation_half": on.gap_half}
+    against = {part: getattr(on.baseline, part, None) for part in ("difference", "half", "adjusted")}
+    values = {run.seed: held.values[run.key] for run in row.runs if run.key in held.values}
+    return {
+        "test_n": on.n,
+        **{f"test_{part}": _rounded(number, _TEST_DIGITS) for part, number in parts.items()},
+        **{f"test_vs_baseline_{part}": _rounded(number, _TEST_DIGITS) for part, number in against.items()},
+        "values_test": " ".join(f"{seed}:{value!r}" for seed, value in values.items()),
+    }
 
 
 def _cost(row: Row) -> dict[str, Any]:

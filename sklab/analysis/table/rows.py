@@ -11,6 +11,7 @@ import numpy as np
 
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.choice.race import BestRace
+from sklab.analysis.evidence.held_out import HeldOut
 from sklab.analysis.evidence.images import ImageEvidence
 from sklab.analysis.evidence.nuisance import Tuning
 from sklab.analysis.statistics.checks import Choice
@@ -181,6 +182,7 @@ class AblationTable:
     looks     the looks at the study; None where it counts them in another way
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
+    held_out  what is known of the test split; None for a study without one
     tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
     images    what single images tell; None where the runs kept none
     """
@@ -197,6 +199,7 @@ class AblationTable:
     plans: Plans = NO_PLANS
     tuning: Tuning | None = None
     images: ImageEvidence | None = None
+    held_out: HeldOut | None = None
 
     @property
     def noisy(self) -> tuple[Row, ...]:

@@ -70,7 +70,7 @@ def changes_of_plan(sweep: Sweep, before: Sweep) -> tuple[str, ...]:
         *(() if searched else _named("cells added", found.cells_added)),
         *(() if searched else _named("cells removed", found.cells_removed)),
         *_named("cells with other settings", found.cells_changed),
-        *(_settings(*of_experiments) if found.cells_changed else ()),
+        *(line for line in _settings(*of_experiments) if found.cells_changed or line.startswith("data.test:")),
         *_questions(sweep, before),
         *(line for line in _settings(*of_studies) if not line.startswith("questions.")),
     )

@@ -36,7 +36,8 @@ def _yaml_by_heading() -> dict[str, str]:
 
 
 YAML = _yaml_by_heading()
-EXPERIMENT, FAULTY = "Another experiment, other settings", "When something is wrong"
+EXPERIMENTS = ("Another experiment, other settings", "After everything: the test split")
+FAULTY = "When something is wrong"
 CELLS = {  # and cells that can't exist
     "Writing a sweep": (2, 0),
     "Paths": (5, 0),
@@ -73,7 +74,7 @@ def load(text: str) -> Sweep:
 
 def test_every_block_on_the_page_is_tried() -> None:
     assert len(YAML) == PAGE.count("```yaml")
-    assert set(YAML) == {*CELLS, EXPERIMENT, FAULTY}
+    assert set(YAML) == {*CELLS, *EXPERIMENTS, FAULTY}
 
 
 @pytest.mark.usefixtures("_project")
@@ -84,9 +85,10 @@ def test_every_sweep_on_the_page_loads(heading: str) -> None:
 
 
 @pytest.mark.usefixtures("_project")
-def test_the_experiment_on_the_page_loads() -> None:
+@pytest.mark.parametrize("heading", EXPERIMENTS)
+def test_every_experiment_on_the_page_loads(heading: str) -> None:
     file = Path("experiments/mine.yaml")
-    file.write_text(YAML[EXPERIMENT], encoding="utf-8")
+    file.write_text(YAML[heading], encoding="utf-8")
     base = read_experiment(file, {})
     assert (base.name, base.faults) == ("mine", ())
 

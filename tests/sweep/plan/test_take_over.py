@@ -142,3 +142,19 @@ def test_killed_while_taking_over_a_run_is_either_whole_or_has_not_ended(start, 
         assert all((run.path / name).exists() for name in (*FILES, "reused.json"))
     assert cells(start("second")) == {"wide"}
     assert baseline(toy_files).log_file.read_text() == "log.txt of sweep"
+
+
+def test_a_run_without_the_weights_that_the_test_split_needs_is_no_offer(start, toy_files):
+    """Its best epoch is not its last, and its study did not ask for the weights of that epoch."""
+    experiment, second = toy_files / "toy.yaml", toy_files / "second.yaml"
+    experiment.write_text(experiment.read_text().replace("val_size: 32", "val_size: 32, test: 20"))
+    second.write_text(second.read_text().replace("design: list", "design: list\nmetric: {epoch: best}"))
+    start("sweep")
+    first, other = (baseline(toy_files, "sweep", seed) for seed in (0, 1))
+    for run, best in ((first, 1), (other, 1)):
+        run.write_record(run.read_record().model_copy(update={"best_epoch": best, "epochs": 2}))
+    other.best_weights_file.write_text("best.pt of sweep")
+    plan = prepare(Start(sweep_of(toy_files, "second"), study(toy_files, "second")))
+    assert {offer.record.spec.seed for offer in reuse.to_take(plan).values()} == {1}
+    assert set(reuse.take_over(plan)) == {other.path.name}
+    assert baseline(toy_files, seed=1).best_weights_file.read_text() == "best.pt of sweep"
