@@ -237,6 +237,11 @@ class Sweep(Value):
         """The name of the table's row for `cell`; it is another one where the cell tries a nuisance setting."""
         return self.nuisance.name_of_cell(cell.name, cell.factors) if self.nuisance else cell.name
 
+    def is_of_baseline(self, cell: Cell) -> bool:
+        """Whether `cell` is the baseline, at whatever setting."""
+        common = self.nuisance.name("", self.nuisance.common) if self.nuisance else ""
+        return self.name_of_row(cell) == self.baseline.removesuffix(common)
+
 
 class Replicates(Value):
     """Every cell has the seeds 0 to `start` - 1; cells in doubt get more, `max` at most.

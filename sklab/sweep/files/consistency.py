@@ -107,9 +107,6 @@ def _baseline_seeds(document: Document, valid: ValidPart) -> Iterator[Fault]:
     if document.tree.get("design") == "search":
         message = "not used by design: search, whose cells all have the same seeds"
         yield document.fault(("seeds", "baseline"), message, found="")
-    if "nuisance" in document.tree:
-        message = "not used with nuisance, which gives every cell the same number of runs"
-        yield document.fault(("seeds", "baseline"), message, found="")
     if valid.sweep.vary and valid.sweep.vary.block > 1:
         message = "adds single seeds, but a block of vary is several runs"
         yield document.fault(("seeds", "baseline"), message, found="", allowed="a list of sources in vary")

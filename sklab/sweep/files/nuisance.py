@@ -20,7 +20,7 @@ from sklab.spec.study.nuisance import (
 )
 from sklab.spec.study.sweep import Cell, Factor, InvalidCell, Sweep
 from sklab.spec.train import TrainSpec
-from sklab.sweep.design.cells import NoSuchPlaceError, lay
+from sklab.sweep.design.cells import NoSuchPlaceError, lay, with_seeds
 from sklab.sweep.files.cells import Draft, Made, level_layer, make
 from sklab.sweep.files.consistency import covers, settings_of
 from sklab.sweep.files.experimentfile import COMMAND_LINE, Base
@@ -116,7 +116,7 @@ def tried_cells(
         return [], []
     possible = [draft for draft, cell in made if isinstance(cell, Cell)]
     drafts = [_tried(document, written, draft, setting) for draft in possible for setting in grid_of(written.nuisance)]
-    tried, faults = make(base, drafts, _all_seeds(written))
+    tried, faults = make(base, drafts, (*tuning_seeds(written.tuning_seeds), *written.seeds.others))
     for draft, cell in tried:
         if isinstance(cell, InvalidCell):
             faults.append(document.fault(draft.place, f"{cell.name} can't be trained: {cell.reason}", found=""))
@@ -138,10 +138,6 @@ def _tried(document: Document, written: SweepFile, draft: Draft, setting: Settin
     return Draft(cell, (*draft.layers, *layers), ("nuisance",), ("nuisance",))
 
 
-def _all_seeds(written: SweepFile) -> tuple[int, ...]:
-    return (*tuning_seeds(written.tuning_seeds), *written.seeds.others)
-
-
 def with_tried_cells(sweep: Sweep, written: SweepFile, common: dict[str, str], tried: Sequence[Cell]) -> Sweep:
     """`sweep` with every cell at every nuisance setting in place of the cell itself."""
     if not written.nuisance:
@@ -149,12 +145,17 @@ def with_tried_cells(sweep: Sweep, written: SweepFile, common: dict[str, str], t
     nuisance = Nuisance(settings=written.nuisance, seeds=written.tuning_seeds, common=common)
     names = {nuisance.name(cell.name, setting) for cell in sweep.cells for setting in nuisance.grid()}
     factors = {path: Factor(path=path, levels=values) for path, values in nuisance.settings.items()}
-    return sweep.model_copy(
+    crossed = sweep.model_copy(
         update={
             "nuisance": nuisance,
-            "seeds": _all_seeds(written),
+            "seeds": (*nuisance.tuning_seeds, *sweep.seeds),
             "baseline": nuisance.name(sweep.baseline, common),
-            "cells": tuple(cell for cell in tried if cell.name in names),
             "factors": {**sweep.factors, **factors} if sweep.factors else {},
         }
     )
+    cells = (cell for cell in tried if cell.name in names)
+    return crossed.model_copy(update={"cells": tuple(_with_seeds_of_baseline(crossed, cell) for cell in cells)})
+
+
+def _with_seeds_of_baseline(sweep: Sweep, cell: Cell) -> Cell:
+    return with_seeds(sweep.experiment, cell, sweep.baseline_seeds) if sweep.is_of_baseline(cell) else cell

@@ -97,7 +97,7 @@ def _with_runs(sweep: Sweep, before: Sweep, records: Mapping[str, RunRecord]) ->
     further = {record.spec.seed for record in records.values()}
     cells = tuple(_with_further(sweep, cell, further, records) for cell in sweep.cells)
     held = {seed for cell in cells for seed in cell.runs}
-    of_others = {seed for cell in cells if cell.name != sweep.baseline for seed in cell.runs}
+    of_others = {seed for cell in cells if not sweep.is_of_baseline(cell) for seed in cell.runs}
     alone = {*sweep.baseline_seeds, *before.baseline_seeds} & held - of_others
     seeds = tuple(sorted({*sweep.seeds, *held}))
     return sweep.model_copy(update={"cells": cells, "seeds": seeds, "baseline_seeds": tuple(sorted(alone))})

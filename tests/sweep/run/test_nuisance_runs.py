@@ -197,6 +197,20 @@ def test_runs_of_the_study_without_tuning_are_taken_over(study, toy_files):
     assert len(launcher.submitted) == 6 + 4, "at the experiment's own setting a run has the key that it had"
 
 
+def test_the_baseline_may_have_more_seeds_at_its_own_setting_and_at_the_experiments(study):
+    launcher = Planted()
+    text = SWEEP.replace("seeds: 4", "seeds: {baseline: 6, others: 3}", 1)
+    assert start(study, launcher, text)
+    asked = sorted(seed for cell, seed in launcher.asked() if cell == "plain, train.lr=0.02")
+    assert asked == [0, 1, 2, 3, 4, 5, FIRST_SEED]
+    table = study_table(study.path)
+    assert [(row.name, row.n) for row in table.rows] == [("plain", 6), ("lucky", 3)]
+    assert table.tuning.untuned["plain"].n == 6
+    assert start(study, Planted(), SWEEP.replace("seeds: 4", "seeds: 3", 1))
+    assert [row.n for row in study_table(study.path).rows] == [6, 3], "what was trained stays"
+    assert study_table(study.path).sweep.baseline_seeds == (3, 4, 5)
+
+
 def test_while_cells_are_tuned_the_table_shows_them_at_the_experiments_setting(study):
     with pytest.raises(KeyboardInterrupt):
         start(study, Planted(capacity=1, stop_after=2))
