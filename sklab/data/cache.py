@@ -27,6 +27,7 @@ from sklab.data.kept import (
 )
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec
+from sklab.store.files import checksum
 
 _CHUNK = 1024  # pictures handed to the threads at a time
 _MOST_THREADS = 8
@@ -64,6 +65,8 @@ def _decoded_or_checked(spec: ImagesSpec, splits: Splits) -> Splits:
     train, val = _files(spec, splits)
     state = f"{state_of(train)} {state_of(val)}" if spec.in_memory or spec.skip_corrupt else ""
     if spec.in_memory:
+        if val.sources is not None:
+            state = f"{state} {checksum(val.sources.tobytes())}"
         held = splits_from_arrays(
             cached_arrays(spec, state, lambda: arrays_from_splits(_arrays_of(spec, train, val, splits.classes)))
         )

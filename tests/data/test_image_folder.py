@@ -2,6 +2,7 @@ import gc
 import multiprocessing
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,3 +310,20 @@ def test_where_the_images_lie_is_no_part_of_a_runs_identity_but_reaches_it():
     assert run().key == run(root="/elsewhere").key
     assert run().key != run(resize=300).key
     assert RunSpec.model_validate_json(run().model_dump_json()).experiment.data.root == "/data/a"
+
+
+def test_images_with_a_common_source_are_told_by_their_names(root):
+    held_out = load(spec(root)).val
+    stems = np.array([Path(file).stem for file in held_out.files])
+    assert held_out.sources is None
+    by_stem = load(spec(root, source=r"^(\w+)\.")).val.sources
+    assert np.array_equal(np.equal.outer(by_stem, by_stem), np.equal.outer(stems, stems))
+    whole = load(spec(root, source="grey")).val.sources
+    grey = stems == "grey"
+    assert np.array_equal(np.equal.outer(whole, whole), np.eye(10, dtype=bool) | np.logical_and.outer(grey, grey))
+
+
+def test_a_source_is_no_part_of_a_runs_identity_and_has_to_be_an_expression(root):
+    assert spec(root, source="grey").identity() == spec(root).identity()
+    with pytest.raises(ValidationError, match=r"source = \(: .*; allowed: a regular expression, such as"):
+        spec(root, source="(")

@@ -194,3 +194,20 @@ def test_settings_that_came_later_change_a_key_only_when_used():
         text = run(**data).model_dump_json()
         assert RunSpec.model_validate_json(text) == run(**data)
         assert json.loads(text)["experiment"]["data"].keys() >= data.keys()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_sources_stay_with_their_images_and_follow_the_expression(root, in_memory):
+    (root / "val" / "dog" / "2.png").write_bytes(b"no image")
+
+    def sources(expression):
+        settings = {"source": expression, "skip_corrupt": True, "in_memory": in_memory}
+        return open_loaders(spec(root, **settings), RECIPE, 0, CPU).val_sources
+
+    left = [0, 1, 2, 3, 4, 5, 0, 1, 3, 4, 5]
+    expected = np.equal.outer(left, left)
+    assert sources(None) is None
+    by_number = sources("^[0-9]")
+    assert np.array_equal(np.equal.outer(by_number, by_number), expected)
+    alone = sources("^(x)?.*cat")
+    assert len(np.unique(alone)) == 11, "an expression that matches nothing; not what was cached for the other one"

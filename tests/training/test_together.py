@@ -14,13 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from sklab.data.loaders import open_loaders
 from sklab.launch.base import Ended, Job
 from sklab.launch.local.launcher import LocalLauncher
+from sklab.spec.study.sweep import Metric
+from sklab.store.measured.images import read_images
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training.evaluate import evaluate
+from sklab.training.evaluate import evaluate, kept_network
 from sklab.training.run import train
 
+CPU = torch.device("cpu")
 TWO = {"devices": 2}
 LONG = {"devices": 2, "epochs": 100_000}
 
@@ -83,6 +87,11 @@ def test_a_run_on_two_devices_is_one_run(launcher, made):
 
     alone = evaluate(first, None, "cpu")
     assert alone.val_error == record.last["val_error"]
+    images, network = read_images(first, record, Metric()), kept_network(first, record, CPU)
+    loaders = open_loaders(record.spec.experiment.data, record.spec.experiment.train, 0, CPU)
+    expected = torch.cat([network(images).argmax(1) != labels for images, labels in loaders.val])
+    assert images is not None
+    assert images[0].wrong.tolist() == expected.tolist(), "those of both devices, in the order of the set"
     assert alone.val_loss == pytest.approx(record.last["val_loss"], rel=1e-5)
 
 

@@ -4,8 +4,9 @@ split, in a folder beside them."""
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -33,16 +34,20 @@ class Spec(ImagesSpec):
            validation, and the images of `val` are not used (0: `train` and `val` as they are)
     split  which part that is: of the first cut 0 to folds - 1, then those of the next cut, and so on
     test   name of the folder beside them that holds the third split
+    source a regular expression: images in whose names it matches the same text (its first group, if it has one) have a
+           common source, such as a patient; None: each image is its own
     """
 
     added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split"}
     places: ClassVar[frozenset[str]] = frozenset({"root"})
+    beside: ClassVar[frozenset[str]] = ImagesSpec.beside | {"source"}
 
     name: Literal["image_folder"] = "image_folder"
     root: str = Field(min_length=1)
     folds: int = Field(default=0, ge=0, le=limits.FRESH)
     split: int = Field(default=0, ge=0, lt=2**31)
     test: str | None = Field(default=None, pattern=r"^\w[\w.-]*$", description="the name of a folder")
+    source: str | None = Field(default=None, min_length=1, max_length=limits.NAME)
 
     def why_one_split(self) -> Iterator[str]:
         """The folders are one split, unless their images are cut into folds."""
@@ -61,6 +66,14 @@ class Spec(ImagesSpec):
             yield f"split = {self.split} needs folds"
         if self.test in ("train", "val"):
             yield f"test = {self.test} is the {self.test} split; allowed: a folder beside it"
+        yield from _faults(self.source)
+
+
+def _faults(pattern: str | None) -> Iterator[str]:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        yield f"source = {pattern}: {error}; allowed: a regular expression, such as ^(patient[0-9]+)"
 
 
 class _Listing(NamedTuple):
@@ -77,7 +90,7 @@ def load(spec: Spec) -> Splits:
         return _in_folds(spec, Path(spec.root).expanduser())
     root, classes = _paired(spec, "val")
     (train_split, train_notes), (val_split, val_notes) = (
-        _split(root / split, classes, spec.resize) for split in ("train", "val")
+        _split(root / split, classes, spec) for split in ("train", "val")
     )
     return Splits(train_split, val_split, tuple(classes), passed_over=(*train_notes, *val_notes))
 
@@ -85,7 +98,7 @@ def load(spec: Spec) -> Splits:
 def load_test(spec: Spec) -> ThirdSplit:
     """List the images of the third split without opening them. Raises SklabError as `load` does."""
     root, classes = _paired(spec, str(spec.test))
-    return ThirdSplit(_split(root / str(spec.test), classes, spec.resize)[0], tuple(classes))
+    return ThirdSplit(_split(root / str(spec.test), classes, spec)[0], tuple(classes))
 
 
 def list_test(spec: Spec) -> list[str]:
@@ -112,7 +125,7 @@ def _in_folds(spec: Spec, root: Path) -> Splits:
     """One of the stratified folds of the images in `train`, and the others."""
     classes = _classes(root, "train")
     _ensure_as_many(spec, root, classes)
-    whole, notes = _split(root / "train", classes, spec.resize)
+    whole, notes = _split(root / "train", classes, spec)
     fewest = int(np.bincount(whole.labels).min())
     if fewest < spec.folds:
         raise SklabError(f"{root / 'train'}: a class has {fewest} images; data.folds = {spec.folds} needs one in each")
@@ -151,7 +164,7 @@ def _classes(root: Path, split: str) -> list[str]:
     return names
 
 
-def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, list[str]]:
+def _split(folder: Path, classes: list[str], spec: Spec) -> tuple[FileSplit, list[str]]:
     """The images of a split, and a line about other files beside them, if there are any."""
     by_class = [_class(folder / name) for name in classes]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(listing.images) for listing in by_class])
@@ -159,7 +172,17 @@ def _split(folder: Path, classes: list[str], resize: int) -> tuple[FileSplit, li
     outside = sum(_kind(entry.name) in _IMAGES for entry in _shown(folder) if entry.is_file())
     passed_over = sum((listing.passed_over for listing in by_class), Counter({_OUTSIDE: outside}))
     notes = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
-    return FileSplit(files, labels, resize), notes
+    return FileSplit(files, labels, spec.resize, sources=_sources(files, spec.source)), notes
+
+
+def _sources(files: Sequence[str], pattern: str | None) -> NDArray[np.int64] | None:
+    """int64 [n]: equal numbers for files with a common source; a name without a match is its own."""
+    if pattern is None:
+        return None
+    found = (re.search(pattern, os.path.basename(file)) for file in files)  # noqa: PTH119 - as above
+    names = (match[min(match.re.groups, 1)] if match else None for match in found)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name or file, len(numbers)) for name, file in zip(names, files, strict=True)])
 
 
 def _class(folder: Path) -> _Listing:
