@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sklab.analysis.evidence.allocation import next_runs
 from sklab.analysis.evidence.best import chances
 from sklab.analysis.evidence.blocks import block_means, block_size
 from sklab.analysis.evidence.nuisance import (
@@ -104,7 +105,8 @@ def ablation_table(
     answers = answered(sweep, sweep.questions, shared, partial(_family_at_look, at_look=at_look))
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
-    return AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked, for_best)
+    table = AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked, for_best)
+    return replace(table, next_runs=next_runs(sweep, values)) if sweep.baseline_seeds else table
 
 
 def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks, spread: float) -> Tuning:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.choice.race import BestRace
+from sklab.analysis.evidence.allocation import NextRuns
 from sklab.analysis.evidence.held_out import HeldOut
 from sklab.analysis.evidence.images import ImageEvidence
 from sklab.analysis.evidence.nuisance import Tuning
@@ -185,6 +186,7 @@ class AblationTable:
     held_out  what is known of the test split; None for a study without one
     tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
     images    what single images tell; None where the runs kept none
+    next_runs which further runs would narrow the intervals most, where the baseline has seeds of its own
     """
 
     sweep: Sweep
@@ -200,6 +202,7 @@ class AblationTable:
     tuning: Tuning | None = None
     images: ImageEvidence | None = None
     held_out: HeldOut | None = None
+    next_runs: NextRuns | None = None
 
     @property
     def noisy(self) -> tuple[Row, ...]:

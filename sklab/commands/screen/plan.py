@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklab.commands.screen.text import aligned
+from sklab.report.words.phrases import next_runs_text
 from sklab.spec.study.changes import Change
 from sklab.spec.study.sweep import by_network
 from sklab.store.records import RunState
@@ -27,7 +28,9 @@ def plan_text(plan: Plan) -> str:
     warnings = (f"warning: {off}" for off in plan.off_budget)
     further = [_further_text(plan.further)] if plan.further else []
     power = _power_lines(plan.power) if plan.power else ()
-    return "\n".join([table, *map(one_line, (*_plan_lines(plan), *warnings, *power, _plan_sum(plan), *further))])
+    advice = [next_runs_text(plan.next_runs)] if plan.next_runs else []
+    lines = (*_plan_lines(plan), *warnings, *power, *advice, _plan_sum(plan), *further)
+    return "\n".join([table, *map(one_line, lines)])
 
 
 def differences_text(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sklab.analysis.evidence.allocation import NextRuns
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
@@ -101,3 +102,19 @@ def pareto_sentence(table: AblationTable) -> str:
 
 def _cost(row: Row, against: Kind) -> str:
     return f"{getattr(row, against):,} {COST_NOUNS[against]}"
+
+
+def next_runs_text(options: NextRuns, unit: str = "") -> str:
+    """Which next runs narrow the intervals of the differences from the baseline most; `unit` follows a half width."""
+    unit = unit if options.known else " times the spread of a run"
+    now, every, own = (f"±{half:.2f}" for half in (options.now, options.every_half, options.baseline_half))
+    which = "every other cell" if options.baseline_has_more else "every cell"
+    seed = f"one more seed of {which} ({quantity(options.every_runs, 'run')})"
+    alone = f"{quantity(options.baseline_runs, 'more seed')} of the baseline ({quantity(options.baseline_runs, 'run')})"
+    start = f"Next runs: {{}} would narrow the interval of a difference from {now} to {{}}{unit}; "
+    if options.differ is not None:
+        rest = f"more seeds of the baseline alone do not count, as seeds differ ({p_equals(options.differ)})"
+        return start.format(seed, every) + f"{rest}."
+    if options.baseline_helps_more:
+        return start.format(alone, own) + f"{seed} to {every}."
+    return start.format(seed, every) + f"{alone} to {own}."

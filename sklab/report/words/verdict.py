@@ -10,11 +10,11 @@ from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.bounds import can_be_found
-from sklab.report.column import NOTHING, fixed, p_text
+from sklab.report.column import NOTHING, fixed, metric_unit, p_text
 from sklab.report.escape import clean
 from sklab.report.words import cautions
 from sklab.report.words.answers import Grid, answers, matched_grids
-from sklab.report.words.phrases import difference, likeliest, pareto_sentence, points, value
+from sklab.report.words.phrases import difference, likeliest, next_runs_text, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import quantity
 
@@ -65,7 +65,9 @@ def against_baseline(table: AblationTable) -> str:
         lowest = f"{chosen[:1].upper()}{chosen[1:]}" or f"Lowest mean: {clean(best.name)}, {value(table, best)}"
         return f"{lowest}. The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(table.likeliest or best, baseline, chosen=table.likeliest is not None)
-    sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), price)
+    unit = " points" if metric_unit(table.sweep.metric) else ""
+    advice = next_runs_text(table.next_runs, unit) if table.next_runs else ""
+    sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), advice, price)
     return " ".join(sentence for sentence in sentences if sentence)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
+from sklab.analysis.evidence.allocation import NextRuns, next_runs
 from sklab.analysis.evidence.nuisance import Stage, at_common_setting, at_tuned_settings, judging_seeds, stage_of
-from sklab.analysis.table.replicates import expected_runs, most_runs, with_requested_runs
+from sklab.analysis.table.replicates import expected_runs, most_runs, values_and_ends, with_requested_runs
 from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
@@ -78,6 +79,7 @@ class Plan(Value):
                   time with `slots` runs at a time; None while no cell has a price
     off_budget    cells that break the sweep's claim of equal budget
     power         what its questions can show
+    next_runs     which further runs would narrow the intervals of the differences from the baseline most
     tuning        how far nuisance settings are tuned
     data_changed  how the data differ from those that runs were trained on
     data_misfits  why recipes do not fit the images; `data_notices` are other notices about the images
@@ -107,6 +109,7 @@ class Plan(Value):
     off_budget: Seq[OffBudget] = ()
     further: Further | None = None
     power: Power | None = None
+    next_runs: NextRuns | None = None
     tuning: Stage | None = None
     reused: int = 0
     space: Space | None = None
@@ -170,6 +173,7 @@ def make_plan(
         off_budget=_off_budget(sweep, cells),
         further=_further(study.sweep, records, resources.slots),
         power=power_of(at_tuned_settings(study.sweep, records), records, spread),
+        next_runs=next_runs(sweep, values_and_ends(sweep, records)[0], spread),
         tuning=stage_of(study.sweep, {key: record for key, record in records.items() if record.final}),
         reused=len(offered),
         space=space_of(sweep, study.costs),
