@@ -71,6 +71,9 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield f"fraction: {plan.fraction}"
     if plan.unevaluated:
         yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
+    if plan.untested is not None:
+        left = f"; complete runs that are not read yet: {plan.untested}" if plan.untested else ""
+        yield f"the test split is read once, when every run has ended{left}"
     if plan.reused:
         yield f"runs to run that another study has finished: {plan.reused}, taken over"
     elsewhere = [cell.name for cell in plan.cells if cell.price and not cell.price.comparable and cell.missing]

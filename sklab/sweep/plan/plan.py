@@ -12,11 +12,14 @@ from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.study.changes import Change
+from sklab.spec.study.nuisance import FIRST_SEED
 from sklab.spec.study.search import Cost, OffBudget, off_budget
 from sklab.spec.study.sweep import Cell, Duplicate, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
+from sklab.store.dated import read_tested
 from sklab.store.records import RunRecord, RunState
 from sklab.store.states import counts_of, unended_states
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import Space, asked_for, infeasible, space_of
 from sklab.sweep.plan.continued import change
@@ -75,6 +78,8 @@ class Plan(Value):
     missing       number of runs to train, failed ones included; `reused` of them are finished in another study and left
                   out of the estimates
     unevaluated   number of complete runs that lack an evaluation at a size of the sweep
+    untested      number of complete runs that lack their evaluation on the test split, which is read once every run has
+                  ended; None without such a split
     device_hours  of all devices together for `missing` (`gpu`: GPUs, else shares of the CPU), and `seconds` of wall
                   time with `slots` runs at a time; None while no cell has a price
     off_budget    cells that break the sweep's claim of equal budget
@@ -112,6 +117,7 @@ class Plan(Value):
     next_runs: NextRuns | None = None
     tuning: Stage | None = None
     reused: int = 0
+    untested: int | None = None
     space: Space | None = None
     refused: int = 0
     data_changed: Seq[str] = ()
@@ -163,6 +169,7 @@ def make_plan(
         complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
         unevaluated=sum(bool(folder.run(key).missing_sizes(record, sweep.sizes)) for key, record in records.items()),
+        untested=_untested(sweep, folder, records, experiments),
         slots=resources.slots,
         gpu=resources.gpu,
         seconds=remaining.seconds if remaining else None,
@@ -197,6 +204,18 @@ def _confounds(
 def _off_budget(sweep: Sweep, cells: Sequence[PlannedCell]) -> Seq[OffBudget]:
     costs = {cell.name: Cost(params=cell.params, macs=cell.macs) for cell in cells}
     return off_budget(sweep.equal_budget, costs, sweep.baseline)
+
+
+def _untested(
+    sweep: Sweep, folder: StudyFolder, records: Mapping[str, RunRecord], experiments: Mapping[str, Experiment]
+) -> int | None:
+    if not any(experiment.data.has_test for experiment in experiments.values()):
+        return None
+    data = {key: experiments[cell.name].data for cell in sweep.cells for key in cell.runs.values()}
+    judged = {key: record for key, record in records.items() if key in data and record.spec.seed < FIRST_SEED}
+    complete = {key: record for key, record in judged.items() if record.status == "complete" and data[key].has_test}
+    rule = sweep.metric.epoch
+    return sum(read_tested(folder.run(key), record, data[key], rule) is None for key, record in complete.items())
 
 
 def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:

@@ -13,6 +13,7 @@ import torch
 from launchers import Seen, StandInLauncher
 from PIL import Image
 
+import sklab
 from sklab.cli import main
 from sklab.data import check as data_check
 from sklab.data.held_out import open_test
@@ -137,6 +138,29 @@ def test_no_path_reads_the_test_split_before_every_run_has_ended(photos, capsys)
     assert photos.sweep()
     assert len(photos.tested()) == 2
     assert {key: photos.study.run(key).record_file.read_bytes() for key in before} == before, "nothing is trained again"
+
+
+def test_one_door_leads_to_the_test_split():
+    """Sets are asked for its images in one place, and weights are judged on them in one."""
+    root = Path(sklab.__path__[0])
+    texts = {str(file.relative_to(root)): file.read_text() for file in root.rglob("*.py")}
+
+    def holders(call):
+        return {name for name, text in texts.items() if call in text and not name.startswith("data/sets/")}
+
+    assert holders("load_test(") == {"data/held_out.py"}
+    assert holders("open_test(") == {"data/held_out.py", "training/evaluate.py"}
+    assert holders("list_test(") == {"data/kept.py", "data/check.py"}
+    assert holders("evaluate_test") == {"training/evaluate.py", "commands/weights.py"}
+
+
+def test_the_plan_says_that_it_is_read_and_what_is_not_read_yet(photos, capsys):
+    assert main(["plan", "sweep.yaml", "--cpu"]) == 0
+    assert "the test split is read once, when every run has ended\n" in capsys.readouterr().out
+    photos.poison()
+    photos.sweep()
+    assert main(["plan", "sweep.yaml", "--cpu"]) == 0
+    assert "has ended; complete runs that are not read yet: 2" in capsys.readouterr().out
 
 
 def test_a_reading_is_written_down_before_it_begins_and_what_ended_early_is_the_same_reading(photos):
