@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sklab.analysis.choice.pareto import SEVERALFOLD
+from sklab.analysis.evidence.blocks import block_size
 from sklab.analysis.table.published import asks_for_verdict, published_sizes, row_reproduced
 from sklab.analysis.table.rows import AblationTable, AtSize, Row
 from sklab.report.bounds import ERRORS, any_cut, is_cut, limits
@@ -60,6 +61,8 @@ def power_columns(table: AblationTable) -> list[Column]:
 def _identity(table: AblationTable) -> tuple[Column, ...]:
     informative = [name for name in table.sweep.columns if any(row.factors.get(name) != row.name for row in table.rows)]
     runs = "complete runs of those planned (one per seed); no other run enters a number"
+    if (size := block_size(table.sweep)) > 1:
+        runs = f"whole blocks of {size} complete runs, of those planned; no other run enters a number"
     return (
         Column(
             "cell", "", "cell", "one configuration of the design", lambda row: clean(row.name), "cell", False, False

@@ -17,6 +17,7 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
+from sklab.report.evidence.components import chance_grids, chance_sentences
 from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
@@ -125,6 +126,10 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "tuned_markdown": "\n".join(grids_markdown(tuned)[1:]),
         "tuned_tex": grids_tex(tuned),
         "test_split": reading_sentences(table),
+        "chance": chance_sentences(table),
+        "chance_grids": (sources := chance_grids(table)),
+        "chance_markdown": "\n".join(grids_markdown(sources)[1:]),
+        "chance_tex": grids_tex(sources),
         "quantity": quantity,
         "unit": metric_unit(table.sweep.metric),
         "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),

@@ -77,6 +77,11 @@ class Vary(Value):
             raise ValueError(f"a block of {self.block} runs is too large; allowed: at most {limits.FRESH}")
         return self
 
+    def __str__(self) -> str:
+        if self.block == 1:
+            return f"new in every run: {', '.join(self.fresh)}"
+        return f"in blocks of {' × '.join(f'{number} {name}' for name, number in self.fresh.items())}"
+
     @property
     def fresh(self) -> dict[str, int]:
         """How many fresh seeds each of the sources that vary has in a block."""

@@ -13,6 +13,7 @@ import numpy as np
 from sklab.analysis.evidence.allocation import next_runs
 from sklab.analysis.evidence.best import chances
 from sklab.analysis.evidence.blocks import block_means, block_size
+from sklab.analysis.evidence.components import chance_of
 from sklab.analysis.evidence.nuisance import (
     Stage,
     Tuning,
@@ -105,7 +106,9 @@ def ablation_table(
     answers = answered(sweep, sweep.questions, shared, partial(_family_at_look, at_look=at_look))
     if race is not None and sweep.by_question:
         answers = under_repeated_looking(answers, race)
-    table = AblationTable(sweep, every, choice, effects_of(sweep, shared), race, answers, looked, for_best)
+    sources = chance_of(sweep, of_runs)
+    effects = effects_of(sweep, shared)
+    table = AblationTable(sweep, every, choice, effects, race, answers, looked, for_best, sources=sources)
     return replace(table, next_runs=next_runs(sweep, values)) if sweep.baseline_seeds else table
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.choice.race import BestRace
 from sklab.analysis.evidence.allocation import NextRuns
+from sklab.analysis.evidence.components import Chance
 from sklab.analysis.evidence.held_out import HeldOut
 from sklab.analysis.evidence.images import ImageEvidence
 from sklab.analysis.evidence.nuisance import Tuning
@@ -187,6 +188,7 @@ class AblationTable:
     tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
     images    what single images tell; None where the runs kept none
     next_runs which further runs would narrow the intervals most, where the baseline has seeds of its own
+    sources   of a study that varies its sources of chance apart: how much of the spread is due to each
     """
 
     sweep: Sweep
@@ -203,6 +205,7 @@ class AblationTable:
     images: ImageEvidence | None = None
     held_out: HeldOut | None = None
     next_runs: NextRuns | None = None
+    sources: Chance | None = None
 
     @property
     def noisy(self) -> tuple[Row, ...]:

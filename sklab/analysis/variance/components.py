@@ -72,6 +72,8 @@ def of_runs(values: Floats, *, block_effect: bool) -> Components | None:
 
     block_effect  whether something is new with every block beside the seeds of the sources
     """
+    if not _is_told(values.shape):
+        return None
     common, by_cell = _strata(values)
     cells = len(values)
     parts = [(common, 1 / cells), (by_cell, (cells - 1) / cells)] if cells > 1 else [(common, 1.0)]
@@ -81,9 +83,16 @@ def of_runs(values: Floats, *, block_effect: bool) -> Components | None:
 def of_differences(values: Floats, *, block_effect: bool) -> Components | None:
     """The variances of what a run does to its cell alone; a difference of two cells on one run has twice these. None
     where the layout can't tell them, as with one cell."""
-    return (
-        _components(values.shape, [(_strata(values)[1], 1.0)], block_effect=block_effect) if len(values) > 1 else None
-    )
+    if len(values) < 2 or not _is_told(values.shape):
+        return None
+    return _components(values.shape, [(_strata(values)[1], 1.0)], block_effect=block_effect)
+
+
+def _is_told(shape: tuple[int, ...]) -> bool:
+    """Whether there are runs, and each source and the rest have degrees of freedom."""
+    cells, blocks, *seeds = shape
+    *sources, _, rest = _df(shape)
+    return cells > 0 and blocks > 0 and len(seeds) > 1 and min(*sources, rest) > 0
 
 
 def _strata(values: Floats) -> tuple[_Stratum, _Stratum]:
@@ -125,16 +134,11 @@ def _df(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*sources, blocks - 1, blocks * (prod(seeds) - 1) - sum(sources))
 
 
-def _components(
-    shape: tuple[int, ...], parts: list[tuple[_Stratum, float]], *, block_effect: bool
-) -> Components | None:
+def _components(shape: tuple[int, ...], parts: list[tuple[_Stratum, float]], *, block_effect: bool) -> Components:
     """The variances from the weighted mean squares of `parts`."""
     _, blocks, *seeds = shape
     block_effect = block_effect and blocks > 1
     used = [at for at in range(len(seeds) + 2) if block_effect or at != len(seeds)]
-    df = _df(shape)
-    if len(seeds) < 2 or min(df[at] for at in used) < 1:
-        return None
     weights = _weights(seeds, block_effect=block_effect)
     mean = sum(weight * part.squares[used] for part, weight in parts)
     drawn = sum(

@@ -55,7 +55,8 @@ def design(sweep: Sweep) -> str:
     more = f", {len(own)} more of the baseline ({', '.join(map(str, own))})" if own else ""
     cells = quantity(len(sweep.cells) + len(sweep.duplicates), "cell")
     distinct = f", {quantity(len(sweep.cells), 'different network')}" if sweep.duplicates else ""
-    return f"{kind}: {cells}{distinct} × {replicates}{more}"
+    varied = f", {sweep.vary}" if sweep.vary else ""
+    return f"{kind}: {cells}{distinct} × {replicates}{more}{varied}"
 
 
 def _search(search: Search, metric: Metric) -> str:
