@@ -47,6 +47,7 @@ CELLS = {  # and cells that can't exist
     "`ofat`: one factor at a time": (6, 0),
     "`search`: an optimiser asks": (1, 0),
     "Questions": (5, 0),
+    "More seeds of the baseline": (6, 0),
     "Seeds where they are needed": (4, 0),
     "Seeds after a look": (3, 0),
     "More than one kind of chance": (2, 0),
