@@ -17,16 +17,16 @@ from sklab.spec.study.sweep import Metric
 from sklab.store.measured.images import read_images
 from sklab.store.study_folder import StudyFolder
 
-NEW, LACKING = "New images: verdicts are about new seeds, all judged on the same 32 images", "New images: not judged"
+NEW, LACKING = "New images: verdicts are about new seeds, all judged on the same 200 images", "New images: not judged"
 EXPERIMENT = """\
-data: {name: scaled_digits, train_size: 64, val_size: 32}
+data: {name: scaled_digits, train_size: 64, val_size: 200}
 model: {base: sknet_small, stem_width: 4, width: 8, out_width: 8, cardinality: 2, min_dim: 1, depths: [1, 1]}
 train: {epochs: 2, batch_size: 16, lr: 0.05}
 """
 SWEEP = """\
 experiment: toy.yaml
 design: list
-seeds: 2
+seeds: 3
 baseline: K3
 columns: [kernels, SK]
 cells:
@@ -38,7 +38,7 @@ QUESTION = "questions:\n  attention: {cells: [K3+K5 SK], against: [K3]}\n"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the studies `sweep` (two seeds), `one` (the same cells, one seed, another rate), `again` (reuses
+    """A folder with the studies `sweep` (three seeds), `one` (the same cells, one seed, another rate), `again` (reuses
     all of `sweep`) and `wide` (other images)."""
     folder = tmp_path_factory.mktemp("images")
     with pytest.MonkeyPatch.context() as patch:
@@ -47,9 +47,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("sweep.yaml").write_text(SWEEP + QUESTION)
         Path("again.yaml").write_text(SWEEP + QUESTION)
         Path("other.yaml").write_text(EXPERIMENT.replace("lr: 0.05", "lr: 0.3"))
-        Path("one.yaml").write_text(SWEEP.replace("toy.yaml", "other.yaml").replace("seeds: 2", "seeds: 1"))
-        Path("more.yaml").write_text(EXPERIMENT.replace("val_size: 32", "val_size: 40"))
-        Path("wide.yaml").write_text(SWEEP.replace("toy.yaml", "more.yaml").replace("seeds: 2", "seeds: 1"))
+        Path("one.yaml").write_text(SWEEP.replace("toy.yaml", "other.yaml").replace("seeds: 3", "seeds: 1"))
+        Path("more.yaml").write_text(EXPERIMENT.replace("val_size: 200", "val_size: 40"))
+        Path("wide.yaml").write_text(SWEEP.replace("toy.yaml", "more.yaml").replace("seeds: 3", "seeds: 1"))
         for study in ("sweep", "again", "one", "wide"):
             assert main(["sweep", f"{study}.yaml", "--no-wandb", "--slots", "1"]) == 0
     return folder
@@ -94,14 +94,14 @@ def test_the_terminal_and_json_have_them_too(studies, capsys):
 
 
 def test_runs_that_were_taken_over_bring_their_images(studies):
-    assert len([*studies.glob("again/runs/*/reused.json")]) == 4
+    assert len([*studies.glob("again/runs/*/reused.json")]) == 6
     assert NEW in report(studies / "again")
 
 
 def test_one_run_without_images_is_told_and_nothing_else_is_said(studies):
     runs(studies / "sweep")[0].unlink()
     text = report(studies / "sweep")
-    assert f"{LACKING}, for 1 of 4 complete runs kept no record of single images." in text
+    assert f"{LACKING}, for 1 of 6 complete runs kept no record of single images." in text
     assert NEW not in text
     assert "for new images" not in text
 
@@ -146,12 +146,12 @@ def test_one_seed_is_compared_image_by_image_as_by_mcnemar(studies, capsys):
             record = next(one for one in study.records().values() if (one.cell, one.spec.seed) == (name, 0))
             images = read_images(study.run(record.key), record, Metric())
             assert images is not None
-            assert images[1] is None, "32 digits from 32 sources"
+            assert images[1] is None, "200 canvases from 200 digits"
             wrong.append(images[0].wrong)
         table = [[int((wrong[0] == a) @ (wrong[1] == b).astype(int)) for b in (True, False)] for a in (True, False)]
         expected[name] = mcnemar(table, exact=True).pvalue
         shift = found[name][1]["shift"]
-        assert (shift["p"], shift["images"]["images"], shift["images"]["n"]) == (None, 32, 1)
+        assert (shift["p"], shift["images"]["images"], shift["images"]["n"]) == (None, 200, 1)
         assert shift["images"]["p"] == pytest.approx(expected[name])
     adjusted = [found[name][1]["shift"]["images"]["adjusted"] for name in found]
     assert adjusted == pytest.approx(holm([*expected.values()]).tolist())
