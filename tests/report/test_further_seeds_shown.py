@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from studies import key_of, make_records, make_sweep, write_study
 
+from sklab.analysis.evidence.held_out import on_test
 from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.report.words import methods, sentences
@@ -86,3 +87,12 @@ def test_sweeps_of_earlier_versions_plan_no_further_seeds():
     stored = make_sweep().model_dump(mode="json", exclude={"baseline_seeds"})
     assert type(make_sweep()).model_validate(stored) == make_sweep()
     assert isinstance(make_sweep().cells[0], Cell)
+
+
+def test_the_test_split_is_judged_by_the_same_rule():
+    sweep, _, errors = study()
+    values = np.where(np.arange(9) < 3, errors, np.nan)
+    values[0] = errors[0]
+    rows = on_test(sweep, values, values + 1, 0)
+    assert {(row.baseline.test, row.baseline.n) for row in rows[1:]} == {("one-way", 3)}
+    assert [row.n for row in rows] == [9, 3, 3, 3, 3]

@@ -66,7 +66,8 @@ def on_test(sweep: Sweep, validation: FloatArray, test: FloatArray, baseline: in
     none. `baseline` is the number of its row."""
     gaps = mean_interval(block_means(sweep, test - validation))
     values = block_means(sweep, np.where(np.isnan(validation), np.nan, test))
-    compared = compare(values, baseline) if baseline is not None and not np.all(np.isnan(values[baseline])) else None
+    there = baseline is not None and not np.all(np.isnan(values[baseline]))
+    compared = compare(values, baseline, further=bool(sweep.baseline_seeds)) if baseline is not None and there else None
     estimate = means(values, compared.choice if compared else None)
     return tuple(
         OnTest(
