@@ -15,6 +15,7 @@ import warnings
 from datetime import datetime
 
 from sklab.system import terminal
+from sklab.commands.confirm import add_confirm
 from sklab.commands.doctor import add_doctor, add_models
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, typed
 from sklab.commands.plan import add_plan
@@ -29,7 +30,7 @@ from sklab.system.terminal import tell
 # In the order of `sklab --help`.
 _COMMANDS = (
     *(add_sweep, add_plan, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
-    *(add_compare, add_train, add_evaluate, add_analyze, add_models, add_doctor),
+    *(add_compare, add_confirm, add_train, add_evaluate, add_analyze, add_models, add_doctor),
 )
 
 

@@ -88,7 +88,7 @@ def add_sweep(commands: Commands) -> None:
         commands, "sweep", _sweep, SweepOptions, "train what is missing of a sweep, then write its table and report"
     )
     add_sweep_file(sweep)
-    _add_running(sweep)
+    add_running(sweep)
     sweep.add_argument("--plan", action="store_true", help="only say what would be done")
     add_budget(sweep, "ask before it starts what takes more device-hours than this (90m, 40h, 2d), or refuse")
 
@@ -100,7 +100,7 @@ def add_train(commands: Commands) -> None:
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")
     add_set(train)
     add_results(train)
-    _add_running(train)
+    add_running(train)
 
 
 def add_retry(commands: Commands) -> None:
@@ -113,7 +113,8 @@ def add_retry(commands: Commands) -> None:
     retry.add_argument("--cell", nargs="+", action="extend", default=[], metavar="NAME", help=text)
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that trains."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
@@ -136,10 +137,10 @@ def _sweep(options: SweepOptions) -> int:
     sweep = load(options)
     warn(sweep)
     slots = slots_of(sweep, options) if options.budget or options.launcher is None else ()
-    start = _start(sweep, options)
+    start = start_here(sweep, folder_of(sweep, options.results), options)
     if options.budget and not within(start, options.budget, slots):
         return USER_ERROR
-    return _run(start, options, slots)
+    return run_here(start, options, slots)
 
 
 def _train(options: TrainOptions) -> int:
@@ -148,16 +149,17 @@ def _train(options: TrainOptions) -> int:
     sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options.set))
     warn(sweep)
     slots = slots_of(sweep, options) if options.launcher is None else ()
-    return _run(_start(sweep, options), options, slots)
+    return run_here(start_here(sweep, folder_of(sweep, options.results), options), options, slots)
 
 
-def _start(sweep: Sweep, options: RunningOptions) -> Start:
+def start_here(sweep: Sweep, folder: StudyFolder, options: RunningOptions) -> Start:
+    """The arguments with which this command starts the study in `folder`."""
     from sklab.sweep.plan.costs import CostCounter
 
-    return start_of(sweep, folder_of(sweep, options.results), options.reuse, CostCounter(costs_elsewhere).of)
+    return start_of(sweep, folder, options.reuse, CostCounter(costs_elsewhere).of)
 
 
-def _run(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
+def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
     """Run a study to its end, in these slots of this machine or with the launcher that the options name; then write and
     show its table and report."""
     from sklab.commands.screen.progress import show_progress

@@ -15,6 +15,7 @@ from sklab.errors import DamagedRecordError
 from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
+from sklab.report.evidence.confirmation import confirmation
 from sklab.report.evidence.held_out import claims, read_held_out, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_result, tuning_sentences
@@ -100,8 +101,20 @@ def study_table(folder: Path) -> AblationTable:
         records, unreadable = study.readable(keys)
         others = _others(study, [key for key in keys if key not in records], unreadable)
         table = ablation_table(sweep, records, study.evaluations(keys, sweep.sizes), others, _looks(folder))
-        table = replace(table, reused=study.reused(records), plans=read_plans(study))
+        table = replace(table, reused=study.reused(records), plans=read_plans(study), confirmed=_confirmed(study))
         return replace(table, images=image_evidence(study, table), held_out=read_held_out(study, table))
+
+
+def _confirmed(study: StudyFolder) -> AblationTable | None:
+    """The table of the study that confirms the best cell of this one; a warning where it can't be read."""
+    if not StudyFolder(study.confirmation).sweep_file.exists():
+        return None
+    try:
+        table = study_table(study.confirmation)
+    except DamagedRecordError as error:
+        warnings.warn(str(error), stacklevel=3)
+        return None
+    return table if table.sweep.confirms else None
 
 
 def _looks(folder: Path) -> Looks:
@@ -166,7 +179,7 @@ def _below(table: AblationTable) -> list[str]:
     notes = sentences.notes(table)
     more = [f"and {len(notes) - _NOTES} more notes: see the report"] if len(notes) > _NOTES else []
     results = [*claims(table), verdict.result(table), *verdict.further(table)]
-    results += [*tuning_result(table), *tuning_sentences(table)]
+    results += [*tuning_result(table), *tuning_sentences(table), confirmation(table)]
     tests = [methods.comparison(table), sentences.pareto(table), *image_sentences(table), *reading_sentences(table)]
     published = [literature.published(table.sweep), literature.reproduced(table)]
     texts = [sentences.progress(table), *results, *tests, *published, *notes[:_NOTES], *more]

@@ -18,6 +18,7 @@ from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, 
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.evidence.components import chance_grids, chance_sentences
+from sklab.report.evidence.confirmation import confirmation
 from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
@@ -120,6 +121,7 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "verdict": verdict,
         "methods": methods,
         "plan": plan_sentences(table),
+        "confirmation": confirmation(table),
         "image_sentences": image_sentences(table),
         "tuned": tuning_sentences(table),
         "tuned_grids": (tuned := tuning_grids(table)),

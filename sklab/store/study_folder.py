@@ -78,6 +78,11 @@ class StudyFolder:
         return self.path / "data" / f"{fingerprint.listing}.json"
 
     @property
+    def confirmation(self) -> Path:
+        """The folder of the study that confirms this one's best cell."""
+        return self.path.parent / f"{self.path.name}-confirm"
+
+    @property
     def argument(self) -> str:
         """The study as an argument of a shell command: the path of its folder, with a slash."""
         return shlex.quote(str(self.path) if _is_path(str(self.path)) else f"./{self.path}")

@@ -43,7 +43,7 @@ def test_what_is_too_dear_is_refused_and_nothing_is_started(here, capsys):
 @pytest.mark.parametrize(("answer", "started"), [("y\n", True), ("\n", False), ("", False)])
 def test_at_a_terminal_the_user_decides(here, monkeypatch, answer, started):
     asked = []
-    monkeypatch.setattr(run, "_run", lambda *_: asked.append(1) or 0)
+    monkeypatch.setattr(run, "run_here", lambda *_: asked.append(1) or 0)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdin, "readline", lambda: answer, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
@@ -53,7 +53,7 @@ def test_at_a_terminal_the_user_decides(here, monkeypatch, answer, started):
 
 @pytest.mark.usefixtures("dear")
 def test_what_is_within_the_budget_starts(here, monkeypatch):
-    monkeypatch.setattr(run, "_run", lambda *_: 0)
+    monkeypatch.setattr(run, "run_here", lambda *_: 0)
     assert main(["sweep", "sweep.yaml", "--budget", "4h"]) == 0
 
 
@@ -74,7 +74,7 @@ def test_the_budget_is_that_of_what_would_really_be_reused(monkeypatch, option, 
 
     seen: list[object] = []
     monkeypatch.setattr(prices_left, "price_left", priced)
-    monkeypatch.setattr(run, "_run", lambda *_: 0)
+    monkeypatch.setattr(run, "run_here", lambda *_: 0)
     assert main(["sweep", "sweep.yaml", "--budget", "1h", option]) == 0
     assert seen == [reuse]
 

@@ -181,6 +181,7 @@ class AblationTable:
     effects   main effects and interactions of the factors, or why there are none
     race      of a study with replicates: the verdict on each of `race_names`, and the number of seeds it took
     for_best  the seeds that were added to find the best cell; None where none are
+    confirmed the study that confirms its best cell on fresh seeds; None where there is none
     looks     the looks at the study; None where it counts them in another way
     reused    the origin of the runs that were made in another study, by key
     plans     what was planned, with its date, and what later
@@ -199,6 +200,7 @@ class AblationTable:
     questions: tuple[Answer, ...] = ()
     looks: Seen | None = None
     for_best: BestRace | None = None
+    confirmed: AblationTable | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
     tuning: Tuning | None = None

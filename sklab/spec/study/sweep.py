@@ -171,6 +171,7 @@ class Sweep(Value):
     margin      a difference of at most this, in the unit of the metric, makes no difference to the user
     choose_best the table says with what probability each cell is the best, and its mean without the luck of the lowest
     most_seeds  verdicts may be shown at any number of seeds up to this; None: no seeds are added after a look
+    confirms    the study whose best cell this one confirms, else ""
     nuisance    what is tuned in every cell: `cells` are then those of the design at every setting, and `seeds` those on
                 which settings are chosen, followed by those on which cells are judged
     """
@@ -200,6 +201,7 @@ class Sweep(Value):
     most_seeds: int | None = None
     nuisance: Nuisance | None = None
     choose_best: bool = False
+    confirms: str = ""
 
     @property
     def chooses_best(self) -> bool:
