@@ -15,7 +15,7 @@ from sklab.errors import DamagedRecordError
 from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
-from sklab.report.evidence.confirmation import confirmation
+from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.held_out import claims, read_held_out, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_result, tuning_sentences

@@ -17,8 +17,8 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
+from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.components import chance_grids, chance_sentences
-from sklab.report.evidence.confirmation import confirmation
 from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
