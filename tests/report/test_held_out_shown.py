@@ -81,6 +81,13 @@ def test_a_planned_study_has_a_column_with_its_gap_and_no_other_claim(study):
     assert text.index("11.77") > 0
 
 
+def test_a_gap_that_is_the_same_in_every_run_has_no_interval(study):
+    same = {"K3": [1 + error for error in ERRORS["K3"]], "K5": ON_TEST["K5"]}
+    lines = terminal_table(study_table(study(tests=same).path)).splitlines()
+    assert "+1.00  " in next(line for line in lines if line.startswith("K3 "))
+    assert "+1.47 ± " in next(line for line in lines if line.startswith("K5 "))
+
+
 @pytest.mark.parametrize(
     ("changes", "chosen"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from sklab.analysis.statistics.intervals import holm
 from sklab.cli import main
 from sklab.report.build import study_table
+from sklab.report.evidence.images import image_sentences
 from sklab.spec.study.sweep import Metric
 from sklab.store.measured.images import read_images
 from sklab.store.study_folder import StudyFolder
@@ -91,6 +93,14 @@ def test_the_terminal_and_json_have_them_too(studies, capsys):
     assert NEW in " ".join(capsys.readouterr().out.split())
     assert main(["table", "sweep", "--json"]) == 0
     assert "vs_baseline_half_images" in json.loads(capsys.readouterr().out)[0]
+
+
+@pytest.mark.parametrize(("guessing", "told"), [(90.0, True), (None, False)])
+def test_where_nothing_was_learned_more_images_are_no_advice(studies, guessing, told):
+    table = study_table(studies / "sweep")
+    rows = tuple(replace(row, guessing=guessing) for row in table.rows)
+    advice = image_sentences(replace(table, rows=rows))[-1]
+    assert ("Nothing was learned yet" in advice) == told
 
 
 def test_runs_that_were_taken_over_bring_their_images(studies):

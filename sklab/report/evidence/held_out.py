@@ -107,8 +107,8 @@ def held_out_columns(table: AblationTable) -> tuple[Column, ...]:
         return half_text(on(row).mean, on(row).half, limits(metric), digits) if on(row).n else NOTHING
 
     def gap_text(row: Row) -> str:
-        half = NOTHING if math.isnan(on(row).gap_half) else f" ± {fixed(on(row).gap_half, digits)}"
-        return f"{signed(on(row).gap, digits)}{half if on(row).n > 1 else ''}"
+        half = "" if math.isnan(on(row).gap_half) else f" ± {fixed(on(row).gap_half, digits)}"
+        return f"{signed(on(row).gap, digits)}{half}"
 
     half_legend = "half width of the 95 % t interval of that mean"
     return (

@@ -66,6 +66,8 @@ def _noise(table: AblationTable, noise: Noise, evidence: ImageEvidence) -> str:
 
 
 def _advice(table: AblationTable, noise: Noise) -> str:
+    if all(row.guessing is not None for row in table.rows if row.n):
+        return "Nothing was learned yet, so longer training or another recipe comes first."
     if noise.share >= _MOSTLY:
         return "More validation images help most."
     learning = sum(row.last_fall is not None for row in table.rows)
