@@ -94,7 +94,7 @@ def no_room_for(names: Iterable[str]) -> Iterator[str]:
     """A line that says which columns there was no room for; none where there was."""
     told = ", ".join(name for name in names if name)
     if told:
-        yield f"(no room for: {told})"
+        yield fitting(f"(no room for: {told})")
 
 
 def visible(text: str) -> str:

@@ -44,10 +44,12 @@ def changes(draw: st.DrawFn, family: str) -> dict[str, Any]:
 
 
 def layers(spec: ModelSpec) -> str:
-    """Every layer with its settings. The dilation of a 1x1 convolution is none, and no class of its own is needed."""
+    """Every layer with its name and settings. The dilation of a 1x1 convolution is none, and no class of its own is
+    needed. (The text of a whole network counts layers in a row that have the same text.)"""
     with torch.device("meta"):
-        text = str(build(spec))
-    lines = (line.replace("DecimatedConv2d", "Conv2d") for line in text.splitlines())
+        modules = [*build(spec).named_modules()]
+    texts = (f"{name}: {module}" if not [*module.children()] else f"{name}: {type(module)}" for name, module in modules)
+    lines = (text.replace("DecimatedConv2d", "Conv2d") for text in texts)
     return "\n".join(line.replace(", dilation=(2, 2)", "") if "kernel_size=(1, 1)" in line else line for line in lines)
 
 

@@ -93,7 +93,8 @@ def test_a_sweep_is_planned(file: Path, experiment: Path | None, tmp_path, capsy
     other = ["--experiment", str(experiment)] if experiment else []
     assert main(["plan", str(file), *other, "--results", str(tmp_path), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["missing"] == (len(plan["cells"]) + plan["asked"]) * len(plan["seeds"])
+    others = [seed for seed in plan["seeds"] if seed not in plan["baseline_seeds"]]
+    assert plan["missing"] == (len(plan["cells"]) + plan["asked"]) * len(others) + len(plan["baseline_seeds"])
     assert all(cell["params"] > 0 and cell["macs"] > 0 for cell in plan["cells"])
     assert not list(tmp_path.iterdir())
 
