@@ -15,14 +15,14 @@ CELLS, SEEDS = 11, 3
 RACE = Replicates(start=3, max=40, stop="best")
 DRAWS = Draws(16, 30, 40)
 SPREADS = (0, 0.25, 0.5, 1, 2, 4)  # of the true levels, in standard deviations of a run
-EXAMPLE = np.array([13.6, 23.38, 24.58, 11.6, 9.47, 11.35, 10.53, 17.22, 16.15, 11.62, 10.42]) / 0.91
-EARLIER = np.array([19.17, 29.97, 31.8, 17.2, 16.27, 19.13, 18.4, 24.0, 22.93, 17.67, 15.6]) / 1.54
+SIX_EPOCHS = np.array([13.6, 23.38, 24.58, 11.6, 9.47, 11.35, 10.53, 17.22, 16.15, 11.62, 10.42]) / 0.91
+FOUR_EPOCHS = np.array([19.17, 29.97, 31.8, 17.2, 16.27, 19.13, 18.4, 24.0, 22.93, 17.67, 15.6]) / 1.54
 
 
 def truths(spread, count, rng):
     """True levels (count, cells): normal with this standard deviation, or those of a stated study."""
     if isinstance(spread, str):
-        return np.broadcast_to({"example": EXAMPLE, "earlier example": EARLIER}[spread], (count, CELLS))
+        return np.broadcast_to({"6 epochs": SIX_EPOCHS, "4 epochs": FOUR_EPOCHS}[spread], (count, CELLS))
     return spread * rng.standard_normal((count, CELLS))
 
 
@@ -74,12 +74,12 @@ def write(*cells_of_row):
 
 if __name__ == "__main__":
     number = int(sys.argv[1])
-    for spread in (*SPREADS, "example", "earlier example"):
+    for spread in (*SPREADS, "6 epochs", "4 epochs"):
         chances, right, bias, of_lowest = chosen(spread, number)
         first = np.take_along_axis(right, chances.argmax(-1)[:, None], 1).mean()
         write(spread, *(f"{of:.2f}" for of in (of_lowest, bias, chances.max(-1).mean(), first)))
     for mean, share, cells in calibration((0.5, 1, 2, 4), number):
         write(f"{mean:.2f}", f"{share:.2f}", cells)
-    for spread in ("example", "earlier example"):
+    for spread in ("6 epochs", "4 epochs"):
         for runs in (45, 55, 60, 110):
             write(spread, runs, *(f"{of:.2f}" for of in raced(spread, number, runs)))

@@ -4,6 +4,8 @@ Run as a program it prints the tables of docs/validation.md.
 """
 
 import sys
+from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import simulated
@@ -53,6 +55,12 @@ def wrong(setting, count=10_000):
     return 100 * rejects(*drawn(setting, count)).any(1).mean()
 
 
+def wrong_without_least_numbers(cells, seeds, runs):
+    """The most that `wrong` is over correlations and variances, if further runs counted in tables of any size."""
+    with patch.multiple(unpaired, FEWEST_SEEDS=2, FEWEST_DF=1):
+        return max(wrong((cells, seeds, runs, *of)) for of in product(CORRELATIONS, BASELINES))
+
+
 def power(setting, decide=rejects, count=10_000, size=2):
     """Per cent of true differences of `size` standard deviations of a run that are told apart; all cells but the
     baseline differ."""
@@ -94,6 +102,8 @@ def write_tables():
             write(cells, seeds, runs, correlation, *found)
         halves = half_width((cells, seeds, runs, 0, 1))
         write("half widths", *(f"{half:.2f}" for half in halves))
+    for cells, seeds, runs in ((2, 3, 9), (3, 3, 9), (4, 3, 9), (11, 2, 6)):
+        write("without least numbers", cells, seeds, runs, f"{wrong_without_least_numbers(cells, seeds, runs):.1f}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ in which the variance of a difference is the sum of
 So the further runs count unless the F test of the seeds that the cells share has p below DIFFER. Where seeds do differ,
 that test often misses it with few seeds; the differences within cells are then larger by the seeds' part, the baseline
 varies with all its seeds, and the intervals are rather too wide. A weight by the estimated variance of seeds is not
-used: with it up to 12 of 100 studies claimed falsely.
+used: that variance is known too badly.
 
 Tables are arrays (..., cells, seeds), NaN for a run that is not there, and further runs arrays (..., runs).
 """
