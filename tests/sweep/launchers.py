@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from sklab.launch.base import Ended, Job
 from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
@@ -104,6 +105,54 @@ class Seen:
 
     def look(self, state: State) -> None:
         self.states.append(state)
+
+
+class Invented(FakeLauncher):
+    """Ends the runs one by one, each as a subclass's `invented` says; is killed after so many of them."""
+
+    def __init__(self, capacity: int = 2, stop_after: int | None = None):
+        super().__init__(capacity=capacity)
+        self.left = stop_after
+
+    def invented(self, order: RunOrder) -> tuple[str, float] | int:
+        """The status and the error of a run, or the exit code of one that leaves no record."""
+        raise NotImplementedError
+
+    def wait(self, timeout: float) -> list[Ended]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        job = self._running.pop(0)
+        run = RunFolder(job.folder)
+        order = run.read_order()
+        end = self.invented(order)
+        if isinstance(end, int):
+            return [Ended(job, end)]
+        status, error = end
+        numbers = {"val_error": error, "val_loss": 1.0}
+        run.write_record(RunRecord.of(order, status=status, last=numbers, best=numbers, wall_seconds=7.0))
+        return [Ended(job, 0)]
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of the runs that it was given."""
+        return {job.folder.name for job in self.submitted}
+
+
+def in_parts(study: StudyFolder, part: Callable[[], Invented], starts: int) -> list[str]:
+    """The keys of the runs made by so many starts at most, of which all but the last are killed. No record is left of
+    those of before."""
+    for record in study.records():
+        study.run(record).record_file.unlink()
+    made: list[str] = []
+    for _ in range(starts):
+        launcher, finished = part(), False
+        with suppress(KeyboardInterrupt):
+            finished = start(study, launcher)
+        made += [key for key in launcher.keys if study.run(key).read_record()]
+        if finished:
+            return made
+    raise AssertionError(f"not finished by {starts} starts")
 
 
 def start(study: StudyFolder, launcher: FakeLauncher, text: str | None = None, seen: Seen | None = None) -> bool:

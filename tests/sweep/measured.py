@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from launchers import FakeLauncher
+from launchers import Invented
 
-from sklab.launch.base import Ended
-from sklab.store.records import RunRecord
+from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 
 SWEEP = """\
@@ -34,28 +33,18 @@ LEVEL = {
 }
 
 
-class Measured(FakeLauncher):
+class Measured(Invented):
     """Runs whose error is their cell's, plus their seed's, plus chance of its own; `dies` says which fail."""
 
-    def __init__(self, dies=lambda cell, seed: False, capacity: int = 2, stop_after: int | None = None):
-        super().__init__(capacity=capacity)
-        self.dies, self.left = dies, stop_after
+    def __init__(self, dies=lambda cell, seed: False, **given):
+        super().__init__(**given)
+        self.dies = dies
 
-    def wait(self, timeout: float) -> list[Ended]:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left = None if self.left is None else self.left - 1
-        job = self._running.pop(0)
-        order = RunFolder(job.folder).read_order()
-        seed = order.spec.seed
-        if self.dies(order.cell, seed):
-            return [Ended(job, 1)]
-        error = LEVEL[order.cell] + 3 * random.Random(seed).random() + random.Random(f"{order.cell} {seed}").gauss(0, 1)
-        numbers = {"val_error": error, "val_loss": 1.0}
-        RunFolder(job.folder).write_record(
-            RunRecord.of(order, status="complete", last=numbers, best=numbers, wall_seconds=7.0)
-        )
-        return [Ended(job, 0)]
+    def invented(self, order: RunOrder) -> tuple[str, float] | int:
+        cell, seed = order.cell, order.spec.seed
+        if self.dies(cell, seed):
+            return 1
+        return "complete", LEVEL[cell] + 3 * random.Random(seed).random() + random.Random(f"{cell} {seed}").gauss(0, 1)
 
     def asked(self) -> Counter[str]:
         return Counter(RunFolder(job.folder).read_order().cell for job in self.submitted)

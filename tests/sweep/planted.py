@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-from launchers import FakeLauncher
+from launchers import Invented
 
-from sklab.launch.base import Ended
-from sklab.store.records import RunOrder, RunRecord
+from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 
 SWEEP = """\
@@ -30,25 +29,16 @@ def error_of(order: RunOrder) -> float:
     return PLANTED[cell][rate] + random.Random(seed).random() + random.Random(f"{order.key}").gauss(0, 0.3)
 
 
-class Planted(FakeLauncher):
+class Planted(Invented):
     """Runs with the planted error; `ends` gives another end for some (a status, or an exit code)."""
 
-    def __init__(self, ends=lambda order: "complete", capacity: int = 2, stop_after: int | None = None):
-        super().__init__(capacity=capacity)
-        self.ends, self.left = ends, stop_after
+    def __init__(self, ends=lambda order: "complete", **given):
+        super().__init__(**given)
+        self.ends = ends
 
-    def wait(self, timeout: float) -> list[Ended]:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left = None if self.left is None else self.left - 1
-        job = self._running.pop(0)
-        run = RunFolder(job.folder)
-        order, end = run.read_order(), self.ends(run.read_order())
-        if isinstance(end, int):
-            return [Ended(job, end)]
-        numbers = {"val_error": error_of(order), "val_loss": 1.0}
-        run.write_record(RunRecord.of(order, status=end, last=numbers, best=numbers, wall_seconds=7.0))
-        return [Ended(job, 0)]
+    def invented(self, order: RunOrder) -> tuple[str, float] | int:
+        end = self.ends(order)
+        return end if isinstance(end, int) else (end, error_of(order))
 
     def asked(self) -> list[tuple[str, int]]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
-from launchers import start
+from launchers import in_parts, start
 from measured import SWEEP, Measured
 
 from sklab.commands.screen.plan import plan_text
@@ -68,20 +68,8 @@ def test_the_same_again_starts_nothing(study):
 def test_a_study_that_is_stopped_again_and_again_makes_the_runs_of_one_that_is_not(study):
     whole = Measured()
     start(study, whole, BEST)
-    wanted = {job.folder.name for job in whole.submitted}
-    for record in study.records():
-        study.run(record).record_file.unlink()
-    made: list[str] = []
-    for _ in range(12):
-        part = Measured(capacity=3, stop_after=4)
-        try:
-            finished = start(study, part, BEST)
-        except KeyboardInterrupt:
-            finished = False
-        made += [job.folder.name for job in part.submitted if study.run(job.folder.name).read_record()]
-        if finished:
-            break
-    assert finished
+    wanted = whole.keys
+    made = in_parts(study, lambda: Measured(capacity=3, stop_after=4), starts=12)
     assert sorted(made) == sorted(wanted), "each run of the whole study was made once, and no other"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from launchers import start
+from launchers import in_parts, start
 from planted import PLANTED, SWEEP, Planted
 
 from sklab.analysis.evidence.nuisance import tuned_cells
@@ -45,10 +45,6 @@ def chosen(study: StudyFolder) -> dict[str, str]:
     sweep = study.read_sweep()
     tuned = tuned_cells(sweep, study.records())
     return {cell.name: cell.tried[cell.judged[-1]].factors["train.lr"] for cell in tuned}
-
-
-def keys(launcher: Planted) -> set[str]:
-    return {job.folder.name for job in launcher.submitted}
 
 
 def test_each_cell_is_tuned_on_seeds_of_its_own_and_judged_on_the_sweeps_at_its_own_setting(study):
@@ -108,20 +104,8 @@ def test_the_status_and_the_heading_tell_the_stage(study):
 def test_a_study_that_is_killed_again_and_again_makes_the_choices_and_runs_of_one_that_is_not(study):
     whole = Planted()
     start(study, whole)
-    wanted, choice = keys(whole), chosen(study)
-    for record in study.records():
-        study.run(record).record_file.unlink()
-    made: list[str] = []
-    for _ in range(20):
-        part = Planted(capacity=3, stop_after=2)
-        try:
-            finished = start(study, part)
-        except KeyboardInterrupt:
-            finished = False
-        made += [key for key in keys(part) if study.run(key).read_record()]
-        if finished:
-            break
-    assert finished
+    wanted, choice = whole.keys, chosen(study)
+    made = in_parts(study, lambda: Planted(capacity=3, stop_after=2), starts=20)
     assert sorted(made) == sorted(wanted), "each run of the whole study was made once, and no other"
     assert chosen(study) == choice
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from launchers import start
+from launchers import in_parts, start
 from measured import SWEEP, Measured
 
 from sklab.commands.screen.plan import plan_text
@@ -36,10 +36,6 @@ def study(toy_files) -> StudyFolder:
 def plan(study: StudyFolder):
     sweep = load_sweep(study.path.parent.parent / "sweep.yaml")
     return make_plan(prepare(Start(sweep, study)), Resources(2), lambda _: (1, 1))
-
-
-def keys(launcher: Measured) -> set[str]:
-    return {job.folder.name for job in launcher.submitted}
 
 
 def test_seeds_go_to_the_cells_that_need_them_and_the_table_tells_when_each_was_settled(study):
@@ -86,20 +82,8 @@ def test_the_same_again_starts_nothing(study):
 def test_a_study_that_is_stopped_again_and_again_makes_the_runs_of_one_that_is_not(study):
     whole = Measured()
     start(study, whole)
-    wanted = keys(whole)
-    for record in study.records():
-        study.run(record).record_file.unlink()
-    made: list[str] = []
-    for _ in range(10):
-        part = Measured(capacity=3, stop_after=5)
-        try:
-            finished = start(study, part)
-        except KeyboardInterrupt:
-            finished = False
-        made += [key for key in keys(part) if study.run(key).read_record()]
-        if finished:
-            break
-    assert finished
+    wanted = whole.keys
+    made = in_parts(study, lambda: Measured(capacity=3, stop_after=5), starts=10)
     assert sorted(made) == sorted(wanted), "each run of the whole study was made once, and no other"
 
 
