@@ -65,13 +65,6 @@ def inventory_of_test(spec: DataSpec, test: ThirdSplit) -> Inventory:
     return _inventory(spec, {"test": test.images}, test.classes, whole=False)
 
 
-def listing_of(spec: DataSpec, files: Sequence[str]) -> str:
-    """16 hex digits for the paths below the set's folder and the sizes of `files`; none is opened."""
-    sizes = [size for _, size, _, _ in _stats(files)]
-    listed = sorted(zip(_paths_below_root(spec, files), sizes, strict=True))
-    return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
-
-
 def _inventory(spec: DataSpec, parts: Mapping[str, Split], classes: Sequence[str], *, whole: bool) -> Inventory:
     listings = {name: _listing(spec, split) for name, split in parts.items()}
     total = hashlib.sha256("\0".join(classes).encode())

@@ -1,7 +1,6 @@
 """The one door to the third split of a data set (`data.test`), which is read once all runs of a study have ended.
 
-Before that its files are listed: that they are there is checked, and names and sizes tell whether they are the same. No
-image is opened, decoded or evaluated.
+Before that its files are listed, which checks that they are there. No image is opened, decoded or evaluated.
 """
 
 from __future__ import annotations

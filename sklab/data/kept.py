@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, subset
-from sklab.data.fingerprint import inventory, listing_of
+from sklab.data.fingerprint import inventory
 from sklab.data.formats.encoded import UPRIGHT, content, orientation
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Inventory, plugin_hash
@@ -60,13 +60,11 @@ def load_cached_arrays(spec: DataSpec) -> Splits:
     )
 
 
-def list_test(spec: DataSpec) -> str:
-    """16 hex digits that tell one third split from another by the names and sizes of its files, none of which is
-    opened; "" for a set without one, and where no file holds it. Raises SklabError where files are missing."""
-    if not spec.has_test:
-        return ""
-    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec)
-    return listing_of(spec, files) if files else ""
+def list_test(spec: DataSpec) -> list[str]:
+    """The files of the third split, none of which is opened; none for a set without one, and where no file holds it.
+    Raises SklabError where files are missing."""
+    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec) if spec.has_test else []
+    return files
 
 
 def _load(spec: DataSpec) -> Splits:
