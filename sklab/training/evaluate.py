@@ -44,9 +44,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     experiment = record.spec.experiment
     data = folder.read_order().spec.trained.data
     data = data.at_size(data.image_size if size is None else size)
-    use_threads_of(record, device)
-    set_arithmetic(device, deterministic=experiment.train.deterministic)
-    ensure_starts(device)
+    compute_as(record, device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)
@@ -75,9 +73,7 @@ def evaluate_test(folder: RunFolder, data: DataSpec, rule: Epoch, device_type: s
     """
     record, device = complete_record(folder), torch.device(device_type)
     recipe = record.spec.experiment.train
-    use_threads_of(record, device)
-    set_arithmetic(device, deterministic=recipe.deterministic)
-    ensure_starts(device)
+    compute_as(record, device)
     epoch, weights = weights_of(folder, record, rule)
     network = kept_network(folder, record, device, weights)
     test = open_test(data, recipe, device)
@@ -197,6 +193,13 @@ def use_threads_of(record: RunRecord, device: torch.device) -> None:
     """Compute with as many threads as the run did, where they decide the last bits."""
     if device.type == "cpu" and record.hardware is not None:
         torch.set_num_threads(min(record.hardware.threads, len(os.sched_getaffinity(0))))
+
+
+def compute_as(record: RunRecord, device: torch.device) -> None:
+    """Have this process compute as the run did. Raises SklabError when the GPU can't be used."""
+    use_threads_of(record, device)
+    set_arithmetic(device, deterministic=record.spec.experiment.train.deterministic)
+    ensure_starts(device)
 
 
 def kept_network(folder: RunFolder, record: RunRecord, device: torch.device, weights: Path | None = None) -> nn.Module:

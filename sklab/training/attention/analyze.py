@@ -36,8 +36,7 @@ from sklab.training.attention.summary import (
     slopes,
     table,
 )
-from sklab.training.determinism import ensure_starts, set_arithmetic
-from sklab.training.evaluate import complete_record, ensure_trained_on, kept_network, use_threads_of
+from sklab.training.evaluate import complete_record, compute_as, ensure_trained_on, kept_network
 from sklab.training.recipe import autocast
 
 _STAGE = re.compile(r"SK_(\d+)_\d+")
@@ -60,9 +59,7 @@ def analyze(folder: RunFolder, data: Mapping[str, Any], scales: Sequence[float],
     if found and found.enlargements == tuple(scales) and _is_of(found, experiment.data):
         return found
     device = torch.device(device_type)
-    use_threads_of(record, device)
-    set_arithmetic(device, deterministic=experiment.train.deterministic)
-    ensure_starts(device)
+    compute_as(record, device)
     network = kept_network(folder, record, device)
     loaders = open_loaders(experiment.data, experiment.train, record.spec.seed, device)
     if not data:
