@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from sklab.analysis.choice.settings import best_settings
-from sklab.spec.study.nuisance import FIRST_SEED, Nuisance
+from sklab.spec.study.nuisance import Nuisance, is_of_tuning
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.spec.values import Value
 from sklab.store.records import RunRecord
@@ -94,7 +94,7 @@ def judging_seeds(sweep: Sweep) -> tuple[int, ...]:
     """The seeds on which cells are judged: all, where nothing is tuned."""
     if sweep.nuisance is None:
         return sweep.seeds
-    return tuple(seed for seed in sweep.seeds if seed < FIRST_SEED)
+    return tuple(seed for seed in sweep.seeds if not is_of_tuning(seed))
 
 
 def at_tuned_settings(sweep: Sweep, records: Mapping[str, RunRecord]) -> Sweep:

@@ -77,6 +77,11 @@ def tuning_seeds(number: int) -> tuple[Seed, ...]:
     return tuple(range(FIRST_SEED, FIRST_SEED + number))
 
 
+def is_of_tuning(seed: Seed) -> bool:
+    """Whether settings are chosen on this seed; no cell is judged on it."""
+    return seed >= FIRST_SEED
+
+
 def grid_of(settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Every combination of the values' names, the last path running fastest."""
     return [dict(zip(settings, names, strict=True)) for names in product(*settings.values())]

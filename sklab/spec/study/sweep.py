@@ -221,9 +221,10 @@ class Sweep(Value):
     @property
     def splits(self) -> tuple[int, ...]:
         """The numbers of the splits of the data that the seeds draw; none where all runs have the split as stated."""
-        if self.vary is None or self.vary.split is None:
+        vary = self.vary
+        if vary is None or vary.split is None:
             return ()
-        return tuple(dict.fromkeys(self.vary.sources(seed).split for seed in self.seeds))
+        return tuple(dict.fromkeys(vary.sources(seed).split for seed in self.seeds))
 
     @property
     def shared_seeds(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from sklab.spec.study.nuisance import (
     Nuisance,
     Setting,
     grid_of,
+    is_of_tuning,
     named,
     number_of,
     tuning_seeds,
@@ -48,7 +49,7 @@ def nuisance_faults(document: Document, valid: ValidPart, overrides: Mapping[str
         yield document.fault(place, "too many settings for each cell", found=found, allowed=f"at most {MOST_SETTINGS}")
     for path in valid.sweep.nuisance:
         yield from _misplaced(document, valid, overrides, path)
-    if any(seed >= FIRST_SEED for seed in valid.sweep.seeds.others):
+    if any(map(is_of_tuning, valid.sweep.seeds.others)):
         allowed = f"below {FIRST_SEED}: settings are tuned on the seeds from there on"
         yield document.fault(("seeds",), "too large where settings are tuned", allowed=allowed)
 

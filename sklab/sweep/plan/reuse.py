@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sklab.spec.study.sweep import Cell, Sweep
+from sklab.spec.study.sweep import Cell, Epoch, Sweep
 from sklab.store.dated import weights_of
 from sklab.store.files import content, is_regular, write_whole
 from sklab.store.reader import RecordReader
@@ -65,21 +65,23 @@ def to_take(study: Prepared) -> dict[str, Offer]:
     if study.start.reuse == "never":
         return {}
     every = offers(study.sweep, study.folder, study.records)
+    tested = study.sweep.metric.epoch if has_test(study.sweep) else None
     fitting = {
         key: [
             offer
             for offer in offered
-            if _has_same_data_and_libraries(offer.record, study.held) and _has_weights_for_test(offer, study.sweep)
+            if _has_same_data_and_libraries(offer.record, study.held) and _has_weights_for_test(offer, tested)
         ]
         for key, offered in every.items()
     }
     return {key: offer for key, offered in fitting.items() if (offer := _choose(offered, study.start))}
 
 
-def _has_weights_for_test(offer: Offer, sweep: Sweep) -> bool:
-    """Whether the run has the weights that will be judged on the test split, if there is one."""
-    weights = weights_of(offer.run, offer.record, sweep.metric.epoch)[1]
-    return offer.record.status != "complete" or not has_test(sweep) or is_regular(weights)
+def _has_weights_for_test(offer: Offer, tested: Epoch | None) -> bool:
+    """Whether the run has the weights, of the epoch by that rule, that will be judged on the test split, if any are."""
+    if tested is None or offer.record.status != "complete":
+        return True
+    return is_regular(weights_of(offer.run, offer.record, tested)[1])
 
 
 def _has_same_data_and_libraries(record: RunRecord, held: HeldData) -> bool:

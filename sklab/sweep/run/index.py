@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from sklab.analysis.table.replicates import is_pruned, with_requested_runs
-from sklab.spec.study.nuisance import FIRST_SEED
+from sklab.spec.study.nuisance import is_of_tuning
 from sklab.spec.study.sweep import Cell, InvalidCell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import Choice, searched_cell, training
@@ -107,7 +107,7 @@ class StudyIndex:
             self._queue = deque(todo for todo in self._queue if todo.cell.name != cell.name)
         if self._is_over(cell, record.key):
             self._tell(cell, record.key)
-        tuned = self.sweep.nuisance is not None and record.spec.seed >= FIRST_SEED
+        tuned = self.sweep.nuisance is not None and is_of_tuning(record.spec.seed)
         if tuned or (self.sweep.replicates and not self._queue and not self._running):
             known = {*self._running, *self.queued}
             self._queue.extend(todo for todo in self._requested() if todo.key not in known)

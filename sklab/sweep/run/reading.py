@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import SklabError
 from sklab.spec.run import RunSpec
-from sklab.spec.study.nuisance import FIRST_SEED
+from sklab.spec.study.nuisance import is_of_tuning
 from sklab.spec.study.sweep import Sweep
 from sklab.store.dated import keep_reading, lacks_test, what_is_read
 from sklab.store.records import RunOrder, RunRecord, now
@@ -28,19 +28,17 @@ def begin_reading(
     if not has_test(sweep):
         return []
     final = {key: record for key, record in _records(sweep, folder).items() if record.final}
-    planned = [(cell, item) for cell in with_requested_runs(sweep, final).cells for item in cell.runs.items()]
-    todos = [Todo(cell, seed, key) for cell, (seed, key) in planned]
-    judged = [todo for todo in todos if todo.seed < FIRST_SEED]
-    if left := max(remaining, sum(todo.key not in final for todo in todos)):
+    planned = _planned(sweep, final)
+    if left := max(remaining, sum(todo.key not in final for todo in planned)):
         command = f"`sklab evaluate {folder.argument} --test` reads it where failed runs are given up"
         note(f"the test split is read once every run has ended for good, and {left} have not; {command}")
         return []
     orders.reading = True
-    what = dict(_unread(sweep, folder, orders, judged, final))
+    what = dict(_unread(sweep, folder, orders, _judged(planned), final))
     if what:
         keep_reading(folder, what, now)
         note(f"every run has ended: the test split is read with the weights of {quantity(len(what), 'run')}")
-    return [todo for todo in judged if todo.key in what]
+    return [todo for todo in planned if todo.key in what]
 
 
 def orders_for_test(folder: StudyFolder) -> list[RunOrder]:
@@ -48,16 +46,25 @@ def orders_for_test(folder: StudyFolder) -> list[RunOrder]:
     there is no test split, and while a run has not ended; a failed one has."""
     sweep = folder.read_sweep()
     records = _records(sweep, folder)
-    cells = with_requested_runs(sweep, {key: record for key, record in records.items() if record.final}).cells
-    planned = [(cell, seed, key) for cell in cells for seed, key in cell.runs.items()]
-    judged = [run for run in planned if run[1] < FIRST_SEED]
+    planned = _planned(sweep, {key: record for key, record in records.items() if record.final})
     if not has_test(sweep):
         raise SklabError(f"{folder.path}: its data have no test split; data.test names one")
-    if left := sum(key not in records or records[key].state == "stopped" for _, _, key in planned):
+    if left := sum(todo.key not in records or records[todo.key].state == "stopped" for todo in planned):
         wait = "the test split is read once every run has ended; go on with `sklab sweep`"
         raise SklabError(f"{folder.path}: {left} of {len(planned)} runs have not ended; {wait}")
-    specs = {key: run_spec(sweep, cell, seed) for cell, seed, key in judged}
-    return [_order(folder, spec, sweep) for key, spec in specs.items() if records[key].status == "complete"]
+    complete = [todo for todo in _judged(planned) if records[todo.key].status == "complete"]
+    return [_order(folder, run_spec(sweep, todo.cell, todo.seed), sweep) for todo in complete]
+
+
+def _planned(sweep: Sweep, final: dict[str, RunRecord]) -> list[Todo]:
+    """The runs that the final records call for, ended or not."""
+    cells = with_requested_runs(sweep, final).cells
+    return [Todo(cell, seed, key) for cell in cells for seed, key in cell.runs.items()]
+
+
+def _judged(todos: list[Todo]) -> list[Todo]:
+    """Those on which cells are judged."""
+    return [todo for todo in todos if not is_of_tuning(todo.seed)]
 
 
 def _order(folder: StudyFolder, spec: RunSpec, sweep: Sweep) -> RunOrder:
