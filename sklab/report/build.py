@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sklab.analysis.evidence.held_out import read_held_out
 from sklab.analysis.evidence.images import image_evidence
 from sklab.analysis.table.ablation import Others, ablation_table
 from sklab.analysis.table.rows import AblationTable, Row
@@ -16,7 +17,7 @@ from sklab.report.column import Column
 from sklab.report.columns import columns
 from sklab.report.escape import shortened
 from sklab.report.evidence.best import confirmation
-from sklab.report.evidence.held_out import claims, read_held_out, reading_sentences
+from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_result, tuning_sentences
 from sklab.report.words import literature, methods, sentences, verdict

@@ -96,6 +96,11 @@ def size_text(metric: Metric, size: float) -> str:
     return f"{size:g}{unit}"
 
 
+def difference_size(metric: Metric, difference: float) -> str:
+    """A difference without its sign: `3.30 points`, of a loss `0.0330`."""
+    return f"{fixed(abs(difference), metric_digits(metric))}{' points' if metric_unit(metric) else ''}"
+
+
 def p_text(p: float) -> str:
     """A p value with three decimals; `< 0.001` for the smallest ones."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,18 +1,21 @@
-"""The best cell of a study whose sweep asks for it: `choose_best`, or `replicates` with `stop: best`."""
+"""The best cell of a study: `choose_best`, or `replicates` with `stop: best`, or the choice that is to be confirmed."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sklab.analysis.choice.posterior import Posterior, best_cell
+from sklab.analysis.evidence.blocks import shared_values
 from sklab.analysis.statistics.intervals import FloatArray
 from sklab.spec.study.sweep import Sweep
 
 
 def chances(sweep: Sweep, values: FloatArray) -> Posterior:
-    """The probability of each row of `values` (cells, seeds) to be the best cell, and its shrunken mean; NaN where they
-    are not asked for."""
-    if sweep.chooses_best:
-        return best_cell(values)
-    nothing = np.full(len(values), np.nan)
-    return Posterior(nothing, nothing)
+    """The probability of each row of `values` (cells, seeds of the sweep or their blocks) to be the best cell, and its
+    shrunken mean, by the seeds that cells share."""
+    return best_cell(shared_values(sweep, values))
+
+
+def not_asked(cells: int) -> Posterior:
+    """The same where the sweep does not ask for it: NaN."""
+    return Posterior(np.full(cells, np.nan), np.full(cells, np.nan))

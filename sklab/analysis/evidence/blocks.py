@@ -1,7 +1,8 @@
-"""Runs of a block share seeds of their sources of chance, so only whole blocks are independent of each other.
+"""The runs of a study that can be compared with each other.
 
-Where `vary` crosses seeds, all that is tested in a table is tested on the means of blocks: a block is there what a
-seed is elsewhere.
+Runs of a block share seeds of their sources of chance, so only whole blocks are independent of each other. Where `vary`
+crosses seeds, all that is tested in a table is tested on the means of blocks: a block is there what a seed is
+elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklab.analysis.statistics.unpaired import split
 from sklab.spec.study.sweep import Sweep
 
 
@@ -24,6 +26,13 @@ def whole_blocks(sweep: Sweep, seeds: Sequence[int]) -> tuple[int, ...]:
     size, there = block_size(sweep), set(seeds)
     numbers = dict.fromkeys(seed // size for seed in seeds)
     return tuple(number for number in numbers if there.issuperset(range(number * size, (number + 1) * size)))
+
+
+def shared_values(sweep: Sweep, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`values` (cells, seeds of the sweep or their blocks) without those that the baseline has alone, where the sweep
+    plans such seeds: what is asked of several cells is asked of the seeds that they share."""
+    baseline = next((at for at, cell in enumerate(sweep.cells) if cell.name == sweep.baseline), None)
+    return values if baseline is None or not sweep.baseline_seeds else split(values, baseline)[0]
 
 
 def block_means(sweep: Sweep, values: ArrayLike) -> NDArray[np.float64]:

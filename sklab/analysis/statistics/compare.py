@@ -135,9 +135,10 @@ def means(values: npt.ArrayLike, choice: Choice | None) -> Estimate:
         return estimate
     pooled_rows = (estimate.n > 0) & ~np.isin(np.arange(len(table)), choice.noisy)
     half = estimate.half.copy()
-    alone = (~np.isnan(table)).sum(0) == (1 if choice.further else -1)
-    half[pooled_rows] = blocks.mean_halves(table[np.ix_(pooled_rows, ~alone)])
-    half = np.where((~np.isnan(table[:, alone])).any(1), estimate.half, half)
+    there = ~np.isnan(table)
+    of_one_row = (there.sum(0) == 1) & (choice.further is not None)
+    half[pooled_rows] = blocks.mean_halves(table[np.ix_(pooled_rows, ~of_one_row)])
+    half = np.where(there[:, of_one_row].any(1), estimate.half, half)
     return replace(estimate, half=np.where(estimate.n > 1, half, np.nan))
 
 

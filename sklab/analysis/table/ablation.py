@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sklab.analysis.evidence.allocation import next_runs
-from sklab.analysis.evidence.best import chances
-from sklab.analysis.evidence.blocks import block_means, block_size
+from sklab.analysis.evidence.best import chances, not_asked
+from sklab.analysis.evidence.blocks import block_means, block_size, shared_values
 from sklab.analysis.evidence.components import chance_of
 from sklab.analysis.evidence.nuisance import (
     Stage,
@@ -23,15 +23,14 @@ from sklab.analysis.evidence.nuisance import (
     stage_of,
     tuned_cells,
 )
-from sklab.analysis.statistics import blocks, contrasts, intervals
+from sklab.analysis.statistics import blocks, intervals
 from sklab.analysis.statistics.compare import Comparisons, Versus, compare, means
 from sklab.analysis.statistics.intervals import none_if_nan
 from sklab.analysis.statistics.sequential import BETTER, NO_TEST, WORSE, Race
-from sklab.analysis.statistics.unpaired import split
 from sklab.analysis.table.costs import costs_of, pareto_sets
 from sklab.analysis.table.effects import effects_of
 from sklab.analysis.table.learning import learned
-from sklab.analysis.table.looks import Judge, judged, parts_of, seen
+from sklab.analysis.table.looks import AtLook, family_at_look, judge_of, seen
 from sklab.analysis.table.questions import answered, under_repeated_looking
 from sklab.analysis.table.replicates import best_race_of, first_seeds, race_of, with_requested_runs
 from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
@@ -44,7 +43,6 @@ _NONE: Evaluations = {}
 Others = Mapping[str, tuple[RunState, str]]  # state and reason, by key
 _WAITS: tuple[RunState, str] = ("waiting", "no record yet")
 _ALL_WAIT: Others = {}
-AtLook = Callable[..., tuple[Versus, ...]]  # values, judge -> the answers of the family at this look
 
 
 def ablation_table(
@@ -67,25 +65,68 @@ def ablation_table(
     race, for_best = race_of(sweep, records), best_race_of(sweep, records)
     sweep = with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]
+    values, looked = _table_values(sweep, runs), seen(sweep, looks)
+    at_look = judge_of(sweep, values.runs, looked)
+    against_baseline = _at_look(sweep, values.tested, at_look)
+    rows = _rows(sweep, runs, values, against_baseline, race)
+    same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
+    invalid = (_invalid_row(sweep, cell) for cell in sweep.invalid)
+    answers = answered(sweep, sweep.questions, values.shared, partial(family_at_look, at_look=at_look))
+    return AblationTable(
+        sweep,
+        (*rows, *same, *invalid),
+        against_baseline.choice if against_baseline else None,
+        effects_of(sweep, values.shared),
+        race,
+        under_repeated_looking(answers, race) if race is not None and sweep.by_question else answers,
+        looked,
+        for_best,
+        sources=chance_of(sweep, values.runs),
+        next_runs=next_runs(sweep, values.tested) if sweep.baseline_seeds else None,
+    )
+
+
+@dataclass(frozen=True)
+class _TableValues:
+    """The values of a table's cells, NaN where there is none.
+
+    runs    (cells, seeds): of single runs
+    blocks  (cells, seeds or blocks): what is compared
+    tested  the part of it that tests may use, as no result decided which runs there are
+    shared  of this, the seeds that cells share
+    """
+
+    runs: intervals.FloatArray
+    blocks: intervals.FloatArray
+    tested: intervals.FloatArray
+    shared: intervals.FloatArray
+
+
+def _table_values(sweep: Sweep, runs: Sequence[tuple[Run, ...]]) -> _TableValues:
     of_runs = np.array([_values(sweep, of_cell) for of_cell in runs]).reshape(len(runs), len(sweep.seeds))
-    of_blocks, looked = block_means(sweep, of_runs), seen(sweep, looks)
-    values = first_seeds(sweep, of_blocks)
-    at_look = partial(judged, parts=parts_of(sweep, of_runs, looked), levels=looked.levels) if looked else _at_once
-    against_baseline = _at_look(sweep, values, at_look)
-    choice = against_baseline.choice if against_baseline else None
-    shared = _shared(sweep, values)
-    estimate, chance = means(of_blocks, choice), chances(sweep, _shared(sweep, of_blocks))
+    of_blocks = block_means(sweep, of_runs)
+    tested = first_seeds(sweep, of_blocks)
+    return _TableValues(of_runs, of_blocks, tested, shared_values(sweep, tested))
+
+
+def _rows(
+    sweep: Sweep, runs: Sequence[tuple[Run, ...]], values: _TableValues, against: Comparisons | None, race: Race | None
+) -> list[Row]:
+    """The rows of the cells that are trained, `against` the baseline."""
+    estimate = means(values.blocks, against.choice if against else None)
+    chance = chances(sweep, values.blocks) if sweep.chooses_best else not_asked(len(runs))
     best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
     against_best = _of_rows(_against_best(sweep, values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
-    sets = pareto_sets(shared, facts)
-    of_baseline = _of_rows(against_baseline, _index(sweep, sweep.baseline), len(runs))
-    rows = [
+    sets = pareto_sets(values.shared, facts)
+    of_baseline = _of_rows(against, _index(sweep, sweep.baseline), len(runs))
+    by_cell = race is not None and not sweep.by_question
+    return [
         Row(
             **facts[at],
             n=int(estimate.n[at]),
             mean=none_if_nan(estimate.mean[at]),
-            sd=none_if_nan(_deviation(of_blocks[at])),
+            sd=none_if_nan(_deviation(values.blocks[at])),
             half=none_if_nan(estimate.half[at]),
             chance=none_if_nan(chance.best[at]),
             shrunken=none_if_nan(chance.mean[at]),
@@ -94,22 +135,11 @@ def ablation_table(
             at_size={size: _at_size(sweep, runs[at], size) for size in sweep.sizes},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
-            sequential_verdict=_sequential_verdict(race, at)
-            if of_baseline[at] is not None and not sweep.by_question
-            else None,
+            sequential_verdict=_sequential_verdict(race, at) if by_cell and of_baseline[at] is not None else None,
             margin=math.nan if sweep.margin is None else sweep.margin,
         )
         for at in range(len(runs))
     ]
-    same = (_duplicate_row(sweep, cell, records, evaluations, others) for cell in sweep.duplicates)
-    every = (*rows, *same, *(_invalid_row(sweep, cell) for cell in sweep.invalid))
-    answers = answered(sweep, sweep.questions, shared, partial(_family_at_look, at_look=at_look))
-    if race is not None and sweep.by_question:
-        answers = under_repeated_looking(answers, race)
-    sources = chance_of(sweep, of_runs)
-    effects = effects_of(sweep, shared)
-    table = AblationTable(sweep, every, choice, effects, race, answers, looked, for_best, sources=sources)
-    return replace(table, next_runs=next_runs(sweep, values)) if sweep.baseline_seeds else table
 
 
 def _tuning(sweep: Sweep, stage: Stage, records: Mapping[str, RunRecord], looks: Looks, spread: float) -> Tuning:
@@ -182,27 +212,17 @@ def _index(sweep: Sweep, name: str) -> int | None:
     return next((at for at, cell in enumerate(sweep.cells) if cell.name == name), None)
 
 
-def _shared(sweep: Sweep, values: intervals.FloatArray) -> intervals.FloatArray:
-    """`values` without the seeds that are planned for the baseline alone and that no other cell has."""
-    baseline = _index(sweep, sweep.baseline)
-    return values if baseline is None or not sweep.baseline_seeds else split(values, baseline)[0]
-
-
-def _against_best(sweep: Sweep, values: intervals.FloatArray, best: int | None) -> Comparisons | None:
+def _against_best(sweep: Sweep, values: _TableValues, best: int | None) -> Comparisons | None:
     if best is None:
         return None
     is_baseline = sweep.cells[best].name == sweep.baseline
-    return _against_baseline(sweep, values, best) if is_baseline else compare(_shared(sweep, values), best)
+    return _against_baseline(sweep, values.tested, best) if is_baseline else compare(values.shared, best)
 
 
 def _against_baseline(
     sweep: Sweep, values: intervals.FloatArray, baseline: int, alpha: float = intervals.ALPHA
 ) -> Comparisons:
     return compare(values, baseline, alpha, further=bool(sweep.baseline_seeds))
-
-
-def _at_once(values: intervals.FloatArray, *, judge: Judge) -> tuple[Versus, ...]:
-    return tuple(judge(values, intervals.ALPHA))
 
 
 def _at_look(sweep: Sweep, values: intervals.FloatArray, at_look: AtLook) -> Comparisons | None:
@@ -212,10 +232,6 @@ def _at_look(sweep: Sweep, values: intervals.FloatArray, at_look: AtLook) -> Com
         return None
     rows = at_look(values, judge=lambda part, alpha: _against_baseline(sweep, part, baseline, alpha).rows)
     return replace(_against_baseline(sweep, values, baseline), rows=rows)
-
-
-def _family_at_look(values: intervals.FloatArray, weights: intervals.FloatArray, at_look: AtLook) -> tuple[Versus, ...]:
-    return at_look(values, judge=lambda part, alpha: contrasts.family(part, weights, alpha))
 
 
 def _of_rows(comparisons: Comparisons | None, reference: int | None, rows: int) -> list[Versus | None]:

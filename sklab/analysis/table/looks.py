@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from sklab.analysis.evidence.blocks import block_means
+from sklab.analysis.statistics import contrasts
 from sklab.analysis.statistics.boundaries import levels_of_looks
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
@@ -19,6 +21,7 @@ from sklab.spec.study.sweep import Sweep
 from sklab.store.looks import Look, Looks
 
 Judge = Callable[[FloatArray, float], Sequence[Versus]]  # values (cells, seeds), alpha -> the answers of a family
+AtLook = Callable[..., tuple[Versus, ...]]  # values, judge -> the same at a look
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,18 @@ def seen(sweep: Sweep, kept: Looks) -> Seen | None:
         if there.seeds and (_number(looks[-1]) if looks else 0) < _number(there) < _number(now):
             looks.append(there)
     return Seen((*looks, now), kept.most_seeds if kept.looks else sweep.most_seeds)
+
+
+def judge_of(sweep: Sweep, values: FloatArray, looked: Seen | None) -> AtLook:
+    """How a family is judged at the last of the looks at `values` (cells, seeds), single runs; None: a single look."""
+    if looked is None:
+        return lambda part, *, judge: tuple(judge(part, ALPHA))
+    return partial(judged, parts=parts_of(sweep, values, looked), levels=looked.levels)
+
+
+def family_at_look(values: FloatArray, weights: FloatArray, at_look: AtLook) -> tuple[Versus, ...]:
+    """The answers to a family of contrasts at a look."""
+    return at_look(values, judge=lambda part, alpha: contrasts.family(part, weights, alpha))
 
 
 def judged(

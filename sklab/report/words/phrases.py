@@ -10,7 +10,17 @@ from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ends, is_cut, limits
-from sklab.report.column import NOTHING, chance_text, fixed, half_text, metric_digits, metric_unit, p_text, signed
+from sklab.report.column import (
+    NOTHING,
+    chance_text,
+    difference_size,
+    fixed,
+    half_text,
+    metric_digits,
+    metric_unit,
+    p_text,
+    signed,
+)
 from sklab.report.escape import clean
 from sklab.spec.study.search import COST_NOUNS, Kind
 from sklab.system.terminal import quantity
@@ -39,8 +49,7 @@ def value(table: AblationTable, row: Row) -> str:
 
 def points(table: AblationTable, number: float) -> str:
     """A difference without its sign: `3.30 points`, of a loss `0.0330`."""
-    unit = " points" if metric_unit(table.sweep.metric) else ""
-    return f"{fixed(abs(number), metric_digits(table.sweep.metric))}{unit}"
+    return difference_size(table.sweep.metric, number)
 
 
 def difference(table: AblationTable, against: Versus) -> str:

@@ -11,15 +11,15 @@ from statistics import fmean
 import numpy as np
 from scipy.special import stdtrit
 
-from sklab.analysis.choice.posterior import best_cell
+from sklab.analysis.evidence.best import chances
 from sklab.analysis.evidence.nuisance import at_tuned_settings
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import seeds_needed
 from sklab.analysis.table.replicates import values_and_ends
 from sklab.errors import SklabError
-from sklab.report.column import fixed, metric_digits
-from sklab.spec.study.sweep import Cell, Metric, Sweep
+from sklab.report.column import difference_size
+from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import with_seeds
 
@@ -55,7 +55,7 @@ def choose(sweep: Sweep, records: Mapping[str, RunRecord]) -> Chosen:
         raise SklabError(f"{sweep.study}: vary crosses seeds in blocks; only single seeds can be added to confirm it")
     sweep = at_tuned_settings(sweep, records)
     values, _ = values_and_ends(sweep, records)
-    found = best_cell(values)
+    found = chances(sweep, values)
     baseline = next((at for at, cell in enumerate(sweep.cells) if cell.name == sweep.baseline), None)
     if baseline is None or math.isnan(found.best[baseline]):
         raise SklabError(f"{sweep.study}: runs of the baseline and of other cells are needed before one is confirmed")
@@ -71,7 +71,7 @@ def confirmation(chosen: Chosen, name: str, seeds: int | None) -> Sweep:
     """The study `name` that confirms the choice, on so many fresh seeds, or on as many as 80 % power needs. Raises
     SklabError where these are more than MOST."""
     number = seeds if seeds is not None else chosen.needed
-    size = _size(chosen.sweep.metric, chosen.difference)
+    size = difference_size(chosen.sweep.metric, chosen.difference)
     if seeds is None and (number is None or number > MOST):
         many = "more than 1000" if number is None else str(number)
         raise SklabError(
@@ -91,7 +91,7 @@ def _study(chosen: Chosen, name: str, seeds: tuple[int, ...]) -> Sweep:
     return Sweep(
         study=name,
         question=f"Is {chosen.cell.name}, the likeliest best cell of {study.study}, better than {study.baseline}? "
-        f"It was expected to be by {_size(metric, chosen.difference)}.",
+        f"It was expected to be by {difference_size(metric, chosen.difference)}.",
         experiment_name=study.experiment_name,
         experiment=study.experiment,
         design="list",
@@ -112,7 +112,3 @@ def device_seconds(chosen: Chosen, confirming: Sweep, records: Mapping[str, RunR
     keys = [key for cell in chosen.sweep.cells if cell.name in names for key in cell.runs.values()]
     took = [records[key].wall_seconds for key in keys if key in records and records[key].status == "complete"]
     return fmean(took) * len(confirming.seeds) * len(confirming.cells)
-
-
-def _size(metric: Metric, difference: float) -> str:
-    return f"{fixed(abs(difference), metric_digits(metric))}{' points' if metric.name == 'val_error' else ''}"

@@ -12,7 +12,7 @@ from sklab.spec.fit import misfits, oddities
 from sklab.spec.jobs import Probe
 from sklab.spec.run import Experiment, Seed
 from sklab.spec.study.changes import Change
-from sklab.spec.study.nuisance import FIRST_SEED
+from sklab.spec.study.nuisance import is_of_tuning
 from sklab.spec.study.search import Cost, OffBudget, off_budget
 from sklab.spec.study.sweep import Cell, Duplicate, Fraction, InvalidCell, Sweep
 from sklab.spec.values import Seq, Value
@@ -141,17 +141,16 @@ def make_plan(
     experiments = cell_experiments(sweep)
     priced = _priced(study, sweep, resources, probes)
     differing = differences(sweep, experiments)
-    unended = unended_states(folder, (key for cell in sweep.cells for key in cell.runs.values() if key not in records))
-    faults = {name: probe.fault for name, probe in probes.items()}
+    planned = _planned_cells(study, experiments, cost)
     cells = tuple(
-        _planned(cell, records, unended, cost(experiments[cell.name])).model_copy(
+        cell.model_copy(
             update={
                 "price": priced.get(cell.name),
-                "fault": faults.get(cell.name, ""),
+                "fault": probes[cell.name].fault if cell.name in probes else "",
                 "differences": differing[cell.name],
             }
         )
-        for cell in sweep.cells
+        for cell in planned
     )
     asked = asked_for(sweep, study.costs)
     offered = to_take(study)
@@ -190,6 +189,15 @@ def make_plan(
     )
 
 
+def _planned_cells(
+    study: Prepared, experiments: Mapping[str, Experiment], cost: Callable[[Experiment], tuple[int, int]]
+) -> list[PlannedCell]:
+    sweep, records = study.requested, study.records
+    keys = (key for cell in sweep.cells for key in cell.runs.values() if key not in records)
+    unended = unended_states(study.folder, keys)
+    return [_planned(cell, records, unended, cost(experiments[cell.name])) for cell in sweep.cells]
+
+
 def _confounds(
     sweep: Sweep, experiments: Mapping[str, Experiment], differing: Mapping[str, Seq[Difference]]
 ) -> Seq[str]:
@@ -212,7 +220,7 @@ def _untested(
     if not any(experiment.data.has_test for experiment in experiments.values()):
         return None
     data = {key: experiments[cell.name].data for cell in sweep.cells for key in cell.runs.values()}
-    judged = {key: record for key, record in records.items() if key in data and record.spec.seed < FIRST_SEED}
+    judged = {key: record for key, record in records.items() if key in data and not is_of_tuning(record.spec.seed)}
     complete = {key: record for key, record in judged.items() if record.status == "complete" and data[key].has_test}
     rule = sweep.metric.epoch
     return sum(read_tested(folder.run(key), record, data[key], rule) is None for key, record in complete.items())

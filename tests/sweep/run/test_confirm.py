@@ -167,3 +167,12 @@ def test_seeds_of_an_earlier_confirmation_are_not_fresh(study):
     held = type(chosen)(chosen.sweep.model_copy(update={"cells": cells}), chosen.cell, chosen.difference, chosen.sd)
     used = {seed for cell in cells for seed in cell.runs}
     assert used.isdisjoint(confirmation(held, "fresh", 12).seeds)
+
+
+def test_what_is_confirmed_is_the_best_cell_of_the_table_where_the_baseline_has_more_seeds(toy_files):
+    folder = StudyFolder(toy_files / "results" / "sweep")
+    assert start(folder, Measured(), CHOSEN.replace("seeds: 3", "seeds: {baseline: 8, others: 3}"))
+    table, chosen = study_table(folder.path), choose(folder.read_sweep(), folder.records())
+    baseline = next(row for row in table.rows if row.is_baseline)
+    assert chosen.cell.name == table.likeliest.name
+    assert chosen.difference == pytest.approx(table.likeliest.shrunken - baseline.shrunken)
