@@ -15,22 +15,24 @@ import warnings
 from datetime import datetime
 
 from sklab.system import terminal
+from sklab.commands.analyze import add_analyze
 from sklab.commands.confirm import add_confirm
 from sklab.commands.doctor import add_doctor, add_models
+from sklab.commands.evaluate import add_evaluate
+from sklab.commands.export import add_export
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, typed
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
 from sklab.commands.results import add_wandb
 from sklab.commands.status import add_dashboard, add_logs, add_status
-from sklab.commands.weights import add_analyze, add_evaluate
 from sklab.errors import SklabError
 from sklab.system.terminal import tell
 
 # In the order of `sklab --help`.
 _COMMANDS = (
     *(add_sweep, add_plan, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
-    *(add_compare, add_confirm, add_train, add_evaluate, add_analyze, add_models, add_doctor),
+    *(add_compare, add_confirm, add_train, add_evaluate, add_analyze, add_export, add_models, add_doctor),
 )
 
 

@@ -151,7 +151,7 @@ def test_one_door_leads_to_the_test_split():
     assert holders("load_test(") == {"data/held_out.py"}
     assert holders("open_test(") == {"data/held_out.py", "training/evaluate.py"}
     assert holders("list_test(") == {"data/kept.py", "data/check.py"}
-    assert holders("evaluate_test") == {"training/evaluate.py", "commands/weights.py"}
+    assert holders("evaluate_test") == {"training/evaluate.py", "commands/evaluate.py"}
 
 
 def test_the_plan_says_that_it_is_read_and_what_is_not_read_yet(photos, capsys):

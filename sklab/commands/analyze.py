@@ -1,8 +1,7 @@
-"""The commands that load the weights of finished runs: evaluate, analyze."""
+"""`sklab analyze`: what the SK units of finished runs do."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,25 +23,9 @@ from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sklab.store.records import Evaluation, FinalScore, RunRecord
     from sklab.store.run_folder import RunFolder
-    from sklab.store.study_folder import StudyFolder
 
 _LARGEST_SCALE = 8.0
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """The options of `sklab evaluate`."""
-
-    run: str
-    size: int | None
-    test: bool
-    cpu: bool
-    results: Path
-    json: bool
 
 
 @dataclass(frozen=True)
@@ -57,20 +40,6 @@ class AnalyzeOptions:
     json: bool
 
 
-def add_evaluate(commands: Commands) -> None:
-    """`sklab evaluate`."""
-    text = "evaluate finished runs, at another image size if asked"
-    evaluate = add_command(commands, "evaluate", _evaluate, EvaluateOptions, text)
-    evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
-    what = evaluate.add_mutually_exclusive_group()
-    what.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
-    text = "read the test split of a study whose runs have all ended (data.test)"
-    what.add_argument("--test", action="store_true", help=text)
-    add_cpu(evaluate)
-    add_results(evaluate)
-    add_json(evaluate)
-
-
 def add_analyze(commands: Commands) -> None:
     """`sklab analyze`."""
     text = "say what the SK units of finished runs do, and what their stages see"
@@ -83,49 +52,6 @@ def add_analyze(commands: Commands) -> None:
     add_cpu(analyze)
     add_results(analyze)
     add_json(analyze)
-
-
-def _evaluate(options: EvaluateOptions) -> int:
-    from sklab.commands.screen.text import evaluation_text
-    from sklab.store.study_folder import find_run
-    from sklab.training.evaluate import evaluate, evaluate_study
-
-    device, study = device_of(cpu=options.cpu), study_folder(options.run, options.results)
-    if study.sweep_file.exists():
-        outcomes = _tested(study, device) if options.test else evaluate_study(study, options.size, device)
-        return _show(outcomes, as_json=options.json)
-    if options.test:
-        raise SklabError(f"--test: found the run {options.run!r}; allowed: a study, since the test split is read once")
-    evaluation = evaluate(find_run(options.run, options.results), options.size, device)
-    print(evaluation.model_dump_json(indent=1) if options.json else fitting(evaluation_text(evaluation)))
-    return COMPLETE
-
-
-def _tested(study: StudyFolder, device: str) -> Iterator[tuple[RunRecord, FinalScore | SklabError]]:
-    from sklab.sweep.run.reading import orders_for_test
-    from sklab.training.evaluate import evaluate_test_of
-
-    return evaluate_test_of(study, orders_for_test(study), device)
-
-
-def _show(outcomes: Iterator[tuple[RunRecord, Evaluation | FinalScore | SklabError]], *, as_json: bool) -> int:
-    """Report each run of a study as its evaluation ends; a run without weights does not stop the others."""
-    import json
-
-    from sklab.commands.screen.text import evaluation_text
-
-    evaluations, failed = [], False
-    for record, outcome in outcomes:
-        run = f"{record.cell}, seed {record.spec.seed}"
-        if isinstance(outcome, SklabError):
-            failed = True
-            tell(f"sklab: {run}: {outcome}")
-            continue
-        evaluations.append(outcome.model_dump(mode="json"))
-        print(f"{run}: {evaluation_text(outcome)}", file=sys.stderr if as_json else sys.stdout, flush=True)
-    if as_json:
-        print(json.dumps(evaluations, indent=1))
-    return SOME_FAILED if failed else COMPLETE
 
 
 def _analyze(options: AnalyzeOptions) -> int:

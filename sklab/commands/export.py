@@ -1,0 +1,44 @@
+"""`sklab export`: the network of a finished run as a file for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results
+
+_KINDS = ("safetensors",)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """The options of `sklab export`."""
+
+    run: str
+    to: str
+    out: Path | None
+    results: Path
+    json: bool
+
+
+def add_export(commands: Commands) -> None:
+    """`sklab export`."""
+    text = "write the network of a finished run to a file for other programs"
+    export = add_command(commands, "export", _export, ExportOptions, text)
+    export.add_argument("run", metavar="RUN", help="a run: its folder, STUDY/key, or its key")
+    text = "safetensors: weights that say themselves what they are"
+    export.add_argument("--to", required=True, choices=_KINDS, help=text)
+    text = "default: STUDY-CELL-seedN in the current folder; a file that is there is never replaced"
+    export.add_argument("--out", type=Path, metavar="FILE", help=text)
+    add_results(export)
+    add_json(export)
+
+
+def _export(options: ExportOptions) -> int:
+    from sklab.store.study_folder import find_run
+    from sklab.training.export import export
+
+    exported = export(find_run(options.run, options.results), options.to, options.out)
+    size = f"{exported.bytes / 1e6:,.1f} MB"
+    print(exported.model_dump_json(indent=1) if options.json else f"{exported.file} ({size})")
+    return COMPLETE
