@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from math import prod
@@ -14,6 +15,11 @@ from sklab.spec.train import TrainSpec
 
 _TOY = "stand_in"  # noise at a quarter of the images' side; its results do not matter
 _MOST_NAMED = 4  # cells in a line
+# Settings that only one value of another setting uses.
+_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("optimizer", "sgd", ("momentum", "nesterov")),
+    ("optimizer", "adamw", ("betas", "eps")),
+)
 
 
 def why_impossible(experiment: Experiment) -> str:
@@ -56,6 +62,7 @@ def doubtful(experiment: Experiment) -> Iterator[str]:
     yield from _beyond_some_map(experiment)
     yield from _unsteady(experiment.train)
     yield from _unused(experiment)
+    yield from _of_another(experiment.train)
     pad, side = experiment.train.augment.pad_crop, experiment.data.image_size
     if pad >= side:
         yield f"train.augment.pad_crop = {pad} leaves nothing of some images of {side} pixels a side"
@@ -83,6 +90,21 @@ def _unused(experiment: Experiment) -> Iterator[str]:
     steps = train.epochs * (images.train // train.batch_size // train.accumulate) if images else 0
     if steps and train.ema_decay and steps < (over := round(1 / (1 - train.ema_decay))):
         yield f"train.ema_decay = {train.ema_decay} averages over {over} steps, and {steps} are made"
+
+
+def _of_another(train: TrainSpec) -> Iterator[str]:
+    """Settings that the recipe does not use, for they go with another value of a setting."""
+    for setting, user, names in _ONLY_WITH:
+        chosen = getattr(train, setting)
+        for name in names if chosen != user else ():
+            value, default = getattr(train, name), TrainSpec.model_fields[name].default
+            if value != default:
+                yield f"train.{name} = {_shown(value)} is not used by train.{setting} = {chosen}"
+
+
+def _shown(value: object) -> str:
+    """A value as in a YAML file."""
+    return json.dumps(value)
 
 
 def _beyond_every_map(experiment: Experiment) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sklab.spec import limits
+from sklab.spec.study.vary import Sources, Vary
 from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 
 
@@ -32,79 +32,11 @@ class Augment(Value):
         return self
 
 
-SOURCES = ("init", "order", "augment", "split")  # of chance
-Fresh = Annotated[int, Field(ge=1, le=limits.FRESH)] | None
-
-
-class Sources(NamedTuple):
-    """The seeds of a run's initial weights, of the order of its images, and of their augmentation (with mixup and
-    dropout), and the number of its split into training and validation images."""
-
-    init: int
-    order: int
-    augment: int
-    split: int
-
-
-class Vary(Value):
-    """Which sources of chance vary with the seed of a run, each with seeds of its own; the others are fixed.
-
-    A source's number is that of its fresh seeds in a block of runs. A block crosses the seeds of all its sources, and
-    the next block has others, so blocks are independent of each other. The seeds 0 to `block` - 1 are the first block.
-    None: the source is the same in all runs. In a file, a list of sources gives each the number 1, so every run is a
-    block.
-    """
-
-    init: Fresh = None
-    order: Fresh = None
-    augment: Fresh = None
-    split: Fresh = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, given: Any) -> Any:
-        if not isinstance(given, list | tuple):
-            return given
-        if not all(name in SOURCES for name in given) or len(set(given)) < len(given):
-            raise ValueError(f"a list of sources has each at most once; allowed: {', '.join(SOURCES)}")
-        return dict.fromkeys(given, 1)
-
-    @model_validator(mode="after")
-    def _some(self) -> Vary:
-        if not self.fresh:
-            raise ValueError(f"at least one source varies; allowed: {', '.join(SOURCES)}")
-        if self.block > limits.FRESH:
-            raise ValueError(f"a block of {self.block} runs is too large; allowed: at most {limits.FRESH}")
-        return self
-
-    def __str__(self) -> str:
-        if self.block == 1:
-            return f"new in every run: {', '.join(self.fresh)}"
-        return f"in blocks of {' × '.join(f'{number} {name}' for name, number in self.fresh.items())}"
-
-    @property
-    def fresh(self) -> dict[str, int]:
-        """How many fresh seeds each of the sources that vary has in a block."""
-        return {name: number for name in SOURCES if (number := getattr(self, name)) is not None}
-
-    @property
-    def block(self) -> int:
-        """The number of runs of a block."""
-        return prod(self.fresh.values())
-
-    def sources(self, seed: int) -> Sources:
-        """The sources of the run with this seed; those that do not vary are 0."""
-        block, place = divmod(seed, self.block)
-        drawn = dict.fromkeys(SOURCES, 0)
-        for name, number in self.fresh.items():
-            place, level = divmod(place, number)
-            drawn[name] = block * number + level
-        return Sources(**drawn)
-
-
 class TrainSpec(Value):
-    """SGD with momentum over epochs; the learning rate falls by steps or along a cosine after a linear warm-up.
+    """SGD with momentum, or AdamW, over epochs; the learning rate falls by steps or along a cosine after a warm-up.
 
+    betas                of AdamW: decay of its running means of gradients and of squared gradients
+    eps                  of AdamW: added to the root of the mean square
     decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
     step_at              epochs after which the rate falls by a step; if empty, it falls every step_every epochs
     mixup                alpha of mixup: every batch is mixed with itself, by a share from Beta(alpha, alpha) (0: off)
@@ -121,16 +53,18 @@ class TrainSpec(Value):
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"),
-            *("deterministic", "devices", "vary"),
+            *("deterministic", "devices", "vary", "betas", "eps"),
         }
     )
 
     epochs: int = Field(ge=1, le=limits.EPOCHS)
     batch_size: int = Field(ge=2, le=limits.BATCH)
-    optimizer: Literal["sgd"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(gt=0, le=limits.RATE)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
+    betas: Seq[Annotated[float, Field(ge=0, lt=1)]] = Field(default=(0.9, 0.999), min_length=2, max_length=2)
+    eps: float = Field(default=1e-8, gt=0, le=1)
     weight_decay: float = Field(default=1e-4, ge=0, le=limits.RATE)
     decay_norm_and_bias: bool = True
     schedule: Literal["step", "cosine"] = "cosine"
@@ -172,6 +106,7 @@ class TrainSpec(Value):
         """The settings, as in a YAML file, for which every operation of a step is launched by itself on a GPU as well,
         where otherwise the whole step would be one launch. None: ()."""
         replayable: dict[str, tuple[Any, ...]] = {
+            "optimizer": ("sgd",),
             "accumulate": (1,),
             "precision": ("fp32", "bf16"),
             "compile": (False,),

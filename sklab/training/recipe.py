@@ -18,42 +18,43 @@ from sklab.store.measured.images import Outcomes
 from sklab.training.devices import gathered, total
 
 
-def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
-    """SGD over all parameters; those that the recipe does not decay stand in a second group.
+def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.Optimizer:
+    """SGD, or AdamW (Loshchilov and Hutter, 2019, algorithm 2), over all parameters, in groups with the same settings.
 
     On CUDA it is fused, a kernel for many parameters, where `can_be_fused`.
     """
     fused = can_be_fused(recipe) and any(parameter.is_cuda for parameter in model.parameters())
+    groups, decay = _groups(model, recipe), recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, recipe.lr, recipe.betas, recipe.eps, decay, fused=fused or None)  # type: ignore[arg-type]  # a pair
     return torch.optim.SGD(
-        _groups(model, recipe),
-        recipe.lr,
-        recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-        fused=fused or None,
+        groups, recipe.lr, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=fused or None
     )
 
 
 def can_be_fused(recipe: TrainSpec) -> bool:
-    """Whether a fused SGD goes with the recipe. Not in fp16, where it unscales gradients itself: a first step that
-    overflows would leave the momentum unset. And in 16 bits Lightning refuses to clip gradients for it."""
+    """Whether a fused optimiser goes with the recipe. Not in fp16, where it unscales gradients itself: a first step of
+    SGD that overflows would leave the momentum unset. And in 16 bits Lightning refuses to clip gradients for it."""
     return recipe.precision == "fp32" or (recipe.precision == "bf16" and not recipe.clip_norm)
 
 
 @torch.no_grad()
 def align_gradients(weights: Iterable[nn.Parameter]) -> None:
-    """Give each gradient the strides of its weight: along a dimension of size 1 they may differ, and the fused SGD of
-    CUDA then refuses both (pytorch#106951)."""
+    """Give each gradient the strides of its weight: along a dimension of size 1 they may differ, and the fused kernels
+    of CUDA then refuse both (pytorch#106951)."""
     for weight in weights:
         if weight.grad is not None and weight.grad.stride() != weight.stride():
             weight.grad = torch.empty_like(weight).copy_(weight.grad)
 
 
-def _groups(model: nn.Module, recipe: TrainSpec) -> Any:
-    """Scales and shifts of norm layers and biases are what has one dimension; every true weight has two or more."""
+def _groups(model: nn.Module, recipe: TrainSpec) -> list[dict[str, Any]]:
+    """The parameters with the same settings, and those of their settings that are not the recipe's own.
+
+    Scales and shifts of norm layers and biases are what has one dimension; every true weight has two or more.
+    """
     parameters = list(model.parameters())
     if recipe.decay_norm_and_bias:
-        return parameters
+        return [{"params": parameters}]
     weights = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [{"params": weights}, {"params": others, "weight_decay": 0.0}]

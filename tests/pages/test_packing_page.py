@@ -111,6 +111,7 @@ def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatc
         ("train.precision=fp16", "train.precision = fp16"),
         ("train.accumulate=2", "train.accumulate = 2"),
         ("train.devices=2", "train.devices = 2"),
+        ("train.optimizer=adamw", "train.optimizer = adamw"),
     ],
 )
 def test_what_needs_a_process_of_its_own_is_not_trained_abreast(toy_files, capsys, setting, found) -> None:

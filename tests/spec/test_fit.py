@@ -100,6 +100,13 @@ def test_what_can_be_trained_or_is_not_known_is_not_refused(made: Experiment) ->
         (experiment(schedule="step", step_at=[5, 20]), "train.step_at = [5, 20] has steps that never come"),
         (experiment(schedule="step"), "train.step_every = 30: the rate never falls in train.epochs = 10"),
         (experiment(step_at=[5]), "train.step_at is not used by train.schedule = cosine"),
+        (
+            experiment(optimizer="adamw", nesterov=True),
+            "train.nesterov = true is not used by train.optimizer = adamw",
+        ),
+        (experiment(optimizer="adamw", momentum=0.8), "train.momentum = 0.8 is not used by train.optimizer = adamw"),
+        (experiment(betas=[0.9, 0.95]), "train.betas = [0.9, 0.95] is not used by train.optimizer = sgd"),
+        (experiment(eps=1e-6), "train.eps = 1e-06 is not used by train.optimizer = sgd"),
         (experiment(weight_decay=10.0), "train.weight_decay = 10 at train.lr = 0.1: a step decays more than all"),
         (experiment(ema_decay=0.9999), "train.ema_decay = 0.9999 averages over 10000 steps, and 100 are made"),
         (experiment(model=kernels(3)), "attention over one branch weighs nothing"),
@@ -115,7 +122,13 @@ def test_what_is_hardly_meant_is_told_and_not_refused(made: Experiment, told: st
 
 
 @pytest.mark.parametrize(
-    "made", [experiment(), experiment(schedule="step", step_at=[5]), experiment(FOLDER, "sknet50", ema_decay=0.9999)]
+    "made",
+    [
+        experiment(),
+        experiment(schedule="step", step_at=[5]),
+        experiment(FOLDER, "sknet50", ema_decay=0.9999),
+        experiment(optimizer="adamw", betas=[0.9, 0.95], weight_decay=0.05, lr=1e-3),
+    ],
 )
 def test_of_what_is_meant_nothing_is_told(made: Experiment) -> None:
     assert list(doubtful(made)) == []

@@ -53,6 +53,9 @@ CHANGES = [
     {"train": {"deterministic": False}},
     {"train": {"devices": 2}},
     {"train": {"vary": ["init"]}},
+    {"train": {"optimizer": "adamw"}},
+    {"train": {"betas": [0.9, 0.95]}},
+    {"train": {"eps": 1e-6}},
     {"data": {"seed": 1}},
 ]
 

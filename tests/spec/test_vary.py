@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sklab.spec.train import SOURCES, Sources, Vary
+from sklab.spec.study.vary import SOURCES, Sources, Vary
 
 numbers = st.dictionaries(st.sampled_from(SOURCES), st.integers(1, 4), min_size=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import product
 
 import pytest
 import torch
@@ -85,9 +86,10 @@ def test_the_optimizer_is_one_kernel_on_cuda_but_not_in_fp16(device, precision, 
     model = nn.Linear(2, 2, device="meta")
     with FakeTensorMode(), torch.no_grad():  # tensors without numbers may lie on a device that is not there
         model.weight = nn.Parameter(torch.empty(2, 2, device=device), requires_grad=False)
-    for spared in (True, False):
-        recipe = RECIPE.model_copy(update={"precision": precision, "decay_norm_and_bias": spared})
-        assert {group["fused"] for group in make_optimizer(model, recipe).param_groups} == {fused}
+    for spared, optimizer in product((True, False), ("sgd", "adamw")):
+        changes = {"precision": precision, "decay_norm_and_bias": spared, "optimizer": optimizer}
+        made = make_optimizer(model, RECIPE.model_copy(update=changes))
+        assert {group["fused"] for group in made.param_groups} == {fused}
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -140,6 +142,35 @@ def test_decay_shrinks_what_is_decayed(all_decay):
     for now, then in zip(model.parameters(), before, strict=True):
         share = 1 - 0.1 * 0.5 if all_decay or now.ndim > 1 else 1.0
         assert torch.allclose(now, share * then)
+
+
+def test_adamw_steps_by_its_means_and_decays_beside_them():
+    recipe = RECIPE.model_copy(
+        update={
+            "optimizer": "adamw",
+            "betas": (0.8, 0.9),
+            "eps": 0.1,
+            "weight_decay": 0.5,
+            "decay_norm_and_bias": False,
+        }
+    )
+    model = nn.Linear(3, 2).double()
+    optimizer = make_optimizer(model, recipe)
+    weight, bias = (parameter.detach().clone() for parameter in model.parameters())
+    means = [torch.zeros_like(each) for each in (weight, weight, bias, bias)]
+    for step in range(1, 4):
+        gradients = [torch.randn_like(parameter) for parameter in model.parameters()]
+        for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+            parameter.grad = gradient.clone()
+        optimizer.step()
+        for at, (tensor, gradient, decay) in enumerate(zip((weight, bias), gradients, (0.5, 0.0), strict=True)):
+            first, second = means[2 * at : 2 * at + 2]
+            first.mul_(0.8).add_(0.2 * gradient)
+            second.mul_(0.9).add_(0.1 * gradient**2)
+            moved = (first / (1 - 0.8**step)) / ((second / (1 - 0.9**step)).sqrt() + 0.1)
+            tensor.sub_(0.1 * (moved + decay * tensor))
+    for parameter, expected in zip(model.parameters(), (weight, bias), strict=True):
+        assert torch.allclose(parameter, expected, rtol=1e-9)
 
 
 def test_a_gradient_gets_the_strides_of_its_weight():

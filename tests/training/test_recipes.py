@@ -187,11 +187,12 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(run):
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatch, precision, clip_norm):
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
+def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatch, kind, precision, clip_norm):
     """The CPU has a fused one too."""
 
-    def as_on_cuda(model: nn.Module, recipe: TrainSpec) -> torch.optim.SGD:
-        return torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, fused=can_be_fused(recipe))
+    def as_on_cuda(model: nn.Module, recipe: TrainSpec) -> torch.optim.Optimizer:
+        return kind(model.parameters(), recipe.lr, fused=can_be_fused(recipe))
 
     monkeypatch.setattr("sklab.training.module.make_optimizer", as_on_cuda)
     _, _, record = run(seed=0, precision=precision, clip_norm=clip_norm)

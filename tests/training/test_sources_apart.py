@@ -12,7 +12,7 @@ import torch
 from attempts import FULL, PLAIN, assert_same, attempt, outcome
 
 from sklab.data.loaders import TrainArrays, open_loaders
-from sklab.spec.train import SOURCES
+from sklab.spec.study.vary import SOURCES
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 

@@ -12,7 +12,7 @@ from sklab.analysis.evidence.blocks import whole_blocks
 from sklab.analysis.statistics.intervals import FloatArray
 from sklab.analysis.variance.components import Components, of_differences, of_runs
 from sklab.spec.study.sweep import Sweep
-from sklab.spec.train import SOURCES, Vary
+from sklab.spec.study.vary import SOURCES, Vary
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _CITED: dict[str, tuple[str, ...]] = {
     "data cifar": ("krizhevsky2009learning",),
     "data scaleddigits": ("alpaydin1998optical", "pedregosa2011scikit"),
     "nesterov=True": ("sutskever2013importance",),
+    "optimizer=adamw": ("loshchilov2019decoupled",),
     "schedule=cosine": ("loshchilov2017sgdr",),
     "label_smoothing": ("szegedy2016rethinking",),
     "mixup": ("zhang2018mixup",),

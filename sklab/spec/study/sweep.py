@@ -17,7 +17,7 @@ from sklab.spec.run import Seed
 from sklab.spec.study.nuisance import Nuisance
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
-from sklab.spec.train import Vary
+from sklab.spec.study.vary import Vary
 from sklab.spec.values import Seq, Value
 
 Design = Literal["list", "grid", "fractional", "ofat", "leave_one_out", "search"]

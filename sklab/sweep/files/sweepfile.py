@@ -17,7 +17,7 @@ from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
 from sklab.spec.study.search import EqualBudget, Search
 from sklab.spec.study.seeds import MOST_SEEDS, Seeds
 from sklab.spec.study.sweep import MOST_REPLICATES, Design, Factor, Metric, Published, Replicates, StudyName
-from sklab.spec.train import SOURCES, Vary
+from sklab.spec.study.vary import SOURCES, Vary
 from sklab.spec.values import Seq, Value
 from sklab.sweep.files.yamltree import Document, Place, is_one_line
 

@@ -157,7 +157,7 @@ def ensure_abreast(sweep: Sweep) -> None:
     """Raise SklabError if runs of the sweep can't be trained in turn by one process."""
     reasons = dict.fromkeys(reason for experiment in _experiments(sweep) for reason in trained_singly(experiment))
     if reasons:
-        allowed = "fp32 or bf16, accumulate 1, one device, not compiled, images that stay on the device"
+        allowed = "fp32 or bf16, sgd, accumulate 1, one device, not compiled, images that stay on the device"
         need = f"--abreast: runs of this sweep need a process each: {'; '.join(reasons)}"
         raise SklabError(f"{need}; allowed: {allowed}; or use --per-gpu")
 

@@ -24,13 +24,21 @@ def test_a_recipe_a_network_and_a_search_bring_their_own():
         **EXPERIMENT,
         "data": {"name": "image_folder", "root": "/x", "num_classes": 10, "channels": 1, "title": "ImageNet-1k"},
         "model": {**EXPERIMENT["model"], "attention": "sk"},
-        "train": {**EXPERIMENT["train"], "mixup": 0.2, "label_smoothing": 0.1, "nesterov": True, "schedule": "step"},
+        "train": {
+            **EXPERIMENT["train"],
+            "optimizer": "adamw",
+            "mixup": 0.2,
+            "label_smoothing": 0.1,
+            "nesterov": True,
+            "schedule": "step",
+        },
     }
     given["data"].pop("channels")
     given["model"] = {**given["model"], "in_channels": 3}
     record = make_record("K3", 0, 20.0, spec=RunSpec(experiment=Experiment.model_validate(given), seed=0))
     found = cited(make_sweep(design="search", search=Search(trials=1)), record)
     assert {"li2019selective", "zhang2018mixup", "szegedy2016rethinking", "sutskever2013importance"} <= found
+    assert "loshchilov2019decoupled" in found
     assert {"russakovsky2015imagenet", "akiba2019optuna", "bergstra2011algorithms"} <= found
     assert not found & {"loshchilov2017sgdr", "alpaydin1998optical"}
 

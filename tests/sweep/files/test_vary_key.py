@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweepfiles import EXPERIMENT, LIST, SEARCH, changed, faults_of, load
 
-from sklab.spec.train import Sources, Vary
+from sklab.spec.study.vary import Sources, Vary
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec, searched_cell
 from sklab.sweep.design.toy import toy

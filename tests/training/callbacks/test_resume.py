@@ -56,6 +56,12 @@ def test_averages_mixup_clipping_and_accumulation_go_on(made, dies):
     check(made, dies, FULL, [{"batch": 4}, {"evaluation": 1}, {"batch": 5}])
 
 
+@pytest.mark.parametrize("recipe", [PLAIN, FULL], ids=["plain", "full"])
+def test_adamw_goes_on_with_its_means(made, dies, recipe):
+    adamw = {**recipe, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "betas": (0.9, 0.95)}
+    check(made, dies, adamw, [{"batch": 3}, {"evaluation": 1}, {"batch": 5}])
+
+
 def images(folder: Path) -> dict[str, Any]:
     root = pictures.folder(folder, train=24, val=6, size=(40, 40))
     return {"name": "image_folder", "root": str(root), "num_classes": 2, "image_size": 32, "resize": 36}
