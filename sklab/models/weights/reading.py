@@ -1,0 +1,77 @@
+"""Reading a file of tensors: safetensors, or what torch.save wrote. Nothing in a file is executed."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from sklab.errors import SklabError
+
+ENDINGS = (".safetensors", ".pt", ".pth")
+_NESTED = ("state_dict", "model", "model_ema")  # where the checkpoints of training programs keep the network
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a network by name, in the order of the file, on the CPU.
+
+    `.safetensors`, and `.pt` or `.pth`: a state dict, or a mapping with one under `state_dict`, `model` or `model_ema`.
+    Raises SklabError for a file that is missing, damaged or of another kind, and for one that holds more than tensors
+    and plain values.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SklabError(f"{path}: can't be read ({error.strerror})") from None
+    return tensors_in(content, path)
+
+
+def tensors_in(content: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors in the `content` of the file at `path`; see `read_tensors`."""
+    if path.suffix not in ENDINGS:
+        raise SklabError(f"{path}: is no file of weights; allowed: names that end with {', '.join(ENDINGS)}")
+    tensors = _state_dict(_safe(content, path) if path.suffix == ".safetensors" else _saved(content, path))
+    if not tensors:
+        nested = ", ".join(_NESTED)
+        raise SklabError(f"{path}: holds no network; allowed: tensors by name, or such a mapping as {nested}")
+    return tensors
+
+
+def _safe(content: bytes, path: Path) -> Any:
+    try:
+        return safetensors.torch.load(content)
+    except Exception as error:  # a broken file raises almost anything
+        raise SklabError(f"{path}: is damaged or no safetensors file ({_in_short(error)})") from None
+
+
+def _saved(content: bytes, path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickles of another protocol are read or refused, either is clear
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file raises almost anything
+        raise SklabError(
+            f"{path}: is damaged, not of torch.save, or holds more than tensors and plain values, which would be code "
+            f"to execute ({_in_short(error)}); allowed: a network's state_dict()"
+        ) from None
+
+
+def _in_short(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+
+
+def _state_dict(held: Any) -> dict[str, Tensor]:
+    """The state dict in what a file holds; empty where there is none."""
+    if not isinstance(held, Mapping):
+        return {}
+    for name in _NESTED:
+        if isinstance(held.get(name), Mapping):
+            return _state_dict(held[name])
+    whole = all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in held.items())
+    return dict(held) if whole else {}
