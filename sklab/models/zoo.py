@@ -113,7 +113,7 @@ def _trace(spec: ModelSpec, image_size: int, device_type: str = "cpu") -> tuple[
     with torch.device("meta"):
         model = build(spec).eval()
         if device_type == "cuda":
-            _make_strided(model)
+            make_strided(model)
         image = torch.empty(1, spec.in_channels, image_size, image_size)
     with torch.no_grad(), _Counter() as counter:
         _run(model, image, spec)
@@ -121,8 +121,9 @@ def _trace(spec: ModelSpec, image_size: int, device_type: str = "cpu") -> tuple[
     return Cost(params, counter.macs), counter.signatures
 
 
-def _make_strided(model: nn.Module) -> None:
-    """Have `model`, on the meta device, compute as on CUDA."""
+def make_strided(model: nn.Module) -> None:
+    """Have `model` compute its convolutions as on CUDA: strided, where a `DecimatedConv2d` on the CPU leaves pixels out
+    first. The outputs are the same."""
     for layer in model.modules():
         if isinstance(layer, DecimatedConv2d):
             layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # its base

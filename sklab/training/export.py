@@ -12,6 +12,7 @@ from torch import nn
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.models.weights.description import Description
 from sklab.models.weights.files import tensor_file
+from sklab.models.weights.graph import graph_file
 from sklab.spec.values import Value
 from sklab.store.files import checksum, write_whole
 from sklab.store.records import RunOrder, RunRecord
@@ -19,7 +20,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.versions import this_code
 from sklab.training.evaluate import complete_record, kept_network
 
-_ENDINGS = {"safetensors": ".safetensors"}
+_ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx"}
 _LONGEST = 120  # letters of a file name before its ending
 
 
@@ -78,4 +79,9 @@ def _safetensors(network: nn.Module, description: Description) -> bytes:
     return tensor_file(network.state_dict(), description.metadata())
 
 
-_CONTENTS = {"safetensors": _safetensors}
+def _onnx(network: nn.Module, description: Description) -> bytes:
+    size = description.image_size
+    return graph_file(network, (description.model.in_channels, size, size), description.metadata())
+
+
+_CONTENTS = {"safetensors": _safetensors, "onnx": _onnx}

@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import safetensors
 import safetensors.torch
 import torch
+from onnx.reference import ReferenceEvaluator
 
 from sklab.cli import main
 from sklab.errors import SklabError
@@ -19,6 +21,7 @@ from sklab.models.zoo import build
 from sklab.spec.data import data_spec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.training.evaluate import kept_network
 from sklab.training.export import default_name, describe, export
 from sklab.training.run import train
 
@@ -110,6 +113,17 @@ def test_a_full_disk_leaves_no_part_of_a_file(run, tmp_path, monkeypatch, capsys
     assert main(["export", run.path.name, "--to", "safetensors"]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["results"]
+
+
+def test_an_onnx_file_holds_the_same_description(run):
+    assert main(["export", run.path.name, "--to", "onnx"]) == 0
+    read = onnx.load("toy-cell-seed0.onnx")
+    assert {entry.key: entry.value for entry in read.metadata_props} == describe(run, run.read_record()).metadata()
+    network = kept_network(run, run.read_record(), CPU)
+    images = torch.randn(4, 1, 32, 32)
+    (logits,) = ReferenceEvaluator(read).run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        assert logits == pytest.approx(network(images).numpy(), abs=1e-4)
 
 
 def test_names_of_classes_that_are_not_known_are_left_out(run, toy_order, monkeypatch):
