@@ -17,7 +17,7 @@ from torch import Tensor
 from sklab.spec.data import DataSpec
 from sklab.spec.train import Augment, TrainSpec
 
-_ORDER, _SHIFT_FLIP, _CROP, _MIXUP = range(4)  # independent random streams of one seed and epoch
+_ORDER, _SHIFT_FLIP, _CROP, MIXUP, CUTMIX = range(5)  # independent random streams of one seed and epoch
 
 
 def pad(images: Tensor, margin: int) -> Tensor:
@@ -76,7 +76,7 @@ class EpochSampler:
 
     def permutation(self) -> NDArray[np.int64]:
         """int64 [size]: the images in the order of this epoch."""
-        return np.argsort(_random(self.seed, self.epoch, _ORDER).random(self.size), kind="stable")
+        return np.argsort(generator(self.seed, self.epoch, _ORDER).random(self.size), kind="stable")
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         start, self.skipped = self.skipped, 0
@@ -88,24 +88,18 @@ class EpochSampler:
 
 def shifts_and_flips(augment: Augment, size: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """int64 [size, 2] (down, right; each 0 to 2 * pad_crop) and bool [size] for the images in this epoch's order."""
-    draws = _random(seed, epoch, _SHIFT_FLIP).random((size, 3))
+    draws = generator(seed, epoch, _SHIFT_FLIP).random((size, 3))
     shifts = np.floor(draws[:, :2] * (2 * augment.pad_crop + 1)).astype(np.int64)
     return shifts, (draws[:, 2] < 0.5) & augment.flip
 
 
 def crop_draws(seed: int, epoch: int, index: int) -> np.random.Generator:
     """The generator that decides which part of image `index` is cut out in this epoch."""
-    return _random(seed, epoch, _CROP, index)
+    return generator(seed, epoch, _CROP, index)
 
 
-def mixup_draw(alpha: float, size: int, seed: int, epoch: int, batch: int) -> tuple[float, NDArray[np.int64]]:
-    """For batch number `batch` of the epoch: the share that the images keep, from Beta(alpha, alpha); and int64 [size],
-    each image's partner in the batch."""
-    random = _random(seed, epoch, _MIXUP, batch)
-    return float(random.beta(alpha, alpha)), np.argsort(random.random(size), kind="stable")
-
-
-def _random(*entropy: int) -> np.random.Generator:
+def generator(*entropy: int) -> np.random.Generator:
+    """The random numbers of (seed, epoch, stream, place)."""
     return np.random.Generator(np.random.PCG64(entropy))
 
 

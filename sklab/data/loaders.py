@@ -150,7 +150,10 @@ class EpochDraws(NamedTuple):
 
 
 class TrainArrays:
-    """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), augmented, in epoch order."""
+    """Our share of full batches of (images float32 [B, C, H, W], labels int64 [B]), augmented, in epoch order.
+
+    side  of the images, in pixels
+    """
 
     def __init__(self, split: ArraySplit, train: TrainSpec, seed: int, normalise: Normalise, share: Share) -> None:
         self.batch_size, self._own = train.batch_size, share.of(train.batch_size)
@@ -158,7 +161,7 @@ class TrainArrays:
         self.sampler, self._augment_seed = EpochSampler(len(split.labels), sources.order), sources.augment
         self.device = normalise.device
         self._augment, self._normalise = train.augment, normalise
-        self._size = split.images.shape[-1]
+        self.side = split.images.shape[-1]
         self._padded = pad(torch.from_numpy(split.images).to(self.device), train.augment.pad_crop)
         self._labels = torch.from_numpy(split.labels).to(self.device)
 
@@ -186,7 +189,7 @@ class TrainArrays:
     def batch(self, draws: EpochDraws, places: slice | Tensor) -> tuple[Tensor, Tensor]:
         """The images and labels at these places of the epoch's order."""
         order = draws.order[places]
-        images = cut(self._padded, order, draws.shifts[places], draws.flips[places], self._size)
+        images = cut(self._padded, order, draws.shifts[places], draws.flips[places], self.side)
         return self._normalise(images), self._labels[order]
 
 

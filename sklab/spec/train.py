@@ -40,6 +40,9 @@ class TrainSpec(Value):
     decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
     step_at              epochs after which the rate falls by a step; if empty, it falls every step_every epochs
     mixup                alpha of mixup: every batch is mixed with itself, by a share from Beta(alpha, alpha) (0: off)
+    cutmix               alpha of CutMix: a box of every image is its partner's, with an area of 1 - Beta(alpha, alpha)
+                         (0: off); with mixup too, each batch has one of both, at random
+    loss                 of training: cross-entropy, or the mean of the binary cross-entropies of all classes
     ema_decay            share of the averaged weights that stays at each optimizer step; the averaged weights are then
                          evaluated and kept (0: off)
     accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
@@ -53,7 +56,7 @@ class TrainSpec(Value):
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"),
-            *("deterministic", "devices", "vary", "betas", "eps"),
+            *("deterministic", "devices", "vary", "betas", "eps", "cutmix", "loss"),
         }
     )
 
@@ -73,7 +76,9 @@ class TrainSpec(Value):
     step_factor: float = Field(default=0.1, gt=0, lt=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    loss: Literal["cross_entropy", "bce"] = "cross_entropy"
     mixup: float = Field(default=0.0, ge=0, le=limits.RATE)
+    cutmix: float = Field(default=0.0, ge=0, le=limits.RATE)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     accumulate: int = Field(default=1, ge=1, le=limits.BATCH)
     clip_norm: float = Field(default=0.0, ge=0, le=limits.RATE)

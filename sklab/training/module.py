@@ -41,7 +41,7 @@ class DivergedError(Exception):
 class Classifier(LightningModule):
     """Trains `model` (images [N, C, H, W] to logits [N, classes]) by the recipe, `batches` of them an epoch.
 
-    Logs, per epoch: train_loss, val_loss (mean cross-entropy; with label smoothing and mixup in training only) and
+    Logs, per epoch: train_loss (the recipe's, with smoothed and mixed labels), val_loss (mean cross-entropy) and
     val_error (top-1 error in %). Sums stay on the device until the epoch ends, so that no step waits for them. All are
     those of the whole run, on each of its devices.
 
@@ -66,7 +66,7 @@ class Classifier(LightningModule):
         return self.average.network if self.average is not None else self.model
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        mixture = drawn_mixture(self.recipe, batch[1], (self._seed, self.current_epoch, batch_idx))
+        mixture = drawn_mixture(self.recipe, batch[0], (self._seed, self.current_epoch, batch_idx))
         with self._counters.counted_at_once():
             loss = batch_loss(self._compiled or self.model, batch, self.recipe, mixture)
         self.train_loss = self.train_loss + loss.detach()

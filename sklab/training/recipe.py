@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklab.data.augment import mixup_draw
+from sklab.data.changes.mixing import drawn_mix, inside
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
 from sklab.store.measured.images import Outcomes
@@ -78,43 +78,62 @@ def autocast(recipe: TrainSpec, device: torch.device) -> torch.autocast:
 
 
 class Mixture(NamedTuple):
-    """How a batch of B images is mixed with itself: each image is `kept` of its own and `mixed` = 1 - `kept` of its
-    partner, whose place `partners` int64 [B] holds. Numbers, or float32 []."""
+    """How a batch of B images is mixed with itself: a label is `kept` the image's own and `mixed` = 1 - `kept` that of
+    its partner, whose place `partners` int64 [B] holds; a pixel is `blend` the partner's. `blend` is float32 [H, W],
+    or the same number everywhere. Numbers are floats, or float32 []."""
 
     kept: Any
     mixed: Any
+    blend: Any
     partners: Tensor
 
 
-def drawn_mixture(recipe: TrainSpec, labels: Tensor, place: tuple[int, int, int]) -> Mixture | None:
-    """How the batch at `place` (seed, epoch, number of the batch) is mixed; None where the recipe mixes nothing.
+def drawn_mixture(recipe: TrainSpec, images: Tensor, place: tuple[int, int, int]) -> Mixture | None:
+    """How the batch `images` [B, C, H, W] at `place` (seed, epoch, number of the batch) is mixed; None where the recipe
+    mixes nothing.
 
-    Where several devices share a batch, `kept` is that of the whole batch, and partners are found within each part.
+    Where several devices share a batch, `kept` and `blend` are those of the whole batch, and partners are found within
+    each part.
     """
-    if not recipe.mixup:
+    size, _, *sides = images.shape
+    mix = drawn_mix(recipe, (size, sides[0], sides[1]), place)
+    if mix is None:
         return None
-    kept, partners = mixup_draw(recipe.mixup, len(labels), *place)
-    return Mixture(kept, 1 - kept, torch.from_numpy(partners).to(labels.device, non_blocking=True))
+    partners = torch.from_numpy(mix.partners).to(images.device, non_blocking=True)
+    blend: Any = mix.share
+    if recipe.cutmix:
+        blend = inside(torch.tensor(mix.box).to(images.device, non_blocking=True), *sides) * blend
+    return Mixture(mix.kept, 1 - mix.kept, blend, partners)
 
 
 def batch_loss(
     model: Callable[[Tensor], Tensor], batch: tuple[Tensor, Tensor], recipe: TrainSpec, mixture: Mixture | None = None
 ) -> Tensor:
-    """Mean cross-entropy of (images [B, C, H, W], labels [B]), with the recipe's label smoothing and mixup.
+    """The recipe's loss of (images [B, C, H, W], labels [B]), with its label smoothing, mixup and CutMix.
 
-    Mixup (Zhang et al., 2018, equation 2): images and one-hot labels are both kept * own + mixed * partner's.
+    Mixup (Zhang et al., 2018, equation 2): images and one-hot labels are both kept * own + mixed * partner's. CutMix
+    (Yun et al., 2019, equation 1): images within a box only. Both losses are linear in the labels.
     """
     images, labels = batch
     if mixture is None:
-        return F.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+        return _loss(model(images), labels, recipe)
     partners = mixture.partners
     # In place on a copy: that keeps the strides, which decide how one-channel images are convolved.
-    logits = model(images.clone().lerp_(images[partners], mixture.mixed))
-    own, other = (
-        F.cross_entropy(logits, each, label_smoothing=recipe.label_smoothing) for each in (labels, labels[partners])
-    )
+    logits = model(images.clone().lerp_(images[partners], mixture.blend))
+    own, other = (_loss(logits, each, recipe) for each in (labels, labels[partners]))
     loss: Tensor = mixture.kept * own + mixture.mixed * other
     return loss
+
+
+def _loss(logits: Tensor, labels: Tensor, recipe: TrainSpec) -> Tensor:
+    """Mean over the images of the cross-entropy; or mean over images and classes of the binary cross-entropy, as timm
+    has it (Wightman et al., 2021, section 3). The smoothed label is 1 - smoothing + smoothing / K, others are smoothing
+    / K, for K classes."""
+    smoothing, classes = recipe.label_smoothing, logits.shape[1]
+    if recipe.loss == "cross_entropy":
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    true = labels[:, None] == torch.arange(classes, device=labels.device)  # one_hot waits for the device
+    return F.binary_cross_entropy_with_logits(logits.float(), true * (1 - smoothing) + smoothing / classes)
 
 
 class Scores:

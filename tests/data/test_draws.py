@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.data.augment import EpochSampler, crop_draws, mixup_draw, shifts_and_flips
+from sklab.data.augment import EpochSampler, crop_draws, shifts_and_flips
+from sklab.data.changes.mixing import mixup_draw
 from sklab.spec.train import Augment
 
 seeds, epochs, sizes = st.integers(0, 2**31 - 1), st.integers(0, 1000), st.integers(0, 200)

@@ -56,6 +56,8 @@ CHANGES = [
     {"train": {"optimizer": "adamw"}},
     {"train": {"betas": [0.9, 0.95]}},
     {"train": {"eps": 1e-6}},
+    {"train": {"cutmix": 1.0}},
+    {"train": {"loss": "bce"}},
     {"data": {"seed": 1}},
 ]
 

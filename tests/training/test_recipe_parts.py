@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sklab.data.augment import mixup_draw
+from sklab.data.changes.mixing import mixup_draw
 from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS, network
@@ -107,7 +107,7 @@ def test_mixup_blends_images_and_labels_alike(smoothing):
     expected = -(mixed_labels * model(mixed_images).log_softmax(1)).sum(1).mean()
     state = torch.get_rng_state()
     ours, others = (
-        batch_loss(model, (images, labels), recipe, drawn_mixture(recipe, labels, (3, 1, batch))) for batch in (2, 3)
+        batch_loss(model, (images, labels), recipe, drawn_mixture(recipe, images, (3, 1, batch))) for batch in (2, 3)
     )
     assert torch.allclose(ours, expected)
     assert not torch.allclose(others, expected)

@@ -199,12 +199,13 @@ def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatc
     assert record.status == "complete", record.reason
 
 
-def test_mixup_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkeypatch):
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_mixing_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkeypatch, mixing):
     seen = []
 
-    def watched_draw(recipe: TrainSpec, labels: Tensor, place: tuple[int, int, int]) -> Mixture | None:
+    def watched_draw(recipe: TrainSpec, images: Tensor, place: tuple[int, int, int]) -> Mixture | None:
         seen.append(place)
-        return drawn_mixture(recipe, labels, place)
+        return drawn_mixture(recipe, images, place)
 
     def watched(model: nn.Module, batch: Any, recipe: TrainSpec, mixture: Mixture | None) -> Tensor:
         return batch_loss(lambda images: _checked(model, images), batch, recipe, mixture)  # type: ignore[arg-type]
@@ -216,13 +217,14 @@ def test_mixup_keeps_the_memory_format_and_sees_seed_epoch_and_batch(run, monkey
 
     monkeypatch.setattr("sklab.training.module.batch_loss", watched)
     monkeypatch.setattr("sklab.training.module.drawn_mixture", watched_draw)
-    _, _, record = run(seed=4, mixup=0.2, memory_format="channels_last", batch_size=32)
+    _, _, record = run(seed=4, **{mixing: 0.2}, memory_format="channels_last", batch_size=32)
     assert record.status == "complete", record.reason
     assert seen == [(4, 0, 0), (4, 0, 1), (4, 1, 0), (4, 1, 1)]
 
 
-def test_mixup_changes_training_alone_and_the_same_way_each_time(run):
-    plain, *mixed = (run(epochs=1, mixup=alpha)[2].last for alpha in (0.0, 0.4, 0.4))
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_mixing_changes_training_alone_and_the_same_way_each_time(run, mixing):
+    plain, *mixed = (run(epochs=1, **{mixing: alpha})[2].last for alpha in (0.0, 0.4, 0.4))
     assert mixed[0] == mixed[1]
     assert mixed[0]["train_loss"] != plain["train_loss"]
 

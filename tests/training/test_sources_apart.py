@@ -82,8 +82,9 @@ def test_all_but_the_split_together_are_the_seed_as_it_ever_was(
     assert numbers[:NUMBERS] == others[:NUMBERS]
 
 
-def test_mixup_goes_with_augmentation(toy_order: Make, tmp_path: Path) -> None:
-    recipe = {"epochs": 1, "mixup": 0.3}
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_mixing_goes_with_augmentation(toy_order: Make, tmp_path: Path, mixing: str) -> None:
+    recipe = {"epochs": 1, mixing: 0.3}
     runs = [
         trained(toy_order(seed=seed, train={**recipe, "vary": ["augment"]}), tmp_path / f"{seed}") for seed in (0, 1)
     ]

@@ -29,6 +29,8 @@ _CITED: dict[str, tuple[str, ...]] = {
     "schedule=cosine": ("loshchilov2017sgdr",),
     "label_smoothing": ("szegedy2016rethinking",),
     "mixup": ("zhang2018mixup",),
+    "cutmix": ("yun2019cutmix",),
+    "loss=bce": ("wightman2021resnet",),
     "library torch": ("paszke2019pytorch",),
     "library lightning": ("falcon2019lightning",),
     "library numpy": ("harris2020array",),

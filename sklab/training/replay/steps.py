@@ -2,7 +2,7 @@
 one by one takes a processor longer than a GPU needs to execute them.
 
 A replay repeats the recorded kernels on the recorded addresses. So everything that differs from step to step (order of
-the images, shifts, flips, mixup, learning rate) lies in tables on the device, and a counter there picks the row.
+the images, shifts, flips, mixing, learning rate) lies in tables on the device, and a counter there picks the row.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
-from sklab.data.augment import mixup_draw
+from sklab.data.changes.mixing import drawn_mix, inside
 from sklab.data.loaders import TrainArrays
 from sklab.models.counters import BatchCounters
 from sklab.spec.fit import trained_singly
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Average, Mixture, align_gradients, autocast, batch_loss, learning_rate, make_optimizer
+from sklab.training.recipe import (
+    Average,
+    Mixture,
+    align_gradients,
+    autocast,
+    batch_loss,
+    learning_rate,
+    make_optimizer,
+)
 
 REPLAYED = {"cuda"}  # the types of devices that can replay
 _WARM_UP = 2  # calls before a recording, in which libraries start and take their memory
@@ -73,7 +81,7 @@ class GraphedTraining:
         self.train_loss = torch.zeros((), device=self.device)
         self._counters = BatchCounters(model)
         self._images, self._groups = images, [_Group(group) for group in make_optimizer(model, recipe).param_groups]
-        self._tables = _Tables(recipe, seed, len(images), self.device)
+        self._tables = _Tables(recipe, seed, images)
         self._draws = images.draws(0)
         self._row = counter(self.device)
         self._places = torch.arange(recipe.batch_size, device=self.device)
@@ -162,21 +170,25 @@ class _Group:
 class _Tables:
     """What the recipe says of each step of an epoch, a row each, on the device. `row` is int64 [1]."""
 
-    def __init__(self, recipe: TrainSpec, seed: int, steps: int, device: torch.device) -> None:
-        self._recipe, self._seed = recipe, recipe.sources(seed).augment
+    def __init__(self, recipe: TrainSpec, seed: int, images: TrainArrays) -> None:
+        self._recipe, self._seed, self._side = recipe, recipe.sources(seed).augment, images.side
+        steps, device = len(images), images.device
         self._rates = torch.zeros(steps, device=device)
-        self._kept, self._mixed = torch.zeros_like(self._rates), torch.zeros_like(self._rates)
+        self._kept, self._mixed, self._shares = (torch.zeros_like(self._rates) for _ in range(3))
+        self._boxes = torch.zeros((steps, 4), dtype=torch.int64, device=device)
         self._partners = torch.zeros((steps, recipe.batch_size), dtype=torch.int64, device=device)
 
     def fill(self, epoch: int) -> None:
         steps, recipe = len(self._rates), self._recipe
         self._rates.copy_(torch.tensor([learning_rate(recipe, epoch + step / steps) for step in range(steps)]))
-        if not recipe.mixup:
-            return
-        drawn = [mixup_draw(recipe.mixup, recipe.batch_size, self._seed, epoch, step) for step in range(steps)]
-        self._kept.copy_(torch.tensor([kept for kept, _ in drawn]))
-        self._mixed.copy_(torch.tensor([1 - kept for kept, _ in drawn]))
-        self._partners.copy_(torch.stack([torch.from_numpy(partners) for _, partners in drawn]))
+        shape = (recipe.batch_size, self._side, self._side)
+        drawn = [mix for step in range(steps) if (mix := drawn_mix(recipe, shape, (self._seed, epoch, step)))]
+        if drawn:  # then there is one for every step
+            self._kept.copy_(torch.tensor([mix.kept for mix in drawn]))
+            self._mixed.copy_(torch.tensor([1 - mix.kept for mix in drawn]))
+            self._shares.copy_(torch.tensor([mix.share for mix in drawn]))
+            self._boxes.copy_(torch.tensor([mix.box for mix in drawn]))
+            self._partners.copy_(torch.stack([torch.from_numpy(mix.partners) for mix in drawn]))
 
     def rate(self, row: Tensor) -> Tensor:
         """float32 []: the learning rate of this step."""
@@ -184,9 +196,12 @@ class _Tables:
 
     def mixture(self, row: Tensor) -> Mixture | None:
         """How the batch of this step is mixed; None where the recipe mixes nothing."""
-        if not self._recipe.mixup:
+        if not self._recipe.mixup and not self._recipe.cutmix:
             return None
-        return Mixture(*(_picked(table, row) for table in (self._kept, self._mixed, self._partners)))
+        tables = (self._kept, self._mixed, self._boxes, self._shares, self._partners)
+        kept, mixed, box, share, partners = (_picked(table, row) for table in tables)
+        blend = inside(box, self._side, self._side) * share if self._recipe.cutmix else share
+        return Mixture(kept, mixed, blend, partners)
 
 
 def counter(device: torch.device) -> Tensor:

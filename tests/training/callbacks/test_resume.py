@@ -58,7 +58,15 @@ def test_averages_mixup_clipping_and_accumulation_go_on(made, dies):
 
 @pytest.mark.parametrize("recipe", [PLAIN, FULL], ids=["plain", "full"])
 def test_adamw_goes_on_with_its_means(made, dies, recipe):
-    adamw = {**recipe, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "betas": (0.9, 0.95)}
+    adamw = {
+        **recipe,
+        "cutmix": 1.0,
+        "loss": "bce",
+        "optimizer": "adamw",
+        "lr": 1e-3,
+        "weight_decay": 0.05,
+        "betas": (0.9, 0.95),
+    }
     check(made, dies, adamw, [{"batch": 3}, {"evaluation": 1}, {"batch": 5}])
 
 

@@ -28,6 +28,7 @@ ALL = {
     "precision": "bf16",
     "memory_format": "channels_last",
 }
+CUT = {"cutmix": 1.0, "mixup": 0.2, "loss": "bce", "label_smoothing": 0.1, "precision": "bf16"}
 CPU = torch.device("cpu")
 # Operations whose result decides on the host what comes next, or how large it is.
 WAITING = {
@@ -63,7 +64,7 @@ def opened(order: RunOrder) -> tuple[Experiment, Loaders]:
     return experiment, open_loaders(experiment.data, experiment.train, 0, CPU)
 
 
-@pytest.mark.parametrize("recipe", [{}, ALL], ids=["plain", "all that a recipe has"])
+@pytest.mark.parametrize("recipe", [{}, ALL, CUT], ids=["plain", "all that goes together", "cutmix"])
 @pytest.mark.parametrize("attention", ["sk", "none"])
 def test_a_step_does_not_wait_for_the_device(toy_order, recipe: dict[str, Any], attention: str) -> None:
     experiment, loaders = opened(toy_order(train=recipe, model={"attention": attention}))
