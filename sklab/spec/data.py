@@ -29,7 +29,10 @@ Room = Literal["data.sets", "models.families"]
 # A test compares these with the folders. For these modules a run's record names sklab's version and commit.
 _SHIPPED: dict[Room, frozenset[str]] = {
     "data.sets": frozenset(
-        {"cifar10", "cifar100", "hub", "image_folder", "parquet", "scaled_digits", "stand_in"},
+        {
+            *("cifar10", "cifar100", "digits28", "hub", "image_folder"),
+            *("parquet", "photo_patches", "scaled_digits", "stand_in"),
+        },
     ),
     "models.families": frozenset({"bottleneck", "foreign", "mobilenetv1", "mobilenetv2", "shufflenetv2"}),
 }

@@ -13,7 +13,7 @@ from sklab.data.cache import load_splits
 from sklab.data.check import check
 from sklab.data.fingerprint import inventory
 from sklab.data.kept import read_inventory
-from sklab.data.sets import image_folder, scaled_digits
+from sklab.data.sets import digits28, image_folder, photo_patches, scaled_digits
 from sklab.errors import SklabError
 from sklab.spec.data import changes
 from sklab.spec.train import TrainSpec
@@ -146,8 +146,9 @@ def test_a_file_that_can_not_be_read_is_named(root):
         inventory(spec, splits)
 
 
-def test_sets_that_their_settings_decide_have_none():
-    assert read_inventory(scaled_digits.Spec(train_size=10, val_size=10)) is None
+@pytest.mark.parametrize("drawn", [scaled_digits, photo_patches, digits28])
+def test_sets_that_their_settings_decide_have_none(drawn):
+    assert read_inventory(drawn.Spec()) is None
 
 
 def test_arrays_differ_by_pixels_labels_and_extras():

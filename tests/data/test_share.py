@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sklab.data.augment import BatchKeys, EpochSampler, Share
 from sklab.data.loaders import open_loaders
-from sklab.data.sets import image_folder, scaled_digits
+from sklab.data.sets import digits28, image_folder, photo_patches, scaled_digits
 from sklab.errors import SklabError
 from sklab.spec.train import Augment, TrainSpec
 
@@ -46,10 +46,17 @@ def photos(folder) -> image_folder.Spec:
     return image_folder.Spec(root=str(root), num_classes=2, image_size=8, resize=10)
 
 
-@pytest.mark.parametrize("kind", ["arrays", "files"])
+ARRAYS = {
+    "scaled_digits": scaled_digits.Spec(train_size=40, val_size=10),
+    "photo_patches": photo_patches.Spec(train_size=40, val_size=10),
+    "digits28": digits28.Spec(),
+}
+
+
+@pytest.mark.parametrize("kind", [*ARRAYS, "files"])
 @pytest.mark.parametrize("world", [2, 3])
 def test_devices_together_see_the_batches_of_one(tmp_path, kind, world):
-    spec = scaled_digits.Spec(train_size=40, val_size=10) if kind == "arrays" else photos(tmp_path)
+    spec = ARRAYS.get(kind) or photos(tmp_path)
     recipe = TrainSpec(epochs=1, batch_size=6, lr=0.1, augment=Augment(pad_crop=2, flip=True))
     one = open_loaders(spec, recipe, 1, CPU)
     several = recipe.model_copy(update={"devices": world})

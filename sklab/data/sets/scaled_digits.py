@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from sklab.data import pools
 from sklab.data.base import ArraySplit, Splits, ThirdSplit
+from sklab.data.pools import Floats, Ints, below, between, stream
 from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SIZE = 32  # side of the canvas, pixels
 SIDE = 8  # side of a source image
@@ -79,8 +78,8 @@ def load(spec: Spec) -> Splits:
     images, labels, classes = _digits()
     train, val, _ = split_sources(labels, spec.seed, test=spec.has_test)
     return Splits(
-        train=_draw(images, labels, train, spec.train_size, _random(spec.seed, _TRAIN)),
-        val=_draw(images, labels, val, spec.val_size, _random(spec.seed, _VAL)),
+        train=_draw(images, labels, train, spec.train_size, stream(spec.seed, _TRAIN)),
+        val=_draw(images, labels, val, spec.val_size, stream(spec.seed, _VAL)),
         classes=classes,
     )
 
@@ -89,7 +88,7 @@ def load_test(spec: Spec) -> ThirdSplit:
     """Draw the third split."""
     images, labels, classes = _digits()
     _, _, pool = split_sources(labels, spec.seed, test=True)
-    return ThirdSplit(_draw(images, labels, pool, spec.test or 0, _random(spec.seed, _TEST)), classes)
+    return ThirdSplit(_draw(images, labels, pool, spec.test or 0, stream(spec.seed, _TEST)), classes)
 
 
 def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
@@ -104,20 +103,9 @@ def _digits() -> tuple[Floats, Ints, tuple[str, ...]]:
     return digits.images / 16.0, digits.target.astype(np.int64), tuple(str(digit) for digit in digits.target_names)
 
 
-def split_sources(labels: Ints, seed: int, *, test: bool = False) -> tuple[Ints, Ints, Ints]:
-    """Numbers of the source images of train, val and, if asked for, test, each in random order, with the same share of
-    every class. Those of val are the same with and without test."""
-    order = np.argsort(_random(seed, _SPLIT).random(len(labels)), kind="stable")
-    by_class = [order[labels[order] == label] for label in np.unique(labels)]
-    in_val, in_test = (
-        np.isin(order, np.concatenate([members[first::EVERY] for members in by_class])) for first in (0, EVERY // 2)
-    )
-    in_test &= test
-    return order[~(in_val | in_test)], order[in_val], order[in_test]
-
-
-def _random(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([seed, stream]))
+def split_sources(labels: Ints, seed: int, *, test: bool = False) -> tuple[Ints, ...]:
+    """Numbers of the source images of train, val and, if asked for, test (see `pools.split_sources`)."""
+    return pools.split_sources(labels, stream(seed, _SPLIT), EVERY, test=test)
 
 
 def _draw(images: Floats, labels: Ints, pool: Ints, size: int, random: np.random.Generator) -> ArraySplit:
@@ -129,7 +117,7 @@ def _draw(images: Floats, labels: Ints, pool: Ints, size: int, random: np.random
         for start in range(0, size, CHUNK)
     ]
     sources = pool[turn]
-    extras = {"scale": _between(SCALES, draws[:, 0]), "source": sources}
+    extras = {"scale": between(SCALES, draws[:, 0]), "source": sources}
     return ArraySplit(
         images=np.concatenate(canvases)[:, None],
         labels=labels[sources],
@@ -139,10 +127,10 @@ def _draw(images: Floats, labels: Ints, pool: Ints, size: int, random: np.random
 
 def _canvases(pool: Floats, turn: Ints, draws: Floats) -> NDArray[np.uint8]:
     """uint8 [n, SIZE, SIZE]: digit `turn[i]` of the pool over its clutter; the brighter of the two is visible."""
-    scale = _between(SCALES, draws[:, 0])
+    scale = between(SCALES, draws[:, 0])
     edge = scale / 2  # strokes fade out over half a source pixel: this keeps the whole digit on the canvas
     left, top = (edge + draw * (SIZE - SIDE * scale - 2 * edge) for draw in (draws[:, 1], draws[:, 2]))
-    canvas = _scaled(pool[turn], left, top, scale) * _between(INK, draws[:, 3])[:, None, None]
+    canvas = _scaled(pool[turn], left, top, scale) * between(INK, draws[:, 3])[:, None, None]
     for piece in np.split(draws[:, 4:], PIECES, axis=1):
         canvas = np.maximum(canvas, _clutter(pool, turn, piece))
     return np.floor(canvas * 255 + 0.5).astype(np.uint8)
@@ -150,12 +138,12 @@ def _canvases(pool: Floats, turn: Ints, draws: Floats) -> NDArray[np.uint8]:
 
 def _clutter(pool: Floats, turn: Ints, draws: Floats) -> Floats:
     """A piece of another digit of the pool on each canvas, its centre anywhere."""
-    other = (turn + 1 + _below(len(pool) - 1, draws[:, 0])) % len(pool)
-    row, column = (_below(SIDE - PIECE + 1, draw)[:, None] + np.arange(PIECE) for draw in (draws[:, 1], draws[:, 2]))
+    other = (turn + 1 + below(len(pool) - 1, draws[:, 0])) % len(pool)
+    row, column = (below(SIDE - PIECE + 1, draw)[:, None] + np.arange(PIECE) for draw in (draws[:, 1], draws[:, 2]))
     pieces = pool[other[:, None, None], row[:, :, None], column[:, None, :]]
-    scale = _between(SCALES, draws[:, 3])
+    scale = between(SCALES, draws[:, 3])
     left, top = (draw * SIZE - PIECE / 2 * scale for draw in (draws[:, 4], draws[:, 5]))
-    return _scaled(pieces, left, top, scale) * _between(CLUTTER_INK, draws[:, 6])[:, None, None]
+    return _scaled(pieces, left, top, scale) * between(CLUTTER_INK, draws[:, 6])[:, None, None]
 
 
 def _scaled(patches: Floats, left: Floats, top: Floats, scale: Floats) -> Floats:
@@ -176,11 +164,3 @@ def _weights(offset: Floats, scale: Floats, taps: int) -> Floats:
     place = (np.arange(SIZE) + 0.5 - offset[:, None]) / scale[:, None] - 0.5  # of a canvas pixel among source pixels
     distance: Floats = np.abs(place - np.arange(taps)[:, None, None])
     return np.maximum(1 - distance, 0)
-
-
-def _between(bounds: tuple[float, float], draw: Floats) -> Floats:
-    return bounds[0] + draw * (bounds[1] - bounds[0])
-
-
-def _below(count: int, draw: Floats) -> Ints:
-    return np.floor(draw * count).astype(np.int64)

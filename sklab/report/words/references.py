@@ -23,6 +23,8 @@ _CITED: dict[str, tuple[str, ...]] = {
     "library timm": ("wightman2019timm",),
     "data imagenet": ("russakovsky2015imagenet",),
     "data cifar": ("krizhevsky2009learning",),
+    "data digits28": ("lecun1998gradient", "raschka2018mlxtend"),
+    "data photopatches": ("vanderwalt2014scikit",),
     "data scaleddigits": ("alpaydin1998optical", "pedregosa2011scikit"),
     "nesterov=True": ("sutskever2013importance",),
     "optimizer=adamw": ("loshchilov2019decoupled",),
@@ -89,6 +91,6 @@ def _used(table: AblationTable) -> set[str]:
 def _settings(experiment: Mapping[str, Any]) -> set[str]:
     """Network, recipe and data of a run as words of `_CITED`."""
     flat = {**experiment["train"], **experiment["model"], **(experiment["model"].get("sk") or {})}
-    data = re.sub("[^a-z]", "", str(experiment["data"].get("title") or experiment["data"]["name"]).lower())
+    data = re.sub("[^a-z0-9]", "", str(experiment["data"].get("title") or experiment["data"]["name"]).lower())
     known = {word for word in _CITED if word.startswith("data ") and data.startswith(word.removeprefix("data "))}
     return known | {f"{name}={value}" for name, value in flat.items()} | {name for name, value in flat.items() if value}

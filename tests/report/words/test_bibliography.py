@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from studies import EXPERIMENT, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
@@ -43,6 +44,22 @@ def test_a_recipe_a_network_and_a_search_bring_their_own():
     assert {"loshchilov2019decoupled", "yun2019cutmix", "wightman2021resnet"} <= found
     assert {"russakovsky2015imagenet", "akiba2019optuna", "bergstra2011algorithms"} <= found
     assert not found & {"loshchilov2017sgdr", "alpaydin1998optical"}
+
+
+@pytest.mark.parametrize(
+    ("data", "cites"),
+    [
+        ({"name": "photo_patches"}, {"vanderwalt2014scikit"}),
+        ({"name": "digits28"}, {"lecun1998gradient", "raschka2018mlxtend"}),
+        ({"name": "stand_in", "num_classes": 10, "channels": 1, "title": "Digits of our own"}, set()),
+    ],
+)
+def test_the_sources_of_the_data_are_cited(data, cites):
+    channels = 3 if data["name"] == "photo_patches" else 1
+    given = {**EXPERIMENT, "data": data, "model": {**EXPERIMENT["model"], "in_channels": channels}}
+    record = make_record("K3", 0, 20.0, spec=RunSpec(experiment=Experiment.model_validate(given), seed=0))
+    of_data = {"vanderwalt2014scikit", "lecun1998gradient", "raschka2018mlxtend", "alpaydin1998optical"}
+    assert cited(make_sweep(), record) & of_data == cites
 
 
 def test_nothing_trained_is_nothing_cited():
