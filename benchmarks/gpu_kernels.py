@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sklab.models.compiled import compiled
 from sklab.models.sk import SKConv2d
 from sklab.models.zoo import Signature, convolutions
+from sklab.spec.model import Mixing
 from sklab.spec.networks import network
 
 BATCH = 256
@@ -76,7 +77,7 @@ def _features(bench: Bench, channels: int, pixels: int) -> tuple[list[Tensor], T
 
 def _unit(bench: Bench, features: list[Tensor], slope: Tensor, how: str, floor: float) -> Row:
     channels = features[0].shape[1]
-    sk = SKConv2d(channels, channels, BRANCHES, attention=True, squeezed=max(channels // 16, 32)).to(bench.device)
+    sk = SKConv2d(channels, channels, BRANCHES, mixing=Mixing(squeezed=max(channels // 16, 32))).to(bench.device)
     sk.branches = nn.ModuleList(_Given(place) for place in range(len(features)))
     torch._dynamo.reset()  # the shapes of one stage are no hint for the next
     forward: Callable[..., Tensor] = compiled(sk) if how == "compiled" else sk

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sklab.data.loaders import EpochDraws, TrainArrays
-from sklab.models.sk import SKAttention
+from sklab.models.attention.mixers import SKAttention
+from sklab.models.attention.pooling import global_average, summed
 
 
 class StackedNetworks(nn.Module):
@@ -105,8 +106,9 @@ class _StackedAttention(nn.Module):
         self._branches, self._count = attention.branches, count
         self.squeeze = self.expand = nn.Module()  # set by `_stacked`
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """[N, K * C] -> [N, M, K * C]."""
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """M times [N, K * C, H, W] -> [N, M, K * C]."""
+        pooled = summed([global_average(feature) for feature in features])
         logits: Tensor = self.expand(self.squeeze(pooled))
         weights = logits.view(len(pooled), self._count, self._branches, -1).softmax(dim=2)
         return weights.transpose(1, 2).flatten(2)

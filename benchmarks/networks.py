@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sklab.models.sk import SKConv2d
 from sklab.models.zoo import create_model
-from sklab.spec.model import Branch
+from sklab.spec.model import Branch, Mixing
 
 THREADS, BATCH, SIZE, SEED = 2, 8, 224, 0
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -35,7 +35,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "pytorchcv": lambda: importlib.import_module("pytorchcv.models.sknet").sknet50(),
 }
 UNITS: dict[str, Callable[[], nn.Module]] = {
-    "sklab": lambda: SKConv2d(UNIT[0], UNIT[0], BRANCHES, attention=True, squeezed=32),
+    "sklab": lambda: SKConv2d(UNIT[0], UNIT[0], BRANCHES, mixing=Mixing(squeezed=32)),
     "timm": lambda: importlib.import_module("timm.layers").SelectiveKernel(
         UNIT[0], groups=32, rd_ratio=1 / 16, rd_divisor=32
     ),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sklab.models.sk import SKConv2d
-from sklab.spec.model import Branch
+from sklab.spec.model import Branch, Mixing
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 ROUNDS = 11  # per case; the two sides take turns
@@ -73,7 +73,7 @@ def steps(case: Case, layout: torch.memory_format) -> tuple[Callable[[], Tensor]
     """Our step and the baseline's, each returning its output."""
     torch.manual_seed(0)
     branches = [Branch(kernel=3, dilation=dilation, groups=case.groups) for dilation in case.dilations]
-    ours = SKConv2d(case.channels, case.channels, branches, attention=True, squeezed=case.squeezed)
+    ours = SKConv2d(case.channels, case.channels, branches, mixing=Mixing(squeezed=case.squeezed))
     theirs = StackedSK(ours)
     shape = (case.batch, case.channels, case.pixels, case.pixels)
     x, slope = (torch.randn(shape).to(memory_format=layout) for _ in range(2))

@@ -5,25 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sklab.models.sk import SKConv2d, global_average
+from sklab.models.attention.pooling import global_average
+from sklab.models.sk import SKConv2d
 from sklab.spec.model import Branch, LightSpec
-
-
-class SqueezeExcite(nn.Module):
-    """Channel gates from the pooled input (Hu et al., CVPR 2018): fc C -> hidden, ReLU, fc -> C, sigmoid, with biases.
-
-    Input and output [N, C, H, W].
-    """
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.gate = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        gates: Tensor = self.gate(global_average(x))
-        return x * gates[..., None, None]
 
 
 class GlobalAverage(nn.Module):
@@ -74,13 +58,7 @@ def conv_norm(
 def depthwise(spec: LightSpec, channels: int, stride: int) -> SKConv2d:
     """The SK convolution of `spec` with as many groups as channels; a ReLU ends each branch."""
     branches = [Branch(kernel=window.kernel, dilation=window.dilation, groups=channels) for window in spec.branches]
-    attention, squeezed = spec.attention == "sk", spec.squeezed(channels)
-    return SKConv2d(channels, channels, branches, stride=stride, attention=attention, squeezed=squeezed)
-
-
-def gate(spec: LightSpec, channels: int) -> nn.Module:
-    """Squeeze-and-excitation of `channels` if `spec` has it, else the identity."""
-    return SqueezeExcite(channels, spec.squeezed(channels)) if spec.attention == "se" else nn.Identity()
+    return SKConv2d(channels, channels, branches, stride=stride, mixing=spec.mixing(channels))
 
 
 def initialise(network: nn.Module) -> None:

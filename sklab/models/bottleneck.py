@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from sklab.models.blocks import SqueezeExcite, conv_norm, initialise
-from sklab.models.sk import ConvNormAct, SKConv2d, global_average
+from sklab.models.attention.gates import BAM, gate
+from sklab.models.attention.pooling import global_average
+from sklab.models.blocks import conv_norm, initialise
+from sklab.models.sk import ConvNormAct, SKConv2d
 from sklab.spec.model import Branch
 
 if TYPE_CHECKING:
@@ -35,17 +37,10 @@ class Unit(nn.Module):
     def __init__(self, in_channels: int, channels: int, out_channels: int, stride: int, spec: Spec) -> None:
         super().__init__()
         self.reduce = ConvNormAct(in_channels, channels, _POINT)
-        self.sk = SKConv2d(
-            channels,
-            channels,
-            spec.branches,
-            stride=stride,
-            attention=spec.attention == "sk",
-            squeezed=spec.squeezed(channels),
-        )
+        self.sk = SKConv2d(channels, channels, spec.branches, stride=stride, mixing=spec.mixing(channels))
         self.expand = conv_norm(channels, out_channels)
-        squeezes = spec.attention == "se"
-        self.se = SqueezeExcite(out_channels, out_channels // spec.reduction) if squeezes else nn.Identity()
+        # Any gate, not only SE's: the weights of trained networks have this name.
+        self.se = gate(spec.attention, out_channels, spec.hidden(out_channels))
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_norm(in_channels, out_channels, stride=stride)
 
@@ -81,8 +76,9 @@ def _stem(spec: Spec) -> nn.Sequential:
     return conv
 
 
-def _units(spec: Spec) -> Iterator[tuple[str, Unit]]:
-    """Every unit with its name, in order. The first unit of each stage after the first halves the image."""
+def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
+    """Every unit with its name, in order, and `bam` after each stage but the last. The first unit of each stage after
+    the first halves the image."""
     in_channels = spec.stem_width
     for stage, depth in enumerate(spec.depths):
         channels, out_channels = spec.stage_widths[stage], spec.stage_out_widths[stage]
@@ -90,3 +86,5 @@ def _units(spec: Spec) -> Iterator[tuple[str, Unit]]:
             stride = 2 if number == 1 and stage > 0 else 1
             yield f"SK_{FIRST_STAGE + stage}_{number}", Unit(in_channels, channels, out_channels, stride, spec)
             in_channels = out_channels
+        if spec.attention == "bam" and stage + 1 < len(spec.depths):
+            yield f"BAM_{FIRST_STAGE + stage}", BAM(in_channels, spec.hidden(in_channels))

@@ -12,7 +12,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from torch import nn
@@ -21,7 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 from sklab.errors import SklabError
 from sklab.models.follow import Followers, follow
 from sklab.models.sk import SKConv2d, conv_class
-from sklab.spec.model import Branch
+from sklab.spec.model import Branch, Mixer, Mixing
 
 Select = str | re.Pattern[str] | Callable[[str, nn.Module], bool]
 
@@ -32,7 +32,7 @@ def to_sk(
     module: nn.Module,
     select: Select = "grouped3x3",
     branches: Sequence[Branch | Mapping[str, Any]] = SK_BRANCHES,
-    attention: bool = True,
+    attention: Mixer = "sk",
     reduction: int = 16,
     min_dim: int = 32,
 ) -> nn.Module:
@@ -42,17 +42,21 @@ def to_sk(
                dotted path of a convolution, a compiled regular expression that the whole path matches, or a
                function of path and convolution
     branches   as in a ModelSpec; groups default to those of the convolution, and `2x` is a multiple of those
-    attention  True: Fuse and Select; False: the plain sum of the branches
+    attention  how the branches are mixed, a kind of `sklab.spec.model.Mixing`: Fuse and Select, or for example `none`,
+               their plain sum
     reduction  r, and `min_dim` L: d = max(C / r, L) for C output channels
 
     Stride, channels, bias, device, dtype and training mode are the convolution's. A branch with the same kernel,
     dilation and groups as the convolution starts from its weights and those of the norm after it. Every other branch
     starts with fresh weights: He et al.'s normal rule over fan-out, zero bias, fresh norm. Hence one branch of the
-    first kind without attention leaves the network's output unchanged, and so do M of them with attention, whose
-    weights sum to one. The optimiser must be made afterwards.
+    first kind without attention leaves the network's output unchanged, and so do M of them with weights that sum
+    to one (`mean`, `static`, `sk`, `splat`). The optimiser must be made afterwards.
 
-    Raises SklabError for convolutions that have no exact replacement, with the path and the reason of each.
+    Raises SklabError for an unknown kind of attention, and for convolutions that have no exact replacement, with the
+    path and the reason of each.
     """
+    if attention not in get_args(Mixer):
+        raise SklabError(f"unknown attention {attention!r}; allowed: {', '.join(get_args(Mixer))}")
     chosen = {path: conv for path, conv in _convolutions(module) if _selects(select, path, conv)}
     if not chosen:
         raise SklabError(f"select {_shown(select)} matches no convolution of this {type(module).__name__}")
@@ -62,8 +66,8 @@ def to_sk(
     followers = follow(module, chosen)
     changed = copy.deepcopy(module)
     for path, plan in plans.items():
-        squeezed = max(chosen[path].out_channels // reduction, min_dim)
-        sk = _replacement(changed, path, plan, followers[path], attention=attention, squeezed=squeezed)
+        mixing = Mixing(kind=attention, squeezed=max(chosen[path].out_channels // reduction, min_dim))
+        sk = _replacement(changed, path, plan, followers[path], mixing)
         if not path:
             return sk
         changed.set_submodule(path, sk)
@@ -152,15 +156,11 @@ def _with_groups(branch: Branch | Mapping[str, Any], groups: int) -> Any:
     return {**branch, "groups": int(multiple[1]) * groups if multiple else stated}
 
 
-def _replacement(
-    changed: nn.Module, path: str, plan: Sequence[Branch], after: Followers, *, attention: bool, squeezed: int
-) -> nn.Module:
+def _replacement(changed: nn.Module, path: str, plan: Sequence[Branch], after: Followers, mixing: Mixing) -> nn.Module:
     """The SK convolution for the convolution at `path`. Removes the norm and activation after it from `changed`."""
     conv = changed.get_submodule(path)
     assert isinstance(conv, nn.Conv2d)
-    sk = SKConv2d(
-        conv.in_channels, conv.out_channels, plan, stride=conv.stride[0], attention=attention, squeezed=squeezed
-    ).to(conv.weight)
+    sk = SKConv2d(conv.in_channels, conv.out_channels, plan, stride=conv.stride[0], mixing=mixing).to(conv.weight)
     followers = [changed.get_submodule(name) for name in (after.norm, after.activation) if name]
     if after.relu_stays and len(plan) > 1:  # the ReLU that stays then gets nothing negative, so it changes nothing
         followers.append(nn.ReLU(inplace=True))

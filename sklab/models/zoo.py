@@ -23,7 +23,8 @@ from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.values import Place, Value, fault_of, value_class
 
-_SHAPE_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax)  # hardtanh is ReLU6
+# What gives the shape that it takes; hardtanh is ReLU6.
+_SHAPE_KEEPING = (F.batch_norm, F.relu, F.hardtanh, Tensor.addcmul_, Tensor.softmax, Tensor.sigmoid)
 Pair = tuple[int, int]
 
 
@@ -155,7 +156,7 @@ class _Counter(TorchFunctionMode):
         if func in _SHAPE_KEEPING:  # the meta device takes up to 0.8 ms to find the same shape
             return args[0]
         output = func(*args, **(kwargs or {}))
-        if func in (F.conv2d, F.linear):
+        if func in (F.conv1d, F.conv2d, F.linear):
             self.macs += output.numel() * _weight(*args, **(kwargs or {}))[0].numel()
         if func is F.multi_head_attention_forward:  # the mode does not see what it calls inside
             self.macs += _projections(*args, **(kwargs or {}))

@@ -85,7 +85,7 @@ def _unsteady(train: TrainSpec) -> Iterator[str]:
 def _unused(experiment: Experiment) -> Iterator[str]:
     """Settings without effect."""
     train, images = experiment.train, experiment.data.images
-    if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.has_attention:
+    if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.shares:
         yield "attention over one branch weighs nothing: its weight is always 1"
     steps = train.epochs * (images.train // train.batch_size // train.accumulate) if images else 0
     if steps and train.ema_decay and steps < (over := round(1 / (1 - train.ema_decay))):

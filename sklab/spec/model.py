@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 from pydantic_core import PydanticCustomError
@@ -83,6 +83,37 @@ def built_windows(windows: Iterable[Window]) -> list[dict[str, Any]]:
     return [window.model_dump(mode="json") | ({"dilation": 1} if window.kernel == 1 else {}) for window in windows]
 
 
+# How an SK convolution weighs its branches; and what gates the output of a unit, whose branches are summed.
+Mixer = Literal["none", "mean", "static", "sk", "splat", "lsk"]
+Gate = Literal["se", "eca", "cbam"]
+FusePool = Literal["average", "max", "both"]
+SelectAct = Literal["softmax", "sigmoid"]
+WITH_HIDDEN = ("se", "bam", "cbam")  # the gates that squeeze their channels
+_FUSING = ("sk", "splat")  # with a descriptor of the sum of the branches
+_CHOICES = ("fuse_pool", "select_act")
+
+
+class Mixing(Value):
+    """How an SK convolution mixes its M branches of C channels (`sklab.models.attention.mixers`).
+
+    kind        `none`: plain sum; `mean`: 1 / M; `static`: a learned softmax that does not see the input; `sk`: Fuse
+                and Select; `splat`: split attention of ResNeSt; `lsk`: spatial selection of LSKNet
+    squeezed    d, the width of the descriptor of `sk` and `splat`, which alone have the two settings below
+    fuse_pool   what is pooled from the sum of the branches
+    select_act  `softmax`: the weights share one; `sigmoid`: each is for itself
+    """
+
+    kind: Mixer = "sk"
+    squeezed: int = Field(default=32, ge=1)
+    fuse_pool: FusePool = "average"
+    select_act: SelectAct = "softmax"
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the weights come from a descriptor of the sum of the branches."""
+        return self.kind in _FUSING
+
+
 class ModelSpec(Value):
     """Base of every family's `Spec`. `family` is the module in `sklab.models.families`."""
 
@@ -106,8 +137,8 @@ class ModelSpec(Value):
         return ()
 
     @property
-    def has_attention(self) -> bool:
-        """Whether attention weighs the branches."""
+    def shares(self) -> bool:
+        """Whether the branches share a weight of one by a softmax, so that it does nothing to a single branch."""
         return False
 
     def sides(self, image_size: int) -> tuple[int, ...]:
@@ -175,46 +206,79 @@ def _find(raw: Any) -> Any:
 AnyModel = Annotated[SerializeAsAny[ModelSpec], BeforeValidator(_find)]
 
 
-class LightSpec(ModelSpec):
-    """A network of 1x1 and depthwise convolutions.
+class SKSpec(ModelSpec):
+    """A network of units with M branches and attention.
 
-    branches   M = len(branches): the depthwise convolutions that replace each 3x3 one; G is the number of channels
-    attention  `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
-               `se`: plain sum, with squeeze-and-excitation on every unit's output
-    reduction  r: d = max(C / r, L), for `sk` with the channels C of the depthwise convolution, for `se` of the unit
-    min_dim    L
+    attention   of the branches: a kind of `Mixing`; or of a unit's output, with a plain sum of the branches: `se`,
+                `eca`, `cbam`
+    reduction   r, and `min_dim` L: d = max(C / r, L) for C channels
+    fuse_pool   of `sk` and `splat`, as in `Mixing`
+    select_act  of `sk` and `splat`, as in `Mixing`
     """
 
-    branches: Seq[Window] = Field(min_length=1, max_length=limits.BRANCHES)
-    attention: Literal["none", "se", "sk"] = "none"
-    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
-    min_dim: int = Field(default=24, ge=1, le=limits.CHANNELS)
+    added: ClassVar[frozenset[str]] = ModelSpec.added | {"fuse_pool", "select_act"}
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the depthwise convolutions are the published 3x3 ones, alone and without attention over branches."""
-        return self.branches == (Window(kernel=3),) and self.attention != "sk"
+    branches: Seq[Any]
+    attention: str
+    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
+    min_dim: int = Field(default=32, ge=1, le=limits.CHANNELS)
+    fuse_pool: FusePool = "average"
+    select_act: SelectAct = "softmax"
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """The depthwise convolutions."""
+        """The branches."""
         return self.branches
 
     @property
-    def has_attention(self) -> bool:
-        """Whether they are SK convolutions."""
-        return self.attention == "sk"
+    def shares(self) -> bool:
+        """Whether a softmax weighs the branches."""
+        return self.attention == "static" or (self.attention in _FUSING and self.select_act == "softmax")
 
     def squeezed(self, channels: int) -> int:
         """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
         return max(channels // self.reduction, self.min_dim)
 
-    def built_with(self, depthwise: Iterable[int], units: Iterable[int]) -> dict[str, Any]:
-        """`built` for these channels C of the depthwise convolutions and of the units' outputs: the widths d of
-        attention take the place of r and L."""
-        weighed = {"sk": depthwise, "se": units, "none": ()}[self.attention]
-        kept = self.model_dump(mode="json", exclude={"reduction", "min_dim"})
-        return {**kept, "branches": built_windows(self.branches), "squeezed": {c: self.squeezed(c) for c in weighed}}
+    def hidden(self, channels: int) -> int:
+        """Hidden channels of the gate on `channels`."""
+        return self.squeezed(channels)
+
+    def mixing(self, channels: int) -> Mixing:
+        """How the SK convolutions of `channels` mix their branches."""
+        kind: Any = self.attention if self.attention in get_args(Mixer) else "none"
+        squeezed = self.squeezed(channels)
+        return Mixing(kind=kind, squeezed=squeezed, fuse_pool=self.fuse_pool, select_act=self.select_act)
+
+    def built_with(self, mixed: Iterable[int], gated: Iterable[int]) -> dict[str, Any]:
+        """`built` for these channels C of the SK convolutions and of what is gated: the widths d of attention take the
+        place of r and L. Settings without effect are left out, and so is a mean of one branch."""
+        fuses, idle = self.attention in _FUSING, self.attention == "mean" and len(self.branches) == 1
+        widths = {c: self.squeezed(c) for c in mixed} if fuses else {}
+        if self.attention in WITH_HIDDEN:
+            widths = {c: self.hidden(c) for c in gated}
+        kept = self.model_dump(mode="json", exclude={"reduction", "min_dim", *(() if fuses else _CHOICES)})
+        attention = "none" if idle else self.attention
+        return {**kept, "attention": attention, "branches": built_windows(self.branches), "squeezed": widths}
+
+
+class LightSpec(SKSpec):
+    """A network of 1x1 and depthwise convolutions.
+
+    branches   M = len(branches): the depthwise convolutions that replace each 3x3 one; G is the number of channels
+    attention  of the depthwise convolutions: `none` (plain sum), `mean`, `static`, `sk`, `splat`, `lsk`; or of every
+               unit's output: `se`, `eca`, `cbam`
+    reduction  r: d = max(C / r, L), with the channels C of the depthwise convolution, or of the unit
+    min_dim    L
+    """
+
+    branches: Seq[Window] = Field(min_length=1, max_length=limits.BRANCHES)
+    attention: Literal[Mixer, Gate] = "none"
+    min_dim: int = Field(default=24, ge=1, le=limits.CHANNELS)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the depthwise convolutions are the published 3x3 ones, alone and with nothing that weighs them."""
+        return self.branches == (Window(kernel=3),) and self.mixing(1).kind in ("none", "mean")
 
 
 def scaled(channels: int, width: float) -> int:

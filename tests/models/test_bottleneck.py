@@ -5,7 +5,7 @@ import torch
 from learning import learn
 from torch import nn
 
-from sklab.models.bottleneck import SqueezeExcite
+from sklab.models.attention.gates import SqueezeExcite
 from sklab.models.zoo import build, create_model, list_models
 from sklab.spec.networks import network
 

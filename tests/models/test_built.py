@@ -19,6 +19,7 @@ SMALL = {
     "mobilenetv2": "mobilenetv2_sk",
     "shufflenetv2": "shufflenetv2_x0_5_sk",
 }
+KINDS = ["mean", "static", "eca", "cbam", "splat", "lsk"]
 WINDOWS = [{"kernel": 1}, {"kernel": 1, "dilation": 2}, {"kernel": 3}, {"kernel": 3, "dilation": 2}]
 
 
@@ -27,12 +28,16 @@ def changes(draw: st.DrawFn, family: str) -> dict[str, Any]:
     """Settings around the places where they stop to have an effect."""
     windows = st.lists(st.sampled_from(WINDOWS), min_size=1, max_size=2)
     chosen = {
-        "attention": draw(st.sampled_from(["none", "se", "sk"])),
+        "attention": draw(st.sampled_from(["none", "se", "sk", *KINDS])),
+        "fuse_pool": draw(st.sampled_from(["average", "both"])),
+        "select_act": draw(st.sampled_from(["softmax", "sigmoid"])),
         "reduction": draw(st.sampled_from([2, 4, 16, 32])),
         "min_dim": draw(st.sampled_from([1, 4, 8, 64])),
         "branches": draw(windows),
     }
     if family == "bottleneck":
+        chosen["attention"] = draw(st.sampled_from([chosen["attention"], "bam"]))
+        chosen["depths"] = draw(st.sampled_from([[1], [1, 1]]))
         chosen["cardinality"] = draw(st.sampled_from([2, 4]))
         groups = st.sampled_from([2, 4, "1x", "2x"])
         chosen["branches"] = [{**window, "groups": draw(groups)} for window in chosen["branches"]]
@@ -48,7 +53,10 @@ def layers(spec: ModelSpec) -> str:
     needed. (The text of a whole network counts layers in a row that have the same text.)"""
     with torch.device("meta"):
         modules = [*build(spec).named_modules()]
-    texts = (f"{name}: {module}" if not [*module.children()] else f"{name}: {type(module)}" for name, module in modules)
+    texts = (
+        f"{name}: {module}" if not [*module.children()] else f"{name}: {type(module)} {module.extra_repr()}"
+        for name, module in modules
+    )
     lines = (text.replace("DecimatedConv2d", "Conv2d") for text in texts)
     return "\n".join(line.replace(", dilation=(2, 2)", "") if "kernel_size=(1, 1)" in line else line for line in lines)
 
@@ -81,6 +89,11 @@ def test_weights_are_the_same_too() -> None:
         ({"branches": [{"kernel": 3, "groups": "2x"}]}, {"branches": [{"kernel": 3, "groups": 8}]}),
         ({"branches": [{"kernel": 3, "groups": 4}], "cardinality": 2}, {"branches": [{"kernel": 3, "groups": 4}]}),
         ({"branches": [{"kernel": 1, "dilation": 3}]}, {"branches": [{"kernel": 1}]}),
+        ({"attention": "mean", "branches": [{"kernel": 3}]}, {"attention": "none", "branches": [{"kernel": 3}]}),
+        ({"attention": "static", "fuse_pool": "max"}, {"attention": "static", "reduction": 2}),
+        ({"attention": "cbam", "select_act": "sigmoid"}, {"attention": "cbam", "min_dim": 2}),
+        ({"attention": "bam", "depths": [2]}, {"attention": "none", "depths": [2]}),  # it stands between stages
+        ({"attention": "bam", "depths": [2, 1]}, {"attention": "bam", "depths": [2, 1], "select_act": "sigmoid"}),
     ],
 )
 def test_settings_without_effect_are_resolved(one: dict[str, Any], two: dict[str, Any]) -> None:
@@ -92,6 +105,11 @@ def test_settings_without_effect_are_resolved(one: dict[str, Any], two: dict[str
     [
         ({"reduction": 4}, {"reduction": 8}),
         ({"attention": "se", "reduction": 8}, {"attention": "se", "reduction": 16}),
+        ({"attention": "bam", "reduction": 8}, {"attention": "bam", "reduction": 16}),
+        ({"attention": "mean"}, {"attention": "none"}),
+        ({"attention": "sk"}, {"attention": "splat"}),
+        ({"fuse_pool": "max"}, {"fuse_pool": "both"}),
+        ({"attention": "splat", "select_act": "sigmoid"}, {"attention": "splat"}),
         ({"branches": [{"kernel": 3}]}, {"branches": [{"kernel": 3}], "attention": "none"}),  # idle, but it is built
         ({"branches": [{"kernel": 3}, {"kernel": 1}]}, {"branches": [{"kernel": 1}, {"kernel": 3}]}),
     ],

@@ -85,7 +85,7 @@ def test_one_equal_branch_without_attention_is_the_network_unchanged(kind, train
     make, select = NETWORKS[kind]
     torch.manual_seed(0)
     network = away_from_the_start(make()).train(training)
-    changed = to_sk(network, select, [K3], attention=False)
+    changed = to_sk(network, select, [K3], attention="none")
     assert any(isinstance(part, SKConv2d) for part in changed.modules())
     assert count(changed) == count(network)
     x = torch.randn(4, 3, 16, 16)
@@ -218,7 +218,7 @@ def test_any_size_keeping_convolution_can_be_replaced(kernel, dilation, stride, 
     conv = nn.Conv2d(4, 8, kernel, stride, dilation * (kernel - 1) // 2, dilation, groups, bias)
     x = torch.randn(2, 4, *size)
     same = {"kernel": kernel, "dilation": dilation}
-    torch.testing.assert_close(to_sk(conv, "*", [same], attention=False)(x), conv(x), rtol=0, atol=0)
+    torch.testing.assert_close(to_sk(conv, "*", [same], attention="none")(x), conv(x), rtol=0, atol=0)
     assert to_sk(conv, "*", [same, {"kernel": 3, "groups": 1}]).eval()(x).shape == conv(x).shape
 
 
@@ -312,4 +312,4 @@ def test_branches_that_do_not_fit_are_refused(branches, words):
 def test_same_padding_is_size_keeping_padding():
     conv = grouped(padding="same", dilation=2)
     x = torch.randn(1, 8, 6, 6)
-    assert torch.equal(to_sk(conv, branches=[K5], attention=False)(x), conv(x))
+    assert torch.equal(to_sk(conv, branches=[K5], attention="none")(x), conv(x))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklab.models.sk import SKConv2d
-from sklab.spec.model import Branch
+from sklab.spec.model import Branch, Mixing
 
 branch = st.builds(
     Branch, kernel=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 2), groups=st.sampled_from([1, 2, 4])
@@ -16,7 +16,7 @@ branch = st.builds(
 def drawn(branches, seed, **settings):
     """An SK convolution in float64 with random weights, and its attention's output once it has been called."""
     torch.manual_seed(seed)
-    module = SKConv2d(4, 4, branches, squeezed=3, attention=True, **settings).double()
+    module = SKConv2d(4, 4, branches, mixing=Mixing(squeezed=3), **settings).double()
     seen = []
     module.attention.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     return module, seen
@@ -70,7 +70,7 @@ def test_the_order_of_the_branches_does_not_matter(branches, seed, data):
 def test_gradients_of_input_and_weights(m, training):
     branches = [Branch(kernel=3, groups=2), Branch(kernel=3, dilation=2, groups=1), Branch(kernel=1, groups=2)]
     torch.manual_seed(3)
-    module = SKConv2d(2, 2, [*branches, branches[0]][:m], stride=2, attention=True, squeezed=2).double().train(training)
+    module = SKConv2d(2, 2, [*branches, branches[0]][:m], stride=2, mixing=Mixing(squeezed=2)).double().train(training)
     x = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     names, values = zip(*module.named_parameters(), strict=True)
 

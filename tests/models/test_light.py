@@ -5,7 +5,8 @@ import torch
 from learning import learn
 from torch import nn
 
-from sklab.models.blocks import Shuffled, SqueezeExcite
+from sklab.models.attention.gates import SqueezeExcite
+from sklab.models.blocks import Shuffled
 from sklab.models.sk import SKConv2d
 from sklab.models.zoo import cost, create_model
 from sklab.spec.networks import network

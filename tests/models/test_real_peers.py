@@ -39,7 +39,7 @@ def test_real_networks_start_from_their_weights(library, name, select):
     with torch.no_grad():
         expected = network(x)
         torch.testing.assert_close(
-            to_sk(network, select, [{"kernel": 3}], attention=False)(x), expected, rtol=0, atol=0
+            to_sk(network, select, [{"kernel": 3}], attention="none")(x), expected, rtol=0, atol=0
         )
         torch.testing.assert_close(to_sk(network, select, [{"kernel": 3}] * 2)(x), expected, rtol=1e-4, atol=1e-5)
     changed = to_sk(network, select).train()

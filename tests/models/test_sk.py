@@ -1,5 +1,7 @@
 """SKConv2d against the equations of the paper, written out in NumPy."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sklab.errors import SklabError
-from sklab.models.sk import SKConv2d, global_average
-from sklab.spec.model import Branch
+from sklab.models.attention.pooling import global_average
+from sklab.models.sk import SKConv2d
+from sklab.spec.model import Branch, Mixer, Mixing
 
 K3, K5 = Branch(kernel=3, groups=2), Branch(kernel=3, dilation=2, groups=2)
 
@@ -93,16 +96,16 @@ branches_of_8_or_4 = st.builds(
     stride=st.integers(1, 3),
     out_channels=st.sampled_from([4, 8]),
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
-    attention=st.booleans(),
+    attention=st.sampled_from(["none", "sk"]),
     training=st.booleans(),
 )
 def test_it_is_the_equations_of_the_paper(branches, stride, out_channels, size, attention, training):
-    module = SKConv2d(4, out_channels, branches, stride=stride, attention=attention, squeezed=3)
+    module = SKConv2d(4, out_channels, branches, stride=stride, mixing=Mixing(kind=attention, squeezed=3))
     module = randomised(module.double()).train(training)
     x = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     state = {name: tensor.numpy().copy() for name, tensor in module.state_dict().items()}
     expected, weights = np_sk(x.numpy(), state, branches, stride, training)
-    if attention:
+    if attention == "sk":
         output, seen = attention_of(module, x)
         np.testing.assert_allclose(seen.detach().numpy(), weights, rtol=1e-9, atol=1e-12)
     else:
@@ -112,7 +115,7 @@ def test_it_is_the_equations_of_the_paper(branches, stride, out_channels, size, 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 def test_attention_is_a_distribution_over_the_branches(m):
-    module = randomised(SKConv2d(4, 8, [K3, K5, K3, K5][:m], attention=True, squeezed=4))
+    module = randomised(SKConv2d(4, 8, [K3, K5, K3, K5][:m], mixing=Mixing(squeezed=4)))
     _, weights = attention_of(module, torch.randn(5, 4, 6, 6))
     assert weights.shape == (5, m, 8)
     assert (weights >= 0).all()
@@ -120,7 +123,7 @@ def test_attention_is_a_distribution_over_the_branches(m):
 
 
 def test_the_attention_module_decides_the_mixture():
-    module = randomised(SKConv2d(4, 8, [K3, K5], attention=True, squeezed=4))
+    module = randomised(SKConv2d(4, 8, [K3, K5], mixing=Mixing(squeezed=4)))
     x, only_second = torch.randn(2, 4, 6, 6), torch.tensor([0.0, 1.0])[None, :, None].expand(2, 2, 8)
     module.attention.register_forward_hook(lambda _module, _inputs, _output: only_second)
     features = module.branches[1](x)
@@ -128,21 +131,21 @@ def test_the_attention_module_decides_the_mixture():
 
 
 def test_the_plain_sum_has_no_parameter_beyond_its_branches():
-    module = SKConv2d(4, 8, [K3, K5], attention=False, squeezed=4)
+    module = SKConv2d(4, 8, [K3, K5], mixing=Mixing(kind="none"))
     assert {name.split(".")[0] for name in module.state_dict()} == {"branches"}
-    with_attention = SKConv2d(4, 8, [K3, K5], attention=True, squeezed=4)
+    with_attention = SKConv2d(4, 8, [K3, K5], mixing=Mixing(squeezed=4))
     extra = sum(p.numel() for p in with_attention.parameters()) - sum(p.numel() for p in module.parameters())
     assert extra == 8 * 4 + 2 * 4 + 4 * (2 * 8)  # fc C -> d, BN, fc d -> M C
 
 
 def test_one_branch_with_attention_is_that_branch():
-    module = randomised(SKConv2d(4, 8, [K5], attention=True, squeezed=4)).eval()
+    module = randomised(SKConv2d(4, 8, [K5], mixing=Mixing(squeezed=4))).eval()
     x = torch.randn(2, 4, 6, 6)
     torch.testing.assert_close(module(x), module.branches[0](x))
 
 
 def test_equal_branches_with_equal_logits_share_equally():
-    module = SKConv2d(4, 8, [K3, K3], attention=True, squeezed=4)
+    module = SKConv2d(4, 8, [K3, K3], mixing=Mixing(squeezed=4))
     with torch.no_grad():
         weight = module.attention.expand.weight
         weight[8:] = weight[:8]
@@ -150,9 +153,9 @@ def test_equal_branches_with_equal_logits_share_equally():
     torch.testing.assert_close(weights, torch.full_like(weights, 0.5))
 
 
-@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("attention", get_args(Mixer))
 def test_gradients_are_those_of_the_function(attention):
-    module = randomised(SKConv2d(2, 2, [K3, K5], stride=2, attention=attention, squeezed=2).double())
+    module = randomised(SKConv2d(2, 2, [K3, K5], stride=2, mixing=Mixing(kind=attention, squeezed=2)).double())
     x = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     names, values = zip(*module.named_parameters(), strict=True)
 
@@ -162,10 +165,10 @@ def test_gradients_are_those_of_the_function(attention):
     assert torch.autograd.gradcheck(function, (x, *values))
 
 
-@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("attention", get_args(Mixer))
 def test_channels_last_gives_the_same_numbers(attention):
-    module = randomised(SKConv2d(8, 8, [K3, K5], attention=attention, squeezed=4))
-    other = SKConv2d(8, 8, [K3, K5], attention=attention, squeezed=4)
+    module = randomised(SKConv2d(8, 8, [K3, K5], mixing=Mixing(kind=attention, squeezed=4)))
+    other = SKConv2d(8, 8, [K3, K5], mixing=Mixing(kind=attention, squeezed=4))
     other.load_state_dict(module.state_dict())
     other.to(memory_format=torch.channels_last)
     x = torch.randn(4, 8, 10, 10)
@@ -180,12 +183,12 @@ def test_channels_last_gives_the_same_numbers(attention):
 
 def test_without_a_branch_there_is_no_module():
     with pytest.raises(SklabError, match="at least one branch"):
-        SKConv2d(4, 8, [], attention=True, squeezed=4)
+        SKConv2d(4, 8, [], mixing=Mixing(squeezed=4))
 
 
 def test_groups_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="divisible by groups"):
-        SKConv2d(4, 8, [Branch(kernel=3, groups=3)], attention=True, squeezed=4)
+        SKConv2d(4, 8, [Branch(kernel=3, groups=3)], mixing=Mixing(squeezed=4))
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_an_unknown_name_says_which_are_known():
         ({"branches": [{"kernel": 4}]}, "branches.0.kernel", "must be odd"),
         ({"width": "64"}, "width", "found '64'"),
         ({"width": 50}, "overrides", "G = 4 does not divide C = 50"),
-        ({"attention": "cbam"}, "attention", "'none', 'se' or 'sk'"),
+        ({"attention": "softmax"}, "attention", "'none', 'mean', 'static', 'sk'"),
     ],
 )
 def test_an_override_that_does_not_fit_is_refused(overrides, place, words):

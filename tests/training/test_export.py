@@ -158,7 +158,7 @@ def test_the_name_of_the_file_says_which_run_it_is(toy_order, study, cell, name)
     ("entry", "told"),
     [
         ({"model": "{"}, "can't be read .Expecting property name"),
-        ({"model": '{"family":"bottleneck"}'}, "model.depths: Field required"),
+        ({"model": '{"family":"bottleneck"}'}, "model.branches: Field required"),
         ({"mean": '"a"'}, "mean: "),
         ({"image_size": "null"}, "image_size: "),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec import limits
-from sklab.spec.model import Branch, Depths, ModelSpec, Window, built_windows, read_sides, size_faults
+from sklab.spec.model import WITH_HIDDEN, Branch, Depths, Gate, Mixer, SKSpec, read_sides, size_faults
 from sklab.spec.values import Seq, ensure_no_broken_rule
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ _CAPACITY: dict[str, dict[str, Any]] = {
 }
 
 
-class Spec(ModelSpec):
+class Spec(SKSpec):
     """A network of 1x1 - SK(branches) - 1x1 bottlenecks: ResNeXt, SENet or SKNet (paper, Table 1).
 
     stem         `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution (32x32 input);
@@ -72,10 +72,12 @@ class Spec(ModelSpec):
     cardinality  G of a branch that states no groups
     branches     M = len(branches). In YAML, `groups` may be left out (the cardinality), be a number, or
                  `2x`, `4x`, ... : that multiple of the cardinality
-    attention    `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters;
-                 `se`: plain sum with squeeze-and-excitation on the unit's output (SENet)
-    reduction    r: d = max(C / r, L); for `se`: hidden channels = out channels / r
-    min_dim      L, unused by `se`
+    attention    of the branches: `none` (plain sum), `mean`, `static`, `sk`, `splat`, `lsk`; or, with their plain sum,
+                 of a unit's output: `se` (SENet), `eca`, `cbam`; or `bam`, of the output of each stage but the last
+    reduction    r: d = max(C / r, L); for `se`, `bam` and `cbam`: hidden channels = out channels / r
+    min_dim      L, for `sk` and `splat`
+    fuse_pool    what `sk` and `splat` pool from the sum of the branches
+    select_act   how they weigh: `softmax` shares one among the branches, `sigmoid` weighs each for itself
     """
 
     family: Literal["bottleneck"] = "bottleneck"
@@ -86,9 +88,7 @@ class Spec(ModelSpec):
     out_width: int = Field(default=256, ge=1, le=limits.CHANNELS)
     cardinality: int = Field(default=32, ge=1, le=limits.CHANNELS)
     branches: Seq[Branch] = Field(min_length=1, max_length=limits.BRANCHES)
-    attention: Literal["none", "se", "sk"] = "sk"
-    reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
-    min_dim: int = Field(default=32, ge=1, le=limits.CHANNELS)
+    attention: Literal[Mixer, Gate, "bam"] = "sk"
 
     @model_validator(mode="before")
     @classmethod
@@ -108,23 +108,13 @@ class Spec(ModelSpec):
         for number, branch in enumerate(self.branches, start=1):
             if indivisible := [channels for channels in self.stage_widths if channels % branch.groups]:
                 yield f"branch {number} ({branch}): G = {branch.groups} does not divide C = {indivisible[0]}"
-        if self.attention == "se" and self.out_width < self.reduction:
+        if self.attention in WITH_HIDDEN and self.out_width < self.reduction:
             yield f"r = {self.reduction} leaves no channel of out_width = {self.out_width}"
 
     @property
     def image_size(self) -> int:
         """224 for the ImageNet stem, else 32."""
         return 224 if self.stem == "imagenet" else 32
-
-    @property
-    def windows(self) -> tuple[Window, ...]:
-        """The branches."""
-        return self.branches
-
-    @property
-    def has_attention(self) -> bool:
-        """Whether the units are SK units."""
-        return self.attention == "sk"
 
     def sides(self, image_size: int) -> tuple[int, ...]:
         """The first unit of each stage after the first reads the map of the previous stage."""
@@ -134,21 +124,20 @@ class Spec(ModelSpec):
 
     def parts(self) -> frozenset[str]:
         """Each branch with the rest of the network; and the number of branches with the settings of fuse and select."""
-        around = self.model_dump_json(exclude={"branches", "attention", "reduction", "min_dim"})
-        squeeze = self.model_dump_json(include={"attention", "reduction", "min_dim"})
+        mixed = {"attention", "reduction", "min_dim", "fuse_pool", "select_act"}
+        around, squeeze = self.model_dump_json(exclude={"branches", *mixed}), self.model_dump_json(include=mixed)
         branches = {f"{around} {branch}" for branch in self.branches}
         return frozenset({f"{around} {squeeze} {len(self.branches)}", *branches})
 
     def built(self) -> dict[str, Any]:
-        """With the widths of fuse or of squeeze-and-excitation in place of r and L; the cardinality stands in the
-        groups of the branches."""
-        kept = self.model_dump(mode="json", exclude={"cardinality", "reduction", "min_dim"})
-        return {**kept, "branches": built_windows(self.branches), "squeezed": self._squeezed_in_stages()}
+        """With the widths of attention in place of r and L; the cardinality stands in the groups of the branches."""
+        gated = self.stage_out_widths[:-1] if self.attention == "bam" else self.stage_out_widths
+        built = {**self.built_with(self.stage_widths, gated), "cardinality": None}
+        return built if gated else {**built, "attention": "none"}  # there is no place between the stages of only one
 
-    def _squeezed_in_stages(self) -> list[int]:
-        if self.attention == "se":
-            return [channels // self.reduction for channels in self.stage_out_widths]
-        return [self.squeezed(channels) for channels in self.stage_widths] if self.attention == "sk" else []
+    def hidden(self, channels: int) -> int:
+        """Out channels / r."""
+        return channels // self.reduction
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
@@ -159,10 +148,6 @@ class Spec(ModelSpec):
     def stage_out_widths(self) -> tuple[int, ...]:
         """Output channels per stage."""
         return tuple(self.out_width * EXPANSION**stage for stage in range(len(self.depths)))
-
-    def squeezed(self, channels: int) -> int:
-        """d = max(C / r, L) for C = `channels` (paper, equation 4)."""
-        return max(channels // self.reduction, self.min_dim)
 
 
 def _with_groups(branch: Any, cardinality: Any) -> Any:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from sklab.errors import SklabError
 from sklab.spec import limits
-from sklab.spec.model import ModelSpec, Window
+from sklab.spec.model import Mixer, Mixing, ModelSpec, Window
 from sklab.spec.values import Seq, Value
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class SK(Value):
 
     select     `grouped3x3`, `depthwise3x3`, or a glob over the dotted path of a convolution
     branches   M = len(branches)
-    attention  `sk`: softmax over the branches; `none`: plain sum, no fuse/select parameters
-    reduction  r: d = max(C / r, L), with `min_dim` L, for C output channels
+    attention  `none` (plain sum), `mean`, `static`, `sk`, `splat` or `lsk`, as in `Mixing`
+    reduction  r: d = max(C / r, L), with `min_dim` L, for C output channels; of `sk` and `splat`
     """
 
     select: str = Field(min_length=1)
     branches: Seq[SKBranch] = Field(min_length=1, max_length=limits.BRANCHES)
-    attention: Literal["none", "sk"] = "sk"
+    attention: Mixer = "sk"
     reduction: int = Field(default=16, ge=1, le=limits.CHANNELS)
     min_dim: int = Field(default=32, ge=1, le=limits.CHANNELS)
 
@@ -63,16 +63,19 @@ class Spec(ModelSpec):
         return (self.library,)
 
     def parts(self) -> frozenset[str]:
-        """Each branch, with the network and the convolutions selected in it."""
+        """Each branch, with the network and the convolutions selected in it; and the convolution of `lsk`, to as many
+        maps as branches."""
         if self.sk is None:
             return super().parts()
         around = self.model_dump_json(exclude={"sk": {"branches", "attention", "reduction", "min_dim"}})
-        return frozenset({f"{around} {branch.model_dump_json()}" for branch in self.sk.branches})
+        branches = {f"{around} {branch.model_dump_json()}" for branch in self.sk.branches}
+        selection = {f"{around} lsk {len(self.sk.branches)}"} if self.sk.attention == "lsk" else set()
+        return frozenset(branches | selection)
 
     def built(self) -> dict[str, Any]:
         """Without r and L where nothing is fused. What the library's convolutions make of the other settings is known
         only once they are built."""
-        unused = {"reduction", "min_dim"} if self.sk and self.sk.attention == "none" else set()
+        unused = {"reduction", "min_dim"} if self.sk and not Mixing(kind=self.sk.attention).fuses else set()
         return self.model_dump(mode="json", exclude={"sk": unused} if unused else None)
 
 
@@ -98,7 +101,7 @@ def _converted(network: nn.Module, sk: SK) -> nn.Module:
         network,
         sk.select,
         [branch.model_dump() for branch in sk.branches],
-        attention=sk.attention == "sk",
+        attention=sk.attention,
         reduction=sk.reduction,
         min_dim=sk.min_dim,
     )

@@ -67,7 +67,8 @@ def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
     """Every unit with its name. A unit of stride 2 begins a stage; the stem is stage 1."""
     from torch import nn
 
-    from sklab.models.blocks import depthwise, gate
+    from sklab.models.attention.gates import gate
+    from sklab.models.blocks import depthwise
     from sklab.models.sk import ConvNormAct
     from sklab.spec.model import Branch
 
@@ -76,5 +77,8 @@ def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
         stage, number = (stage + 1, 1) if stride == 2 else (stage, number + 1)
         width = scaled(unscaled, spec.width)
         point = ConvNormAct(in_channels, width, Branch(kernel=1, groups=1))
-        yield f"SK_{stage}_{number}", nn.Sequential(depthwise(spec, in_channels, stride), point, gate(spec, width))
+        yield (
+            f"SK_{stage}_{number}",
+            nn.Sequential(depthwise(spec, in_channels, stride), point, gate(spec.attention, width, spec.hidden(width))),
+        )
         in_channels = width

@@ -82,7 +82,8 @@ def _unit(spec: Spec, in_channels: int, expansion: int, out_channels: int, strid
     """The inverted residual. With t = 1 (the first stage) there is no 1x1 before the depthwise convolution."""
     from torch import nn
 
-    from sklab.models.blocks import Residual, conv_norm, depthwise, gate
+    from sklab.models.attention.gates import gate
+    from sklab.models.blocks import Residual, conv_norm, depthwise
 
     inner = expansion * in_channels
     body = nn.Sequential() if expansion == 1 else conv_norm(in_channels, inner).append(nn.ReLU6(inplace=True))
@@ -90,5 +91,5 @@ def _unit(spec: Spec, in_channels: int, expansion: int, out_channels: int, strid
         body.extend([*conv_norm(inner, inner, 3, stride=stride, groups=inner), nn.ReLU6(inplace=True)])
     else:
         body.append(depthwise(spec, inner, stride))
-    body.extend([*conv_norm(inner, out_channels), gate(spec, out_channels)])
+    body.extend([*conv_norm(inner, out_channels), gate(spec.attention, out_channels, spec.hidden(out_channels))])
     return Residual(body) if stride == 1 and in_channels == out_channels else body

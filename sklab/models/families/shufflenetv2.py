@@ -91,15 +91,16 @@ def build(spec: Spec) -> nn.Module:
 
 def _units(spec: Spec) -> Iterator[tuple[str, nn.Module]]:
     """Every unit with its name, in order; the stem is stage 1."""
-    from sklab.models.blocks import Shuffled, gate
+    from sklab.models.attention.gates import gate
+    from sklab.models.blocks import Shuffled
 
     in_channels = spec.stem_width
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=2):
         left, right = _path(spec, in_channels, width // 2, 2), _path(spec, in_channels, width // 2, 2, is_right=True)
-        yield f"SK_{stage}_1", Shuffled(left, right, gate(spec, width))
+        yield f"SK_{stage}_1", Shuffled(left, right, gate(spec.attention, width, spec.hidden(width)))
         for number in range(2, depth + 1):
             right = _path(spec, width // 2, width // 2, 1, is_right=True)
-            yield f"SK_{stage}_{number}", Shuffled(None, right, gate(spec, width))
+            yield f"SK_{stage}_{number}", Shuffled(None, right, gate(spec.attention, width, spec.hidden(width)))
         in_channels = width
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklab.data.loaders import Loaders
+from sklab.models.attention.mixers import SKAttention
 from sklab.models.sk import SKConv2d
 from sklab.spec.analysis import Unit
 from sklab.store.files import write_whole
@@ -28,11 +29,12 @@ _SAMPLES = 3
 
 
 def sk_convolutions(network: nn.Module) -> dict[str, SKConv2d]:
-    """The SK convolutions with attention, in forward order, by the names of `Unit`."""
+    """The SK convolutions whose branches share a weight of one by what an image shows: `sk` and `splat` with a softmax.
+    In forward order, by the names of `Unit`."""
     convolutions = {
         path: part
         for path, part in network.named_modules()
-        if isinstance(part, SKConv2d) and part.attention is not None
+        if isinstance(part, SKConv2d) and isinstance(part.attention, SKAttention) and part.attention.shares
     }
     short = {path: next(filter(_UNIT.fullmatch, path.split(".")), path or "sk") for path in convolutions}
     several = Counter(short.values())

@@ -112,7 +112,7 @@ DESIGNS = "list, grid, fractional, ofat, leave_one_out, search"
         (with_factor(levels={16: 16, "a": -3}), "factors.r.levels.a", "found -3; allowed: at least 1"),
         (with_factor(levels={16: 16, "a": 16}), "factors", "are the same run"),
         (changed(GRID, factors=MANY), "factors", "too many combinations"),
-        (with_setting("model.attention", "softmax"), "cells.2.set.model.attention", "allowed: none, se, sk"),
+        (with_setting("model.attention", "softmax"), "cells.2.set.model.attention", "allowed: none, mean, static,"),
         (with_setting("model.attension", "sk"), "cells.2.set.model.attension", "did you mean 'model.attention'"),
         (with_setting("train.augment", {"flipp": True}), "cells.2.set.train.augment.flipp", "did you mean 'flip'"),
         (with_setting("train.augment.flip", 1), "cells.2.set.train.augment.flip", "true or false"),
