@@ -29,7 +29,7 @@ def _draw(name: str, splits: Splits, scales: tuple[float, float], caption: str) 
             pixels = train.images[nearest].transpose(1, 2, 0)
             axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(splits.classes[label].split("_")[0], rotation=0, ha="right", va="center", fontsize=11)
+        row[0].set_ylabel(splits.classes[label], rotation=0, ha="right", va="center", fontsize=11)
     for axis, target in zip(axes[0], targets, strict=True):
         axis.set_title(f"{target:.2f}×", fontsize=9)
     figure.supxlabel(caption, fontsize=10)

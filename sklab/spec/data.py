@@ -108,15 +108,19 @@ class DataSpec(Value):
         """
         if size == self.image_size:
             return self
-        resize = getattr(self, "resize", None)
-        if resize is None:
+        changed = self.at(size)
+        if not changed:
             raise SklabError(f"data set {self.name}: image size {size} is not possible; allowed: {self.image_size}")
-        wider = {"image_size": size, "resize": round(size * resize / self.image_size)}
         try:
-            return self.model_validate({**self.model_dump(), **wider})
+            return self.model_validate({**self.model_dump(), **changed})
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise SklabError(f"data set {self.name}: image size {size} is not possible: {reason}") from error
+
+    def at(self, size: int) -> dict[str, int]:
+        """The settings that differ at `size` pixels a side; nothing if the images have one size only."""
+        resize = getattr(self, "resize", None)
+        return {"image_size": size, "resize": round(size * resize / self.image_size)} if resize else {}
 
 
 @cache  # called for every record read

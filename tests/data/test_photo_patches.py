@@ -50,7 +50,7 @@ def test_shapes_types_and_classes(parts):
     train = parts["train"]
     assert train.images.shape == (300, 3, 32, 32)
     assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
-    assert load(SMALL).classes == tuple(PHOTOS)
+    assert load(SMALL).classes == photo_patches.CLASSES == (*tuple(PHOTOS)[:-1], "motorcycle")
     assert all(set(np.bincount(part.labels)) == {len(part.labels) // 10} for part in parts.values())
 
 
@@ -142,9 +142,20 @@ def test_another_size_shows_the_same_parts(parts):
     assert np.array_equal(wide.extras["scale"], parts["val"].extras["scale"])
     shrunk = wide.images.reshape(100, 3, 32, 3, 32, 3).mean(axis=(3, 5))
     assert np.abs(shrunk - parts["val"].images).mean() < 6
-    for size in (15, 257):
-        with pytest.raises(SklabError, match=rf"image size {size} is not possible; allowed: 16 to 256"):
-            SMALL.at_size(size)
+    assert wide.images.nbytes == 9 * parts["val"].images.nbytes
+
+
+@pytest.mark.parametrize(("size", "reason"), [(15, "greater than or equal to 16"), (257, "less than or equal to 256")])
+def test_a_size_that_can_not_be_is_told(size, reason):
+    with pytest.raises(SklabError, match=rf"image size {size} is not possible: Input should be {reason}"):
+        SMALL.at_size(size)
+
+
+def test_more_than_memory_holds_is_a_typing_mistake():
+    with pytest.raises(
+        ValidationError, match=r"6,002,000 patches of 64x64 pixels are too many; allowed: 699,050 in all"
+    ):
+        Spec(image_size=64, train_size=6_000_000)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000))

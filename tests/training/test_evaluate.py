@@ -119,6 +119,35 @@ def test_at_another_size_images_are_resized_and_cut_in_proportion(photos, tmp_pa
     assert evaluate(folder, 32, "cpu").val_loss == last["val_loss"]
 
 
+def of_data(order: RunOrder, data: dict[str, object], channels: int) -> RunOrder:
+    experiment = order.spec.experiment.model_dump(mode="json")
+    experiment |= {"data": data, "model": {**experiment["model"], "in_channels": channels}}
+    experiment["train"]["vary"] = ["init", "split"]
+    spec = RunSpec.model_validate({"experiment": experiment, "seed": 1})
+    return order.model_copy(update={"key": spec.key, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("data", "channels"),
+    [({"name": "photo_patches", "train_size": 60, "val_size": 20}, 3), ({"name": "digits28"}, 1)],
+    ids=["photo_patches", "digits28"],
+)
+def test_weights_trained_on_a_set_from_a_package_are_evaluated_on_its_split(data, channels, toy_order, tmp_path):
+    order = of_data(toy_order(train={"epochs": 1}), data, channels)
+    folder = trained(order, tmp_path / "run")
+    record = folder.read_record()
+    assert record is not None
+    assert record.last is not None
+    assert evaluate(folder, None, "cpu").val_loss == record.last["val_loss"]
+    if channels == 3:
+        larger = evaluate(folder, 64, "cpu")
+        assert larger.data.image_size == 64
+        assert larger.val_loss != record.last["val_loss"]
+    else:
+        with pytest.raises(SklabError, match="digits28: image size 64 is not possible; allowed: 28"):
+            evaluate(folder, 64, "cpu")
+
+
 def test_the_paper_sees_320_pixels_of_366():
     spec = Spec(root="/data/imagenet", num_classes=1000)
     assert (spec.at_size(320).image_size, spec.at_size(320).resize) == (320, 366)

@@ -14,14 +14,14 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sklab.data.base import ArraySplit, Splits, ThirdSplit
 from sklab.data.packaged import read_packaged
 from sklab.data.pools import Floats, Ints, below, between, split_sources, stream
-from sklab.errors import SklabError
 from sklab.spec import limits
 from sklab.spec.data import DataSpec, Images
+from sklab.spec.values import ensure_no_broken_rule
 
 Pixels = NDArray[np.uint8]
 
@@ -46,8 +46,10 @@ SCALES = (1.0, 3.0)
 PLACES = 4  # drawn for a patch; it is cut where pixels vary most, as many a place shows nothing (sky, a wall)
 LEVEL = (0.35, 0.65)  # mean of each channel of a patch, of 1
 CONTRAST = (0.6, 1.2)  # of the photograph's
+CLASSES = tuple(name.partition("_")[0] for name in PHOTOS)
 EVERY = 4  # one cell in four of each photograph is for validation, and another one for the test
 SMALLEST, LARGEST = 16, 256  # pixels of a side
+MOST_BYTES = 2**33  # of all patches
 _SPLIT, _TRAIN, _VAL, _TEST = range(4)  # independent random streams of one seed
 _FINE = 256  # steps of a grey level, for sums that are exact
 
@@ -86,12 +88,18 @@ class Spec(DataSpec):
         """The set of another seed: other cells in each split, and other patches of them."""
         return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
-    def at_size(self, size: int) -> Self:
+    def at(self, size: int) -> dict[str, int]:
         """The same parts of the photographs, at another size."""
-        if not SMALLEST <= size <= LARGEST:
-            allowed = f"{SMALLEST} to {LARGEST}"
-            raise SklabError(f"data set {self.name}: image size {size} is not possible; allowed: {allowed}")
-        return self.model_copy(update={"image_size": size})
+        return {"image_size": size}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        patches = self.train_size + self.val_size + (self.test or 0)
+        if patches * self.channels * self.image_size**2 > MOST_BYTES:
+            most = MOST_BYTES // (self.channels * self.image_size**2)
+            size = f"{self.image_size}x{self.image_size} pixels"
+            ensure_no_broken_rule([f"{patches:,} patches of {size} are too many; allowed: {most:,} in all splits"])
+        return self
 
     @property
     def images(self) -> Images:
@@ -114,7 +122,7 @@ def load(spec: Spec) -> Splits:
     return Splits(
         train=draw(cells, train, spec.train_size, spec.image_size, stream(spec.seed, _TRAIN)),
         val=draw(cells, val, spec.val_size, spec.image_size, stream(spec.seed, _VAL)),
-        classes=tuple(PHOTOS),
+        classes=CLASSES,
     )
 
 
@@ -123,7 +131,7 @@ def load_test(spec: Spec) -> ThirdSplit:
     cells = divided([_photo(name) for name in PHOTOS])
     _, _, pool = split_sources(cells.labels, stream(spec.seed, _SPLIT), EVERY, test=True)
     drawn = draw(cells, pool, spec.test or 0, spec.image_size, stream(spec.seed, _TEST))
-    return ThirdSplit(drawn, tuple(PHOTOS))
+    return ThirdSplit(drawn, CLASSES)
 
 
 def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
@@ -195,7 +203,7 @@ def _variation(pixels: Ints) -> int:
 def _resized(pixels: Floats, side: int) -> Floats:
     """[C, side, W]: `pixels` [C, H, W] averaged over windows of H / side rows, or of one row where that is more (which
     is linear interpolation)."""
-    rows = pixels.shape[1]
+    pixels, rows = np.ascontiguousarray(pixels), pixels.shape[1]  # so that taking rows is fast
     step = rows / side
     middle, half = (np.arange(side) + 0.5) * step, max(step, 1.0) / 2
     first, last = np.maximum(middle - half, 0), np.minimum(middle + half, rows)
