@@ -17,7 +17,7 @@ from torch import Tensor
 from sklab.spec.data import DataSpec
 from sklab.spec.train import Augment, TrainSpec
 
-_ORDER, _SHIFT_FLIP, _CROP, MIXUP, CUTMIX = range(5)  # independent random streams of one seed and epoch
+_ORDER, _SHIFT_FLIP, _CROP, MIXUP, CUTMIX, POLICY, ERASE = range(7)  # independent random streams of one seed and epoch
 
 
 def pad(images: Tensor, margin: int) -> Tensor:

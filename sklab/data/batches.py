@@ -15,26 +15,30 @@ from torch.utils.data import DataLoader, Dataset
 
 from sklab.data.augment import BatchKeys, EpochSampler, Normalise, Share, crop_draws, cut, mirror, pad, shifts_and_flips
 from sklab.data.base import FileSplit
+from sklab.data.changes.policies import Changes
 from sklab.data.formats.decode import View, centre, decode, random_resized
 from sklab.errors import SklabError
-from sklab.spec.train import TrainSpec
+from sklab.spec.train import Augment, TrainSpec
 from sklab.system.processes import STOP_SIGNALS
 
 _MOST_WORKERS = 16
 
 
 class TrainImages(Dataset[tuple[Tensor, int]]):
-    """Image uint8 [3, H, W] and label by (epoch, index): a crop drawn from (seed, epoch, index), or the middle."""
+    """Image uint8 [3, H, W] and label by (epoch, index): a crop drawn from (seed, epoch, index), or the middle; then
+    changed by the policy of `augment`."""
 
-    def __init__(self, split: FileSplit, size: int, shares: tuple[float, ...] | None, seed: int) -> None:
-        self._split, self._size, self._shares, self._seed = split, size, shares, seed
+    def __init__(self, split: FileSplit, size: int, augment: Augment, seed: int) -> None:
+        self._split, self._size, self._shares, self._seed = split, size, augment.random_resized_crop, seed
+        self.changes = Changes(augment, seed)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         epoch, index = key
         view = centre(self._split.resize, self._size)
         if self._shares is not None:
             view = random_resized(self._shares, crop_draws(self._seed, epoch, index))
-        return _example(self._split, index, self._size, view)
+        image, label = _example(self._split, index, self._size, view)
+        return self.changes.by_policy(image[None], epoch, [index])[0], label
 
 
 class ValImages(Dataset[tuple[Tensor, int]]):
@@ -66,7 +70,8 @@ class TrainFiles:
         sources = train.sources(seed)
         self.sampler, self._augment_seed = EpochSampler(len(split.files), sources.order), sources.augment
         self._augment, self._normalise, self._device, self._size = train.augment, normalise, normalise.device, size
-        images = TrainImages(split, size, train.augment.random_resized_crop, sources.augment)
+        images = TrainImages(split, size, train.augment, sources.augment)
+        self._changes = images.changes
         keys = BatchKeys(self.sampler, train.batch_size, self._own)
         self._loader = _loader(self, images, normalise.device, batch_sampler=keys)
 
@@ -81,11 +86,15 @@ class TrainFiles:
         sampler = self.sampler
         first = sampler.skipped  # the sampler resets it when the workers start
         drawn = shifts_and_flips(self._augment, len(sampler), self._augment_seed, sampler.epoch)
-        changes = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
-        for (images, labels), shifts, flips in zip(_batches(self._loader, self._device), *changes, strict=False):
-            yield self._normalise(self._changed(images, shifts[self._own], flips[self._own])), labels
+        numbers = torch.split(torch.from_numpy(sampler.permutation()[first:]), self.batch_size)
+        moves = (torch.split(torch.from_numpy(values[first:]).to(self._device), self.batch_size) for values in drawn)
+        self._changes.load()  # before the workers start, so that none has to
+        batches = _batches(self._loader, self._device)
+        for (images, labels), indices, shifts, flips in zip(batches, numbers, *moves, strict=False):
+            changed = self._normalise(self._moved(images, shifts[self._own], flips[self._own]))
+            yield self._changes.erased(changed, sampler.epoch, indices[self._own].tolist()), labels
 
-    def _changed(self, images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
+    def _moved(self, images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
         margin = self._augment.pad_crop
         if margin:
             index = torch.arange(len(images), device=self._device)

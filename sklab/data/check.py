@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, first_names
 from sklab.data.cache import load_files, load_splits, map_pictures
+from sklab.data.changes.policies import Changes
 from sklab.data.formats.decode import has_orientation
 from sklab.data.kept import list_test, orientation_notice, spread_sample, with_set_name
 from sklab.errors import SklabError
@@ -30,10 +31,14 @@ def check(spec: DataSpec, recipes: Iterable[TrainSpec], *, every_image: bool = F
     """Check the data of `spec`: what they hold, what is passed over or left out, how many images were opened, and how
     many carry an EXIF orientation. With `every_image` all images are opened and read, else some per split.
 
-    Raises SklabError, naming the place, if the data are missing, not as stated, or too few for runs by these recipes.
+    Raises SklabError, naming the place, if the data are missing, not as stated, or too few for runs by these recipes,
+    or if a library that changes the images can't be imported.
     Of the test split, it is only checked that its files are there.
     What has to be computed or read only once is done here, so that the runs find it in the cache.
     """
+    recipes = tuple(recipes)
+    for recipe in recipes:
+        Changes(recipe.augment, 0).load()
     splits = load_splits(spec, whole=every_image)
     list_test(spec)
     ensure_fits(spec, splits, *recipes)

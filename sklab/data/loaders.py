@@ -19,6 +19,7 @@ from sklab.data.augment import EpochSampler, Normalise, Share, cut, pad, shifts_
 from sklab.data.base import ArraySplit, FileSplit, Splits, sources_of, subset
 from sklab.data.batches import TrainFiles, ValFiles
 from sklab.data.cache import load_splits
+from sklab.data.changes.policies import Changes
 from sklab.data.check import ensure_fits
 from sklab.spec.data import DataSpec, Fingerprint
 from sklab.spec.train import TrainSpec
@@ -161,9 +162,12 @@ class TrainArrays:
         self.sampler, self._augment_seed = EpochSampler(len(split.labels), sources.order), sources.augment
         self.device = normalise.device
         self._augment, self._normalise = train.augment, normalise
+        self._changes = Changes(train.augment, sources.augment) if train.libraries else None
+        # What torchvision changes is cut on the CPU, so that no image waits for a GPU.
+        self._held = torch.device("cpu") if self._changes else self.device
         self.side = split.images.shape[-1]
-        self._padded = pad(torch.from_numpy(split.images).to(self.device), train.augment.pad_crop)
-        self._labels = torch.from_numpy(split.labels).to(self.device)
+        self._padded = pad(torch.from_numpy(split.images).to(self._held), train.augment.pad_crop)
+        self._labels = torch.from_numpy(split.labels).to(self._held)
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
@@ -184,13 +188,22 @@ class TrainArrays:
         sampler = self.sampler
         sampler.set_epoch(epoch)
         drawn = shifts_and_flips(self._augment, len(sampler), self._augment_seed, epoch)
-        return EpochDraws(*(torch.from_numpy(values).to(self.device) for values in (sampler.permutation(), *drawn)))
+        return EpochDraws(*(torch.from_numpy(values).to(self._held) for values in (sampler.permutation(), *drawn)))
 
     def batch(self, draws: EpochDraws, places: slice | Tensor) -> tuple[Tensor, Tensor]:
         """The images and labels at these places of the epoch's order."""
         order = draws.order[places]
         images = cut(self._padded, order, draws.shifts[places], draws.flips[places], self.side)
-        return self._normalise(images), self._labels[order]
+        if self._changes is None:
+            return self._normalise(images), self._labels[order]
+        epoch, numbers = self.sampler.epoch, order.tolist()
+        images = self._sent(self._changes.by_policy(images, epoch, numbers))
+        return self._changes.erased(self._normalise(images), epoch, numbers), self._sent(self._labels[order])
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """On the device, which is not waited for."""
+        held = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        return held.to(self.device, non_blocking=True)
 
 
 class ValArrays:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from sklab.errors import SklabError
 from sklab.spec.names import did_you_mean
-
-Library = Literal["timm", "torchvision"]
-
-INSTALL: dict[Library, str] = {
-    "timm": "pip install 'sklab[timm]'",
-    "torchvision": "pip install 'sklab[torchvision]'",
-}
+from sklab.store.libraries import INSTALL, Library, imported
 
 
 def create_foreign(library: Library, name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -31,7 +24,7 @@ def create_foreign(library: Library, name: str, num_classes: int, in_channels: i
     if library not in INSTALL:
         raise SklabError(f"unknown library {library!r}; allowed: {', '.join(INSTALL)}")
     create = _timm if library == "timm" else _torchvision
-    origin = _import(library)
+    origin = imported(library)
     try:
         return _on_this_device(lambda: create(origin, name, num_classes, in_channels))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -66,17 +59,6 @@ def _torchvision(torchvision: Any, name: str, num_classes: int, in_channels: int
     if getattr(model, "aux_logits", False):
         raise SklabError(f"torchvision's {name} has further outputs in training, which sklab has no loss for")
     return model
-
-
-def _import(library: Library) -> Any:
-    try:
-        return import_module(library)
-    except ModuleNotFoundError as error:
-        if error.name == library:
-            raise SklabError(f"{library} is not installed; {INSTALL[library]}") from None
-        raise SklabError(f"{library} lacks the package {error.name!r}; {INSTALL[library]}") from error
-    except (ImportError, OSError, RuntimeError) as error:  # built for another torch, or for a GPU this machine lacks
-        raise SklabError(f"{library} is installed but can't be imported ({error}); {INSTALL[library]}") from error
 
 
 def _check_name(library: str, name: str, known: list[str]) -> None:

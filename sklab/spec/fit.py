@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from math import prod
+from operator import attrgetter
 
 from sklab.spec.data import Images
 from sklab.spec.model import Window
@@ -19,14 +20,24 @@ _MOST_NAMED = 4  # cells in a line
 _ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("optimizer", "sgd", ("momentum", "nesterov")),
     ("optimizer", "adamw", ("betas", "eps")),
+    ("augment.policy", "randaugment", ("augment.magnitude", "augment.operations")),
 )
+_DEFAULTS = TrainSpec(epochs=1, batch_size=2, lr=1.0)
+_OF_A_POLICY = (1, 3)  # channels of an image that torchvision's policies change
 
 
 def why_impossible(experiment: Experiment) -> str:
     """The reason why the experiment can't be trained as it is described; "" if it can."""
     images = experiment.data.images
     reasons = misfits(experiment.train, images) if images else ()
-    return "; ".join(chain(reasons, _beyond_every_map(experiment)))
+    return "; ".join(chain(reasons, _unchangeable(experiment), _beyond_every_map(experiment)))
+
+
+def _unchangeable(experiment: Experiment) -> Iterator[str]:
+    """Images that torchvision's policies do not take."""
+    policy, channels = experiment.train.augment.policy, experiment.data.channels
+    if policy and channels not in _OF_A_POLICY:
+        yield f"train.augment.policy = {policy} but the images have {channels} channels; allowed: 1 or 3"
 
 
 def misfits(train: TrainSpec, images: Images) -> Iterator[str]:
@@ -95,16 +106,11 @@ def _unused(experiment: Experiment) -> Iterator[str]:
 def _of_another(train: TrainSpec) -> Iterator[str]:
     """Settings that the recipe does not use, for they go with another value of a setting."""
     for setting, user, names in _ONLY_WITH:
-        chosen = getattr(train, setting)
+        chosen = attrgetter(setting)(train)
         for name in names if chosen != user else ():
-            value, default = getattr(train, name), TrainSpec.model_fields[name].default
+            value, default = (attrgetter(name)(each) for each in (train, _DEFAULTS))
             if value != default:
-                yield f"train.{name} = {_shown(value)} is not used by train.{setting} = {chosen}"
-
-
-def _shown(value: object) -> str:
-    """A value as in a YAML file."""
-    return json.dumps(value)
+                yield f"train.{name} = {json.dumps(value)} is not used by train.{setting} = {chosen or 'null'}"
 
 
 def _beyond_every_map(experiment: Experiment) -> Iterator[str]:

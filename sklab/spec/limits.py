@@ -14,6 +14,7 @@ CLASSES = 1_000_000
 PIXELS = 16_384  # of an image's side
 IMAGES = 10_000_000  # of a set that is drawn
 EPOCHS = 1_000_000
+OPERATIONS = 100  # on one image
 BATCH = 1_048_576  # images, and batches per optimizer step
 DEVICES = 1024
 FRESH = 1000  # seeds of a source of chance in a block, and runs of a block

@@ -26,6 +26,11 @@ class Experiment(Value):
     model: AnyModel
     train: TrainSpec
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The optional libraries that decide the results: of the network, and of the recipe."""
+        return tuple(dict.fromkeys((*self.model.libraries, *self.train.libraries)))
+
     @model_validator(mode="after")
     def _agree(self) -> Experiment:
         pairs = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,16 +14,26 @@ from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 
 
 class Augment(Value):
-    """Random changes of a training image, drawn per image from (seed, epoch, position).
+    """Random changes of a training image, drawn from the seed, the epoch, and the image or its place in the epoch.
 
     pad_crop             pad by this many pixels and cut the old size at a random place (0: off)
     flip                 mirror left-right with probability 1/2
     random_resized_crop  [smallest, largest] share of the area to cut and resize, aspect 3/4 to 4/3 (null: off)
+    policy               torchvision's RandAugment or TrivialAugmentWide (null: off)
+    magnitude            of RandAugment: how much an operation changes, of 0 to 30
+    operations           of RandAugment: how many follow each other
+    erase                probability of torchvision's random erasing: 0 in a box of the normalised image (0: off)
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"policy", "magnitude", "operations", "erase"})
 
     pad_crop: int = Field(default=0, ge=0, le=limits.PIXELS)
     flip: bool = False
     random_resized_crop: Seq[float] | None = None
+    policy: Literal["randaugment", "trivialaugment"] | None = None
+    magnitude: int = Field(default=9, ge=0, le=30)
+    operations: int = Field(default=2, ge=1, le=limits.OPERATIONS)
+    erase: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _shares(self) -> Augment:
@@ -107,6 +118,11 @@ class TrainSpec(Value):
         return self.vary.sources(seed) if self.vary else Sources(seed, seed, seed, 0)
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """The optional libraries that decide what is trained."""
+        return ("torchvision",) if self.augment.policy or self.augment.erase else ()
+
+    @property
     def launched_singly(self) -> tuple[str, ...]:
         """The settings, as in a YAML file, for which every operation of a step is launched by itself on a GPU as well,
         where otherwise the whole step would be one launch. None: ()."""
@@ -116,11 +132,13 @@ class TrainSpec(Value):
             "precision": ("fp32", "bf16"),
             "compile": (False,),
             "devices": (1,),
+            "augment.policy": (None,),
+            "augment.erase": (0.0,),
         }
         return tuple(
             f"train.{name} = {str(value).lower()}"
             for name, allowed in replayable.items()
-            if (value := getattr(self, name)) not in allowed
+            if (value := attrgetter(name)(self)) not in allowed
         )
 
     def _broken(self) -> Iterator[str]:

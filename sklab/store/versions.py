@@ -40,14 +40,14 @@ def installed(names: Iterable[str]) -> dict[str, str]:
 
 
 def dependencies(experiment: Experiment) -> dict[str, str]:
-    """Versions that decide the experiment's result beside sklab: those of the libraries of its network, and the
+    """Versions that decide the experiment's result beside sklab: those of its optional libraries, and the
     SHA-256 of plug-in files, by name."""
     plugins = {
         f"sklab.{room}.{name}": digest
         for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
         if (digest := plugin_hash(room, name))
     }
-    return {**installed(experiment.model.libraries), **plugins}
+    return {**installed(experiment.libraries), **plugins}
 
 
 def _version(name: str) -> str:

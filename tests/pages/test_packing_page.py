@@ -112,6 +112,8 @@ def test_a_sweep_is_run_in_the_slots_that_the_options_make(toy_files, monkeypatc
         ("train.accumulate=2", "train.accumulate = 2"),
         ("train.devices=2", "train.devices = 2"),
         ("train.optimizer=adamw", "train.optimizer = adamw"),
+        ("train.augment.policy=randaugment", "train.augment.policy = randaugment"),
+        ("train.augment.erase=0.25", "train.augment.erase = 0.25"),
     ],
 )
 def test_what_needs_a_process_of_its_own_is_not_trained_abreast(toy_files, capsys, setting, found) -> None:

@@ -106,6 +106,11 @@ def test_what_can_be_trained_or_is_not_known_is_not_refused(made: Experiment) ->
         ),
         (experiment(optimizer="adamw", momentum=0.8), "train.momentum = 0.8 is not used by train.optimizer = adamw"),
         (experiment(betas=[0.9, 0.95]), "train.betas = [0.9, 0.95] is not used by train.optimizer = sgd"),
+        (
+            experiment(augment={"policy": "trivialaugment", "magnitude": 5}),
+            "train.augment.magnitude = 5 is not used by train.augment.policy = trivialaugment",
+        ),
+        (experiment(augment={"operations": 1}), "operations = 1 is not used by train.augment.policy = null"),
         (experiment(eps=1e-6), "train.eps = 1e-06 is not used by train.optimizer = sgd"),
         (experiment(weight_decay=10.0), "train.weight_decay = 10 at train.lr = 0.1: a step decays more than all"),
         (experiment(ema_decay=0.9999), "train.ema_decay = 0.9999 averages over 10000 steps, and 100 are made"),
@@ -127,6 +132,7 @@ def test_what_is_hardly_meant_is_told_and_not_refused(made: Experiment, told: st
         experiment(),
         experiment(schedule="step", step_at=[5]),
         experiment(FOLDER, "sknet50", ema_decay=0.9999),
+        experiment(augment={"policy": "randaugment", "magnitude": 5, "erase": 0.1}),
         experiment(optimizer="adamw", betas=[0.9, 0.95], weight_decay=0.05, lr=1e-3),
     ],
 )

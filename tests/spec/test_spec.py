@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sklab.spec.model import Branch, ModelSpec
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.run import RunSpec
-from sklab.spec.train import TrainSpec
+from sklab.spec.train import Augment, TrainSpec
 from sklab.spec.values import RULE
 
 EXPERIMENT = {
@@ -58,6 +58,10 @@ CHANGES = [
     {"train": {"eps": 1e-6}},
     {"train": {"cutmix": 1.0}},
     {"train": {"loss": "bce"}},
+    {"train": {"augment": {"policy": "randaugment"}}},
+    {"train": {"augment": {"magnitude": 5}}},
+    {"train": {"augment": {"operations": 1}}},
+    {"train": {"augment": {"erase": 0.25}}},
     {"data": {"seed": 1}},
 ]
 
@@ -69,8 +73,11 @@ def test_whatever_moves_the_numbers_moves_the_key(change):
 
 def test_a_field_that_was_added_counts_for_nothing_at_its_default():
     assert TrainSpec.added <= {name for change in CHANGES for name in change.get("train", {})}, "each is tried above"
+    augments = [change["train"]["augment"] for change in CHANGES if "augment" in change.get("train", {})]
+    assert Augment.added <= {name for augment in augments for name in augment}
     told = {name: TrainSpec.model_fields[name].default for name in TrainSpec.added}
-    assert key(train=told) == key()
+    augment = {name: Augment.model_fields[name].default for name in Augment.added}
+    assert key(train={**told, "augment": augment}) == key()
 
 
 recipes = st.fixed_dictionaries(

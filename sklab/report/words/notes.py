@@ -157,7 +157,7 @@ def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
     counts_by_name: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for name, version in record.versions.items():
-            if name in record.spec.experiment.model.libraries or name.startswith("sklab."):
+            if name in record.spec.experiment.libraries or name.startswith("sklab."):
                 counts_by_name[name][version] += 1
     for name, counts in counts_by_name.items():
         if len(counts) > 1:

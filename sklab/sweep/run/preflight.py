@@ -66,7 +66,7 @@ def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: 
 
 def data_refusal(faults: Sequence[str]) -> str:
     """The message about data that can't be used."""
-    return "\n  ".join(["the data of this sweep can't be used; nothing was trained:", *faults])
+    return "\n  ".join(["the data of this sweep can't be used as it asks; nothing was trained:", *faults])
 
 
 def _data(experiments: Iterable[Experiment]) -> tuple[CheckedData, ...]:
@@ -157,7 +157,10 @@ def ensure_abreast(sweep: Sweep) -> None:
     """Raise SklabError if runs of the sweep can't be trained in turn by one process."""
     reasons = dict.fromkeys(reason for experiment in _experiments(sweep) for reason in trained_singly(experiment))
     if reasons:
-        allowed = "fp32 or bf16, sgd, accumulate 1, one device, not compiled, images that stay on the device"
+        allowed = (
+            "fp32 or bf16, sgd, accumulate 1, one device, not compiled, images that stay on the device and are not "
+            "changed by torchvision"
+        )
         need = f"--abreast: runs of this sweep need a process each: {'; '.join(reasons)}"
         raise SklabError(f"{need}; allowed: {allowed}; or use --per-gpu")
 

@@ -1,10 +1,17 @@
 """A sweep whose data are missing is refused before any run begins."""
 
+import sys
+
 import pytest
 from pictures import folder
 from PIL import ExifTags, Image
 
 from sklab.cli import main
+from sklab.errors import SklabError
+from sklab.launch.inline import InlineLauncher
+from sklab.launch.slots import Slot
+from sklab.sweep.files.load import load_sweep
+from sklab.sweep.run.preflight import ensure_sound
 
 
 @pytest.fixture
@@ -20,7 +27,7 @@ def folder_sweep(toy_files, monkeypatch):
 def test_a_sweep_over_a_missing_folder_starts_nothing(folder_sweep, capsys):
     assert main(["sweep", "sweep.yaml", "--slots", "1"]) == 2
     told = capsys.readouterr().err
-    assert "the data of this sweep can't be used; nothing was trained:" in told
+    assert "the data of this sweep can't be used as it asks; nothing was trained:" in told
     assert "/no/such/place: no such folder (data.root = '/no/such/place'); it must hold train/ and val/" in told
     assert not (folder_sweep / "results" / "sweep" / "runs").exists()
 
@@ -99,3 +106,18 @@ def test_so_is_whatever_else_the_data_can_not_serve(toy_files, capsys, monkeypat
     assert main(["sweep", "sweep.yaml", "--slots", "1", "--set", "train.batch_size=16", "--set", level]) == 2
     assert told in capsys.readouterr().err
     assert not (toy_files / "results" / "sweep" / "runs").exists()
+
+
+def test_without_torchvision_a_recipe_that_needs_it_is_refused_with_the_remedy(toy_files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    here = InlineLauncher(Slot(None, "cpu", 1))
+    ensure_sound(load_sweep(toy_files / "sweep.yaml"), here, tmp_path, print)
+    sweep = load_sweep(toy_files / "sweep.yaml", overrides={"train.augment.policy": "randaugment"})
+    assert not sweep.invalid, "it can be trained where torchvision is"
+    with pytest.raises(SklabError) as caught:
+        ensure_sound(sweep, here, tmp_path, print)
+    assert str(caught.value).splitlines() == [
+        "the data of this sweep can't be used as it asks; nothing was trained:",
+        "  train.augment.policy = randaugment is torchvision's: torchvision is not installed; "
+        "pip install 'sklab[torchvision]'",
+    ]

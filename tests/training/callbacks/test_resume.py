@@ -10,6 +10,7 @@ import pictures
 import pytest
 import torch
 from attempts import FULL, PLAIN, assert_same, attempt, died, outcome
+from peers import peers
 from torch import Tensor, nn
 
 from sklab.store.run_folder import RunFolder
@@ -68,6 +69,18 @@ def test_adamw_goes_on_with_its_means(made, dies, recipe):
         "betas": (0.9, 0.95),
     }
     check(made, dies, adamw, [{"batch": 3}, {"evaluation": 1}, {"batch": 5}])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_what_torchvision_draws_goes_on_too(made, dies, tmp_path, kind):
+    augment = {"policy": "randaugment", "erase": 0.5, "flip": True}
+    recipe = {**PLAIN, "epochs": 2, "batch_size": 8, "augment": augment, "cutmix": 1.0}
+    data = images(tmp_path / "files") if kind == "files" else None
+    with peers():
+        check(made, dies, recipe, [{"batch": 2}, {"evaluation": 0}, {"batch": 2}], data)
+        record = attempt(*made("again", recipe, data))
+    assert record.versions["torchvision"][0].isdigit()
 
 
 def images(folder: Path) -> dict[str, Any]:
