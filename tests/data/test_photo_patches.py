@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
+from sklearn.ensemble import RandomForestClassifier
 
 from sklab.data.held_out import open_test
 from sklab.data.sets import photo_patches
@@ -127,13 +128,33 @@ def test_things_are_of_the_size_that_scale_says(monkeypatch):
     assert found == pytest.approx(period * train.extras["scale"] * side / WIDEST, rel=0.08)
 
 
-def test_the_mean_of_a_patch_says_nothing_of_its_photograph():
+@pytest.fixture(scope="module")
+def larger():
     splits = load(Spec(train_size=2000, val_size=1000))
-    train, val = (part.images.mean(axis=(2, 3)) for part in (splits.train, splits.val))
-    centres = np.array([train[splits.train.labels == label].mean(axis=0) for label in range(10)])
+    return splits.train, splits.val
+
+
+def test_the_mean_of_a_patch_says_nothing_of_its_photograph(larger):
+    train, val = (part.images.mean(axis=(2, 3)) for part in larger)
+    centres = np.array([train[larger[0].labels == label].mean(axis=0) for label in range(10)])
     nearest = ((val[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    assert (nearest != splits.val.labels).mean() > 0.85, "guessing errs in 90 %"
+    assert (nearest != larger[1].labels).mean() > 0.85, "guessing errs in 90 %"
     assert np.ptp(train.mean(axis=1)) > 50
+
+
+def colours(part):
+    """[n, 6]: spread and correlation of the three channels, without any shape."""
+    centred = part.images.reshape(len(part.labels), 3, -1) / 255
+    centred -= centred.mean(axis=2, keepdims=True)
+    products = np.einsum("nip,njp->nij", centred, centred) / centred.shape[2]
+    spread = np.sqrt(np.einsum("nii->ni", products))
+    return np.hstack([spread, (products / spread[:, :, None] / spread[:, None])[:, [0, 0, 1], [1, 2, 2]]])
+
+
+def test_colours_without_shapes_are_not_enough(larger):
+    train, val = larger
+    forest = RandomForestClassifier(50, random_state=0).fit(colours(train), train.labels)
+    assert 0.35 < (forest.predict(colours(val)) != val.labels).mean() < 0.55
 
 
 def test_another_size_shows_the_same_parts(parts):
