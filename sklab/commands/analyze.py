@@ -1,4 +1,4 @@
-"""`sklab analyze`: what the SK units of finished runs do."""
+"""`sklab analyze`: what the SK units of finished runs, or of a file of weights, do."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sklab.analysis.attention.analyses import CellFindings
     from sklab.store.run_folder import RunFolder
 
 _LARGEST_SCALE = 8.0
@@ -32,7 +35,10 @@ _LARGEST_SCALE = 8.0
 class AnalyzeOptions:
     """The options of `sklab analyze`."""
 
-    target: str
+    target: str | None
+    weights: Path | None
+    model: list[str]
+    out: Path | None
     data: list[str]
     scales: str
     cpu: bool
@@ -42,9 +48,16 @@ class AnalyzeOptions:
 
 def add_analyze(commands: Commands) -> None:
     """`sklab analyze`."""
-    text = "say what the SK units of finished runs do, and what their stages see"
+    text = "say what the SK units of finished runs, or of a file of weights, do, and what their stages see"
     analyze = add_command(commands, "analyze", _analyze, AnalyzeOptions, text)
-    analyze.add_argument("target", metavar="STUDY|RUN", help="a study or its folder; or a run as for evaluate")
+    text = "a study or its folder; or a run as for evaluate"
+    analyze.add_argument("target", metavar="STUDY|RUN", nargs="?", help=text)
+    text = "analyse the network in this file (.safetensors, .pt) on the data set of --data name=..."
+    analyze.add_argument("--weights", type=Path, metavar="FILE", help=text)
+    text = "the network of FILE where it does not say that itself: a name, or settings as under `model:`"
+    analyze.add_argument("--model", nargs="+", action="extend", default=[], metavar="NAME|KEY=VALUE", help=text)
+    text = "where the analysis of FILE goes (default: analysis-FILE in the current folder)"
+    analyze.add_argument("--out", type=Path, metavar="DIR", help=text)
     text = "settings of the data set instead of the runs', for example val_size=4000; with a name, of another set"
     analyze.add_argument("--data", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
     text = "how much objects are enlarged (default: %(default)s)"
@@ -55,40 +68,74 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _analyze(options: AnalyzeOptions) -> int:
-    import json
-    from dataclasses import asdict
+    if (options.target is None) == (options.weights is None):
+        raise SklabError("analyze: allowed: either a study or a run, or --weights FILE")
+    if options.weights is None:
+        return _analyze_runs(options)
+    return _analyze_file(options, options.weights)
 
+
+def _analyze_file(options: AnalyzeOptions, file: Path) -> int:
     from sklab.analysis.attention.analyses import findings
-    from sklab.commands.screen.text import behaviour_text
+    from sklab.models.weights.network import trained_network
+    from sklab.report.behaviour import write_behaviour
+    from sklab.training.attention.file import analyze_file, other_pixels
+
+    data, scales, device = _pairs(options.data, "--data"), _scales(options.scales), device_of(cpu=options.cpu)
+    folder = options.out or Path(f"analysis-{file.stem}")
+    trained = trained_network(file, _model(options.model))
+    analysis = analyze_file(trained, data, scales, device, folder)
+    if notice := other_pixels(trained, analysis.data):
+        tell(notice)
+    page = write_behaviour(folder, file.stem, trained.model, analysis)
+    tell(f"its figures: {page}")
+    _show(findings({file.stem: [analysis]}), as_json=options.json)
+    return COMPLETE
+
+
+def _model(texts: list[str]) -> dict[str, object]:
+    """The settings of `--model`; a name alone is its `base`."""
+    return _pairs([text if "=" in text else f"base={text}" for text in texts], "--model")
+
+
+def _analyze_runs(options: AnalyzeOptions) -> int:
+    from sklab.analysis.attention.analyses import findings
     from sklab.training.attention.analyze import analyze_all
 
+    if options.model or options.out:
+        raise SklabError("analyze: --model and --out go with --weights")
     device = device_of(cpu=options.cpu)
-    runs, baseline = _runs_of(options)
-    analyses = analyze_all(runs, _data(options.data), _scales(options.scales), device, tell)
+    runs, baseline = _runs_of(str(options.target), options.results)
+    analyses = analyze_all(runs, _pairs(options.data, "--data"), _scales(options.scales), device, tell)
     cell_findings = findings(analyses, baseline)
     if cell_findings:
         tell(f"its figures: sklab report {_study_of(runs)}")
-    print(
-        json.dumps([asdict(cell) for cell in cell_findings], indent=1)
-        if options.json
-        else fitting(behaviour_text(cell_findings))
-    )
+    _show(cell_findings, as_json=options.json)
     return COMPLETE if all(len(analyses[cell]) == len(runs[cell]) for cell in runs) else SOME_FAILED
 
 
-def _runs_of(options: AnalyzeOptions) -> tuple[dict[str, list[RunFolder]], str]:
+def _show(found: Sequence[CellFindings], *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from sklab.commands.screen.text import behaviour_text
+
+    print(json.dumps([asdict(cell) for cell in found], indent=1) if as_json else fitting(behaviour_text(found)))
+
+
+def _runs_of(target: str, results: Path) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the run that is named, by its cell."""
     from sklab.analysis.attention.analyses import runs_by_cell
     from sklab.analysis.evidence.nuisance import at_tuned_settings
     from sklab.store.study_folder import find_run
 
-    study = study_folder(options.target, options.results)
+    study = study_folder(target, results)
     if study.sweep_file.exists():
         sweep = study.read_sweep()
         records, _ = study.readable(key for cell in sweep.cells for key in cell.runs.values())
         sweep = at_tuned_settings(sweep, records)
         return runs_by_cell(study, sweep), sweep.baseline
-    run = find_run(options.target, options.results)
+    run = find_run(target, results)
     return {run.read_order().cell: [run]}, ""
 
 
@@ -99,12 +146,12 @@ def _study_of(runs: dict[str, list[RunFolder]]) -> str:
     return StudyFolder(next(run for of_cell in runs.values() for run in of_cell).path.parents[1]).argument
 
 
-def _data(texts: list[str]) -> dict[str, object]:
-    """The `--data key=value` options, values read as YAML."""
+def _pairs(texts: list[str], option: str) -> dict[str, object]:
+    """The `key=value` texts of an option, values read as YAML."""
     from sklab.sweep.files.yamltree import parse
 
-    pairs = pairs_of(texts, "--data", "val_size=4000")
-    return {key: parse(value, "--data", (key,)).tree for key, value in pairs.items()}
+    pairs = pairs_of(texts, option, {"--data": "val_size=4000", "--model": "num_classes=10"}[option])
+    return {key: parse(value, option, (key,)).tree for key, value in pairs.items()}
 
 
 def _scales(text: str) -> tuple[float, ...]:

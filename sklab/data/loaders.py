@@ -84,7 +84,18 @@ def open_loaders(
     `seed` decides only order and augmentation, as the recipe varies them; both are the same on every device.
     Raises SklabError when the data are missing or not as the spec says, or do not go with the recipe.
     """
-    splits = load_splits(spec)
+    return loaders_of(spec, load_splits(spec), train, seed, device, share)
+
+
+def loaders_of(
+    spec: DataSpec,
+    splits: Splits,
+    train: TrainSpec,
+    seed: int,
+    device: torch.device,
+    share: Share = Share(),  # noqa: B008 - frozen
+) -> Loaders:
+    """`open_loaders` of the data set that was loaded as `splits`."""
     ensure_fits(spec, splits, train)
     _log_skipped(spec, splits)
     normalise = Normalise(spec, train, device)

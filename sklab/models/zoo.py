@@ -5,7 +5,7 @@ Costs are counted in a forward pass on the meta device: shapes only, no weights,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.sk import DecimatedConv2d
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
-from sklab.spec.networks import SETTINGS, network
+from sklab.spec.networks import SETTINGS
 from sklab.spec.values import Place, Value, fault_of, value_class
 
 # What gives the shape that it takes; hardtanh is ReLU6.
@@ -42,11 +42,18 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
     if name not in SETTINGS:
         known, hint = ", ".join(SETTINGS), did_you_mean(name, SETTINGS)
         raise FaultyInputError([Fault("create_model", "name", "unknown model", 0, repr(name), known, hint)])
+    return build(specified({**SETTINGS[name], **overrides}, f"create_model({name!r})"))
+
+
+def specified(settings: Mapping[str, Any], source: str) -> ModelSpec:
+    """The specification of a network with these settings, of a known `family`. Raises FaultyInputError, naming them as
+    those of `source`, for settings that do not fit."""
+    spec = family_spec(settings["family"])
     try:
-        return build(network(name, **overrides))
+        return spec.model_validate(settings)
     except ValidationError as error:
-        settings_at = partial(_settings_at, family_spec(SETTINGS[name]["family"]))
-        faults = [fault_of(detail, f"create_model({name!r})", "overrides", settings_at) for detail in error.errors()]
+        settings_at = partial(_settings_at, spec)
+        faults = [fault_of(detail, source, "overrides", settings_at) for detail in error.errors()]
         raise FaultyInputError(faults) from None
 
 

@@ -71,6 +71,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     # Drawing and templates take half a second to import, which printing the table does without.
     from sklab.report.figures import evidence
     from sklab.report.figures.attention import attention_figures, read
+    from sklab.report.figures.files import write_figures
     from sklab.report.figures.study import NAMES, draw
     from sklab.report.render import render
     from sklab.report.run_files import read_curves, read_log_tails
@@ -79,14 +80,7 @@ def write(folder: Path, table: AblationTable) -> Path:
         attention = read(folder, table)
         drawings = [*draw(table, read_curves(folder, table)), *attention_figures(attention)]
         texts = render(table, drawings, read_log_tails(folder, table), attention)
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    for drawing in drawings:
-        write_whole(figures / f"{drawing.name}.svg", drawing.svg)
-        write_whole(figures / f"{drawing.name}.pdf", drawing.pdf)
-    for name in {*NAMES, evidence.NAME} - {drawing.name for drawing in drawings}:
-        for kind in ("svg", "pdf"):
-            (figures / f"{name}.{kind}").unlink(missing_ok=True)
+    write_figures(folder, drawings, (*NAMES, evidence.NAME))
     for name, text in texts.items():
         write_whole(folder / name, text)
     return folder / "report.html"

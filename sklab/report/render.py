@@ -74,14 +74,15 @@ def render(
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
         "references.bib": cited,
-        "report.tex": _environment(autoescape=False).get_template("report.tex.j2").render(context),
-        "report.md": _environment(autoescape=False).get_template("report.md.j2").render(context),
-        "report.html": _environment(autoescape=True).get_template("report.html.j2").render(context),
+        "report.tex": environment(autoescape=False).get_template("report.tex.j2").render(context),
+        "report.md": environment(autoescape=False).get_template("report.md.j2").render(context),
+        "report.html": environment(autoescape=True).get_template("report.html.j2").render(context),
     }
 
 
-def _environment(*, autoescape: bool) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(*, autoescape: bool) -> jinja2.Environment:
+    """What makes pages and tables of the templates."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=autoescape,  # noqa: S701  # off for Markdown and LaTeX, which have filters of their own
         undefined=jinja2.StrictUndefined,
@@ -90,9 +91,9 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(md=markdown, tex=tex, path=_path, settings=_settings, inline=_inline, hang=_hang)
-    environment.filters.update(kind=_kind, lines=_lines)
-    return environment
+    made.filters.update(md=markdown, tex=tex, path=_path, settings=_settings, inline=_inline, hang=_hang)
+    made.filters.update(kind=_kind, lines=_lines)
+    return made
 
 
 def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails) -> dict[str, Any]:

@@ -152,8 +152,10 @@ class ReceptiveField(Value):
 
 
 class Analysis(Value):
-    """`analysis.json`: what `sklab analyze` computes from a run's kept weights.
+    """`analysis.json`: what `sklab analyze` computes from the kept weights of a run, or from a file of weights.
 
+    key           of the run; "" where a file of weights names none
+    seed          of the run; None for a file of weights
     data          the analysed data, which may be more than the run was evaluated on
     fingerprint   of these data; None if their settings alone decide them
     enlargements  e: the centre 1 / e of each side is cut out of the network's input and resized back (bilinear)
@@ -166,7 +168,7 @@ class Analysis(Value):
     """
 
     key: str
-    seed: int
+    seed: int | None
     data: AnyData
     fingerprint: Fingerprint | None = None
     images: int

@@ -97,7 +97,7 @@ def field_sizes(runs: Sequence[Analysis], baseline: Sequence[Analysis] = ()) -> 
 
 
 def _field_size(stage: str, runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> FieldSize:
-    seeds = sorted({run.seed for run in (*runs, *baseline)})
+    seeds = sorted({run.seed for run in (*runs, *baseline)}, key=lambda seed: -1 if seed is None else seed)
     ours, theirs = _sides(stage, runs, seeds), _sides(stage, baseline, seeds)
     estimate, difference = mean_interval(ours), paired_difference(ours, theirs)
     fields = [_field(run, stage) for run in runs]
@@ -117,7 +117,7 @@ def _field_size(stage: str, runs: Sequence[Analysis], baseline: Sequence[Analysi
     )
 
 
-def _sides(stage: str, runs: Sequence[Analysis], seeds: Sequence[int]) -> FloatArray:
+def _sides(stage: str, runs: Sequence[Analysis], seeds: Sequence[int | None]) -> FloatArray:
     """[seed]: the root of the area in pixels, NaN for a seed without a run."""
     areas = {run.seed: field.area for run in runs if (field := _field(run, stage))}
     return np.sqrt([areas.get(seed, math.nan) for seed in seeds])

@@ -90,10 +90,14 @@ def read_attention_results(runs: Mapping[str, Sequence[RunFolder]], baseline: st
     """The attention that the runs of each cell recorded; nothing but a note where a record can't be read or compared
     with the others."""
     try:
-        every = tuple(_read(name, of_cell) for name, of_cell in runs.items())
-        results = findings({cell.cell: cell.analyses for cell in every if cell.analyses}, baseline)
+        return attention_results(tuple(_read(name, of_cell) for name, of_cell in runs.items()), baseline)
     except SklabError as error:
         return AttentionResults(note=str(error))
+
+
+def attention_results(every: Sequence[CellAttention], baseline: str = "") -> AttentionResults:
+    """What the records of these cells show. Raises SklabError where they can't be compared."""
+    results = findings({cell.cell: cell.analyses for cell in every if cell.analyses}, baseline)
     cells = [cell for cell in every if cell.has_units]
     measure = _measure(cells)
     return AttentionResults(tuple(replace(cell, measure=measure) for cell in cells), results)

@@ -158,13 +158,14 @@ def behaviour_text(findings: Iterable[CellFindings]) -> str:
         for against, of_cell in (("object", finding.by_object), ("enlargement", finding.by_enlargement))
         for trend in of_cell
     ]
+    measured = [(finding.cell, field) for finding in findings for field in finding.fields]
+    compared = any(field.difference is not None for _, field in measured)
     fields = [
-        (f"{finding.cell}: {field.stage}", str(field.n), *_field_numbers(field))
-        for finding in findings
-        for field in finding.fields
+        (f"{cell}: {field.stage}", str(field.n), *_field_numbers(field)[: 3 if compared else 2])
+        for cell, field in measured
     ]
     slopes = ("unit", "slope against", "n", "large - small", "expected kernel", "", "verdict")
-    sides = ("stage", "n", "effective field, px", "theoretical", "minus baseline's")
+    sides = ("stage", "n", "effective field, px", "theoretical", *(["minus baseline's"] if compared else []))
     return "\n\n".join(
         [
             *([aligned(slopes, trends, ("slope against", "large - small", "verdict"))] if trends else []),

@@ -22,3 +22,10 @@ def tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> b
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNED)
     return len(text).to_bytes(_ALIGNED, "little") + text + content[start:]
+
+
+def metadata_in(content: bytes) -> dict[str, str]:
+    """The metadata in the `content` of a safetensors file, which was read before."""
+    header = json.loads(content[_ALIGNED : _ALIGNED + int.from_bytes(content[:_ALIGNED], "little")])
+    metadata: dict[str, str] = header.get("__metadata__") or {}
+    return metadata

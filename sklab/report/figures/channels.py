@@ -21,12 +21,17 @@ def channels_figure(cells: tuple[CellAttention, ...], measure: str) -> list[Draw
     if shown is None:
         return []
     caption = (
-        f"{clean(shown.cell)}, seed {shown.analyses[0].seed}: two validation images in rows; a low, a middle and a "
+        f"{clean(shown.cell)}{_seed(shown)}: two validation images in rows; a low, a middle and a "
         "high unit in columns; a line for each enlargement. Where the line of the most enlarged image lies above "
         "the others, these channels turn to the large kernel as the object grows; where the lines are one, "
         "they do not respond to its size."
     )
     return [drawing(NAME, "Attention per channel", caption, partial(_draw, shown, measure))]
+
+
+def _seed(cell: CellAttention) -> str:
+    seed = cell.analyses[0].seed
+    return "" if seed is None else f", seed {seed}"
 
 
 def _draw(cell: CellAttention, measure: str) -> Figure:

@@ -21,7 +21,8 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.training.attention.analyze import analyze, enlarged, low_middle_high, stage_ends
+from sklab.training.attention.analyze import analyze
+from sklab.training.attention.behaviour import enlarged, low_middle_high, stage_ends
 from sklab.training.attention.recorder import sk_convolutions
 
 
