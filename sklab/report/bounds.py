@@ -3,7 +3,6 @@ too."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from sklab.analysis.table.rows import AblationTable, Row
@@ -11,12 +10,11 @@ from sklab.spec.study.sweep import Metric
 
 Limits = tuple[float, float]
 ERRORS: Limits = (0.0, 100.0)
-_ANYTHING: Limits = (-math.inf, math.inf)
 
 
 def limits(metric: Metric) -> Limits:
     """The smallest and the largest value that the metric can have; a loss has no limits."""
-    return ERRORS if metric.name == "val_error" else _ANYTHING
+    return metric.measure.lowest, metric.measure.highest
 
 
 def ends(mean: float, half: float, within: Limits) -> Limits:

@@ -12,6 +12,7 @@ from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, Row, Standing
 from sklab.report.bounds import Limits, can_be_found, ends, is_cut
 from sklab.report.escape import clean
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Metric
 
 NOTHING = "–"
@@ -60,17 +61,22 @@ class Column:
 
 def metric_unit(metric: Metric) -> str:
     """`%` for errors, "" for losses."""
-    return "%" if metric.name == "val_error" else ""
+    return metric.measure.unit
 
 
 def metric_name(metric: Metric) -> str:
     """The metric in words, as in `validation error`."""
-    return metric.name.replace("val_", "validation ")
+    return metric.measure.title
 
 
 def metric_digits(metric: Metric) -> int:
     """The number of decimals that the metric is printed with."""
-    return 2 if metric.name == "val_error" else 4
+    return metric.measure.digits
+
+
+def bounded(metric: Metric) -> str:
+    """What lies within 0 and 100 %: `errors`, or `values` of any other metric."""
+    return "errors" if metric.name == TOP1_ERROR else "values"
 
 
 def fixed(value: float | None, digits: int) -> str:
@@ -121,8 +127,8 @@ def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
     """The columns of differences, from left to right."""
-    chosen = _on_front(table) if table.pareto_front else _against_best()
-    return (*_difference(table), *_verdicts(table), *_planned(table), chosen, _pareto())
+    chosen = _on_front(table) if table.pareto_front else _against_best(table)
+    return (*_difference(table), *_verdicts(table), *_planned(table), chosen, _pareto(table))
 
 
 def compared(table: AblationTable) -> list[Row]:
@@ -133,7 +139,8 @@ def compared(table: AblationTable) -> list[Row]:
 def _difference(table: AblationTable) -> tuple[Column, ...]:
     digits = metric_digits(table.sweep.metric)
     points = ", in percentage points" if metric_unit(table.sweep.metric) else ""
-    mean = f"mean difference from the baseline{points}; negative is better than the baseline"
+    sign = "negative" if table.sweep.metric.measure.better == "lower" else "positive"
+    mean = f"mean difference from the baseline{points}; {sign} is better than the baseline"
     half = "half width of its 95 % interval; those of all rows hold together with 95 %"
     new = "the same for new seeds and new images, of which these images are a sample; p and verdict are for new seeds"
     halves = table.images.halves if table.images else {}
@@ -174,13 +181,18 @@ def _within(table: AblationTable) -> str:
     if table.sweep.margin is None:
         return ""
     margin = size_text(table.sweep.metric, table.sweep.margin)
-    return f"equivalent: all of the interval is within {margin} of 0; not worse: all of it is below {margin}; "
+    beyond = f"below {margin}" if table.sweep.metric.measure.better == "lower" else f"above −{margin}"
+    return f"equivalent: all of the interval is within {margin} of 0; not worse: all of it is {beyond}; "
 
 
 def _planned(table: AblationTable) -> tuple[Column, ...]:
     learned = "; –: at chance level" if any(row.guessing is not None for row in table.rows) else ""
     beyond = any(row.baseline and not can_be_found(table, row.baseline.detectable) for row in table.rows)
-    none = f"; {NONE_POSSIBLE}: larger than errors within 0 and 100 % can differ from the baseline" if beyond else ""
+    none = (
+        f"; {NONE_POSSIBLE}: larger than {bounded(table.sweep.metric)} within 0 and 100 % can differ from the baseline"
+        if beyond
+        else ""
+    )
     detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
     more = (
         "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: the "
@@ -197,9 +209,10 @@ def _detectable(table: AblationTable, against: Versus) -> str:
     return fixed(against.detectable, metric_digits(table.sweep.metric)) if is_possible else NONE_POSSIBLE
 
 
-def _against_best() -> Column:
+def _against_best(table: AblationTable) -> Column:
+    best = table.sweep.metric.measure.best
     legend = (
-        "best: the lowest mean; worse: told apart from it (the same test against that row, adjusted p below 0.05); "
+        f"best: the {best} mean; worse: told apart from it (the same test against that row, adjusted p below 0.05); "
         "undecided: not told apart; no test: the seeds allow none"
     )
 
@@ -212,19 +225,21 @@ def _against_best() -> Column:
 def _on_front(table: AblationTable) -> Column:
     names = {row.name for row in table.pareto_front}
     against = table.sweep.search.second_objective if table.sweep.search else None
-    cost = COST_NAMES[against] if against else ""
+    cost, measure = COST_NAMES[against] if against else "", table.sweep.metric.measure
     legend = (
-        f"the search has two objectives: front, where no row of at most as many {cost} has a lower mean error; what is "
-        "beyond chance of that stands under Pareto set"
+        f"the search has two objectives: front, where no row of at most as many {cost} has a {measure.better} mean "
+        f"{measure.noun}; what is beyond chance of that stands under Pareto set"
     )
-    head = f"error and {cost}"
+    head = f"{measure.noun} and {cost}"
     return Column(head, "", head, legend, lambda row: "front" if row.name in names else "", head, numeric=False)
 
 
-def _pareto() -> Column:
+def _pareto(table: AblationTable) -> Column:
+    measure = table.sweep.metric.measure
     legend = (
-        "costs for which no row that costs no more is told apart as lower in error (Holm over all pairs): the row "
-        "stands on the Pareto set of error and that cost (params, MACs, latency where all its runs have measured it)"
+        f"costs for which no row that costs no more is told apart as {measure.better} in {measure.noun} (Holm over all "
+        f"pairs): the row stands on the Pareto set of {measure.noun} and that cost (params, MACs, latency where all "
+        "its runs have measured it)"
     )
 
     def text(row: Row) -> str:

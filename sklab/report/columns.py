@@ -83,7 +83,8 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
     metric, within = table.sweep.metric, limits(table.sweep.metric)
     unit, digits = metric_unit(metric), metric_digits(metric)
     group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
-    mean = f"mean of the {metric_name(metric)} over the n runs, at the {metric.epoch} epoch of each; lower is better"
+    mean = f"mean of the {metric_name(metric)} over the n runs, at the {metric.epoch} epoch of each; "
+    mean += f"{metric.measure.better} is better"
     half = (
         f"half width of the 95 % t interval of that mean over new seeds, with the spread {_spread(table)}; – where "
         "fewer than two seeds, or no spread, allow none"
@@ -94,7 +95,9 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
         return half_text(row.mean, row.half, within, digits)
 
     return (
-        Column(group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.name[4:]} {unit}".strip()),
+        Column(
+            group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.measure.noun} {unit}".strip()
+        ),
         Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
         Column("±95%", group, "±95%", half, interval, "±95%"),
         *best_columns(table, group),

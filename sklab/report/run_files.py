@@ -36,10 +36,10 @@ def read_curves(folder: Path, table: AblationTable) -> dict[str, list[Curve]]:
 
 
 def chosen(rows: tuple[Row, ...], number: int) -> list[Row]:
-    """The rows with a mean, in their order. Where there are more than `number`, only the baseline and the lowest
+    """The rows with a mean, in their order. Where there are more than `number`, only the baseline and the best
     means."""
     done = [row for row in rows if row.mean is not None]
-    ranked = sorted(done, key=lambda row: (not row.is_baseline, row.mean))
+    ranked = sorted(done, key=lambda row: (not row.is_baseline, row.rank))
     kept = {row.name for row in ranked[:number]}
     return [row for row in done if row.name in kept]
 

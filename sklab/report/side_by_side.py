@@ -98,7 +98,8 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
     """The lines below the table: what its numbers are, how the studies differ, whether they agree on the order of
     cells."""
     unit, epoch = metric_unit(comparison.metric), comparison.metric.epoch
-    metric = f"{metric_name(comparison.metric)}{unit and f', {unit}'} at the {epoch} epoch; lower is better"
+    better = comparison.metric.measure.better
+    metric = f"{metric_name(comparison.metric)}{unit and f', {unit}'} at the {epoch} epoch; {better} is better"
     first = clean(comparison.studies[0])
     tests = sum(
         bool(entry and entry.shift and entry.shift.p is not None)
@@ -110,7 +111,7 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
         f"two-sided paired t test, Holm-adjusted over {quantity(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
         "no spread."
     ]
-    lines += _images_note(_over_images(comparison))
+    lines += _images_note(comparison)
     for name, rank, differ in zip(comparison.studies[1:], comparison.ranks, _differ(comparison, tables), strict=True):
         order = (
             f"Kendall's tau {rank.tau:+.2f} over {quantity(rank.n, 'cell')}"
@@ -128,8 +129,11 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
     return lines + [f"only in {clean(name)}: {', '.join(map(clean, cells[:20]))}" for name, cells in alone]
 
 
-def _images_note(paired: Sequence[OverImages]) -> list[str]:
+def _images_note(comparison: SideBySide) -> list[str]:
     """What the columns by image are."""
+    paired, measure = _over_images(comparison), comparison.metric.measure
+    if not measure.per_image:
+        return [f"by image: not compared, for the {measure.noun} is not a mean over images."]
     if not paired:
         return []
     alone = "one shared seed: for new images and these two networks alone, p by McNemar's exact test"

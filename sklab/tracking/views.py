@@ -29,7 +29,7 @@ def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> 
         sections=list(_sections(sweep, _FIGURE.findall(markdown), attention=attention)),
         runset_settings=ws.RunsetSettings(
             filters=ws.And(*_without_failures(sweep)),
-            order=[ws.Ordering(ws.Summary(sweep.metric.name), ascending=True)],
+            order=[ws.Ordering(ws.Summary(sweep.metric.name), ascending=sweep.metric.measure.better == "lower")],
             pinned_columns=run_columns(sweep),
         ),
     )
@@ -45,7 +45,9 @@ def _sections(sweep: Sweep, figures: Sequence[str], *, attention: bool) -> Itera
     drawn: dict[str, list[ws.PanelTypes]] = {kind: [] for kind in (*own, "further")}
     for name in figures:
         drawn[next((kind for kind in own if name.startswith(kind)), "further")].append(figure_panel(name))
-    yield _section("Error by cell", [*drawn["error"][:1], *own["error"], *drawn["error"][1:]], 2)
+    yield _section(
+        f"{_capital(sweep.metric.measure.noun)} by cell", [*drawn["error"][:1], *own["error"], *drawn["error"][1:]], 2
+    )
     yield _section("Learning curves by cell", [*own["curves"], *drawn["curves"]], 2)
     yield _section("Factors", [factors_panel(sweep)], 1)
     yield from _unless_empty("Attention by unit", [*own["attention"], *drawn["attention"]])
@@ -176,6 +178,10 @@ def run_columns(sweep: Sweep) -> list[str]:
     levels = [f"config:factors.value.{name}" for name in sweep.columns]
     results = [f"summary:{name}" for name in dict.fromkeys((sweep.metric.name, "val_loss", "train_loss", "epoch"))]
     return ["run:displayName", "run:jobType", "config:seed.value", *levels, *results, "run:state", "config:key.value"]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _axis(metric: Metric) -> str:

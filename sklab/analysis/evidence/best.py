@@ -13,7 +13,9 @@ from sklab.spec.study.sweep import Sweep
 def chances(sweep: Sweep, values: FloatArray) -> Posterior:
     """The probability of each row of `values` (cells, seeds of the sweep or their blocks) to be the best cell, and its
     shrunken mean, by the seeds that cells share."""
-    return best_cell(shared_values(sweep, values))
+    sign = sweep.metric.measure.sign
+    found = best_cell(sign * shared_values(sweep, values))
+    return Posterior(found.best, sign * found.mean)
 
 
 def not_asked(cells: int) -> Posterior:

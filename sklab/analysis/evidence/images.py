@@ -60,8 +60,10 @@ class _Run:
 
 
 def image_evidence(study: StudyFolder, table: AblationTable) -> ImageEvidence | None:
-    """The evidence of the images of the study whose `table` this is; None where no run has any, as of older
-    versions."""
+    """The evidence of the images of the study whose `table` this is; None where no run has any, as of older versions,
+    and for a metric that is no mean over images."""
+    if not table.sweep.metric.measure.per_image:
+        return None
     counted = [
         (row.name, run.seed, run.record, run.value)
         for row in table.rows

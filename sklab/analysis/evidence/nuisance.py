@@ -28,7 +28,7 @@ class Tuned:
     means   of the metric over the complete tuning runs, setting by setting: infinite for one that diverged, NaN
             without a number
     left    number of tuning runs that have not ended
-    chosen  position of the setting of lowest mean, the experiment's own if none is lower
+    chosen  position of the setting of best mean, the experiment's own if none is better
     common  position of the experiment's own setting
     """
 
@@ -64,14 +64,15 @@ def _tuned(
 ) -> Tuned:
     runs = [[records.get(cell.runs[seed]) for seed in nuisance.tuning_seeds] for cell in tried]
     common = next(at for at, cell in enumerate(tried) if nuisance.setting_of(cell.factors) == nuisance.common)
-    chosen, means = best_settings([[_value(sweep, run) for run in of_setting] for of_setting in runs], common)
+    sign = sweep.metric.measure.sign
+    chosen, means = best_settings([[sign * _value(sweep, run) for run in of_setting] for of_setting in runs], common)
     left = sum(run is None for of_setting in runs for run in of_setting)
-    return Tuned(name, tried, tuple(means.tolist()), left, int(chosen), common)
+    return Tuned(name, tried, tuple((sign * means).tolist()), left, int(chosen), common)
 
 
 def _value(sweep: Sweep, run: RunRecord | None) -> float:
     if run is not None and run.status == "diverged":
-        return math.inf
+        return math.inf * sweep.metric.measure.sign  # worse than any number
     value = run.value(sweep.metric) if run is not None and run.status == "complete" else None
     return math.nan if value is None else value
 
@@ -163,7 +164,9 @@ class Tuning:
         others = [mean for at, mean in enumerate(cell.means) if at != cell.chosen and math.isfinite(mean)]
         if cell.left or not others:
             return False
-        return min(others) - cell.means[cell.chosen] < 2 * self.spread * math.sqrt(2 / self.nuisance.seeds)
+        return min(abs(mean - cell.means[cell.chosen]) for mean in others) < 2 * self.spread * math.sqrt(
+            2 / self.nuisance.seeds
+        )
 
     def setting(self, cell: Tuned, at: int) -> dict[str, str]:
         """The setting at position `at` among those that the cell tried."""

@@ -38,7 +38,9 @@ def over_images(
     metric: Metric,
 ) -> OverImages | None:
     """The second cell minus the first: studies, and the complete runs of the cell by seed. None where a shared seed
-    lacks its images on either side, or has other ones."""
+    lacks its images on either side, or has other ones, and for a metric that is no mean over images."""
+    if not metric.measure.per_image:
+        return None
     seeds = sorted(first[1].keys() & second[1].keys())
     pairs = [(first[1][seed], second[1][seed]) for seed in seeds]
     if not pairs or not all(same_images(*pair) and same_images(pair[0], pairs[0][0]) for pair in pairs):

@@ -10,8 +10,8 @@ over the seeds that it shares with the baseline, or Welch's where fewer than two
 intervals by Bonferroni. Holm rejects a little more than Bonferroni, so an adjusted p just below 0.05 can stand beside
 an interval that just contains zero; the p decides.
 
-All tests are two-sided, as this module does not know whether more is better. Family-wise errors, coverages and power of
-the whole procedure, checks included, are in docs/validation.md.
+All tests are two-sided, and differences are those of the values as they were measured. Family-wise errors, coverages
+and power of the whole procedure, checks included, are in docs/validation.md.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from scipy.special import stdtrit
 from sklab.analysis.statistics import blocks, dunnett, intervals, planning, unpaired
 from sklab.analysis.statistics.checks import Choice, choose
 from sklab.analysis.statistics.intervals import Difference, Estimate, FloatArray
+from sklab.spec.study.metrics import Direction
 
 Test = Literal["block", "one-way", "contrast", "paired t", "Welch", ""]
-Decision = Literal["lower", "higher", "equivalent", "not higher", "undecided", "no test"]
+Decision = Literal["lower", "higher", "equivalent", "not higher", "not lower", "undecided", "no test"]
 
 BASELINE = "the baseline"
 NO_BASELINE = "the baseline has no complete run"
@@ -70,16 +71,18 @@ class Versus:
     reason: str = ""
     error: float = math.nan
 
-    def verdict(self, margin: float = math.nan) -> Decision:
+    def verdict(self, margin: float = math.nan, better: Direction = "lower") -> Decision:
         """The verdict on the true difference. To the user, a difference of at most `margin` makes no difference (NaN:
-        no margin is stated)."""
+        no margin is stated), and a larger one matters if it is not in the direction of `better` values."""
         if math.isnan(self.adjusted):
             return "no test"
         if self.adjusted < intervals.ALPHA:
             return "lower" if self.difference < 0 else "higher"
         if abs(self.difference) + self.half < margin:
             return "equivalent"
-        return "not higher" if self.difference + self.half < margin else "undecided"
+        if better == "lower":
+            return "not higher" if self.difference + self.half < margin else "undecided"
+        return "not lower" if self.half - self.difference < margin else "undecided"
 
     @property
     def missing(self) -> int | None:

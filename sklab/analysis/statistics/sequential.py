@@ -12,7 +12,7 @@ comparison in the race is tested on the seeds that its cells have. It leaves the
 
 When seeds or runs are used up, the others are `undecided`, or `no test` where there is no spread. A decision depends
 only on the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
-Lower values are better. Measured errors and costs are in docs/validation.md.
+Measured errors and costs are in docs/validation.md.
 
 Sources: W. Maurer, F. Bretz, Multiple testing in group sequential trials using graphical approaches, Statistics in
 Biopharmaceutical Research 5 (2013), 311-320 (Holm with spending); C. Jennison, B. W. Turnbull, Group Sequential
@@ -95,10 +95,12 @@ class _Results:
 @dataclass(frozen=True)
 class _Family:
     """The comparisons: the `members`, the cells of every comparison (comparisons, cells), and the function that
-    compares them in a table. The comparison at `no_comparison` (the baseline with itself) does not count."""
+    compares them in a table. The comparison at `no_comparison` (the baseline with itself) does not count. `sign`
+    is what a difference is multiplied by so that one below 0 is better."""
 
     members: BoolArray
     compare: Callable[[FloatArray], _Results]
+    sign: int
     no_comparison: int | None = None
 
     @property
@@ -107,12 +109,13 @@ class _Family:
         return len(self.members) - (self.no_comparison is not None)
 
 
-def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates) -> Race:
+def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates, sign: int = 1) -> Race:
     """Replay every look that the ended runs allow, with comparisons of cells with the baseline.
 
     values   (..., cells, seeds), at least `rule.max` seeds in their order; NaN for a run without a value
     ended    of the same shape: whether a run has ended; one that ended without a value is a gap, for which no look
              waits
+    sign     -1 where higher values are better
     """
     cells = np.eye(values.shape[-2], dtype=bool)
 
@@ -120,10 +123,12 @@ def race(values: FloatArray, ended: BoolArray, baseline: int, rule: Replicates) 
         errors = blocks.standard_errors(table, baseline)
         return _Results(errors.n, errors.difference, errors.error, errors.df[..., None])
 
-    return _race(values, ended, _Family(cells | cells[baseline], compare, baseline), rule)
+    return _race(values, ended, _Family(cells | cells[baseline], compare, sign, baseline), rule)
 
 
-def race_of_questions(values: FloatArray, ended: BoolArray, weights: FloatArray, rule: Replicates) -> Race:
+def race_of_questions(
+    values: FloatArray, ended: BoolArray, weights: FloatArray, rule: Replicates, sign: int = 1
+) -> Race:
     """The same for the planned contrasts `weights` (questions, cells). A cell gets seeds as long as a question about it
     is open."""
 
@@ -133,7 +138,7 @@ def race_of_questions(values: FloatArray, ended: BoolArray, weights: FloatArray,
         n = np.where(weights.any(-1), runs, 0)  # a question without any cell has no test
         return _Results(n, answers.estimate, answers.error, answers.df)
 
-    return _race(values, ended, _Family(weights != 0, compare), rule)
+    return _race(values, ended, _Family(weights != 0, compare, sign), rule)
 
 
 def _race(values: FloatArray, ended: BoolArray, family: _Family, rule: Replicates) -> Race:
@@ -173,7 +178,7 @@ def _look(now: Race, values: FloatArray, seeds: int, family: _Family, rule: Repl
     racing = now.racing & ready[..., None]
     testable = racing & (results.n > 1)
     p = np.where(testable, results.p, np.nan)
-    after, level = _tested(now, p, results.difference, seeds, rule, racing)
+    after, level = _tested(now, p, family.sign * results.difference, seeds, rule, racing)
     half = np.where(testable, results.half(_levels(rule, family.size)[seeds - rule.start]), np.nan)
     look = Look(seeds, np.where(racing, results.difference, np.nan), half, p, np.where(racing, level, np.nan))
     after = _decide(after, racing & (results.n < 2), NO_TEST, seeds)
@@ -190,7 +195,7 @@ def _tested(
     now: Race, p: FloatArray, difference: FloatArray, seeds: int, rule: Replicates, racing: BoolArray
 ) -> tuple[Race, FloatArray]:
     """The race after Holm's steps, in which each verdict leaves its share of alpha to the cells without one; and the
-    level (..., cells)."""
+    level (..., cells). A `difference` below 0 is better."""
     while True:
         level = _of_remaining(now, rule, seeds)
         decided = now.racing & racing & (p < level)

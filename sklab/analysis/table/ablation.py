@@ -113,12 +113,12 @@ def _rows(
     sweep: Sweep, runs: Sequence[tuple[Run, ...]], values: _TableValues, against: Comparisons | None, race: Race | None
 ) -> list[Row]:
     """The rows of the cells that are trained, `against` the baseline."""
-    estimate = means(values.blocks, against.choice if against else None)
+    estimate, sign = means(values.blocks, against.choice if against else None), sweep.metric.measure.sign
     chance = chances(sweep, values.blocks) if sweep.chooses_best else not_asked(len(runs))
-    best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(estimate.mean))
+    best = None if np.all(np.isnan(estimate.mean)) else int(np.nanargmin(sign * estimate.mean))
     against_best = _of_rows(_against_best(sweep, values, best), best, len(runs))
     facts = [_facts(sweep, cell, of_cell) for cell, of_cell in zip(sweep.cells, runs, strict=True)]
-    sets = pareto_sets(values.shared, facts)
+    sets = pareto_sets(sign * values.shared, facts)
     of_baseline = _of_rows(against, _index(sweep, sweep.baseline), len(runs))
     by_cell = race is not None and not sweep.by_question
     return [
@@ -270,7 +270,13 @@ def _facts(sweep: Sweep, cell: Cell, runs: tuple[Run, ...]) -> dict[str, Any]:
 def _identity(sweep: Sweep, cell: Cell | InvalidCell) -> dict[str, Any]:
     published = sweep.published.rows.get(cell.name) if sweep.published else None
     is_baseline = cell.name == sweep.baseline
-    return {"name": cell.name, "factors": cell.factors, "is_baseline": is_baseline, "published": published}
+    return {
+        "name": cell.name,
+        "factors": cell.factors,
+        "is_baseline": is_baseline,
+        "measure": sweep.metric.measure,
+        "published": published,
+    }
 
 
 def _duplicate_row(

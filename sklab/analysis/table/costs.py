@@ -42,8 +42,8 @@ def _means(records: Sequence[RunRecord], names: Iterable[str]) -> dict[str, floa
 
 
 def pareto_sets(values: FloatArray, costs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """For each row the costs at which it takes part and no other row dominates it. `values` (rows, seeds) are errors;
-    `costs` are those of `costs_of`, row by row.
+    """For each row the costs at which it takes part and no other row dominates it. Of the `values` (rows, seeds) lower
+    ones are better; `costs` are those of `costs_of`, row by row.
 
     Parameters and multiply-accumulates are exact. Latency varies between the runs of a row; a row whose runs differ
     severalfold takes no part.

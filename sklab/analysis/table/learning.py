@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Sequence
 
 from sklab.analysis.statistics.intervals import no_better_than_guessing
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Metric
 from sklab.store.records import RunRecord
 
@@ -30,7 +31,7 @@ def learned(records: Sequence[RunRecord], metric: Metric) -> dict[str, float | N
 def last_fall(records: Sequence[RunRecord]) -> float | None:
     """The number of points by which the error fell in the last epoch, if the cell is undertrained; else None, also
     where no record has the errors."""
-    pairs = [(record.previous["val_error"], record.last["val_error"]) for record in records if _has_errors(record)]
+    pairs = [(record.previous[TOP1_ERROR], record.last[TOP1_ERROR]) for record in records if _has_errors(record)]
     if not pairs:
         return None
     fall = math.fsum(before - now for before, now in pairs) / len(pairs)
@@ -40,7 +41,7 @@ def last_fall(records: Sequence[RunRecord]) -> float | None:
 
 
 def _has_errors(record: RunRecord) -> bool:
-    return "val_error" in record.previous and "val_error" in record.last
+    return TOP1_ERROR in record.previous and TOP1_ERROR in record.last
 
 
 def at_chance(records: Sequence[RunRecord], metric: Metric) -> float | None:
@@ -50,7 +51,7 @@ def at_chance(records: Sequence[RunRecord], metric: Metric) -> float | None:
     Guessing always names the most frequent class; for older records, all classes count as equally frequent. The runs'
     errors are those of the epoch that the study's metric names; the best of many epochs is lower by chance too.
     """
-    error_metric = Metric(name="val_error", epoch=metric.epoch)
+    error_metric = Metric(name=TOP1_ERROR, epoch=metric.epoch)
     errors = [error for record in records if (error := record.value(error_metric)) is not None]
     if not errors:
         return None

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sklab.analysis.statistics.intervals import RankAgreement, Verdict, rank_agreement, verdict
 from sklab.analysis.table.rows import Row
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Sweep
 
 Reproduced = Verdict | Literal[""]
@@ -39,7 +40,7 @@ def on_published_data(sweep: Sweep) -> bool:
 def asks_for_verdict(sweep: Sweep) -> bool:
     """Whether a tolerance is stated and ours are errors on the data of the published figures."""
     stated = sweep.published is not None and sweep.published.tolerance is not None
-    return stated and sweep.metric.name == "val_error" and on_published_data(sweep)
+    return stated and sweep.metric.name == TOP1_ERROR and on_published_data(sweep)
 
 
 def reproduced(sweep: Sweep, cell: str, mean: float | None, half: float | None) -> Reproduced:
@@ -55,9 +56,10 @@ def reproduced(sweep: Sweep, cell: str, mean: float | None, half: float | None) 
 
 
 def order_agreement(sweep: Sweep, means: Mapping[str, float | None]) -> RankAgreement:
-    """Kendall's tau between our means, by cell, and the published errors of the same cells."""
+    """Kendall's tau between our means, by cell, and the published errors of the same cells, both from the best on."""
     rows = sweep.published.rows if sweep.published else {}
-    pairs = [(ours, rows[cell].error) for cell, ours in means.items() if ours is not None and cell in rows]
+    sign = sweep.metric.measure.sign
+    pairs = [(sign * ours, rows[cell].error) for cell, ours in means.items() if ours is not None and cell in rows]
     ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
     return rank_agreement(ours, theirs)
 

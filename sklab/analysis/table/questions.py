@@ -12,11 +12,11 @@ from sklab.analysis.statistics import contrasts
 from sklab.analysis.statistics.compare import Decision, Versus
 from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 from sklab.analysis.statistics.sequential import BETTER, EQUAL, NO_TEST, WORSE, Race
+from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Measure
 from sklab.spec.study.questions import Pair, Question, pairs_of
 from sklab.spec.study.sweep import Cell, Sweep
 
 NO_RUNS = "no pair of cells has runs on both sides"
-_SEQUENTIAL: dict[str, Decision] = {BETTER: "lower", WORSE: "higher", EQUAL: "equivalent", NO_TEST: "no test"}
 MANY = "too many pairs to judge them one by one"
 NO_PAIR = "its cells are one network, or can't exist"
 Family = Callable[[FloatArray, FloatArray], Sequence[Versus]]  # values, weights (questions, cells) -> answers
@@ -32,6 +32,7 @@ class Answer:
     left_out   pairs with a cell that has too few runs
     agreement  p of the hypothesis that all pairs have the same difference; NaN without a test
     margin     a difference of at most this makes no difference to the user; NaN where none is stated
+    measure    the metric that the difference is of
     sequential_verdict
                the verdict under repeated looking, where seeds are added until the questions are decided; p and interval
                then allow for the looks
@@ -44,12 +45,13 @@ class Answer:
     left_out: tuple[Pair, ...] = ()
     agreement: float = math.nan
     margin: float = math.nan
+    measure: Measure = METRICS[TOP1_ERROR]
     sequential_verdict: Decision | None = None
 
     @property
     def verdict(self) -> Decision:
         """The verdict on the true difference, by the interval that holds for the whole family."""
-        return self.sequential_verdict or self.versus.verdict(self.margin)
+        return self.sequential_verdict or self.versus.verdict(self.margin, self.measure.better)
 
 
 def answered(
@@ -72,6 +74,7 @@ def answered(
             tuple(pair for pair in pairs[name] if pair not in whole[name]),
             _agreement(sweep.cells, whole[name], values),
             math.nan if sweep.margin is None else sweep.margin,
+            sweep.metric.measure,
         )
         for name, question in questions.items()
     )
@@ -84,7 +87,13 @@ def under_repeated_looking(answers: Sequence[Answer], race: Race) -> tuple[Answe
 
 
 def _after_last_look(answer: Answer, race: Race, at: int) -> Answer:
-    decision = _SEQUENTIAL.get(str(race.verdict[at]), "undecided")
+    decisions: dict[str, Decision] = {
+        BETTER: answer.measure.better,
+        WORSE: answer.measure.worse,
+        EQUAL: "equivalent",
+        NO_TEST: "no test",
+    }
+    decision = decisions.get(str(race.verdict[at]), "undecided")
     looks = [look for look in race.looks if not np.isnan(look.p[at])]
     if not looks:
         return replace(answer, sequential_verdict=decision)

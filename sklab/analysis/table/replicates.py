@@ -37,7 +37,8 @@ def best_race_of(sweep: Sweep, records: Mapping[str, RunRecord]) -> BestRace | N
     """The rounds that the records allow, where seeds are added to find the best cell."""
     if sweep.replicates is None or not sweep.by_best:
         return None
-    return race_for_best(*values_and_ends(sweep, records), sweep.replicates)
+    values, ended = values_and_ends(sweep, records)
+    return race_for_best(sweep.metric.measure.sign * values, ended, sweep.replicates)
 
 
 def first_seeds(sweep: Sweep, values: FloatArray) -> FloatArray:
@@ -47,9 +48,10 @@ def first_seeds(sweep: Sweep, values: FloatArray) -> FloatArray:
 
 
 def _race(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray, first_runs: Mapping[str, int]) -> Race:
+    sign = sweep.metric.measure.sign
     if sweep.by_question:
-        return race_of_questions(values, ended, planned_weights(sweep, first_runs), rule)
-    return race(values, ended, _baseline(sweep), rule)
+        return race_of_questions(values, ended, planned_weights(sweep, first_runs), rule, sign)
+    return race(values, ended, _baseline(sweep), rule, sign)
 
 
 def _first_runs_of(sweep: Sweep, rule: Replicates, values: FloatArray, ended: BoolArray) -> dict[str, int]:
@@ -105,7 +107,8 @@ def expected_runs(sweep: Sweep, records: Mapping[str, RunRecord]) -> int:
     values, ended = values_and_ends(sweep, records)
     drawn = _drawn(values, np.random.default_rng(0))
     if sweep.by_best:
-        return _expected_choices(np.where(ended, values, drawn)[:_SIMULATED_CHOICES], sweep.replicates)
+        studies = np.where(ended, values, drawn)[:_SIMULATED_CHOICES]
+        return _expected_choices(sweep.metric.measure.sign * studies, sweep.replicates)
     whole = np.ones(drawn.shape, dtype=bool)
     filled = np.where(ended, values, drawn)
     first_runs = _first_runs_of(sweep, sweep.replicates, values, ended)

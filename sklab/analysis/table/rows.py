@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from sklab.analysis.choice.pareto import differ_severalfold, pareto_front
 from sklab.analysis.choice.race import BestRace
 from sklab.analysis.evidence.allocation import NextRuns
@@ -22,6 +20,7 @@ from sklab.analysis.statistics.sequential import Race
 from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.questions import Answer
+from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Direction, Measure
 from sklab.spec.study.sweep import PublishedRow, Sweep
 from sklab.store.dated import NO_PLANS, Plans
 from sklab.store.records import Reused, RunRecord, RunState
@@ -29,14 +28,16 @@ from sklab.store.states import UNENDED
 
 Standing = Literal["best", "not distinguishable", "worse", "cannot tell", ""]
 BaselineVerdict = Literal["better", "worse", "equivalent", "not worse", "undecided", "no test"]
-_ROW_VERDICTS: dict[Decision, BaselineVerdict] = {
-    "lower": "better",
-    "higher": "worse",
-    "equivalent": "equivalent",
-    "not higher": "not worse",
-    "undecided": "undecided",
-    "no test": "no test",
-}
+
+
+def row_verdict(decision: Decision, better: Direction) -> BaselineVerdict:
+    """A verdict on a difference in the words of a table, where `better` is the direction of better values."""
+    match decision:
+        case "lower" | "higher":
+            return "better" if decision == better else "worse"
+        case "not higher" | "not lower":
+            return "not worse"
+    return decision
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Row:
     chance              the probability that it is the best cell; None where the sweep does not ask for it
     shrunken            its mean without the luck of the lowest (`choice.posterior`); None likewise
     baseline            the comparison with the baseline; None on the baseline's own row
-    best                the comparison with the row of lowest mean; None on that row
+    best                the comparison with the row of best mean; None on that row
     standing            the verdict on the comparison with the best row
     pareto              the costs (of pareto.COSTS) for which it is on the Pareto set of error and cost
     at_size             the error at the sweep's further sizes, by size in pixels a side; empty for an invalid cell
@@ -87,6 +88,7 @@ class Row:
     last_fall           number of points by which the error fell in the last epoch, if the cell is undertrained
     sequential_verdict  the verdict against the baseline under repeated looking, in a study with replicates
     margin              a difference of at most this makes no difference to the user; NaN where none is stated
+    measure             the sweep's metric
     invalid             why the cell can't exist, else ""
     same_as             the row that has the same network under other settings, else ""; the numbers stand in that row
                         alone
@@ -124,9 +126,15 @@ class Row:
     last_fall: float | None = None
     sequential_verdict: BaselineVerdict | None = None
     margin: float = math.nan
+    measure: Measure = METRICS[TOP1_ERROR]
     invalid: str = ""
     same_as: str = ""
     block: int = 1
+
+    @property
+    def rank(self) -> float:
+        """The mean, turned so that lower is better; infinite where there is none."""
+        return math.inf if self.mean is None else self.measure.sign * self.mean
 
     @property
     def planned(self) -> int:
@@ -139,7 +147,7 @@ class Row:
         against = self.baseline
         if self.sequential_verdict in ("better", "worse", "no test") or against is None or not self.n:
             return self.sequential_verdict
-        verdict = _ROW_VERDICTS[against.verdict(self.margin)]
+        verdict = row_verdict(against.verdict(self.margin, self.measure.better), self.measure.better)
         return verdict if verdict == "no test" or not self.sequential_verdict else "undecided"
 
     @property
@@ -153,7 +161,7 @@ class Row:
     @property
     def stands_out(self) -> bool:
         """Whether a table prints it in bold: it is told apart from the baseline as better or, where the sweep does not
-        ask for the best cell, has the lowest mean."""
+        ask for the best cell, has the best mean."""
         return self.standing == "best" if self.chance is None else self.verdict == "better"
 
     @property
@@ -244,14 +252,14 @@ class AblationTable:
 
     @property
     def best(self) -> Row | None:
-        """The row of lowest mean, or None while no run is complete."""
+        """The row of best mean, or None while no run is complete."""
         return next((row for row in self.rows if row.standing == "best"), None)
 
     @property
     def likeliest(self) -> Row | None:
         """The row that is the likeliest to be the best cell; None where the sweep does not ask for it."""
         rows = [row for row in self.rows if row.chance is not None]
-        return max(rows, key=lambda row: (row.chance, -(row.mean or 0))) if rows else None
+        return max(rows, key=lambda row: (row.chance, -row.rank)) if rows else None
 
     @property
     def pareto_front(self) -> tuple[Row, ...]:
@@ -261,8 +269,7 @@ class AblationTable:
         if against is None:
             return ()
         rows = [row for row in self.rows if row.mean is not None and getattr(row, against) is not None]
-        means = np.array([row.mean for row in rows], dtype=np.float64)
-        places = pareto_front(means, [getattr(row, against) for row in rows])
+        places = pareto_front([row.rank for row in rows], [getattr(row, against) for row in rows])
         return tuple(rows[at] for at in places)
 
     @property

@@ -14,14 +14,14 @@ def best_columns(table: AblationTable, group: str) -> tuple[Column, ...]:
     """The columns on the best cell, under the heading `group`."""
     if table.likeliest is None:
         return ()
-    digits = metric_digits(table.sweep.metric)
+    digits, best = metric_digits(table.sweep.metric), table.sweep.metric.measure.best
     chance = (
-        "probability that the cell is the best of the study, that its mean over new seeds is the lowest, by a "
+        f"probability that the cell is the best of the study, that its mean over new seeds is the {best}, by a "
         "hierarchical model of all runs; bold rows are told apart from the baseline as better"
     )
     shrunken = (
         "the mean that the same model expects of the cell over these seeds: nearer to the other cells' where their "
-        "spread may be luck. The lowest of many means flatters itself, this one hardly"
+        f"spread may be luck. The {best} of many means flatters itself, this one hardly"
     )
     return (
         Column("P(best)", group, "P(best)", chance, lambda row: chance_text(row.chance), "P(best)"),

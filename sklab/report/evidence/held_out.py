@@ -22,7 +22,7 @@ def held_out_columns(table: AblationTable) -> tuple[Column, ...]:
     if held is None or not held.values:
         return ()
     metric, digits = table.sweep.metric, metric_digits(table.sweep.metric)
-    unit, kind = metric_unit(metric), metric.name.removeprefix("val_")
+    unit, kind = metric_unit(metric), metric.measure.noun
     group = f"test {kind}{f' ({unit})' if unit else ''}"
     mean = (
         f"mean {kind} on the test split, of the weights of the {metric.epoch} epoch, over the runs evaluated there; by "
@@ -63,7 +63,7 @@ def claims(table: AblationTable) -> tuple[str, ...]:
         other = f"{_figure(table, baseline)} of the baseline {clean(baseline.name)}"
         against = f", against {other} ({difference(table, on.baseline)})"
     validation = f"{fixed(best.mean, metric_digits(table.sweep.metric))} {metric_unit(table.sweep.metric)}".strip()
-    gap = f"the test is {points(table, on.gap)} {'worse' if on.gap > 0 else 'better'}"
+    gap = f"the test is {points(table, on.gap)} {'worse' if table.sweep.metric.measure.sign * on.gap > 0 else 'better'}"
     return (
         f"On the test split, by which nothing was chosen, {clean(best.name)} has {_figure(table, best)}{against}. "
         f"{what} chosen by validation images, where it has {validation}: {gap}. What follows is of validation images.",

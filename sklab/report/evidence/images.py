@@ -16,7 +16,9 @@ _MOSTLY = 0.5  # share of the variance from which on more images are the advice
 
 def image_sentences(table: AblationTable) -> tuple[str, ...]:
     """The paragraphs; none for a study whose runs kept no images, as those of earlier versions."""
-    evidence = table.images
+    evidence, measure = table.images, table.sweep.metric.measure
+    if not measure.per_image:
+        return (f"New images: not judged, for the {measure.noun} is not a mean over images.",)
     if evidence is None:
         return ()
     if evidence.lacking:

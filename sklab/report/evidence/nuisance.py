@@ -18,7 +18,7 @@ from sklab.system.terminal import quantity
 _TITLE = "Settings that each cell tuned"
 _HEAD = ("cell", "own setting", "tuning", "mean", "verdict", "mean untuned", "verdict untuned")
 _LEGEND = (
-    "own setting: the one of lowest mean on the seeds of tuning, where equal the experiment's own; tuning: that mean"
+    "own setting: the one of {best} mean on the seeds of tuning, where equal the experiment's own; tuning: that mean"
     "{unit}; mean and verdict: at the own setting, on the seeds of the study; untuned: the same at {common}, the "
     "experiment's own setting, over {n} complete runs each or as stated"
 )
@@ -105,7 +105,10 @@ def tuning_grids(table: AblationTable) -> tuple[Grid, ...]:
         return ()
     unit = metric_unit(table.sweep.metric)
     legend = _LEGEND.format(
-        unit=f" in {unit}" if unit else "", common=named(tuning.nuisance.common), n=len(table.sweep.seeds)
+        unit=f" in {unit}" if unit else "",
+        best=table.sweep.metric.measure.best,
+        common=named(tuning.nuisance.common),
+        n=len(table.sweep.seeds),
     )
     rows = {row.name: row for row in table.rows}
     return (Grid(_TITLE, _HEAD, tuple(_row(table, tuning, cell, rows[cell.name]) for cell in tuning.cells), legend),)

@@ -40,7 +40,7 @@ Rows = list[tuple[str, ...]]
 
 def read(folder: Path, table: AblationTable) -> AttentionResults:
     """The attention that the complete runs of the study in `folder` recorded. Of many cells, only that of the baseline
-    and of the lowest means."""
+    and of the best means."""
     study = StudyFolder(folder)
     runs = {
         row.name: [study.run(run.key) for run in row.runs if run.state == "complete"]

@@ -22,6 +22,7 @@ from sklab.report.figures.style import (
     MUTED,
     Drawing,
     bar,
+    better_side,
     drawing,
     kinds,
     mark,
@@ -45,34 +46,38 @@ def power_figure(table: AblationTable) -> Drawing | None:
     rows = compared(table)
     if not rows:
         return None
-    kept = {row.name for row in sorted(rows, key=_difference)[:_ROWS]}
+    measure = table.sweep.metric.measure
+    kept = {row.name for row in sorted(rows, key=_ranked)[:_ROWS]}
     shown = [row for row in rows if row.name in kept]
     left_out = (
-        f" Shown are {len(shown)} of {len(rows)} cells: the lowest differences." if len(shown) < len(rows) else ""
+        f" Shown are {len(shown)} of {len(rows)} cells: the {measure.best} differences."
+        if len(shown) < len(rows)
+        else ""
     )
     least = min(map(abs, possible(table)))
     beyond = any(row.baseline and row.baseline.detectable > least for row in rows)
-    cut = " It ends where the error would be 0 or 100 %." if beyond else ""
+    cut = f" It ends where the {measure.noun} would be 0 or 100 %." if beyond else ""
     caption = (
-        "Left of the dashed line is better than the baseline. Marks are differences, bars their 95 % intervals, which "
-        "hold together: a cell is told apart where its bar does not touch the line. The grey band is what these seeds "
-        "find with less than 80 % power: whether a difference inside it is real takes more seeds to say."
-        + cut
-        + left_out
+        f"{better_side(table)} of the dashed line is better than the baseline. Marks are differences, bars their 95 % "
+        "intervals, which hold together: a cell is told apart where its bar does not touch the line. The grey "
+        "band is what these seeds find with less than 80 % power: "
+        "whether a difference inside it is real takes more seeds to say." + cut + left_out
     )
     return drawing(
         "power", "Difference from the baseline, and what the seeds could show", caption, partial(_draw, table, shown)
     )
 
 
-def _difference(row: Row) -> float:
-    return row.baseline.difference if row.baseline else math.inf
+def _ranked(row: Row) -> float:
+    """The difference, turned so that lower is better."""
+    return row.measure.sign * row.baseline.difference if row.baseline else math.inf
 
 
 def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
     figure, (panel,) = new_figure(6.6, 0.9 + 0.27 * len(rows))
     against = [row.baseline or Versus() for row in rows]
-    most = limits(table.sweep.metric)[1]  # of a difference, in either direction
+    least, highest = limits(table.sweep.metric)
+    most = highest - least  # of a difference, in either direction
     panel.axvline(0.0, color=BASE, lw=0.8, ls=(0, (4, 3)), zorder=1)
     bands = [ends(0.0, versus.detectable, possible(table)) for versus in against]
     panel.barh(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import metric_unit
+from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 from sklab.report.figures.style import (
     ACCENT,
@@ -20,6 +20,7 @@ from sklab.report.figures.style import (
     MUTED,
     PAPER,
     Drawing,
+    better_side,
     drawing,
     metric_axis,
     metric_title,
@@ -37,9 +38,9 @@ _LINES = ((ACCENT, "o", "-"), (BASE, "s", "--"), (INK, "^", ":"), (MUTED, "D", "
 _LEVELS = 12  # on an axis
 _SHORT = 10  # letters of names, two of which fit side by side in a legend
 _READING = (
-    "Left of the dashed line is lower, which is better. Marks are mean differences, bars their 95 % intervals, which "
-    "hold together; rings are the pairs of cells behind them. A difference is told from zero where its bar does not "
-    "touch the line."
+    "{side} of the dashed line is {better}, which is better. Marks are mean differences, bars their 95 % intervals, "
+    "which hold together; rings are the pairs of cells behind them. A difference is told from zero where its bar does "
+    "not touch the line."
 )
 
 Line = Mapping[str, float]  # the mean by level
@@ -49,7 +50,7 @@ def question_figure(table: AblationTable) -> list[Drawing]:
     """The planned questions with their answers."""
     shown = _measured(table.questions)
     draw = partial(_draw_differences, table, shown)
-    return [drawing("questions", "Answers to the planned questions", _READING, draw)] if shown else []
+    return [drawing("questions", "Answers to the planned questions", _reading(table), draw)] if shown else []
 
 
 def effect_figures(table: AblationTable) -> list[Drawing]:
@@ -60,12 +61,16 @@ def effect_figures(table: AblationTable) -> list[Drawing]:
     shown = every[:_ROWS]
     left_out = f" Shown are {len(shown)} of {len(every)}." if len(shown) < len(every) else ""
     caption = (
-        f"{_READING} Only cells are compared that differ in the one factor and in nothing else. These comparisons were "
-        f"not planned; they are a family of their own.{left_out}"
+        f"{_reading(table)} Only cells are compared that differ in the one factor and in nothing else. These "
+        f"comparisons were not planned; they are a family of their own.{left_out}"
     )
     title = f"{metric_title(table)}: what each factor changes, all else equal"
     first = drawing("effects", title, caption, partial(_draw_differences, table, shown))
     return [first, *_pair_lines(table)]
+
+
+def _reading(table: AblationTable) -> str:
+    return _READING.format(side=better_side(table), better=table.sweep.metric.measure.better)
 
 
 def _measured(family: Sequence[Answer]) -> list[Answer]:
@@ -83,7 +88,7 @@ def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
         panel.errorbar([answer.versus.difference], [at], xerr=[half], fmt="o", ms=5.5, lw=1.2, color=colour)
     name_lines(panel, [answer.name for answer in shown])
     points = ", percentage points" if metric_unit(table.sweep.metric) else ""
-    panel.set_xlabel(f"difference of the {metric_title(table).lower()}{points}")
+    panel.set_xlabel(f"difference of the {metric_name(table.sweep.metric)}{points}")
     return figure
 
 

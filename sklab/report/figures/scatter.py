@@ -33,6 +33,7 @@ from sklab.report.figures.style import (
     new_figure,
     short_name,
 )
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Published
 
 _LABELLED = 16  # cells with a name in a panel
@@ -86,7 +87,9 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
     points = _points(table.sweep.published, axis)
     panels = _panels(table, rows, points)
     literature = _published_caption(table.sweep.published, points, together=len(panels) == 1)
-    caption = _caption(rows) + cut_remark(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
+    caption = (
+        _caption(table, rows) + cut_remark(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
+    )
     title = f"{metric_title(table)} against {axis.label}"
     return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
 
@@ -113,17 +116,18 @@ def _panels(table: AblationTable, rows: Sequence[Row], points: Sequence[Point]) 
     published, label, within = table.sweep.published, metric_axis(table), limits(table.sweep.metric)
     if published is None or not points:
         return [Panel(rows, (), "", label, within)]
-    if table.sweep.metric.name == "val_error" and on_published_data(table.sweep):
+    if table.sweep.metric.name == TOP1_ERROR and on_published_data(table.sweep):
         return [Panel(rows, points, "grey: published", label)]
     title = f"published, on {clean(published.data)}"
     return [Panel(rows, (), "trained here", label, within), Panel((), points, title, "published error, %")]
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(table: AblationTable, rows: Sequence[Row]) -> str:
     named = "" if len(rows) <= _LABELLED else " Of so many cells only the baseline and the best are named."
+    measure = table.sweep.metric.measure
     return (
-        "Lower and further left is better. Bars are 95 % t intervals; the large blue mark is the lowest mean, "
-        f"the square the baseline.{named}"
+        f"{measure.better.capitalize()} and further left is better. Bars are 95 % t intervals; the large blue mark is "
+        f"the {measure.best} mean, the square the baseline.{named}"
     )
 
 

@@ -22,6 +22,7 @@ from sklab.report.figures.style import (
     INK,
     MUTED,
     Drawing,
+    better_side,
     cut_remark,
     drawing,
     kinds,
@@ -72,9 +73,10 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
 def _errors(table: AblationTable) -> Drawing:
     rows = chosen(table.rows, _ROWS)
     caption = (
-        "Further left is better. Marks are means over seeds, bars their 95 % t intervals (none where the seeds allow "
-        "none), small rings single runs; the dashed line stands at the baseline. These intervals leave out that cells "
-        "share their seeds: whether two cells differ is told by the table's columns against the baseline, not by "
+        f"Further {better_side(table).lower()} is better. Marks are means over seeds, bars their 95 % t intervals "
+        "(none where the seeds allow none), small rings single runs; the dashed line stands at the baseline. These "
+        "intervals leave out that cells share their seeds: whether two cells differ is told by the "
+        "table's columns against the baseline, not by "
         f"overlap here.{cut_remark(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
     )
     return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows))
@@ -129,4 +131,8 @@ def _plot_mean(panel: Axes, curves: Sequence[Curve], **how: Any) -> None:
 
 def _left_out(table: AblationTable, rows: Sequence[Row]) -> str:
     done = sum(row.mean is not None for row in table.rows)
-    return f" Shown are {len(rows)} of {done} cells: the baseline and the lowest means." if len(rows) < done else ""
+    return (
+        f" Shown are {len(rows)} of {done} cells: the baseline and the {table.sweep.metric.measure.best} means."
+        if len(rows) < done
+        else ""
+    )

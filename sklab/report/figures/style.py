@@ -156,7 +156,13 @@ def short_name(name: str) -> str:
 
 def metric_title(table: AblationTable) -> str:
     """The metric with a capital letter, for the beginning of a title."""
-    return metric_name(table.sweep.metric).capitalize()
+    name = metric_name(table.sweep.metric)
+    return name[:1].upper() + name[1:]
+
+
+def better_side(table: AblationTable) -> str:
+    """The side of a level axis on which better values lie: `Left` or `Right`."""
+    return "Left" if table.sweep.metric.measure.better == "lower" else "Right"
 
 
 def metric_axis(table: AblationTable) -> str:

@@ -86,6 +86,8 @@ def _claim(table: AblationTable, answer: Answer) -> str:
             return f"makes no difference of {_margin(table)} or more: {observed}"
         case "not higher":
             return f"does not raise the {metric} by {_margin(table)} or more: {observed}"
+        case "not lower":
+            return f"does not lower the {metric} by {_margin(table)} or more: {observed}"
     return f"makes no detectable difference: {observed}"
 
 
@@ -134,7 +136,7 @@ def _enumerated(parts: Sequence[str]) -> str:
 def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
     """The sentences about the open questions: what the study could have shown, and what it would cost to answer
     them."""
-    undecided = [answer for answer in asked if answer.verdict in ("undecided", "not higher")]
+    undecided = [answer for answer in asked if answer.verdict in ("undecided", "not higher", "not lower")]
     if not undecided:
         return []
     names, few = listed(answer.name for answer in undecided), undecided[:_SHOWN]

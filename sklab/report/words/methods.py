@@ -205,9 +205,9 @@ def _compared(table: AblationTable) -> str:
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
         "the spread as observed; effect sizes carry Hedges' correction. "
         f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
-        "The same test against the row of lowest mean tells which rows are worse than it. That row was chosen by the "
-        "same data, which flatters its mean; the chance that the truly best cell is called worse stays at most 5 % "
-        "(multiple comparisons with the best, Hsu 1984). "
+        f"The same test against the row of {table.sweep.metric.measure.best} mean tells which rows are worse than it. "
+        "That row was chosen by the same data, which flatters its mean; the chance that the truly best cell is "
+        "called worse stays at most 5 % (multiple comparisons with the best, Hsu 1984). "
     )
 
 

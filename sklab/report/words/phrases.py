@@ -99,13 +99,15 @@ def pareto_sentence(table: AblationTable) -> str:
     against = table.sweep.search.second_objective if table.sweep.search else None
     if against is None or not table.pareto_front:
         return ""
+    measure = table.sweep.metric.measure
     cells = "; ".join(f"{clean(row.name)}: {value(table, row)} at {_cost(row, against)}" for row in table.pareto_front)
     cells_stand = (
         "1 of the cells stands" if len(table.pareto_front) == 1 else f"{len(table.pareto_front)} of the cells stand"
     )
     return (
         f"Two objectives, so no single best cell. By their means {cells_stand} on the "
-        f"Pareto set, where none with as few {COST_NOUNS[against]} has a lower error: {cells}."
+        f"Pareto set, where none with as few {COST_NOUNS[against]} has a "
+        f"{measure.better} {measure.noun}: {cells}."
     )
 
 

@@ -30,17 +30,18 @@ _DESIGNS = {
 }
 _KEY = (
     "±: half width of the 95 % t interval; minus baseline: differences with simultaneous 95 % intervals and adjusted "
-    "p; verdict: against the baseline; best: the lowest mean; undecided: not told apart; no test: the seeds allow none."
+    "p; verdict: against the baseline; best: the {best} mean; undecided: not told apart; no test: the seeds allow none."
 )
 _KEY_OF_BEST = (
-    " P(best): probability of being the best cell; shrunken: the mean without the luck of the lowest; bold: better "
+    " P(best): probability of being the best cell; shrunken: the mean without the luck of the {best}; bold: better "
     "than the baseline."
 )
 
 
 def key(table: AblationTable) -> str:
     """What the short headings of a printed table say."""
-    return _KEY + (_KEY_OF_BEST if table.likeliest else "")
+    text = _KEY + (_KEY_OF_BEST if table.likeliest else "")
+    return text.format(best=table.sweep.metric.measure.best)
 
 
 def design(sweep: Sweep) -> str:
@@ -76,7 +77,7 @@ def metric(sweep: Sweep) -> str:
     unit = metric_unit(sweep.metric)
     name = f"{metric_name(sweep.metric)}{unit and f' in {unit}'}"
     epoch = "the last epoch" if sweep.metric.epoch == "last" else "the epoch of lowest validation error"
-    return f"{name} at {epoch} of every run; lower is better"
+    return f"{name} at {epoch} of every run; {sweep.metric.measure.better} is better"
 
 
 def experiment(sweep: Sweep) -> str:
@@ -107,8 +108,9 @@ def pareto(table: AblationTable) -> str:
         if row.n and off:
             by_costs.setdefault(off, []).append(row.name)
     groups = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
-    why = "another row costs no more and is told apart as lower in error"
-    dominated = [f"Off the Pareto set of error and cost, where {why}: {groups}."] if groups else []
+    measure = table.sweep.metric.measure
+    why = f"another row costs no more and is told apart as {measure.better} in {measure.noun}"
+    dominated = [f"Off the Pareto set of {measure.noun} and cost, where {why}: {groups}."] if groups else []
     without = [row.name for row in table.rows if row.n and row.latency_ms is None]
     every = len(without) == sum(row.n > 0 for row in table.rows)
     where = "these runs" if every else f"all runs of {listed(without)}"

@@ -55,14 +55,16 @@ def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
 
 def against_baseline(table: AblationTable) -> str:
     """The paragraph on the cells that are told apart from the baseline, those that are open, and the costs of the
-    lowest mean."""
+    best mean."""
     best, baseline = table.best, table.baseline
     if best is None:
         return ""
     if baseline is None:
         name = clean(table.sweep.baseline)
         chosen = likeliest(table)
-        lowest = f"{chosen[:1].upper()}{chosen[1:]}" or f"Lowest mean: {clean(best.name)}, {value(table, best)}"
+        lowest = (
+            f"{chosen[:1].upper()}{chosen[1:]}" or f"{_capital(table)} mean: {clean(best.name)}, {value(table, best)}"
+        )
         return f"{lowest}. The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(table.likeliest or best, baseline, chosen=table.likeliest is not None)
     unit = " points" if metric_unit(table.sweep.metric) else ""
@@ -72,7 +74,7 @@ def against_baseline(table: AblationTable) -> str:
 
 
 def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
-    """The cells that are told apart from the baseline, with difference and certainty, and the lowest mean."""
+    """The cells that are told apart from the baseline, with difference and certainty, and the best mean."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.verdict for row in table.rows):
         return f"So far only {compared}, has a complete run."
@@ -95,14 +97,14 @@ def _cells_with(table: AblationTable, verdict: BaselineVerdict) -> str:
 
 def _lowest(table: AblationTable, best: Row) -> str:
     if best.is_baseline:
-        return f"the baseline itself has the lowest mean{_near(table)}"
+        return f"the baseline itself has the {table.sweep.metric.measure.best} mean{_near(table)}"
     by = "" if best.verdict == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
     shown = f"{value(table, best)}{by if best.verdict != 'no test' else ''}"
-    return f"the lowest mean is that of {clean(best.name)}, {shown}{_near(table)}"
+    return f"the {table.sweep.metric.measure.best} mean is that of {clean(best.name)}, {shown}{_near(table)}"
 
 
 def _near(table: AblationTable) -> str:
-    """The clause on the cells that are not told apart from the lowest mean."""
+    """The clause on the cells that are not told apart from the best mean."""
     others = [row for row in table.rows if row.n and row.standing != "best"]
     near = sum(row.standing != "worse" for row in others)
     return f", from which {near} of the other {quantity(len(others), 'cell')} can't be told apart" if near else ""
@@ -146,11 +148,15 @@ def _needed(table: AblationTable, rows: Sequence[Row]) -> str:
     return f"; if the true differences are as observed, {enough}{others}{never and f'; {never}'}{later}"
 
 
+def _capital(table: AblationTable) -> str:
+    return table.sweep.metric.measure.best.capitalize()
+
+
 def _price(best: Row, baseline: Row, *, chosen: bool) -> str:
     """Parameters and multiply-accumulates of the best row against the baseline's."""
     if best.is_baseline or not (best.params and best.macs and baseline.params and baseline.macs):
         return ""
-    which = "The likeliest best cell" if chosen else "The lowest mean"
+    which = "The likeliest best cell" if chosen else f"The {best.measure.best} mean"
     if (best.params, best.macs) == (baseline.params, baseline.macs):
         return f"{which} costs as many parameters and multiply-accumulates as the baseline."
     params, macs = best.params / baseline.params, best.macs / baseline.macs

@@ -161,7 +161,8 @@ class Pruning(Value):
 class Search(Value):
     """The settings of a search. `trials` counts distinct cells that keep the constraints.
 
-    objectives  the sweep's metric alone (also if empty), or the metric and a cost of the network; lower is better
+    objectives  the sweep's metric alone (also if empty), or the metric and a cost of the network,
+                of which lower is better
     """
 
     sampler: Literal["tpe", "nsga2", "random", "qmc"] = "tpe"

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
+from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Measure, MetricName
 from sklab.spec.study.nuisance import Nuisance
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
@@ -40,10 +41,15 @@ Epoch = Literal["last", "best"]
 
 
 class Metric(Value):
-    """The study's metric (lower is better) and the epoch at which it is read: the same rule for every row."""
+    """The study's metric and the epoch at which it is read: the same rule for every row."""
 
-    name: Literal["val_error", "val_loss"] = "val_error"
+    name: MetricName = TOP1_ERROR
     epoch: Epoch = "last"
+
+    @property
+    def measure(self) -> Measure:
+        """What is known of the metric, such as the direction of better values."""
+        return METRICS[self.name]
 
 
 class PublishedRow(Value):

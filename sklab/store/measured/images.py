@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from sklab.spec import limits
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Metric
 from sklab.spec.values import Value
 from sklab.store.files import checksum, content, sealed, unseal_text, write_whole
@@ -38,8 +39,8 @@ class Outcomes:
     loss: FloatArray
 
     def of(self, metric: Metric) -> FloatArray:
-        """The metric image by image, [N]: 0 or 100 % for an error. Their mean is that of the record."""
-        return 100 * self.wrong.astype(np.float64) if metric.name == "val_error" else self.loss
+        """The metric, a mean over images, image by image, [N]: 0 or 100 % for an error."""
+        return self.loss if metric.name == "val_loss" else 100 * self.wrong.astype(np.float64)
 
 
 class Packed(Value):
@@ -123,7 +124,7 @@ def _is_of(record: RunRecord, metric: Metric, outcomes: Outcomes) -> bool:
     """Whether as many images are wrong as the record says, to the image."""
     figures = record.last if metric.epoch == "last" else record.best
     images = len(outcomes.wrong)
-    return images == record.val_images and round(figures["val_error"] * images / 100) == int(outcomes.wrong.sum())
+    return images == record.val_images and round(figures[TOP1_ERROR] * images / 100) == int(outcomes.wrong.sum())
 
 
 def _bytes_of(loss: FloatArray) -> npt.NDArray[np.uint8]:

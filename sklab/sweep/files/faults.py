@@ -16,6 +16,7 @@ from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
 from sklab.spec.names import did_you_mean
 from sklab.spec.run import Experiment
+from sklab.spec.study.metrics import METRICS
 from sklab.spec.values import Value, keys_of, value_class
 from sklab.sweep.files.yamltree import Document, Place, dotted
 
@@ -40,11 +41,12 @@ _BOUNDS = {
     "too_long": "at most {max_length} entries",
     "string_too_short": "{min_length} or more characters",
 }
-# Errors of unknown names: the key that holds the name, what it is a name of, and the possible names.
-_UNKNOWN: dict[str, tuple[str, str, Callable[[], Iterable[str]]]] = {
-    "unknown_data": ("name", "data set", data_sets),
-    "unknown_family": ("family", "family of networks", families),
-    "unknown_network": ("base", "network", networks),
+# Errors of unknown names: where the name is, what it is a name of, and the possible names.
+_UNKNOWN: dict[str, tuple[Place, str, Callable[[], Iterable[str]]]] = {
+    "unknown_data": (("name",), "data set", data_sets),
+    "unknown_family": (("family",), "family of networks", families),
+    "unknown_network": (("base",), "network", networks),
+    "unknown_metric": ((), "metric", lambda: METRICS),
 }
 
 
@@ -96,7 +98,7 @@ def options(words: Iterable[str]) -> str:
 def _fault(detail: ErrorDetails, model: type[Value], tree: Any, layers: Sequence[Layer]) -> Fault:
     place: Place = detail["loc"]
     if detail["type"] in _UNKNOWN:
-        place = (*place, _UNKNOWN[detail["type"]][0])
+        place = (*place, *_UNKNOWN[detail["type"]][0])
     layer = _blamed(place, layers)
     if detail["type"] == "extra_forbidden":
         return _unknown_key(place, layer, _fields(model, tree, place[:-1]), _elsewhere(model, tree, str(place[-1])))

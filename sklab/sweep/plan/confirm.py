@@ -61,7 +61,7 @@ def choose(sweep: Sweep, records: Mapping[str, RunRecord]) -> Chosen:
         raise SklabError(f"{sweep.study}: runs of the baseline and of other cells are needed before one is confirmed")
     best = int(np.nanargmax(found.best))
     difference = float(found.mean[best] - found.mean[baseline])
-    if best == baseline or difference >= 0:
+    if best == baseline or sweep.metric.measure.sign * difference >= 0:
         raise SklabError(f"{sweep.study}: the baseline {sweep.baseline} is the likeliest best cell; nothing to confirm")
     sd = math.sqrt(2 * float(blocks.fit(values).variance))
     return Chosen(sweep, sweep.cells[best], difference, sd)
@@ -71,11 +71,12 @@ def confirmation(chosen: Chosen, name: str, seeds: int | None) -> Sweep:
     """The study `name` that confirms the choice, on so many fresh seeds, or on as many as 80 % power needs. Raises
     SklabError where these are more than MOST."""
     number = seeds if seeds is not None else chosen.needed
-    size = difference_size(chosen.sweep.metric, chosen.difference)
+    metric = chosen.sweep.metric
+    expected = f"{difference_size(metric, chosen.difference)} {metric.measure.better}"
     if seeds is None and (number is None or number > MOST):
         many = "more than 1000" if number is None else str(number)
         raise SklabError(
-            f"{chosen.cell.name} is expected to be {size} lower than the baseline; 80 % power takes {many} seeds, and "
+            f"{chosen.cell.name} is expected to be {expected} than the baseline; 80 % power takes {many} seeds, and "
             f"without --seeds N at most {MOST} are trained"
         )
     assert number is not None

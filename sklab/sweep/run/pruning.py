@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sklab.analysis.table.replicates import is_pruned
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.search import Pruning
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.measured.metrics import read_epochs
@@ -24,8 +25,9 @@ from sklab.sweep.design.space import Costs
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric of a run by epoch, each the result if the run ended there; lower is better.
+    """The metric of a run by epoch, each the result if the run ended there.
 
+    sign  what a value is multiplied by so that lower is better
     cost  the cost of its network, 0 where the search has one objective
     """
 
@@ -34,14 +36,19 @@ class Curve:
     values: tuple[float, ...]
     cost: float = 0.0
     complete: bool = False
+    sign: int = 1
 
     def at(self, epoch: int) -> float:
-        """The value after `epoch`, counted from 1; NaN counts as infinite, the worst.
+        """The value after `epoch`, counted from 1, turned so that lower is better; NaN counts as infinite, the worst.
 
         Rounded to six digits: older versions wrote single precision, and equal counts of wrong images must tie.
         """
         value = self.values[epoch - 1]
-        return math.inf if math.isnan(value) else float(f"{value:.6g}")
+        return math.inf if math.isnan(value) else self.sign * float(f"{value:.6g}")
+
+    def text(self, turned: float) -> str:
+        """A value that was turned, as it was measured."""
+        return f"{self.sign * turned:.4g}"
 
 
 def verdict(rule: Pruning, run: Curve, others: Iterable[Curve]) -> str:
@@ -58,7 +65,8 @@ def _median(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     values = [peer.at(epoch) for peer in peers if peer.complete and len(peer.values) >= epoch]
     if len(values) < rule.peers or run.at(epoch) <= median(values):
         return ""
-    return f"at epoch {epoch}: {run.at(epoch):.4g}, worse than {median(values):.4g}, the median of {len(values)} runs"
+    own, usual = run.text(run.at(epoch)), run.text(median(values))
+    return f"at epoch {epoch}: {own}, worse than {usual}, the median of {len(values)} runs"
 
 
 def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
@@ -70,7 +78,7 @@ def _halving(rule: Pruning, run: Curve, peers: Sequence[Curve]) -> str:
     if not kept or run.at(epoch) <= values[kept - 1]:
         return ""
     best = f"the best {kept} of the {len(values) + 1} runs that came so far"
-    return f"at epoch {epoch}: {run.at(epoch):.4g}, not among {best}"
+    return f"at epoch {epoch}: {run.text(run.at(epoch))}, not among {best}"
 
 
 def _rung(rule: Pruning, epochs: int) -> int:
@@ -124,7 +132,8 @@ class Pruner:
 
     def _curve(self, run: RunOrder | RunRecord, folder: RunFolder, *, complete: bool) -> Curve:
         cost = float(getattr(self._costs[run.cell], self._second)) if self._second else 0.0
-        return Curve(run.cell, run.spec.seed, read_values(folder, self._metric), cost, complete)
+        values, sign = read_values(folder, self._metric), self._metric.measure.sign
+        return Curve(run.cell, run.spec.seed, values, cost, complete, sign)
 
 
 def _may_be_asked(run: RunFolder) -> bool:
@@ -135,9 +144,9 @@ def _may_be_asked(run: RunFolder) -> bool:
 def read_values(run: RunFolder, metric: Metric) -> tuple[float, ...]:
     """The metric by epoch, as the run would count if it ended there: its last value, or that of the best epoch."""
     epochs = read_epochs(run.metrics_file)
-    if not {"val_error", metric.name} <= {*(epochs[0] if epochs else ())}:
+    if not {TOP1_ERROR, metric.name} <= {*(epochs[0] if epochs else ())}:
         return ()
-    read = [(epoch["val_error"], epoch[metric.name]) for epoch in epochs]
+    read = [(epoch[TOP1_ERROR], epoch[metric.name]) for epoch in epochs]
     if metric.epoch == "last":
         return tuple(value for _, value in read)
     return tuple(min(read[: epoch + 1], key=lambda pair: pair[0])[1] for epoch in range(len(read)))

@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sklab.spec.study.search import Search
@@ -33,6 +34,7 @@ logging.getLogger("optuna").setLevel(logging.WARNING)
 
 _NAME = "run"  # the user attribute with the name of the trial's run or cell
 _BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+_DIRECTIONS = {"lower": StudyDirection.MINIMIZE, "higher": StudyDirection.MAXIMIZE}
 _PARENTS = 5  # generations of NSGA-II: each has this part of the trials
 _FEWEST_PARENTS = 4
 
@@ -195,12 +197,12 @@ def _space(sweep: Sweep, distributions: Mapping[str, BaseDistribution]) -> dict[
 
 def _load(file: Path, sweep: Sweep) -> tuple[Journal, optuna.Study]:
     journal = Journal(str(file))
-    objectives = 2 if sweep.search and sweep.search.second_objective else 1
+    of_cost = [StudyDirection.MINIMIZE] if sweep.search and sweep.search.second_objective else []
     study = optuna.create_study(
         storage=JournalStorage(journal),
         sampler=_sampler(sweep.search, 0, 0) if sweep.search else RandomSampler(seed=0),
         study_name=sweep.study,
-        directions=["minimize"] * objectives,
+        directions=[_DIRECTIONS[sweep.metric.measure.better], *of_cost],
         load_if_exists=True,
     )
     return journal, study

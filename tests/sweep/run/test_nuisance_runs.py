@@ -14,6 +14,7 @@ from sklab.commands.screen.progress import heading
 from sklab.commands.screen.text import status_text
 from sklab.report.build import study_table
 from sklab.spec.study.nuisance import FIRST_SEED
+from sklab.spec.study.sweep import Metric
 from sklab.store.records import RunOrder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.toy import toy
@@ -64,6 +65,19 @@ def test_each_cell_is_tuned_on_seeds_of_its_own_and_judged_on_the_sweeps_at_its_
     assert table.rows[0].settings["train.lr"] == 0.02
     assert table.sweep.seeds == (0, 1, 2, 3)
     assert (table.sweep.baseline, table.sweep.nuisance) == ("plain", None)
+
+
+def test_by_a_metric_of_which_higher_is_better_each_cell_is_tuned_as_in_the_mirror_image(study):
+    start(study, Planted())
+    sweep, records = study.read_sweep(), study.records()
+    turned = {
+        key: record.model_copy(update={"last": {**record.last, "val_macro_f1": 100 - record.last["val_error"]}})
+        for key, record in records.items()
+    }
+    mirrored = sweep.model_copy(update={"metric": Metric(name="val_macro_f1")})
+    for tuned, mirror in zip(tuned_cells(sweep, records), tuned_cells(mirrored, turned), strict=True):
+        assert mirror.chosen == tuned.chosen
+        assert mirror.means == pytest.approx([100 - mean for mean in tuned.means])
 
 
 def test_a_cell_that_wins_at_the_experiments_setting_alone_is_unmasked(study):

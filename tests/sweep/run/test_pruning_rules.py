@@ -57,6 +57,16 @@ def test_a_run_that_is_ended_would_be_ended_with_a_larger_error_too(rule, run, o
 
 
 @given(rules, curves, st.lists(curves, max_size=12))
+def test_where_higher_is_better_the_mirror_images_are_ended(rule, run, others):
+    def mirrored(one: Curve) -> Curve:
+        return replace(one, values=tuple(-value for value in one.values), sign=-1)
+
+    why, mirror = verdict(rule, run, others), verdict(rule, mirrored(run), map(mirrored, others))
+    assert bool(mirror) == bool(why)
+    assert mirror.replace("-", "") == why.replace("-", "")
+
+
+@given(rules, curves, st.lists(curves, max_size=12))
 def test_before_its_first_epoch_is_due_nothing_is_ended(rule, run, others):
     assert verdict(rule, replace(run, values=run.values[: rule.start - 1]), others) == ""
 

@@ -11,7 +11,7 @@ from sweepfiles import SEARCH, SWEEPS, changed, faults_of, load
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
 from sklab.spec.study.search import Cost
-from sklab.spec.study.sweep import Sweep
+from sklab.spec.study.sweep import Metric, Sweep
 from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import grid
@@ -151,6 +151,19 @@ def test_the_sampler_is_told_the_mean_over_seeds_and_the_cost(toy_files, ended):
         first, second = (records[key].last["val_error"] for key in cell.runs.values())
         assert first != second
         assert told[cell.name] == [pytest.approx((first + second) / 2), weight(cell.factors)]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_search_for_what_is_better_when_higher_finds_the_cells_of_its_mirror_image(toy_files, ended, sampler):
+    def turned(todo: Todo) -> RunRecord:
+        record = ended(todo)
+        return record.model_copy(update={"last": {**record.last, "val_macro_f1": 100 - record.last["val_error"]}})
+
+    sweep = sweep_of(toy_files, f"sampler: {sampler}, trials: 14")
+    mirrored = sweep.model_copy(update={"metric": Metric(name="val_macro_f1")})
+    (toy_files / "other").mkdir()
+    found, mirror = search(toy_files, sweep, ended, {}), search(toy_files / "other", mirrored, turned, {})
+    assert [cell.name for cell in mirror.cells] == [cell.name for cell in found.cells]
 
 
 def test_an_infeasible_proposal_is_told_with_its_excess_and_no_value(toy_files, ended):
