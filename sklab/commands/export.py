@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results
 
-_KINDS = ("safetensors", "onnx")
+_KINDS = ("safetensors", "onnx", "timm")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ def add_export(commands: Commands) -> None:
     text = "write the network of a finished run to a file for other programs"
     export = add_command(commands, "export", _export, ExportOptions, text)
     export.add_argument("run", metavar="RUN", help="a run: its folder, STUDY/key, or its key")
-    text = "safetensors: weights that say themselves what they are; onnx: the same with the network's operators"
+    text = "safetensors: weights that say themselves what they are; onnx: the same with the network's operators; "
+    text += "timm: weights as timm names them"
     export.add_argument("--to", required=True, choices=_KINDS, help=text)
     text = "default: STUDY-CELL-seedN in the current folder; a file that is there is never replaced"
     export.add_argument("--out", type=Path, metavar="FILE", help=text)

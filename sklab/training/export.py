@@ -13,6 +13,8 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.models.weights.description import Description
 from sklab.models.weights.files import tensor_file
 from sklab.models.weights.graph import graph_file
+from sklab.models.weights.timm_names import in_timm, timm_name
+from sklab.spec.model import ModelSpec
 from sklab.spec.values import Value
 from sklab.store.files import checksum, write_whole
 from sklab.store.records import RunOrder, RunRecord
@@ -20,7 +22,7 @@ from sklab.store.run_folder import RunFolder
 from sklab.store.versions import this_code
 from sklab.training.evaluate import complete_record, kept_network
 
-_ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx"}
+_ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "timm": ".timm.safetensors"}
 _LONGEST = 120  # letters of a file name before its ending
 
 
@@ -64,7 +66,7 @@ def describe(folder: RunFolder, record: RunRecord) -> Description:
     with suppress(DamagedRecordError):
         attention = folder.read_attention()
     return Description(
-        model=record.spec.experiment.model,
+        model=_without_start(record.spec.experiment.model),
         mean=data.mean if len(data.mean) == channels else data.mean * channels,
         std=data.std if len(data.std) == channels else data.std * channels,
         image_size=data.image_size,
@@ -73,6 +75,12 @@ def describe(folder: RunFolder, record: RunRecord) -> Description:
         val_error=record.last.get("val_error"),
         sklab=this_code().version,
     )
+
+
+def _without_start(model: ModelSpec) -> ModelSpec:
+    """The network without the weights that its training started from."""
+    settings = {name: type(model).model_fields.get(name) for name in ("init", "pretrained")}
+    return model.model_copy(update={name: field.default for name, field in settings.items() if field})
 
 
 def _safetensors(network: nn.Module, description: Description) -> bytes:
@@ -84,4 +92,11 @@ def _onnx(network: nn.Module, description: Description) -> bytes:
     return graph_file(network, (description.model.in_channels, size, size), description.metadata())
 
 
-_CONTENTS = {"safetensors": _safetensors, "onnx": _onnx}
+def _timm(network: nn.Module, description: Description) -> bytes:
+    metadata = description.metadata()
+    name, _ = timm_name(description.model), metadata.pop("model")  # its tensors have other names
+    tensors = in_timm(description.model, network.state_dict())
+    return tensor_file(tensors, {**metadata, "architecture": name})
+
+
+_CONTENTS = {"safetensors": _safetensors, "onnx": _onnx, "timm": _timm}

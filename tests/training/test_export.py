@@ -19,8 +19,10 @@ from sklab.errors import SklabError
 from sklab.models.weights.description import Description, described
 from sklab.models.zoo import build
 from sklab.spec.data import data_spec
+from sklab.spec.networks import network
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.training import export as exporting
 from sklab.training.evaluate import kept_network
 from sklab.training.export import default_name, describe, export
 from sklab.training.run import train
@@ -65,10 +67,10 @@ def test_the_file_alone_gives_the_network_back(run, capsys):
         val_error=record.last["val_error"],
         sklab=description.sklab,
     )
-    network = build(description.model)
-    network.load_state_dict(safetensors.torch.load_file(file))
+    made = build(description.model)
+    made.load_state_dict(safetensors.torch.load_file(file))
     kept = torch.load(run.weights_file, weights_only=True)
-    assert all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items())
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in made.state_dict().items())
 
 
 def test_equal_runs_make_equal_bytes_for_machines_too(run, tmp_path, capsys):
@@ -119,11 +121,30 @@ def test_an_onnx_file_holds_the_same_description(run):
     assert main(["export", run.path.name, "--to", "onnx"]) == 0
     read = onnx.load("toy-cell-seed0.onnx")
     assert {entry.key: entry.value for entry in read.metadata_props} == describe(run, run.read_record()).metadata()
-    network = kept_network(run, run.read_record(), CPU)
+    kept = kept_network(run, run.read_record(), CPU)
     images = torch.randn(4, 1, 32, 32)
     (logits,) = ReferenceEvaluator(read).run(None, {"images": images.numpy()})
     with torch.no_grad():
-        assert logits == pytest.approx(network(images).numpy(), abs=1e-4)
+        assert logits == pytest.approx(kept(images).numpy(), abs=1e-4)
+
+
+def test_what_timm_has_not_is_refused_and_nothing_is_written(run, tmp_path, capsys):
+    assert main(["export", run.path.name, "--to", "timm"]) == 2
+    assert "timm has no such network; of ours it has resnet26" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["results"]
+
+
+def test_a_file_for_timm_says_what_it_is_but_is_no_network_of_ours(run, tmp_path, monkeypatch):
+    told = describe(run, run.read_record())
+    spec = network("resnext50", depths=[2, 2, 2, 2], width=64, branches=[{"kernel": 3, "groups": 1}], num_classes=10)
+    monkeypatch.setattr(exporting, "describe", lambda *_: told.model_copy(update={"model": spec}))
+    monkeypatch.setattr(exporting, "kept_network", lambda *_: build(spec))
+    exported = export(run, "timm", None)
+    assert exported.file == "toy-cell-seed0.timm.safetensors"
+    metadata = metadata_of(tmp_path / exported.file)
+    assert described(metadata, exported.file) is None
+    assert (metadata["architecture"], metadata["run"], metadata["mean"]) == ("resnet26", told.run, "[0.0924]")
+    assert "layer4.1.bn3.weight" in safetensors.torch.load_file(tmp_path / exported.file)
 
 
 def test_names_of_classes_that_are_not_known_are_left_out(run, toy_order, monkeypatch):
