@@ -33,6 +33,10 @@ _CITED: dict[str, tuple[str, ...]] = {
     "mixup": ("zhang2018mixup",),
     "cutmix": ("yun2019cutmix",),
     "loss=bce": ("wightman2021resnet",),
+    "policy=randaugment": ("cubuk2020randaugment",),
+    "policy=trivialaugment": ("muller2021trivialaugment",),
+    "erase": ("zhong2020random",),
+    "library torchvision": ("torchvision2016",),
     "library torch": ("paszke2019pytorch",),
     "library lightning": ("falcon2019lightning",),
     "library numpy": ("harris2020array",),
@@ -90,7 +94,8 @@ def _used(table: AblationTable) -> set[str]:
 
 def _settings(experiment: Mapping[str, Any]) -> set[str]:
     """Network, recipe and data of a run as words of `_CITED`."""
-    flat = {**experiment["train"], **experiment["model"], **(experiment["model"].get("sk") or {})}
+    train = experiment["train"]
+    flat = {**train, **train["augment"], **experiment["model"], **(experiment["model"].get("sk") or {})}
     data = re.sub("[^a-z0-9]", "", str(experiment["data"].get("title") or experiment["data"]["name"]).lower())
     known = {word for word in _CITED if word.startswith("data ") and data.startswith(word.removeprefix("data "))}
     return known | {f"{name}={value}" for name, value in flat.items()} | {name for name, value in flat.items() if value}

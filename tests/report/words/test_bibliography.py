@@ -30,6 +30,7 @@ def test_a_recipe_a_network_and_a_search_bring_their_own():
             "optimizer": "adamw",
             "loss": "bce",
             "cutmix": 1.0,
+            "augment": {"policy": "randaugment", "erase": 0.1},
             "mixup": 0.2,
             "label_smoothing": 0.1,
             "nesterov": True,
@@ -41,9 +42,10 @@ def test_a_recipe_a_network_and_a_search_bring_their_own():
     record = make_record("K3", 0, 20.0, spec=RunSpec(experiment=Experiment.model_validate(given), seed=0))
     found = cited(make_sweep(design="search", search=Search(trials=1)), record)
     assert {"li2019selective", "zhang2018mixup", "szegedy2016rethinking", "sutskever2013importance"} <= found
+    assert {"cubuk2020randaugment", "zhong2020random"} <= found
     assert {"loshchilov2019decoupled", "yun2019cutmix", "wightman2021resnet"} <= found
     assert {"russakovsky2015imagenet", "akiba2019optuna", "bergstra2011algorithms"} <= found
-    assert not found & {"loshchilov2017sgdr", "alpaydin1998optical"}
+    assert not found & {"muller2021trivialaugment", "loshchilov2017sgdr", "alpaydin1998optical"}
 
 
 @pytest.mark.parametrize(
