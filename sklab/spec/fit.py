@@ -23,6 +23,7 @@ _ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("augment.policy", "randaugment", ("augment.magnitude", "augment.operations")),
 )
 _DEFAULTS = TrainSpec(epochs=1, batch_size=2, lr=1.0)
+_LARGE_STEP = 0.05  # of every weight; weights of a trained network are of this size
 _OF_A_POLICY = (1, 3)  # channels of an image that torchvision's policies change
 
 
@@ -88,6 +89,8 @@ def _unsteady(train: TrainSpec) -> Iterator[str]:
         yield f"train.step_at = {list(train.step_at)} has steps that never come in train.epochs = {train.epochs}"
     elif train.schedule == "step" and not train.step_at and train.step_every >= train.epochs:
         yield f"train.step_every = {train.step_every}: the rate never falls in train.epochs = {train.epochs}"
+    if train.optimizer == "adamw" and train.lr >= _LARGE_STEP:
+        yield f"train.lr = {train.lr:g} is a rate for sgd: adamw moves every weight by about as much at each step"
     if train.lr * train.weight_decay >= 1:
         decay = f"train.weight_decay = {train.weight_decay:g}"
         yield f"{decay} at train.lr = {train.lr:g}: a step decays more than all of a weight"

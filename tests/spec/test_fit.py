@@ -65,6 +65,15 @@ def test_the_sides_of_a_network_are_those_that_its_branches_read(name: str, side
             "is for image files; allowed here: pad_crop and flip",
         ),
         (
+            experiment(
+                {"name": "stand_in", "num_classes": 10, "channels": 4},
+                model={"in_channels": 4},
+                batch_size=4,
+                augment={"policy": "randaugment"},
+            ),
+            "train.augment.policy = randaugment but the images have 4 channels; allowed: 1 or 3",
+        ),
+        (
             experiment(model=kernels(3, 99)),
             r"branch 2 \(99x99 G1\) sees 99x99 pixels, but the largest map .* 16x16",
         ),
@@ -101,10 +110,14 @@ def test_what_can_be_trained_or_is_not_known_is_not_refused(made: Experiment) ->
         (experiment(schedule="step"), "train.step_every = 30: the rate never falls in train.epochs = 10"),
         (experiment(step_at=[5]), "train.step_at is not used by train.schedule = cosine"),
         (
-            experiment(optimizer="adamw", nesterov=True),
+            experiment(optimizer="adamw", lr=1e-3, nesterov=True),
             "train.nesterov = true is not used by train.optimizer = adamw",
         ),
-        (experiment(optimizer="adamw", momentum=0.8), "train.momentum = 0.8 is not used by train.optimizer = adamw"),
+        (
+            experiment(optimizer="adamw", lr=1e-3, momentum=0.8),
+            "train.momentum = 0.8 is not used by train.optimizer = adamw",
+        ),
+        (experiment(optimizer="adamw"), "train.lr = 0.1 is a rate for sgd: adamw moves every weight by about as much"),
         (experiment(betas=[0.9, 0.95]), "train.betas = [0.9, 0.95] is not used by train.optimizer = sgd"),
         (
             experiment(augment={"policy": "trivialaugment", "magnitude": 5}),

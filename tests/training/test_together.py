@@ -26,6 +26,7 @@ from sklab.training.run import train
 
 CPU = torch.device("cpu")
 TWO = {"devices": 2}
+ADAMW = {"optimizer": "adamw", "lr": 1e-3, "cutmix": 1.0, "loss": "bce"}
 LONG = {"devices": 2, "epochs": 100_000}
 
 pytestmark = pytest.mark.slow  # processes that begin with nothing: each imports torch
@@ -73,8 +74,9 @@ def learned(state: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for name, tensor in state.items() if "running" not in name and tensor.ndim])
 
 
-def test_a_run_on_two_devices_is_one_run(launcher, made):
-    first, second = (made(folder=name, train={**TWO, "mixup": 0.2}) for name in "ab")
+@pytest.mark.parametrize("recipe", [{"mixup": 0.2}, ADAMW], ids=["mixup", "adamw"])
+def test_a_run_on_two_devices_is_one_run(launcher, made, recipe):
+    first, second = (made(folder=name, train={**TWO, **recipe}) for name in "ab")
     record, again = (done(launcher, run) for run in (first, second))
     assert record.status == "complete"
     assert record.hardware is not None
