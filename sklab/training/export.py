@@ -9,11 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sklab.data.fingerprint import inventory
+from sklab.data.kept import load_undecoded
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.models.weights.description import Description
 from sklab.models.weights.files import tensor_file
 from sklab.models.weights.graph import graph_file
 from sklab.models.weights.timm_names import in_timm, timm_name
+from sklab.spec.data import surely_differ
 from sklab.spec.model import ModelSpec
 from sklab.spec.values import Value
 from sklab.store.files import checksum, write_whole
@@ -60,21 +63,33 @@ def default_name(order: RunOrder, kind: str) -> str:
 
 
 def describe(folder: RunFolder, record: RunRecord) -> Description:
-    """What is known of the run's network. The names of its classes stand in what the run recorded of its attention;
-    those of a network without attention are not known."""
-    data, channels, attention = record.spec.experiment.data, record.spec.experiment.model.in_channels, None
-    with suppress(DamagedRecordError):
-        attention = folder.read_attention()
+    """What is known of the run's network."""
+    data, channels = record.spec.experiment.data, record.spec.experiment.model.in_channels
     return Description(
         model=_without_start(record.spec.experiment.model),
         mean=data.mean if len(data.mean) == channels else data.mean * channels,
         std=data.std if len(data.std) == channels else data.std * channels,
         image_size=data.image_size,
-        classes=attention.classes if attention else (),
+        classes=_classes(folder, record),
         run=record.key,
         val_error=record.last.get("val_error"),
         sklab=this_code().version,
     )
+
+
+def _classes(folder: RunFolder, record: RunRecord) -> tuple[str, ...]:
+    """The names of the classes: from what the run recorded of its attention, else from its data, if they are there as
+    they were; nothing where neither is."""
+    with suppress(DamagedRecordError):
+        if attention := folder.read_attention():
+            return attention.classes
+    data = folder.read_order().spec.trained.data
+    with suppress(SklabError):
+        if data.drawn or data.places:  # others might be downloaded
+            splits = load_undecoded(data)
+            held = None if data.drawn else inventory(data, splits).fingerprint
+            return () if surely_differ(record.fingerprint, held) else splits.classes
+    return ()
 
 
 def _without_start(model: ModelSpec) -> ModelSpec:

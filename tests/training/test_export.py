@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 from onnx.reference import ReferenceEvaluator
+from pictures import folder as pictures
 
 from sklab.cli import main
 from sklab.errors import SklabError
@@ -20,6 +22,7 @@ from sklab.models.weights.description import Description, described
 from sklab.models.zoo import build
 from sklab.spec.data import data_spec
 from sklab.spec.networks import network
+from sklab.spec.run import RunSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.training import export as exporting
@@ -42,6 +45,20 @@ def trained(order: RunOrder) -> RunFolder:
     folder.write_order(order)
     train(order, folder, CPU)
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path, toy_order: Callable[..., RunOrder], monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A trained run of a network without attention, on photographs."""
+    monkeypatch.chdir(tmp_path)
+    root = pictures(tmp_path / "photos", train=8, val=2)
+    order = toy_order(model={"attention": "none"})
+    tree = order.spec.model_dump()
+    tree["experiment"]["model"] |= {"in_channels": 3, "num_classes": 2}
+    sizes = {"num_classes": 2, "image_size": 32, "resize": 32}
+    tree["experiment"]["data"] = {"name": "image_folder", "root": str(root), **sizes}
+    spec = RunSpec.model_validate(tree)
+    return trained(order.model_copy(update={"spec": spec, "key": spec.key}))
 
 
 def metadata_of(file: Path) -> dict[str, str]:
@@ -147,11 +164,24 @@ def test_a_file_for_timm_says_what_it_is_but_is_no_network_of_ours(run, tmp_path
     assert "layer4.1.bn3.weight" in safetensors.torch.load_file(tmp_path / exported.file)
 
 
-def test_names_of_classes_that_are_not_known_are_left_out(run, toy_order, monkeypatch):
+def test_names_of_classes_come_from_the_run_or_from_its_data(run, toy_order):
     plain = trained(toy_order(model={"attention": "none"}))
-    assert describe(plain, plain.read_record()).classes == ()
+    assert not plain.attention_file.exists()
+    for folder in (plain, run):
+        assert describe(folder, folder.read_record()).classes == tuple("0123456789")
     run.attention_file.write_text("{")
-    assert describe(run, run.read_record()).classes == ()
+    assert describe(run, run.read_record()).classes == tuple("0123456789")
+
+
+def test_names_of_classes_that_are_not_known_are_left_out(photos, tmp_path):
+    record = photos.read_record()
+    assert describe(photos, record).classes == ("cat", "dog")
+    (tmp_path / "photos/train/cat").rename(tmp_path / "photos/train/bird")
+    (tmp_path / "photos/val/cat").rename(tmp_path / "photos/val/bird")
+    assert describe(photos, record).classes == ()
+    shutil.rmtree(tmp_path / "photos")
+    assert describe(photos, record).classes == ()
+    assert describe(photos, record).mean == (0.485, 0.456, 0.406)
 
 
 def test_one_number_for_all_channels_is_told_for_each(run, monkeypatch):

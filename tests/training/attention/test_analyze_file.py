@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def read(file: Path) -> Analysis:
     return Analysis.model_validate_json(text)
 
 
-def untrained(path: str, mean: tuple[float, ...] = (0.0924,), std: tuple[float, ...] = (0.1727,), **model: int) -> None:
+def untrained(path: str, mean: tuple[float, ...] = (0.0924,), std: tuple[float, ...] = (0.1727,), **model: Any) -> None:
     """The file of a network with fresh weights, which describes itself."""
     spec = network("sknet_small", **TOY, **model)
     torch.manual_seed(0)
@@ -97,6 +98,18 @@ def test_the_page_stands_alone_and_compares_with_nothing(capsys):
     names = ("attention_sizes", "attention_slopes", "attention_channels", "attention_classes", "receptive_fields")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "pdf")}
     assert all(Path("deep/er/figures", f"{name}.svg").read_text() for name in names)
+
+
+def test_a_network_without_attention_has_receptive_fields_alone(capsys):
+    untrained("plain.safetensors", attention="none")
+    assert main(["analyze", "--weights", "plain.safetensors", *DIGITS]) == 0
+    assert "plain: SK_3_1" in capsys.readouterr().out
+    assert {file.name for file in Path("analysis-plain/figures").iterdir()} == {
+        f"receptive_fields.{kind}" for kind in ("svg", "pdf")
+    }
+    page = Path("analysis-plain/analysis.html").read_text()
+    assert "Receptive fields stage by stage" in page
+    assert "Slopes unit by unit" not in page
 
 
 def test_the_same_again_computes_nothing_and_other_weights_do(monkeypatch, capsys):
