@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
+from peers import peers
 from torch import Tensor, nn
 
 from sklab.errors import SklabError
@@ -18,6 +19,7 @@ from sklab.models.sk import DecimatedConv2d
 from sklab.models.weights import graph
 from sklab.models.weights.graph import graph_file
 from sklab.models.zoo import build
+from sklab.spec.model import family_spec
 from sklab.spec.networks import network
 
 KINDS = get_args(Spec.model_fields["attention"].annotation)
@@ -71,6 +73,26 @@ def test_other_families_too(name):
         expected = model(images).numpy()
     found = computed(graph_file(model, (1, 32, 32), {}), images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"library": "timm", "name": "skresnet18"},
+        {"library": "torchvision", "name": "resnet18", "in_channels": 3, "sk": {"select": "*.conv2", "branches": TWO}},
+    ],
+    ids=["timm", "torchvision with SK"],
+)
+def test_networks_of_other_libraries_too(settings):
+    with peers():
+        spec = family_spec("foreign").model_validate({"num_classes": 5, "in_channels": 1, **settings})
+        model = seen(spec)
+        images = torch.randn(3, spec.in_channels, 32, 32)
+        content = graph_file(model, images.shape[1:], {})
+    with torch.no_grad():
+        expected = model(images).numpy()
+    np.testing.assert_allclose(computed(content, images), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_convolutions_are_strided_and_the_network_stays_as_it_was():
