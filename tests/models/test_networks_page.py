@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from sklab.models.zoo import cost
+from sklab.spec.model import Gate, Mixer
 from sklab.spec.networks import SETTINGS, network
+from sklab.sweep.files.load import load_sweep
 
 PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
 COUNTS = re.findall(r"^\| `(\w+)` \| .* \| ([0-9.]+) \| [0-9.]+ \|$", PAGE, re.M)
@@ -67,9 +70,27 @@ def test_the_counts_on_the_page_are_ours():
 
 
 def test_the_settings_on_the_page_are_settings():
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     model = yaml.safe_load(block)["model"]
     network(model.pop("base"), **model)
+
+
+def test_the_table_of_the_kinds_of_attention_is_counted():
+    rows = re.findall(r"^\| `(\w+)` \| .* \| ([0-9,]+) \| ([0-9,]+) \| ([0-9.]*) ?\|$", PAGE, re.M)
+    assert {row[0] for row in rows} == {*get_args(Mixer), *get_args(Gate), "bam"}
+    plain = cost(network("resnext50"), 32).params
+    for kind, added, params, published in rows:
+        counted = cost(network("resnext50", attention=kind), 32).params
+        assert (f"{counted - plain:,}", f"{counted:,}") == (added, params)
+        assert not published or counted / 1e6 == pytest.approx(float(published), abs=0.15)
+
+
+def test_the_sweep_over_kinds_of_attention_loads(tmp_path):
+    (text,) = re.findall(r"```yaml\n(# sweeps/what_helps.yaml.*?)```", PAGE, re.DOTALL)
+    root = Path(__file__).parents[2]
+    sweep = tmp_path / "what_helps.yaml"
+    sweep.write_text(text.replace("../experiments", str(root / "experiments")), encoding="utf-8")
+    assert [cell.factors["attention"] for cell in load_sweep(sweep).cells] == ["none", "mean", "static", "sk"]
 
 
 @pytest.mark.parametrize("family", sorted({settings["family"] for settings in SETTINGS.values()}))

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 CELLS = {
-    "kernels": 11, "dilation_groups": 5, "reduction": 12, "paths": 4, "search": 1,
-    "imagenet_models": 6, "capacity": 5, "lightweight": 6, "cifar": 5, "cifar100": 5, "scale": 3,
+    "kernels": 11, "dilation_groups": 5, "reduction": 12, "paths": 4, "search": 1, "mechanism": 8, "attention": 8,
+    "imagenet_models": 10, "capacity": 5, "lightweight": 6, "cifar": 5, "cifar100": 5, "scale": 3,
     "photos": 4,
 }  # fmt: skip
 # The branches of a light network are depthwise: they have no groups to vary.
@@ -30,6 +30,7 @@ SMALL = ("sknet29_cifar10", "sknet29_cifar10_fp32", "sknet29_cifar100", "sknet29
 MISFITS = {
     **{(sweep, light): "groups" for sweep in ("dilation_groups", "search") for light in LIGHT},
     **{("imagenet_models", small): "image size 320 is not possible; allowed: 32" for small in SMALL},
+    **{("attention", light): "bam" for light in LIGHT},  # it stands between stages
     ("imagenet_models", "photos"): "image size 320 is not possible: Input should be less than or equal to 256",
 }
 FITTING = [(s, e) for s in SWEEPS for e in EXPERIMENTS if (s.stem, e.stem) not in MISFITS]

@@ -100,7 +100,7 @@ def detectable(there: npt.ArrayLike, weights: npt.ArrayLike, sd: float) -> Float
     runs, of_cells = np.asarray(there, dtype=bool), np.asarray(weights, dtype=np.float64)
     drawn = np.where(runs, sd * np.random.default_rng(0).standard_normal((_TABLES, *runs.shape)), np.nan)
     results = with_table_rule(contrasts(drawn, of_cells), drawn, of_cells)
-    seeds, correlation = _seeds(drawn[0], of_cells), np.median(results.correlation, 0)
+    seeds, correlation = _seeds(drawn[0], of_cells), np.mean(results.correlation, 0)  # medians may be no correlation
     error, df = np.sqrt(np.mean(results.error**2, 0)), np.median(results.df, 0)
     critical = partial(critical_of, correlation=correlation)
     plans = zip((error * np.sqrt(seeds)).tolist(), seeds, df.tolist(), strict=True)

@@ -16,6 +16,11 @@ from sklab.report.words.methods import methods
 _CITED: dict[str, tuple[str, ...]] = {
     "attention=sk": ("li2019selective",),
     "attention=se": ("hu2018squeeze",),
+    "attention=eca": ("wang2020eca",),
+    "attention=bam": ("park2018bam",),
+    "attention=cbam": ("woo2018cbam",),
+    "attention=splat": ("zhang2022resnest",),
+    "attention=lsk": ("li2023lsknet",),
     "family=bottleneck": ("xie2017aggregated",),
     "family=mobilenetv1": ("howard2017mobilenets",),
     "family=mobilenetv2": ("sandler2018mobilenetv2",),

@@ -144,3 +144,11 @@ def test_the_multivariate_t_is_that_of_scipy_for_any_correlations():
 def test_statistics_that_are_the_same_count_once():
     same = np.ones((2, 2))
     assert exceedance_of(2.5, 7, same) == pytest.approx(2 * stats.t.sf(2.5, 7), abs=2e-4)
+
+
+def test_questions_of_which_one_follows_from_the_others_have_their_power():
+    """Two groups against a third cell, and each other: the correlation of these questions is singular."""
+    groups = [[-1, 0.25, 0.25, 0.25, 0.25, 0, 0], [-1, 0, 0, 0, 0, 0.5, 0.5], [0, -0.25, -0.25, -0.25, -0.25, 0.5, 0.5]]
+    found = detectable(np.ones((7, 3)), [*groups, [0, -1, 0, 0, 0, 1, 0]], 1.0)
+    assert found[2] < min(found[0], found[1], found[3])  # the most runs
+    assert (found > 0).all()
