@@ -102,7 +102,7 @@ def _doctor(options: DoctorOptions) -> int:
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.launch.slots import find_slots
     from sklab.sweep.plan.trained_data import changed
-    from sklab.sweep.run.preflight import check, check_data, data_refusal, held_by, refusal
+    from sklab.sweep.run.preflight import check, check_data, data_refusal, held_by, network_refusal, refusal
 
     if options.all and options.file is None:
         raise SklabError("--all opens every image of a sweep's data: sklab doctor SWEEP --all")
@@ -119,7 +119,11 @@ def _doctor(options: DoctorOptions) -> int:
         launcher.stop()
     print(fitting("\n".join([findings_text(result), *map(one_line, data.data_notices)])))
     bad = [finding for finding in result.findings if not finding.ok]
-    problems = [*([refusal(bad)] if bad else []), *([data_refusal(data.data_faults)] if data.data_faults else [])]
+    problems = [
+        *([refusal(bad)] if bad else []),
+        *([network_refusal(data.network_faults)] if data.network_faults else []),
+        *([data_refusal(data.data_faults)] if data.data_faults else []),
+    ]
     study = folder_of(sweep, options.results)
     records = study.records(key for cell in sweep.cells for key in cell.runs.values())
     problems += changed(study, records.values(), held_by(sweep, data))

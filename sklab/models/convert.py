@@ -172,9 +172,18 @@ def _replacement(changed: nn.Module, path: str, plan: Sequence[Branch], after: F
 
 def _branch(conv: nn.Conv2d, followers: Sequence[nn.Module], branch: Branch) -> nn.Sequential:
     copies = copy.deepcopy(followers)
-    if (conv.kernel_size[0], conv.dilation[0], conv.groups) == (branch.kernel, branch.dilation, branch.groups):
+    if _window(conv) == (branch.kernel, branch.dilation, branch.groups):
         return nn.Sequential(copy.deepcopy(conv), *copies)
     return nn.Sequential(_fresh(conv, branch), *map(_renewed, copies))
+
+
+def _window(conv: nn.Conv2d) -> tuple[int, int, int]:
+    return conv.kernel_size[0], conv.dilation[0], conv.groups
+
+
+def is_copy(conv: nn.Conv2d, branch: nn.Module) -> bool:
+    """Whether a branch's convolution has started from the weights of `conv`, which it replaces."""
+    return isinstance(branch, nn.Conv2d) and _window(branch) == _window(conv)
 
 
 def _fresh(conv: nn.Conv2d, branch: Branch) -> nn.Conv2d:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sklab.errors import SklabError
 from sklab.spec.names import did_you_mean
@@ -31,6 +31,39 @@ def create_foreign(library: Library, name: str, num_classes: int, in_channels: i
         raise SklabError(
             f"{library} can't make {name} for {num_classes} classes and {in_channels} channels: {error}"
         ) from error
+
+
+def pretrained_tensors(library: Library, name: str) -> Mapping[str, Tensor]:
+    """The trained tensors that `library` offers for its network `name` (its default ones, where there are several). It
+    keeps what it downloads; nothing is drawn from torch's generators.
+
+    Raises SklabError when the library can't be imported, does not know the name, offers no weights or can't get them.
+    """
+    origin, offered = imported(library), {"timm": _of_timm, "torchvision": _of_torchvision}[library]
+    try:
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            return offered(origin, name)
+    except SklabError:
+        raise
+    except Exception as error:  # whatever a download raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SklabError(
+            f"model.pretrained: {library}'s weights of {name} can't be had here: {reason}; {library} downloads them "
+            f"once and keeps them; or name a file of weights under model.init"
+        ) from error
+
+
+def _of_timm(timm: Any, name: str) -> Mapping[str, Tensor]:
+    _check_name("timm", name, timm.list_models())
+    tensors: Mapping[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    return tensors
+
+
+def _of_torchvision(torchvision: Any, name: str) -> Mapping[str, Tensor]:
+    _check_name("torchvision", name, torchvision.models.list_models(module=torchvision.models))
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    tensors: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    return tensors
 
 
 def _on_this_device(create: Callable[[], nn.Module]) -> nn.Module:

@@ -101,6 +101,8 @@ def _unused(experiment: Experiment) -> Iterator[str]:
     train, images = experiment.train, experiment.data.images
     if experiment.model.windows and len(experiment.model.windows) == 1 and experiment.model.shares:
         yield "attention over one branch weighs nothing: its weight is always 1"
+    if not experiment.model.start and train.trunk_lr != 1:
+        yield f"train.trunk_lr = {train.trunk_lr:g} has no effect: the network starts from fresh weights"
     steps = train.epochs * (images.train // train.batch_size // train.accumulate) if images else 0
     if steps and train.ema_decay and steps < (over := round(1 / (1 - train.ema_decay))):
         yield f"train.ema_decay = {train.ema_decay} averages over {over} steps, and {steps} are made"

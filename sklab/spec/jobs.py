@@ -37,14 +37,23 @@ class CheckedData(Value):
     recipes: Seq[TrainSpec]
 
 
+class CheckedStart(Value):
+    """A network that starts from trained weights or is frozen in part, and the recipe that says so."""
+
+    model: AnyModel
+    train: TrainSpec
+
+
 class CheckOrder(Value):
-    """`check.json`: check every distinct convolution of these networks, and that these data are as stated.
+    """`check.json`: check every distinct convolution of these networks, that these data are as stated, and that these
+    networks can start.
 
     every_image  all images of the data are opened, instead of some of each split
     """
 
     networks: Seq[Checked] = ()
     data: Seq[CheckedData] = ()
+    starts: Seq[CheckedStart] = ()
     every_image: bool = False
 
 

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 import sklab.models.families
 from sklab.spec import limits
 from sklab.spec.names import did_you_mean
+from sklab.spec.start.weights import Weights
 from sklab.spec.values import Seq, Value
 
 DEFAULT_FAMILY = "bottleneck"  # of a network without `family`
@@ -115,11 +116,28 @@ class Mixing(Value):
 
 
 class ModelSpec(Value):
-    """Base of every family's `Spec`. `family` is the module in `sklab.models.families`."""
+    """Base of every family's `Spec`. `family` is the module in `sklab.models.families`.
+
+    init  trained weights from which the network starts (`sklab.models.weights`); None: from fresh ones
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"init"})
 
     family: str
     in_channels: int = Field(default=3, ge=1, le=limits.CHANNELS)
     num_classes: int = Field(default=1000, ge=2, le=limits.CLASSES)
+    init: Weights | None = Field(default=None, description="the path of a file of trained weights")
+
+    @property
+    def start(self) -> str:
+        """The trained weights that the network starts from, in words; "" where they are fresh."""
+        return str(self.init) if self.init else ""
+
+    @property
+    def unconverted(self) -> ModelSpec:
+        """The network that trained weights are for; the family's `converted` then makes of it what is trained here,
+        where that is another."""
+        return self
 
     @property
     def image_size(self) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from sklab.spec.data import AnyData, DataSpec
+from sklab.spec.data import AnyData
 from sklab.spec.model import AnyModel
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Value, ensure_no_broken_rule
@@ -77,16 +77,16 @@ class RunSpec(Value):
 
 def training_of(experiment: Experiment) -> str:
     """The training of the experiment's runs, as text. It is equal for experiments whose runs with one seed are the same
-    training: the same data and recipe, and networks that are built in the same way."""
+    training: the same data and recipe, and networks that are built in the same way and start from the same weights."""
     resolved = experiment.model_dump(mode="json", exclude=_excluded_from_key(experiment))
-    return json.dumps({**resolved, "model": experiment.model.built()}, sort_keys=True)
+    built = experiment.model.model_copy(update={"init": None}).built()
+    return json.dumps({**resolved, "model": built, "init": resolved["model"].get("init")}, sort_keys=True)
 
 
 def _excluded_from_key(value: Value) -> dict[str, Any]:
     """The fields of `value` that are no part of a key, as pydantic's `exclude`: by name, True or a tree of names."""
-    unkeyed = value.unkeyed if isinstance(value, DataSpec) else frozenset()
     at_default = {name for name, default in _added_defaults(type(value)).items() if getattr(value, name) == default}
-    left_out: dict[str, Any] = dict.fromkeys(unkeyed | at_default, True)
+    left_out: dict[str, Any] = dict.fromkeys(value.unkeyed | at_default, True)
     for name, entry in value:
         if name not in left_out and (inner := _excluded_in(entry)):
             left_out[name] = inner

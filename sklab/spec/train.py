@@ -62,12 +62,14 @@ class TrainSpec(Value):
     deterministic        whether a GPU takes only algorithms that give the same bits every time; the CPU always does
     devices              devices of one machine that share every batch; batch_size is that of all devices together
     vary                 the sources of chance that vary with the seed; None: it decides all of them but the split
+    trunk_lr             share of the learning rate for weights that the network starts from (0: they are frozen)
+    freeze               globs over the paths of modules whose weights are frozen
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("decay_norm_and_bias", "step_at", "mixup", "ema_decay", "accumulate", "clip_norm", "compile"),
-            *("deterministic", "devices", "vary", "betas", "eps", "cutmix", "loss"),
+            *("deterministic", "devices", "vary", "betas", "eps", "trunk_lr", "freeze", "cutmix", "loss"),
         }
     )
 
@@ -100,6 +102,8 @@ class TrainSpec(Value):
     devices: int = Field(default=1, ge=1, le=limits.DEVICES)
     augment: Augment = Augment()
     vary: Vary | None = None
+    trunk_lr: float = Field(default=1.0, ge=0, le=limits.RATE)
+    freeze: Seq[Annotated[str, Field(min_length=1, max_length=limits.NAME)]] = Field(default=(), max_length=100)
 
     @field_validator("step_at")
     @classmethod

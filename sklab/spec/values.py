@@ -32,6 +32,11 @@ class Value(BaseModel):
 
     added: ClassVar[frozenset[str]] = frozenset()
 
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """The fields that are no part of a run's key, such as places of files."""
+        return frozenset()
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 

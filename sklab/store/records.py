@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
+from sklab.spec.start.weights import Started
 from sklab.spec.study.sweep import Epoch, Metric
 from sklab.spec.values import Seq, Value
 
@@ -137,6 +138,7 @@ class RunRecord(Value):
     versions            of Python and of libraries, and of plug-in files the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
                         records of versions that kept none
+    start               how the network started from trained weights; None where it did not
     files               SHA-256 of what lies beside the record, by name: weights, attention and images of a complete
                         run. None in older records
     edited              whether the record is not as it was written, by its seal (see `store.seal`); no part of the file
@@ -179,6 +181,7 @@ class RunRecord(Value):
     resumed_across: Seq[str] = ()
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
+    start: Started | None = None
     files: dict[str, str] = {}
     edited: bool = Field(default=False, exclude=True)
 

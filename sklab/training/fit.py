@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
 
 from sklab.data.augment import Share
 from sklab.data.loaders import Loaders, TrainArrays, open_loaders
 from sklab.errors import SklabError
 from sklab.models.numerics import placed
-from sklab.models.zoo import build
+from sklab.models.weights.start import Start
+from sklab.models.weights.trunk import begin
 from sklab.spec.data import surely_differ
 from sklab.store.measured.images import write_images
 from sklab.store.records import RunOrder
@@ -117,13 +117,13 @@ def fit(
     latency = LatencyMeter(order.experiment)
     watching.append(latency)  # last: the attention of its passes is not recorded
     keeper.stop.listen()
-    training = _recorded(order, loaders, device)
+    training = _recorded(order, loaders, meter, device)
     if training is not None:
         course = Course(training, loaders, keeper, watching, logger)
         yield from course.steps()
         network = course.evaluated
     else:
-        classifier = _classifier(order, loaders, process)
+        classifier = _classifier(order, loaders, meter, process)
         _fit_in_lightning(classifier, loaders, folder, keeper, watching, logger)
         network = classifier.evaluated
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
@@ -143,14 +143,18 @@ def _write_images(folder: RunFolder, order: RunOrder, meter: Meter, loaders: Loa
         write_images(folder, scores)
 
 
-def _new_network(order: RunOrder, device: torch.device) -> nn.Module:
+def _new_network(order: RunOrder, device: torch.device, meter: Meter) -> Start:
+    """The network before its first step, from the files of its weights too: every attempt begins with it, also one that
+    then goes on from a checkpoint."""
     recipe = order.experiment.train
     sources = recipe.sources(order.spec.seed)
     torch.manual_seed(sources.init)
-    network = placed(build(order.experiment.model), recipe.memory_format, device)
+    begun = begin(order.experiment.model, recipe)
+    meter.start = begun.origin
+    network = placed(begun.network, recipe.memory_format, device)
     if recipe.vary:  # else what a network drops in training would go with its initial weights
         torch.manual_seed(sources.augment)
-    return network
+    return replace(begun, network=network)
 
 
 def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
@@ -161,23 +165,25 @@ def _ensure_as_ordered(order: RunOrder, loaders: Loaders) -> None:
         )
 
 
-def _recorded(order: RunOrder, loaders: Loaders, device: torch.device) -> GraphedTraining | None:
+def _recorded(order: RunOrder, loaders: Loaders, meter: Meter, device: torch.device) -> GraphedTraining | None:
     """The training of a new network by replays; None where it is Lightning's."""
     if not is_replayed(order.experiment, device) or not isinstance(loaders.train, TrainArrays):
         return None
     try:
-        return GraphedTraining(_new_network(order, device), order.experiment.train, order.spec.seed, loaders.train)
+        begun, recipe = _new_network(order, device, meter), order.experiment.train
+        return GraphedTraining(begun.network, recipe, order.spec.seed, loaders.train, begun.trunk)
     except NotRecordableError as error:
         _log.warning("every operation of a step is launched by itself, for the step can't be recorded: %s", error)
         return None
 
 
-def _classifier(order: RunOrder, loaders: Loaders, process: Process) -> Classifier:
+def _classifier(order: RunOrder, loaders: Loaders, meter: Meter, process: Process) -> Classifier:
     """A new network with its recipe, for Lightning."""
     recipe, seed, rank = order.experiment.train, order.spec.seed, process.share.rank
-    model = _new_network(order, process.device)
+    begun = _new_network(order, process.device, meter)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
-    classifier = Classifier(model, recipe, seed, whole_steps * recipe.accumulate, len(loaders.val_labels))
+    batches, images = whole_steps * recipe.accumulate, len(loaders.val_labels)
+    classifier = Classifier(begun.network, recipe, seed, batches, images, begun.trunk)
     if rank:  # else the devices would drop the same units of different images
         torch.manual_seed(recipe.sources(seed).augment + (rank << 31))
     return classifier

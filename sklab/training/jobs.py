@@ -20,7 +20,8 @@ from sklab.data.loaders import open_loaders
 from sklab.errors import SklabError
 from sklab.models import numerics
 from sklab.models.numerics import placed
-from sklab.models.zoo import build, cost
+from sklab.models.weights.trunk import begin
+from sklab.models.zoo import cost
 from sklab.spec.data import Inventory
 from sklab.spec.jobs import Checked, CheckOrder, CheckResult, Finding, Probe, ProbeOrder
 from sklab.spec.run import Experiment
@@ -37,7 +38,7 @@ def check(folder: Path, device: torch.device, device_name: str) -> None:
     """Check every distinct convolution and data set that the order in `folder` asks about, and write what was found."""
     order = CheckOrder.model_validate_json(content(folder / "check.json"))
     inventories, notices, faults = _checked_data(order)
-    unmade = tuple(dict.fromkeys(_network_faults(order)))
+    unmade = tuple(dict.fromkeys((*_network_faults(order), *_start_faults(order))))
     result = CheckResult(
         device=device_name,
         torch=torch.__version__,
@@ -81,6 +82,16 @@ def _network_faults(order: CheckOrder) -> Iterator[str]:
             yield str(error)
 
 
+def _start_faults(order: CheckOrder) -> Iterator[str]:
+    """Why networks can't start from what they are to start from, or what is frozen leaves nothing to train."""
+    for asked in order.starts:
+        try:
+            with torch.device("meta"):
+                begin(asked.model, asked.train)
+        except SklabError as error:
+            yield str(error)
+
+
 def _checked_data(order: CheckOrder) -> tuple[tuple[Inventory | None, ...], tuple[str, ...], tuple[str, ...]]:
     """For each data set its fingerprint, the notices about it, and why it can't be used, if so."""
     inventories: list[Inventory | None] = []
@@ -120,7 +131,8 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
     recipe = asked.model_copy(update={"batch_size": asked.batch_size // asked.devices, "devices": 1})
     set_arithmetic(device, deterministic=recipe.deterministic)
     torch.manual_seed(0)
-    model = placed(build(experiment.model), recipe.memory_format, device)
+    begun = begin(experiment.model, recipe)
+    model = placed(begun.network, recipe.memory_format, device)
     loaders = open_loaders(experiment.data, recipe, 0, device)
     batches, val_batches = len(loaders.train) // asked.devices, -(-len(loaders.val) // asked.devices)
     clock = _Clock(min(batches - 1, _WARM * recipe.accumulate))
@@ -136,7 +148,7 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
         callbacks=[clock],
         logger=False,
     )
-    trainer.fit(Classifier(model, recipe, 0, len(loaders.train)), loaders.train, loaders.val)
+    trainer.fit(Classifier(model, recipe, 0, len(loaders.train), 0, begun.trunk), loaders.train, loaders.val)
     return Probe(
         epochs=recipe.epochs,
         steps=batches,

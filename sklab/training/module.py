@@ -46,12 +46,21 @@ class Classifier(LightningModule):
     those of the whole run, on each of its devices.
 
     scores  of the last evaluation; image by image where `images` says how many this device evaluates
+    trunk   names of the parameters that the network started from
     """
 
-    def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, batches: int, images: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: TrainSpec,
+        seed: int,
+        batches: int,
+        images: int = 0,
+        trunk: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__()
         self.model = model
-        self.recipe = recipe
+        self.recipe, self._trunk = recipe, trunk
         self._seed, self.batches = recipe.sources(seed).augment, batches
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self._counters = BatchCounters(model)
@@ -114,7 +123,7 @@ class Classifier(LightningModule):
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = make_optimizer(self.model, self.recipe)
+        optimizer = make_optimizer(self.model, self.recipe, self._trunk)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -113,6 +113,7 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         latency_ms=meter.latency_ms,
         replay_latency_ms=meter.replay_ms,
         **meter.facts._asdict(),
+        start=meter.start,
         hardware=_hardware(device, experiment.train.devices, abreast),
         versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
         first_step=meter.first_step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -18,13 +18,14 @@ from sklab.store.measured.images import Outcomes
 from sklab.training.devices import gathered, total
 
 
-def make_optimizer(model: nn.Module, recipe: TrainSpec) -> torch.optim.Optimizer:
-    """SGD, or AdamW (Loshchilov and Hutter, 2019, algorithm 2), over all parameters, in groups with the same settings.
+def make_optimizer(model: nn.Module, recipe: TrainSpec, trunk: Collection[str] = frozenset()) -> torch.optim.Optimizer:
+    """SGD, or AdamW (Loshchilov and Hutter, 2019, algorithm 2), over all parameters that are not frozen, in groups with
+    the same settings. `trunk` names those that learn at the recipe's rate for weights that were there before.
 
     On CUDA it is fused, a kernel for many parameters, where `can_be_fused`.
     """
     fused = can_be_fused(recipe) and any(parameter.is_cuda for parameter in model.parameters())
-    groups, decay = _groups(model, recipe), recipe.weight_decay
+    groups, decay = _groups(model, recipe, trunk), recipe.weight_decay
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.lr, recipe.betas, recipe.eps, decay, fused=fused or None)  # type: ignore[arg-type]  # a pair
     return torch.optim.SGD(
@@ -47,17 +48,25 @@ def align_gradients(weights: Iterable[nn.Parameter]) -> None:
             weight.grad = torch.empty_like(weight).copy_(weight.grad)
 
 
-def _groups(model: nn.Module, recipe: TrainSpec) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, recipe: TrainSpec, trunk: Collection[str]) -> list[dict[str, Any]]:
     """The parameters with the same settings, and those of their settings that are not the recipe's own.
 
     Scales and shifts of norm layers and biases are what has one dimension; every true weight has two or more.
     """
-    parameters = list(model.parameters())
-    if recipe.decay_norm_and_bias:
-        return [{"params": parameters}]
-    weights = [parameter for parameter in parameters if parameter.ndim > 1]
-    others = [parameter for parameter in parameters if parameter.ndim <= 1]
-    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    slow = trunk if recipe.trunk_lr != 1 else ()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_spared = not recipe.decay_norm_and_bias and parameter.ndim <= 1
+            groups.setdefault((name in slow, is_spared), []).append(parameter)
+    return [
+        {
+            "params": groups[is_slow, is_spared],
+            **({"lr": recipe.lr * recipe.trunk_lr} if is_slow else {}),
+            **({"weight_decay": 0.0} if is_spared else {}),
+        }
+        for is_slow, is_spared in sorted(groups)  # fresh weights first: theirs is the rate that is logged
+    ]
 
 
 def learning_rate(recipe: TrainSpec, epoch: float) -> float:

@@ -62,6 +62,9 @@ CHANGES = [
     {"train": {"augment": {"magnitude": 5}}},
     {"train": {"augment": {"operations": 1}}},
     {"train": {"augment": {"erase": 0.25}}},
+    {"train": {"trunk_lr": 0.1}},
+    {"train": {"freeze": ["stem"]}},
+    {"model": {"init": {"file": "weights.pt", "sha256": 64 * "0"}}},
     {"data": {"seed": 1}},
 ]
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from sklab.data.loaders import open_loaders
 from sklab.models.numerics import LAYOUTS
+from sklab.models.weights import start
 from sklab.models.zoo import build
 from sklab.spec.networks import network
 from sklab.spec.train import TrainSpec
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training import fit as training
 from sklab.training.module import Classifier
 from sklab.training.recipe import (
     Mixture,
@@ -55,7 +55,7 @@ def linear(monkeypatch) -> nn.Module:
     def make(_: object = None) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 10))
 
-    monkeypatch.setattr(training, "build", make)
+    monkeypatch.setattr(start, "build", make)
     torch.manual_seed(0)
     return make()
 

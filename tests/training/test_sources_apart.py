@@ -12,9 +12,12 @@ import torch
 from attempts import FULL, PLAIN, assert_same, attempt, outcome
 
 from sklab.data.loaders import TrainArrays, open_loaders
+from sklab.models.weights import start
 from sklab.spec.study.vary import SOURCES
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.training import fit
+from sklab.training.callbacks.meter import Meter
 
 Make = Callable[..., RunOrder]
 CPU = torch.device("cpu")
@@ -94,15 +97,13 @@ def test_mixing_goes_with_augmentation(toy_order: Make, tmp_path: Path, mixing: 
 def test_dropout_goes_with_augmentation_not_with_initial_weights(
     toy_order: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sklab.training import fit
-
-    build = fit.build
-    monkeypatch.setattr(fit, "build", lambda model: torch.nn.Sequential(torch.nn.Dropout(0.5), build(model)))
+    build = start.build
+    monkeypatch.setattr(start, "build", lambda model: torch.nn.Sequential(torch.nn.Dropout(0.5), build(model)))
     states = {}
     for source in ("init", "order", "augment"):
         for seed in (0, 1):
             order = toy_order(seed=seed, train={**PLAIN, "vary": [source]})
-            fit._new_network(order, CPU)
+            fit._new_network(order, CPU, Meter(tmp_path / "metrics.csv"))
             states[source, seed] = torch.rand(8).tolist()
     assert states["init", 0] == states["init", 1] == states["order", 0] == states["order", 1]
     assert states["augment", 0] != states["augment", 1]

@@ -69,6 +69,9 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield str(plan.tuning)
     if plan.fraction:
         yield f"fraction: {plan.fraction}"
+    for source, names in plan.starts.items():
+        which = "all cells" if len(plan.starts) == 1 else ", ".join(names)
+        yield f"{f'start from {source}' if source else 'start from fresh weights'}: {which}"
     if plan.unevaluated:
         yield f"complete runs that are only to be evaluated at a further size: {plan.unevaluated}"
     if plan.untested is not None:

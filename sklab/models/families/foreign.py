@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sklab.errors import SklabError
 from sklab.spec import limits
 from sklab.spec.model import Mixer, Mixing, ModelSpec, Window
-from sklab.spec.values import Seq, Value
+from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _GROUPS = "a whole number of at least 1, or a multiple of the convolution's own such as 2x"
 SETTINGS: dict[str, dict[str, Any]] = {}  # the libraries name the networks
@@ -50,12 +51,36 @@ class SK(Value):
 
 
 class Spec(ModelSpec):
-    """The network that `library` calls `name`, with fresh weights. `sk` null: the network is not changed."""
+    """The network that `library` calls `name`.
+
+    sk          what becomes of its convolutions; None: it is not changed
+    pretrained  whether it starts from the weights that the library offers for it, which the library downloads
+    """
+
+    added: ClassVar[frozenset[str]] = ModelSpec.added | {"pretrained"}
 
     family: Literal["foreign"] = "foreign"
     library: Literal["timm", "torchvision"]
     name: str = Field(min_length=1)
     sk: SK | None = None
+    pretrained: bool = False
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Spec:
+        ensure_no_broken_rule(
+            ["pretrained and init are two starts; allowed: one"] if self.pretrained and self.init else ()
+        )
+        return self
+
+    @property
+    def start(self) -> str:
+        """A file or the library's weights."""
+        return f"{self.library}'s weights of {self.name}" if self.pretrained else super().start
+
+    @property
+    def unconverted(self) -> Spec:
+        """The network as the library has it."""
+        return self.model_copy(update={"sk": None}) if self.sk else self
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -87,21 +112,30 @@ def build(spec: Spec) -> nn.Module:
     """
     from sklab.models.libraries import create_foreign
 
-    network = create_foreign(spec.library, spec.name, spec.num_classes, spec.in_channels)
+    return converted(create_foreign(spec.library, spec.name, spec.num_classes, spec.in_channels), spec)
+
+
+def converted(network: nn.Module, spec: Spec) -> nn.Module:
+    """The library's `network` with what `spec.sk` says. Raises SklabError as `build` does."""
+    from sklab.models.convert import to_sk
+
+    if spec.sk is None:
+        return network
     try:
-        return _converted(network, spec.sk) if spec.sk else network
+        return to_sk(
+            network,
+            spec.sk.select,
+            [branch.model_dump() for branch in spec.sk.branches],
+            attention=spec.sk.attention,
+            reduction=spec.sk.reduction,
+            min_dim=spec.sk.min_dim,
+        )
     except SklabError as error:
         raise SklabError(f"{spec.library}'s {spec.name}: {error}") from error
 
 
-def _converted(network: nn.Module, sk: SK) -> nn.Module:
-    from sklab.models.convert import to_sk
+def pretrained(spec: Spec) -> Mapping[str, Tensor]:
+    """The trained tensors that the library offers for the network. Raises SklabError where they can't be had."""
+    from sklab.models.libraries import pretrained_tensors
 
-    return to_sk(
-        network,
-        sk.select,
-        [branch.model_dump() for branch in sk.branches],
-        attention=sk.attention,
-        reduction=sk.reduction,
-        min_dim=sk.min_dim,
-    )
+    return pretrained_tensors(spec.library, spec.name)

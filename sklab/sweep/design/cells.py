@@ -21,7 +21,7 @@ C = TypeVar("C", bound=Cell)
 Choice = Mapping[str, str]  # factor -> name of its level
 
 NETWORK = "model.base"
-KEPT = ("in_channels", "num_classes")  # of the experiment's network when another takes its place
+KEPT = ("in_channels", "num_classes", "init")  # of the experiment's network when another takes its place
 
 
 class _PathError(LookupError):
@@ -46,8 +46,8 @@ def resolve(tree: Tree) -> Experiment:
 def lay(tree: Tree, settings: Tree) -> Tree:
     """`tree` with the value at each dotted path of `settings` replaced, in their order. `tree` stays as it is.
 
-    `model.base` replaces the whole network by the one of that name, except the keys in `KEPT`, which the data decide.
-    Missing keys are added; unknown ones are reported when the tree is resolved. Raises
+    `model.base` replaces the whole network by the one of that name, except the keys in `KEPT`: what the data decide,
+    and the weights to start from. Missing keys are added; unknown ones are reported when the tree is resolved. Raises
     NoSuchEntryError or NoSuchPlaceError for a path that leads nowhere.
     """
     for path, value in settings.items():
@@ -59,7 +59,7 @@ def lay(tree: Tree, settings: Tree) -> Tree:
 def _with_network(tree: Tree, name: str) -> Tree:
     model = tree.get("model")
     own = model if isinstance(model, Mapping) else {}
-    kept = {key: own.get(key, ModelSpec.model_fields[key].default) for key in KEPT}
+    kept = {key: own.get(key, ModelSpec.model_fields[key].default) for key in KEPT if key in own or key != "init"}
     return {**tree, "model": {**SETTINGS[name], **kept}}
 
 

@@ -18,6 +18,7 @@ from sklab.spec.study.seeds import MOST_SEEDS, Seeds
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
 from sklab.sweep.design.cells import complete, lay, resolve, with_seeds, without_duplicates
 from sklab.sweep.design.fraction import describe
+from sklab.sweep.design.weights import pinned
 from sklab.sweep.files.cells import Draft, Made, chosen_cell, draft_cells, make, same_names, same_runs, start_of
 from sklab.sweep.files.consistency import disagreements, unknown
 from sklab.sweep.files.experimentfile import STAND_IN, Base, read_experiment
@@ -43,15 +44,17 @@ def load_single(file: Path, *, seed: int = 0, overrides: Mapping[str, str] = _NO
     cell = complete(base.tree, Cell(name=name), [seed])
     if isinstance(cell, InvalidCell):
         raise FaultyInputError([Fault(str(file), "", cell.reason)])
-    return Sweep(
-        study=study_with_settings(name, base.other_settings),
-        experiment_name=name,
-        experiment=base.tree,
-        design="list",
-        seeds=(seed,),
-        baseline=name,
-        columns=(),
-        cells=(cell,),
+    return pinned(
+        Sweep(
+            study=study_with_settings(name, base.other_settings),
+            experiment_name=name,
+            experiment=base.tree,
+            design="list",
+            seeds=(seed,),
+            baseline=name,
+            columns=(),
+            cells=(cell,),
+        )
     )
 
 
@@ -156,7 +159,7 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
     if all_faults := [*faults, *wrong]:
         raise FaultyInputError(distinct(all_faults))
     sweep = _sweep(valid.sweep, base, [cell for _, cell in made])
-    return with_tried_cells(sweep, valid.sweep, common, tried)
+    return pinned(with_tried_cells(sweep, valid.sweep, common, tried))
 
 
 def _too_many_runs(document: Document, written: SweepFile, drafts: Sequence[Draft]) -> Iterator[Fault]:

@@ -22,6 +22,7 @@ from sklab.store.states import counts_of, unended_states
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.design.space import Space, asked_for, infeasible, space_of
+from sklab.sweep.design.weights import starts
 from sklab.sweep.plan.continued import change
 from sklab.sweep.plan.differences import Difference, confounds, differences
 from sklab.sweep.plan.power import Power, power_of
@@ -91,6 +92,7 @@ class Plan(Value):
     odd           settings that are probably a mistake
     confounds     why cells can't be read as the effect of their factors
     change        what has changed since the last start
+    starts        cells by the trained weights that they start from ("": fresh ones); empty where all are fresh
     """
 
     study: str
@@ -124,6 +126,7 @@ class Plan(Value):
     odd: Seq[str] = ()
     data_notices: Seq[str] = ()
     data_misfits: Seq[str] = ()
+    starts: dict[str, Seq[str]] = {}
 
 
 def make_plan(
@@ -175,6 +178,7 @@ def make_plan(
         device_hours=remaining.device_hours if remaining else None,
         odd=oddities(study.sweep, experiments),
         confounds=_confounds(sweep, experiments, differing),
+        starts=starts(experiments),
         change=change(study.sweep, folder),
         off_budget=_off_budget(sweep, cells),
         further=_further(study.sweep, records, resources.slots),

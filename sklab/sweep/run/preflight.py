@@ -17,7 +17,7 @@ from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
 from sklab.spec.data import DataSpec
 from sklab.spec.fit import trained_singly
-from sklab.spec.jobs import Checked, CheckedData, CheckOrder, CheckResult, Finding
+from sklab.spec.jobs import Checked, CheckedData, CheckedStart, CheckOrder, CheckResult, Finding
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
@@ -43,6 +43,8 @@ def ensure_sound(sweep: Sweep, launcher: Launcher, results: Path, notify: Callab
     result = check_data(sweep, launcher, results)
     for line in result.data_notices:
         notify(line)
+    if result.network_faults:
+        raise SklabError(network_refusal(result.network_faults))
     if result.data_faults:
         raise SklabError(data_refusal(result.data_faults))
     return held_by(sweep, result)
@@ -55,18 +57,35 @@ def held_by(sweep: Sweep, result: CheckResult) -> HeldData:
 
 
 def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: bool = False) -> CheckResult:
-    """Check the data sets of the sweep where its runs would train: why they can't be used, and other notices. With
-    `every_image` all images are opened, else a sample.
+    """Check the data sets of the sweep, and the trained weights that its networks start from, where its runs would
+    train: why they can't be used, and other notices. With `every_image` all images are opened, else a sample.
 
     Raises SklabError when the check itself can't run; its log tells why.
     """
-    order = CheckOrder(data=_data(_experiments(sweep)), every_image=every_image)
+    starts = tuple(_starts(_experiments(sweep)))
+    order = CheckOrder(data=_data(_experiments(sweep)), starts=starts, every_image=every_image)
     return _ask(order, results / ".checks" / f"data-{sweep.study}", launcher)
 
 
 def data_refusal(faults: Sequence[str]) -> str:
     """The message about data that can't be used."""
     return "\n  ".join(["the data of this sweep can't be used as it asks; nothing was trained:", *faults])
+
+
+def network_refusal(faults: Sequence[str]) -> str:
+    """The message about networks that can't be made or can't start from their weights."""
+    return "\n  ".join(["networks of this sweep can't be made; nothing was trained:", *faults])
+
+
+def _starts(experiments: Iterable[Experiment]) -> Iterator[CheckedStart]:
+    """The distinct networks that start from trained weights or are frozen in part, with one recipe for each way."""
+    seen = set()
+    for experiment in experiments:
+        model, train = experiment.model, experiment.train
+        way = (model.model_dump_json(), train.trunk_lr, train.freeze)
+        if (model.start or train.freeze) and way not in seen:
+            seen.add(way)
+            yield CheckedStart(model=model, train=train)
 
 
 def _data(experiments: Iterable[Experiment]) -> tuple[CheckedData, ...]:
@@ -92,9 +111,7 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
     folder = results / ".checks" / hashlib.sha256(question.encode()).hexdigest()[:16]
     result = _kept(folder) or _ask(order, folder, launcher)
     if result.network_faults:
-        raise SklabError(
-            "\n  ".join(["networks of this sweep can't be made; nothing was trained:", *result.network_faults])
-        )
+        raise SklabError(network_refusal(result.network_faults))
     return result
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sklab.data.loaders import Facts
+from sklab.spec.start.weights import Started
 from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord, now
 from sklab.training.callbacks.images import KeptImages
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
@@ -31,6 +32,7 @@ class Meter(Callback):
     facts          of the data; set by the caller that opened it
     images         what the last and the best evaluation made of each image
     peak           the most memory that any device of the run held; set by the caller once all have reported
+    start          how the network started from trained weights; set by the caller that made it
     latency_ms     of one image through the evaluated network, and `replay_ms` of its replay; set by the caller that
                    trained it (0 until then)
     """
@@ -49,6 +51,7 @@ class Meter(Callback):
         self.facts = Facts()
         self.images = KeptImages()
         self.peak = Peak()
+        self.start: Started | None = None
         self.latency_ms = self.replay_ms = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

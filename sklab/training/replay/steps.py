@@ -18,6 +18,7 @@ from torch.optim.sgd import sgd
 from sklab.data.changes.mixing import drawn_mix, inside
 from sklab.data.loaders import TrainArrays
 from sklab.models.counters import BatchCounters
+from sklab.models.weights.trunk import to_training
 from sklab.spec.fit import trained_singly
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
@@ -68,6 +69,7 @@ def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], o
 class GraphedTraining:
     """The steps of a run on one device: `model`, which lies there, is trained by `recipe` on `images`.
 
+    trunk       names of the parameters that the network started from
     average     the averaged weights, where the recipe has them
     train_loss  float32 []: the sum of the losses of the epoch's steps so far
 
@@ -75,12 +77,20 @@ class GraphedTraining:
     before the first step. Nothing here waits for the device. Raises NotRecordableError.
     """
 
-    def __init__(self, model: nn.Module, recipe: TrainSpec, seed: int, images: TrainArrays) -> None:
-        self.model, self.recipe, self.device = model.train(), recipe, images.device
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: TrainSpec,
+        seed: int,
+        images: TrainArrays,
+        trunk: frozenset[str] = frozenset(),
+    ) -> None:
+        self.model, self.recipe, self.device = to_training(model), recipe, images.device
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self.train_loss = torch.zeros((), device=self.device)
         self._counters = BatchCounters(model)
-        self._images, self._groups = images, [_Group(group) for group in make_optimizer(model, recipe).param_groups]
+        groups = make_optimizer(model, recipe, trunk).param_groups
+        self._images, self._groups = images, [_Group(group, recipe.lr) for group in groups]
         self._tables = _Tables(recipe, seed, images)
         self._draws = images.draws(0)
         self._row = counter(self.device)
@@ -89,7 +99,7 @@ class GraphedTraining:
 
     def begin_epoch(self, epoch: int, first: int = 0) -> None:
         """The next step is number `first` of `epoch`, both counted from 0."""
-        self.model.train()
+        to_training(self.model)
         for table, drawn in zip(self._draws, self._images.draws(epoch), strict=True):
             table.copy_(drawn)
         self._tables.fill(epoch)
@@ -145,11 +155,13 @@ class GraphedTraining:
 
 
 class _Group:
-    """Weights with the same settings of SGD, and their momentum: `sums` of gradients, zero at first."""
+    """Weights with the same settings of SGD, and their momentum: `sums` of gradients, zero at first. Their learning
+    rate is a share of the recipe's, `highest`."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], highest: float) -> None:
         self.weights: list[nn.Parameter] = settings["params"]
         self.sums = [torch.zeros_like(weight) for weight in self.weights]
+        self._share = settings["lr"] / highest
         self._settings = {name: settings[name] for name in ("weight_decay", "momentum", "nesterov")}
 
     def forget_gradients(self) -> None:
@@ -158,13 +170,14 @@ class _Group:
 
     @torch.no_grad()
     def step(self, rate: Tensor) -> None:
-        """A step with the learning rate `rate`, float32 []. Weights without a gradient stay as they are."""
+        """A step with the recipe's learning rate `rate`, float32 []. Weights without a gradient stay as they are."""
         align_gradients(self.weights)
         pairs = zip(self.weights, self.sums, strict=True)
         moved = [(weight, weight.grad, sums) for weight, sums in pairs if weight.grad is not None]
         weights, gradients, sums = ([each[part] for each in moved] for part in range(3))
         # The optimiser itself refuses to be recorded; this is what its step calls.
-        sgd(weights, gradients, sums, fused=True, lr=rate, dampening=0.0, maximize=False, **self._settings)  # type: ignore[arg-type]  # fused, it takes a tensor too
+        lr = rate if self._share == 1 else rate * self._share
+        sgd(weights, gradients, sums, fused=True, lr=lr, dampening=0.0, maximize=False, **self._settings)  # type: ignore[arg-type]  # fused, it takes a tensor too
 
 
 class _Tables:

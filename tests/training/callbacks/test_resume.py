@@ -13,8 +13,8 @@ from attempts import FULL, PLAIN, assert_same, attempt, died, outcome
 from peers import peers
 from torch import Tensor, nn
 
+from sklab.models.weights import start
 from sklab.store.run_folder import RunFolder
-from sklab.training import fit as training
 from sklab.training import module
 from sklab.training.callbacks import checkpoint, resume
 
@@ -30,7 +30,7 @@ def dropout(monkeypatch: pytest.MonkeyPatch) -> None:
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.4), nn.Flatten(), nn.Linear(4 * 30 * 30, 10)
         )
 
-    monkeypatch.setattr(training, "build", make)
+    monkeypatch.setattr(start, "build", make)
 
 
 def check(made: Any, dies: Any, recipe: dict[str, Any], points: list[dict[str, int]], data: Any = None) -> None:

@@ -10,9 +10,9 @@ import torch
 from attempts import CPU, PLAIN, assert_same, attempt, died, dying, outcome
 from torch import nn
 
+from sklab.models.weights import start
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training import fit as fitting
 from sklab.training import run
 from sklab.training.fit import Process
 from sklab.training.lean_lightning import Logger
@@ -197,7 +197,7 @@ class TestReplayed:
         def make(_: object) -> nn.Module:
             return nn.Sequential(nn.Flatten(), nn.Dropout(0.4), nn.Linear(1024, 10))
 
-        monkeypatch.setattr(fitting, "build", make)
+        monkeypatch.setattr(start, "build", make)
         order, folder = made("drawn", PLAIN)
         with monkeypatch.context() as patch:
             patch.setattr(steps, "REPLAYED", set())

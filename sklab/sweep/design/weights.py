@@ -1,0 +1,47 @@
+"""Trained weights in a sweep: which cells start from which, and the checksum of each file beside its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sklab.spec.run import Experiment
+from sklab.spec.start.weights import Weights
+from sklab.spec.study.sweep import Sweep
+
+
+def pinned(sweep: Sweep) -> Sweep:
+    """`sweep` with the checksum of each file of weights beside its path: in the experiment, in the settings of cells,
+    and in the levels of factors. A sweep that is resolved needs no file to be understood."""
+    cells = {
+        kind: tuple(cell.model_copy(update={"settings": _pinned(cell.settings)}) for cell in getattr(sweep, kind))
+        for kind in ("cells", "duplicates")
+    }
+    factors = {
+        name: factor.model_copy(
+            update={"levels": {level: _value(factor.path, value) for level, value in factor.levels.items()}}
+        )
+        for name, factor in sweep.factors.items()
+    }
+    return sweep.model_copy(update={**cells, "factors": factors, "experiment": _pinned(sweep.experiment)})
+
+
+def _pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted path, or the tree of an experiment, which are alike in this."""
+    return {path: _value(path, value) for path, value in settings.items()}
+
+
+def _value(path: str, value: Any) -> Any:
+    if path == "model.init" and isinstance(value, str):
+        return Weights.model_validate(value).model_dump()
+    if path == "model" and isinstance(value, Mapping) and isinstance(value.get("init"), str):
+        return {**value, "init": _value("model.init", value["init"])}
+    return value
+
+
+def starts(experiments: Mapping[str, Experiment]) -> dict[str, tuple[str, ...]]:
+    """The cells by the trained weights that they start from, "" for fresh ones; nothing where all are fresh."""
+    cells: dict[str, tuple[str, ...]] = {}
+    for name, experiment in experiments.items():
+        cells[experiment.model.start] = (*cells.get(experiment.model.start, ()), name)
+    return cells if any(cells) else {}
