@@ -23,11 +23,11 @@ def test_two_modules_are_loose():
     assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
 
 
-def test_there_are_fewer_than_275_modules():
+def test_there_are_fewer_than_285_modules():
     # Since 180: questions (as values, in files, answered, in words), GPUs (replays, health, climb), evidence (looks,
     # images, the best cell, the test split, nuisance settings, sources of chance); since 249: kinds of attention,
-    # trained weights, sets of photographs. More: say why.
-    assert len(MODULES) < 275
+    # trained weights (read, matched, written, held back), sets of photographs. More: say why.
+    assert len(MODULES) < 285
 
 
 def test_packages_are_empty():

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from sklab.system.terminal import quantity
+
 _UNCOUNTED = "num_batches_tracked"  # batch norm keeps it beside its statistics, and uses it for nothing
 _SHOWN = 3  # tensors in a message
 # The modules of ResNets and of their attention in torchvision and timm, and the tensors of a layer, in order.
@@ -120,4 +122,4 @@ def _listed(what: str, entries: Collection[str] | Iterator[str]) -> str:
     """`3 tensors that the file lacks (a [1], b [2], ...)`; "" for none."""
     every = list(entries)
     more = ", ..." if len(every) > _SHOWN else ""
-    return f"{len(every)} tensors {what} ({', '.join(every[:_SHOWN])}{more})" if every else ""
+    return f"{quantity(len(every), 'tensor')} {what} ({', '.join(every[:_SHOWN])}{more})" if every else ""

@@ -134,7 +134,8 @@ def test_a_file_that_lacks_a_tensor_has_another_one_or_another_shape_is_refused_
     file = saved(tmp_path / "odd.pt", tensors)
     for kind in (PLAIN, *KINDS.values()):
         text = refused(spec("bottleneck", **kind, init=file))
-        assert "odd.pt does not fit the network: " in text
+        assert "odd.pt (SHA-256 " in text
+            assert "does not fit the network: " in text
         assert name in text, (fault, text)
 
 
@@ -182,7 +183,7 @@ def test_a_file_of_a_network_with_attention_is_refused_by_one_without(tmp_path):
 
 def test_a_file_for_other_channels_is_refused(tmp_path):
     file, _ = trained(tmp_path, spec("bottleneck", in_channels=3))
-    assert "1 tensors of another shape (stem.0.weight [16, 3, 3, 3] for [16, 1, 3, 3])" in refused(
+    assert "1 tensor of another shape (stem.0.weight [16, 3, 3, 3] for [16, 1, 3, 3])" in refused(
         spec("bottleneck", init=file)
     )
 
