@@ -135,7 +135,7 @@ def test_a_file_that_lacks_a_tensor_has_another_one_or_another_shape_is_refused_
     for kind in (PLAIN, *KINDS.values()):
         text = refused(spec("bottleneck", **kind, init=file))
         assert "odd.pt (SHA-256 " in text
-            assert "does not fit the network: " in text
+        assert "does not fit the network: " in text
         assert name in text, (fault, text)
 
 
