@@ -19,10 +19,13 @@ from pictures import folder as pictures
 from sklab.cli import main
 from sklab.errors import SklabError
 from sklab.models.weights.description import Description, described
+from sklab.models.weights.matching import counted
+from sklab.models.weights.start import start
 from sklab.models.zoo import build
 from sklab.spec.data import data_spec
 from sklab.spec.networks import network
 from sklab.spec.run import RunSpec
+from sklab.store.files import checksum
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.training import export as exporting
@@ -143,6 +146,23 @@ def test_an_onnx_file_holds_the_same_description(run):
     (logits,) = ReferenceEvaluator(read).run(None, {"images": images.numpy()})
     with torch.no_grad():
         assert logits == pytest.approx(kept(images).numpy(), abs=1e-4)
+
+
+def test_a_run_starts_from_an_exported_file_and_tells_of_its_own_network_alone(run, tmp_path, toy_order):
+    file = tmp_path / "start.safetensors"
+    export(run, "safetensors", file)
+    assert export(run, "safetensors", tmp_path / "again.safetensors").sha256 == checksum(file.read_bytes())
+    order = toy_order(model={"init": str(file)})
+    kept = torch.load(run.weights_file, weights_only=True)
+    begun = start(order.spec.experiment.model)
+    assert (begun.origin.taken, begun.origin.fresh, begun.origin.head) == (len(counted(kept)), 0, True)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in counted(begun.network.state_dict()).items())
+    tuned = trained(order)
+    file.unlink()
+    told = describe(tuned, tuned.read_record())
+    assert told.model == run.read_record().spec.experiment.model
+    assert str(file) not in "".join(told.metadata().values())
+    assert export(tuned, "safetensors", file).description == told
 
 
 def test_what_timm_has_not_is_refused_and_nothing_is_written(run, tmp_path, capsys):

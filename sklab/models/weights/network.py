@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.weights.description import Description, described
 from sklab.models.weights.files import metadata_in
+from sklab.models.weights.matching import Misfit, counted, match
 from sklab.models.weights.reading import tensors_in
+from sklab.models.weights.start import take
 from sklab.models.zoo import build, specified
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
 from sklab.store.files import checksum, opened
-
-_SHOWN = 4  # tensors that do not fit
 
 
 class Trained(NamedTuple):
@@ -38,7 +38,7 @@ def trained_network(file: Path, model: Mapping[str, Any]) -> Trained:
     """The network in `file`: the one that its metadata describe, or, where there are settings, that of `model`.
 
     Raises SklabError where the file can't be read, where neither says which network it is, where the settings are not
-    those of a network, and where the tensors are not its tensors.
+    those of a network, and where the tensors are not its tensors, by name or, as from timm, in order.
     """
     content = _content(file)
     tensors = tensors_in(content, file)
@@ -48,11 +48,10 @@ def trained_network(file: Path, model: Mapping[str, Any]) -> Trained:
         raise SklabError(f"{file}: does not say which network it is of; --model does, {example}")
     spec = model_of(model) if model or description is None else description.model
     network = build(spec)
-    if misfits := tuple(_misfits(network.state_dict(), tensors)):
-        more = [f"and {len(misfits) - _SHOWN} more"] if len(misfits) > _SHOWN else []
-        shown = "; ".join([*misfits[:_SHOWN], *more])
-        raise SklabError(f"{file}: these are not the weights of this network: {shown}")
-    network.load_state_dict(tensors)
+    found = match(counted(network.state_dict()), counted(tensors), head=())
+    if isinstance(found, Misfit):
+        raise SklabError(f"{file} does not fit the network: {found.reason}")
+    take(network, tensors, found)
     return Trained(network.eval(), spec, description, checksum(content))
 
 
@@ -65,16 +64,6 @@ def model_of(settings: Mapping[str, Any]) -> ModelSpec:
     if resolved["family"] not in families():
         raise _unknown("family", "family", resolved["family"], families())
     return specified(resolved, "--model")
-
-
-def _misfits(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
-    """Each tensor that is missing, of another shape, or of no use."""
-    for name, tensor in wanted.items():
-        if name not in found:
-            yield f"{name} is missing"
-        elif found[name].shape != tensor.shape:
-            yield f"{name} is {list(found[name].shape)}, not {list(tensor.shape)}"
-    yield from (f"{name} is no tensor of the network" for name in sorted(found.keys() - wanted.keys()))
 
 
 def _unknown(place: str, what: str, found: object, known: tuple[str, ...]) -> FaultyInputError:

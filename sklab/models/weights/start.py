@@ -53,7 +53,7 @@ def start(spec: ModelSpec) -> Start:
     plain = spec.unconverted
     network = build(plain)
     pairs = _pairs(plain, network, counted(tensors))
-    _take(network, tensors, pairs)
+    take(network, tensors, pairs)
     trunk, fresh = set(pairs), len(counted(network.state_dict())) - len(pairs)
     if plain is not spec:
         bare, network = network, family_module(spec.family).converted(network, spec)
@@ -132,7 +132,8 @@ def _head(spec: ModelSpec, network: nn.Module) -> frozenset[str]:
 
 
 @torch.no_grad()
-def _take(network: nn.Module, tensors: Tensors, pairs: Pairs) -> None:
+def take(network: nn.Module, tensors: Tensors, pairs: Pairs) -> None:
+    """Give the network those of the tensors that are named in `pairs`; nothing on the meta device."""
     own = network.state_dict()
     for mine, theirs in pairs.items():
         if not own[mine].is_meta:
