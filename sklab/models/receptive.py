@@ -26,7 +26,8 @@ def theoretical(network: nn.Module, image: Tensor, stages: Mapping[str, str]) ->
     """By stage, the side in pixels of the input window that its output depends on; `stages` holds module paths.
 
     Follows the path of the largest windows through convolutions and poolings with a kernel. Pooling over whole images
-    (attention, squeeze-and-excitation) is left out. `image` [1, C, H, W] may lie on the meta device.
+    (attention, squeeze-and-excitation) is left out; the windows that CBAM, BAM and LSK lay on maps count. `image`
+    [1, C, H, W] may lie on the meta device.
     """
     sizes = {}
     with ExitStack() as stack:

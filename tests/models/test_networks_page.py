@@ -85,12 +85,12 @@ def test_the_table_of_the_kinds_of_attention_is_counted():
         assert not published or counted / 1e6 == pytest.approx(float(published), abs=0.15)
 
 
-def test_the_sweep_over_kinds_of_attention_loads(tmp_path):
-    (text,) = re.findall(r"```yaml\n(# sweeps/what_helps.yaml.*?)```", PAGE, re.DOTALL)
-    root = Path(__file__).parents[2]
-    sweep = tmp_path / "what_helps.yaml"
-    sweep.write_text(text.replace("../experiments", str(root / "experiments")), encoding="utf-8")
-    assert [cell.factors["attention"] for cell in load_sweep(sweep).cells] == ["none", "mean", "static", "sk"]
+@pytest.mark.parametrize(("name", "networks"), [("what_helps", 4), ("choices", 7)])
+def test_the_sweeps_on_the_page_have_these_networks(tmp_path, name, networks):
+    (text,) = re.findall(rf"```yaml\n(# sweeps/{name}.yaml.*?)```", PAGE, re.DOTALL)
+    experiments = Path(__file__).parents[2] / "experiments"
+    (tmp_path / "sweep.yaml").write_text(text.replace("../experiments", str(experiments)), encoding="utf-8")
+    assert len(load_sweep(tmp_path / "sweep.yaml").cells) == networks
 
 
 @pytest.mark.parametrize("family", sorted({settings["family"] for settings in SETTINGS.values()}))

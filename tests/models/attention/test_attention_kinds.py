@@ -122,6 +122,17 @@ def test_its_receptive_fields_are_measured(name: str, kind: str) -> None:
     assert field.max() > 0
 
 
+def test_windows_on_maps_count_and_pooled_images_do_not() -> None:
+    def side(kind: str) -> int:
+        return theoretical(made("sknet_small", kind), images(4), {"end": "units.SK_3_1"})["end"]
+
+    plain = side("none")
+    assert all(side(kind) == plain for kind in ("mean", "static", "sk", "splat", "se", "eca"))
+    assert side("cbam") == plain + 6 * (2 + 4)  # 7x7 on maps of half and a quarter of the side
+    assert side("lsk") == plain + 6 * (2 + 4)
+    assert side("bam") == plain + 2 * 8 * 2  # two 3x3 with D = 4 between the stages
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES + CONVERTED)
 def test_channels_last_and_bf16_change_no_more_than_rounding(name: str, kind: str) -> None:
     model, x = made(name, kind).eval(), images()

@@ -64,6 +64,25 @@ def test_the_sources_of_the_data_are_cited(data, cites):
     assert cited(make_sweep(), record) & of_data == cites
 
 
+@pytest.mark.parametrize(
+    ("kind", "cites"),
+    [
+        ("none", set()),
+        ("static", set()),
+        ("eca", {"wang2020eca"}),
+        ("bam", {"park2018bam"}),
+        ("cbam", {"woo2018cbam"}),
+        ("splat", {"zhang2022resnest"}),
+        ("lsk", {"li2023lsknet"}),
+    ],
+)
+def test_the_source_of_the_attention_is_cited(kind, cites):
+    given = {**EXPERIMENT, "model": {**EXPERIMENT["model"], "attention": kind}}
+    record = make_record("K3", 0, 20.0, spec=RunSpec(experiment=Experiment.model_validate(given), seed=0))
+    of_attention = {"wang2020eca", "park2018bam", "woo2018cbam", "zhang2022resnest", "li2023lsknet", "li2019selective"}
+    assert cited(make_sweep(), record) & of_attention == cites
+
+
 def test_nothing_trained_is_nothing_cited():
     assert cited(make_sweep()) == set()
 
