@@ -191,7 +191,7 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_kept(run):
 def test_lightning_takes_the_fused_optimizer_wherever_it_is_used(run, monkeypatch, kind, precision, clip_norm):
     """The CPU has a fused one too."""
 
-    def as_on_cuda(model: nn.Module, recipe: TrainSpec) -> torch.optim.Optimizer:
+    def as_on_cuda(model: nn.Module, recipe: TrainSpec, _trunk: frozenset[str]) -> torch.optim.Optimizer:
         return kind(model.parameters(), recipe.lr, fused=can_be_fused(recipe))
 
     monkeypatch.setattr("sklab.training.module.make_optimizer", as_on_cuda)

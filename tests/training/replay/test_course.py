@@ -38,6 +38,7 @@ ALL = {
     "nesterov": True,
 }
 CUT = {**EXACT, "mixup": 0.3, "cutmix": 1.0, "loss": "bce", "label_smoothing": 0.1, "batch_size": 8}
+HELD = {**EXACT, "freeze": ["stem", "units.SK_3_*"], "decay_norm_and_bias": False}
 HALF = {**EXACT, "precision": "bf16", "memory_format": "channels_last", "momentum": 0.0, "batch_size": 12}
 
 
@@ -74,7 +75,7 @@ def ended(attempts: dict[RunFolder, Attempt]) -> dict[RunFolder, RunRecord]:
     return {folder: attempt.record for folder, attempt in attempts.items() if attempt.record is not None}
 
 
-@pytest.mark.parametrize("recipe", [EXACT, ALL, CUT, HALF], ids=["plain", "all that goes together", "cutmix", "bf16"])
+@pytest.mark.parametrize("recipe", [EXACT, ALL, CUT, HELD, HALF], ids=["plain", "all", "cutmix", "frozen", "bf16"])
 def test_it_computes_what_lightnings_loop_computes(made: Made, monkeypatch, recipe, request) -> None:
     order, folder = made("lightning", recipe)
     theirs = attempt(order, folder)
