@@ -19,7 +19,7 @@ _NESTED = ("state_dict", "model", "model_ema")  # where the checkpoints of train
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a network by name, in the order of the file, on the CPU.
+    """The tensors of a network by name, on the CPU: in the order of the file, those of safetensors by name.
 
     `.safetensors`, and `.pt` or `.pth`: a state dict, or a mapping with one under `state_dict`, `model` or `model_ema`.
     Raises SklabError for a file that is missing, damaged or of another kind, and for one that holds more than tensors
@@ -45,7 +45,7 @@ def tensors_in(content: bytes, path: Path) -> dict[str, Tensor]:
 
 def _safe(content: bytes, path: Path) -> Any:
     try:
-        return safetensors.torch.load(content)
+        return dict(sorted(safetensors.torch.load(content).items()))  # it gives them in any order
     except Exception as error:  # a broken file raises almost anything
         raise SklabError(f"{path}: is damaged or no safetensors file ({_in_short(error)})") from None
 
