@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
-from sklab.store.dated import lacks_test
+from sklab.store.dated import lacks_evaluation
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import open_without_waiting
 from sklab.system.processes import on_parent_end, unblock_stop_signals
@@ -90,7 +90,7 @@ def begin(job: Job) -> bool:
         record = folder.read_record()
         if record is not None and record.final:
             order = folder.read_order()
-            return bool(folder.missing_sizes(record, order.sizes)) or lacks_test(folder, record, order)
+            return lacks_evaluation(folder, record, order)
         folder.begin_attempt()
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklab.analysis.choice.pareto import SEVERALFOLD
 from sklab.analysis.evidence.blocks import block_size
 from sklab.analysis.table.published import asks_for_verdict, published_sizes, row_reproduced
-from sklab.analysis.table.rows import AblationTable, AtSize, Row
+from sklab.analysis.table.rows import AblationTable, Also, AtSize, Row
 from sklab.report.bounds import ERRORS, any_cut, is_cut, limits
 from sklab.report.column import (
     DAGGER,
@@ -26,7 +26,7 @@ from sklab.report.column import (
 from sklab.report.escape import clean
 from sklab.report.evidence.best import best_columns
 from sklab.report.evidence.held_out import held_out_columns
-from sklab.spec.study.sweep import Published, Sweep
+from sklab.spec.study.sweep import Metric, Published, Sweep
 
 _PARAMS: tuple[Scale, ...] = ((1e6, 1e6, "M", 2), (1e3, 1e3, "k", 1), (0, 1, "", 0))
 _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0))
@@ -45,6 +45,7 @@ def columns(table: AblationTable) -> tuple[Column, ...]:
     return (
         *_identity(table),
         *_result(table),
+        *(column for name in table.sweep.also for column in _also(table, name)),
         *held_out_columns(table),
         *comparison(table),
         *(column for size in table.sweep.sizes for column in _at_size(table, size)),
@@ -110,6 +111,32 @@ def _spread(table: AblationTable) -> str:
         return "of its own runs"
     noisy = " and ".join(clean(row.name) for row in table.noisy)
     return f"estimated from all cells{noisy and f' (for {noisy}, of its own runs)'}"
+
+
+def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
+    metric = Metric(name=name, epoch=table.sweep.metric.epoch)
+    measure, unit, digits = metric.measure, metric_unit(metric), metric_digits(metric)
+    group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+    mean = (
+        f"mean of the {metric_name(metric)} over the runs that have it, at the {metric.epoch} epoch of each; "
+        f"{measure.better} is better; nothing is tested by it"
+    )
+
+    def of(row: Row) -> Also:
+        return row.also.get(name, Also(0, None, None))
+
+    short = f"{measure.noun} {unit}".strip()
+    return (
+        Column(group, group, "mean", mean, lambda row: fixed(of(row).mean, digits), short),
+        Column(
+            f"sd ({measure.noun})",
+            group,
+            "sd",
+            "standard deviation of those runs",
+            lambda row: fixed(of(row).sd, digits),
+            "",
+        ),
+    )
 
 
 def _at_size(table: AblationTable, size: int) -> tuple[Column, ...]:

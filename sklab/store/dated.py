@@ -118,6 +118,11 @@ def lacks_test(run: RunFolder, record: RunRecord | None, order: RunOrder) -> boo
     return read_tested(run, record, order.spec.experiment.data, order.test) is None
 
 
+def lacks_evaluation(run: RunFolder, record: RunRecord | None, order: RunOrder) -> bool:
+    """Whether the order asks a complete run for any evaluation that it does not have."""
+    return run.lacks_figures(record, order.sizes, order.metrics) or lacks_test(run, record, order)
+
+
 def _append(folder: Path, entry: Value) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     last = max((int(file.stem) for file in _files(folder)), default=0)

@@ -10,6 +10,7 @@ from pydantic import Field
 from sklab.spec.data import AnyData, Fingerprint
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.start.weights import Started
+from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Epoch, Metric
 from sklab.spec.values import Seq, Value
 
@@ -44,6 +45,8 @@ class RunOrder(Value):
 
     sizes               pixels a side at which the kept weights are evaluated once the run is complete. They change
                         nothing about the run and so are no part of its spec: a later order may ask for others
+    metrics             names of further metrics (`spec.study.metrics`) that each evaluation computes. No part of
+                        the spec either: where they are missing, they are computed from the kept weights
     checkpoint_seconds  of training between two checkpoints, at least (0: one after every step); no part of the spec
                         either
     accumulate_factor   parts that each batch of the recipe is cut into because it does not fit into memory; that many
@@ -63,6 +66,7 @@ class RunOrder(Value):
     code: Code
     tracking: Tracking = Tracking()
     sizes: Seq[int] = ()
+    metrics: Seq[str] = ()
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
@@ -210,6 +214,10 @@ class RunRecord(Value):
         """The metric at the epoch that it names; None when the record lacks it."""
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
+    def with_metrics(self, found: FurtherMetrics) -> RunRecord:
+        """This record with those metrics of `found` that it lacks."""
+        return self.model_copy(update={"last": {**found.last, **self.last}, "best": {**found.best, **self.best}})
+
     def with_shared_experiment(self, experiment: Experiment) -> RunRecord:
         """This record with `experiment` in place of an equal one of its own: many records then share one object."""
         if self.spec.experiment != experiment:
@@ -232,10 +240,28 @@ class Evaluation(Value):
     weights: str = ""
 
 
+class FurtherMetrics(Value):
+    """`metrics.json`: further metrics of the kept weights of a complete run on its validation images, by name, where
+    the run did not compute them itself.
+
+    last, best     at the epochs of the record's `last` and `best`; `best` is empty where those weights were not kept
+    weights, best_weights  SHA-256 of the files of the weights; "" where the record names none
+    """
+
+    key: str
+    last: dict[str, float] = {}
+    best: dict[str, float] = {}
+    device: str
+    torch: str
+    weights: str = ""
+    best_weights: str = ""
+
+
 class FinalScore(Value):
     """`test.json`: the weights of a complete run, those of `epoch`, on the test split; error in %.
 
     weights      SHA-256 of the file of the weights
+    metrics      the further metrics by their names on validation images; empty in older ones
     evaluated    UTC, ISO 8601
     fingerprint  of what the split holds; None where the settings alone decide that
     """
@@ -251,10 +277,11 @@ class FinalScore(Value):
     weights: str
     evaluated: str
     fingerprint: Fingerprint | None = None
+    metrics: dict[str, float] = {}
 
-    def value(self, metric: Metric) -> float:
-        """What stands for the study's metric."""
-        return self.error if metric.name == "val_error" else self.loss
+    def value(self, metric: Metric) -> float | None:
+        """What stands for the study's metric; None when it is not among what an earlier version has computed."""
+        return {TOP1_ERROR: self.error, "val_loss": self.loss, **self.metrics}.get(metric.name)
 
 
 class Reused(Value):

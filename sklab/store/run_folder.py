@@ -20,7 +20,7 @@ from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
 from sklab.store.reader import RecordReader
-from sklab.store.records import Evaluation, RunOrder, RunRecord
+from sklab.store.records import Evaluation, FurtherMetrics, RunOrder, RunRecord
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"
@@ -99,6 +99,34 @@ class RunFolder:
         return tuple(size for size in sizes if self.read_evaluation(size) is None)
 
     @property
+    def metrics_evaluated_file(self) -> Path:
+        """The further metrics of the kept weights that the run itself did not compute."""
+        return self.path / "metrics.json"
+
+    def _read_further(self, record: RunRecord) -> FurtherMetrics | None:
+        """What is in that file; None when there is none, or when it is unreadable or of other weights than the record
+        names: it is then made again."""
+        found = read_kept(self.metrics_evaluated_file, FurtherMetrics)
+        if found is None or found.key != record.key:
+            return None
+        named = ((self.weights_file, found.weights), (self.best_weights_file, found.best_weights))
+        return found if all(digest in ("", record.files.get(file.name, "")) for file, digest in named) else None
+
+    def missing_metrics(self, record: RunRecord | None, metrics: Iterable[str]) -> tuple[str, ...]:
+        """The `metrics` that a complete run has not been evaluated by and can be: at its last epoch, or its best where
+        these weights were kept."""
+        if record is None or record.status != "complete":
+            return ()
+        epochs = [record.last]
+        if record.best_epoch == record.epochs or self.best_weights_file.exists():
+            epochs.append(record.best)
+        return tuple(name for name in metrics if any(name not in epoch for epoch in epochs))
+
+    def lacks_figures(self, record: RunRecord | None, sizes: Iterable[int], metrics: Iterable[str]) -> bool:
+        """Whether a complete run has not been evaluated at all of these `sizes` and by all of these `metrics`."""
+        return bool(self.missing_sizes(record, sizes) or self.missing_metrics(record, metrics))
+
+    @property
     def reused_file(self) -> Path:
         """The origin of a run that was taken over from another study; missing for other runs."""
         return self.path / "reused.json"
@@ -170,6 +198,8 @@ class RunFolder:
 
         Raises DamagedRecordError for a whole file that this version can't read, and for one that can't be read at all:
         it may be somebody's result.
+
+        Metrics that were computed later (`metrics.json`) stand in it like its own.
         """
         try:
             record = (reader or RecordReader()).read(content(self.record_file))
@@ -184,7 +214,8 @@ class RunFolder:
             return None
         if record.edited:
             warnings.warn(f"{self.record_file} was changed after the run had written it: {_UNSURE}", stacklevel=3)
-        return record
+        further = self._read_further(record)
+        return record.with_metrics(further) if further else record
 
     def _damaged(self, error: OSError | ValidationError, remedy: str) -> DamagedRecordError:
         again = "or move its folder away to train the run again"
@@ -252,7 +283,7 @@ class RunFolder:
         computed from them, are deleted."""
         evaluations = [file for file in self.path.iterdir() if file.name.startswith("evaluation-")]
         from_weights = (*evaluations, self.attention_file, self.images_file, self.analysis_file, self.reused_file)
-        from_weights += (self.best_weights_file, self.test_file)
+        from_weights += (self.best_weights_file, self.test_file, self.metrics_evaluated_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *from_weights):
             file.unlink(missing_ok=True)
         files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]

@@ -6,7 +6,7 @@ import io
 import os
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,16 +19,18 @@ from sklab.errors import SklabError
 from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import DataSpec, surely_differ
+from sklab.spec.study.metrics import METRICS
 from sklab.spec.study.sweep import Epoch
 from sklab.spec.train import TrainSpec
 from sklab.store.dated import keep_reading, lacks_test, read_tested, weights_of, what_is_read
 from sklab.store.files import checksum, sealed, write_whole
-from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord, now
+from sklab.store.records import Evaluation, FinalScore, FurtherMetrics, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.training.callbacks.meter import log_evaluation, log_tested
+from sklab.training.callbacks.meter import log_evaluation, log_metrics, log_tested
 from sklab.training.determinism import ensure_starts, set_arithmetic
-from sklab.training.recipe import Scores, autocast
+from sklab.training.metrics.scores import Kept, Scores, every
+from sklab.training.recipe import autocast
 
 
 def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluation:
@@ -48,7 +50,7 @@ def evaluate(folder: RunFolder, size: int | None, device_type: str) -> Evaluatio
     network = kept_network(folder, record, device)
     loaders = open_loaders(data, experiment.train, record.spec.seed, device)
     ensure_trained_on(record, loaders)
-    scores = _scored(network, loaders.val, experiment.train, device)
+    scores = _scored(network, loaders.val, experiment.train, device, Kept())
     evaluation = Evaluation(
         key=record.key,
         data=data,
@@ -77,7 +79,9 @@ def evaluate_test(folder: RunFolder, data: DataSpec, rule: Epoch, device_type: s
     epoch, weights = weights_of(folder, record, rule)
     network = kept_network(folder, record, device, weights)
     test = open_test(data, recipe, device)
-    scores = _scored(network, test.loader, recipe, device)
+    classes = data.num_classes
+    kept = Kept(len(test.loader) * test.loader.batch_size, classes, every(classes))
+    scores = _scored(network, test.loader, recipe, device, kept)
     tested = FinalScore(
         key=record.key,
         data=data,
@@ -90,14 +94,48 @@ def evaluate_test(folder: RunFolder, data: DataSpec, rule: Epoch, device_type: s
         weights=record.files.get(weights.name, ""),
         evaluated=now(),
         fingerprint=test.fingerprint,
+        metrics=scores.further,
     )
     write_whole(folder.test_file, sealed(tested))
     log_tested(tested)
     return tested
 
 
-def _scored(network: nn.Module, loader: Loader, recipe: TrainSpec, device: torch.device) -> Scores:
-    scores = Scores(device)
+def evaluate_metrics(folder: RunFolder, names: tuple[str, ...], device_type: str) -> FurtherMetrics:
+    """Evaluate the run's kept weights, of its last epoch and of its best one where these were kept, by the further
+    metrics `names`, and write `metrics.json` with these and those that it had. Raises SklabError as `evaluate` does."""
+    record, device = complete_record(folder), torch.device(device_type)
+    compute_as(record, device)
+    recipe, data = record.spec.experiment.train, folder.read_order().spec.trained.data
+    loaders = open_loaders(data, recipe, record.spec.seed, device)
+    ensure_trained_on(record, loaders)
+    kept = Kept(len(loaders.val_labels), len(loaders.classes), names)
+
+    def at(file: Path) -> dict[str, float]:
+        return _scored(kept_network(folder, record, device, file), loaders.val, recipe, device, kept).further
+
+    last, best_file = at(folder.weights_file), folder.best_weights_file
+    of_best = last if record.best_epoch == record.epochs else at(best_file) if best_file.exists() else {}
+    further = FurtherMetrics(
+        key=record.key,
+        last={**_further(record.last), **last},
+        best={**_further(record.best), **of_best},
+        device=device_type,
+        torch=torch.__version__,
+        weights=record.files.get(folder.weights_file.name, ""),
+        best_weights=record.files.get(best_file.name, ""),
+    )
+    write_whole(folder.metrics_evaluated_file, sealed(further))
+    log_metrics(last)
+    return further
+
+
+def _further(epoch: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in epoch.items() if name in METRICS and METRICS[name].further}
+
+
+def _scored(network: nn.Module, loader: Loader, recipe: TrainSpec, device: torch.device, kept: Kept) -> Scores:
+    scores = Scores(device, kept)
     with torch.inference_mode(), autocast(recipe, device):
         for images, labels in loader:
             scores.add(network(images), labels)
@@ -105,8 +143,8 @@ def _scored(network: nn.Module, loader: Loader, recipe: TrainSpec, device: torch
 
 
 def evaluate_missing(folder: RunFolder, record: RunRecord, order: RunOrder, device_type: str) -> None:
-    """Evaluate the run at those sizes of the order that are missing, and on the test split if the order asks for that;
-    a run that is not complete is left as it is.
+    """Evaluate the run at those sizes and by those metrics of the order that are missing, and on the test split if the
+    order asks for that; a run that is not complete is left as it is.
 
     Never raises: the record stands on disk before this begins, and nothing that goes wrong here (larger images may well
     not fit into memory) may take the finished training with it. The log has the traceback; who ordered the evaluation
@@ -115,6 +153,8 @@ def evaluate_missing(folder: RunFolder, record: RunRecord, order: RunOrder, devi
     missing: list[Callable[[], object]] = [
         partial(evaluate, folder, size, device_type) for size in folder.missing_sizes(record, order.sizes)
     ]
+    if names := folder.missing_metrics(record, order.metrics):
+        missing.append(partial(evaluate_metrics, folder, names, device_type))
     if order.test and lacks_test(folder, record, order):
         missing.append(partial(evaluate_test, folder, order.spec.experiment.data, order.test, device_type))
     for evaluation in missing:

@@ -28,6 +28,7 @@ from sklab.training.callbacks.resume import ExactResume
 from sklab.training.determinism import set_arithmetic
 from sklab.training.devices import environment, largest, strategy
 from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
+from sklab.training.metrics.scores import Kept
 from sklab.training.module import Classifier, make_trainer
 from sklab.training.replay.course import Course, Steps
 from sklab.training.replay.steps import GraphedTraining, NotRecordableError, is_replayed
@@ -119,7 +120,7 @@ def fit(
     keeper.stop.listen()
     training = _recorded(order, loaders, meter, device)
     if training is not None:
-        course = Course(training, loaders, keeper, watching, logger)
+        course = Course(training, loaders, keeper, watching, logger, order.metrics)
         yield from course.steps()
         network = course.evaluated
     else:
@@ -182,8 +183,8 @@ def _classifier(order: RunOrder, loaders: Loaders, meter: Meter, process: Proces
     recipe, seed, rank = order.experiment.train, order.spec.seed, process.share.rank
     begun = _new_network(order, process.device, meter)
     whole_steps = len(loaders.train) // recipe.accumulate  # a batch is always full, and so is the sum behind a step
-    batches, images = whole_steps * recipe.accumulate, len(loaders.val_labels)
-    classifier = Classifier(begun.network, recipe, seed, batches, images, begun.trunk)
+    kept = Kept(len(loaders.val_labels), len(loaders.classes), order.metrics)
+    classifier = Classifier(begun.network, recipe, seed, whole_steps * recipe.accumulate, kept, begun.trunk)
     if rank:  # else the devices would drop the same units of different images
         torch.manual_seed(recipe.sources(seed).augment + (rank << 31))
     return classifier

@@ -16,9 +16,9 @@ from sklab.models.counters import BatchCounters
 from sklab.spec.train import TrainSpec
 from sklab.training.devices import copy_buffers, total
 from sklab.training.lean_lightning import LightningModule, OptimizerLRSchedulerConfig, Trainer
+from sklab.training.metrics.scores import NOTHING, Kept, Scores
 from sklab.training.recipe import (
     Average,
-    Scores,
     align_gradients,
     batch_loss,
     drawn_mixture,
@@ -42,10 +42,10 @@ class Classifier(LightningModule):
     """Trains `model` (images [N, C, H, W] to logits [N, classes]) by the recipe, `batches` of them an epoch.
 
     Logs, per epoch: train_loss (the recipe's, with smoothed and mixed labels), val_loss (mean cross-entropy) and
-    val_error (top-1 error in %). Sums stay on the device until the epoch ends, so that no step waits for them. All are
-    those of the whole run, on each of its devices.
+    val_error (top-1 error in %); and the further metrics that are `kept`. Sums stay on the device until the epoch ends,
+    so that no step waits for them. All are those of the whole run, on each of its devices.
 
-    scores  of the last evaluation; image by image where `images` says how many this device evaluates
+    scores  of the last evaluation, with what is `kept` of each image that this device evaluates
     trunk   names of the parameters that the network started from
     """
 
@@ -55,7 +55,7 @@ class Classifier(LightningModule):
         recipe: TrainSpec,
         seed: int,
         batches: int,
-        images: int = 0,
+        kept: Kept = NOTHING,
         trunk: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Classifier(LightningModule):
         self.average = Average(model, recipe.ema_decay) if recipe.ema_decay else None
         self._counters = BatchCounters(model)
         self.train_loss: Tensor | float = 0.0  # summed up over this device's part of the epoch so far
-        self.scores, self._images = Scores("cpu"), images
+        self.scores, self._kept = Scores("cpu"), kept
         self._compiled = compiled(model) if recipe.compile else None
         self._largest = 0  # batch of an evaluation so far
 
@@ -112,7 +112,7 @@ class Classifier(LightningModule):
         self.train_loss = total(self.train_loss)
         self._stop_unless_finite(self.train_loss, "training loss")
         copy_buffers(self.evaluated)
-        self.scores = Scores(self.device, self._images)
+        self.scores = Scores(self.device, self._kept)
 
     def on_validation_epoch_end(self) -> None:
         self.scores.over_devices()
@@ -120,6 +120,8 @@ class Classifier(LightningModule):
         self.log("train_loss", self.train_loss / (self.batches * self.recipe.devices))
         self.log("val_loss", self.scores.loss)
         self.log("val_error", self.scores.error)
+        for name, value in self.scores.further.items():
+            self.log(name, torch.tensor(value, dtype=torch.float64))
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

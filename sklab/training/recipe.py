@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from sklab.data.changes.mixing import drawn_mix, inside
 from sklab.models.numerics import AUTOCAST
 from sklab.spec.train import TrainSpec
-from sklab.store.measured.images import Outcomes
-from sklab.training.devices import gathered, total
 
 
 def make_optimizer(model: nn.Module, recipe: TrainSpec, trunk: Collection[str] = frozenset()) -> torch.optim.Optimizer:
@@ -143,67 +141,6 @@ def _loss(logits: Tensor, labels: Tensor, recipe: TrainSpec) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
     true = labels[:, None] == torch.arange(classes, device=labels.device)  # one_hot waits for the device
     return F.binary_cross_entropy_with_logits(logits.float(), true * (1 - smoothing) + smoothing / classes)
-
-
-class Scores:
-    """Sums over an evaluation, kept on the device so that no batch waits for them.
-
-    loss    mean cross-entropy so far
-    error   top-1 error so far, in %, of double precision: equal counts are to give equal differences
-    seen    images so far
-
-    Where `images` says how many there are, each is kept by itself as well, in the order in which they are added.
-    """
-
-    def __init__(self, device: torch.device | str, images: int = 0) -> None:
-        self._loss = torch.zeros((), device=device)
-        self._wrong = torch.zeros((), dtype=torch.int64, device=device)
-        self._seen = torch.zeros_like(self._wrong)
-        self._losses = torch.zeros(images, device=device)
-        self._wrong_ones = torch.zeros(images, dtype=torch.bool, device=device)
-
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: logits [B, classes] of any float type, labels int64 [B]."""
-        logits = logits.float()
-        log_p, wrong = F.log_softmax(logits, 1), logits.argmax(1) != labels
-        self._loss += F.nll_loss(log_p, labels, reduction="sum")
-        self._wrong += wrong.sum()
-        if len(self._losses):
-            # The places are counted on the device, so that replays of this go through the images, too.
-            places = self._seen + torch.arange(len(labels), device=labels.device)
-            self._losses.index_copy_(0, places, F.nll_loss(log_p, labels, reduction="none"))
-            self._wrong_ones.index_copy_(0, places, wrong)
-        self._seen += len(labels)
-
-    def clear(self) -> None:
-        """Begin anew."""
-        for each in (self._loss, self._wrong, self._seen):
-            each.zero_()
-
-    def over_devices(self) -> None:
-        """Make these the sums over all devices of the run, and the images those of all. Every device must call it."""
-        self._loss, self._wrong, self._seen = (
-            torch.as_tensor(total(each)) for each in (self._loss, self._wrong, self._seen)
-        )
-        parts = gathered((self._losses.cpu(), self._wrong_ones.cpu()))
-        self._losses, self._wrong_ones = (torch.cat(part) for part in zip(*parts, strict=True))
-
-    @property
-    def loss(self) -> Tensor:
-        return self._loss / self._seen
-
-    @property
-    def error(self) -> Tensor:
-        return 100.0 * self._wrong.double() / self._seen
-
-    @property
-    def seen(self) -> int:
-        return int(self._seen)
-
-    @property
-    def outcomes(self) -> Outcomes:
-        """The images one by one."""
-        return Outcomes(self._wrong_ones.cpu().numpy(), self._losses.cpu().double().numpy())
 
 
 class Average:

@@ -124,7 +124,7 @@ def _train_together(
     except Exception as error:  # a process that died, or could not be started
         traceback.print_exc()
         return keep(
-            record_of(order, folder, Meter(folder.metrics_file), device).model_copy(
+            record_of(order, folder, Meter(folder.metrics_file, order.metrics), device).model_copy(
                 update=outcome_of(error, stop, folder.checkpoint_step)
             )
         )
@@ -144,7 +144,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
     """Train the process's share of the run, from `resume_point` on, and `tell` the record; the first device writes
     all the rest."""
     started, clock, first = now(), _clock(resume_point), process.share.rank == 0
-    meter = Meter(folder.metrics_file)
+    meter = Meter(folder.metrics_file, order.metrics)
     changes = resume_point.changes if resume_point else ()
     checkpoints = Checkpoints(folder.checkpoints, origin(order, process.device), changes)
     keeper = ExactResume(

@@ -16,7 +16,7 @@ from sklab.spec.run import RunSpec
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.training import module
-from sklab.training.recipe import Scores
+from sklab.training.metrics.scores import Scores
 
 
 @pytest.fixture(autouse=True)

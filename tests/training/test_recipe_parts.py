@@ -16,9 +16,9 @@ from sklab.models.numerics import LAYOUTS
 from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS, network
 from sklab.spec.train import TrainSpec
+from sklab.training.metrics.scores import Scores
 from sklab.training.recipe import (
     Average,
-    Scores,
     align_gradients,
     batch_loss,
     drawn_mixture,

@@ -21,7 +21,7 @@ from sklab.store.measured.images import Outcomes, read_images
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.evaluate import kept_network
-from sklab.training.recipe import Scores
+from sklab.training.metrics.scores import Kept, Scores
 
 Made = Callable[..., tuple[RunOrder, RunFolder]]
 BUMPY = {**PLAIN, "epochs": 4, "lr": 0.5, "schedule": "step", "step_at": (3,)}
@@ -91,7 +91,7 @@ def test_keeping_images_changes_no_bit_of_the_scores(count, classes, seed, preci
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(count, classes, generator=generator).mul(9).to(precision)
     labels = torch.randint(classes, (count,), generator=generator)
-    kept, plain, expected = Scores("cpu", count), Scores("cpu"), torch.zeros(())
+    kept, plain, expected = Scores("cpu", Kept(count)), Scores("cpu"), torch.zeros(())
     for part in (slice(0, count // 2), slice(count // 2, count)):
         if labels[part].numel():
             for scores in (kept, plain):

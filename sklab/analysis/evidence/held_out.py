@@ -76,7 +76,7 @@ def read_held_out(study: StudyFolder, table: AblationTable) -> HeldOut | None:
     runs = {run.key: (row, run) for row in table.rows for run in row.runs if run.record and run.value is not None}
     found = {key: _score(study, table.sweep, run.record, splits[row.name]) for key, (row, run) in runs.items()}
     scores = {key: score for key, score in found.items() if score is not None}
-    values = {key: score.value(table.sweep.metric) for key, score in scores.items()}
+    values = {key: value for key, score in scores.items() if (value := score.value(table.sweep.metric)) is not None}
     readings, faults = read_readings(study)
     return HeldOut(
         rows=_rows(table, values),

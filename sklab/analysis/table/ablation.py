@@ -33,7 +33,7 @@ from sklab.analysis.table.learning import learned
 from sklab.analysis.table.looks import AtLook, family_at_look, judge_of, seen
 from sklab.analysis.table.questions import answered, under_repeated_looking
 from sklab.analysis.table.replicates import best_race_of, first_seeds, race_of, with_requested_runs
-from sklab.analysis.table.rows import AblationTable, AtSize, BaselineVerdict, Row, Run, Standing
+from sklab.analysis.table.rows import AblationTable, Also, AtSize, BaselineVerdict, Row, Run, Standing, also_of
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
 from sklab.store.looks import NO_LOOKS, Looks
 from sklab.store.records import Evaluation, RunRecord, RunState
@@ -133,6 +133,7 @@ def _rows(
             baseline=of_baseline[at],
             best=against_best[at],
             at_size={size: _at_size(sweep, runs[at], size) for size in sweep.sizes},
+            also={name: _also(sweep, runs[at], name) for name in sweep.also},
             standing=_standing(at == best, int(estimate.n[at]), against_best[at]),
             pareto=sets[at],
             sequential_verdict=_sequential_verdict(race, at) if by_cell and of_baseline[at] is not None else None,
@@ -197,6 +198,14 @@ def _at_size(sweep: Sweep, runs: tuple[Run, ...], size: int) -> AtSize:
     values = block_means(sweep, [errors.get(seed, math.nan) for seed in sweep.seeds])
     estimate = intervals.mean_interval([math.nan, *values])
     return AtSize(int(estimate.n), none_if_nan(float(estimate.mean)), none_if_nan(float(estimate.half)))
+
+
+def _also(sweep: Sweep, runs: tuple[Run, ...], name: str) -> Also:
+    found = {} if _any_pruned(runs) else {run.seed: also_of(sweep, run, name) for run in runs}
+    values = block_means(sweep, [math.nan if (value := found.get(seed)) is None else value for seed in sweep.seeds])
+    there = np.asarray(values)[~np.isnan(values)]
+    mean = float(there.mean()) if len(there) else math.nan
+    return Also(len(there), none_if_nan(mean), none_if_nan(_deviation(there)))
 
 
 def _values(sweep: Sweep, runs: tuple[Run, ...]) -> list[float]:

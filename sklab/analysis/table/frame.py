@@ -14,7 +14,7 @@ from sklab.analysis.evidence.nuisance import NOT_MEASURED
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.published import published_sizes, row_reproduced
 from sklab.analysis.table.questions import Answer
-from sklab.analysis.table.rows import AblationTable, AtSize, Row
+from sklab.analysis.table.rows import AblationTable, Also, AtSize, Row, also_of
 from sklab.spec.study.nuisance import named
 from sklab.spec.study.sweep import Sweep
 
@@ -76,7 +76,7 @@ def _versus_columns(against: Versus) -> dict[str, Any]:
 
 
 def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, Any]:
-    measured = {**_result(sweep, row, pareto_front), **_sizes(sweep, row), **_cost(row)}
+    measured = {**_result(sweep, row, pareto_front), **_also(sweep, row), **_sizes(sweep, row), **_cost(row)}
     ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
     return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
 
@@ -146,6 +146,15 @@ def _decision(row: Row) -> dict[str, Any]:
     }
 
 
+def _also(sweep: Sweep, row: Row) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for name in sweep.also:
+        there = row.also.get(name, Also(0, None, None))
+        numbers = {"n": there.n, "mean": _rounded(there.mean), "sd": _rounded(there.sd)}
+        columns |= {f"{name}_{part}": number for part, number in numbers.items()}
+    return columns
+
+
 def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for size in sweep.sizes:
@@ -193,12 +202,18 @@ def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
 def _runs(sweep: Sweep, row: Row) -> dict[str, str]:
     return {
         "values": " ".join(f"{run.seed}:{run.value!r}" for run in row.runs if run.value is not None),
+        **{f"values_{name}": _others(sweep, row, name) for name in sweep.also},
         **{f"values_{size}": _errors(row, size) for size in sweep.sizes},
         "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
         "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
         "invalid": row.invalid,
         **({"same_as": row.same_as} if sweep.duplicates else {}),
     }
+
+
+def _others(sweep: Sweep, row: Row, name: str) -> str:
+    values = ((run.seed, also_of(sweep, run, name)) for run in row.runs)
+    return " ".join(f"{seed}:{value!r}" for seed, value in values if value is not None)
 
 
 def _errors(row: Row, size: int) -> str:

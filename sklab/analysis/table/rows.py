@@ -21,7 +21,7 @@ from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.questions import Answer
 from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Direction, Measure
-from sklab.spec.study.sweep import PublishedRow, Sweep
+from sklab.spec.study.sweep import Metric, PublishedRow, Sweep
 from sklab.store.dated import NO_PLANS, Plans
 from sklab.store.records import Reused, RunRecord, RunState
 from sklab.store.states import UNENDED
@@ -66,6 +66,27 @@ class AtSize:
     half: float | None
 
 
+def also_of(sweep: Sweep, run: Run, name: str) -> float | None:
+    """The metric `name` of a complete run, at the epoch of the study's; None where there is none."""
+    return (
+        run.record.value(Metric(name=name, epoch=sweep.metric.epoch)) if run.value is not None and run.record else None
+    )
+
+
+def without(sweep: Sweep, row: Row, name: str) -> list[Run]:
+    """The complete runs of a row that lack the metric `name`."""
+    return [run for run in row.runs if run.state == "complete" and also_of(sweep, run, name) is None]
+
+
+@dataclass(frozen=True)
+class Also:
+    """A further metric: mean and standard deviation over the `n` runs that have it."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+
+
 @dataclass(frozen=True)
 class Row:
     """The row of one cell. Numbers are over its complete runs, and None where they can't be given.
@@ -79,6 +100,7 @@ class Row:
     standing            the verdict on the comparison with the best row
     pareto              the costs (of pareto.COSTS) for which it is on the Pareto set of error and cost
     at_size             the error at the sweep's further sizes, by size in pixels a side; empty for an invalid cell
+    also                the sweep's further metrics by name; empty for an invalid cell
     params, macs        of the network; macs of one forward pass of one image
     latency_ms          of one image, mean over runs; None where not all of them have measured it
     latency_range       the lowest and the highest latency of these runs
@@ -113,6 +135,7 @@ class Row:
     standing: Standing = ""
     pareto: tuple[str, ...] = ()
     at_size: Mapping[int, AtSize] = field(default_factory=dict)
+    also: Mapping[str, Also] = field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
     latency_ms: float | None = None

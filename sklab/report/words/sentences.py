@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from sklab.analysis.choice.pareto import COSTS, SEVERALFOLD
 from sklab.analysis.table.costs import Neighbours, neighbours
 from sklab.analysis.table.published import data_title
-from sklab.analysis.table.rows import AblationTable, Row
+from sklab.analysis.table.rows import AblationTable, Row, Run, without
 from sklab.report.column import COST_NAMES, DOUBLE_DAGGER, metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.report.words.hardware import computed_on
@@ -15,6 +16,7 @@ from sklab.report.words.literature import agreement, published, published_only, 
 from sklab.report.words.methods import comparison
 from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
 from sklab.report.words.phrases import listed
+from sklab.spec.study.metrics import METRICS
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep, by_network
 from sklab.store.states import counts_of, other_counts
@@ -163,7 +165,15 @@ def notes(table: AblationTable) -> tuple[str, ...]:
     )
     untested = [_untested(row) for row in table.rows if row.verdict == "no test"]
     data = (*_skipped(table), *trained_on(table), *computed_on(table))
-    others = (*_unevaluated(table), *invalid, *_unequal(table), *data, *cut_batches(table), *reused(table))
+    others = (
+        *_unevaluated(table),
+        *_unmeasured(table),
+        *invalid,
+        *_unequal(table),
+        *data,
+        *cut_batches(table),
+        *reused(table),
+    )
     return (*edited(table), *verdicts(table), *same, *waiting, *partial, *fewer, *untested, *others)
 
 
@@ -211,8 +221,27 @@ def _unevaluated(table: AblationTable) -> tuple[str, ...]:
 
 
 def _lacking(row: Row, size: int) -> str:
-    seeds = [str(run.seed) for run in row.runs if run.state == "complete" and size not in run.errors]
-    return f"{row.name} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})" if seeds else ""
+    return _with_seeds(row, [run for run in row.runs if run.state == "complete" and size not in run.errors])
+
+
+def _with_seeds(row: Row, runs: Sequence[Run]) -> str:
+    """The name of the row with the seeds of `runs`; "" without any."""
+    seeds = ", ".join(str(run.seed) for run in runs)
+    return f"{row.name} ({'seed' if len(runs) == 1 else 'seeds'} {seeds})" if runs else ""
+
+
+def _unmeasured(table: AblationTable) -> tuple[str, ...]:
+    """For each metric beside the study's, the complete runs without it, and the remedy."""
+    rows, sweep = [row for row in table.rows if not row.same_as], table.sweep
+    lacking = {
+        name: [text for row in rows if (text := _with_seeds(row, without(sweep, row, name)))] for name in sweep.also
+    }
+    return tuple(
+        f"complete but without {METRICS[name].title}: {listed(names)}; the same sweep again evaluates the weights that "
+        "were kept"
+        for name, names in lacking.items()
+        if names
+    )
 
 
 def _fewer_seeds(row: Row) -> str:

@@ -23,7 +23,7 @@ _OTHERWISE = (
     "invalid",
     "duplicates",
 )
-_SHOWN_ONLY = ("columns", "published", "fraction")
+_SHOWN_ONLY = ("columns", "also", "published", "fraction")
 
 
 class Change(Value):

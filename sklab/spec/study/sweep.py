@@ -171,6 +171,7 @@ class Sweep(Value):
     baseline_seeds
                 those of `seeds` that are planned for the baseline alone, as further runs that may count unpaired
     duplicates  cells that would be the same training as one of `cells`
+    also        further metrics that the table shows beside the study's, at the same epoch; nothing is tested by them
     sizes       pixels a side at which the kept weights of every run are evaluated in addition; no part of a run's key
     replicates  the rule by which cells get more seeds; `seeds` and the cells' runs are then the most there can be
     questions   the planned comparisons by name, the most important first
@@ -190,6 +191,7 @@ class Sweep(Value):
     seeds: Seq[Seed] = Field(min_length=1)
     baseline_seeds: Seq[Seed] = ()
     metric: Metric = Metric()
+    also: Seq[MetricName] = ()
     sizes: Seq[int] = ()
     baseline: str
     columns: Seq[str]
@@ -208,6 +210,11 @@ class Sweep(Value):
     nuisance: Nuisance | None = None
     choose_best: bool = False
     confirms: str = ""
+
+    @property
+    def further_metrics(self) -> tuple[str, ...]:
+        """The metrics that runs compute for this study alone: no part of a run's key."""
+        return tuple(name for name in dict.fromkeys((self.metric.name, *self.also)) if METRICS[name].further)
 
     @property
     def chooses_best(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.limits import RUNS
 from sklab.spec.names import find, study_with_settings
+from sklab.spec.study.metrics import METRICS
 from sklab.spec.study.nuisance import number_of
 from sklab.spec.study.seeds import MOST_SEEDS, Seeds
 from sklab.spec.study.sweep import Cell, InvalidCell, StudyName, Sweep
@@ -28,7 +30,7 @@ from sklab.sweep.files.nuisance import common_setting, nuisance_faults, tried_ce
 from sklab.sweep.files.questions import faults_of, spelled
 from sklab.sweep.files.sweepfile import SweepFile, renamed
 from sklab.sweep.files.valid_part import ValidPart, read_sweep_file
-from sklab.sweep.files.yamltree import Document
+from sklab.sweep.files.yamltree import Document, Place
 
 _NONE: Mapping[str, str] = {}
 _LARGEST_SEED = 2**31 - 1
@@ -155,6 +157,7 @@ def _built(document: Document, valid: ValidPart, base: Base, faults: Sequence[Fa
     if not base.faults and not base.unread:
         wrong += [*same_runs(document, base, made), *_impossible_baseline(document, valid, made)]
         wrong += _impossible_sizes(document, valid.sweep, base, made)
+        wrong += _too_few_classes(document, valid.sweep, base, made)
         wrong += _too_few_runs(document, valid.sweep, base, made)
     if all_faults := [*faults, *wrong]:
         raise FaultyInputError(distinct(all_faults))
@@ -216,6 +219,23 @@ def _impossible_sizes(
                 yield document.fault(("sizes", at), str(error))
 
 
+def _too_few_classes(
+    document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
+) -> Iterator[Fault]:
+    """Metrics that say nothing of as few classes as a cell has."""
+    places: dict[Place, str] = {
+        ("metric", "name"): written.metric.name,
+        **{("also", at): name for at, name in enumerate(written.also)},
+    }
+    asked = {place: METRICS[name] for place, name in places.items() if METRICS[name].further}
+    cells = [cell for _, cell in made if isinstance(cell, Cell)] if asked else []
+    fewest = min((resolve(lay(base.tree, cell.settings)).data.num_classes for cell in cells), default=math.inf)
+    for place, measure in asked.items():
+        if fewest < measure.classes:
+            message = f"says nothing of {fewest} classes; the {measure.noun} takes {measure.classes} or more"
+            yield document.fault(place, message)
+
+
 def _too_few_runs(
     document: Document, written: SweepFile, base: Base, made: Sequence[tuple[Draft, Made]]
 ) -> Iterator[Fault]:
@@ -243,7 +263,7 @@ def _sweep(written: SweepFile, base: Base, made: Sequence[Made]) -> Sweep:
     possible = [cell for cell in kept if isinstance(cell, Cell)]
     cells, duplicates = without_duplicates(base.tree, possible, baseline)
     alone = written.seeds.of_baseline_alone(len(cells) - 1)
-    shared = {"study", "design", "metric", "sizes", "factors", "search", "equal_budget"}
+    shared = {"study", "design", "metric", "also", "sizes", "factors", "search", "equal_budget"}
     shared |= {"replicates", "margin", "most_seeds", "choose_best"}
     return Sweep(
         **{key: getattr(written, key) for key in shared},

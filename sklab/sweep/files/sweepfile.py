@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from sklab.errors import Fault
 from sklab.spec import limits
 from sklab.spec.names import canonical, find
+from sklab.spec.study.metrics import METRICS, MetricName
 from sklab.spec.study.nuisance import MOST_SEEDS as MOST_TUNING_SEEDS
 from sklab.spec.study.nuisance import Values
 from sklab.spec.study.questions import ABSENT, MOST_QUESTIONS, Question
@@ -25,6 +26,7 @@ Plain = Callable[[Document, Place, Any], Any]
 
 _QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
 _NUISANCE = "a mapping of paths to values"
+_METRICS = f"a list of metrics: {', '.join(METRICS)}"
 _SIZES = "a list of image sizes, in pixels a side"
 _VARY = f"a list of sources of chance ({', '.join(SOURCES)}), or a mapping of them to numbers"
 Tree = dict[str, Any]
@@ -57,6 +59,7 @@ class SweepFile(Value):
     seeds: Seeds
     replicates: Replicates | None = Field(default=None, description="a mapping with start and max")
     metric: Metric = Metric()
+    also: Seq[MetricName] = Field(default=(), max_length=len(METRICS), description=_METRICS)
     sizes: Seq[Annotated[int, Field(ge=1, le=limits.PIXELS)]] = Field(default=(), max_length=100, description=_SIZES)
     baseline: Any
     cells: Seq[ListedCell] = Field(default=(), max_length=limits.CELLS)
@@ -80,6 +83,14 @@ class SweepFile(Value):
         if len(set(sizes)) < len(sizes):
             raise ValueError("a size stands twice")
         return sizes
+
+    @field_validator("also")
+    @classmethod
+    def _distinct_metrics(cls, names: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        metric = others.data.get("metric", Metric()).name
+        if len({metric, *names}) <= len(names):
+            raise ValueError(f"a metric stands twice; the study's is {metric}")
+        return names
 
     @property
     def columns_at_hand(self) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ def _study(chosen: Chosen, name: str, seeds: tuple[int, ...]) -> Sweep:
         design="list",
         seeds=seeds,
         metric=metric,
+        also=study.also,
         sizes=study.sizes,
         baseline=study.baseline,
         columns=study.columns,

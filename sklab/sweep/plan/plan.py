@@ -170,7 +170,9 @@ def make_plan(
         asked=asked,
         complete=sum(cell.counts["complete"] for cell in cells),
         missing=sum(cell.missing for cell in cells) + asked * len(sweep.seeds),
-        unevaluated=sum(bool(folder.run(key).missing_sizes(record, sweep.sizes)) for key, record in records.items()),
+        unevaluated=sum(
+            folder.run(key).lacks_figures(record, sweep.sizes, sweep.further_metrics) for key, record in records.items()
+        ),
         untested=_untested(sweep, folder, records, experiments),
         slots=resources.slots,
         gpu=resources.gpu,

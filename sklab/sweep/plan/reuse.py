@@ -53,6 +53,7 @@ def take_over(study: Prepared) -> dict[str, RunRecord]:
                 spec=run_spec(sweep, cell, seed),
                 code=offer.record.code,
                 sizes=sweep.sizes,
+                metrics=sweep.further_metrics,
                 fingerprint=offer.record.fingerprint,
             )
             if record := _take(offer, order, study.folder.run(key), study.start.code):
@@ -211,7 +212,7 @@ def _read_all(offer: Offer, weights: Path) -> dict[str, bytes] | None:
 def _to_copy(run: RunFolder) -> list[str]:
     """The names of the run's files, without weights and record."""
     evaluations = sorted(run.path.glob("evaluation-*.json"))
-    scored = (run.attention_file, run.images_file, run.analysis_file)
+    scored = (run.attention_file, run.images_file, run.analysis_file, run.metrics_evaluated_file)
     files = (*scored, run.best_weights_file, run.metrics_file, run.log_file, *evaluations)
     return [file.name for file in files if file.exists()]
 

@@ -36,6 +36,7 @@ class Orders:
             code=self._code,
             tracking=self._tracking,
             sizes=sweep.sizes,
+            metrics=sweep.further_metrics,
             fingerprint=self._held.fingerprint(spec.trained.data),
             keep_best=spec.experiment.data.has_test and sweep.metric.epoch == "best",
             test=sweep.metric.epoch if self.reading and spec.experiment.data.has_test else None,

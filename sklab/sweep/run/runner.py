@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sklab.errors import SklabError
 from sklab.launch.base import Ended, Job, Launcher
-from sklab.store.dated import keep_plan, lacks_test
+from sklab.store.dated import keep_plan, lacks_evaluation, lacks_test
 from sklab.store.records import RunOrder, RunRecord, RunState, Tracking, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ensure_still_there, how_it_ended, study_lock
@@ -35,7 +35,8 @@ def run_study(
     start: Start, launcher: Launcher, tracking: Tracking, progress: Progress, max_identical: int = MAX_IDENTICAL
 ) -> bool:
     """Run what is missing of a sweep; each run is written as it ends. Returns whether all runs are now complete and
-    evaluated at the sweep's sizes. No further run starts once `max_identical` runs ended with the same traceback.
+    evaluated at the sweep's sizes and by its metrics. No further run starts once `max_identical` runs ended with the
+    same traceback.
 
     The same call continues where this one was stopped. Raises StudyLockedError while another runner has the
     study, SklabError when the machine computes wrong gradients for it, its folder has gone or finished runs would leave
@@ -249,10 +250,11 @@ class _Runner:
 
     def _note_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
         untested = lacks_test(run, record, order)
-        lacking = untested or bool(run.missing_sizes(record, order.sizes))
-        self._lacks_evaluations = self._lacks_evaluations or lacking
+        self._lacks_evaluations = self._lacks_evaluations or lacks_evaluation(run, record, order)
         if untested:
             self.note(f"{order.cell}, seed {order.spec.seed}: not evaluated on the test split, see {run.log_file}")
+        if names := run.missing_metrics(record, order.metrics):
+            self.note(f"{order.cell}, seed {order.spec.seed}: not evaluated by {', '.join(names)}, see {run.log_file}")
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
             result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"

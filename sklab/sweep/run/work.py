@@ -42,7 +42,7 @@ def find_work(study: Prepared, launcher: Launcher) -> tuple[Prepared, Work]:
     if pruner is None:
         records = _without_pruned(folder, records)
     study = replace(study, records=records)
-    records = {**records, **take_over(study)}
+    records = _measured(sweep, folder, {**records, **take_over(study)})
     usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
     index = StudyIndex(folder.index_file, sweep, records, study.costs, usual)
     return replace(study, records=records), Work(index, _unevaluated(sweep, folder, records), pruner, usual)
@@ -56,11 +56,20 @@ def _without_pruned(folder: StudyFolder, records: dict[str, RunRecord]) -> dict[
     return {key: record for key, record in records.items() if key not in pruned}
 
 
+def _measured(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> dict[str, RunRecord]:
+    """The records without those that lack the study's metric and can still get it from the kept weights. Their runs
+    have not ended for this study: what it does next may depend on them."""
+    asked = [sweep.metric.name] if sweep.metric.measure.further else []
+    lacking = {key for key, record in records.items() if folder.run(key).missing_metrics(record, asked)}
+    return {key: record for key, record in records.items() if key not in lacking}
+
+
 def _unevaluated(sweep: Sweep, folder: StudyFolder, records: dict[str, RunRecord]) -> list[Todo]:
-    """The complete runs that lack an evaluation: its size was added later, or evaluating failed."""
+    """The complete runs that lack an evaluation: its size or metric was added later, or evaluating failed."""
     needed = with_requested_runs(sweep, records).cells
     planned = (Todo(cell, seed, cell.runs[seed]) for seed in sweep.seeds for cell in needed if seed in cell.runs)
-    return [todo for todo in planned if folder.run(todo.key).missing_sizes(records.get(todo.key), sweep.sizes)]
+    figures = sweep.sizes, sweep.further_metrics
+    return [todo for todo in planned if folder.run(todo.key).lacks_figures(records.get(todo.key), *figures)]
 
 
 def left_before(folder: StudyFolder, keys: tuple[str, ...], records: Mapping[str, RunRecord]) -> dict[str, RunState]:

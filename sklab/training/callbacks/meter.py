@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ class Meter(Callback):
 
     A run that goes on from a checkpoint finds in `file` the epochs up to there, and no others.
 
+    further        names of the further metrics that the evaluations compute
     epochs         metrics by name, one mapping per finished epoch
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
@@ -37,14 +40,14 @@ class Meter(Callback):
                    trained it (0 until then)
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, further: tuple[str, ...] = ()) -> None:
+        self._file, self._names = file, (*METRICS, *further)
         self._began = 0.0  # 0 outside the training steps of an epoch
         self._samples_per_epoch = 0
         self._device = torch.device("cpu")
         self._warm = False  # whether this attempt has an epoch behind it, in which it compiles and finds its algorithms
         self._steady_seconds, self._steady_epochs = 0.0, 0
-        self._rows: list[str] = []
+        self._seconds: list[float] = []  # of training, up to the end of each epoch
         self.epochs: list[dict[str, float]] = []
         self.train_seconds = 0.0
         self.first_step = ""
@@ -59,13 +62,14 @@ class Meter(Callback):
         self._samples_per_epoch = int(trainer.num_training_batches) * loader.batch_size
         self._device = pl_module.device
         self._began = time.perf_counter()  # an epoch that was begun by an earlier attempt does not start again
-        self._file.write_text("".join((",".join(("epoch", *METRICS, "seconds")) + "\n", *self._rows)), encoding="utf-8")
+        head = ",".join(("epoch", *self._names, "seconds")) + "\n"
+        self._file.write_text("".join((head, *map(self._row, range(len(self.epochs))))), encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
         """What is measured so far, the current epoch included, for a checkpoint."""
         return {
             "epochs": list(self.epochs),
-            "rows": list(self._rows),
+            "rows": [self._row(at) for at in range(len(self.epochs))],
             "train_seconds": self.train_seconds + (time.perf_counter() - self._began if self._began else 0.0),
             "steady": (self._steady_seconds, self._steady_epochs),
             "peak": tuple(peak_memory(self._device).most(self.peak)),
@@ -73,7 +77,8 @@ class Meter(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs, self._rows = state_dict["epochs"], state_dict["rows"]
+        self.epochs = state_dict["epochs"]
+        self._seconds = [float(row.rpartition(",")[2]) for row in state_dict["rows"]]
         self.train_seconds = state_dict["train_seconds"]
         # Another commit of this version may have written none of these.
         self._steady_seconds, self._steady_epochs = state_dict.get("steady", (0.0, 0))
@@ -97,13 +102,19 @@ class Meter(Callback):
         self._warm = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
+        row = {name: float(trainer.callback_metrics[name]) for name in self._names}
         self.epochs.append(row)
         self.images.take(pl_module.scores.outcomes, is_best=self.best_epoch == len(self.epochs))
-        values = [str(len(self.epochs)), *(repr(row[name]) for name in METRICS), f"{self.train_seconds:.3f}"]
-        self._rows.append(",".join(values) + "\n")
+        self._seconds.append(self.train_seconds)
         with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(self._rows[-1])
+            stream.write(self._row(-1))
+
+    def _row(self, at: int) -> str:
+        """The line of an epoch; a metric that was not asked for then is no number."""
+        epoch = self.epochs[at]
+        values = (repr(epoch.get(name, math.nan)) for name in self._names)
+        number = at % len(self.epochs) + 1
+        return f"{number},{','.join(values)},{self._seconds[at]:.3f}\n"
 
     @property
     def samples_per_second(self) -> float:
@@ -169,6 +180,11 @@ def log_evaluation(evaluation: Evaluation) -> None:
     """Log an evaluation after the end of training."""
     size, error = evaluation.image_size, evaluation.val_error
     _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
+
+
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Log further metrics after the end of training."""
+    _log.info("evaluated: %s", ", ".join(f"{name} {value:.2f} %" for name, value in metrics.items()))
 
 
 def log_tested(tested: FinalScore) -> None:

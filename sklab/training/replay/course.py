@@ -13,8 +13,9 @@ from sklab.data.loaders import Loaders, ValArrays
 from sklab.training.callbacks.meter import METRICS
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.lean_lightning import Callback, Logger
+from sklab.training.metrics.scores import Kept, Scores
 from sklab.training.module import CHECK_EVERY, DivergedError
-from sklab.training.recipe import Scores, autocast, learning_rate
+from sklab.training.recipe import autocast, learning_rate
 from sklab.training.replay.evaluation import GraphedEvaluation
 from sklab.training.replay.steps import GraphedTraining
 
@@ -23,7 +24,7 @@ Steps = Generator[torch.cuda.Event | None, None, Any]
 
 
 class Course:
-    """Trains and evaluates through `training` and `loaders` of arrays.
+    """Trains and evaluates through `training` and `loaders` of arrays, by further `metrics` as well.
 
     It stands where callbacks expect Lightning's Trainer and its module, of which it has what they ask for.
     """
@@ -37,6 +38,7 @@ class Course:
         keeper: ExactResume,
         callbacks: Sequence[Callback],
         logger: Logger | None,
+        metrics: tuple[str, ...] = (),
     ) -> None:
         assert isinstance(loaders.val, ValArrays)
         self._training, self._keeper, self._callbacks, self._logger = training, keeper, callbacks, logger
@@ -45,7 +47,8 @@ class Course:
         self.num_training_batches = len(loaders.train)
         self.current_epoch, self.global_step, self._first = 0, 0, 0
         self.callback_metrics: dict[str, float] = {}
-        self._evaluation = GraphedEvaluation(self.evaluated, training.recipe, self._val)
+        kept = Kept(len(loaders.val_labels), len(loaders.classes), metrics)
+        self._evaluation = GraphedEvaluation(self.evaluated, training.recipe, self._val, kept)
 
     @property
     def average(self) -> Any:
@@ -150,7 +153,8 @@ class Course:
             self._evaluation.scores.error,
             recipe.lr * (learning_rate(recipe, epochs) / recipe.lr),  # as Lightning has it, to the last bit
         )
-        return dict(zip(METRICS, (float(value) for value in values), strict=True))
+        named = dict(zip(METRICS, (float(value) for value in values), strict=True))
+        return {**named, **self._evaluation.scores.further}
 
     def _reached(self) -> Steps:
         """Wait until the device has done all that it was given."""

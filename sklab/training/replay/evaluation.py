@@ -10,20 +10,21 @@ from torch import Tensor, nn
 
 from sklab.data.loaders import ValArrays
 from sklab.spec.train import TrainSpec
-from sklab.training.recipe import Scores, autocast
+from sklab.training.metrics.scores import Kept, Scores
+from sklab.training.recipe import autocast
 from sklab.training.replay.steps import NotRecordableError, counter, recorded
 
 _log = logging.getLogger(__name__)
 
 
 class GraphedEvaluation:
-    """Evaluates `network`, which is in eval mode whenever it does, on `images`.
+    """Evaluates `network`, which is in eval mode whenever it does, on `images`, of each of which so much is `kept`.
 
     scores  of the images of the last evaluation
     """
 
-    def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays) -> None:
-        self.scores = Scores(images.device, len(images.labels))
+    def __init__(self, network: nn.Module, recipe: TrainSpec, images: ValArrays, kept: Kept) -> None:
+        self.scores = Scores(images.device, kept)
         self._network, self._recipe, self._images, self._device = network, recipe, images, images.device
         self._row = counter(self._device)
         self._places = torch.arange(images.batch_size, device=self._device)

@@ -14,7 +14,7 @@ from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training.callbacks import meter as measured
 from sklab.training.callbacks.meter import METRICS, Meter, Peak, peak_memory
-from sklab.training.recipe import Scores
+from sklab.training.metrics.scores import Scores
 from sklab.training.run import train
 
 BATCHES, BATCH = 4, 16

@@ -16,8 +16,8 @@ from sklab.store.run_folder import RunFolder
 from sklab.training import run
 from sklab.training.fit import Process
 from sklab.training.lean_lightning import Logger
+from sklab.training.metrics.scores import Scores
 from sklab.training.module import Classifier
-from sklab.training.recipe import Scores
 from sklab.training.replay import steps
 from sklab.training.replay.course import Course, Steps
 from sklab.training.replay.steps import GraphedTraining
@@ -89,6 +89,17 @@ def test_it_computes_what_lightnings_loop_computes(made: Made, monkeypatch, reci
     assert record.latency_ms > 0 < record.samples_per_second
     for name in ("attention.json", "images.json"):
         assert (ours.path / name).read_text() == (folder.path / name).read_text()
+
+
+def test_it_computes_the_further_metrics_that_lightnings_loop_computes(made: Made, request) -> None:
+    def trained(name: str) -> RunRecord:
+        order, folder = made(name, {**EXACT, "batch_size": 12})  # the last batch of an evaluation is smaller
+        return attempt(order.model_copy(update={"metrics": ("val_macro_f1", "val_ece", "val_top5_error")}), folder)
+
+    theirs = trained("lightning")
+    request.getfixturevalue("replaying")
+    assert trained("replayed").last == theirs.last
+    assert {"val_macro_f1", "val_ece", "val_top5_error"} <= theirs.last.keys()
 
 
 def test_it_rounds_rates_to_single_precision_and_no_more(made: Made, request) -> None:

@@ -13,6 +13,7 @@ from sklab.data.loaders import Loaders, TrainArrays, ValArrays, open_loaders
 from sklab.models.zoo import build
 from sklab.spec.run import Experiment
 from sklab.store.records import RunOrder
+from sklab.training.metrics.scores import Kept
 from sklab.training.replay import evaluation as evaluations
 from sklab.training.replay import steps
 from sklab.training.replay.evaluation import GraphedEvaluation
@@ -82,12 +83,13 @@ def test_an_evaluation_does_not_wait_for_the_device(toy_order) -> None:
     experiment, loaders = opened(toy_order(train={"batch_size": 12}))
     assert isinstance(loaders.val, ValArrays)
     network = build(experiment.model).eval()
-    evaluation = GraphedEvaluation(network, experiment.train, loaders.val)
+    evaluation = GraphedEvaluation(network, experiment.train, loaders.val, Kept(32, 10, ("val_macro_f1",)))
     assert len(list(evaluation.replayed())) == 3, "two full batches and a rest"
-    replayed = float(evaluation.scores.loss)
+    replayed, f1 = float(evaluation.scores.loss), evaluation.scores.further
     assert evaluation.scores.seen == 32
     list(evaluation.one_by_one())
     assert float(evaluation.scores.loss) == replayed
+    assert evaluation.scores.further == f1
 
 
 def test_what_waits_is_noticed() -> None:
