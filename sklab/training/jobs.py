@@ -148,7 +148,7 @@ def _probed(experiment: Experiment, folder: Path, device: torch.device) -> Probe
         callbacks=[clock],
         logger=False,
     )
-    trainer.fit(Classifier(model, recipe, 0, len(loaders.train), 0, begun.trunk), loaders.train, loaders.val)
+    trainer.fit(Classifier(model, recipe, 0, len(loaders.train), trunk=begun.trunk), loaders.train, loaders.val)
     return Probe(
         epochs=recipe.epochs,
         steps=batches,

@@ -17,7 +17,7 @@ from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric
 from sklab.store.dated import Reading
-from sklab.store.files import sealed
+from sklab.store.files import read_kept, sealed
 from sklab.store.records import FinalScore
 from sklab.store.study_folder import StudyFolder
 
@@ -108,6 +108,25 @@ def test_a_study_that_chose_by_validation_images_claims_the_test_first(study, ch
     validation = 9.30 if "metric" in changes else 10.30
     assert f"where it has {validation:.2f}" in text
     assert f"the test is {11.7667 - validation:.2f} points worse" in text
+
+
+def test_a_study_by_a_metric_of_which_higher_is_better_has_that_of_the_test_split(study):
+    chosen = {"design": "search", "search": Search(sampler="random", trials=1)}
+    folder = study(metric=Metric(name="val_macro_f1"), **chosen)
+    for key, record in folder.records().items():
+        last = {**record.last, "val_macro_f1": 100 - record.last["val_error"]}
+        folder.run(key).write_record(record.model_copy(update={"last": last}))
+        tested = read_kept(folder.run(key).test_file, FinalScore)
+        of_test = tested.model_copy(update={"metrics": {"val_macro_f1": 100 - tested.error}})
+        folder.run(key).test_file.write_text(sealed(of_test))
+    text = text_of(folder)
+    assert "On the test split, by which nothing was chosen, K5 has 88.23 ± " in text
+    assert "(+1.30 ± " in text
+    assert "where it has 89.70 %: the test is 1.47 points worse" in text
+    assert "test macro-F1 (%)" in text
+    one = next(iter(folder.records()))
+    folder.run(one).test_file.write_text(sealed(of_test.model_copy(update={"metrics": {}, "key": one})))
+    assert "1 complete run has not been read" in text_of(folder), "an older reading has no such figure"
 
 
 def test_before_the_reading_such_a_study_warns_of_its_figures(study):

@@ -21,7 +21,7 @@ from sklab.spec.study.sweep import Metric
 from sklab.store.measured.images import read_images
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
-from sklab.training.evaluate import evaluate, kept_network
+from sklab.training.evaluate import evaluate, evaluate_metrics, kept_network
 from sklab.training.run import train
 
 CPU = torch.device("cpu")
@@ -95,6 +95,15 @@ def test_a_run_on_two_devices_is_one_run(launcher, made, recipe):
     assert images is not None
     assert images[0].wrong.tolist() == expected.tolist(), "those of both devices, in the order of the set"
     assert alone.val_loss == pytest.approx(record.last["val_loss"], rel=1e-5)
+
+
+def test_further_metrics_are_those_of_the_images_of_all_devices(launcher, made):
+    run = made(train=TWO)
+    names = ("val_macro_f1", "val_ece", "val_top5_error")
+    run.write_order(run.read_order().model_copy(update={"metrics": names}))
+    record = done(launcher, run)
+    later = evaluate_metrics(run, names, "cpu")
+    assert {name: record.last[name] for name in names} == pytest.approx(later.last, abs=1e-3)
 
 
 def test_two_devices_learn_what_one_learns_from_their_parts_one_after_the_other(launcher, made):

@@ -54,6 +54,7 @@ CELLS = {  # and cells that can't exist
     "The best cell": (4, 0),
     "Tuned for every cell": (6, 0),  # two cells at three settings
     "Seeds that help to find it": (4, 0),
+    "Other metrics": (2, 0),
     "Further image sizes": (2, 0),
     "Published figures": (2, 0),
     "Equal budget": (2, 0),

@@ -183,6 +183,8 @@ def test_what_is_read_is_the_error_of_the_kept_weights(photos):
         assert tested.evaluated > record.ended
         assert tested.fingerprint is not None
         assert 0 <= tested.error <= 100
+        assert set(tested.metrics) == {"val_balanced_error", "val_macro_f1", "val_ece"}, "all that two classes allow"
+        assert tested.metrics["val_balanced_error"] == pytest.approx(tested.error), "each class has as many images"
     # The same images as validation images: the same loss, to the last bit.
     shutil.rmtree(photos.path / "val")
     shutil.copytree(photos.path / "kept", photos.path / "val")
