@@ -24,6 +24,7 @@ COMMAND_LINE = "--set"  # the "file" of faults in what was given there
 Known = Set[tuple[Place, str]]  # errors, by place and type
 
 _NETWORK = ("model", "base")
+_INIT = "model.init"
 _RECIPE = {"epochs": 1, "batch_size": 4, "lr": 0.1}
 
 
@@ -32,7 +33,8 @@ class Base:
     """An experiment. `tree` can be resolved when there are no `faults`; `known` are the errors that these report.
 
     unread          sections of a stand-in for an experiment that could not be read
-    other_settings  the overrides, without those of places of the data, if they make other runs than the file alone
+    other_settings  the overrides, without those of places of the data, if they make other runs than the file alone;
+                    a file of weights by the beginning of its SHA-256, wherever it lies
     """
 
     name: str
@@ -87,6 +89,8 @@ def _other_settings(
     experiment = resolve(tree)
     uncounted = {f"data.{name}" for name in experiment.data.unkeyed}
     other = {path: text for path, text in overrides.items() if path not in uncounted}
+    if _INIT in other and experiment.model.init:
+        other[_INIT] = experiment.model.init.sha256[:8]
     rest = [override for override in given if dotted(override.prefix) not in other]
     alone, _, _ = _with_overrides(document, _with_network(document, rest)[0], rest)
     try:

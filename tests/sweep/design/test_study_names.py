@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,13 @@ def test_a_value_that_can_be_no_name_is_told_apart_all_the_same(toy_files):
     studies = {load_single(toy_files / "toy.yaml", overrides={"model.branches": text}).study for text in given}
     assert len(studies) == 3
     assert all(name.startswith("toy-model.branches-_kernel_") for name in studies)
+
+
+def test_a_start_has_the_name_of_its_content_wherever_the_file_lies(toy_files, tmp_path):
+    for place in (tmp_path / "here.pt", tmp_path / "there.pt"):
+        place.write_bytes(b"weights")
+        loaded = load_single(toy_files / "toy.yaml", overrides={"model.init": str(place)})
+        assert loaded.study == f"toy-model.init-{hashlib.sha256(b'weights').hexdigest()[:8]}"
 
 
 def test_where_images_lie_makes_no_other_study(toy_files):
