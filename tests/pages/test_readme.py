@@ -89,7 +89,7 @@ def _quick(command: list[str]) -> list[str]:
     """The command, which trains in seconds. That every sweep runs at toy size, tests/sweep/design/test_toy.py shows."""
     if "--toy" in command:
         return ["plan", *command[1:]]
-    seeds = ["--seeds", "2"] if "sweeps/scale.yaml" in command else []
+    seeds = ["--seeds", "2"] if {"sweeps/scale.yaml", "sweeps/photos.yaml"} & {*command} else []
     return [*command, *seeds, *(["--no-wandb"] if command[0] in ("sweep", "train") else [])]
 
 
@@ -97,7 +97,7 @@ def _shorten(experiments: Path) -> None:
     """Leave less to train in those experiments that the commands name; what these say is not changed."""
     for file in experiments.iterdir():
         tree = yaml.safe_load(file.read_text())
-        changes = [QUICK, SMALL if tree["data"]["name"] == "scaled_digits" else TINY]
+        changes = [QUICK, SMALL if tree["data"]["name"] in ("scaled_digits", "photo_patches") else TINY]
         for section, changed in ((section, changed) for change in changes for section, changed in change.items()):
             tree[section] |= changed
         file.write_text(yaml.safe_dump(tree))
