@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sklab.store.records import Code, RunOrder
 # What another process takes of the machine decides how long an example takes, and to find one.
 settings.register_profile("sklab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sklab")
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, as it would be by what the tests start
 
 TOY_MODEL = {"base": "sknet_small", "stem_width": 4, "width": 8, "out_width": 8, "cardinality": 2, "depths": [1, 1]}
 TOY_DATA = {"name": "scaled_digits", "train_size": 64, "val_size": 32}

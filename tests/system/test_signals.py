@@ -74,7 +74,15 @@ def assert_stopped_with_checkpoints(files: Path) -> None:
 
 def end(process: int) -> int:
     """Wait for it; its exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    statuses: list[int] = []
+
+    def has_ended() -> bool:
+        found, status = os.waitpid(process, os.WNOHANG)
+        statuses.extend([status] if found else [])
+        return bool(statuses)
+
+    until(has_ended)
+    return os.waitstatus_to_exitcode(statuses[0])
 
 
 def test_a_terminal_that_closes_ends_a_sweep_with_checkpoints(toy_files, on_a_terminal):

@@ -117,19 +117,33 @@ def _without_effect(sweep: Sweep, differing: Mapping[str, Seq[Difference]]) -> I
 def _mixed(sweep: Sweep, experiments: Mapping[str, Experiment]) -> Iterator[str]:
     """Settings of listed cells that the columns do not explain, as one level stands for several values.
 
-    A column explains the settings that it determines alone. Columns that determine nothing alone may determine a
-    setting together, such as one column for each kernel that a network may have.
+    A column explains the settings that it determines alone. Columns that determine nothing alone, or only a part of
+    what is set at the same path, may determine a setting together, such as one column for each kernel of a network.
     """
-    names = list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
+    names = _columns(sweep)
     if sweep.factors or not names:
         return
     values = {cell.name: settings_by_path(experiments[cell.name]) for cell in sweep.cells}
     declared = dict.fromkeys(path for cell in sweep.cells for path in cell.settings)
     deciding = {path: [name for name in names if _decide(sweep, [name], path, values)] for path in _varying(values)}
-    undecided = [name for name in names if not any(name in alone for alone in deciding.values())]
-    mixed = (path for path, alone in deciding.items() if not alone and not _decide(sweep, undecided, path, values))
-    for path in dict.fromkeys(_covering(path, declared) or path for path in mixed):
+    for path in dict.fromkeys(_mixed_paths(sweep, values, deciding, declared)):
         yield f"{path}: a level of a factor ({', '.join(names)}) stands for different settings in different cells"
+
+
+def _columns(sweep: Sweep) -> list[str]:
+    return list(dict.fromkeys(name for cell in sweep.cells for name in cell.factors))
+
+
+def _mixed_paths(
+    sweep: Sweep, values: Mapping[str, Leaves], deciding: Mapping[str, list[str]], declared: Iterable[str]
+) -> Iterator[str]:
+    """`deciding`: for each setting, the columns that determine it alone. `declared`: the paths that cells set."""
+    wide = {path: _covering(path, declared) or path for path in deciding}
+    for path, alone in deciding.items():
+        elsewhere = {name for other, names in deciding.items() if wide[other] != wide[path] for name in names}
+        together = [name for name in _columns(sweep) if name not in elsewhere]
+        if not alone and not _decide(sweep, together, path, values):
+            yield wide[path]
 
 
 def _varying(values: Mapping[str, Leaves]) -> list[str]:

@@ -85,4 +85,4 @@ def test_an_unknown_family_says_which_are_known(tmp_path: Path) -> None:
 
 def test_what_a_family_does_not_have_is_an_unknown_key(tmp_path: Path) -> None:
     told = faults(tmp_path, cells("{model.base: mobilenetv2, model.cardinality: 4}"))
-    assert "allowed: family, in_channels, num_classes, branches" in told["cells.1.set.model.cardinality"]
+    assert "allowed: family, in_channels, num_classes, init, branches" in told["cells.1.set.model.cardinality"]
