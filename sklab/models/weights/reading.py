@@ -63,7 +63,8 @@ def _saved(content: bytes, path: Path) -> Any:
 
 
 def _in_short(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+    said = "".join(str(error).splitlines()[:1]).partition(". ")[0]
+    return said if " " in said else type(error).__name__  # of some only a number is said
 
 
 def _state_dict(held: Any) -> dict[str, Tensor]:
