@@ -34,7 +34,7 @@ class StackedArrays:
     """In the place of TrainArrays: the batches of K seeds side by side."""
 
     def __init__(self, arrays: Sequence[TrainArrays]) -> None:
-        self._arrays, self.device = arrays, arrays[0].device
+        self._arrays, self.device, self.side = arrays, arrays[0].device, arrays[0].side
 
     def __len__(self) -> int:
         return len(self._arrays[0])

@@ -204,6 +204,7 @@ def test_a_run_whose_node_is_killed_is_done_on_another(cluster: Any, launcher: R
     launcher.submit(Job("train", run.path))
     until(run.metrics_file.exists)
     worker, [_, lost] = worker_in(run.path), cluster.list_all_nodes()
+    os.kill(worker, signal.SIGSTOP)  # it must not end before its node does
     cluster.add_node(**NODE, num_cpus=2)
     cluster.remove_node(lost, allow_graceful=False)
     assert launcher.wait(240.0) == [Ended(Job("train", run.path), 0)]  # Ray takes its time to miss a node
