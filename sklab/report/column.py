@@ -59,21 +59,6 @@ class Column:
         return not (self.short or self.measured or self.numeric)
 
 
-def metric_unit(metric: Metric) -> str:
-    """`%` for errors, "" for losses."""
-    return metric.measure.unit
-
-
-def metric_name(metric: Metric) -> str:
-    """The metric in words, as in `validation error`."""
-    return metric.measure.title
-
-
-def metric_digits(metric: Metric) -> int:
-    """The number of decimals that the metric is printed with."""
-    return metric.measure.digits
-
-
 def bounded(metric: Metric) -> str:
     """What lies within 0 and 100 %: `errors`, or `values` of any other metric."""
     return "errors" if metric.name == TOP1_ERROR else "values"
@@ -98,13 +83,13 @@ def half_text(mean: float | None, half: float | None, within: Limits, digits: in
 
 def size_text(metric: Metric, size: float) -> str:
     """A size that the user stated: `1 point`, `0.5 points`, of a loss `0.02`."""
-    unit = (" point" if size == 1 else " points") if metric_unit(metric) else ""
+    unit = (" point" if size == 1 else " points") if metric.measure.unit else ""
     return f"{size:g}{unit}"
 
 
 def difference_size(metric: Metric, difference: float) -> str:
     """A difference without its sign: `3.30 points`, of a loss `0.0330`."""
-    return f"{fixed(abs(difference), metric_digits(metric))}{' points' if metric_unit(metric) else ''}"
+    return f"{fixed(abs(difference), metric.measure.digits)}{' points' if metric.measure.unit else ''}"
 
 
 def p_text(p: float) -> str:
@@ -137,8 +122,8 @@ def compared(table: AblationTable) -> list[Row]:
 
 
 def _difference(table: AblationTable) -> tuple[Column, ...]:
-    digits = metric_digits(table.sweep.metric)
-    points = ", in percentage points" if metric_unit(table.sweep.metric) else ""
+    digits = table.sweep.metric.measure.digits
+    points = ", in percentage points" if table.sweep.metric.measure.unit else ""
     sign = "negative" if table.sweep.metric.measure.better == "lower" else "positive"
     mean = f"mean difference from the baseline{points}; {sign} is better than the baseline"
     half = "half width of its 95 % interval; those of all rows hold together with 95 %"
@@ -206,7 +191,7 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
 
 def _detectable(table: AblationTable, against: Versus) -> str:
     is_possible = can_be_found(table, against.detectable)
-    return fixed(against.detectable, metric_digits(table.sweep.metric)) if is_possible else NONE_POSSIBLE
+    return fixed(against.detectable, table.sweep.metric.measure.digits) if is_possible else NONE_POSSIBLE
 
 
 def _against_best(table: AblationTable) -> Column:

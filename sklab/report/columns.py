@@ -18,9 +18,6 @@ from sklab.report.column import (
     comparison,
     fixed,
     half_text,
-    metric_digits,
-    metric_name,
-    metric_unit,
     scale,
 )
 from sklab.report.escape import clean
@@ -82,9 +79,9 @@ def _factor(name: str) -> Column:
 
 def _result(table: AblationTable) -> tuple[Column, ...]:
     metric, within = table.sweep.metric, limits(table.sweep.metric)
-    unit, digits = metric_unit(metric), metric_digits(metric)
-    group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
-    mean = f"mean of the {metric_name(metric)} over the n runs, at the {metric.epoch} epoch of each; "
+    unit, digits = metric.measure.unit, metric.measure.digits
+    group = metric.measure.heading
+    mean = f"mean of the {metric.measure.title} over the n runs, at the {metric.epoch} epoch of each; "
     mean += f"{metric.measure.better} is better"
     half = (
         f"half width of the 95 % t interval of that mean over new seeds, with the spread {_spread(table)}; – where "
@@ -115,10 +112,10 @@ def _spread(table: AblationTable) -> str:
 
 def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
     metric = Metric(name=name, epoch=table.sweep.metric.epoch)
-    measure, unit, digits = metric.measure, metric_unit(metric), metric_digits(metric)
-    group = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+    measure, unit, digits = metric.measure, metric.measure.unit, metric.measure.digits
+    group = metric.measure.heading
     mean = (
-        f"mean of the {metric_name(metric)} over the runs that have it, at the {metric.epoch} epoch of each; "
+        f"mean of the {metric.measure.title} over the runs that have it, at the {metric.epoch} epoch of each; "
         f"{measure.better} is better; nothing is tested by it"
     )
 

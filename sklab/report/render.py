@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.attention.cells import AttentionResults
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed, metric_digits, metric_unit
+from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed
 from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.evidence.best import confirmation
@@ -134,8 +134,8 @@ def _context(table: AblationTable, drawings: Sequence[Drawing], tails: LogTails)
         "chance_markdown": "\n".join(grids_markdown(sources)[1:]),
         "chance_tex": grids_tex(sources),
         "quantity": quantity,
-        "unit": metric_unit(table.sweep.metric),
-        "value": lambda run: fixed(run.value, metric_digits(table.sweep.metric) + 2),
+        "unit": table.sweep.metric.measure.unit,
+        "value": lambda run: fixed(run.value, table.sweep.metric.measure.digits + 2),
         "error": lambda run, size: fixed(run.errors[size], 4),
         "rows_markdown": rows_markdown(table),
         "questions_markdown": questions_markdown(table),

@@ -20,9 +20,6 @@ from sklab.report.column import (
     NOTHING,
     fixed,
     half_text,
-    metric_digits,
-    metric_name,
-    metric_unit,
     p_text,
     signed,
 )
@@ -97,9 +94,9 @@ def as_json(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> str:
 def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> list[str]:
     """The lines below the table: what its numbers are, how the studies differ, whether they agree on the order of
     cells."""
-    unit, epoch = metric_unit(comparison.metric), comparison.metric.epoch
+    unit, epoch = comparison.metric.measure.unit, comparison.metric.epoch
     better = comparison.metric.measure.better
-    metric = f"{metric_name(comparison.metric)}{unit and f', {unit}'} at the {epoch} epoch; {better} is better"
+    metric = f"{comparison.metric.measure.title}{unit and f', {unit}'} at the {epoch} epoch; {better} is better"
     first = clean(comparison.studies[0])
     tests = sum(
         bool(entry and entry.shift and entry.shift.p is not None)
@@ -195,7 +192,7 @@ def _end(text: str, widest: int) -> str:
 
 
 def _rows(comparison: SideBySide, kinds: Sequence[str]) -> list[list[str]]:
-    digits, within = metric_digits(comparison.metric), limits(comparison.metric)
+    digits, within = comparison.metric.measure.digits, limits(comparison.metric)
     return [
         [
             shortened(clean(name), _NAME),

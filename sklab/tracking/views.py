@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean
 from sklab.spec.study.sweep import Metric, Sweep
 from sklab.tracking.summary import ATTENTION, FIGURES, Place
@@ -118,7 +117,7 @@ def _runset(sweep: Sweep, place: Place, filters: Sequence[ws.FilterExpr], column
 def errors_panel(metric: Metric) -> wr.BarPlot:
     """The metric by cell, at the last epoch that W&B has."""
     return wr.BarPlot(
-        title=f"{_axis(metric)} by cell: mean ± standard error over seeds, last epoch",
+        title=f"{metric.measure.heading} by cell: mean ± standard error over seeds, last epoch",
         metrics=[wr.SummaryMetric(metric.name)],
         groupby=CELL,
         groupby_aggfunc="mean",
@@ -139,7 +138,7 @@ def curves_panel(metric: Metric) -> list[wr.LinePlot]:
             groupby_rangefunc="minmax",
             max_runs_to_show=_MOST_LINES,
         )
-        for key, name in ((metric.name, _axis(metric)), ("train_loss", "training loss"))
+        for key, name in ((metric.name, metric.measure.heading), ("train_loss", "training loss"))
     ]
 
 
@@ -149,7 +148,9 @@ def factors_panel(sweep: Sweep) -> wr.ParallelCoordinatesPlot:
         wr.ParallelCoordinatesPlotColumn(wr.Config(f"factors.{name}"), display_name=clean(name))
         for name in sweep.columns
     ]
-    result = wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(sweep.metric.name), display_name=_axis(sweep.metric))
+    result = wr.ParallelCoordinatesPlotColumn(
+        wr.SummaryMetric(sweep.metric.name), display_name=sweep.metric.measure.heading
+    )
     return wr.ParallelCoordinatesPlot(title="Factors and result, a line per run", columns=[*levels, result])
 
 
@@ -182,8 +183,3 @@ def run_columns(sweep: Sweep) -> list[str]:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _axis(metric: Metric) -> str:
-    unit = metric_unit(metric)
-    return f"{metric_name(metric)}{unit and f' ({unit})'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import Column, chance_text, fixed, metric_digits, metric_unit
+from sklab.report.column import Column, chance_text, fixed
 from sklab.report.escape import clean
 from sklab.report.words.phrases import difference
 from sklab.store.states import UNENDED
@@ -14,7 +14,7 @@ def best_columns(table: AblationTable, group: str) -> tuple[Column, ...]:
     """The columns on the best cell, under the heading `group`."""
     if table.likeliest is None:
         return ()
-    digits, best = metric_digits(table.sweep.metric), table.sweep.metric.measure.best
+    digits, best = table.sweep.metric.measure.digits, table.sweep.metric.measure.best
     chance = (
         f"probability that the cell is the best of the study, that its mean over new seeds is the {best}, by a "
         "hierarchical model of all runs; bold rows are told apart from the baseline as better"
@@ -48,6 +48,6 @@ def _tested(confirmed: AblationTable, winner: Row) -> str:
     if winner.baseline is None or winner.verdict == "no test":
         return f"{names} could not be tested"
     verdict = {"better": "confirmed", "worse": "refuted, it is worse"}.get(str(winner.verdict), "not confirmed")
-    points = " points" if metric_unit(confirmed.sweep.metric) else ""
+    points = " points" if confirmed.sweep.metric.measure.unit else ""
     numbers = difference(confirmed, winner.baseline).replace(",", f"{points},", 1)
     return f"{names}: {numbers} (one paired t test at 5 %, {winner.baseline.n} seeds): {verdict}"

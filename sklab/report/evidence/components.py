@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sklab.analysis.evidence.components import Chance
 from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.variance.components import Component
-from sklab.report.column import NOTHING, fixed, metric_digits, metric_name, metric_unit
+from sklab.report.column import NOTHING, fixed
 from sklab.report.words.answers import Grid
 from sklab.system.terminal import quantity
 
@@ -36,11 +36,11 @@ def chance_grids(table: AblationTable) -> tuple[Grid, ...]:
     if chance is None or chance.runs is None:
         return ()
     metric = table.sweep.metric
-    unit = f" ({'points' if metric_unit(metric) else metric_name(metric)})"
+    unit = f" ({'points' if metric.measure.unit else metric.measure.title})"
     head = ("source", "seeds", "sd", "95 % interval", "share", "95 % interval", "share in differences", "95 % interval")
-    rows = tuple(_row(row, metric_digits(metric)) for row in _rows(chance))
+    rows = tuple(_row(row, metric.measure.digits) for row in _rows(chance))
     layout = f"{quantity(chance.blocks, 'block')} of {chance.vary.block} runs in {quantity(len(chance.cells), 'cell')}"
-    return (Grid(_TITLE, head, rows, _LEGEND.format(metric=metric_name(metric), unit=unit, layout=layout)),)
+    return (Grid(_TITLE, head, rows, _LEGEND.format(metric=metric.measure.title, unit=unit, layout=layout)),)
 
 
 _Row = tuple[str, str, Component, Component | None]

@@ -7,7 +7,7 @@ import math
 from sklab.analysis.evidence.held_out import OnTest
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import limits
-from sklab.report.column import NOTHING, Column, fixed, half_text, metric_digits, metric_unit, signed
+from sklab.report.column import NOTHING, Column, fixed, half_text, signed
 from sklab.report.escape import clean
 from sklab.report.words.phrases import difference, points
 from sklab.spec.study.sweep import Sweep
@@ -21,8 +21,8 @@ def held_out_columns(table: AblationTable) -> tuple[Column, ...]:
     held = table.held_out
     if held is None or not held.values:
         return ()
-    metric, digits = table.sweep.metric, metric_digits(table.sweep.metric)
-    unit, kind = metric_unit(metric), metric.measure.noun
+    metric, digits = table.sweep.metric, table.sweep.metric.measure.digits
+    unit, kind = metric.measure.unit, metric.measure.noun
     group = f"test {kind}{f' ({unit})' if unit else ''}"
     mean = (
         f"mean {kind} on the test split, of the weights of the {metric.epoch} epoch, over the runs evaluated there; by "
@@ -62,7 +62,7 @@ def claims(table: AblationTable) -> tuple[str, ...]:
     if baseline is not None and on.baseline is not None:
         other = f"{_figure(table, baseline)} of the baseline {clean(baseline.name)}"
         against = f", against {other} ({difference(table, on.baseline)})"
-    validation = f"{fixed(best.mean, metric_digits(table.sweep.metric))} {metric_unit(table.sweep.metric)}".strip()
+    validation = f"{fixed(best.mean, table.sweep.metric.measure.digits)} {table.sweep.metric.measure.unit}".strip()
     gap = f"the test is {points(table, on.gap)} {'worse' if table.sweep.metric.measure.sign * on.gap > 0 else 'better'}"
     return (
         f"On the test split, by which nothing was chosen, {clean(best.name)} has {_figure(table, best)}{against}. "
@@ -80,7 +80,7 @@ def _chosen(sweep: Sweep) -> str:
 def _figure(table: AblationTable, row: Row) -> str:
     assert table.held_out is not None
     on, metric = table.held_out.rows[row.name], table.sweep.metric
-    digits, unit = metric_digits(metric), metric_unit(metric)
+    digits, unit = metric.measure.digits, metric.measure.unit
     half = "" if math.isnan(on.half) else f" ± {fixed(on.half, digits)}"
     return f"{fixed(on.mean, digits)}{half}{unit and f' {unit}'} (n = {on.n})"
 

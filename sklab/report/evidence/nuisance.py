@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sklab.analysis.evidence.nuisance import Tuned, Tuning, edges
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import NOTHING, fixed, metric_digits, metric_unit
+from sklab.report.column import NOTHING, fixed
 from sklab.report.escape import clean
 from sklab.report.words.answers import Grid
 from sklab.report.words.phrases import listed
@@ -103,7 +103,7 @@ def tuning_grids(table: AblationTable) -> tuple[Grid, ...]:
     tuning = table.tuning
     if tuning is None:
         return ()
-    unit = metric_unit(table.sweep.metric)
+    unit = table.sweep.metric.measure.unit
     legend = _LEGEND.format(
         unit=f" in {unit}" if unit else "",
         best=table.sweep.metric.measure.best,
@@ -115,7 +115,7 @@ def tuning_grids(table: AblationTable) -> tuple[Grid, ...]:
 
 
 def _row(table: AblationTable, tuning: Tuning, cell: Tuned, row: Row) -> tuple[str, ...]:
-    digits, untuned = metric_digits(table.sweep.metric), tuning.untuned[cell.name]
+    digits, untuned = table.sweep.metric.measure.digits, tuning.untuned[cell.name]
     mean = cell.means[cell.chosen]
     few = f" (n = {untuned.n})" if untuned.n != len(table.sweep.seeds) and untuned.n else ""
     return (

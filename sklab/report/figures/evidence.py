@@ -14,7 +14,7 @@ from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.sequential import BETTER, WORSE, Race
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import ends, limits, possible
-from sklab.report.column import compared, fixed, metric_digits, metric_unit
+from sklab.report.column import compared, fixed
 from sklab.report.figures.style import (
     ACCENT,
     BASE,
@@ -92,7 +92,7 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
         ]
         panel.errorbar([difference for difference, _ in drawn], members, xerr=bars, **mark(kind))
     name_lines(panel, [row.name for row in rows])
-    points = ", percentage points" if metric_unit(table.sweep.metric) else ""
+    points = ", percentage points" if table.sweep.metric.measure.unit else ""
     panel.set_xlabel(f"minus {short_name(table.sweep.baseline)}{points}")
     return figure
 
@@ -146,7 +146,7 @@ def _cut(table: AblationTable, race: Race, cells: Sequence[int]) -> str:
         for _, difference, half in zip(*_looks_of(race, at), strict=True)
         if abs(difference) + half > limit
     ]
-    widest = fixed(max(beyond, default=0.0), metric_digits(table.sweep.metric))
+    widest = fixed(max(beyond, default=0.0), table.sweep.metric.measure.digits)
     return f" An interval that goes beyond the axis ends in an arrowhead; the widest is ±{widest}." if beyond else ""
 
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 from sklab.report.figures.style import (
     ACCENT,
@@ -87,8 +86,8 @@ def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
         half = 0.0 if math.isnan(answer.versus.half) else answer.versus.half
         panel.errorbar([answer.versus.difference], [at], xerr=[half], fmt="o", ms=5.5, lw=1.2, color=colour)
     name_lines(panel, [answer.name for answer in shown])
-    points = ", percentage points" if metric_unit(table.sweep.metric) else ""
-    panel.set_xlabel(f"difference of the {metric_name(table.sweep.metric)}{points}")
+    points = ", percentage points" if table.sweep.metric.measure.unit else ""
+    panel.set_xlabel(f"difference of the {table.sweep.metric.measure.title}{points}")
     return figure
 
 

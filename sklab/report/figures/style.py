@@ -18,7 +18,6 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.bounds import Limits, any_cut
-from sklab.report.column import metric_name, metric_unit
 from sklab.report.escape import clean, shortened
 
 # Okabe and Ito's blue and vermilion, which colour-blind readers can tell apart too; everything else is grey. A figure
@@ -156,7 +155,7 @@ def short_name(name: str) -> str:
 
 def metric_title(table: AblationTable) -> str:
     """The metric with a capital letter, for the beginning of a title."""
-    name = metric_name(table.sweep.metric)
+    name = table.sweep.metric.measure.title
     return name[:1].upper() + name[1:]
 
 
@@ -167,5 +166,5 @@ def better_side(table: AblationTable) -> str:
 
 def metric_axis(table: AblationTable) -> str:
     """The metric with its unit, for an axis."""
-    unit = metric_unit(table.sweep.metric)
-    return metric_name(table.sweep.metric) + (f", {unit}" if unit else "")
+    unit = table.sweep.metric.measure.unit
+    return table.sweep.metric.measure.title + (f", {unit}" if unit else "")

@@ -16,8 +16,6 @@ from sklab.report.column import (
     NONE_POSSIBLE,
     NOTHING,
     fixed,
-    metric_digits,
-    metric_name,
     p_text,
     signed,
     size_text,
@@ -75,7 +73,7 @@ def _answered(table: AblationTable, answer: Answer) -> str:
 
 
 def _claim(table: AblationTable, answer: Answer) -> str:
-    metric, size = metric_name(table.sweep.metric), points(table, answer.versus.difference)
+    metric, size = table.sweep.metric.measure.title, points(table, answer.versus.difference)
     observed = _signed(table, answer.versus.difference)
     match answer.verdict:
         case "lower":
@@ -179,14 +177,14 @@ def matched_grids(table: AblationTable) -> tuple[Grid, ...]:
 def _grids(table: AblationTable, family: Sequence[Answer], title: str) -> tuple[Grid, ...]:
     if not family:
         return ()
-    legend = _LEGEND.format(metric=metric_name(table.sweep.metric))
+    legend = _LEGEND.format(metric=table.sweep.metric.measure.title)
     answers_grid = Grid(title, _HEAD, tuple(_row(table, answer) for answer in family), legend)
     pairs = _pair_rows(table, family)
     return (answers_grid, Grid("The pairs behind them", _PAIR_HEAD, pairs, _PAIR_LEGEND)) if pairs else (answers_grid,)
 
 
 def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:
-    against, digits = answer.versus, metric_digits(table.sweep.metric)
+    against, digits = answer.versus, table.sweep.metric.measure.digits
     p = NO_TEST if math.isnan(against.adjusted) else p_text(against.adjusted)
     more = f">{MOST_SEEDS}" if answer.versus.missing is None else str(answer.versus.missing)
     decided = answer.verdict in ("lower", "higher", "equivalent", "no test")
@@ -203,7 +201,7 @@ def _row(table: AblationTable, answer: Answer) -> tuple[str, ...]:
 
 
 def _pair_rows(table: AblationTable, family: Sequence[Answer]) -> Rows:
-    digits = metric_digits(table.sweep.metric)
+    digits = table.sweep.metric.measure.digits
     return tuple(
         (
             clean(answer.name),

@@ -15,7 +15,7 @@ from sklab.analysis.table.published import (
     row_reproduced,
 )
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import DAGGER, metric_name
+from sklab.report.column import DAGGER
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed, p_equals
 from sklab.spec.study.sweep import PublishedRow, Sweep
@@ -49,7 +49,7 @@ def reproduced(table: AblationTable) -> str:
     if sweep.published is None or sweep.published.tolerance is None:
         return ""
     if not asks_for_verdict(sweep):
-        why = f"the metric is {metric_name(sweep.metric)}" if on_published_data(sweep) else "these are other data"
+        why = f"the metric is {sweep.metric.measure.title}" if on_published_data(sweep) else "these are other data"
         return f"No verdict on the published figures: {why}."
     verdicts = {row.name: row_reproduced(sweep, row) for row in table.rows}
     by_verdict = [(verdict, [name for name in verdicts if verdicts[name] == verdict]) for verdict in VERDICTS]

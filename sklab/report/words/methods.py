@@ -9,7 +9,6 @@ from sklab.analysis.statistics.checks import FAILS_BELOW, Choice
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.unpaired import DIFFER, Further
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import metric_name
 from sklab.report.escape import clean
 from sklab.report.words.phrases import listed, looks_at, p_equals
 from sklab.system.terminal import quantity
@@ -137,7 +136,7 @@ def _p_of_seeds(further: Further) -> str:
 def methods(table: AblationTable) -> str:
     """The paragraph that names the tests, ready for a paper."""
     return (
-        f"Each number is the mean {metric_name(table.sweep.metric)} over the seeds whose run is complete, "
+        f"Each number is the mean {table.sweep.metric.measure.title} over the seeds whose run is complete, "
         f"with a two-sided 95 % Student t interval{_spread_of_means(table)}. "
         f"{_sequential(table)}{_looks(table)}{_compared(table)}{_BEST if table.likeliest else ''}"
         f"{_contrasts(table)}{_EFFECTS if table.effects.analysis else ''}"

@@ -16,8 +16,6 @@ from sklab.report.column import (
     difference_size,
     fixed,
     half_text,
-    metric_digits,
-    metric_unit,
     p_text,
     signed,
 )
@@ -39,7 +37,7 @@ def listed(names: Iterable[str]) -> str:
 
 def value(table: AblationTable, row: Row) -> str:
     """`15.87 ± 2.23 % (n = 3)`; `2.15 % (0.00 to 4.30, n = 3)` where ± would leave what an error can be."""
-    digits, unit = metric_digits(table.sweep.metric), metric_unit(table.sweep.metric)
+    digits, unit = table.sweep.metric.measure.digits, table.sweep.metric.measure.unit
     within = limits(table.sweep.metric)
     if is_cut(row.mean, row.half, within):
         return f"{fixed(row.mean, digits)} {unit} ({half_text(row.mean, row.half, within, digits)}, n = {row.n})"
@@ -54,7 +52,7 @@ def points(table: AblationTable, number: float) -> str:
 
 def difference(table: AblationTable, against: Versus) -> str:
     """`−3.30 ± 5.95, p = 0.308`."""
-    digits = metric_digits(table.sweep.metric)
+    digits = table.sweep.metric.measure.digits
     return f"{signed(against.difference, digits)} ± {fixed(against.half, digits)}, {p_equals(against.adjusted)}"
 
 
@@ -62,7 +60,7 @@ def interval(table: AblationTable, against: Versus) -> str:
     """`−2.40 to +0.10`; a dash where there is none."""
     least, most = limits(table.sweep.metric)
     low, high = ends(against.difference, against.half, (least - most, most - least))
-    digits = metric_digits(table.sweep.metric)
+    digits = table.sweep.metric.measure.digits
     return NOTHING if math.isnan(low) else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
@@ -73,8 +71,8 @@ def likeliest(table: AblationTable) -> str:
         return ""
     others = sum(other is not row and (other.chance or 0) >= _MAY_BE_BEST for other in table.rows)
     may_be = f"; {quantity(others, 'other cell')} may be it with 5 % or more" if others else ""
-    unit = metric_unit(table.sweep.metric)
-    shrunken = f"{fixed(row.shrunken, metric_digits(table.sweep.metric))}{unit and f' {unit}'}"
+    unit = table.sweep.metric.measure.unit
+    shrunken = f"{fixed(row.shrunken, table.sweep.metric.measure.digits)}{unit and f' {unit}'}"
     name = f"the baseline {clean(row.name)} itself" if row.is_baseline else clean(row.name)
     return f"the likeliest best cell is {name}, P(best) = {chance_text(row.chance)}, shrunken mean {shrunken}{may_be}"
 

@@ -9,7 +9,7 @@ from sklab.analysis.choice.pareto import COSTS, SEVERALFOLD
 from sklab.analysis.table.costs import Neighbours, neighbours
 from sklab.analysis.table.published import data_title
 from sklab.analysis.table.rows import AblationTable, Row, Run, without
-from sklab.report.column import COST_NAMES, DOUBLE_DAGGER, metric_name, metric_unit
+from sklab.report.column import COST_NAMES, DOUBLE_DAGGER
 from sklab.report.escape import clean
 from sklab.report.words.hardware import computed_on
 from sklab.report.words.literature import agreement, published, published_only, reproduced
@@ -66,7 +66,7 @@ def _search(search: Search, metric: Metric) -> str:
     limits = search.constraints
     parts = [
         f"{search.sampler} search for {quantity(search.trials, 'cell')}",
-        *([f"{metric_name(metric)} against {COST_NOUNS[search.second_objective]}"] if search.second_objective else []),
+        *([f"{metric.measure.title} against {COST_NOUNS[search.second_objective]}"] if search.second_objective else []),
         *([f"at most {limits.params.max:,} parameters"] if limits and limits.params else []),
         *([f"at most {limits.macs.max:,} multiply-accumulates"] if limits and limits.macs else []),
         *([f"runs pruned by the rule `{search.pruning.rule}`"] if search.pruning else []),
@@ -76,8 +76,8 @@ def _search(search: Search, metric: Metric) -> str:
 
 def metric(sweep: Sweep) -> str:
     """The metric with its unit, and the epoch it is taken from."""
-    unit = metric_unit(sweep.metric)
-    name = f"{metric_name(sweep.metric)}{unit and f' in {unit}'}"
+    unit = sweep.metric.measure.unit
+    name = f"{sweep.metric.measure.title}{unit and f' in {unit}'}"
     epoch = "the last epoch" if sweep.metric.epoch == "last" else "the epoch of lowest validation error"
     return f"{name} at {epoch} of every run; {sweep.metric.measure.better} is better"
 

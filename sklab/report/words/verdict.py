@@ -10,7 +10,7 @@ from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.bounds import can_be_found
-from sklab.report.column import NOTHING, fixed, metric_unit, p_text
+from sklab.report.column import NOTHING, fixed, p_text
 from sklab.report.escape import clean
 from sklab.report.words import cautions
 from sklab.report.words.answers import Grid, answers, matched_grids
@@ -67,7 +67,7 @@ def against_baseline(table: AblationTable) -> str:
         )
         return f"{lowest}. The baseline {name} has no complete run, so nothing is compared with it."
     price = "" if table.pareto_front else _price(table.likeliest or best, baseline, chosen=table.likeliest is not None)
-    unit = " points" if metric_unit(table.sweep.metric) else ""
+    unit = " points" if table.sweep.metric.measure.unit else ""
     advice = next_runs_text(table.next_runs, unit) if table.next_runs else ""
     sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), advice, price)
     return " ".join(sentence for sentence in sentences if sentence)

@@ -65,6 +65,11 @@ class Measure:
         """The metric in words, as in `validation error`."""
         return f"validation {self.noun}"
 
+    @property
+    def heading(self) -> str:
+        """The metric with its unit, as in `validation error (%)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
 
 METRICS: Mapping[str, Measure] = {
     TOP1_ERROR: Measure("error", per_image=True, further=False),
