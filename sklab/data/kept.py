@@ -61,9 +61,11 @@ def load_cached_arrays(spec: DataSpec) -> Splits:
 
 
 def list_test(spec: DataSpec) -> list[str]:
-    """The files of the third split, none of which is opened; none for a set without one, and where no file holds it.
-    Raises SklabError where files are missing."""
-    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec) if spec.has_test else []
+    """The files of the third split, none of which is opened; none for a set without one, and where the settings alone
+    decide it. Raises SklabError where files are missing."""
+    if spec.drawn or not spec.has_test:
+        return []
+    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec)
     return files
 
 

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sklab.spec.data import DataSpec
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+class Seeded(DataSpec):
+    """Settings of a set that is drawn here: they alone decide every image, and `seed` the split and all drawings. A
+    run's own seed decides these only where `vary` has `split`."""
+
+    drawn: ClassVar[bool] = True
+    if TYPE_CHECKING:
+        seed: int  # each set says where it stands among its settings
+
+    def why_one_split(self) -> Iterator[str]:
+        """Nothing: the seed decides the split; but not where what is tested in one would be trained on in others."""
+        if self.has_test:
+            yield f"data set {self.name} has one split where data.test is set"
+
+    def split_anew(self, number: int) -> Self:
+        """The set of another seed: other sources in each split, and other drawings of them."""
+        return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
 
 def split_sources(labels: Ints, random: np.random.Generator, every: int, *, test: bool = False) -> tuple[Ints, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from io import BytesIO
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,8 @@ from pydantic import Field
 
 from sklab.data.base import ArraySplit, Splits, ThirdSplit
 from sklab.data.packaged import read_packaged
-from sklab.data.pools import Ints, split_sources, stream
-from sklab.spec.data import DataSpec, Images
+from sklab.data.pools import Ints, Seeded, split_sources, stream
+from sklab.spec.data import Images
 
 SIDE = 28
 DIGITS = 5000
@@ -24,7 +23,7 @@ _SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 _CLASSES = tuple(str(digit) for digit in range(10))
 
 
-class Spec(DataSpec):
+class Spec(Seeded):
     """Settings of the set.
 
     seed     decides the split; a run's own seed does only where `vary` has `split`
@@ -35,7 +34,6 @@ class Spec(DataSpec):
     # Of all pixels of the 5,000 digits, divided by 255.
     mean: ClassVar[tuple[float, ...]] = (0.1313,)
     std: ClassVar[tuple[float, ...]] = (0.3086,)
-    drawn: ClassVar[bool] = True  # the file is taken with known bytes only, and the seed decides the rest
 
     name: Literal["digits28"] = "digits28"
     num_classes: Literal[10] = 10
@@ -44,15 +42,6 @@ class Spec(DataSpec):
     version: Literal[1] = 1
     seed: int = Field(default=0, ge=0, lt=2**63)
     test: Literal["fifth"] | None = None
-
-    def why_one_split(self) -> Iterator[str]:
-        """Nothing: the seed decides the split; but not where digits of the test would be training digits of others."""
-        if self.has_test:
-            yield f"data set {self.name} has one split where data.test is set"
-
-    def split_anew(self, number: int) -> Self:
-        """The set of another seed: other digits in each split."""
-        return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
     @property
     def images(self) -> Images:
@@ -77,11 +66,6 @@ def load_test(spec: Spec) -> ThirdSplit:
     """The digits of the third split. Raises SklabError as `load` does."""
     digits = _read()
     return ThirdSplit(_chosen(digits, _split(spec, digits)[2]), _CLASSES)
-
-
-def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
-    """None: the settings alone decide the images."""
-    return []
 
 
 def _split(spec: Spec, digits: _Digits) -> tuple[Ints, ...]:

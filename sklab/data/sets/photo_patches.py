@@ -8,7 +8,7 @@ They are PNG, which has one decoding. So all machines draw the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import ClassVar, Literal, NamedTuple, Self
 
@@ -18,9 +18,9 @@ from pydantic import Field, model_validator
 
 from sklab.data.base import ArraySplit, Splits, ThirdSplit
 from sklab.data.packaged import read_packaged
-from sklab.data.pools import Floats, Ints, below, between, split_sources, stream
+from sklab.data.pools import Floats, Ints, Seeded, below, between, split_sources, stream
 from sklab.spec import limits
-from sklab.spec.data import DataSpec, Images
+from sklab.spec.data import Images
 from sklab.spec.values import ensure_no_broken_rule
 
 Pixels = NDArray[np.uint8]
@@ -54,7 +54,7 @@ _SPLIT, _TRAIN, _VAL, _TEST = range(4)  # independent random streams of one seed
 _FINE = 256  # steps of a grey level, for sums that are exact
 
 
-class Spec(DataSpec):
+class Spec(Seeded):
     """Settings of the set. `seed` decides the split and every drawing; a run's own seed does only where `vary` has
     `split`.
 
@@ -67,7 +67,6 @@ class Spec(DataSpec):
     # Those of ImageNet's training pixels: trained networks expect them, and a patch's mean is drawn anyway.
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
-    drawn: ClassVar[bool] = True
 
     name: Literal["photo_patches"] = "photo_patches"
     num_classes: Literal[10] = 10
@@ -78,15 +77,6 @@ class Spec(DataSpec):
     train_size: int = Field(default=6000, ge=10, le=limits.IMAGES)
     val_size: int = Field(default=2000, ge=10, le=limits.IMAGES)
     test: int | None = Field(default=None, ge=10, le=limits.IMAGES)
-
-    def why_one_split(self) -> Iterator[str]:
-        """Nothing: the seed decides the split; but not where cells of the test would be training cells of others."""
-        if self.has_test:
-            yield f"data set {self.name} has one split where data.test is set"
-
-    def split_anew(self, number: int) -> Self:
-        """The set of another seed: other cells in each split, and other patches of them."""
-        return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
     def at(self, size: int) -> dict[str, int]:
         """The same parts of the photographs, at another size."""
@@ -132,11 +122,6 @@ def load_test(spec: Spec) -> ThirdSplit:
     _, _, pool = split_sources(cells.labels, stream(spec.seed, _SPLIT), EVERY, test=True)
     drawn = draw(cells, pool, spec.test or 0, spec.image_size, stream(spec.seed, _TEST))
     return ThirdSplit(drawn, CLASSES)
-
-
-def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
-    """None: the settings alone decide the images."""
-    return []
 
 
 def _photo(name: str) -> Pixels:

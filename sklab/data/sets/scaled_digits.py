@@ -8,8 +8,7 @@ arithmetic, one IEEE operation at a time (no BLAS, no fused multiply-add): all m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,9 @@ from pydantic import Field
 
 from sklab.data import pools
 from sklab.data.base import ArraySplit, Splits, ThirdSplit
-from sklab.data.pools import Floats, Ints, below, between, stream
+from sklab.data.pools import Floats, Ints, Seeded, below, between, stream
 from sklab.spec import limits
-from sklab.spec.data import DataSpec, Images
+from sklab.spec.data import Images
 
 SIZE = 32  # side of the canvas, pixels
 SIDE = 8  # side of a source image
@@ -33,7 +32,7 @@ CHUNK = 128  # canvases drawn at a time: they stay in the processor's cache
 _SPLIT, _TRAIN, _VAL, _TEST = range(4)  # independent random streams of one seed
 
 
-class Spec(DataSpec):
+class Spec(Seeded):
     """Settings of the set. `seed` decides the split and every drawing; a run's own seed does only where `vary` has
     `split`.
 
@@ -45,7 +44,6 @@ class Spec(DataSpec):
     # Of the pixels of 100,000 training canvases (seed 0), divided by 255.
     mean: ClassVar[tuple[float, ...]] = (0.0924,)
     std: ClassVar[tuple[float, ...]] = (0.1727,)
-    drawn: ClassVar[bool] = True
     added: ClassVar[frozenset[str]] = frozenset({"test"})
 
     name: Literal["scaled_digits"] = "scaled_digits"
@@ -57,15 +55,6 @@ class Spec(DataSpec):
     train_size: int = Field(default=6000, ge=10, le=limits.IMAGES)
     val_size: int = Field(default=2000, ge=10, le=limits.IMAGES)
     test: int | None = Field(default=None, ge=10, le=limits.IMAGES)
-
-    def why_one_split(self) -> Iterator[str]:
-        """Nothing: the seed decides the split; but not where digits of the test would be training digits of others."""
-        if self.has_test:
-            yield f"data set {self.name} has one split where data.test is set"
-
-    def split_anew(self, number: int) -> Self:
-        """The set of another seed: other source images in each split, and other drawings of them."""
-        return self.model_copy(update={"seed": (self.seed + number) % 2**63})
 
     @property
     def images(self) -> Images:
@@ -89,11 +78,6 @@ def load_test(spec: Spec) -> ThirdSplit:
     images, labels, classes = _digits()
     _, _, pool = split_sources(labels, spec.seed, test=True)
     return ThirdSplit(_draw(images, labels, pool, spec.test or 0, stream(spec.seed, _TEST)), classes)
-
-
-def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
-    """None: the settings alone decide the images."""
-    return []
 
 
 def _digits() -> tuple[Floats, Ints, tuple[str, ...]]:

@@ -65,11 +65,6 @@ def load_test(spec: Spec) -> ThirdSplit:
     return ThirdSplit(_draw(spec, TEST, 2), tuple(str(label) for label in range(spec.num_classes)))
 
 
-def list_test(spec: Spec) -> list[str]:  # noqa: ARG001 - other sets have some
-    """None: the settings alone decide the images."""
-    return []
-
-
 def _draw(spec: Spec, size: int, stream: int) -> ArraySplit:
     random = np.random.Generator(np.random.PCG64(stream))
     images = random.integers(0, 256, (size, spec.channels, spec.image_size, spec.image_size), dtype=np.uint8)
