@@ -134,6 +134,11 @@ class ModelSpec(Value):
         return str(self.init) if self.init else ""
 
     @property
+    def fresh(self) -> ModelSpec:
+        """The same network with fresh weights."""
+        return self.model_copy(update={"init": None})
+
+    @property
     def unconverted(self) -> ModelSpec:
         """The network that trained weights are for; the family's `converted` then makes of it what is trained here,
         where that is another."""

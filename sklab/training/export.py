@@ -17,7 +17,6 @@ from sklab.models.weights.files import tensor_file
 from sklab.models.weights.graph import graph_file
 from sklab.models.weights.timm_names import in_timm, timm_name
 from sklab.spec.data import surely_differ
-from sklab.spec.model import ModelSpec
 from sklab.spec.values import Value
 from sklab.store.files import checksum, write_whole
 from sklab.store.records import RunOrder, RunRecord
@@ -66,7 +65,7 @@ def describe(folder: RunFolder, record: RunRecord) -> Description:
     """What is known of the run's network."""
     data, channels = record.spec.experiment.data, record.spec.experiment.model.in_channels
     return Description(
-        model=_without_start(record.spec.experiment.model),
+        model=record.spec.experiment.model.fresh,
         mean=data.mean if len(data.mean) == channels else data.mean * channels,
         std=data.std if len(data.std) == channels else data.std * channels,
         image_size=data.image_size,
@@ -90,12 +89,6 @@ def _classes(folder: RunFolder, record: RunRecord) -> tuple[str, ...]:
             held = None if data.drawn else inventory(data, splits).fingerprint
             return () if surely_differ(record.fingerprint, held) else splits.classes
     return ()
-
-
-def _without_start(model: ModelSpec) -> ModelSpec:
-    """The network without the weights that its training started from."""
-    settings = {name: type(model).model_fields.get(name) for name in ("init", "pretrained")}
-    return model.model_copy(update={name: field.default for name, field in settings.items() if field})
 
 
 def _safetensors(network: nn.Module, description: Description) -> bytes:

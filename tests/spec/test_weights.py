@@ -86,3 +86,9 @@ def test_a_file_is_read_once_until_it_changes(file, monkeypatch):
 def test_what_is_no_file_is_refused(given):
     with pytest.raises(ValidationError):
         Weights.model_validate(given)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(ValidationError, match=r"pipe.pt can't be read: no regular file"):
+        Weights.model_validate(str(tmp_path / "pipe.pt"))

@@ -78,6 +78,11 @@ class Spec(ModelSpec):
         return f"{self.library}'s weights of {self.name}" if self.pretrained else super().start
 
     @property
+    def fresh(self) -> Spec:
+        """Without a file and without the library's weights."""
+        return self.model_copy(update={"init": None, "pretrained": False})
+
+    @property
     def unconverted(self) -> Spec:
         """The network as the library has it."""
         return self.model_copy(update={"sk": None}) if self.sk else self

@@ -12,13 +12,13 @@ from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.weights.description import Description, described
 from sklab.models.weights.files import metadata_in
 from sklab.models.weights.matching import Misfit, counted, match
-from sklab.models.weights.reading import tensors_in
+from sklab.models.weights.reading import read_file, tensors_in
 from sklab.models.weights.start import take
 from sklab.models.zoo import build, specified
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
-from sklab.store.files import checksum, opened
+from sklab.store.files import checksum
 
 
 class Trained(NamedTuple):
@@ -40,7 +40,7 @@ def trained_network(file: Path, model: Mapping[str, Any]) -> Trained:
     Raises SklabError where the file can't be read, where neither says which network it is, where the settings are not
     those of a network, and where the tensors are not its tensors, by name or, as from timm, in order.
     """
-    content = _content(file)
+    content = read_file(file)
     tensors = tensors_in(content, file)
     description = described(metadata_in(content), str(file)) if file.suffix == ".safetensors" else None
     if description is None and not model:
@@ -69,11 +69,3 @@ def model_of(settings: Mapping[str, Any]) -> ModelSpec:
 def _unknown(place: str, what: str, found: object, known: tuple[str, ...]) -> FaultyInputError:
     hint = did_you_mean(str(found), known)
     return FaultyInputError([Fault("--model", place, f"unknown {what}", 0, repr(found), ", ".join(known), hint)])
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with opened(file) as stream:
-            return stream.read()
-    except OSError as error:
-        raise SklabError(f"{file}: can't be read ({error.strerror or error})") from None

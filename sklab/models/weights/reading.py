@@ -13,27 +13,28 @@ import torch
 from torch import Tensor
 
 from sklab.errors import SklabError
+from sklab.store.files import opened
 
 ENDINGS = (".safetensors", ".pt", ".pth")
 _NESTED = ("state_dict", "model", "model_ema")  # where the checkpoints of training programs keep the network
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a network by name, on the CPU: in the order of the file, those of safetensors by name.
-
-    `.safetensors`, and `.pt` or `.pth`: a state dict, or a mapping with one under `state_dict`, `model` or `model_ema`.
-    Raises SklabError for a file that is missing, damaged or of another kind, and for one that holds more than tensors
-    and plain values.
-    """
+def read_file(path: Path) -> bytes:
+    """The content of a file of weights. Raises SklabError for one that is missing or can't be read."""
     try:
-        content = path.read_bytes()
+        with opened(path) as stream:
+            return stream.read()
     except OSError as error:
-        raise SklabError(f"{path}: can't be read ({error.strerror})") from None
-    return tensors_in(content, path)
+        raise SklabError(f"{path}: can't be read ({error.strerror or error})") from None
 
 
 def tensors_in(content: bytes, path: Path) -> dict[str, Tensor]:
-    """The tensors in the `content` of the file at `path`; see `read_tensors`."""
+    """The tensors of a network by name, on the CPU: in the order of the file, those of safetensors by name.
+
+    `content` is that of the file at `path`. `.safetensors`, and `.pt` or `.pth`: a state dict, or a mapping with one
+    under `state_dict`, `model` or `model_ema`. Raises SklabError for a file that is damaged or of another kind, and for
+    one that holds more than tensors and plain values.
+    """
     if path.suffix not in ENDINGS:
         raise SklabError(f"{path}: is no file of weights; allowed: names that end with {', '.join(ENDINGS)}")
     tensors = _state_dict(_safe(content, path) if path.suffix == ".safetensors" else _saved(content, path))

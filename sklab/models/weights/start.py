@@ -19,10 +19,11 @@ from sklab.errors import SklabError
 from sklab.models.convert import is_copy
 from sklab.models.sk import SKConv2d
 from sklab.models.weights.matching import Misfit, Pairs, Tensors, counted, match
-from sklab.models.weights.reading import tensors_in
+from sklab.models.weights.reading import read_file, tensors_in
 from sklab.models.zoo import build
 from sklab.spec.model import ModelSpec, SKSpec, family_module
-from sklab.spec.start.weights import Started
+from sklab.spec.start.weights import Started, Weights
+from sklab.store.files import checksum as file_checksum
 
 _BRANCHES = ".branches."  # of an SK convolution, by their number
 
@@ -69,18 +70,21 @@ def _given(spec: ModelSpec) -> tuple[Tensors, str]:
     if spec.init is None:
         tensors: Tensors = family_module(spec.family).pretrained(spec)
         return tensors, _checksum(tensors)
-    file = Path(spec.init.file).expanduser()
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise SklabError(f"model.init: {file} can't be read here ({error.strerror})") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != spec.init.sha256:
+        return _in_file(spec.init), spec.init.sha256
+    except SklabError as error:
+        raise SklabError(f"model.init: {error}") from None
+
+
+def _in_file(weights: Weights) -> Tensors:
+    file = Path(weights.file).expanduser()
+    content = read_file(file)
+    if (found := file_checksum(content)) != weights.sha256:
         raise SklabError(
-            f"model.init: {file} has changed since the study was started: its SHA-256 is {found}, and that of the "
-            f"study's runs {spec.init.sha256}; put the old file back, or start the study again"
+            f"{file} has changed since the study was started: its SHA-256 is {found}, and that of the study's runs "
+            f"{weights.sha256}; put the old file back, or start the study again"
         )
-    return tensors_in(content, file), found
+    return tensors_in(content, file)
 
 
 def _checksum(tensors: Tensors) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def checksum_of(file: Path) -> str:
     a file that can't be read."""
     try:
         state = file.stat()
+        if not stat.S_ISREG(state.st_mode):  # reading a pipe would wait
+            raise ValueError(f"{file} can't be read: no regular file")
         return _checksum(file.absolute(), state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise ValueError(f"{file} can't be read: {error.strerror}") from None

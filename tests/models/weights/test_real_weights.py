@@ -9,7 +9,7 @@ from peers import PEERS, peers
 from sklab.errors import SklabError
 from sklab.models.families.foreign import Spec
 from sklab.models.libraries import create_foreign
-from sklab.models.weights.reading import read_tensors
+from sklab.models.weights.reading import read_file, tensors_in
 from sklab.models.weights.start import start
 from sklab.spec.networks import network
 
@@ -108,4 +108,6 @@ def test_a_network_that_was_trained_on_imagenet_sees_what_photographs_show(pictu
         logits = begun.network.eval()((image - mean[:, None, None]) / std[:, None, None])
     assert int(logits.argmax()) in expected
     assert begun.origin is not None
-    assert begun.origin.taken == len([name for name in read_tensors(LITE0) if "num_batches" not in name])
+    assert begun.origin.taken == len(
+        [name for name in tensors_in(read_file(LITE0), LITE0) if "num_batches" not in name]
+    )

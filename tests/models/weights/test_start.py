@@ -194,7 +194,7 @@ def test_a_file_that_has_changed_or_gone_is_refused(tmp_path):
     saved(Path(file), {**tensors, "head.bias": torch.zeros(10)})
     assert "trained.pt has changed since the study was started: its SHA-256 is " in refused(model)
     Path(file).unlink()
-    assert "trained.pt can't be read here (No such file or directory)" in refused(model)
+    assert "trained.pt: can't be read (No such file or directory)" in refused(model)
 
 
 def test_on_the_meta_device_it_is_only_checked(tmp_path):
