@@ -115,7 +115,8 @@ class RunFolder:
     def missing_metrics(self, record: RunRecord | None, metrics: Iterable[str]) -> tuple[str, ...]:
         """The `metrics` that a complete run has not been evaluated by and can be: at its last epoch, or its best where
         these weights were kept."""
-        if record is None or record.status != "complete":
+        metrics = tuple(metrics)
+        if not metrics or record is None or record.status != "complete":
             return ()
         epochs = [record.last]
         if record.best_epoch == record.epochs or self.best_weights_file.exists():

@@ -144,17 +144,11 @@ def make_plan(
     experiments = cell_experiments(sweep)
     priced = _priced(study, sweep, resources, probes)
     differing = differences(sweep, experiments)
-    planned = _planned_cells(study, experiments, cost)
-    cells = tuple(
-        cell.model_copy(
-            update={
-                "price": priced.get(cell.name),
-                "fault": probes[cell.name].fault if cell.name in probes else "",
-                "differences": differing[cell.name],
-            }
-        )
-        for cell in planned
-    )
+    found = {
+        name: {"price": priced.get(name), "fault": probes[name].fault if name in probes else "", "differences": differ}
+        for name, differ in differing.items()
+    }
+    cells = tuple(cell.model_copy(update=found[cell.name]) for cell in _planned_cells(study, experiments, cost))
     asked = asked_for(sweep, study.costs)
     offered = to_take(study)
     remaining = bill(sweep, experiments, _with_offered(records, offered), priced, asked, resources)
