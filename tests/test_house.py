@@ -23,11 +23,12 @@ def test_two_modules_are_loose():
     assert sorted(file.name for file in MODULES if file.parent == ROOT) == ["cli.py", "errors.py"]
 
 
-def test_there_are_fewer_than_285_modules():
+def test_there_are_fewer_than_315_modules():
     # Since 180: questions (as values, in files, answered, in words), GPUs (replays, health, climb), evidence (looks,
     # images, the best cell, the test split, nuisance settings, sources of chance); since 249: kinds of attention,
-    # trained weights (read, matched, written, held back), sets of photographs. More: say why.
-    assert len(MODULES) < 285
+    # trained weights (read, matched, written, held back), sets of photographs; since
+    # 281: sklab from Python, the user's own code, `init`, loggers, costs and archives, a live report. More: say why.
+    assert len(MODULES) < 315
 
 
 def test_packages_are_empty():
