@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[1] / "analysis"))
 
 @pytest.fixture(scope="session")
 def kernels_folder(tmp_path_factory):
-    from example import kernels
+    from example_study import kernels
     from studies import write_study
 
     from sklab.report.build import build

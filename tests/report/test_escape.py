@@ -3,7 +3,7 @@ import shutil
 import subprocess
 
 import pytest
-from example import hostile, kernels
+from example_study import hostile, kernels
 from hypothesis import given
 from hypothesis import strategies as st
 

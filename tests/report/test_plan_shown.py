@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import studies
-from example import NASTY
+from example_study import NASTY
 
 from sklab.report.build import build
 from sklab.spec.study.questions import Question

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from example import NASTY, hostile
+from example_study import NASTY, hostile
 from pages import read
 from studies import key_of, make_record, make_records, make_sweep, write_study
 

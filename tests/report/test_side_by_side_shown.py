@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from example import NASTY
+from example_study import NASTY
 from studies import EXPERIMENT, failed_record, make_records, make_sweep, write_study
 
 from sklab.cli import main

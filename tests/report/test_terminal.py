@@ -1,5 +1,5 @@
 import pytest
-from example import hostile, kernels
+from example_study import hostile, kernels
 from studies import make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import example
+import example_study
 import pytest
 import studies
 from hypothesis import assume, given, settings
@@ -49,7 +49,7 @@ UNITS = [
 @pytest.fixture(scope="module")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with its records; one cell's runs have left their attention."""
-    sweep, records = example.kernels()
+    sweep, records = example_study.kernels()
     folder = studies.write_study(tmp_path_factory.mktemp("made") / "kernels", sweep, records)
     leave_attention(folder, "K3+K5 SK", [record for record in records.values() if record.cell == "K3+K5 SK"])
     return folder
@@ -141,7 +141,7 @@ def test_the_report_has_the_words_of_ours(study: StudyFolder) -> None:
 
 @pytest.mark.slow
 def test_hostile_names_and_a_study_without_any_result(tmp_path: Path) -> None:
-    specs(StudyFolder(studies.write_study(tmp_path / "hostile", *example.hostile())))
+    specs(StudyFolder(studies.write_study(tmp_path / "hostile", *example_study.hostile())))
     workspace, _ = specs(StudyFolder(studies.write_study(tmp_path / "empty", studies.make_sweep(), {})))
     names = [section["name"] for section in workspace["section"]["panelBankConfig"]["sections"]]
     assert names == ["Error by cell", "Learning curves by cell", "Factors", "Table"]

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from example import kernels
+from example_study import kernels
 from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 
 from sklab.analysis.statistics.planning import MOST_SEEDS
