@@ -70,12 +70,14 @@ def add_compare(commands: Commands) -> None:
 
 
 def _table(options: StudyJsonOptions) -> int:
-    from sklab.report import build, tables
+    from sklab.report import build
+    from sklab.report.tables.sheets import table_json
+    from sklab.report.tables.terminal import terminal_table
 
     folder = study_folder(options.study, options.results)
     table = build.study_table(folder.path)
     _keep_look(folder, table)
-    print(tables.table_json(table) if options.json else build.terminal_table(table))
+    print(table_json(table) if options.json else terminal_table(table))
     return _whole([table])
 
 
@@ -86,11 +88,12 @@ def _report(options: StudyOptions) -> int:
 def show_report(folder: StudyFolder) -> int:
     """Rebuild the study's tables and report from its records; print the table and the path of the report."""
     from sklab.report import build
+    from sklab.report.tables.terminal import terminal_table
 
     table = build.study_table(folder.path)
     _keep_look(folder, table)
     report = build.write(folder.path, table)
-    print(build.terminal_table(table))
+    print(terminal_table(table))
     print(f"\nreport: {report}")
     return _whole([table])
 

@@ -14,8 +14,6 @@ from markupsafe import Markup, escape
 
 from sklab.analysis.attention.cells import AttentionResults
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import DAGGER, DOUBLE_DAGGER, Column, compared, fixed
-from sklab.report.columns import columns, power_columns
 from sklab.report.escape import clean, markdown, tex
 from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.components import chance_grids, chance_sentences
@@ -25,25 +23,21 @@ from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_s
 from sklab.report.evidence.plan import plan_sentences
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing, inline
+from sklab.report.numbers import DAGGER, DOUBLE_DAGGER, fixed
 from sklab.report.provenance import changes, origins
 from sklab.report.run_files import LogTails
-from sklab.report.tables import (
+from sklab.report.tables.column import Column, compared
+from sklab.report.tables.columns import columns, gap, headings, power_columns
+from sklab.report.tables.latex import effects_tex, grids_tex, power_tex, questions_tex, table_tex
+from sklab.report.tables.markdown import (
     effects_markdown,
-    effects_tex,
-    gap,
     grids_markdown,
-    grids_tex,
-    headings,
     power_markdown,
-    power_tex,
-    questions_csv,
     questions_markdown,
-    questions_tex,
     rows_markdown,
-    table_csv,
     table_markdown,
-    table_tex,
 )
+from sklab.report.tables.sheets import questions_csv, table_csv
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import question_grids
 from sklab.report.words.attention_trend import attention_trend

@@ -13,19 +13,11 @@ from sklab.analysis.evidence.paired import OverImages
 from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.table.side_by_side import Entry, SideBySide, side_by_side
 from sklab.errors import SklabError
-from sklab.report.bounds import Limits, limits
 from sklab.report.build import study_table
-from sklab.report.column import (
-    NO_TEST,
-    NOTHING,
-    fixed,
-    half_text,
-    p_text,
-    signed,
-)
 from sklab.report.escape import clean, markdown, shortened
+from sklab.report.numbers import NO_TEST, NOTHING, Limits, fixed, half_text, limits, p_text, signed
 from sklab.report.provenance import Change, difference, experiment, origins
-from sklab.report.tables import markdown_table
+from sklab.report.tables.markdown import markdown_table
 from sklab.report.words.hardware import compared_on
 from sklab.report.words.notes import same_data
 from sklab.report.words.sentences import progress

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from sklab.cli import main
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import verdict
 
 ROOT = Path(__file__).parents[2]

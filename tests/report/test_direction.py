@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from studies import key_of, make_record, make_sweep, metrics, write_study
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric, Replicates

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.report.escape import clean, markdown, sheet, shortened, tex, unsheet
-from sklab.report.tables import table_tex
+from sklab.report.tables.latex import table_tex
 
 DOCUMENT = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n%s\n\\end{document}\n"
 

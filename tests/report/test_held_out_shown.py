@@ -12,7 +12,8 @@ import studies
 
 from sklab.analysis.evidence.held_out import on_test
 from sklab.cli import main
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric

@@ -16,12 +16,12 @@ from sklab.analysis.table.frame import data_frame
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, study_table
-from sklab.report.column import NOTHING
-from sklab.report.columns import columns
 from sklab.report.escape import clean
 from sklab.report.figures.study import draw
+from sklab.report.numbers import NOTHING
 from sklab.report.render import render
 from sklab.report.run_files import last_lines
+from sklab.report.tables.columns import columns
 from sklab.spec.study.sweep import Published, PublishedRow, Search
 
 TAGS = {

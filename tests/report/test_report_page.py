@@ -5,8 +5,8 @@ from pathlib import Path
 from studies import EXPERIMENT, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.column import fixed, signed
-from sklab.report.columns import columns
+from sklab.report.numbers import fixed, signed
+from sklab.report.tables.columns import columns
 from sklab.spec.study.sweep import Published, PublishedRow
 
 PAGE = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")

@@ -9,7 +9,8 @@ from pages import read
 from studies import make_records, make_sweep, write_study
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.sweep import Duplicate, Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K5 again": [18.0, 19.5, 20.0]}

@@ -8,7 +8,8 @@ import pytest
 from pages import read
 from studies import key_of, make_evaluations, make_records, make_sweep, write_study
 
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.sweep import Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [30.0, 31.0, 32.0]}

@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import Column, chance_text, fixed
 from sklab.report.escape import clean
 from sklab.report.words.phrases import difference
 from sklab.store.states import UNENDED
 from sklab.system.terminal import quantity
-
-
-def best_columns(table: AblationTable, group: str) -> tuple[Column, ...]:
-    """The columns on the best cell, under the heading `group`."""
-    if table.likeliest is None:
-        return ()
-    digits, best = table.sweep.metric.measure.digits, table.sweep.metric.measure.best
-    chance = (
-        f"probability that the cell is the best of the study, that its mean over new seeds is the {best}, by a "
-        "hierarchical model of all runs; bold rows are told apart from the baseline as better"
-    )
-    shrunken = (
-        "the mean that the same model expects of the cell over these seeds: nearer to the other cells' where their "
-        f"spread may be luck. The {best} of many means flatters itself, this one hardly"
-    )
-    return (
-        Column("P(best)", group, "P(best)", chance, lambda row: chance_text(row.chance), "P(best)"),
-        Column("shrunken mean", group, "shrunken", shrunken, lambda row: fixed(row.shrunken, digits), "shrunken"),
-    )
 
 
 def confirmation(table: AblationTable) -> str:

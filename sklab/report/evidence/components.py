@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sklab.analysis.evidence.components import Chance
 from sklab.analysis.table.rows import AblationTable
 from sklab.analysis.variance.components import Component
-from sklab.report.column import NOTHING, fixed
+from sklab.report.numbers import NOTHING, fixed
 from sklab.report.words.answers import Grid
 from sklab.system.terminal import quantity
 

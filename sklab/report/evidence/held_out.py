@@ -4,48 +4,12 @@ from __future__ import annotations
 
 import math
 
-from sklab.analysis.evidence.held_out import OnTest
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import limits
-from sklab.report.column import NOTHING, Column, fixed, half_text, signed
 from sklab.report.escape import clean
+from sklab.report.numbers import fixed
 from sklab.report.words.phrases import difference, points
 from sklab.spec.study.sweep import Sweep
 from sklab.system.terminal import quantity
-
-_NONE = OnTest()
-
-
-def held_out_columns(table: AblationTable) -> tuple[Column, ...]:
-    """The columns of the test split; none before it is read."""
-    held = table.held_out
-    if held is None or not held.values:
-        return ()
-    metric, digits = table.sweep.metric, table.sweep.metric.measure.digits
-    unit, kind = metric.measure.unit, metric.measure.noun
-    group = f"test {kind}{f' ({unit})' if unit else ''}"
-    mean = (
-        f"mean {kind} on the test split, of the weights of the {metric.epoch} epoch, over the runs evaluated there; by "
-        "these images nothing was chosen"
-    )
-    gap = "test minus validation, mean over the same runs, with the half width of its 95 % t interval"
-
-    def on(row: Row) -> OnTest:
-        return held.rows.get(row.name, _NONE)
-
-    def interval(row: Row) -> str:
-        return half_text(on(row).mean, on(row).half, limits(metric), digits) if on(row).n else NOTHING
-
-    def gap_text(row: Row) -> str:
-        half = "" if math.isnan(on(row).gap_half) else f" ± {fixed(on(row).gap_half, digits)}"
-        return f"{signed(on(row).gap, digits)}{half}"
-
-    half_legend = "half width of the 95 % t interval of that mean"
-    return (
-        Column(f"{group}", group, "mean", mean, lambda row: fixed(on(row).mean, digits), f"test {unit}".strip()),
-        Column("±95% (test)", group, "±95%", half_legend, interval, "±95%"),
-        Column("minus validation", group, "minus validation", gap, gap_text, "gap"),
-    )
 
 
 def claims(table: AblationTable) -> tuple[str, ...]:

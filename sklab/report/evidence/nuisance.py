@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from sklab.analysis.evidence.nuisance import Tuned, Tuning, edges
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import NOTHING, fixed
 from sklab.report.escape import clean
+from sklab.report.numbers import NOTHING, fixed
 from sklab.report.words.answers import Grid
 from sklab.report.words.phrases import listed
 from sklab.spec.study.nuisance import named

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from sklab.analysis.evidence.nuisance import at_common_setting
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import size_text
 from sklab.report.escape import clean
+from sklab.report.numbers import size_text
 from sklab.report.words import sentences
 from sklab.spec.study.changes import changes_of_plan
 from sklab.spec.study.sweep import Sweep

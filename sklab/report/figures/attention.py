@@ -20,11 +20,11 @@ from sklab.analysis.attention.cells import (
 )
 from sklab.analysis.attention.trends import Trend
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import fixed, p_text, signed
 from sklab.report.escape import clean
 from sklab.report.figures.channels import NAME, channels_figure
 from sklab.report.figures.classes import classes_figure
 from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure, short_name
+from sklab.report.numbers import fixed, p_text, signed
 from sklab.report.run_files import chosen
 from sklab.store.study_folder import StudyFolder
 

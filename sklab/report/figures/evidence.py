@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.sequential import BETTER, WORSE, Race
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import ends, limits, possible
-from sklab.report.column import compared, fixed
 from sklab.report.figures.style import (
     ACCENT,
     BASE,
@@ -33,6 +31,8 @@ from sklab.report.figures.style import (
     panel_grid,
     short_name,
 )
+from sklab.report.numbers import ends, fixed, limits, possible
+from sklab.report.tables.column import compared
 from sklab.report.words.notes import decisions
 
 _ROWS = 40

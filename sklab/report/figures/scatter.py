@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from sklab.analysis.choice.pareto import SEVERALFOLD
 from sklab.analysis.table.published import on_published_data
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import ERRORS, Limits, limits
-from sklab.report.column import DAGGER, DOUBLE_DAGGER
 from sklab.report.escape import clean
 from sklab.report.figures.labels import Label, place_labels
 from sklab.report.figures.style import (
@@ -33,6 +31,7 @@ from sklab.report.figures.style import (
     new_figure,
     short_name,
 )
+from sklab.report.numbers import DAGGER, DOUBLE_DAGGER, ERRORS, Limits, limits
 from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Published
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import limits
 from sklab.report.figures import attention
 from sklab.report.figures.evidence import power_figure, sequential_figure
 from sklab.report.figures.matched import effect_figures, question_figure
@@ -35,6 +34,7 @@ from sklab.report.figures.style import (
     panel_grid,
     short_name,
 )
+from sklab.report.numbers import limits
 from sklab.report.run_files import Curve, chosen
 
 NAMES = (

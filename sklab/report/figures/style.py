@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import Limits, any_cut
 from sklab.report.escape import clean, shortened
+from sklab.report.numbers import Limits, any_cut
 
 # Okabe and Ito's blue and vermilion, which colour-blind readers can tell apart too; everything else is grey. A figure
 # inside the report takes the page's own colours of these names, so that it follows a dark page.

@@ -10,17 +10,8 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.questions import Answer
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.bounds import can_differ
-from sklab.report.column import (
-    NO_TEST,
-    NONE_POSSIBLE,
-    NOTHING,
-    fixed,
-    p_text,
-    signed,
-    size_text,
-)
 from sklab.report.escape import clean
+from sklab.report.numbers import NO_TEST, NONE_POSSIBLE, NOTHING, can_differ, fixed, p_text, signed, size_text
 from sklab.report.words import cautions
 from sklab.report.words.phrases import interval, listed, p_equals, points
 from sklab.system.terminal import duration, quantity

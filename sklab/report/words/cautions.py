@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.column import fixed
 from sklab.report.escape import clean
+from sklab.report.numbers import fixed
 from sklab.report.words.phrases import looks_at
 from sklab.system.terminal import quantity
 

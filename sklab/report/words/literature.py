@@ -15,8 +15,8 @@ from sklab.analysis.table.published import (
     row_reproduced,
 )
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.column import DAGGER
 from sklab.report.escape import clean
+from sklab.report.numbers import DAGGER
 from sklab.report.words.phrases import listed, p_equals
 from sklab.spec.study.sweep import PublishedRow, Sweep
 

@@ -9,21 +9,24 @@ from sklab.analysis.evidence.allocation import NextRuns
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.rows import AblationTable, Row
-from sklab.report.bounds import ends, is_cut, limits
-from sklab.report.column import (
+from sklab.report.escape import clean
+from sklab.report.numbers import (
     NOTHING,
     chance_text,
     difference_size,
+    ends,
     fixed,
     half_text,
+    is_cut,
+    limits,
     p_text,
     signed,
 )
-from sklab.report.escape import clean
 from sklab.spec.study.search import COST_NOUNS, Kind
 from sklab.system.terminal import quantity
 
 _MAY_BE_BEST = 0.05  # the least probability at which a cell is counted as one that may be the best
+COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
 _LISTED = 20  # names in a sentence, before it says how many more there are
 
 

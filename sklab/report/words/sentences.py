@@ -9,13 +9,13 @@ from sklab.analysis.choice.pareto import COSTS, SEVERALFOLD
 from sklab.analysis.table.costs import Neighbours, neighbours
 from sklab.analysis.table.published import data_title
 from sklab.analysis.table.rows import AblationTable, Row, Run, without
-from sklab.report.column import COST_NAMES, DOUBLE_DAGGER
 from sklab.report.escape import clean
+from sklab.report.numbers import DOUBLE_DAGGER
 from sklab.report.words.hardware import computed_on
 from sklab.report.words.literature import agreement, published, published_only, reproduced
 from sklab.report.words.methods import comparison
 from sklab.report.words.notes import cut_batches, edited, reused, trained_on, verdicts
-from sklab.report.words.phrases import listed
+from sklab.report.words.phrases import COST_NAMES, listed
 from sklab.spec.study.metrics import METRICS
 from sklab.spec.study.search import COST_NOUNS, Cost, Search, off_budget
 from sklab.spec.study.sweep import Metric, Sweep, by_network

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
-from sklab.report.bounds import can_be_found
-from sklab.report.column import NOTHING, fixed, p_text
 from sklab.report.escape import clean
+from sklab.report.numbers import NOTHING, can_be_found, fixed, p_text
 from sklab.report.words import cautions
 from sklab.report.words.answers import Grid, answers, matched_grids
 from sklab.report.words.phrases import difference, likeliest, next_runs_text, pareto_sentence, points, value

@@ -18,7 +18,7 @@ from sklab.analysis.statistics.intervals import ALPHA
 from sklab.analysis.statistics.planning import seeds_needed
 from sklab.analysis.table.replicates import values_and_ends
 from sklab.errors import SklabError
-from sklab.report.column import difference_size
+from sklab.report.numbers import difference_size
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.records import RunRecord
 from sklab.sweep.design.cells import with_seeds

@@ -7,7 +7,7 @@ import pytest
 from studies import key_of, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import terminal_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import answers, methods, references, verdict
 from sklab.spec.study.questions import Question
 from sklab.spec.study.sweep import Cell

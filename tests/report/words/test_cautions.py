@@ -3,8 +3,8 @@
 from studies import make_record, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import terminal_table
-from sklab.report.column import comparison
+from sklab.report.tables.comparison import comparison
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import cautions, verdict
 
 

@@ -6,7 +6,7 @@ from studies import MACHINE, failed_record, key_of, make_record, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.build import terminal_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words.hardware import compared_on, computed_on
 from sklab.store.records import Arithmetic, Hardware
 

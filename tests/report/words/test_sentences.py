@@ -8,9 +8,10 @@ from studies import EXPERIMENT, key_of, make_record, make_records, make_sweep
 
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import terminal_table
-from sklab.report.columns import columns
-from sklab.report.tables import table_markdown, table_tex
+from sklab.report.tables.columns import columns
+from sklab.report.tables.latex import table_tex
+from sklab.report.tables.markdown import table_markdown
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import literature, methods, phrases, sentences, verdict
 from sklab.spec.study.sweep import Cell, Factor, Metric, Published, PublishedRow, Replicates
 

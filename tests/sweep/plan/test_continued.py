@@ -12,7 +12,8 @@ from launchers import FakeLauncher, Seen, start
 
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.launch.base import Job
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.sweep import Sweep
 from sklab.store.records import Code, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder

@@ -13,7 +13,8 @@ from reusing import CODE, Silent, Trained
 from sklab.cli import main
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import SklabError
-from sklab.report.build import study_table, terminal_table
+from sklab.report.build import study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.data import Inventory
 from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking

@@ -10,7 +10,8 @@ from reusing import CODE, OTHER, baseline, cells, study, sweep_of
 
 from sklab.cli import parser
 from sklab.commands.screen.plan import plan_text
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.store.records import Code
 from sklab.sweep.plan.plan import make_plan, price_left
 from sklab.sweep.plan.prepared import Start, prepare

@@ -10,7 +10,8 @@ from measured import SWEEP, Measured
 
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words.methods import methods
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep

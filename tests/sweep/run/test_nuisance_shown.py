@@ -10,8 +10,9 @@ from launchers import start
 from planted import PLANTED, SWEEP, Planted
 
 from sklab.cli import main
-from sklab.report.build import build, study_table, terminal_table
+from sklab.report.build import build, study_table
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
+from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.nuisance import FIRST_SEED
 from sklab.store.records import RunOrder
 from sklab.store.study_folder import StudyFolder

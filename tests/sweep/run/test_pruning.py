@@ -13,7 +13,7 @@ from sklab.cli import main
 from sklab.commands import plan
 from sklab.commands.screen.text import status_text
 from sklab.launch.base import Ended, Job
-from sklab.report.build import terminal_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import sentences
 from sklab.spec.study.search import Cost
 from sklab.spec.study.sweep import Metric, Sweep

@@ -11,9 +11,10 @@ from measured import SWEEP, Measured
 
 from sklab.commands.screen.plan import plan_text
 from sklab.errors import FaultyInputError
-from sklab.report.build import study_table, terminal_table
+from sklab.report.build import study_table
 from sklab.report.build import write as write_report
 from sklab.report.figures.evidence import sequential_figure
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words.methods import methods
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -8,7 +8,8 @@ from launchers import FakeLauncher, Seen, start
 from sklab.analysis.table.replicates import race_of
 from sklab.cli import main
 from sklab.launch.base import Job
-from sklab.report.build import study_table, terminal_table
+from sklab.report.build import study_table
+from sklab.report.tables.terminal import terminal_table
 from sklab.store.records import FurtherMetrics
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder

@@ -3,7 +3,7 @@ from example_study import hostile, kernels
 from studies import make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report.build import terminal_table
+from sklab.report.tables.terminal import terminal_table
 
 
 @pytest.mark.parametrize("study", [kernels, hostile])

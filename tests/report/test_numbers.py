@@ -7,13 +7,13 @@ import pytest
 from studies import make_evaluations, make_records, make_sweep
 
 from sklab.analysis.table.ablation import ablation_table
-from sklab.report import bounds
-from sklab.report.build import terminal_table
-from sklab.report.columns import columns
+from sklab.report import numbers
 from sklab.report.figures.evidence import power_figure
 from sklab.report.figures.scatter import PARAMS, cost_figure
 from sklab.report.figures.study import draw
 from sklab.report.figures.style import means
+from sklab.report.tables.columns import columns
+from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import phrases, verdict
 from sklab.report.words.answers import answers, question_grids
 from sklab.spec.study.questions import Question
@@ -53,8 +53,8 @@ def test_an_interval_within_is_a_half_width_and_nothing_is_said():
 def test_a_loss_has_no_such_bounds():
     table = table_of(LOW, metric=Metric(name="val_loss"))
     assert column(table, "±95%")[1] == [f"{row.half:.4f}" for row in table.rows]
-    assert bounds.can_be_found(table, 1e9)
-    assert means(table.rows, [0], bounds.limits(table.sweep.metric))[1][0] == [table.rows[0].half]
+    assert numbers.can_be_found(table, 1e9)
+    assert means(table.rows, [0], numbers.limits(table.sweep.metric))[1][0] == [table.rows[0].half]
 
 
 def test_the_same_at_further_sizes():
@@ -65,7 +65,7 @@ def test_the_same_at_further_sizes():
 
 def test_bars_of_errors_are_cut():
     table = table_of(LOW)
-    middles, (below, above) = means(table.rows, [0, 1, 2], bounds.ERRORS)
+    middles, (below, above) = means(table.rows, [0, 1, 2], numbers.ERRORS)
     assert [middle - length for middle, length in zip(middles, below, strict=True)] == pytest.approx(
         [0, 0, table.rows[2].mean - table.rows[2].half]
     )
@@ -91,7 +91,7 @@ def test_a_difference_that_can_not_be_is_never_found():
     said = verdict.against_baseline(table)
     assert "these seeds have 80 % power for no difference that is possible" in said
     wide = table_of({"K3": [20.0, 21.0], "K5": [20.5, 24.3]})
-    assert bounds.can_be_found(wide, wide.rows[1].baseline.detectable)
+    assert numbers.can_be_found(wide, wide.rows[1].baseline.detectable)
     for one in (table, wide):  # the second finds cells that are worse, none that is better
         assert power_figure(one).caption.endswith("It ends where the error would be 0 or 100 %.")
 
@@ -100,8 +100,8 @@ def test_what_can_be_is_a_number():
     table = table_of({"K3": [20.0, 21.0], "K5": [20.5, 21.3]})
     assert re.fullmatch(r"\d+\.\d\d", column(table, "detectable")[1][1])
     assert "none possible" not in column(table, "detectable")[0].legend
-    assert bounds.can_be_found(table, math.nan)
-    assert (bounds.can_be_found(table, 79.5), bounds.can_be_found(table, 79.6)) == (True, False)
+    assert numbers.can_be_found(table, math.nan)
+    assert (numbers.can_be_found(table, 79.5), numbers.can_be_found(table, 79.6)) == (True, False)
 
 
 def test_the_interval_of_a_difference_stays_within_what_errors_can_differ_by():

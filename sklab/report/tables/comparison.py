@@ -1,113 +1,36 @@
-"""A column of the table as a value, the format of the numbers in it, and the columns of the comparisons."""
+"""The columns of the comparisons: with the baseline, with the best cell, of the likeliest best cell."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.statistics.planning import MOST_SEEDS
 from sklab.analysis.table.rows import AblationTable, Row, Standing
-from sklab.report.bounds import Limits, can_be_found, ends, is_cut
 from sklab.report.escape import clean
-from sklab.spec.study.metrics import TOP1_ERROR
-from sklab.spec.study.sweep import Metric
+from sklab.report.numbers import (
+    NO_TEST,
+    NONE_POSSIBLE,
+    NOTHING,
+    bounded,
+    can_be_found,
+    chance_text,
+    fixed,
+    p_text,
+    signed,
+    size_text,
+)
+from sklab.report.tables.column import GROUP, Column, Text
+from sklab.report.words.phrases import COST_NAMES
 
-NOTHING = "–"
-DAGGER = "†"
-DOUBLE_DAGGER = "‡"
-Text = Callable[[Row], str]
-Scale = tuple[float, float, str, int]  # from this value on: divide by, unit, decimals
-NO_TEST = "no test"
 STANDINGS: dict[Standing, str] = {
     "best": "best",
     "not distinguishable": "undecided",
     "worse": "worse",
     "cannot tell": NO_TEST,
 }
-COST_NAMES = {"params": "params", "macs": "MACs", "latency_ms": "latency"}
-GROUP = "minus baseline"
-NONE_POSSIBLE = "none possible"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the table.
-
-    title    its heading where a column stands alone
-    group    the heading it shares with its neighbours ("" for none), and under that `head`
-    legend   what it says, in plain words
-    text     the text of its cell in a row
-    short    its heading in a terminal; "" where it is left out there
-    measured whether its text needs a complete run
-    """
-
-    title: str
-    group: str
-    head: str
-    legend: str
-    text: Text
-    short: str
-    numeric: bool = True
-    measured: bool = True
-
-    @property
-    def is_factor(self) -> bool:
-        """Whether it shows the levels of a factor, which are words and known without any run."""
-        return not (self.short or self.measured or self.numeric)
-
-
-def bounded(metric: Metric) -> str:
-    """What lies within 0 and 100 %: `errors`, or `values` of any other metric."""
-    return "errors" if metric.name == TOP1_ERROR else "values"
-
-
-def fixed(value: float | None, digits: int) -> str:
-    """`value` with `digits` decimals; a dash for None and NaN."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def signed(value: float | None, digits: int) -> str:
-    """`value` with its sign and `digits` decimals; the minus is as wide as the plus. A dash for None and NaN."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def half_text(mean: float | None, half: float | None, within: Limits, digits: int) -> str:
-    """The half width of an interval; its two ends where it is cut at `within`: `0.00 to 4.30`."""
-    if mean is None or half is None or not is_cut(mean, half, within):
-        return fixed(half, digits)
-    return " to ".join(fixed(end, digits) for end in ends(mean, half, within))
-
-
-def size_text(metric: Metric, size: float) -> str:
-    """A size that the user stated: `1 point`, `0.5 points`, of a loss `0.02`."""
-    unit = (" point" if size == 1 else " points") if metric.measure.unit else ""
-    return f"{size:g}{unit}"
-
-
-def difference_size(metric: Metric, difference: float) -> str:
-    """A difference without its sign: `3.30 points`, of a loss `0.0330`."""
-    return f"{fixed(abs(difference), metric.measure.digits)}{' points' if metric.measure.unit else ''}"
-
-
-def p_text(p: float) -> str:
-    """A p value with three decimals; `< 0.001` for the smallest ones."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def chance_text(chance: float | None) -> str:
-    """A probability with two decimals, never as certain as 0 or 1."""
-    if chance is None:
-        return NOTHING
-    return "< 0.01" if chance < 0.01 else "> 0.99" if chance > 0.99 else f"{chance:.2f}"
-
-
-def scale(values: Iterable[float | None], scales: tuple[Scale, ...]) -> Scale:
-    """The first of `scales` that fits the largest of `values`."""
-    largest = max((value for value in values if value is not None), default=0.0)
-    return next(candidate for candidate in scales if largest >= candidate[0])
 
 
 def comparison(table: AblationTable) -> tuple[Column, ...]:
@@ -116,9 +39,23 @@ def comparison(table: AblationTable) -> tuple[Column, ...]:
     return (*_difference(table), *_verdicts(table), *_planned(table), chosen, _pareto(table))
 
 
-def compared(table: AblationTable) -> list[Row]:
-    """The rows with an interval of their difference from the baseline."""
-    return [row for row in table.rows if row.baseline is not None and not math.isnan(row.baseline.half)]
+def best_columns(table: AblationTable, group: str) -> tuple[Column, ...]:
+    """The columns on the best cell, under the heading `group`."""
+    if table.likeliest is None:
+        return ()
+    digits, best = table.sweep.metric.measure.digits, table.sweep.metric.measure.best
+    chance = (
+        f"probability that the cell is the best of the study, that its mean over new seeds is the {best}, by a "
+        "hierarchical model of all runs; bold rows are told apart from the baseline as better"
+    )
+    shrunken = (
+        "the mean that the same model expects of the cell over these seeds: nearer to the other cells' where their "
+        f"spread may be luck. The {best} of many means flatters itself, this one hardly"
+    )
+    return (
+        Column("P(best)", group, "P(best)", chance, lambda row: chance_text(row.chance), "P(best)"),
+        Column("shrunken mean", group, "shrunken", shrunken, lambda row: fixed(row.shrunken, digits), "shrunken"),
+    )
 
 
 def _difference(table: AblationTable) -> tuple[Column, ...]:

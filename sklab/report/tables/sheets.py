@@ -1,0 +1,41 @@
+"""The table as data: CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sklab.analysis.table.rows import AblationTable
+from sklab.report.escape import sheet
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def table_csv(table: AblationTable) -> str:
+    """The table as data with the keys of its runs. Means have 12 significant digits, tests 6; no text is a formula."""
+    from sklab.analysis.table.frame import data_frame  # half a second that no other format needs
+
+    return _csv(data_frame(table))
+
+
+def questions_csv(table: AblationTable) -> str:
+    """The answers to the questions, planned or given by the factors, and the pairs behind them, as data."""
+    from sklab.analysis.table.frame import answers_frame
+
+    return _csv(answers_frame(table))
+
+
+def _csv(frame: DataFrame) -> str:
+    texts: list[str] = list(frame.select_dtypes("str").columns)
+    frame[texts] = frame[texts].map(sheet, na_action="ignore")
+    return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n"))
+
+
+def table_json(table: AblationTable) -> str:
+    """The same data as JSON: an object per row, null where there is no number."""
+    from sklab.analysis.table.frame import data_frame
+
+    frame = data_frame(table).astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return json.dumps(rows, indent=1, ensure_ascii=False)
