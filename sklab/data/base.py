@@ -139,12 +139,13 @@ class ImagesSpec(DataSpec):
 
     image_size    pixels a side of the network's input
     resize        pixels of the shorter side before the middle is cut out, for evaluation
-    in_memory     every image has `image_size` x `image_size` pixels (at most 64): decoded once, kept on the device
+    in_memory     every image has `image_size` x `image_size` pixels (at most 64): all are decoded once and stay on the
+                  device
     skip_corrupt  images that can't be decoded are left out and named; otherwise they end the run
-    exif          whether images are turned as their EXIF orientation says; the usual loaders of ImageNet ignore it
-    version       raised when decoding gives other pixels, so that no old run is taken for a new one
-    mean, std     normalisation of pixels (0 to 1); by default of ImageNet's training pixels (RGB), which everyone uses,
-                  so that weights can be exchanged
+    exif          images are turned as their EXIF orientation says, or not, as in the usual loaders of ImageNet
+    version       sklab raises it when decoding gives other pixels, so that no old run is taken for a new one
+    mean, std     normalisation of pixels (0 to 1), a number for each channel; by default that of ImageNet's training
+                  pixels, which everyone uses, so that weights can be exchanged
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"in_memory", "skip_corrupt", "exif", "mean", "std"})

@@ -48,13 +48,18 @@ class Images(NamedTuple):
 
 
 class DataSpec(Value):
-    """Base of every data set's `Spec`. `name` is the module in `sklab.data.sets`.
+    """Base of every data set's `Spec`.
 
+    name       the data set: a module in `sklab.data.sets`
     mean, std  normalisation of pixels (0 to 1), per channel
     places     fields that say where the data are, not what they are: no part of a run's identity
     drawn      whether the settings alone decide every image; for all other sets runs keep a fingerprint
     beside     fields that change nothing of the images of training and validation: no part of a run's identity either
-    title      name of the data in tables (ImageNet-1k), if `name` says only how they are stored
+
+    num_classes  number of classes
+    channels     channels of an image
+    image_size   pixels a side of the network's input
+    title        name of the data in tables (ImageNet-1k), where `name` says only how they are stored
     """
 
     mean: ClassVar[tuple[float, ...]]

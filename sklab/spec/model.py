@@ -34,7 +34,11 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class Window(Value):
-    """The window of a `kernel` x `kernel` convolution with dilation D."""
+    """The window of a `kernel` x `kernel` convolution with dilation D.
+
+    kernel    side of the kernel, an odd number
+    dilation  D: distance of the pixels that the kernel reads, so that it spans D (kernel - 1) + 1 pixels
+    """
 
     kernel: int = Field(ge=1, le=limits.KERNEL)
     dilation: int = Field(default=1, ge=1, le=limits.KERNEL)
@@ -71,7 +75,10 @@ def size_faults(depths: Sequence[int], branches: Sequence[Window]) -> Iterator[s
 
 
 class Branch(Window):
-    """One path of an SK convolution: a `kernel` x `kernel` convolution with its own dilation D and groups G."""
+    """One path of an SK convolution: a `kernel` x `kernel` convolution with its own dilation D and groups G.
+
+    groups  G of the convolution: a number, or a multiple of the cardinality, such as `2x`
+    """
 
     groups: int = Field(ge=1, le=limits.CHANNELS, description=_GROUPS)
 
@@ -116,9 +123,12 @@ class Mixing(Value):
 
 
 class ModelSpec(Value):
-    """Base of every family's `Spec`. `family` is the module in `sklab.models.families`.
+    """Base of every family's `Spec`.
 
-    init  trained weights from which the network starts (`sklab.models.weights`); None: from fresh ones
+    family       the family of networks: a module in `sklab.models.families`
+    in_channels  channels of the input
+    num_classes  number of classes
+    init         trained weights from which the network starts (`null`: from fresh ones)
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"init"})
@@ -232,11 +242,13 @@ AnyModel = Annotated[SerializeAsAny[ModelSpec], BeforeValidator(_find)]
 class SKSpec(ModelSpec):
     """A network of units with M branches and attention.
 
-    attention   of the branches: a kind of `Mixing`; or of a unit's output, with a plain sum of the branches: `se`,
-                `eca`, `cbam`
-    reduction   r, and `min_dim` L: d = max(C / r, L) for C channels
-    fuse_pool   of `sk` and `splat`, as in `Mixing`
-    select_act  of `sk` and `splat`, as in `Mixing`
+    branches    the M branches of every SK convolution
+    attention   how the branches are weighed, or with their plain sum, what gates the output of a unit (`se`, `eca`,
+                `cbam`)
+    reduction   r: attention squeezes C channels to d = max(C / r, L)
+    min_dim     L, the smallest d
+    fuse_pool   what `sk` and `splat` pool from the sum of the branches
+    select_act  how `sk` and `splat` weigh: `softmax` shares one among the branches, `sigmoid` weighs each for itself
     """
 
     added: ClassVar[frozenset[str]] = ModelSpec.added | {"fuse_pool", "select_act"}
@@ -287,11 +299,12 @@ class SKSpec(ModelSpec):
 class LightSpec(SKSpec):
     """A network of 1x1 and depthwise convolutions.
 
-    branches   M = len(branches): the depthwise convolutions that replace each 3x3 one; G is the number of channels
-    attention  of the depthwise convolutions: `none` (plain sum), `mean`, `static`, `sk`, `splat`, `lsk`; or of every
-               unit's output: `se`, `eca`, `cbam`
-    reduction  r: d = max(C / r, L), with the channels C of the depthwise convolution, or of the unit
-    min_dim    L
+    branches   the depthwise convolutions that replace each 3x3 one
+    attention  how the branches are weighed (`none`: plain sum), or with their plain sum, what gates the output of every
+               unit (`se`, `eca`, `cbam`)
+    reduction  r: attention squeezes C channels to d = max(C / r, L), with the channels C of the depthwise convolution,
+               or of the unit
+    min_dim    L, the smallest d
     """
 
     branches: Seq[Window] = Field(min_length=1, max_length=limits.BRANCHES)

@@ -20,7 +20,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Experiment(Value):
-    """Data, model and recipe, fully resolved."""
+    """Data, model and recipe, fully resolved.
+
+    data   the data set, by its `name`, and its settings
+    model  the network
+    train  how it is trained
+    """
 
     data: AnyData
     model: AnyModel

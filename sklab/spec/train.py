@@ -16,13 +16,17 @@ from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 class Augment(Value):
     """Random changes of a training image, drawn from the seed, the epoch, and the image or its place in the epoch.
 
-    pad_crop             pad by this many pixels and cut the old size at a random place (0: off)
-    flip                 mirror left-right with probability 1/2
-    random_resized_crop  [smallest, largest] share of the area to cut and resize, aspect 3/4 to 4/3 (null: off)
-    policy               torchvision's RandAugment or TrivialAugmentWide (null: off)
-    magnitude            of RandAugment: how much an operation changes, of 0 to 30
-    operations           of RandAugment: how many follow each other
-    erase                probability of torchvision's random erasing: 0 in a box of the normalised image (0: off)
+    pad_crop             this many black pixels are added on each side; then the old size is cut out at a random place
+                         (0: off)
+    flip                 images are mirrored left-right with probability 1/2
+    random_resized_crop  `[smallest, largest]` share of the area that is cut out at random, with an aspect of 3/4 to
+                         4/3, and resized; for image files only (`null`: off)
+    policy               torchvision's `RandAugment` or `TrivialAugmentWide`, with its own defaults but for the next two
+                         (`null`: off)
+    magnitude            how much an operation of `randaugment` changes
+    operations           how many operations of `randaugment` an image goes through
+    erase                probability of torchvision's `RandomErasing`: it sets a box of the normalised image to 0, which
+                         is the mean pixel (0: off)
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"policy", "magnitude", "operations", "erase"})
@@ -46,23 +50,50 @@ class Augment(Value):
 class TrainSpec(Value):
     """SGD with momentum, or AdamW, over epochs; the learning rate falls by steps or along a cosine after a warm-up.
 
-    betas                of AdamW: decay of its running means of gradients and of squared gradients
-    eps                  of AdamW: added to the root of the mean square
-    decay_norm_and_bias  whether weight decay also pulls at the scales and shifts of norm layers and at biases
-    step_at              epochs after which the rate falls by a step; if empty, it falls every step_every epochs
-    mixup                alpha of mixup: every batch is mixed with itself, by a share from Beta(alpha, alpha) (0: off)
-    cutmix               alpha of CutMix: a box of every image is its partner's, with an area of 1 - Beta(alpha, alpha)
-                         (0: off); with mixup too, each batch has one of both, at random
-    loss                 of training: cross-entropy, or the mean of the binary cross-entropies of all classes
-    ema_decay            share of the averaged weights that stays at each optimizer step; the averaged weights are then
-                         evaluated and kept (0: off)
-    accumulate           batches per optimizer step: the effective batch is accumulate * batch_size
-    clip_norm            largest norm of the gradient over all weights (0: off)
-    compile              whether to speed the network up by torch.compile (it changes the last bits of results)
-    deterministic        whether a GPU takes only algorithms that give the same bits every time; the CPU always does
-    devices              devices of one machine that share every batch; batch_size is that of all devices together
-    vary                 the sources of chance that vary with the seed; None: it decides all of them but the split
-    trunk_lr             share of the learning rate for weights that the network starts from (0: they are frozen)
+    epochs               passes over the training images
+    batch_size           images in a batch; images of an epoch that do not fill a batch are left out, other ones in each
+                         epoch
+    optimizer            SGD with momentum, or AdamW
+    lr                   the highest learning rate of the schedule
+    momentum             momentum of SGD
+    nesterov             SGD uses Nesterov's form of momentum
+    betas                AdamW's decay of its running means of gradients and of squared gradients
+    eps                  what AdamW adds to the root of the mean square
+    weight_decay         SGD adds this share of each weight to its gradient (an L2 penalty); AdamW takes `weight_decay`
+                         x learning rate of the weight off it, beside the gradient, and so needs larger values, often
+                         0.01 to 0.1
+    decay_norm_and_bias  weight decay acts on scales and shifts of norm layers and on biases too
+    schedule             `cosine`: the learning rate falls along a cosine to 0 at the end; `step`: it is multiplied by
+                         `step_factor` at every step
+    step_every           epochs between two steps of `schedule: step`
+    step_at              epochs after which `schedule: step` takes a step, such as `[150, 225]`; if the list is empty,
+                         it takes one every `step_every` epochs
+    step_factor          what a step multiplies the learning rate by
+    warmup_epochs        epochs, or a fraction of one, in which the learning rate rises linearly from 0 to `lr`
+    label_smoothing      share of every training label that is spread evenly over all classes
+    loss                 the loss of training: the cross-entropy, or the mean over images and classes of the binary
+                         cross-entropies (`bce`). The validation loss is the cross-entropy in both cases
+    mixup                alpha of mixup: every batch is mixed with a permutation of itself, images and labels alike, by
+                         one share from Beta(alpha, alpha) (0: off)
+    cutmix               alpha of CutMix: a box of every image shows its partner, with an area of 1 - Beta(alpha,
+                         alpha); labels are mixed by the areas (0: off). With `mixup` too, each batch has one of both at
+                         random
+    ema_decay            share of the moving average of the weights that stays at each optimizer step; the averaged
+                         weights are evaluated and kept (0: off)
+    accumulate           batches whose gradients make one optimizer step: the effective batch has `accumulate` x
+                         `batch_size` images
+    clip_norm            largest norm of the gradient over all weights; a larger gradient is scaled down to it (0: off)
+    precision            `bf16` and `fp16` compute in 16 bits where that is safe (autocast), and weights stay in 32;
+                         `fp16` scales the loss and needs a GPU
+    memory_format        `channels_last`: the channels of a pixel lie beside each other in memory, which is often faster
+    compile              the network is compiled by `torch.compile`: it starts slower, then runs faster, and the last
+                         bits of results change
+    deterministic        a GPU takes only algorithms that give the same bits every time; the CPU always does
+    devices              devices of one machine that share every batch; `batch_size` counts the images of all of them
+    augment              random changes of training images
+    vary                 the sources of chance that vary with the seed (`null`: the seed decides all of them but the
+                         split). In a sweep, the key `vary` of the sweep file sets it for all cells
+    trunk_lr             share of the learning rate for the weights that the network starts from (0: they are frozen)
     freeze               globs over the paths of modules whose weights are frozen
     """
 

@@ -28,9 +28,9 @@ class CifarSpec(DataSpec):
     """Settings of both sets.
 
     root      the unpacked folder of the binary version, or the folder that holds it; `~` is the home folder
-    test      `official`: the official test images are the third split, and the last training images are for validation;
-              None: the official test images are for validation, as in most publications
-    val_size  how many of the training images these are, with `test`
+    test      `official`: the official test images are the third split, and the last training images are for validation
+              (`null`: the official test images are for validation, as in most publications)
+    val_size  with `test`: how many of the training images are for validation
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"root"})

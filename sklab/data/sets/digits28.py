@@ -27,8 +27,8 @@ class Spec(Seeded):
     """Settings of the set.
 
     seed     decides the split; a run's own seed does only where `vary` has `split`
-    test     `fifth`: a fifth of the digits is the third split, taken from those of training
-    version  raised when the split changes, so that no old run or cached file is taken for a new one
+    test     `fifth`: a fifth of the digits, taken from training, is the third split (`null`: none)
+    version  sklab raises it when the split changes, so that no old run is taken for a new one
     """
 
     # Of all pixels of the 5,000 digits, divided by 255.

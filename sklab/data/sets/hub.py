@@ -20,11 +20,14 @@ _REMEDY = (
 class Spec(ImagesSpec):
     """Settings of the set.
 
-    path                        name on the hub, such as uoft-cs/cifar10
-    config                      which of its configurations (null: the only or default one)
-    revision                    commit or tag; without one the set may change under a study
-    train, val, test            names of its splits
-    image_column, label_column  found by their types and usual names when null
+    path          name on the hub, such as `uoft-cs/cifar10`
+    config        which of its configurations (`null`: the only or default one)
+    revision      commit or tag; without one the set may change under a study
+    train         name of the split for training
+    val           name of the split for validation
+    test          name of the third split (`null`: none)
+    image_column  the column of images (`null`: found by its type and usual names)
+    label_column  the column of classes (`null`: found by its type and usual names)
     """
 
     name: Literal["hub"] = "hub"

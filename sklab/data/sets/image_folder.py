@@ -29,13 +29,13 @@ _DEEPER, _OUTSIDE = "in sub-folders", "outside the class folders"
 class Spec(ImagesSpec):
     """Settings of the set. Classes are numbered in the order of their names.
 
-    root   folder that holds `train` and `val`; `~` is the home folder
-    folds  parts that the images of `train` are cut into, each with the same share of every class: one of them is for
-           validation, and the images of `val` are not used (0: `train` and `val` as they are)
-    split  which part that is: of the first cut 0 to folds - 1, then those of the next cut, and so on
-    test   name of the folder beside them that holds the third split
-    source a regular expression: images in whose names it matches the same text (its first group, if it has one) have a
-           common source, such as a patient; None: each image is its own
+    root    folder that holds `train` and `val`; `~` is the home folder
+    folds   parts that the images of `train` are cut into, each with the same share of every class: one of them is for
+            validation, and the images of `val` are not used (0: `train` and `val` as they are)
+    split   which part that is: 0 to folds - 1 of the first cut, then those of the next cut, and so on
+    test    name of the folder beside them that holds the third split (`null`: none)
+    source  a regular expression: images in whose names it matches the same text (its first group, if it has one) have a
+            common source, such as a patient (`null`: each image is its own)
     """
 
     added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split"}

@@ -22,9 +22,12 @@ _ROWS = 256  # per batch of a copy: so many are in memory at a time
 class Spec(ImagesSpec):
     """Settings of the set.
 
-    root                        folder of the files; `~` is the home folder
-    train, val, test            which files below it, as a pattern (`*` in a name, `**/` for folders at any depth)
-    image_column, label_column  found by their types and usual names when null
+    root          folder of the files; `~` is the home folder
+    train         the files of training below `root`, as a pattern (`*` in a name, `**/` for folders at any depth)
+    val           the files of validation, as a pattern
+    test          the files of the third split, as a pattern (`null`: none)
+    image_column  the column of images (`null`: found by its type and usual names)
+    label_column  the column of classes (`null`: found by its type and usual names)
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"root"})

@@ -55,13 +55,14 @@ _FINE = 256  # steps of a grey level, for sums that are exact
 
 
 class Spec(Seeded):
-    """Settings of the set. `seed` decides the split and every drawing; a run's own seed does only where `vary` has
-    `split`.
+    """Settings of the set.
 
+    seed                  decides the split and every drawing; a run's own seed does only where `vary` has `split`
     image_size            pixels a side; the parts of the photographs that are shown do not depend on it
     train_size, val_size  number of patches; the first n of a larger set are the set of n
-    test                  the same of the third split; its cells are taken from those of training
-    version               raised when the drawing changes, so that no old run or cached file is taken for a new one
+    test                  number of patches of the third split; they show places that are taken from training (`null`:
+                          none)
+    version               sklab raises it when the drawing changes, so that no old run is taken for a new one
     """
 
     # Those of ImageNet's training pixels: trained networks expect them, and a patch's mean is drawn anyway.

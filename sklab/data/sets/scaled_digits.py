@@ -33,12 +33,12 @@ _SPLIT, _TRAIN, _VAL, _TEST = range(4)  # independent random streams of one seed
 
 
 class Spec(Seeded):
-    """Settings of the set. `seed` decides the split and every drawing; a run's own seed does only where `vary` has
-    `split`.
+    """Settings of the set.
 
-    train_size, val_size  number of canvases; the first n of a larger set are the set of n
-    test                  the same of the third split; its source images are taken from those of training
-    version               raised when the drawing changes, so that no old run or cached file is taken for a new one
+    seed                  decides the split and every drawing; a run's own seed does only where `vary` has `split`
+    train_size, val_size  number of images; the first n of a larger set are the set of n
+    test                  number of images of the third split; their sources are taken from training (`null`: none)
+    version               sklab raises it when the drawing changes, so that no old run is taken for a new one
     """
 
     # Of the pixels of 100,000 training canvases (seed 0), divided by 255.

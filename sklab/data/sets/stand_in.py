@@ -21,7 +21,8 @@ TRAIN, VAL, TEST = 8, 4, 4  # images
 class Spec(DataSpec):
     """Settings of the set. Classes, channels and image size are those of the network's real data.
 
-    test        whether there is a third split, as in the set that it stands for
+    version     sklab raises it when the noise changes, so that no old run is taken for a new one
+    test        `noise`: there is a third split, as in the set that it stands for (`null`: none)
     stands_for  the settings that this set and a toy's recipe replace: runs that differ in them stay different
     """
 

@@ -64,20 +64,19 @@ _CAPACITY: dict[str, dict[str, Any]] = {
 class Spec(SKSpec):
     """A network of 1x1 - SK(branches) - 1x1 bottlenecks: ResNeXt, SENet or SKNet (paper, Table 1).
 
-    stem         `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution (32x32 input);
-                 `cifar`: 3x3 convolution (32x32 input)
-    depths       units per stage; the first unit of each stage after the first has stride 2
-    width        inner channels C of the first stage (128 in SKNet-50); doubles per stage
-    out_width    output channels of the first stage (256 in SKNet-50); doubles per stage
-    cardinality  G of a branch that states no groups
-    branches     M = len(branches). In YAML, `groups` may be left out (the cardinality), be a number, or
-                 `2x`, `4x`, ... : that multiple of the cardinality
-    attention    of the branches: `none` (plain sum), `mean`, `static`, `sk`, `splat`, `lsk`; or, with their plain sum,
-                 of a unit's output: `se` (SENet), `eca`, `cbam`; or `bam`, of the output of each stage but the last
-    reduction    r: d = max(C / r, L); for `se`, `bam` and `cbam`: hidden channels = out channels / r
-    min_dim      L, for `sk` and `splat`
-    fuse_pool    what `sk` and `splat` pool from the sum of the branches
-    select_act   how they weigh: `softmax` shares one among the branches, `sigmoid` weighs each for itself
+    stem         the first layers. `imagenet`: 7x7/2 convolution and 3x3/2 max pool; `small`: 3x3/2 convolution, for
+                 32x32 images; `cifar`: 3x3 convolution, for 32x32 images
+    stem_width   output channels of the first convolution
+    depths       units of each stage; the first unit of each stage after the first has stride 2
+    width        inner channels C of the first stage (128 in SKNet-50); they double from stage to stage
+    out_width    output channels of the first stage (256 in SKNet-50); they double from stage to stage
+    cardinality  groups G of a branch that states none
+    branches     the M branches of every SK convolution
+    attention    how the branches are weighed (`none`: plain sum), or with their plain sum, what gates the output of a
+                 unit (`se` as in SENet, `eca`, `cbam`) or of each stage but the last (`bam`)
+    reduction    r: `sk` and `splat` squeeze C channels to d = max(C / r, L); `se`, `bam` and `cbam` have output
+                 channels / r hidden channels
+    min_dim      L, the smallest d of `sk` and `splat`
     """
 
     family: Literal["bottleneck"] = "bottleneck"

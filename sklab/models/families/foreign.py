@@ -21,7 +21,10 @@ SETTINGS: dict[str, dict[str, Any]] = {}  # the libraries name the networks
 
 
 class SKBranch(Window):
-    """One path of an SK convolution. By default it has the groups of the convolution that it replaces."""
+    """One path of an SK convolution.
+
+    groups  G of the convolution: a number, or a multiple of the groups of the convolution that it replaces
+    """
 
     groups: int | str = Field(default="1x", description=_GROUPS)
 
@@ -37,10 +40,11 @@ class SKBranch(Window):
 class SK(Value):
     """Arguments of `sklab.models.convert.to_sk`.
 
-    select     `grouped3x3`, `depthwise3x3`, or a glob over the dotted path of a convolution
-    branches   M = len(branches)
-    attention  `none` (plain sum), `mean`, `static`, `sk`, `splat` or `lsk`, as in `Mixing`
-    reduction  r: d = max(C / r, L), with `min_dim` L, for C output channels; of `sk` and `splat`
+    select     which convolutions are replaced: `grouped3x3`, `depthwise3x3`, or a glob over their dotted paths
+    branches   the M branches of every SK convolution
+    attention  how the branches are weighed (`none`: plain sum)
+    reduction  r: `sk` and `splat` squeeze C output channels to d = max(C / r, L)
+    min_dim    L, the smallest d
     """
 
     select: str = Field(min_length=1)
@@ -53,8 +57,10 @@ class SK(Value):
 class Spec(ModelSpec):
     """The network that `library` calls `name`.
 
-    sk          what becomes of its convolutions; None: it is not changed
-    pretrained  whether it starts from the weights that the library offers for it, which the library downloads
+    library     the library that makes the network
+    name        what the library calls it
+    sk          what becomes of its convolutions (`null`: they stay as they are)
+    pretrained  it starts from the weights that the library offers for it, which the library downloads
     """
 
     added: ClassVar[frozenset[str]] = ModelSpec.added | {"pretrained"}

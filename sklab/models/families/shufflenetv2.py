@@ -21,8 +21,8 @@ class Spec(LightSpec):
     """3x3/2 convolution, 3x3/2 max pool, stages of units that shuffle two halves of the channels, 1x1 convolution.
 
     stem_width  channels of the first convolution
-    depths      units per stage; the first unit of every stage halves the image
-    widths      output channels per stage
+    depths      units of each stage; the first unit of every stage halves the image
+    widths      output channels of each stage, even numbers
     last_width  channels of the last 1x1 convolution
 
     The published network has no ReLU after a depthwise convolution. The branches of an SK convolution, or of a sum of

@@ -15,10 +15,13 @@ _RESOURCES = ("gres", "tres-per-task")  # options of sbatch whose value may ask 
 class SlurmSpec(Value):
     """What every run requests from the cluster.
 
+    launcher   the engine
     partition  where runs go; the cluster's default when left out
     time       minutes that a run has before it returns to the queue
     parallel   runs of the study at a time
-    gpus, cpus of one run; `memory` in GB, the cluster's default when left out
+    gpus       GPUs of one run; without them it computes on the CPU
+    cpus       cores of one run
+    memory     memory of one run in GB; the cluster's default when left out
     sbatch     any other option of sbatch by its long name; `true` for one that takes no value
     """
 
@@ -53,11 +56,12 @@ def _whole_above_one(gpus: float) -> float:
 class RaySpec(Value):
     """What every run requests from the cluster.
 
+    launcher  the engine
     address   `host:port` of the cluster's head; `auto` for the cluster that this machine belongs to; `local` starts a
               cluster of this machine alone, which ends with the runner
     parallel  runs of the study at a time
-    gpus      of one run; 0.25 lets four runs share a GPU; nothing divides its memory between them
-    cpus      of one run
+    gpus      GPUs of one run; 0.25 lets four runs share a GPU, and nothing divides its memory between them
+    cpus      cores of one run
     """
 
     launcher: Literal["ray"]

@@ -27,9 +27,12 @@ _FORMS = "of (a factor) with from and to, or cells with against"
 class Question(Value):
     """A comparison of the cells at two levels of a factor, or of two sets of cells.
 
-    of, from_, to   the factor and two of its levels: the difference is that at `to` minus that at `from_`
-    within          the factors in which both sides of a pair agree; None: all others
-    cells, against  the difference is the mean of `cells` minus that of `against`
+    of       the factor that the question is about
+    from_    the level that the difference starts at
+    to       the level that it leads to: the metric at `to` minus the metric at `from`
+    within   the factors in which both sides of a pair agree (`null`: all others)
+    cells    in place of `of`: cells whose mean is compared
+    against  the cells that they are compared with: the mean of `cells` minus that of `against`
     """
 
     model_config = ConfigDict(serialize_by_alias=True)

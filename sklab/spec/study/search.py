@@ -32,7 +32,10 @@ Share = Annotated[float, AfterValidator(_below_one)]
 class EqualBudget(Value):
     """How far a cell's parameters and multiply-accumulates may be from the baseline's, as shares of those.
 
-    None makes no claim; at least one of the two is given.
+    At least one of the two is given.
+
+    params  largest difference of the number of parameters (`null`: no claim)
+    macs    largest difference of the multiply-accumulates (`null`: no claim)
     """
 
     params: Share | None = Field(default=None, description=_SHARE)
@@ -102,13 +105,20 @@ def _count(value: Any) -> int:
 
 
 class Limit(Value):
-    """The most that a cell may cost."""
+    """The most that a cell may cost.
+
+    max  the largest number that is allowed
+    """
 
     max: Annotated[int, BeforeValidator(_count)] = Field(description=_COUNT)
 
 
 class Constraints(Value):
-    """Limits on the cost of a cell's network, counted before training. At least one of the two is given."""
+    """Limits on the cost of a cell's network, counted before training. At least one of the two is given.
+
+    params  limit of the number of parameters
+    macs    limit of the multiply-accumulates of one image
+    """
 
     params: Limit | None = Field(default=None, description="a mapping with max")
     macs: Limit | None = Field(default=None, description="a mapping with max")
@@ -139,10 +149,12 @@ class Constraints(Value):
 class Pruning(Value):
     """The rule that ends runs which are worse than others at the same epoch.
 
-    median   worse than the median of the complete runs of other cells, once there are `peers` of them
-    halving  at epochs `start` x `factor`^k, not among the best 1/`factor` of the runs that have come so far
-             (asynchronous successive halving, Li et al., MLSys 2020)
-    start    the first epoch that is compared
+    rule    `median`: a run ends that is worse than the median of the complete runs of other cells; `halving`: at the
+            epochs `start` x `factor`^k a run ends that is not among the best 1/`factor` of the runs that have come so
+            far (asynchronous successive halving, Li et al., MLSys 2020)
+    start   the first epoch that is compared
+    peers   complete runs of other cells that `median` waits for
+    factor  the factor of `halving`
     """
 
     rule: Literal["median", "halving"]
@@ -159,10 +171,15 @@ class Pruning(Value):
 
 
 class Search(Value):
-    """The settings of a search. `trials` counts distinct cells that keep the constraints.
+    """The settings of a search.
 
-    objectives  the sweep's metric alone (also if empty), or the metric and a cost of the network,
-                of which lower is better
+    sampler      who asks for the next cell: TPE, NSGA-II, chance, or a quasi-random sequence
+    trials       distinct cells to train; those that break the constraints do not count
+    seed         seed of the sampler
+    constraints  limits on the cost of a cell's network; a cell beyond them is not trained
+    objectives   the sweep's metric alone (also if empty), or the metric and `params` or `macs`; fewer are
+                 better
+    pruning      the rule that ends runs which are worse than others at the same epoch
     """
 
     sampler: Literal["tpe", "nsga2", "random", "qmc"] = "tpe"

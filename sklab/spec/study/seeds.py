@@ -17,11 +17,14 @@ _SEEDS = f"a list of seeds, or how many of them (1 to {MOST_SEEDS})"
 
 
 class Seeds(Value):
-    """The seeds of every cell (`others`), and how many the baseline has: as many (None), a number, or `auto`, which is
-    that of the others times the square root of the number of comparisons with the baseline.
+    """The seeds of every cell, and how many the baseline has.
 
-    For a given number of runs, that is the share at which the differences from the baseline are known best. Source: C.
-    W. Dunnett, A multiple comparison procedure for comparing several treatments with a control, JASA 50 (1955).
+    others    the seeds of every cell; a number `n` means 0 to n - 1
+    baseline  how many seeds the baseline has (`null`: as many as the others); `auto`: that of the others times the
+              square root of the number of comparisons with the baseline
+
+    For a given number of runs, `auto` is the share at which the differences from the baseline are known best. Source:
+    C. W. Dunnett, A multiple comparison procedure for comparing several treatments with a control, JASA 50 (1955).
     """
 
     others: Seq[Seed] = Field(min_length=1, max_length=MOST_SEEDS, description=_SEEDS)

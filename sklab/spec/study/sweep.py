@@ -41,7 +41,11 @@ Epoch = Literal["last", "best"]
 
 
 class Metric(Value):
-    """The study's metric and the epoch at which it is read: the same rule for every row."""
+    """The study's metric and the epoch at which it is read: the same rule for every row.
+
+    name   what every difference, verdict, question and search of the study is about
+    epoch  `last`, or `best`: the epoch of lowest `val_error`
+    """
 
     name: MetricName = TOP1_ERROR
     epoch: Epoch = "last"
@@ -53,9 +57,13 @@ class Metric(Value):
 
 
 class PublishedRow(Value):
-    """A figure from the literature. `error` in %, `params` in millions, `gmacs` in 10^9 multiply-accumulates.
+    """Figures of one network from the literature.
 
-    errors  the error in % at further evaluation sizes, by pixels a side
+    error     top-1 error in %
+    params    parameters in millions
+    gmacs     multiply-accumulates of one image, in 10^9
+    errors    the error in % at further evaluation sizes, by pixels a side
+    verified  somebody has compared the figures with their source; otherwise the table marks them
     """
 
     error: float = Field(gt=0, le=limits.FIGURE)
@@ -69,8 +77,12 @@ class PublishedRow(Value):
 class Published(Value):
     """Published figures with their source and the data of their measurement.
 
-    `rows` are those of cells, by name; `others` those of networks that are not trained here. `tolerance`: an error that
-    differs from the published one by at most so many percentage points counts as reproduced; None: no verdict.
+    source     where they were published
+    data       the name or title of the data set that they were measured on; on other data they are shown, not compared
+    rows       the figures of cells, by the cell's name
+    others     the figures of networks that are not trained here, by any name
+    tolerance  an error that differs from the published one by at most so many percentage points counts as reproduced
+               (`null`: no verdict)
     """
 
     source: str
@@ -83,8 +95,9 @@ class Published(Value):
 class Factor(Value):
     """A factor of any design but a list.
 
-    `path` is the dotted place in the experiment that a level replaces (`model.branches.1.dilation`);
-    `levels` maps each level's name to its value.
+    path    the dotted place in the experiment that a level replaces, such as `model.branches.1.dilation`; positions in
+            a list count from 0
+    levels  the values that stand there in turn; the table shows their names
     """
 
     path: str
@@ -262,12 +275,14 @@ class Sweep(Value):
 class Replicates(Value):
     """Every cell has the seeds 0 to `start` - 1; cells in doubt get more, `max` at most.
 
-    stop   `resolved`: a cell gets no more seeds once its comparison with the baseline is decided, and the baseline as
-           many as any; `questions`: cells get more while a planned question about them is open; `best`: the two
-           cells that are the likeliest to be the best get more
-    width  a comparison is also decided, as equal, once the interval of its difference is no wider than this, in the
-           unit of the metric
-    runs   no further seed is started that would make more runs than this in total
+    start        seeds that every cell gets
+    max          most seeds that a cell may get
+    stop         `resolved`: a cell gets seeds until its comparison with the baseline is decided, and the baseline as
+                 many as any; `questions`: cells get seeds while a planned question about them is open; `best`: the two
+                 cells that are the likeliest to be the best get more
+    width        a comparison is also decided, as equal, once the interval of its difference is no wider than this, in
+                 the unit of the metric
+    runs         no further seed is started that would make more runs than this in total
     probability  with `best`: no further seed is started once a cell is the best with this probability
     """
 

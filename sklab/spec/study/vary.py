@@ -31,6 +31,11 @@ class Vary(Value):
     the next block has others, so blocks are independent of each other. The seeds 0 to `block` - 1 are the first block.
     None: the source is the same in all runs. In a file, a list of sources gives each the number 1, so every run is a
     block.
+
+    init     initial weights
+    order    order of the training images
+    augment  augmentation, with mixup and dropout
+    split    which images are for training and which for validation
     """
 
     init: Fresh = None

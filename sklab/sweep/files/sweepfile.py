@@ -28,6 +28,8 @@ _QUESTIONS = f"at most {MOST_QUESTIONS} questions by name"
 _NUISANCE = "a mapping of paths to values"
 _METRICS = f"a list of metrics: {', '.join(METRICS)}"
 _SIZES = "a list of image sizes, in pixels a side"
+_SEEDS = "how many seeds, a list of them, or a mapping with others and baseline"
+_BASELINE = "the name of a cell, or a mapping of factors to levels"
 _VARY = f"a list of sources of chance ({', '.join(SOURCES)}), or a mapping of them to numbers"
 Tree = dict[str, Any]
 
@@ -42,7 +44,12 @@ Name = Annotated[str, AfterValidator(_one_line)]
 
 
 class ListedCell(Value):
-    """A cell of a `list` design: what it sets, and its entries in the table's columns."""
+    """A cell of a `list` design.
+
+    name     its name in the table
+    set      the values that it sets, by their dotted paths in the experiment
+    factors  what the table shows in its columns
+    """
 
     name: Annotated[Name, Field(min_length=1)]
     set: dict[str, Any] = {}
@@ -50,18 +57,46 @@ class ListedCell(Value):
 
 
 class SweepFile(Value):
-    """The keys of a sweep file, with levels and seeds as mappings, and names as text."""
+    """The keys of a sweep file, with levels and seeds as mappings, and names as text.
+
+    study         name of the study and of its folder under `results/`; by default the file's name
+    question      one sentence, shown above the table
+    experiment    the experiment file, relative to the sweep file
+    design        which cells are trained. `list`: those of `cells`; `grid`: all combinations of levels; `fractional`: a
+                  balanced part of these; `ofat`: the baseline with one factor changed at a time; `leave_one_out`: the
+                  baseline with one component left out at a time; `search`: those that a sampler asks for
+    seeds         the seeds of every cell; needed where `replicates` is not given
+    replicates    in place of `seeds`: more seeds for the cells that need them
+    metric        what the study is about
+    also          further metrics that the table shows; nothing is tested by them
+    sizes         further image sizes at which every run is evaluated after its training
+    baseline      what the other cells are compared with: for `list` a cell's name, else the level of every factor
+    cells         the cells of `list`
+    factors       the factors of the other designs, by name
+    columns       the factors that the table shows, in this order (`null`: all, in the order of their first appearance)
+    search        the settings of `design: search`
+    fraction      the part of all combinations that `design: fractional` trains
+    published     figures from the literature, shown beside those measured here
+    equal_budget  a claim that all cells cost the same, and the difference that is allowed; a cell beyond it is named
+    questions     planned comparisons by name, the most important first; the report answers these first
+    margin        a difference of at most this, in the unit of the metric, makes no difference to you
+    most_seeds    verdicts may be looked at with any number of seeds up to this: they allow for it
+    vary          the sources of chance that vary with the seed; the others stay the same in all runs
+    choose_best   the table says how likely each cell is the best, and its mean without the luck of the lowest
+    nuisance      settings of the recipe that are tuned for every cell, by dotted path, with the values to try
+    tuning_seeds  seeds on which each setting of `nuisance` is tried
+    """
 
     study: StudyName | None = None
     question: str = ""
     experiment: str
     design: Design
-    seeds: Seeds
+    seeds: Seeds = Field(description=_SEEDS)
     replicates: Replicates | None = Field(default=None, description="a mapping with start and max")
     metric: Metric = Metric()
     also: Seq[MetricName] = Field(default=(), max_length=len(METRICS), description=_METRICS)
     sizes: Seq[Annotated[int, Field(ge=1, le=limits.PIXELS)]] = Field(default=(), max_length=100, description=_SIZES)
-    baseline: Any
+    baseline: Any = Field(description=_BASELINE)
     cells: Seq[ListedCell] = Field(default=(), max_length=limits.CELLS)
     factors: dict[str, Factor] = {}
     columns: Seq[str] | None = None

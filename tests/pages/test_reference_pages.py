@@ -1,0 +1,83 @@
+"""docs/reference/: the generated pages are those of today's program, and leave nothing out that a user may write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from sklab.spec.data import data_sets, data_spec
+from sklab.spec.model import families, family_spec
+from sklab.spec.run import Experiment
+from sklab.spec.study.launchers import RaySpec, SlurmSpec
+from sklab.spec.values import Value, value_class
+from sklab.sweep.files.sweepfile import SweepFile
+
+DOCS = Path(__file__).parents[2] / "docs"
+sys.path.insert(0, str(DOCS / "generator"))
+
+from all_pages import pages  # noqa: E402
+from keys import UndocumentedError, is_fixed, keys_of  # noqa: E402
+
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_up_to_date(name):
+    kept = (DOCS / "reference" / name).read_text(encoding="utf-8")
+    assert kept == PAGES[name], "write it again by: python docs/generator"
+
+
+def below(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A class of values and all those of the mappings in it."""
+    yield kind
+    for field in kind.model_fields.values():
+        inner = value_class(field.annotation)
+        if inner not in (None, kind):
+            yield from below(inner)
+
+
+FILES = {
+    "experiment.md": [Experiment, *map(data_spec, data_sets()), *map(family_spec, families())],
+    "sweep.md": [SweepFile],
+    "launchers.md": [SlurmSpec, RaySpec],
+}
+
+
+@pytest.mark.parametrize("page", FILES)
+def test_every_key_that_a_file_may_hold_has_a_row_with_its_meaning(page):
+    rows = [line for line in PAGES[page].splitlines() if line.startswith("| `")]
+    missing = [
+        f"{kind.__qualname__}.{key.name}"
+        for outer in FILES[page]
+        for kind in below(outer)
+        for key in keys_of(kind)
+        if kind is not Experiment and not any(row.startswith(f"| `{key.name}`") and key.meaning in row for row in rows)
+    ]
+    assert missing == []
+
+
+def test_a_key_without_a_meaning_is_refused():
+    class Fresh(Value):
+        """A value whose second key nobody has explained.
+
+        told  what it is
+        """
+
+        told: int = 1
+        untold: int = 2
+
+    with pytest.raises(UndocumentedError, match=r"Fresh: no line for untold"):
+        keys_of(Fresh)
+    assert [(key.name, key.allowed, key.default, key.meaning) for key in keys_of(Fresh, ["told"])] == [
+        ("told", "a whole number", "`1`", "what it is")
+    ]
+
+
+def test_only_keys_with_one_possible_value_are_left_out():
+    kinds = {kind for outer in (*FILES["experiment.md"], SweepFile) for kind in below(outer)}
+    left_out = {name for kind in kinds for name, field in kind.model_fields.items() if is_fixed(field)}
+    assert left_out == {"name", "family", "version", "num_classes", "channels", "image_size"}
