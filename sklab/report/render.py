@@ -37,7 +37,7 @@ from sklab.report.tables.markdown import (
     rows_markdown,
     table_markdown,
 )
-from sklab.report.tables.sheets import questions_csv, table_csv
+from sklab.report.tables.sheets import questions_csv, runs_csv, table_csv
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import question_grids
 from sklab.report.words.attention_trend import attention_trend
@@ -65,6 +65,7 @@ def render(
     return {
         "table.csv": table_csv(table),
         "questions.csv": questions_csv(table),
+        "runs.csv": runs_csv(table),
         "table.md": table_markdown(table),
         "table.tex": table_tex(table),
         "references.bib": cited,

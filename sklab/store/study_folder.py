@@ -49,7 +49,7 @@ class StudyFolder:
 
     path: Path
     rebuilt: ClassVar = (
-        *("study.log", "table.csv", "questions.csv", "table.md", "table.tex", "references.bib"),
+        *("study.log", "table.csv", "questions.csv", "runs.csv", "table.md", "table.tex", "references.bib"),
         *("report.tex", "report.md", "report.html", "figures"),
     )
 

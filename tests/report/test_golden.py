@@ -16,6 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FILES = (
     "table.csv",
     "questions.csv",
+    "runs.csv",
     "table.md",
     "table.tex",
     "report.md",

@@ -11,8 +11,8 @@ from example_study import NASTY, hostile
 from pages import read
 from studies import key_of, make_record, make_records, make_sweep, write_study
 
+from sklab.analysis.frames.table import data_frame, rounded
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.frame import data_frame
 from sklab.cli import main
 from sklab.errors import DamagedRecordError
 from sklab.report.build import build, study_table
@@ -106,7 +106,7 @@ def test_runs_without_a_number_stand_in_words(page):
 
 def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
     frame = pd.read_csv(study / "table.csv")
-    expected = data_frame(study_table(study))
+    expected = rounded(data_frame(study_table(study)))
     assert frame["cell"].tolist() == expected["cell"].tolist()
     pd.testing.assert_series_equal(frame["mean"], expected["mean"], check_exact=True)
     assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"
@@ -131,6 +131,9 @@ def test_no_name_in_the_csv_is_a_formula(tmp_path):
     assert list(frame.columns[:2]) == ["cell", "'@SUM(A1)"]
     assert frame["cell"].tolist() == frame["'@SUM(A1)"].tolist() == ["'=1+1", "-3"]
     assert frame["mean"].tolist() == [2.0, -2.0]
+    runs = pd.read_csv(folder / "runs.csv")
+    assert runs["cell"].tolist() == runs["'@SUM(A1)"].tolist() == ["'=1+1"] * 3 + ["-3"] * 3
+    assert runs["val_error"].tolist() == [1.0, 2.0, 3.0, -1.0, -2.0, -3.0]
 
 
 def test_a_study_that_has_hardly_begun_says_so(tmp_path):

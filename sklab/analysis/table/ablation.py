@@ -61,7 +61,9 @@ def ablation_table(
     """
     if stage := stage_of(sweep, records):
         table = ablation_table(at_tuned_settings(sweep, records), records, evaluations, others, looks)
-        return replace(table, tuning=_tuning(sweep, stage, records, looks, _spread(table)))
+        called_for = with_requested_runs(sweep, records).cells
+        tried = tuple((cell, _runs(sweep, cell, records, evaluations, others)) for cell in called_for)
+        return replace(table, tuning=_tuning(sweep, stage, records, looks, _spread(table)), tried=tried)
     race, for_best = race_of(sweep, records), best_race_of(sweep, records)
     sweep = with_requested_runs(sweep, records)
     runs = [_runs(sweep, cell, records, evaluations, others) for cell in sweep.cells]

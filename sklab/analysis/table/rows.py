@@ -21,7 +21,7 @@ from sklab.analysis.table.effects import NO_EFFECTS, Effects
 from sklab.analysis.table.looks import Seen
 from sklab.analysis.table.questions import Answer
 from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Direction, Measure
-from sklab.spec.study.sweep import Metric, PublishedRow, Sweep
+from sklab.spec.study.sweep import Cell, Metric, PublishedRow, Sweep
 from sklab.store.dated import NO_PLANS, Plans
 from sklab.store.records import Reused, RunRecord, RunState
 from sklab.store.states import UNENDED
@@ -218,6 +218,7 @@ class AblationTable:
     plans     what was planned, with its date, and what later
     held_out  what is known of the test split; None for a study without one
     tuning    of a study with nuisance settings: the rows are then those of the cells at the settings chosen for them
+    tried     in such a study, each cell at each setting that it tries, with the runs that are called for
     images    what single images tell; None where the runs kept none
     next_runs which further runs would narrow the intervals most, where the baseline has seeds of its own
     sources   of a study that varies its sources of chance apart: how much of the spread is due to each
@@ -235,6 +236,7 @@ class AblationTable:
     reused: Mapping[str, Reused] = field(default_factory=dict)
     plans: Plans = NO_PLANS
     tuning: Tuning | None = None
+    tried: tuple[tuple[Cell, tuple[Run, ...]], ...] = ()
     images: ImageEvidence | None = None
     held_out: HeldOut | None = None
     next_runs: NextRuns | None = None

@@ -1,4 +1,4 @@
-"""The table as data: CSV and JSON."""
+"""The table, the answers and the runs as data: CSV and JSON."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 
 def table_csv(table: AblationTable) -> str:
     """The table as data with the keys of its runs. Means have 12 significant digits, tests 6; no text is a formula."""
-    from sklab.analysis.table.frame import data_frame  # half a second that no other format needs
+    from sklab.analysis.frames.table import data_frame, rounded  # half a second that no other format needs
 
-    return _csv(data_frame(table))
+    return _csv(rounded(data_frame(table)))
 
 
 def questions_csv(table: AblationTable) -> str:
     """The answers to the questions, planned or given by the factors, and the pairs behind them, as data."""
-    from sklab.analysis.table.frame import answers_frame
+    from sklab.analysis.frames.table import ALL, answers_frame, rounded
 
-    return _csv(answers_frame(table))
+    return _csv(rounded(answers_frame(table), of_tests=ALL))
+
+
+def runs_csv(table: AblationTable) -> str:
+    """The runs as data, one line each, values as measured."""
+    from sklab.analysis.frames.runs import runs_frame
+
+    return _csv(runs_frame(table))
 
 
 def _csv(frame: DataFrame) -> str:
@@ -34,8 +41,8 @@ def _csv(frame: DataFrame) -> str:
 
 def table_json(table: AblationTable) -> str:
     """The same data as JSON: an object per row, null where there is no number."""
-    from sklab.analysis.table.frame import data_frame
+    from sklab.analysis.frames.table import data_frame, rounded
 
-    frame = data_frame(table).astype(object)
+    frame = rounded(data_frame(table)).astype(object)
     rows = frame.where(frame.notna(), None).to_dict("records")
     return json.dumps(rows, indent=1, ensure_ascii=False)

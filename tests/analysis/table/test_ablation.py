@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from studies import failed_record, key_of, make_record, make_records, make_sweep
 
+from sklab.analysis.frames.table import data_frame
 from sklab.analysis.statistics.compare import FEW, compare, means
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.frame import data_frame
 from sklab.spec.study.sweep import Cell, InvalidCell, Metric, Published, PublishedRow
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [30.0, 31.2, 32.0]}

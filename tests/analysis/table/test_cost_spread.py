@@ -3,9 +3,9 @@
 import pytest
 from studies import MACHINE, failed_record, key_of, make_record, make_sweep
 
+from sklab.analysis.frames.table import data_frame
 from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.costs import Neighbours, neighbours
-from sklab.analysis.table.frame import data_frame
 from sklab.store.records import Code, Reused
 
 ERRORS = {"K3": [20.0, 21.0, 22.0], "K5": [30.0, 31.1, 32.0]}  # K5 is told apart as higher

@@ -3,8 +3,8 @@
 import pytest
 from studies import EXPERIMENT, make_records, make_sweep
 
+from sklab.analysis.frames.table import data_frame
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.frame import data_frame
 from sklab.analysis.table.published import on_published_data, order_agreement, reproduced
 from sklab.spec.study.sweep import Metric, Published, PublishedRow
 

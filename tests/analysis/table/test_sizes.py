@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import failed_record, key_of, make_evaluations, make_records, make_sweep
 
+from sklab.analysis.frames.table import data_frame
 from sklab.analysis.statistics.intervals import mean_interval
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.frame import data_frame
 from sklab.analysis.table.rows import AblationTable, AtSize
 from sklab.spec.study.sweep import InvalidCell, Published, PublishedRow
 

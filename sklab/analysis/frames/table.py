@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Set
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -24,10 +26,24 @@ _ANSWER = (
 )  # fmt: skip
 _DIGITS = 12  # significant digits of sums: with these, the results of all machines agree to the byte
 _TEST_DIGITS = 6  # the same for results of series and root finding: p, intervals and numbers planned from them
+_OF_TESTS = re.compile(r"test_|p_best$|shrunken_mean$|vs_\w+?_(half|half_images|p|adjusted|df|effect|detectable)$")
+ALL = re.compile("")
+_AS_GIVEN = "published_"
+
+
+def rounded(frame: pd.DataFrame, of_tests: re.Pattern[str] = _OF_TESTS) -> pd.DataFrame:
+    """`frame` for a file: means at 12 significant digits, what comes `of_tests` (by the names of columns) at 6."""
+    numbers = [name for name in map(str, frame.select_dtypes("float")) if not name.startswith(_AS_GIVEN)]
+    digits = {name: _TEST_DIGITS if of_tests.match(name) else _DIGITS for name in numbers}
+    return frame.assign(**{name: frame[name].map(partial(_significant, digits[name])) for name in numbers})
+
+
+def _significant(digits: int, number: float) -> float:
+    return float(f"{number:.{digits}g}")
 
 
 def data_frame(table: AblationTable) -> pd.DataFrame:
-    """One line per row with the keys of its runs, means at 12 significant digits, tests at 6."""
+    """One line per row with the keys of its runs; nothing is rounded."""
     whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
     types = dict.fromkeys(whole, "Int64")
     pareto_front = table.pareto_front
@@ -43,7 +59,8 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
 
 
 def answers_frame(table: AblationTable) -> pd.DataFrame:
-    """One line per planned question and per matched difference of a factor, and one per pair behind it."""
+    """One line per planned question and per matched difference of a factor, and one per pair behind it; nothing is
+    rounded. All numbers come of tests."""
     families = ((True, table.questions), (False, table.unplanned))
     rows = [line for planned, family in families for answer in family for line in _answer(answer, planned=planned)]
     frame = pd.DataFrame(rows, columns=list(_ANSWER)).astype({"n": "Int64", "needed": "Int64"})
@@ -58,12 +75,12 @@ def answers_frame(table: AblationTable) -> pd.DataFrame:
 def _insert_halves(frame: pd.DataFrame, column: str, halves: list[float | None]) -> None:
     """Half widths for new seeds and images, behind the `column` of those for new seeds."""
     at = [*frame.columns].index(column) + 1
-    frame.insert(at, f"{column}_images", [_rounded(half, _TEST_DIGITS) for half in halves])
+    frame.insert(at, f"{column}_images", [_number(half) for half in halves])
 
 
 def _answer(answer: Answer, *, planned: bool) -> Iterator[dict[str, Any]]:
     facts = {"question": answer.name, "planned": planned}
-    whole = {"pair": "", "verdict": answer.verdict, "agreement": _rounded(answer.agreement, _TEST_DIGITS)}
+    whole = {"pair": "", "verdict": answer.verdict, "agreement": _number(answer.agreement)}
     yield {**facts, **whole, **_versus_columns(answer.versus), "pairs": len(answer.pairs)}
     for pair, against in answer.pairs if len(answer.pairs) > 1 else ():
         yield {**facts, "pair": str(pair), **_versus_columns(against)}
@@ -71,7 +88,7 @@ def _answer(answer: Answer, *, planned: bool) -> Iterator[dict[str, Any]]:
 
 def _versus_columns(against: Versus) -> dict[str, Any]:
     parts = ("difference", "half", "p", "adjusted", "df", "detectable")
-    numbers = {part: _rounded(getattr(against, part), _TEST_DIGITS) for part in parts}
+    numbers = {part: _number(getattr(against, part)) for part in parts}
     return {"n": against.n, **numbers, "needed": against.needed, "reason": against.reason}
 
 
@@ -92,9 +109,9 @@ def _tuned(table: AblationTable, row: Row) -> dict[str, Any]:
     mean = chosen.means[chosen.chosen] if chosen else math.nan
     return {
         "tuned_setting": named(tuning.setting(chosen, chosen.chosen)) if chosen else None,
-        "tuning_mean": _rounded(mean) if math.isfinite(mean) else None,
+        "tuning_mean": _number(mean) if math.isfinite(mean) else None,
         "untuned_n": untuned.n,
-        "untuned_mean": _rounded(untuned.mean),
+        "untuned_mean": _number(untuned.mean),
         "untuned_verdict": untuned.verdict,
     }
 
@@ -109,9 +126,9 @@ def _result(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, 
         "is_baseline": row.is_baseline,
         "planned": row.planned,
         "n": row.n,
-        "mean": _rounded(row.mean),
-        "sd": _rounded(row.sd),
-        "half": _rounded(row.half),
+        "mean": _number(row.mean),
+        "sd": _number(row.sd),
+        "half": _number(row.half),
         **_best(sweep, row),
         **_numbers(
             "baseline", row.baseline, ("n", "difference", "half", "p", "adjusted", "df", "effect", "detectable")
@@ -128,12 +145,11 @@ def _best(sweep: Sweep, row: Row) -> dict[str, float | None]:
     """The columns on the best cell, where the sweep asks for it."""
     if not sweep.chooses_best:
         return {}
-    return {"p_best": _rounded(row.chance, _TEST_DIGITS), "shrunken_mean": _rounded(row.shrunken, _TEST_DIGITS)}
+    return {"p_best": _number(row.chance), "shrunken_mean": _number(row.shrunken)}
 
 
 def _numbers(name: str, against: Versus | None, parts: tuple[str, ...]) -> dict[str, float | None]:
-    digits = {part: _DIGITS if part in ("n", "difference") else _TEST_DIGITS for part in parts}
-    return {f"vs_{name}_{part}": _rounded(getattr(against, part, None), digits[part]) for part in parts}
+    return {f"vs_{name}_{part}": _number(getattr(against, part, None)) for part in parts}
 
 
 def _decision(row: Row) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def _also(sweep: Sweep, row: Row) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in sweep.also:
         there = row.also.get(name, Also(0, None, None))
-        numbers = {"n": there.n, "mean": _rounded(there.mean), "sd": _rounded(there.sd)}
+        numbers = {"n": there.n, "mean": _number(there.mean), "sd": _number(there.sd)}
         columns |= {f"{name}_{part}": number for part, number in numbers.items()}
     return columns
 
@@ -159,7 +175,7 @@ def _sizes(sweep: Sweep, row: Row) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for size in sweep.sizes:
         there = row.at_size.get(size, AtSize(0, None, None))
-        numbers = {"n": there.n, "mean": _rounded(there.mean), "half": _rounded(there.half)}
+        numbers = {"n": there.n, "mean": _number(there.mean), "half": _number(there.half)}
         columns |= {f"error_{size}_{part}": number for part, number in numbers.items()}
     return columns
 
@@ -174,8 +190,8 @@ def _held_out(held: HeldOut | None, row: Row) -> dict[str, Any]:
     values = {run.seed: held.values[run.key] for run in row.runs if run.key in held.values}
     return {
         "test_n": on.n,
-        **{f"test_{part}": _rounded(number, _TEST_DIGITS) for part, number in parts.items()},
-        **{f"test_vs_baseline_{part}": _rounded(number, _TEST_DIGITS) for part, number in against.items()},
+        **{f"test_{part}": _number(number) for part, number in parts.items()},
+        **{f"test_vs_baseline_{part}": _number(number) for part, number in against.items()},
         "values_test": " ".join(f"{seed}:{value!r}" for seed, value in values.items()),
     }
 
@@ -186,7 +202,7 @@ def _cost(row: Row) -> dict[str, Any]:
     latency = {"latency_ms": row.latency_ms, "latency_ms_lowest": lowest, "latency_ms_highest": highest}
     latency |= {"replay_latency_ms": row.replay_latency_ms}
     numbers = {**latency, **{name: getattr(row, name) for name in measured}}
-    return {"params": row.params, "macs": row.macs, **{name: _rounded(number) for name, number in numbers.items()}}
+    return {"params": row.params, "macs": row.macs, **{name: _number(number) for name, number in numbers.items()}}
 
 
 def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
@@ -220,5 +236,5 @@ def _errors(row: Row, size: int) -> str:
     return " ".join(f"{run.seed}:{run.errors[size]!r}" for run in row.runs if size in run.errors)
 
 
-def _rounded(number: float | None, digits: int = _DIGITS) -> float | None:
-    return None if number is None or math.isnan(number) else float(f"{number:.{digits}g}")
+def _number(number: float | None) -> float | None:
+    return None if number is None or math.isnan(number) else number

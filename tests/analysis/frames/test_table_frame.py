@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from studies import make_records, make_sweep
 
+from sklab.analysis.frames.table import data_frame
 from sklab.analysis.table.ablation import ablation_table
-from sklab.analysis.table.frame import data_frame
 from sklab.spec.study.sweep import Cell
 
 ERRORS = {"K3": [20.0, 21.0, 22.5], "K5": [18.0, 19.5, 20.0], "K7": [30.0, 31.2, 32.0]}
