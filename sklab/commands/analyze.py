@@ -15,9 +15,10 @@ from sklab.commands.options import (
     add_cpu,
     add_json,
     add_results,
+    add_run,
     device_of,
     pairs_of,
-    study_folder,
+    study_alone,
 )
 from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
@@ -35,7 +36,7 @@ _LARGEST_SCALE = 8.0
 class AnalyzeOptions:
     """The options of `sklab analyze`."""
 
-    target: str | None
+    run: list[str]
     weights: Path | None
     model: list[str]
     out: Path | None
@@ -50,8 +51,7 @@ def add_analyze(commands: Commands) -> None:
     """`sklab analyze`."""
     text = "say what the SK units of finished runs, or of a file of weights, do, and what their stages see"
     analyze = add_command(commands, "analyze", _analyze, AnalyzeOptions, text)
-    text = "a study or its folder; or a run as for evaluate"
-    analyze.add_argument("target", metavar="STUDY|RUN", nargs="?", help=text)
+    add_run(analyze, "a study, or one run: ", needed=False)
     text = "analyse the network in this file (.safetensors, .pt) on the data set of --data name=..."
     analyze.add_argument("--weights", type=Path, metavar="FILE", help=text)
     text = "the network of FILE where it does not say that itself: a name, or settings as under `model:`"
@@ -68,7 +68,7 @@ def add_analyze(commands: Commands) -> None:
 
 
 def _analyze(options: AnalyzeOptions) -> int:
-    if (options.target is None) == (options.weights is None):
+    if bool(options.run) == bool(options.weights):
         raise SklabError("analyze: allowed: either a study or a run, or --weights FILE")
     if options.weights is None:
         return _analyze_runs(options)
@@ -105,7 +105,7 @@ def _analyze_runs(options: AnalyzeOptions) -> int:
     if options.model or options.out:
         raise SklabError("analyze: --model and --out go with --weights")
     device = device_of(cpu=options.cpu)
-    runs, baseline = _runs_of(str(options.target), options.results)
+    runs, baseline = _runs_of(options.run, options.results)
     analyses = analyze_all(runs, _pairs(options.data, "--data"), _scales(options.scales), device, tell)
     cell_findings = findings(analyses, baseline)
     if cell_findings:
@@ -123,19 +123,19 @@ def _show(found: Sequence[CellFindings], *, as_json: bool) -> None:
     print(json.dumps([asdict(cell) for cell in found], indent=1) if as_json else fitting(behaviour_text(found)))
 
 
-def _runs_of(target: str, results: Path) -> tuple[dict[str, list[RunFolder]], str]:
+def _runs_of(words: list[str], results: Path) -> tuple[dict[str, list[RunFolder]], str]:
     """The runs of the study that is named, by cell, and its baseline; or the run that is named, by its cell."""
     from sklab.analysis.attention.analyses import runs_by_cell
     from sklab.analysis.evidence.nuisance import at_tuned_settings
-    from sklab.store.study_folder import find_run
+    from sklab.sweep.state.named import run_of_words
 
-    study = study_folder(target, results)
-    if study.sweep_file.exists():
+    study = study_alone(words, results)
+    if study:
         sweep = study.read_sweep()
         records, _ = study.readable(key for cell in sweep.cells for key in cell.runs.values())
         sweep = at_tuned_settings(sweep, records)
         return runs_by_cell(study, sweep), sweep.baseline
-    run = find_run(target, results)
+    run = run_of_words(words, results)
     return {run.read_order().cell: [run]}, ""
 
 

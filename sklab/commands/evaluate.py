@@ -15,8 +15,9 @@ from sklab.commands.options import (
     add_cpu,
     add_json,
     add_results,
+    add_run,
     device_of,
-    study_folder,
+    study_alone,
 )
 from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class EvaluateOptions:
     """The options of `sklab evaluate`."""
 
-    run: str
+    run: list[str]
     size: int | None
     test: bool
     cpu: bool
@@ -44,7 +45,7 @@ def add_evaluate(commands: Commands) -> None:
     """`sklab evaluate`."""
     text = "evaluate finished runs, at another image size if asked"
     evaluate = add_command(commands, "evaluate", _evaluate, EvaluateOptions, text)
-    evaluate.add_argument("run", metavar="RUN", help="a study, or a run: its folder, STUDY/key, or its key")
+    add_run(evaluate, "a study, or one run: ")
     what = evaluate.add_mutually_exclusive_group()
     what.add_argument("--size", type=int, metavar="N", help="pixels a side (default: as trained)")
     text = "read the test split of a study whose runs have all ended (data.test)"
@@ -56,16 +57,18 @@ def add_evaluate(commands: Commands) -> None:
 
 def _evaluate(options: EvaluateOptions) -> int:
     from sklab.commands.screen.text import evaluation_text
-    from sklab.store.study_folder import find_run
+    from sklab.sweep.state.named import run_of_words
     from sklab.training.evaluate import evaluate, evaluate_study
 
-    device, study = device_of(cpu=options.cpu), study_folder(options.run, options.results)
-    if study.sweep_file.exists():
+    device, study = device_of(cpu=options.cpu), study_alone(options.run, options.results)
+    if study:
         outcomes = _tested(study, device) if options.test else evaluate_study(study, options.size, device)
         return _show(outcomes, as_json=options.json)
     if options.test:
-        raise SklabError(f"--test: found the run {options.run!r}; allowed: a study, since the test split is read once")
-    evaluation = evaluate(find_run(options.run, options.results), options.size, device)
+        raise SklabError(
+            f"--test: found the run {' '.join(options.run)!r}; allowed: a study, since the test split is read once"
+        )
+    evaluation = evaluate(run_of_words(options.run, options.results), options.size, device)
     print(evaluation.model_dump_json(indent=1) if options.json else fitting(evaluation_text(evaluation)))
     return COMPLETE
 

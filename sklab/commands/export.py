@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results
+from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_run
 
 _KINDS = ("safetensors", "onnx", "timm")
 
@@ -14,7 +14,7 @@ _KINDS = ("safetensors", "onnx", "timm")
 class ExportOptions:
     """The options of `sklab export`."""
 
-    run: str
+    run: list[str]
     to: str
     out: Path | None
     results: Path
@@ -25,7 +25,7 @@ def add_export(commands: Commands) -> None:
     """`sklab export`."""
     text = "write the network of a finished run to a file for other programs"
     export = add_command(commands, "export", _export, ExportOptions, text)
-    export.add_argument("run", metavar="RUN", help="a run: its folder, STUDY/key, or its key")
+    add_run(export)
     text = "safetensors: weights that say themselves what they are; onnx: the same with the network's operators; "
     text += "timm: weights as timm names them"
     export.add_argument("--to", required=True, choices=_KINDS, help=text)
@@ -36,10 +36,10 @@ def add_export(commands: Commands) -> None:
 
 
 def _export(options: ExportOptions) -> int:
-    from sklab.store.study_folder import find_run
+    from sklab.sweep.state.named import run_of_words
     from sklab.training.export import export
 
-    exported = export(find_run(options.run, options.results), options.to, options.out)
+    exported = export(run_of_words(options.run, options.results), options.to, options.out)
     size = f"{exported.bytes / 1e6:,.1f} MB"
     print(exported.model_dump_json(indent=1) if options.json else f"{exported.file} ({size})")
     return COMPLETE

@@ -132,6 +132,12 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
 
 
+def add_run(parser: argparse.ArgumentParser, also: str = "", *, needed: bool = True) -> None:
+    """The run, which `sweep.state.named.run_of_words` finds; `also` says what else may be named."""
+    text = f"{also}STUDY CELL SEED (the seed may be left out where the cell has one run), or STUDY/key, key or folder"
+    parser.add_argument("run", metavar="RUN", nargs="+" if needed else "*", help=text)
+
+
 def add_results(parser: argparse.ArgumentParser) -> None:
     """The option `--results`."""
     parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help="default: results")
@@ -175,6 +181,12 @@ def study_folder(name: str, results: Path) -> StudyFolder:
     if len(given.parts) > 1 and given.is_file():  # a path: no study has such a name
         raise SklabError(f"{name} is a file; a study is given by its name or its folder, for example {given.stem}")
     return find_study(name, results)
+
+
+def study_alone(words: list[str], results: Path) -> StudyFolder | None:
+    """The study that the words of `add_run` name; None where they name a run."""
+    study = study_folder(words[0], results) if len(words) == 1 else None
+    return study if study and study.sweep_file.exists() else None
 
 
 def folder_of(sweep: Sweep, results: Path) -> StudyFolder:

@@ -16,6 +16,7 @@ from sklab.commands.options import (
     add_command,
     add_json,
     add_results,
+    add_run,
     add_study,
     study_folder,
 )
@@ -36,7 +37,7 @@ class StatusOptions(StudyJsonOptions):
 class LogsOptions:
     """The options of `sklab logs`."""
 
-    run: str
+    run: list[str]
     follow: bool
     results: Path
 
@@ -52,7 +53,7 @@ def add_status(commands: Commands) -> None:
 def add_logs(commands: Commands) -> None:
     """`sklab logs`."""
     logs = add_command(commands, "logs", _logs, LogsOptions, "print what a run has printed")
-    logs.add_argument("run", metavar="RUN", help="its folder, STUDY/key, or its key")
+    add_run(logs)
     logs.add_argument("--follow", action="store_true", help="go on until the run's process ends")
     add_results(logs)
 
@@ -93,10 +94,10 @@ def _logs(options: LogsOptions) -> int:
     from contextlib import suppress
 
     from sklab.commands.screen.progress import follow, log_of
-    from sklab.store.study_folder import find_run
+    from sklab.sweep.state.named import run_of_words
     from sklab.system.terminal import raw
 
-    run = find_run(options.run, options.results)
+    run = run_of_words(options.run, options.results)
     out = sys.stdout if sys.stdout.isatty() else raw(sys.stdout)  # a file or program gets the log unchanged
     is_empty = True
     with suppress(KeyboardInterrupt):

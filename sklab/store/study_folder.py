@@ -200,9 +200,8 @@ def find_run(name: str, results: Path) -> RunFolder:
         folders = sorted(order.parent for order in results.glob(f"*/runs/{glob.escape(name)}/run.json"))
     if len(folders) != 1:
         several = f"several: {', '.join(map(str, folders))}" if folders else f"none under {results}"
-        raise SklabError(
-            f"run {name!r}: found {several}; allowed: a run's folder, STUDY/key or a key{_studies(results)}"
-        )
+        allowed = "STUDY CELL SEED, a run's folder, STUDY/key or a key"
+        raise SklabError(f"run {name!r}: found {several}; allowed: {allowed}{_studies(results)}")
     return RunFolder(folders[0])
 
 

@@ -10,6 +10,7 @@ import pytest
 from sklab.cli import main
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
+from sklab.sweep.files.load import load_sweep
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 NUMBER = r"[\d.]+"
@@ -59,3 +60,20 @@ def test_an_empty_log_is_said_to_be_empty(tmp_path, toy_order, capsys, how):
     assert main(["logs", str(run.path), *how]) == 0
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", f"sklab: {run.log_file} is empty: the run has printed nothing\n")
+
+
+def test_a_run_is_named_by_study_cell_and_seed(tmp_path, toy_files, capsys, monkeypatch):
+    monkeypatch.chdir(toy_files)
+    sweep = load_sweep(toy_files / "sweep.yaml")
+    folder = StudyFolder(Path("results/sweep"))
+    folder.write_sweep(sweep)
+    run = folder.run(sweep.cells[1].runs[1])
+    run.path.mkdir(parents=True)
+    run.order_file.touch()
+    run.log_file.write_text("of K3+K5 SK, seed 1\n")
+    for words in (["K3+K5 SK", "1"], ["K3+K5 SK"]):
+        assert main(["logs", "sweep", *words]) == 0
+        assert capsys.readouterr().out == "of K3+K5 SK, seed 1\n"
+    for command in (["evaluate"], ["analyze"], ["export", "--to", "onnx"], ["logs"]):
+        assert main([command[0], "sweep", "K3+K5 S", "1", *command[1:]]) == 2
+        assert "did you mean 'K3+K5 SK'?" in capsys.readouterr().err

@@ -194,7 +194,7 @@ def test_a_run_is_found_by_folder_by_study_and_key_and_by_key(tmp_path, toy_orde
     with pytest.raises(SklabError, match=f"found several: results/a/runs/{order.key}, results/b/runs/{order.key}"):
         find_run(order.key, results)
     for name in ("*", "c/" + order.key, "a", "", "nothing"):
-        with pytest.raises(SklabError, match=r"found none.*allowed: a run's folder, STUDY/key or a key"):
+        with pytest.raises(SklabError, match=r"found none.*allowed: STUDY CELL SEED, a run's folder"):
             find_run(name, results)
 
 

@@ -23,10 +23,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
-from sklab.errors import SklabError
 from sklab.launch.base import DEVICE_BROKEN, FOLDER_HELD, Ended, Launcher
-from sklab.spec.names import did_you_mean, find
-from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
 from sklab.store.causes import class_of_words
 from sklab.store.files import last_line_and_traceback
@@ -34,6 +31,7 @@ from sklab.store.records import FailureClass, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
+from sklab.sweep.state.named import trained_name
 from sklab.system.processes import STOP_SIGNALS, oom_kills, signal_name
 from sklab.system.terminal import quantity
 
@@ -175,7 +173,8 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
     has the study, SklabError for a cell that it does not have.
     """
     sweep = folder.read_sweep()
-    names = None if cells is None else {_trained_name(name, sweep) for name in cells}
+    known = dict.fromkeys((*map(sweep.name_of_row, sweep.cells), *(cell.name for cell in sweep.cells)))
+    names = None if cells is None else {trained_name(sweep, known, name) for name in cells}
     chosen = [cell for cell in sweep.cells if names is None or {cell.name, sweep.name_of_row(cell)} & names]
     wanted = {"failed"} if failed or cells is None else {"failed", "diverged", "pruned"}
     with study_lock(folder):
@@ -184,14 +183,3 @@ def retry(folder: StudyFolder, cells: Sequence[str] | None, *, failed: bool) -> 
         for record in moved:
             folder.run(record.key).begin_attempt()
     return moved
-
-
-def _trained_name(name: str, sweep: Sweep) -> str:
-    """The sweep's spelling of the cell's name; for a duplicate, the name of the cell that is trained in its place."""
-    same = {cell.name: cell.same_as for cell in sweep.duplicates}
-    names = [*dict.fromkeys((*map(sweep.name_of_row, sweep.cells), *(cell.name for cell in sweep.cells))), *same]
-    if match := find(name, names):
-        return same.get(match, match)
-    near = did_you_mean(name, names)
-    hint = f" - did you mean {near!r}?" if near else ""
-    raise SklabError(f"--cell: {sweep.study} has no cell {name!r}; its cells: {', '.join(names)}{hint}")
