@@ -228,8 +228,8 @@ def _retry(options: RetryOptions) -> int:
     import time
 
     from sklab.commands.screen.text import retry_text
-    from sklab.sweep.plan.status import Watcher
     from sklab.sweep.run.failures import retry
+    from sklab.sweep.state.status import Watcher
 
     folder = study_folder(options.study, options.results)
     aside = retry(folder, options.cell or None, failed=options.failed)

@@ -68,7 +68,7 @@ def _status(options: StatusOptions) -> int:
     import time
 
     from sklab.commands.screen.text import status_text
-    from sklab.sweep.plan.status import Watcher
+    from sklab.sweep.state.status import Watcher
 
     folder = study_folder(options.study, options.results)
     if options.watch:

@@ -12,8 +12,8 @@ from sklab.report.run_files import _read
 from sklab.spec.study.sweep import Metric
 from sklab.store.measured.metrics import read_epochs
 from sklab.store.run_folder import RunFolder
-from sklab.sweep.plan.status import last_metrics
 from sklab.sweep.run.pruning import read_values
+from sklab.sweep.state.status import last_metrics
 
 HEAD = "epoch,train_loss,val_loss,val_error,lr,seconds\n"
 ROWS = ("1,1.0,0.9,50.0,0.1,2.0\n", "2,0.8,0.7,40.0,0.1,4.0\n")

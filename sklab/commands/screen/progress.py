@@ -22,8 +22,8 @@ from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import how_it_ended, is_held, other_counts
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.plan.status import StudyStatus, Watcher, last_metrics
 from sklab.sweep.run.orders import State
+from sklab.sweep.state.status import StudyStatus, Watcher, last_metrics
 from sklab.system.terminal import duration, escape_control_characters, one_line, quantity, tell, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended

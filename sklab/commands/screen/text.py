@@ -12,7 +12,7 @@ from sklab.spec.jobs import CheckResult
 from sklab.store.records import Evaluation, FinalScore, RunRecord
 from sklab.store.states import how_it_ended, other_counts
 from sklab.store.versions import installed
-from sklab.sweep.plan.status import RunStatus, StudyStatus
+from sklab.sweep.state.status import RunStatus, StudyStatus
 from sklab.system import terminal
 from sklab.system.terminal import duration, one_line, quantity
 

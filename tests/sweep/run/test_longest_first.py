@@ -23,12 +23,12 @@ from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources, packed, start_order, time_left
-from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.index import StudyIndex
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.runner import run_study
+from sklab.sweep.state.status import study_status
 
 GRID = """\
 experiment: toy.yaml

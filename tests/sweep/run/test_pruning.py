@@ -25,12 +25,12 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.costs import CostCounter
 from sklab.sweep.plan.prepared import Start
 from sklab.sweep.plan.reuse import offers
-from sklab.sweep.plan.status import study_status
 from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.orders import State
 from sklab.sweep.run.pruning import Pruner, read_values
 from sklab.sweep.run.runner import run_study
+from sklab.sweep.state.status import study_status
 
 SEARCH = """\
 experiment: toy.yaml

@@ -23,7 +23,7 @@ from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
 from sklab.sweep.plan.prices import Resources
-from sklab.sweep.plan.status import study_status
+from sklab.sweep.state.status import study_status
 
 pytestmark = pytest.mark.usefixtures("sound")
 

@@ -18,7 +18,7 @@ from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.plan.status import Watcher
+from sklab.sweep.state.status import Watcher
 
 NOW = 1_000_000.0
 HEADER = "epoch,train_loss,val_loss,val_error,lr,seconds\n"
