@@ -37,7 +37,7 @@ def _project(tmp_path, monkeypatch):
     Path("sweeps/birds.yaml").write_text(SWEEP)
     Path("experiments/photos_finetuned.yaml").write_text(PHOTOS)
     Path("sweeps/mixing.yaml").write_text(MIXING)
-    torch.save({"a": torch.ones(1)}, "resnext50_32x4d.safetensors")
+    torch.save({"a": torch.ones(1)}, "experiments/resnext50_32x4d.safetensors")
 
 
 def test_the_files_on_the_page_load():
@@ -109,18 +109,18 @@ def small(text: str) -> str:
 
 def test_a_sweep_from_one_trained_network_is_planned_and_runs_to_its_end(capsys):
     trained = build(network("resnext_small", num_classes=7)).state_dict()
-    torch.save(trained, "trained.pt")
+    torch.save(trained, "experiments/trained.pt")
     Path("experiments/birds.yaml").write_text(small(EXPERIMENT).replace("resnext50_32x4d.safetensors", "trained.pt"))
     Path("sweeps/birds.yaml").write_text(
         SWEEP.replace("senet50", "senet_small").replace("sknet50", "sknet_small").replace("seeds: 3", "seeds: 1")
     )
     assert main(["plan", "sweeps/birds.yaml"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "start from trained.pt (SHA-256 " in text
+    assert "experiments/trained.pt (SHA-256 " in text
     assert "...): none, SE, SK start from fresh weights: SK, fresh" in text
     assert main(["sweep", "sweeps/birds.yaml", "--cpu", "--slots", "1"]) == 0
     capsys.readouterr()
-    Path("trained.pt").unlink()
+    Path("experiments/trained.pt").unlink()
     sweep = StudyFolder(Path("results/birds")).read_sweep()
     records = {cell.name: StudyFolder(Path("results/birds")).run(cell.runs[0]).read_record() for cell in sweep.cells}
     assert {record.status for record in records.values()} == {"complete"}

@@ -19,9 +19,8 @@ _SHOWN = 8  # digits of a checksum in a line of text
 class Weights(Value):
     """A file of trained weights, from which a network starts.
 
-    file    its path, or the folder of a run, whose weights it then is; `~` is the home folder. A relative path starts
-            at the folder in which sklab is called, as that of a data set does. It says where the weights are, not what
-            they are: no part of a run's identity
+    file    its path, or the folder of a run, whose weights it then is; `~` is the home folder. It says where the
+            weights are, not what they are: no part of a run's identity
     sha256  of its content
 
     In a YAML file the path may stand alone; its content is then read once. Nothing is read where both are given, as in

@@ -58,7 +58,8 @@ def toy(sweep: Sweep, seeds: int | None = None) -> Sweep:
 
 def _exchange(tree: dict[str, Any], full: Experiment) -> dict[str, Any]:
     """The settings that replace the experiment's own, by path."""
-    stands_for = {"data": tree["data"], "train": tree["train"]}
+    data = {key: value for key, value in tree["data"].items() if key not in full.data.places}  # in no key
+    stands_for = {"data": data, "train": tree["train"]}
     test = {"test": "noise"} if full.data.has_test else {}
     return {
         "data": {"name": "stand_in", **_shape(full.data), "stands_for": stands_for, **test},

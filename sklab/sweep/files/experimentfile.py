@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.values import RULE
 from sklab.sweep.design.cells import NoSuchEntryError, NoSuchPlaceError, lay, resolve
+from sklab.sweep.design.paths import anchored, astray, data_set_of
 from sklab.sweep.files.faults import Layer, details_of, distinct, explain, options, steps
 from sklab.sweep.files.inputs import read_input
 from sklab.sweep.files.yamltree import Document, Place, dotted, parse
@@ -45,6 +46,11 @@ class Base:
     unread: Set[str] = frozenset()
     other_settings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def data_set(self) -> object:
+        """The name of the data set, as far as the file says."""
+        return data_set_of(self.tree)
+
     def explains(self, detail: ErrorDetails) -> bool:
         """Whether the experiment causes, or may cause, this error of a cell."""
         place, kind = detail["loc"], detail["type"]
@@ -73,9 +79,11 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
     """
     document = read_input(file, "experiment")
     given, unread = _given(overrides)
+    strayed = [document.fault(steps(path), message) for path, message in astray(document.tree, file.parent)]
+    document, given = _anchored(document, given, file.parent)
     tree, unknown = _with_network(document, given)
     tree, layers, unlaid = _with_overrides(document, tree, given)
-    faults = [*document.faults, *unread, *unknown, *unlaid]
+    faults = [*document.faults, *unread, *strayed, *unknown, *unlaid]
     wrong, known = _errors(tree, layers, {fault.place.partition(".")[0] for fault in faults})
     faults = distinct([*faults, *wrong])
     other = {} if faults or not overrides else _other_settings(document, given, overrides, tree)
@@ -99,6 +107,15 @@ def _other_settings(
         return other
     is_same = RunSpec(experiment=file_experiment, seed=0).key == RunSpec(experiment=experiment, seed=0).key
     return {} if is_same else other
+
+
+def _anchored(document: Document, given: Sequence[Document], folder: Path) -> tuple[Document, list[Document]]:
+    """The file and the overrides with absolute paths: those of the file start at its `folder`, those of the command
+    line at the current one."""
+    typed = {dotted(override.prefix): override.tree for override in given}
+    absolute = anchored(typed, Path(), data_set_of(document.tree))
+    changed = [replace(override, tree=absolute[dotted(override.prefix)]) for override in given]
+    return replace(document, tree=anchored(document.tree, folder, typed.get("data.name"))), changed
 
 
 def _given(overrides: Mapping[str, str]) -> tuple[list[Document], list[Fault]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault
+from sklab.sweep.design.paths import anchored, astray
 from sklab.sweep.files.faults import Layer, details_of, explain
 from sklab.sweep.files.sweepfile import SweepFile, nameless_levels, plain_tree
 from sklab.sweep.files.yamltree import Document, Place, value_at
@@ -65,6 +67,40 @@ def read_sweep_file(document: Document) -> tuple[ValidPart, list[Fault]]:
         return ValidPart(SweepFile.model_validate(tree)), faults
     except ValidationError as error:
         return _valid_part(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, _layers(document))]
+
+
+def with_absolute_paths(document: Document, valid: ValidPart, data: object) -> tuple[ValidPart, list[Fault]]:
+    """`valid` with the paths in cells, levels and nuisance values made absolute: relative ones start at the file's
+    folder. The faults are those that lie only where the current folder is the start. `data` is the experiment's set."""
+    folder, sweep = Path(document.file).parent, valid.sweep
+    faults = [
+        document.fault(place, message)
+        for place, settings in _settings(document, valid)
+        for _, message in astray(settings, folder, data)
+    ]
+    update = {
+        "cells": tuple(cell.model_copy(update={"set": anchored(cell.set, folder, data)}) for cell in sweep.cells),
+        "factors": {
+            name: factor.model_copy(update={"levels": _levels(factor.path, factor.levels, folder, data)})
+            for name, factor in sweep.factors.items()
+        },
+        "nuisance": {path: _levels(path, values, folder, data) for path, values in sweep.nuisance.items()},
+    }
+    return replace(valid, sweep=sweep.model_copy(update=update)), faults
+
+
+def _levels(path: str, levels: Mapping[str, Any], folder: Path, data: object) -> dict[str, Any]:
+    return {name: anchored({path: level}, folder, data)[path] for name, level in levels.items()}
+
+
+def _settings(document: Document, valid: ValidPart) -> Iterator[tuple[Place, Tree]]:
+    """What cells and factors set, by dotted path, with the place in the file."""
+    for at, cell in enumerate(valid.sweep.cells):
+        yield from ((("cells", at, "set", path), {path: value}) for path, value in cell.set.items())
+    for name, factor in valid.sweep.factors.items():
+        written = value_at(document.tree, ("factors", name, "levels"))
+        for at, (level, value) in enumerate(factor.levels.items()):
+            yield ("factors", name, "levels", level if isinstance(written, dict) else at), {factor.path: value}
 
 
 def _layers(document: Document) -> list[Layer]:
