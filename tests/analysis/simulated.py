@@ -1,6 +1,6 @@
 """Thousands of simulated studies at once, judged by the parts that `compare` is made of.
 
-Run as a program it prints the table of docs/validation.md.
+Run as a program it prints the table of benchmarks/statistics.md.
 """
 
 import sys

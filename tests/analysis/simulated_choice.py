@@ -1,6 +1,6 @@
 """Simulated studies in which a cell is chosen as the best, by the very functions that reports use.
 
-Run as a program it prints the tables of docs/validation.md: `python tests/analysis/simulated_choice.py 1000`.
+Run as a program it prints the tables of benchmarks/statistics.md: `python tests/analysis/simulated_choice.py 1000`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Simulated studies in which the baseline has more seeds than the other cells.
 
-Run as a program it prints the tables of docs/validation.md.
+Run as a program it prints the tables of benchmarks/statistics.md.
 """
 
 import sys

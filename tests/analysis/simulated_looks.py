@@ -1,6 +1,6 @@
 """Thousands of simulated studies that get more seeds after a look: false claims and power over all looks.
 
-Run as a program it prints the tables of docs/validation.md: `simulated_looks.py [studies]`.
+Run as a program it prints the tables of benchmarks/statistics.md: `simulated_looks.py [studies]`.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Thousands of simulated studies and their questions: false claims, coverage and power of the planned contrasts.
 
 The studies have the eleven cells of sweeps/kernels.yaml. Run as a program it prints the tables of
-docs/validation.md: `simulated_questions.py [studies]`.
+benchmarks/statistics.md: `simulated_questions.py [studies]`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Simulated studies that add seeds where they are needed, by the very function that decides.
 
-Run as a program it prints the table of docs/validation.md: `python tests/analysis/simulated_race.py 10000`.
+Run as a program it prints the table of benchmarks/statistics.md: `python tests/analysis/simulated_race.py 10000`.
 """
 
 import sys

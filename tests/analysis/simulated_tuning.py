@@ -1,6 +1,6 @@
 """Thousands of simulated studies in which every cell tunes a setting, judged by the parts that the table is made of.
 
-Run as a program it prints the table of docs/validation.md.
+Run as a program it prints the table of benchmarks/statistics.md.
 """
 
 import sys

@@ -23,7 +23,7 @@ def test_the_file_on_the_page_is_one_and_every_key_is_explained(tmp_path):
 
 def test_the_commands_on_the_page_are_commands():
     lines = [line for line in PAGE.splitlines() if line.startswith("sklab ")]
-    assert len(lines) == 3
+    assert len(lines) == 2
     for line in lines:
         options = parser().parse_args(line.split()[1:])
         assert (ROOT / options.file).exists()

@@ -14,7 +14,7 @@ deviations of a run. A hierarchical model estimates from all cells how much of t
 The posterior is drawn by Gibbs sampling in many short chains side by side, from a fixed seed: the same values always
 give the same answer. Scales are drawn from a grid with the levels and the seeds integrated out, which mixes where a
 scale is near 0. All is in units of the standard deviation of a run, and each chain starts from a split of the cells at
-their largest gap or from none. Lower values are better. Measured calibration and bias are in docs/validation.md.
+their largest gap or from none. Lower values are better. Measured calibration and bias are in benchmarks/statistics.md.
 
 Sources: A. Gelman et al., Bayesian Data Analysis, 3rd edition, 2013, chapters 5, 11 and 22; A. Gelman, Prior
 distributions for variance parameters in hierarchical models, Bayesian Analysis 1 (2006), 515-534.

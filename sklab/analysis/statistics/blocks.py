@@ -7,7 +7,7 @@ The effect of a seed on all cells drops out of differences. The spread of the er
 fitted by least squares to the others (intra-block analysis); each difference has the variance that its gaps give it.
 
 Few seeds cannot show whether one cell is noisier than the rest, and a noisy baseline would spoil every comparison at
-once. So the variance of a difference is the sum of two (measured in docs/validation.md):
+once. So the variance of a difference is the sum of two (measured in benchmarks/statistics.md):
 
     the baseline's   estimated from the baseline against the other cells
     the cell's       that of all other cells, moderated by the cell's own: the common one has the weight of PRIOR

@@ -29,7 +29,7 @@ from sklab.analysis.statistics.intervals import ALPHA, FloatArray
 _POINTS = 401  # values of the sum over all seeds so far, between its boundaries
 _HALVINGS = 60
 PLANNED = 0.038  # the chance of a first false claim at any planned look, as p has it
-LATER = 0.001  # the chance of a first false claim beyond the plan; docs/validation.md says why so little
+LATER = 0.001  # the chance of a first false claim beyond the plan; benchmarks/statistics.md says why so little
 
 
 def spent(share: FloatArray, alpha: float) -> FloatArray:

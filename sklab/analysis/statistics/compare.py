@@ -11,7 +11,7 @@ intervals by Bonferroni. Holm rejects a little more than Bonferroni, so an adjus
 an interval that just contains zero; the p decides.
 
 All tests are two-sided, and differences are those of the values as they were measured. Family-wise errors, coverages
-and power of the whole procedure, checks included, are in docs/validation.md.
+and power of the whole procedure, checks included, are in benchmarks/statistics.md.
 """
 
 from __future__ import annotations

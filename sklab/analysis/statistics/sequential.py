@@ -12,7 +12,7 @@ comparison in the race is tested on the seeds that its cells have. It leaves the
 
 When seeds or runs are used up, the others are `undecided`, or `no test` where there is no spread. A decision depends
 only on the values, seed by seed. Arrays are (..., cells, seeds); leading axes are independent studies.
-Measured errors and costs are in docs/validation.md.
+Measured errors and costs are in benchmarks/statistics.md.
 
 Sources: W. Maurer, F. Bretz, Multiple testing in group sequential trials using graphical approaches, Statistics in
 Biopharmaceutical Research 5 (2013), 311-320 (Holm with spending); C. Jennison, B. W. Turnbull, Group Sequential

@@ -1,4 +1,4 @@
-"""What docs/validation.md says of the choice of the best cell, over simulated studies."""
+"""What benchmarks/statistics.md says of the choice of the best cell, over simulated studies."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_chances_hold_with_strong_effects_of_seeds():
 
 def test_with_60_runs_or_fewer_the_best_is_found_in_nine_studies_of_ten():
     """On the means of a study of six epochs; on those of one of four, where 110 runs of equal seeds find it in 87 of
-    100, 60 runs find it in about as many (docs/validation.md)."""
+    100, 60 runs find it in about as many (benchmarks/statistics.md)."""
     right, runs, _ = raced("6 epochs", 40, 60)
     assert right >= 0.9
     assert runs < 55

@@ -76,6 +76,6 @@ def test_a_cell_that_wins_at_the_common_setting_alone_is_unmasked():
 
 @pytest.mark.slow
 def test_where_a_wrong_setting_costs_much_and_seeds_are_few_the_choice_decides_verdicts():
-    """docs/validation.md tells this: a cell that was tuned badly by chance is worse, and called so."""
+    """benchmarks/statistics.md tells this: a cell that was tuned badly by chance is worse, and called so."""
     assert false_claims(2.0, 1, 5, 4000)[1] > 40
     assert false_claims(2.0, 4, 5, 4000)[1] < 9

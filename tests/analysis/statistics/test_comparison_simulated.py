@@ -1,4 +1,4 @@
-"""The family-wise error, coverage and power that docs/validation.md states, over 10,000 simulated studies each."""
+"""The family-wise error, coverage and power that benchmarks/statistics.md states, over 10,000 studies each."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Error and power with more seeds of the baseline, as docs/validation.md states them."""
+"""Error and power with more seeds of the baseline, as benchmarks/statistics.md states them."""
 
 import pytest
 from simulated_further import BASELINES, CORRELATIONS, RUNS, as_without, half_width, power, wrong

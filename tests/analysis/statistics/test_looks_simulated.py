@@ -1,4 +1,4 @@
-"""What docs/validation.md says of seeds that are added after a look, over 4,000 simulated studies each."""
+"""What benchmarks/statistics.md says of seeds that are added after a look, over 4,000 simulated studies each."""
 
 import pytest
 from simulated_looks import false_answers, false_claims, found

@@ -1,4 +1,4 @@
-"""What docs/validation.md says of looking after every seed, over 10,000 simulated studies each."""
+"""What benchmarks/statistics.md says of looking after every seed, over 10,000 simulated studies each."""
 
 import pytest
 from simulated import NOISES
