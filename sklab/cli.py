@@ -20,7 +20,7 @@ from sklab.commands.confirm import add_confirm
 from sklab.commands.doctor import add_doctor, add_models
 from sklab.commands.evaluate import add_evaluate
 from sklab.commands.export import add_export
-from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, typed
+from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, choose_code, typed
 from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         _check_clock()
+        choose_code(options)
         code = int(options.command(typed(options.options, options)))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
         return code

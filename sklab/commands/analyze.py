@@ -11,6 +11,7 @@ from sklab.commands.options import (
     COMPLETE,
     SOME_FAILED,
     Commands,
+    add_code,
     add_command,
     add_cpu,
     add_json,
@@ -64,6 +65,7 @@ def add_analyze(commands: Commands) -> None:
     analyze.add_argument("--scales", default="1.0,1.25,1.5,1.75,2.0", metavar="A,B,...", help=text)
     add_cpu(analyze)
     add_results(analyze)
+    add_code(analyze)
     add_json(analyze)
 
 

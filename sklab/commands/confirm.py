@@ -10,6 +10,7 @@ from sklab.commands.options import (
     USER_ERROR,
     Commands,
     StudyOptions,
+    add_code,
     add_command,
     add_study,
     at_least,
@@ -39,6 +40,7 @@ def add_confirm(commands: Commands) -> None:
     text = "train a study's likeliest best cell and its baseline on fresh seeds, and test the difference once"
     confirm = add_command(commands, "confirm", _confirm, ConfirmOptions, text)
     add_study(confirm)
+    add_code(confirm)
     add_running(confirm)
     confirm.add_argument("--seeds", type=int, metavar="N", help="so many seeds (default: as many as 80 %% power needs)")
     confirm.add_argument("--plan", action="store_true", help="only say what would be done")

@@ -11,6 +11,7 @@ from sklab.commands.options import (
     COMPLETE,
     SOME_FAILED,
     Commands,
+    add_code,
     add_command,
     add_cpu,
     add_json,
@@ -52,6 +53,7 @@ def add_evaluate(commands: Commands) -> None:
     what.add_argument("--test", action="store_true", help=text)
     add_cpu(evaluate)
     add_results(evaluate)
+    add_code(evaluate)
     add_json(evaluate)
 
 

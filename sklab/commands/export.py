@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklab.commands.options import COMPLETE, Commands, add_command, add_json, add_results, add_run
+from sklab.commands.options import COMPLETE, Commands, add_code, add_command, add_json, add_results, add_run
 
 _KINDS = ("safetensors", "onnx", "timm")
 
@@ -32,6 +32,7 @@ def add_export(commands: Commands) -> None:
     text = "default: STUDY-CELL-seedN in the current folder; a file that is there is never replaced"
     export.add_argument("--out", type=Path, metavar="FILE", help=text)
     add_results(export)
+    add_code(export)
     add_json(export)
 
 

@@ -86,6 +86,23 @@ def add_sweep_file(parser: argparse.ArgumentParser, *, needed: bool = True) -> N
     parser.add_argument("--toy", action="store_true", help=text)
     add_set(parser)
     add_results(parser)
+    add_code(parser)
+
+
+def add_code(parser: argparse.ArgumentParser) -> None:
+    """The option `--code`, which `choose_code` reads."""
+    text = "execute this Python file of your own, which defines a network, data set, optimizer, augmentation or metric "
+    text += '(default: what code = "FILE" in the nearest sklab.toml names)'
+    parser.add_argument("--code", type=Path, metavar="FILE", help=text)
+
+
+def choose_code(options: argparse.Namespace) -> None:
+    """Name the file of own code for the command with these options; nothing for one that needs none."""
+    if hasattr(options, "code"):
+        from sklab.own.files import choose
+
+        file = getattr(options, "file", None)
+        choose(options.code, file.parent if file else None, options.results)
 
 
 def add_gpus(parser: argparse.ArgumentParser) -> None:
@@ -140,8 +157,7 @@ def add_run(parser: argparse.ArgumentParser, also: str = "", *, needed: bool = T
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     """The option `--results`."""
-    text = "folder of the studies (default: results)"
-    parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help=text)
+    parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help="default: results")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from sklab.commands.options import (
     StudyOptions,
     SweepFileOptions,
     add_budget,
+    add_code,
     add_command,
     add_gpus,
     add_results,
@@ -100,6 +101,7 @@ def add_train(commands: Commands) -> None:
     train.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation (default: 0)")
     add_set(train)
     add_results(train)
+    add_code(train)
     add_running(train)
 
 

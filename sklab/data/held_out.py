@@ -5,11 +5,9 @@ Before that its files are listed, which checks that they are there. No image is 
 
 from __future__ import annotations
 
-import importlib
 import logging
 from dataclasses import replace
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Split, ThirdSplit
 from sklab.data.batches import ValFiles
 from sklab.data.cache import decode_all, find_decodable
 from sklab.data.fingerprint import inventory_of_test
+from sklab.data.formats.own import module_of
 from sklab.data.loaders import Loader, ValArrays
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint
@@ -51,8 +50,8 @@ def open_test(spec: DataSpec, train: TrainSpec, device: torch.device) -> OpenedT
     return OpenedTest(ValFiles(split, spec.image_size, per_device, normalise), fingerprint)
 
 
-def _module(spec: DataSpec) -> ModuleType:
-    module = importlib.import_module(f"sklab.data.sets.{spec.name}")
+def _module(spec: DataSpec) -> Any:
+    module = module_of(spec)
     if not spec.has_test:
         raise SklabError(f"data set {spec.name}: there is no test split; data.test names one")
     return module

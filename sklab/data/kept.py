@@ -6,7 +6,6 @@ The notices about a set of images (files passed over, EXIF orientations) are her
 from __future__ import annotations
 
 import hashlib
-import importlib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,8 +16,10 @@ import numpy as np
 from sklab.data.base import ArraySplit, FileSplit, ImagesSpec, Splits, subset
 from sklab.data.fingerprint import inventory
 from sklab.data.formats.encoded import UPRIGHT, content, orientation
+from sklab.data.formats.own import module_of
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Inventory, plugin_hash
+from sklab.spec.own.parts import OwnData
 from sklab.store.files import writing_whole
 from sklab.system.machine import cache_folder
 
@@ -48,7 +49,8 @@ def read_inventory(spec: DataSpec, notify: Callable[[str], object] | None = None
 
 def load_undecoded(spec: DataSpec) -> Splits:
     """The set with all its images; none is decoded or left out."""
-    if isinstance(spec, ImagesSpec) or spec.places:  # reading them in place takes no longer than the cache would
+    # Reading them in place takes no longer than the cache would; and what own code reads, a cache can't know.
+    if isinstance(spec, ImagesSpec | OwnData) or spec.places:
         return _load(spec)
     return load_cached_arrays(spec)
 
@@ -65,12 +67,12 @@ def list_test(spec: DataSpec) -> list[str]:
     decide it. Raises SklabError where files are missing."""
     if spec.drawn or not spec.has_test:
         return []
-    files: list[str] = importlib.import_module(f"sklab.data.sets.{spec.name}").list_test(spec)
+    files: list[str] = module_of(spec).list_test(spec)
     return files
 
 
 def _load(spec: DataSpec) -> Splits:
-    splits: Splits = importlib.import_module(f"sklab.data.sets.{spec.name}").load(spec)
+    splits: Splits = module_of(spec).load(spec)
     return splits
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sklab.launch.base import FOLDER_HELD, Job, Task
 from sklab.launch.slots import Slot
+from sklab.own.files import look_in
 from sklab.store.dated import lacks_evaluation
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import open_without_waiting
@@ -75,16 +76,18 @@ def _do(job: Job, slot: Slot) -> None:
 
 def log_to_stderr() -> None:
     """Have this process print sklab's log on standard error."""
-    from sklab.training.callbacks.logbook import log_to_stderr
+    from sklab.training.callbacks.meter import log_to_stderr
 
     log_to_stderr()
 
 
 def begin(job: Job) -> bool:
-    """Clear the folder for a new attempt, or leave a finished run to be evaluated.
+    """Clear the folder for a new attempt, or leave a finished run to be evaluated; copies of own code in it are found
+    from now on.
 
     False when nothing is left to do: another process has finished the run meanwhile.
     """
+    look_in(job.folder)
     if job.task == "train":
         folder = RunFolder(job.folder)
         record = folder.read_record()

@@ -18,9 +18,11 @@ from torch.overrides import TorchFunctionMode
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.sk import DecimatedConv2d
+from sklab.own.files import called, own
 from sklab.spec.model import ModelSpec, family_module, family_spec
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
+from sklab.spec.own.parts import OwnModel
 from sklab.spec.values import Place, Value, fault_of, value_class
 
 # What gives the shape that it takes; hardtanh is ReLU6.
@@ -59,8 +61,19 @@ def specified(settings: Mapping[str, Any], source: str) -> ModelSpec:
 
 def build(spec: ModelSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights from torch's global generator."""
+    if isinstance(spec, OwnModel):
+        return _own(spec)
     network: nn.Module = family_module(spec.family).build(spec)
     return network
+
+
+def _own(spec: OwnModel) -> nn.Module:
+    """The network of a family of the user's own. Raises SklabError, with the last place in their file, for whatever it
+    raises."""
+    made = called(own("family", spec.family, spec.code), spec.code, **spec.settings)
+    if not isinstance(made, nn.Module):
+        raise SklabError(f"family {spec.family!r}: found {type(made).__name__}; allowed: a torch module")
+    return made
 
 
 def _settings_at(owner: type[Value], place: Place) -> tuple[str, ...]:
@@ -138,15 +151,17 @@ def make_strided(model: nn.Module) -> None:
 
 
 def _run(model: nn.Module, image: Tensor, spec: ModelSpec) -> None:
-    """The forward pass. Raises SklabError if another library's network can't take the image; other errors are bugs."""
+    """The forward pass. Raises SklabError if a network that is not sklab's can't take the image; other errors are
+    bugs."""
     try:
         model(image)
-    except Exception as error:  # whatever that library raises
-        if not spec.libraries:
+    except Exception as error:  # whatever that network raises
+        is_own = isinstance(spec, OwnModel)
+        if not (is_own or spec.libraries):
             raise
-        network_name = f"{type(model).__name__} of {spec.libraries[0]}"
+        of = f"family {spec.family!r}" if is_own else spec.libraries[0]
         size = "x".join(map(str, image.shape[2:]))
-        raise SklabError(f"{network_name} can't take images of {size} pixels: {error}") from error
+        raise SklabError(f"{type(model).__name__} of {of} can't take images of {size} pixels: {error}") from error
 
 
 class _Counter(TorchFunctionMode):

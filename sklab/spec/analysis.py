@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from sklab.spec.data import AnyData, Fingerprint
+from sklab.spec.data import Fingerprint
+from sklab.spec.own.parts import AnyData
 from sklab.spec.values import Seq, Value
 
 THRESHOLD = 1 - 0.9545  # of the largest gradient: above it is inside the effective receptive field (Luo et al., 2016)

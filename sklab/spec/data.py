@@ -10,18 +10,16 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError
 
 import sklab.data.sets
 from sklab.errors import SklabError
 from sklab.spec import limits
-from sklab.spec.names import did_you_mean
 from sklab.spec.values import Value
 from sklab.system.terminal import quantity
 
@@ -138,21 +136,6 @@ def data_spec(name: str) -> type[DataSpec]:
     """The `Spec` of the data set called `name`. Raises ModuleNotFoundError if there is none."""
     spec: type[DataSpec] = importlib.import_module(f"sklab.data.sets.{name}").Spec
     return spec
-
-
-def _find(raw: Any) -> Any:
-    if not isinstance(raw, Mapping):
-        return raw
-    name = raw.get("name")
-    if name not in data_sets():
-        allowed = ", ".join(data_sets())
-        context = {"expected": allowed, "found": repr(name), "hint": did_you_mean(str(name), data_sets())}
-        raise PydanticCustomError("unknown_data", "unknown data set {found}; known: {expected}", context)
-    return data_spec(str(name)).model_validate(raw)
-
-
-# A mapping with a `name` becomes the `Spec` of that data set.
-AnyData = Annotated[SerializeAsAny[DataSpec], BeforeValidator(_find)]
 
 
 @cache  # called for every run

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sklab.spec.data import AnyData, Inventory
-from sklab.spec.model import AnyModel
+from sklab.spec.data import Inventory
+from sklab.spec.own.parts import AnyData, AnyModel
 from sklab.spec.run import Experiment
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Seq, Value

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator
 
 import sklab.models.families
 from sklab.spec import limits
-from sklab.spec.names import did_you_mean
 from sklab.spec.start.weights import Weights
 from sklab.spec.values import Seq, Value
 
@@ -220,23 +218,6 @@ def family_spec(name: str) -> type[ModelSpec]:
 def networks() -> tuple[str, ...]:
     """Names of the available networks."""
     return tuple(name for family in families() for name in family_module(family).SETTINGS)
-
-
-def _find(raw: Any) -> Any:
-    if not isinstance(raw, Mapping):
-        return raw
-    if "base" in raw:  # reading the file has replaced all known names by their settings
-        context = {"found": repr(raw["base"]), "hint": did_you_mean(str(raw["base"]), networks())}
-        raise PydanticCustomError("unknown_network", "unknown network {found}", context)
-    name = raw.get("family", DEFAULT_FAMILY)
-    if name not in families():
-        context = {"expected": ", ".join(families()), "found": repr(name), "hint": did_you_mean(str(name), families())}
-        raise PydanticCustomError("unknown_family", "unknown family {found}; known: {expected}", context)
-    return family_spec(str(name)).model_validate(raw)
-
-
-# A mapping becomes the `Spec` of its `family`.
-AnyModel = Annotated[SerializeAsAny[ModelSpec], BeforeValidator(_find)]
 
 
 class SKSpec(ModelSpec):

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from sklab.spec.data import AnyData
-from sklab.spec.model import AnyModel
+from sklab.spec.own.parts import AnyData, AnyModel
 from sklab.spec.train import TrainSpec
 from sklab.spec.values import Value, ensure_no_broken_rule
 

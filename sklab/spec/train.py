@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sklab.spec import limits
+from sklab.spec.own.parts import AnyAugmentation, AnyOptimizer
 from sklab.spec.study.vary import Sources, Vary
 from sklab.spec.values import Seq, Value, ensure_no_broken_rule
 
@@ -27,9 +28,11 @@ class Augment(Value):
     operations           how many operations of `randaugment` an image goes through
     erase                probability of torchvision's `RandomErasing`: it sets a box of the normalised image to 0, which
                          is the mean pixel (0: off)
+    own                  an augmentation of the user's own (`--code`), by its name, or `{name: ..., setting: ...}`; it
+                         comes before the others
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"policy", "magnitude", "operations", "erase"})
+    added: ClassVar[frozenset[str]] = frozenset({"policy", "magnitude", "operations", "erase", "own"})
 
     pad_crop: int = Field(default=0, ge=0, le=limits.PIXELS)
     flip: bool = False
@@ -38,6 +41,7 @@ class Augment(Value):
     magnitude: int = Field(default=9, ge=0, le=30)
     operations: int = Field(default=2, ge=1, le=limits.OPERATIONS)
     erase: float = Field(default=0.0, ge=0, le=1)
+    own: AnyAugmentation = None
 
     @model_validator(mode="after")
     def _shares(self) -> Augment:
@@ -48,12 +52,14 @@ class Augment(Value):
 
 
 class TrainSpec(Value):
-    """SGD with momentum, or AdamW, over epochs; the learning rate falls by steps or along a cosine after a warm-up.
+    """SGD with momentum, AdamW or an optimiser of the user's own, over epochs; the learning rate falls by steps or
+    along a cosine after a warm-up.
 
     epochs               passes over the training images
     batch_size           images in a batch; images of an epoch that do not fill a batch are left out, other ones in each
                          epoch
-    optimizer            SGD with momentum, or AdamW
+    optimizer            SGD with momentum, AdamW, or an optimiser of the user's own (`--code`), by its name, or
+                         `{name: ..., setting: ...}`
     lr                   the highest learning rate of the schedule
     momentum             momentum of SGD
     nesterov             SGD uses Nesterov's form of momentum
@@ -106,7 +112,7 @@ class TrainSpec(Value):
 
     epochs: int = Field(ge=1, le=limits.EPOCHS)
     batch_size: int = Field(ge=2, le=limits.BATCH)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: AnyOptimizer = "sgd"
     lr: float = Field(gt=0, le=limits.RATE)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
@@ -169,6 +175,7 @@ class TrainSpec(Value):
             "devices": (1,),
             "augment.policy": (None,),
             "augment.erase": (0.0,),
+            "augment.own": (None,),
         }
         return tuple(
             f"train.{name} = {str(value).lower()}"

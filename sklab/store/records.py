@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sklab.spec.data import AnyData, Fingerprint
+from sklab.spec.data import Fingerprint
+from sklab.spec.own.parts import AnyData
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.start.weights import Started
 from sklab.spec.study.metrics import TOP1_ERROR

@@ -16,8 +16,10 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sklab.errors import DamagedRecordError
+from sklab.own.files import keep_copies
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs import PULSE_FILE, Pulse
+from sklab.spec.own.parts import codes_in
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
 from sklab.store.reader import RecordReader
 from sklab.store.records import Evaluation, FurtherMetrics, RunOrder, RunRecord
@@ -265,8 +267,10 @@ class RunFolder:
         write_whole(self.prune_file, why)
 
     def write_order(self, order: RunOrder) -> None:
-        """Write the order into the folder, which is made if it is missing."""
+        """Write the order into the folder, which is made if it is missing, and beside it the files of own code that it
+        needs."""
         self.path.mkdir(parents=True, exist_ok=True)
+        keep_copies(self.path, codes_in(order))
         write_whole(self.order_file, order.model_dump_json(indent=1))
 
     def write_record(self, record: RunRecord) -> None:

@@ -10,12 +10,15 @@ import platform
 import re
 import socket
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from sklab.errors import SklabError
 from sklab.models.zoo import Cost, cost
+from sklab.own.files import file_of
+from sklab.spec.own.parts import codes_in
 from sklab.spec.run import Experiment
 from sklab.store.causes import class_of_words
 from sklab.store.records import FailureClass, Hardware, RunOrder, RunRecord
@@ -115,7 +118,12 @@ def record_of(order: RunOrder, folder: RunFolder, meter: Meter, device: torch.de
         **meter.facts._asdict(),
         start=meter.start,
         hardware=_hardware(device, experiment.train.devices, abreast),
-        versions={"python": platform.python_version(), **installed(_VERSIONED), **dependencies(experiment)},
+        versions={
+            "python": platform.python_version(),
+            **installed(_VERSIONED),
+            **dependencies(experiment),
+            **_own_code(experiment),
+        },
         first_step=meter.first_step,
         attempt=folder.attempt,
     )
@@ -127,6 +135,13 @@ def _cost(experiment: Experiment) -> Cost:
         return cost(experiment.model, experiment.data.image_size)
     except SklabError:
         return Cost(0, 0)
+
+
+def _own_code(experiment: Experiment) -> dict[str, str]:
+    """The hash of the file of own code that the run uses, by its name."""
+    with suppress(SklabError):  # it is not there, which is why the run has failed
+        return {file_of(code).name: code for code in sorted(codes_in(experiment))}
+    return {}
 
 
 def _hardware(device: torch.device, devices: int, abreast: int) -> Hardware:

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from sklab.own.files import look_in
 from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
 from sklab.tracking.live import close, open_logger
 from sklab.training.callbacks.best import write_weights
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
-from sklab.training.callbacks.logbook import log_end
-from sklab.training.callbacks.meter import Meter
+from sklab.training.callbacks.meter import Meter, log_end
 from sklab.training.callbacks.resume import ExactResume, PrunedError
 from sklab.training.devices import Member, Send, train_together
 from sklab.training.fit import Process, fit
@@ -134,6 +134,7 @@ def _train_together(
 def _train_share(
     order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, member: Member, tell: Send
 ) -> None:
+    look_in(folder.path)  # this is a new process
     process = Process(member.device, member.share, meet=member.meet)
     process.set_arithmetic(deterministic=order.spec.experiment.train.deterministic)
     for _ in _train(order, folder, resume_point, process, tell):

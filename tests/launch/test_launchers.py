@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from launched import CPU, Made, collect
+from own_lab import own_order
 
 from sklab.launch.base import Ended, Job, Launcher
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.local.launcher import LocalLauncher
 from sklab.launch.slurm.launcher import SlurmLauncher
 from sklab.spec.study.launchers import SlurmSpec
+from sklab.store.run_folder import RunFolder
+from sklab.system.machine import cache_folder
 
 
 def _inline(request: pytest.FixtureRequest) -> Launcher:
@@ -56,6 +61,18 @@ class TestEveryLauncher:
         assert record is not None
         assert (record.status, record.hardware.threads) == ("complete", 1)
         assert not run.heartbeat_file.exists()
+
+    def test_brings_own_code_along(self, launcher: Launcher, tmp_path: Path) -> None:
+        order = own_order(tmp_path)
+        (tmp_path / "my_lab.py").write_text("raise AssertionError('not what was hashed')")
+        run = RunFolder(tmp_path / order.key)
+        run.write_order(order)
+        shutil.rmtree(cache_folder() / "code")  # nodes may have another one
+        launcher.submit(Job("train", run.path))
+        collect(launcher, 1)
+        record = run.read_record()
+        assert record is not None
+        assert record.status == "complete", record.traceback
 
     def test_tells_of_each_job_once(self, launcher: Launcher, made: Made) -> None:
         runs = [made(seed=seed) for seed in range(3)]

@@ -12,6 +12,7 @@ import pytest
 import sklab
 import sklab.data.sets
 import sklab.spec.data
+import sklab.spec.own.parts
 from sklab.data import cache
 from sklab.spec import data
 from sklab.spec.data import data_spec, plugin_hash
@@ -55,7 +56,9 @@ def plug_in(tmp_path, monkeypatch):
     """Puts a data set of this content beside those that ship, for a process that has not seen it yet."""
     monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sklab.data.sets, "__path__", [*sklab.data.sets.__path__, str(tmp_path)])
-    monkeypatch.setattr(sklab.spec.data, "data_sets", sklab.spec.data.data_sets.__wrapped__)
+    anew = data.data_sets.__wrapped__
+    for module in (sklab.spec.data, sklab.spec.own.parts):
+        monkeypatch.setattr(module, "data_sets", anew)
 
     def put(text: str, name: str = "level"):
         (tmp_path / f"{name}.py").write_text(text.replace("LEVEL", name))

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sklab.errors import SklabError
-from sklab.spec.model import AnyModel
+from sklab.spec.own.parts import AnyModel
 from sklab.spec.values import Seq, Value
 from sklab.store.files import first_fault
 

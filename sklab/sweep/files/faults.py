@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sklab.errors import Fault
-from sklab.spec.data import DataSpec, data_sets, data_spec
-from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families, family_spec, networks
+from sklab.spec.data import DataSpec
+from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, networks
 from sklab.spec.names import did_you_mean
+from sklab.spec.own.parts import MAY_DEFINE, class_named, known_names
 from sklab.spec.run import Experiment
 from sklab.spec.study.metrics import METRICS
 from sklab.spec.values import Value, keys_of, value_class
@@ -43,11 +44,15 @@ _BOUNDS = {
 }
 # Errors of unknown names: where the name is, what it is a name of, and the possible names.
 _UNKNOWN: dict[str, tuple[Place, str, Callable[[], Iterable[str]]]] = {
-    "unknown_data": (("name",), "data set", data_sets),
-    "unknown_family": (("family",), "family of networks", families),
+    "unknown_data": (("name",), "data set", lambda: known_names("data_set")),
+    "unknown_family": (("family",), "family of networks", lambda: known_names("family")),
+    "unknown_optimizer": ((), "optimizer", lambda: known_names("optimizer")),
+    "unknown_augmentation": ((), "augmentation", lambda: known_names("augmentation")),
     "unknown_network": (("base",), "network", networks),
     "unknown_metric": ((), "metric", lambda: METRICS),
 }
+
+_MAY_BE_OWN = ("unknown_data", "unknown_family", "unknown_optimizer", "unknown_augmentation", "unknown_metric")
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,17 @@ def _fault(detail: ErrorDetails, model: type[Value], tree: Any, layers: Sequence
     if detail["type"] in _UNKNOWN:
         _, what, known = _UNKNOWN[detail["type"]]
         return layer.document.fault(
-            inside, f"unknown {what}", allowed=options(known()), hint=str(detail["ctx"]["hint"])
+            inside, f"unknown {what}", allowed=_allowed(detail["type"], known()), hint=str(detail["ctx"]["hint"])
         )
     if len(place) < len(layer.path) and detail["type"] in _KINDS:
         return layer.document.fault(layer.named_at, f"there is nothing called {str(layer.path[len(place)])!r} to set")
     message, allowed, hint = _wording(detail, _field(model, tree, place))
     return layer.document.fault(inside, message, allowed=allowed, hint=hint)
+
+
+def _allowed(kind: str, known: Iterable[str]) -> str:
+    names = options(known)
+    return f"{names}; {MAY_DEFINE}" if kind in _MAY_BE_OWN else names
 
 
 def _blamed(place: Place, layers: Sequence[Layer]) -> Layer:
@@ -197,11 +207,9 @@ def _owner(model: type[Value], tree: Any, place: Place) -> type[Value] | None:
         if owner and step in owner.model_fields:
             owner = value_class(owner.model_fields[str(step)].annotation)
         if owner is DataSpec:
-            name = _entry(tree, "data", "name")
-            owner = data_spec(str(name)) if name in data_sets() else DataSpec
+            owner = class_named("data_set", _entry(tree, "data", "name")) or DataSpec
         if owner is ModelSpec:
-            family = _entry(tree, "model", "family") or DEFAULT_FAMILY
-            owner = family_spec(str(family)) if family in families() else ModelSpec
+            owner = class_named("family", _entry(tree, "model", "family") or DEFAULT_FAMILY) or ModelSpec
     return owner
 
 

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from sklab.analysis.table.replicates import with_requested_runs
 from sklab.errors import DamagedRecordError, SklabError
+from sklab.own.files import copy_of, hash_of_current
+from sklab.spec.own.parts import codes_in
 from sklab.spec.study import changes
 from sklab.spec.study.changes import Change
 from sklab.spec.study.sweep import Cell, Sweep
@@ -116,7 +118,20 @@ def _refusal(before: Sweep, leaving: Mapping[str, RunRecord], folder: StudyFolde
     more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
     runs = f"{quantity(len(leaving), 'finished run')} of {', '.join(cells[:_MOST_NAMED])}{more}"
     message = f"{runs} would leave the table of {folder.path}: this sweep has no such cells, settings or seeds"
-    return f"{message}; nothing was started: {_REMEDY}"
+    return _of_earlier_code(runs, leaving, folder) or f"{message}; nothing was started: {_REMEDY}"
+
+
+def _of_earlier_code(runs: str, leaving: Mapping[str, RunRecord], folder: StudyFolder) -> str:
+    """The same where a file of own code was edited since; "" where not all of the runs use an earlier one."""
+    now = hash_of_current()
+    codes = {key: codes_in(record.spec) - {now} for key, record in leaving.items()}
+    if not now or not all(codes.values()):
+        return ""
+    key, record = next(iter(leaving.items()))
+    code = min(codes[key])
+    name = next((name for name, value in record.versions.items() if value == code), "file of own code")
+    message = f"{runs} are of an earlier {name} ({code[:8]}, now {now[:8]}) and would leave the table of {folder.path}"
+    return f"{message}; nothing was started: go on with --code {copy_of(folder.run(key).path, code)}, or {_REMEDY}"
 
 
 def change(sweep: Sweep, folder: StudyFolder) -> Change | None:

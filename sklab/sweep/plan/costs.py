@@ -20,8 +20,10 @@ from pydantic import Field, TypeAdapter
 import sklab.models.families
 import sklab.spec
 from sklab.launch.base import Job, Launcher
+from sklab.own.files import keep_copies
 from sklab.spec.jobs import Probe, ProbeOrder
 from sklab.spec.model import ModelSpec
+from sklab.spec.own.parts import codes_in
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content, last_line_suffix, read_kept, write_whole
@@ -131,6 +133,7 @@ def _folder(experiment: Experiment, launcher: Launcher, results: Path) -> Path:
 def _job(experiment: Experiment, folder: Path) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").unlink(missing_ok=True)
+    keep_copies(folder, codes_in(experiment))
     write_whole(folder / "probe.json", ProbeOrder(experiment=experiment).model_dump_json(indent=1))
     return Job("probe", folder)
 

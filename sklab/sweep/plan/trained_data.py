@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from sklab.data.kept import read_inventory
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, data_spec, surely_differ
+from sklab.spec.data import DataSpec, Fingerprint, Images, Inventory, changes, surely_differ
+from sklab.spec.own.parts import find_data
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import read_kept, write_whole
 from sklab.store.records import RunRecord
@@ -81,7 +82,7 @@ def data_sets_of(sweep: Sweep) -> list[DataSpec]:
     changed = [{path: value for path, value in cell.settings.items() if _is_of_data(path)} for cell in cells]
     distinct = {json.dumps(settings, sort_keys=True): settings for settings in changed}
     trees = (lay(sweep.experiment, settings)["data"] for settings in distinct.values())
-    sets = [data_spec(tree["name"]).model_validate(tree) for tree in trees]
+    sets = [find_data(tree) for tree in trees]
     return [split for data in sets for split in splits(sweep, data)]
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job, Launcher
+from sklab.own.files import keep_copies
 from sklab.spec.data import DataSpec
 from sklab.spec.fit import trained_singly
 from sklab.spec.jobs import Checked, CheckedData, CheckedStart, CheckOrder, CheckResult, Finding
+from sklab.spec.own.parts import codes_in
 from sklab.spec.run import Experiment
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.train import TrainSpec
@@ -126,6 +128,7 @@ def _ask(order: CheckOrder, folder: Path, launcher: Launcher) -> CheckResult:
     answer = folder / "result.json"
     folder.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
+    keep_copies(folder, codes_in(order))
     write_whole(folder / "check.json", order.model_dump_json(indent=1))
     job, log = Job("check", folder), folder / "log.txt"
     for _ in range(_ATTEMPTS):

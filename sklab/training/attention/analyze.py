@@ -12,7 +12,8 @@ from sklab.data.kept import read_inventory
 from sklab.data.loaders import open_loaders
 from sklab.errors import FaultyInputError, SklabError
 from sklab.spec.analysis import Analysis
-from sklab.spec.data import DataSpec, data_spec
+from sklab.spec.data import DataSpec
+from sklab.spec.own.parts import class_named
 from sklab.spec.run import Experiment
 from sklab.spec.values import fault_of
 from sklab.store.files import sealed, write_whole
@@ -96,10 +97,13 @@ def checked(tree: Mapping[str, Any]) -> Experiment:
         return Experiment.model_validate(tree)
     except ValidationError as error:
         name = tree["data"].get("name")
-        faults = [
-            fault_of(detail, "--data", "data", lambda _: data_spec(name).model_fields) for detail in error.errors()
-        ]
+        faults = [fault_of(detail, "--data", "data", lambda _: _fields(name)) for detail in error.errors()]
         raise FaultyInputError(faults) from None
+
+
+def _fields(name: Any) -> tuple[str, ...]:
+    known = class_named("data_set", name)
+    return tuple(known.model_fields) if known else ()
 
 
 def is_of(found: Analysis, data: DataSpec) -> bool:
