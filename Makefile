@@ -14,10 +14,13 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS
 OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 NUMERIC := tests/models tests/training
 
-.PHONY: quickstart test test-rounding test-slow test-gpu programs clean
+.PHONY: quickstart docs test test-rounding test-slow test-gpu programs clean
 
 quickstart: .venv/installed-$(SETUP)  ## train, tabulate and report Table 7 on the data that ships
 	$(BIN)/sklab sweep sweeps/kernels.yaml
+
+docs: .venv/dev-$(SETUP)  ## the documentation as a site, which opens without a server: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 test: .venv/dev-$(SETUP)  ## lint, types, import contracts, tests
 	$(BIN)/ruff check

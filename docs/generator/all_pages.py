@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import column_page
+import command_page
 import key_pages
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -15,6 +17,8 @@ def pages() -> dict[str, str]:
         "experiment.md": key_pages.experiment(),
         "sweep.md": key_pages.sweep(),
         "launchers.md": key_pages.launchers(),
+        "cli.md": command_page.commands(),
+        "columns.md": column_page.page(),
     }
 
 

@@ -157,7 +157,8 @@ def add_run(parser: argparse.ArgumentParser, also: str = "", *, needed: bool = T
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     """The option `--results`."""
-    parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help="default: results")
+    text = "folder of the studies (default: results)"
+    parser.add_argument("--results", type=Path, metavar="DIR", default=Path("results"), help=text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

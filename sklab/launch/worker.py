@@ -76,7 +76,7 @@ def _do(job: Job, slot: Slot) -> None:
 
 def log_to_stderr() -> None:
     """Have this process print sklab's log on standard error."""
-    from sklab.training.callbacks.meter import log_to_stderr
+    from sklab.training.callbacks.logbook import log_to_stderr
 
     log_to_stderr()
 

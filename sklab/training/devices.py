@@ -28,7 +28,7 @@ from sklab.data.augment import Share
 from sklab.store.records import RunRecord
 from sklab.system.processes import Stop, end_at_once, on_parent_end, signal_name
 from sklab.system.safe_path import protect
-from sklab.training.callbacks.meter import log_to_stderr
+from sklab.training.callbacks.logbook import log_to_stderr
 from sklab.training.lean_lightning import ClusterEnvironment, DDPStrategy, LightningEnvironment, Strategy
 
 Send = Callable[[RunRecord], object]

@@ -27,7 +27,7 @@ from sklab.store.files import checksum, sealed, write_whole
 from sklab.store.records import Evaluation, FinalScore, FurtherMetrics, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
-from sklab.training.callbacks.meter import log_evaluation, log_metrics, log_tested
+from sklab.training.callbacks.logbook import log_evaluation, log_metrics, log_tested
 from sklab.training.determinism import ensure_starts, set_arithmetic
 from sklab.training.metrics.scores import Kept, Scores, every
 from sklab.training.recipe import autocast

@@ -22,7 +22,8 @@ from sklab.system.processes import PreemptedError, Stop
 from sklab.training.attention.recorder import AttentionMeter
 from sklab.training.callbacks.best import BestWeights
 from sklab.training.callbacks.latency import LatencyMeter
-from sklab.training.callbacks.meter import Logbook, Meter, Peak, peak_memory
+from sklab.training.callbacks.logbook import Logbook
+from sklab.training.callbacks.meter import Meter, Peak, peak_memory
 from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.determinism import set_arithmetic
@@ -108,7 +109,7 @@ def fit(
     meter.facts = loaders.facts
     _ensure_as_ordered(order, loaders)
     signs = [PulseWriter(folder.path), Heartbeat(folder.heartbeat_file)]
-    told: list[Callback] = [meter, Logbook(order, meter), *signs, keeper]
+    told: list[Callback] = [meter, Logbook(order, meter, folder.attempt), *signs, keeper]
     watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all
         watching.append(AttentionMeter(folder.attention_file, order.key, loaders))

@@ -19,7 +19,8 @@ from sklab.system.processes import PreemptedError
 from sklab.tracking.live import close, open_logger
 from sklab.training.callbacks.best import write_weights
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
-from sklab.training.callbacks.meter import Meter, log_end
+from sklab.training.callbacks.logbook import log_end
+from sklab.training.callbacks.meter import Meter
 from sklab.training.callbacks.resume import ExactResume, PrunedError
 from sklab.training.devices import Member, Send, train_together
 from sklab.training.fit import Process, fit

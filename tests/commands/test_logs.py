@@ -14,7 +14,7 @@ from sklab.sweep.files.load import load_sweep
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 NUMBER = r"[\d.]+"
-EPOCH = rf"val_error {NUMBER} %, val_loss {NUMBER}, train_loss {NUMBER}"
+EPOCH = rf"val_error {NUMBER} %, train_loss {NUMBER}, val_loss {NUMBER}, lr {NUMBER}, {NUMBER} s, [\d,]+ images/s"
 
 
 @pytest.fixture
@@ -35,11 +35,18 @@ def test_the_log_of_a_complete_run_tells_its_start_its_epochs_and_its_end(here, 
     run = only_run(capsys)
     assert main(["logs", run.path.name]) == 0
     lines = capsys.readouterr().out.splitlines()
+    order = run.read_order()
     expected = [
-        rf"{run.read_order().cell}, seed 0: training on cpu, 2 epochs of 4 batches",
+        rf"{order.cell}, seed 0: attempt 1 at run {order.key} of {order.study}",
+        r"training on cpu: .+, torch \S+, \d+ threads?",
+        r"data: scaled_digits, 64 images an epoch, 32 for validation, 1x32x32, 10 classes",
+        r"network: \w+, [\d,]+ parameters",
+        r"recipe: epochs 2, batch_size 16, lr 0\.05",
+        r"starts anew: 2 epochs of 4 batches",
         rf"epoch 1 of 2: {EPOCH}",
         rf"epoch 2 of 2: {EPOCH}",
         rf"complete after 2 epochs, {NUMBER} s",
+        rf"val_error {NUMBER} %, lowest {NUMBER} % in epoch [12]; weights beside this log: weights\.pt",
     ]
     assert [line for line, told in zip(expected, lines, strict=True) if not re.fullmatch(STAMP + line, told)] == []
 

@@ -1,13 +1,11 @@
-"""What a run measures about itself and says in its log: metrics per epoch, time, speed, memory."""
+"""What a run measures about itself: metrics per epoch, time, speed, memory."""
 
 from __future__ import annotations
 
-import logging
 import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +13,11 @@ import torch
 
 from sklab.data.loaders import Facts
 from sklab.spec.start.weights import Started
-from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord, now
+from sklab.store.records import now
 from sklab.training.callbacks.images import KeptImages
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
-_log = logging.getLogger(__name__)
 
 
 class Meter(Callback):
@@ -117,6 +114,11 @@ class Meter(Callback):
         return f"{number},{','.join(values)},{self._seconds[at]:.3f}\n"
 
     @property
+    def last_seconds(self) -> float:
+        """What the newest epoch took in training steps."""
+        return self._seconds[-1] - (self._seconds[-2] if len(self._seconds) > 1 else 0.0)
+
+    @property
     def samples_per_second(self) -> float:
         """Training images per second in training steps, without the first epoch of each attempt where there are
         others."""
@@ -150,54 +152,3 @@ def peak_memory(device: torch.device) -> Peak:
         return Peak(held[0] / 1e6, held[1] / 1e6)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Peak(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
-
-
-class Logbook(Callback):
-    """Logs the start and each epoch; `meter` is called before and has measured it."""
-
-    def __init__(self, order: RunOrder, meter: Meter) -> None:
-        self._order, self._meter = order, meter
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        order, done = self._order, len(self._meter.epochs)
-        what = f"{order.cell}, seed {order.spec.seed}: training on {pl_module.device}"
-        plan = f"{trainer.max_epochs} epochs of {trainer.num_training_batches} batches"
-        _log.info("%s, %s%s", what, plan, f", {done} done by earlier attempts" if done else "")
-
-    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
-        epoch, number = self._meter.epochs[-1], len(self._meter.epochs)
-        losses = f"val_loss {epoch['val_loss']:.4g}, train_loss {epoch['train_loss']:.4g}"
-        _log.info("epoch %d of %s: val_error %.2f %%, %s", number, trainer.max_epochs, epoch["val_error"], losses)
-
-
-def log_end(record: RunRecord) -> None:
-    """Tell how a run ended."""
-    why = f": {record.reason}" if record.reason else ""
-    _log.info("%s after %d epochs, %.1f s%s", record.state, record.epochs, record.wall_seconds, why)
-
-
-def log_evaluation(evaluation: Evaluation) -> None:
-    """Log an evaluation after the end of training."""
-    size, error = evaluation.image_size, evaluation.val_error
-    _log.info("evaluated on %d images at %d px: val_error %.2f %%", evaluation.images, size, error)
-
-
-def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Log further metrics after the end of training."""
-    _log.info("evaluated: %s", ", ".join(f"{name} {value:.2f} %" for name, value in metrics.items()))
-
-
-def log_tested(tested: FinalScore) -> None:
-    """Log the evaluation on the test split."""
-    _log.info("evaluated on %d test images with the weights of epoch %d", tested.images, tested.epoch)
-
-
-def log_to_stderr() -> None:
-    """Have this process print sklab's log of its run on standard error, with the time in UTC."""
-    form = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
-    form.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(form)
-    logger = logging.getLogger("sklab")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sklab.spec.jobs import PULSE_FILE, Pulse
-from sklab.system.machine import cpu_name
+from sklab.training.callbacks.logbook import device_name
 from sklab.training.callbacks.meter import peak_memory
-from sklab.training.determinism import gpu_names
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 _PULSE_EVERY = 2.0  # seconds
@@ -52,10 +51,9 @@ class PulseWriter(Callback):
 
     def _tell(self, trainer: Trainer, module: LightningModule, step: int, speed: float) -> None:
         self._told, self._batches = self._clock(), 0
-        on_gpu = module.device.type == "cuda"
         pulse = Pulse(
             host=socket.gethostname(),
-            device_name=gpu_names(module.device) if on_gpu else cpu_name(),
+            device_name=device_name(module.device),
             epoch=trainer.current_epoch + 1,
             step=step,
             steps=int(trainer.num_training_batches),
