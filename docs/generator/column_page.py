@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from keys import table
+from keys import attribute_groups, table
 
+from sklab.analysis.frames.runs import runs_frame
+from sklab.analysis.frames.table import answers_frame, data_frame
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.build import study_table
 from sklab.report.tables.columns import columns
@@ -14,12 +18,17 @@ from sklab.spec.study.sweep import Published
 
 _EXAMPLE = Path(__file__).parents[2] / "results" / "example"
 _SIZE, _ALSO, _TOLERANCE = 320, "val_macro_f1", 0.3
+_FILES = {
+    "`table.csv` and `Study.table`": data_frame,
+    "`questions.csv`": answers_frame,
+    "`runs.csv` and `Study.runs`": runs_frame,
+}
 _MADE = "<!-- Made from the program by `python docs/generator`: change the legends of the columns, not this page. -->"
 _START = (
-    "What each column of the report's table says. A study has the columns that it asks for; here it has them all: a "
-    f"margin of one point, {_SIZE} pixels as a further size (`sizes`), a further metric (`also`), a test split, and "
-    "published figures with a tolerance. The factors of the design stand between `cell` and `n`. How the numbers are "
-    "made: [Statistics](../statistics.md)."
+    "What each column of the report's table says, and below that those of the CSV files. A study has the columns that "
+    f"it asks for; here it has them all: a margin of one point, {_SIZE} pixels as a further size (`sizes`), a further "
+    "metric (`also`), a test split, and published figures with a tolerance. The factors of the design stand between "
+    "`cell` and `n`. How the numbers are made: [Statistics](../statistics.md)."
 )
 
 
@@ -31,7 +40,16 @@ def page() -> str:
         for column in columns(full)
         if column.title not in full.sweep.columns
     ]
-    return "\n\n".join([_MADE, "# Columns of the table", _START, table(("column", "in a terminal", "meaning"), rows)])
+    report = table(("column", "in a terminal", "meaning"), rows).rstrip("\n")
+    files = [part for heading, frame in _FILES.items() for part in (f"## {heading}", _frame(frame))]
+    return "\n\n".join([_MADE, "# Columns of the table", _START, report, *files]) + "\n"
+
+
+def _frame(made_by: Callable[..., Any]) -> str:
+    """The columns of a data frame, from the docstring of the function that makes it."""
+    groups = attribute_groups(made_by.__doc__ or "")
+    rows = [(", ".join(f"`{name}`" for name in names), meaning) for names, meaning in groups]
+    return table(("column", "meaning"), rows).rstrip("\n")
 
 
 def _with_everything() -> AblationTable:

@@ -17,7 +17,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 _LINK = re.compile(r"(\]\()([^)#\s:]+)(?=[)#])")
-_KEYS = re.compile(r"<table>\s*<thead>\s*<tr>\s*<th>(key|option)</th>.*?</table>", re.DOTALL)
+_KEYS = re.compile(r"<table>\s*<thead>\s*<tr>\s*<th>(?:key|option|column)</th>.*?</table>", re.DOTALL)
 _PICTURES = (".png", ".svg", ".jpg")
 _INSIDE, _OUTSIDE = "docs/", "repository/"
 _LANGUAGES = {".yaml": "yaml", ".py": "python", ".json": "json", ".sh": "sh"}

@@ -13,6 +13,7 @@ from sklab.data.base import ImagesSpec
 from sklab.models.families.foreign import SK, SKBranch
 from sklab.spec.data import DataSpec, data_sets, data_spec
 from sklab.spec.model import Branch, LightSpec, ModelSpec, families, family_spec
+from sklab.spec.own.parts import OwnSetting
 from sklab.spec.start.weights import Weights
 from sklab.spec.study.launchers import RaySpec, SlurmSpec
 from sklab.spec.study.metrics import METRICS
@@ -114,11 +115,13 @@ def _family(name: str) -> Section:
 
 def _train() -> list[Section]:
     text = "What these settings do together, and recipes to start from: [Recipes](../recipes.md)."
+    own = "An optimizer or augmentation of your own"
     vary = "A list of sources, such as `[init, order]`, gives each the number 1. See [Sweeps](../sweeps.md)."
     return [
         Section("## `train`", text, TrainSpec, links={"augment": "#augment", "vary": "#vary"}),
-        Section("### `augment`", "", Augment),
+        Section("### `augment`", "", Augment, links={"own": "#" + own.lower().replace(" ", "-")}),
         Section("### `vary`", vary, Vary),
+        Section(f"### {own}", "Its own settings stand beside these keys.", OwnSetting, filled={"code": "its own"}),
     ]
 
 

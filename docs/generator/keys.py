@@ -21,7 +21,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     Any: "any value",
 }
-_LINE = re.compile(r"(\w+(?:, \w+)*)(?:  +)(\S.*)")  # `name  meaning`, or `name, name  meaning`
+_LINE = re.compile(r"(\w+(?:, \w+)*)(?:  +(\S.*))?")
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,23 @@ def meanings_of(kind: type) -> dict[str, str]:
 
 
 def attribute_lines(docstring: str) -> Iterator[tuple[str, str]]:
-    """The attributes of a docstring in the form of this project: a line `name  meaning`, which further lines that are
-    indented continue."""
+    """Each attribute of a docstring with its meaning."""
+    return ((name, meaning) for names, meaning in attribute_groups(docstring) for name in names)
+
+
+def attribute_groups(docstring: str) -> Iterator[tuple[list[str], str]]:
+    """The attributes of a docstring in the form of this project: a line `name  meaning` or `name, name  meaning`, which
+    further lines that are indented continue. The meaning may begin on the second line."""
     names: list[str] = []
     words: list[str] = []
     for line in [*inspect.cleandoc(docstring).splitlines(), ""]:
         if names and line.startswith("  "):
             words.append(line.strip())
             continue
-        yield from ((name, " ".join(words)) for name in names)
+        if words:
+            yield names, " ".join(words)
         match = _LINE.fullmatch(line)
-        names, words = (match[1].split(", "), [match[2]]) if match else ([], [])
+        names, words = (match[1].split(", "), [match[2]] if match[2] else []) if match else ([], [])
 
 
 def default(field: FieldInfo) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from sklab.analysis.frames.runs import runs_frame
+from sklab.analysis.frames.table import answers_frame, data_frame
 from sklab.spec.data import data_sets, data_spec
 from sklab.spec.model import families, family_spec
 from sklab.spec.run import Experiment
@@ -20,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS / "generator"))
 
 from all_pages import pages  # noqa: E402
-from keys import UndocumentedError, is_fixed, keys_of  # noqa: E402
+from keys import UndocumentedError, attribute_lines, is_fixed, keys_of  # noqa: E402
 
 PAGES = pages()
 
@@ -81,3 +85,22 @@ def test_only_keys_with_one_possible_value_are_left_out():
     kinds = {kind for outer in (*FILES["experiment.md"], SweepFile) for kind in below(outer)}
     left_out = {name for kind in kinds for name, field in kind.model_fields.items() if is_fixed(field)}
     assert left_out == {"name", "family", "version", "num_classes", "channels", "image_size"}
+
+
+FRAMES = {"table.csv": data_frame, "questions.csv": answers_frame, "runs.csv": runs_frame}
+STUDIES = ("tests/report/golden", "results/example", "results/example-scale")
+CSV = [file for study in STUDIES for name in FRAMES if (file := DOCS.parent / study / name).exists()]
+
+
+@pytest.mark.parametrize("file", CSV, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_every_column_of_a_csv_file_is_explained(file):
+    lines = attribute_lines(FRAMES[file.name].__doc__)
+    known = "|".join(name.replace("SIZE", r"\d+").replace("NAME", r"\w+") for name, _ in lines)
+    with file.open(encoding="utf-8") as stream:
+        columns = next(csv.reader(stream))
+    factors = columns[1 : columns.index("is_baseline")] if file.name == "table.csv" else ("kernels", "SK")
+    assert [name for name in columns if name not in factors and not re.fullmatch(known, name)] == []
+
+
+def test_there_is_a_file_of_each_kind():
+    assert {file.name for file in CSV} == FRAMES.keys()

@@ -39,13 +39,31 @@ def lines(table: AblationTable) -> Iterator[Line]:
 
 
 def runs_frame(table: AblationTable) -> pd.DataFrame:
-    """One line a run; a column for each factor, metric, cost and time. Nothing is rounded.
+    """One line a run; a column for each factor, metric, cost and time. Nothing is rounded, and what was not measured is
+    NaN. The names of the factors stand behind `cell`.
 
-    status   complete, diverged, pruned, failed, stopped, unreadable, running or waiting
-    val_...  metrics at the epoch of the study's rule (errors in %), of complete runs only; `train_loss` likewise
-    error_N  the error in % at N pixels a side, where the sweep asks for further sizes
-    test_... the study's metric on the test split, once that was read
-    latency_ms, replay_latency_ms  of one image; NaN where not measured, like every other cost
+    study, cell, seed  which run it is
+    status             `complete`, `diverged`, `pruned`, `failed`, `stopped`, `unreadable`, `running` or `waiting`
+    val_NAME, train_loss
+                       metrics at the epoch of the study's rule, errors in %; of complete runs only
+    error_SIZE         the error in % at a further image size
+    test_NAME          the study's metric on the test split, once that was read
+    params, macs       parameters; multiply-accumulates of one image
+    latency_ms, replay_latency_ms
+                       time of one image; the same as the replay of a CUDA graph
+    samples_per_second  training images per second of `train_seconds`
+    peak_memory_mb, peak_reserved_mb
+                       peak memory in 10^6 bytes: what was used, and what torch held on a GPU
+    epochs, best_epoch  epochs that were trained, and the one of lowest `val_error`
+    train_seconds, wall_seconds
+                       time in training steps, and from start to end
+    started, ended     when
+    attempts           tries that the run took
+    device, device_name, devices
+                       where it ran, and on how many devices
+    reused_from        the study that trained it, where that is another one
+    reason             why it is not complete
+    key                its key, the name of its folder
     """
     every = [*lines(table)]
     measured = [_measured(table, run) for _, _, run in every]

@@ -43,7 +43,71 @@ def _significant(digits: int, number: float) -> float:
 
 
 def data_frame(table: AblationTable) -> pd.DataFrame:
-    """One line per row with the keys of its runs; nothing is rounded."""
+    """One line per row with the keys of its runs; nothing is rounded. The names of the factors stand behind `cell`.
+
+    cell               name of the cell
+    is_baseline        whether it is the baseline
+    planned, n         numbers of planned seeds and of complete runs
+    mean, sd, half     of the study's metric over these runs: mean, standard deviation, half width of the mean's 95 %
+                       interval
+    p_best             probability that the cell is the best
+    shrunken_mean      the mean that the model behind `p_best` expects of the cell
+    vs_baseline_n, vs_best_n
+                       pairs of runs, or runs of the smaller side, behind the comparison with the baseline and with the
+                       best cell
+    vs_baseline_difference, vs_best_difference
+                       mean of the cell minus that of the other one
+    vs_baseline_half, vs_best_half
+                       half width of the 95 % interval of the difference; those of all cells hold together
+    vs_baseline_half_images
+                       the same for new seeds on new images
+    vs_baseline_p, vs_best_p
+                       two-sided p of the difference by itself
+    vs_baseline_adjusted, vs_best_adjusted
+                       p adjusted for all cells
+    vs_baseline_df, vs_best_df
+                       degrees of freedom of the test
+    vs_baseline_effect  difference in standard deviations of one seed's difference (Hedges' g)
+    vs_baseline_detectable
+                       smallest true difference that these seeds find with 80 % probability
+    vs_baseline_needed, vs_baseline_missing
+                       seeds that find a difference as large as this one with 80 % probability; how many more they are
+    vs_baseline_test, vs_baseline_reason
+                       the test, or why there is none
+    vs_baseline_verdict
+                       `better`, `worse`, `equivalent`, `not worse`, `undecided` or `no test`
+    standing           how the cell compares with the best one
+    front              whether it is on the front of a search with two objectives
+    pareto_params, pareto_macs, pareto_latency_ms
+                       whether it is on the Pareto set of the metric and this cost
+    params, macs       parameters; multiply-accumulates of one image
+    latency_ms, latency_ms_lowest, latency_ms_highest, replay_latency_ms
+                       time of one image: mean, lowest and highest of the runs; as the replay of a CUDA graph
+    train_seconds, samples_per_second, peak_memory_mb
+                       time in training steps, training images per second of it, peak memory in 10^6 bytes
+    val_NAME_n, val_NAME_mean, val_NAME_sd
+                       the same for each metric of `also`
+    error_SIZE_n, error_SIZE_mean, error_SIZE_half
+                       the error in % at each further image size
+    test_n, test_mean, test_half
+                       the metric on the test split, of the runs evaluated there
+    test_minus_validation, test_minus_validation_half
+                       test minus validation, and the half width of its 95 % interval
+    test_vs_baseline_difference, test_vs_baseline_half, test_vs_baseline_adjusted
+                       the comparison with the baseline on the test split
+    reproduced         whether the published error is reproduced
+    published_error, published_error_SIZE, published_params, published_gmacs, published_verified
+                       figures from the literature, and whether they were compared with their source
+    values, values_val_NAME, values_SIZE, values_test
+                       the single values as `seed:value`
+    runs               the keys of the runs as `seed:key`
+    unfinished         the runs that are not complete, with their reasons
+    invalid, same_as   why the cell can't exist; the cell whose network it is too
+    tuned_setting, tuning_mean
+                       the setting that the cell tuned, and the mean that chose it
+    untuned_n, untuned_mean, untuned_verdict
+                       the result at the experiment's own setting
+    """
     whole = ("params", "macs", "vs_baseline_n", "vs_baseline_needed", "vs_baseline_missing", "vs_best_n")
     types = dict.fromkeys(whole, "Int64")
     pareto_front = table.pareto_front
@@ -60,7 +124,23 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
 
 def answers_frame(table: AblationTable) -> pd.DataFrame:
     """One line per planned question and per matched difference of a factor, and one per pair behind it; nothing is
-    rounded. All numbers come of tests."""
+    rounded. All numbers come of tests.
+
+    question    its name
+    planned     whether the sweep asks it; the others follow from the factors
+    pair        the pair of cells of this line, or nothing for the answer over all pairs
+    n           seeds behind it
+    difference, half, half_images
+                the mean difference, the half width of its 95 % interval, and that for new images
+    p, adjusted, df
+                two-sided p, p adjusted for the family of questions, degrees of freedom
+    verdict     what is answered
+    detectable  smallest true difference that these runs find with 80 % probability
+    needed      seeds that find a difference as large as this one with 80 % probability
+    pairs       number of pairs of cells
+    agreement   p of the hypothesis that the difference is the same in all pairs
+    reason      why there is no test
+    """
     families = ((True, table.questions), (False, table.unplanned))
     rows = [line for planned, family in families for answer in family for line in _answer(answer, planned=planned)]
     frame = pd.DataFrame(rows, columns=list(_ANSWER)).astype({"n": "Int64", "needed": "Int64"})
