@@ -17,7 +17,8 @@ from torch import Tensor
 from sklab.spec.data import DataSpec
 from sklab.spec.train import Augment, TrainSpec
 
-_ORDER, _SHIFT_FLIP, _CROP, MIXUP, CUTMIX, POLICY, ERASE = range(7)  # independent random streams of one seed and epoch
+# Independent random streams of one seed and epoch.
+_ORDER, _SHIFT_FLIP, _CROP, MIXUP, CUTMIX, POLICY, ERASE, OWN = range(8)
 
 
 def pad(images: Tensor, margin: int) -> Tensor:

@@ -26,7 +26,7 @@ _MOST_WORKERS = 16
 
 class TrainImages(Dataset[tuple[Tensor, int]]):
     """Image uint8 [3, H, W] and label by (epoch, index): a crop drawn from (seed, epoch, index), or the middle; then
-    changed by the policy of `augment`."""
+    changed by own code and the policy of `augment`."""
 
     def __init__(self, split: FileSplit, size: int, augment: Augment, seed: int) -> None:
         self._split, self._size, self._shares, self._seed = split, size, augment.random_resized_crop, seed

@@ -173,8 +173,8 @@ class TrainArrays:
         self.sampler, self._augment_seed = EpochSampler(len(split.labels), sources.order), sources.augment
         self.device = normalise.device
         self._augment, self._normalise = train.augment, normalise
-        self._changes = Changes(train.augment, sources.augment) if train.libraries else None
-        # What torchvision changes is cut on the CPU, so that no image waits for a GPU.
+        self._changes = Changes(train.augment, sources.augment) if train.libraries or train.augment.own else None
+        # What torchvision or own code changes is cut on the CPU, so that no image waits for a GPU.
         self._held = torch.device("cpu") if self._changes else self.device
         self.side = split.images.shape[-1]
         self._padded = pad(torch.from_numpy(split.images).to(self._held), train.augment.pad_crop)

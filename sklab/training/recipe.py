@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklab.data.changes.mixing import drawn_mix, inside
+from sklab.errors import SklabError
 from sklab.models.numerics import AUTOCAST
+from sklab.own.files import called, own
+from sklab.spec.own.parts import OwnSetting
 from sklab.spec.train import TrainSpec
 
 
@@ -20,8 +23,11 @@ def make_optimizer(model: nn.Module, recipe: TrainSpec, trunk: Collection[str] =
     """SGD, or AdamW (Loshchilov and Hutter, 2019, algorithm 2), over all parameters that are not frozen, in groups with
     the same settings. `trunk` names those that learn at the recipe's rate for weights that were there before.
 
-    On CUDA it is fused, a kernel for many parameters, where `can_be_fused`.
+    On CUDA it is fused, a kernel for many parameters, where `can_be_fused`. One of the user's own gets the same groups.
+    Raises SklabError for whatever its code raises, and where that makes no optimiser.
     """
+    if isinstance(recipe.optimizer, OwnSetting):
+        return _own_optimizer(recipe.optimizer, _groups(model, recipe, trunk), recipe)
     fused = can_be_fused(recipe) and any(parameter.is_cuda for parameter in model.parameters())
     groups, decay = _groups(model, recipe, trunk), recipe.weight_decay
     if recipe.optimizer == "adamw":
@@ -29,6 +35,14 @@ def make_optimizer(model: nn.Module, recipe: TrainSpec, trunk: Collection[str] =
     return torch.optim.SGD(
         groups, recipe.lr, recipe.momentum, weight_decay=decay, nesterov=recipe.nesterov, fused=fused or None
     )
+
+
+def _own_optimizer(named: OwnSetting, groups: list[dict[str, Any]], recipe: TrainSpec) -> torch.optim.Optimizer:
+    of_user, rates = own("optimizer", named.name, named.code), {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    made = called(of_user, named.code, groups, **rates, **named.settings)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise SklabError(f"{of_user}: found {type(made).__name__}; allowed: a torch.optim.Optimizer")
+    return made
 
 
 def can_be_fused(recipe: TrainSpec) -> bool:

@@ -1,4 +1,5 @@
-"""What torchvision does to training images one by one: RandAugment or TrivialAugment, and random erasing.
+"""What is done to training images one by one: by an augmentation of the user's own, and by torchvision (RandAugment or
+TrivialAugment, and random erasing).
 
 torchvision draws from torch's global generator. Here that is set for each image, from (seed, epoch, image) alone, and
 then put back: what is drawn depends on nothing else, and moves nothing else.
@@ -14,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklab.data.augment import ERASE, POLICY, generator
+from sklab.data.augment import ERASE, OWN, POLICY, generator
 from sklab.data.changes.mixing import inside
 from sklab.errors import SklabError
+from sklab.own.files import called, own
 from sklab.spec.train import Augment
 from sklab.store.libraries import imported
 
 
 class Changes:
-    """The changes by torchvision that `augment` asks for, in runs with this seed of augmentation.
+    """The changes by own code and by torchvision that `augment` asks for, in runs with this seed of augmentation.
 
     Raises SklabError, with the remedy, at the first change if torchvision can't be imported.
     """
@@ -31,7 +33,10 @@ class Changes:
         self._augment, self._seed = augment, seed
 
     def load(self) -> None:
-        """Import torchvision if it is needed. Raises SklabError, with the setting that needs it and the remedy."""
+        """Import what is needed: own code, torchvision. Raises SklabError, with the setting that needs it and the
+        remedy."""
+        if (named := self._augment.own) is not None:
+            own("augmentation", named.name, named.code)
         for setting, value in (("policy", self._augment.policy), ("erase", self._augment.erase)):
             if value:
                 try:
@@ -40,11 +45,27 @@ class Changes:
                     raise SklabError(f"train.augment.{setting} = {value} is torchvision's: {error}") from error
 
     def by_policy(self, images: Tensor, epoch: int, indices: Sequence[int]) -> Tensor:
-        """uint8 [B, C, H, W], C = 1 or 3: the images of these numbers, changed by the policy, on the CPU."""
+        """uint8 [B, C, H, W]: the images of these numbers, changed by own code and then by the policy (C = 1 or 3), on
+        the CPU."""
+        images = self._by_own(images, epoch, indices)
         if self._policy is None:
             return images
         with self._drawing(POLICY, epoch, indices) as places:
             return torch.stack([self._policy(images[place]) for place in places])
+
+    def _by_own(self, images: Tensor, epoch: int, indices: Sequence[int]) -> Tensor:
+        named = self._augment.own
+        if named is None:
+            return images
+        of_user, changed = own("augmentation", named.name, named.code), []
+        for image, index in zip(images, indices, strict=True):
+            drawing = torch.Generator().manual_seed(int(generator(self._seed, epoch, OWN, int(index)).integers(2**63)))
+            given = called(of_user, named.code, image.clone(), drawing, **named.settings)
+            if not isinstance(given, Tensor) or (given.shape, given.dtype) != (image.shape, image.dtype):
+                found = f"{given.dtype} {list(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+                raise SklabError(f"{of_user}: found {found}; allowed: a tensor as given, uint8 {list(image.shape)}")
+            changed.append(given)
+        return torch.stack(changed)
 
     def erased(self, images: Tensor, epoch: int, indices: Sequence[int]) -> Tensor:
         """float32 [B, C, H, W], normalised: the images of these numbers, in place, with 0 in a box of some of them."""

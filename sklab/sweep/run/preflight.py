@@ -179,7 +179,7 @@ def ensure_abreast(sweep: Sweep) -> None:
     if reasons:
         allowed = (
             "fp32 or bf16, sgd, accumulate 1, one device, not compiled, images that stay on the device and are not "
-            "changed by torchvision"
+            "changed by torchvision or own code"
         )
         need = f"--abreast: runs of this sweep need a process each: {'; '.join(reasons)}"
         raise SklabError(f"{need}; allowed: {allowed}; or use --per-gpu")
