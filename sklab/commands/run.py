@@ -229,7 +229,7 @@ def _packing(folder: StudyFolder, options: RunningOptions, slots: tuple[Slot, ..
 def _retry(options: RetryOptions) -> int:
     import time
 
-    from sklab.commands.screen.text import retry_text
+    from sklab.commands.screen.status import retry_text
     from sklab.sweep.run.failures import retry
     from sklab.sweep.state.status import Watcher
 

@@ -67,7 +67,7 @@ def add_dashboard(commands: Commands) -> None:
 def _status(options: StatusOptions) -> int:
     import time
 
-    from sklab.commands.screen.text import status_text
+    from sklab.commands.screen.status import status_text
     from sklab.sweep.state.status import Watcher
 
     folder = study_folder(options.study, options.results)

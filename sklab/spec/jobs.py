@@ -128,6 +128,7 @@ class Pulse(Value):
     step, steps         batches of the epoch that are done, and how many it has
     samples_per_second  training images per second since the previous pulse; 0 for the first one
     device_name         of the device, or of the first of several
+    loss                of training, the mean over the batches that are done; None before the first one
     peak_memory_mb      so far, of the process (CPU) or of the device (GPU), in 10^6 bytes
     """
 
@@ -137,4 +138,5 @@ class Pulse(Value):
     step: int = Field(ge=0)
     steps: int = Field(ge=1)
     samples_per_second: float
+    loss: float | None = None
     peak_memory_mb: float

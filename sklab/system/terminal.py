@@ -19,6 +19,7 @@ GAP = 2  # blanks between two columns
 # All control characters but tab and line feed, the line and paragraph separators, and what turns the writing direction.
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LAST = 2  # standard error
+_SOON = 10  # seconds
 
 
 def duration(seconds: float) -> str:
@@ -28,6 +29,16 @@ def duration(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit} {whole % size // part:02d}{smaller}"
     return f"{whole}s"
+
+
+def rest(seconds: float) -> str:
+    """How long what is under way may still take: never nothing."""
+    return f"under {_SOON}s" if seconds < _SOON else duration(seconds)
+
+
+def time_left(seconds: float) -> str:
+    """The same as part of a sentence."""
+    return f"{'' if seconds < _SOON else 'about '}{rest(seconds)} left"
 
 
 def width(stream: TextIO | None = None) -> int | None:

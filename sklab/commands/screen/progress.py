@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sklab.analysis.evidence.nuisance import at_common_setting, judging_seeds
-from sklab.commands.screen.text import status_text
+from sklab.commands.screen.status import status_text
 from sklab.errors import SklabError
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content
@@ -24,7 +24,7 @@ from sklab.store.states import how_it_ended, is_held, other_counts
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.run.orders import State
 from sklab.sweep.state.status import StudyStatus, Watcher, last_metrics
-from sklab.system.terminal import duration, escape_control_characters, one_line, quantity, tell, visible
+from sklab.system.terminal import duration, escape_control_characters, one_line, quantity, tell, time_left, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
 _STUDY_EVERY, _LOG_EVERY = 2.0, 0.5  # seconds
@@ -104,7 +104,7 @@ class LiveProgress:
 
 
 def _counts(state: State) -> str:
-    eta = "" if state.eta_seconds is None else f", about {duration(state.eta_seconds)} left"
+    eta = "" if state.eta_seconds is None or not state.running else f", {time_left(state.eta_seconds)}"
     return f"[{state.counts['complete']}/{state.total} complete{other_counts(state.counts)}{eta}]"
 
 
@@ -117,10 +117,11 @@ def _result(record: RunRecord) -> str:
 
 def _running_line(state: State) -> Iterator[str]:
     for order, run, seconds in state.running:
-        epoch, metrics = last_metrics(run)
+        (epoch, metrics), pulse = last_metrics(run), run.read_pulse()
+        step = f", step {pulse.step}/{pulse.steps}" if pulse else ""
         error = f", val_error {metrics['val_error']:.2f} %" if "val_error" in metrics else ""
         epochs = order.spec.experiment.train.epochs
-        yield f"{order.cell}, seed {order.spec.seed}: epoch {epoch}/{epochs}{error}, {duration(seconds)}"
+        yield f"{order.cell}, seed {order.spec.seed}: epoch {epoch}/{epochs}{step}{error}, {duration(seconds)}"
 
 
 def watch(folder: StudyFolder, console: Console, pause: Pause = time.sleep) -> StudyStatus:

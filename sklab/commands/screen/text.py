@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import CheckResult
-from sklab.store.records import Evaluation, FinalScore, RunRecord
-from sklab.store.states import how_it_ended, other_counts
+from sklab.store.records import Evaluation, FinalScore
 from sklab.store.versions import installed
-from sklab.sweep.state.status import RunStatus, StudyStatus
 from sklab.system import terminal
-from sklab.system.terminal import duration, one_line, quantity
+from sklab.system.terminal import one_line, quantity
 
 if TYPE_CHECKING:  # they import scipy, which no other text needs
     from sklab.analysis.attention.analyses import CellFindings, FieldSize
     from sklab.analysis.attention.trends import Trend
 
 _LONG = 12  # letters of a name for which columns are left out
-_RUNNING = ("epoch", "left", "seed", "for", "attempt", "device", "img/s", "MB")  # by importance, after the metric
 _VERSIONED = ("sklab", "torch", "lightning", "optuna", "wandb", "pandas", "numpy", "pydantic")
 
 
@@ -53,69 +50,10 @@ def _line(cells: Sequence[str], first: int, others: Sequence[int]) -> str:
     return above + terminal.aligned([name, *rest], [first, *others])
 
 
-def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
-    """The runs that will be trained anew, and the state of the study without them."""
-    lines = [f"{record.cell}, seed {record.spec.seed}: {how_it_ended(record)}" for record in aside]
-    outcome = f"{quantity(len(aside), 'run')} set aside, to be trained anew"
-    if not aside:
-        outcome = f"{status.study}: no such run has failed, nothing was changed"
-    results = not aside and (status.counts["diverged"] or status.counts["pruned"])
-    hint = "diverged and pruned runs are results: --cell NAME without --failed sets those of a cell aside"
-    return "\n".join([*map(one_line, lines), outcome, *([hint] if results else []), _head(status)])
-
-
 def models_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """The networks with exact parameters and 10^9 multiply-accumulates at their input size."""
     cells = [(row["name"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}", str(row["image_size"])) for row in rows]
     return aligned(("network", "parameters", "GMACs", "at"), cells)
-
-
-def status_text(status: StudyStatus) -> str:
-    """The counts, the running runs, and those that failed, diverged or were stopped, with the reasons."""
-    problems = (*map(_trouble, status.troubled), *(f"unreadable: {why}" for why in status.unreadable))
-    tuning = [one_line(str(status.tuning))] if status.tuning else []
-    return "\n".join([_head(status), *tuning, *_running(status), *map(one_line, problems)])
-
-
-def _head(status: StudyStatus) -> str:
-    """The number of runs in each state, and whether a runner works on the study."""
-    counts = f"{status.counts['complete']} of {quantity(status.total, 'run')} complete{other_counts(status.counts)}"
-    eta = "" if status.eta_seconds is None else f", about {duration(status.eta_seconds)} left"
-    if status.live:
-        return f"{status.study}: {counts}; a runner is at work{eta}"
-    goes_on = ": the same `sklab sweep` again goes on" if status.goes_on else ""
-    return f"{status.study}: {counts}; no runner is at work{goes_on}"
-
-
-def _trouble(run: RunStatus) -> str:
-    kind = f" ({run.failure})" if run.state == "failed" else ""
-    return f"{run.cell}, seed {run.seed}: {run.state}{kind}: {run.reason}; log: {run.log}"
-
-
-def _running(status: StudyStatus) -> list[str]:
-    if not status.running:
-        return []
-    header = ("running", "seed", "attempt", "epoch", status.metric, "img/s", "MB", "for", "left", "device")
-    return [aligned(header, [_running_row(run) for run in status.running], (status.metric, *_RUNNING))]
-
-
-def _running_row(run: RunStatus) -> tuple[str, ...]:
-    return (
-        run.cell,
-        str(run.seed),
-        str(run.attempt),
-        f"{run.epoch}/{run.epochs}",
-        _number(run.metric, 2),
-        _number(run.samples_per_second, 0),
-        _number(run.peak_memory_mb, 0),
-        "" if run.seconds is None else duration(run.seconds),
-        "" if run.remaining_seconds is None else duration(run.remaining_seconds),
-        run.device_name,
-    )
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:,.{digits}f}"
 
 
 def machine_text(slots: Sequence[Slot]) -> str:

@@ -25,6 +25,7 @@ from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 
 _NOTHING_KNOWN: Mapping[str, Any] = {}
+_OVERDUE = 0.1  # share of its age that a run still takes which takes longer than usual
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 
@@ -173,9 +174,15 @@ def time_left(
     if not usual or not capacity:
         return None
     average = fmean(usual.values())
-    busy = sorted(max(0.0, usual.get(cell, average) - age) for cell, age in running)[-capacity:]
+    busy = sorted(expected_left(usual.get(cell, average), age) for cell, age in running)[-capacity:]
     busy += [0.0] * (capacity - len(busy))
     return packed((usual.get(cell, average) for cell in waiting), busy) + others * average / capacity
+
+
+def expected_left(usual: float, age: float) -> float:
+    """Seconds until a run of this age ends, that usually takes `usual`. One that takes longer is expected to go on for
+    a share of its age: never for nothing."""
+    return max(usual - age, _OVERDUE * age)
 
 
 def packed(durations: Iterable[float], busy: Sequence[float]) -> float:

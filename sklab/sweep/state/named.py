@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -53,6 +54,11 @@ def named_run(folder: StudyFolder, cell: str, seed: int | None = None) -> RunFol
     if not run.order_file.exists():
         raise SklabError(f"{sweep.study}: the run of {found.name}, seed {seed}, has not begun")
     return run
+
+
+def logs_command(folder: StudyFolder, cell: str, seed: int) -> str:
+    """The command that shows the log of a run."""
+    return f"sklab logs {folder.argument} {shlex.quote(cell)} {seed}"
 
 
 def trained_name(sweep: Sweep, names: Iterable[str], name: str) -> str:

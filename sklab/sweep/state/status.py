@@ -20,7 +20,7 @@ from sklab.store.records import RunOrder, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import ENDED_WITH_RUNNER, TO_DO, TROUBLED, begun_at, counts_of, unended_state
 from sklab.store.study_folder import StudyFolder
-from sklab.sweep.plan.prices import packed, start_order, usual_seconds
+from sklab.sweep.plan.prices import expected_left, packed, start_order, usual_seconds
 
 _ALL_READ: Mapping[str, DamagedRecordError] = {}
 
@@ -29,6 +29,8 @@ class RunStatus(Value):
     """One run. Unknown values are None or "".
 
     metric             the study's metric at the newest finished epoch or, once ended, by the study's rule
+    step, steps        batches that are done of the epoch that a running run is at, and how many it has
+    loss               of training, the mean over these
     seconds            since the current attempt was ordered; once it has ended, its wall time
     remaining_seconds  expected seconds until a running run ends
     failure, reason    class and one line, for a run that ended without a result; `log` is its log file
@@ -41,6 +43,9 @@ class RunStatus(Value):
     attempt: int = 0
     epoch: int = 0
     epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
     metric: float | None = None
     samples_per_second: float | None = None
     device_name: str = ""
@@ -200,6 +205,9 @@ def _unended(cell: Cell, seed: int, run: RunFolder, metric: Metric, look: _Look)
         attempt=run.attempt,
         epoch=epoch,
         epochs=epochs,
+        step=pulse.step if pulse else 0,
+        steps=pulse.steps if pulse else 0,
+        loss=pulse.loss if pulse else None,
         metric=metrics.get(metric.name),
         samples_per_second=(pulse and pulse.samples_per_second) or None,
         device_name=pulse.device_name if pulse else "",
@@ -252,4 +260,4 @@ def _eta(sweep: Sweep, runs: Seq[RunStatus], to_do: list[RunStatus], usual: Mapp
 
 
 def _left(run: RunStatus, average: float) -> float:
-    return max(0.0, average - (run.seconds or 0.0)) if run.remaining_seconds is None else run.remaining_seconds
+    return expected_left(average, run.seconds or 0.0) if run.remaining_seconds is None else run.remaining_seconds

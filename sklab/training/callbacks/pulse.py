@@ -49,7 +49,7 @@ class PulseWriter(Callback):
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
 
-    def _tell(self, trainer: Trainer, module: LightningModule, step: int, speed: float) -> None:
+    def _tell(self, trainer: Trainer, module: Any, step: int, speed: float) -> None:
         self._told, self._batches = self._clock(), 0
         pulse = Pulse(
             host=socket.gethostname(),
@@ -58,6 +58,7 @@ class PulseWriter(Callback):
             step=step,
             steps=int(trainer.num_training_batches),
             samples_per_second=speed,
+            loss=float(module.train_loss) / step if step else None,
             peak_memory_mb=peak_memory(module.device).allocated,
         )
         with suppress(OSError):  # not `write_whole`: no watcher is worth a flush of the disk

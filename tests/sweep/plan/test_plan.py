@@ -5,7 +5,7 @@ import fcntl
 import pytest
 
 from sklab.commands.screen.plan import plan_text
-from sklab.commands.screen.text import status_text
+from sklab.commands.screen.status import status_text
 from sklab.spec.study.sweep import Cell
 from sklab.store.records import RunOrder, RunRecord
 from sklab.sweep.design.cells import run_spec

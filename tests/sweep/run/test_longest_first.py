@@ -22,7 +22,7 @@ from sklab.sweep.plan import costs
 from sklab.sweep.plan.costs import kept_probes
 from sklab.sweep.plan.plan import make_plan
 from sklab.sweep.plan.prepared import Start, prepare
-from sklab.sweep.plan.prices import Resources, packed, start_order, time_left
+from sklab.sweep.plan.prices import Resources, expected_left, packed, start_order, time_left
 from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import runner
 from sklab.sweep.run.index import StudyIndex
@@ -164,7 +164,7 @@ def test_the_time_left_counts_what_runs_and_how_the_rest_packs():
     usual = {"a": 10.0, "b": 30.0}
     assert time_left([("a", 4.0)], ["b", "a"], 0, usual, 2) == pytest.approx(30.0), "b starts now, a after the first"
     assert time_left([("a", 4.0)], ["b", "a"], 0, usual, 1) == pytest.approx(46.0)
-    assert time_left([("a", 40.0)], [], 0, usual, 1) == 0.0, "overdue, so about to end"
+    assert time_left([("a", 40.0)], [], 0, usual, 1) == pytest.approx(4.0), "overdue: a tenth of its age more"
     assert time_left([("new", 5.0)], ["new"], 0, usual, 1) == pytest.approx(15.0 + 20.0), "the unknown take the mean"
     assert time_left([], [], 4, usual, 2) == pytest.approx(40.0), "those that nobody has named yet"
     assert time_left([("a", 0.0)], ["a"], 3, {}, 1) is None
@@ -181,7 +181,7 @@ def test_the_time_left_is_never_less_than_the_work_or_the_longest_run(waiting, a
     usual = {str(number): seconds for number, seconds in enumerate(waiting)}
     running = [("0", age) for age in ages[:capacity]]
     left = time_left(running, list(usual), 0, usual, capacity)
-    work = sum(waiting) + sum(max(0.0, waiting[0] - age) for _, age in running)
+    work = sum(waiting) + sum(expected_left(waiting[0], age) for _, age in running)
     assert left is not None
     assert left >= max(work / capacity, *waiting) - 1e-6
     assert left <= work + 1e-6

@@ -11,7 +11,7 @@ from planted import PLANTED, SWEEP, Planted
 from sklab.analysis.evidence.nuisance import tuned_cells
 from sklab.commands.screen.plan import plan_text
 from sklab.commands.screen.progress import heading
-from sklab.commands.screen.text import status_text
+from sklab.commands.screen.status import status_text
 from sklab.report.build import study_table
 from sklab.spec.study.nuisance import FIRST_SEED
 from sklab.spec.study.sweep import Metric

@@ -11,7 +11,7 @@ import pytest
 from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.commands import plan
-from sklab.commands.screen.text import status_text
+from sklab.commands.screen.status import status_text
 from sklab.launch.base import Ended, Job
 from sklab.report.tables.terminal import terminal_table
 from sklab.report.words import sentences

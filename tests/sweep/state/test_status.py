@@ -6,19 +6,22 @@ import fcntl
 import json
 import math
 import os
+import re
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklab.commands.screen.text import status_text
+from sklab.commands.screen.status import status_text
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.records import RunOrder, RunRecord
 from sklab.store.states import study_lock
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.state.status import Watcher
+from sklab.sweep.state.status import RunStatus, StudyStatus, Watcher
+from sklab.system.terminal import time_left
 
 NOW = 1_000_000.0
 HEADER = "epoch,train_loss,val_loss,val_error,lr,seconds\n"
@@ -67,7 +70,7 @@ def finish(study, order, **fields) -> None:
 
 def test_a_running_run_is_told_with_all_that_it_says(study, begin):
     order = begin(0, 0, age=90.0)
-    say(study, order, epoch=2, step=2)
+    say(study, order, epoch=2, step=2, loss=1.25)
     study.run(order.key).metrics_file.write_text(HEADER + "1,2.0,2.0,55.5,0.1,40\n")
     status = Watcher(study).look(NOW)
     (run,) = status.running
@@ -75,7 +78,7 @@ def test_a_running_run_is_told_with_all_that_it_says(study, begin):
     assert (run.device_name, run.samples_per_second, run.peak_memory_mb) == ("H200", 640.0, 512.0)
     assert run.remaining_seconds == pytest.approx(20.0), "half an epoch at 40 s each"
     shown = status_text(status)
-    assert "1/2      55.50    640  512  1m 30s   20s    H200" in shown
+    assert "1/2   2/4  1.250      55.50    640  512  1m 30s   20s    H200" in shown
     assert "sweep: 0 of 4 runs complete, 1 running, 3 waiting; a runner is at work" in shown
 
 
@@ -136,7 +139,34 @@ def test_ended_runs_are_told_to_machines_and_failures_to_all(study, begin):
     by_state = {run.state: run for run in status.runs}
     assert (by_state["complete"].metric, by_state["complete"].log) == (12.5, "")
     assert len(status.runs) == 4
-    assert "K3+K5 SK, seed 0: failed (oom): CUDA out of memory; log: " in status_text(status)
+    shown = status_text(status)
+    command = f"sklab logs {study.argument} 'K3+K5 SK' 0"
+    assert f"K3+K5 SK, seed 0: failed (oom): CUDA out of memory; {command}" in shown
+    assert re.search(r"^K3 +0  complete    2/2      12\.50    0s$", shown, re.MULTILINE)
+    assert re.search(r"^K3 +1   waiting$", shown, re.MULTILINE)
+    assert not any(order.key in shown for order in (begin(0, 0), begin(1, 0))), "names, not keys"
+
+
+def test_of_many_runs_the_running_and_the_failed_come_first_and_the_rest_is_counted(study):
+    log = str(study.run("0" * 16).log_file)
+    states = ["complete"] * 2000 + ["failed"] * 100 + ["running"] * 50 + ["waiting"] * 900
+    runs = [RunStatus(cell="K3", seed=at, key=f"{at:016}", state=state, log=log) for at, state in enumerate(states)]
+    counts = {**Watcher(study).look(NOW).counts, **Counter(states)}
+    status = StudyStatus(
+        study="s", metric="val_error", live=True, total=3050, counts=counts, eta_seconds=None, runs=runs
+    )
+    lines = status_text(status).splitlines()
+    assert [line.split()[1] for line in lines[2:27]] == [str(seed) for seed in range(2100, 2125)]
+    assert lines[27].startswith("K3, seed 2000: failed")
+    assert lines[-1] == "and 2975 more runs (25 running, 75 failed, 1975 complete, 900 waiting): --json has all"
+    assert len(lines) < 100
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [(0.0, "under 10s left"), (9.9, "under 10s left"), (61, "about 1m 01s left")]
+)
+def test_what_runs_is_never_told_to_end_in_no_time(left, told):
+    assert time_left(left) == told
 
 
 def test_a_watcher_reads_what_is_over_for_good_once_and_sees_what_is_new(study, begin):
