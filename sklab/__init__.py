@@ -7,19 +7,43 @@ directory, where such a module may be anybody's.
 
 TYPE_CHECKING = False  # editors and mypy take it for true
 if TYPE_CHECKING:
+    from sklab.api.run import run
+    from sklab.api.study import Study, load
+    from sklab.models.convert import to_sk
+    from sklab.models.sk import SKConv2d
+    from sklab.models.zoo import create_model
     from sklab.own.registry import augmentation, data_set, family, metric, optimizer
 
     __version__: str
 
 # The public names, and the modules that have them.
 _MODULES = {
+    "Study": "sklab.api.study",
+    "load": "sklab.api.study",
+    "run": "sklab.api.run",
+    "create_model": "sklab.models.zoo",
+    "SKConv2d": "sklab.models.sk",
+    "to_sk": "sklab.models.convert",
     "augmentation": "sklab.own.registry",
     "data_set": "sklab.own.registry",
     "family": "sklab.own.registry",
     "metric": "sklab.own.registry",
     "optimizer": "sklab.own.registry",
 }
-__all__ = ["__version__", "augmentation", "data_set", "family", "metric", "optimizer"]
+__all__ = [
+    "SKConv2d",
+    "Study",
+    "__version__",
+    "augmentation",
+    "create_model",
+    "data_set",
+    "family",
+    "load",
+    "metric",
+    "optimizer",
+    "run",
+    "to_sk",
+]
 
 
 def __getattr__(name: str) -> object:

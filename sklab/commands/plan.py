@@ -160,8 +160,12 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from sklab.system.processes import no_main_module
+
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(cost_of, networks))
+        with no_main_module():
+            counts = pool.map(cost_of, networks)  # submits them, which starts the process
+        return list(counts)
 
 
 def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:

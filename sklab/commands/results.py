@@ -76,7 +76,7 @@ def _table(options: StudyJsonOptions) -> int:
 
     folder = study_folder(options.study, options.results)
     table = build.study_table(folder.path)
-    _keep_look(folder, table)
+    keep_look(folder, table)
     print(table_json(table) if options.json else terminal_table(table))
     return _whole([table])
 
@@ -87,18 +87,25 @@ def _report(options: StudyOptions) -> int:
 
 def show_report(folder: StudyFolder) -> int:
     """Rebuild the study's tables and report from its records; print the table and the path of the report."""
-    from sklab.report import build
     from sklab.report.tables.terminal import terminal_table
 
-    table = build.study_table(folder.path)
-    _keep_look(folder, table)
-    report = build.write(folder.path, table)
+    table = write_report(folder)
     print(terminal_table(table))
-    print(f"\nreport: {report}")
+    print(f"\nreport: {folder.path / 'report.html'}")
     return _whole([table])
 
 
-def _keep_look(folder: StudyFolder, table: AblationTable) -> None:
+def write_report(folder: StudyFolder) -> AblationTable:
+    """Rebuild the study's tables and report from its records. This is a look at the study."""
+    from sklab.report import build
+
+    table = build.study_table(folder.path)
+    keep_look(folder, table)
+    build.write(folder.path, table)
+    return table
+
+
+def keep_look(folder: StudyFolder, table: AblationTable) -> None:
     """Keep that verdicts with these seeds were shown. A look that can't be kept is told, and shown all the same."""
     from sklab.store.looks import keep_look, looks_file
 

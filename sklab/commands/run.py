@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sklab.commands.options import (
     COMPLETE,
@@ -38,12 +38,16 @@ from sklab.errors import SklabError
 from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sklab.launch.base import Launcher
     from sklab.launch.local.packing import Packing
     from sklab.launch.slots import Slot
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.plan.prepared import Reuse, Start
+
+Show: TypeAlias = "Callable[[StudyFolder], int]"
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,13 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep(options: SweepOptions) -> int:
+    return show_plan(typed(PlanOptions, options)) if options.plan else sweep_here(options)
+
+
+def sweep_here(options: SweepOptions, show: Show = show_report) -> int:
+    """Train what is missing of a sweep and write its report, which `show` does; returns the exit code."""
     from sklab.sweep.plan.prices import hours
 
-    if options.plan:
-        return show_plan(typed(PlanOptions, options))
     if options.budget:
         hours(options.budget)  # a faulty budget is reported before anything is counted
     sweep = load(options)
@@ -142,7 +149,7 @@ def _sweep(options: SweepOptions) -> int:
     start = start_here(sweep, folder_of(sweep, options.results), options)
     if options.budget and not within(start, options.budget, slots):
         return USER_ERROR
-    return run_here(start, options, slots)
+    return run_here(start, options, slots, show)
 
 
 def _train(options: TrainOptions) -> int:
@@ -161,9 +168,9 @@ def start_here(sweep: Sweep, folder: StudyFolder, options: RunningOptions) -> St
     return start_of(sweep, folder, options.reuse, CostCounter(costs_elsewhere).of)
 
 
-def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> int:
-    """Run a study to its end, in these slots of this machine or with the launcher that the options name; then write and
-    show its table and report."""
+def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...], show: Show = show_report) -> int:
+    """Run a study to its end, in these slots of this machine or with the launcher that the options name; then `show`
+    writes its report, and shows it."""
     from sklab.commands.screen.progress import show_progress
     from sklab.sweep.run.failures import MAX_IDENTICAL
     from sklab.sweep.run.runner import run_study
@@ -179,7 +186,7 @@ def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...]) -> 
             complete = run_study(start, launcher, choice.tracking, progress, most)
     finally:
         launcher.stop()
-    exit_code = show_report(folder)
+    exit_code = show(folder)
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
     return exit_code if complete else SOME_FAILED
 

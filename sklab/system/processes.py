@@ -12,6 +12,7 @@ import multiprocessing.process
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Literal
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -140,6 +141,18 @@ def stop_requests(clock: Callable[[], float] = time.monotonic) -> Iterator[list[
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def no_main_module() -> Iterator[None]:
+    """Keep processes that are started meanwhile from importing this one's main module again: the command's, Ray's or a
+    user's script, which would do again what it does."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def end_at_once(process: BaseProcess, patience: float = PATIENCE) -> bool:

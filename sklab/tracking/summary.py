@@ -17,6 +17,7 @@ from sklab.errors import DamagedRecordError
 from sklab.report.escape import unsheet
 from sklab.store.records import Tracking
 from sklab.store.run_folder import RunFolder
+from sklab.system.processes import no_main_module
 from sklab.system.safe_path import protect
 from sklab.tracking.client import Client, in_short, run_id
 
@@ -55,7 +56,8 @@ def log_table(table_csv: Path, study: str, tracking: Tracking, folder: Path) -> 
     protect()
     arguments = (table_csv, study, tracking, folder)
     child = multiprocessing.get_context("spawn").Process(target=_track, args=arguments, daemon=True)
-    child.start()
+    with no_main_module():
+        child.start()
     child.join(DEADLINE)
     if child.is_alive():
         child.kill()

@@ -81,7 +81,7 @@ def runs_frame(table: AblationTable) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=_order(table, factors, measured))
     times = {name: pd.to_datetime(frame[name], utc=True, errors="coerce", format="ISO8601") for name in _TIMES}
-    return frame.assign(**times).astype(dict.fromkeys(_WHOLE, "Int64"))
+    return frame.assign(**times).astype({**dict.fromkeys(_WHOLE, "Int64"), **dict.fromkeys(_COSTS, "float64")})
 
 
 def _factors(table: AblationTable, ours: set[str]) -> dict[str, str]:

@@ -122,6 +122,12 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     return frame
 
 
+def table_frame(table: AblationTable) -> pd.DataFrame:
+    """`data_frame` by the names of the cells, without the columns that pack several runs into a text."""
+    packed = ["values", "runs", *(f"values_{name}" for name in (*table.sweep.also, *table.sweep.sizes, "test"))]
+    return data_frame(table).set_index("cell").drop(columns=packed, errors="ignore")
+
+
 def answers_frame(table: AblationTable) -> pd.DataFrame:
     """One line per planned question and per matched difference of a factor, and one per pair behind it; nothing is
     rounded. All numbers come of tests.

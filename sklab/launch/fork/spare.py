@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from types import ModuleType
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
-from sklab.system.processes import end_at_once, oom_kills, signal_name
+from sklab.system.processes import end_at_once, no_main_module, oom_kills, signal_name
 from sklab.system.safe_path import protect
 
 _PRELOAD = ["sklab.launch.fork.server", "sklab.launch.fork.preload"]
@@ -76,7 +75,7 @@ def forked(target: Callable[[Connection], None], *, duplex: bool = False) -> tup
     for _ in range(_SERVERS):
         theirs, ours = context.Pipe(duplex=duplex)
         process = context.Process(target=target, args=(theirs,))
-        with contextlib.suppress(EOFError, ConnectionError), theirs, _no_main_module(), _socket_path_checked():
+        with contextlib.suppress(EOFError, ConnectionError), theirs, no_main_module(), _socket_path_checked():
             process.start()
             return process, ours
         time.sleep(_SERVER_END)
@@ -109,14 +108,3 @@ def _socket_path_checked() -> Iterator[None]:
             raise
         told = f"TMPDIR: the path {tempfile.gettempdir()} is too long for a socket in it"
         raise SklabError(f"{told}; allowed: at most {_LONGEST} characters") from error
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keep new processes from importing this one's main module again: the command's, Ray's or a user's script."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

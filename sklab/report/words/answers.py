@@ -154,6 +154,11 @@ def _cost(table: AblationTable, answer: Answer) -> str:
     return f"{more} in {quantity(len(rows), 'cell')} ({quantity(runs, 'run')}{time}) would probably settle {name}"
 
 
+def answer_sentence(table: AblationTable, answer: Answer) -> str:
+    """The answer to one question of the table, in a sentence or two."""
+    return _answered(table, answer)
+
+
 def question_grids(table: AblationTable) -> tuple[Grid, ...]:
     """The planned questions with their answers, and the pairs behind them; none without questions."""
     return _grids(table, table.questions, "Answers to the planned questions")
