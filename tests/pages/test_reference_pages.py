@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+import sklab
 from sklab.analysis.frames.runs import runs_frame
 from sklab.analysis.frames.table import answers_frame, data_frame
 from sklab.spec.data import data_sets, data_spec
@@ -104,3 +105,8 @@ def test_every_column_of_a_csv_file_is_explained(file):
 
 def test_there_is_a_file_of_each_kind():
     assert {file.name for file in CSV} == FRAMES.keys()
+
+
+def test_every_public_name_stands_in_the_reference_of_python():
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    assert {f"::: sklab.{name}" for name in sklab.__all__ if name != "__version__"} <= set(page.splitlines())
