@@ -174,6 +174,7 @@ def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...], sho
     from sklab.commands.screen.progress import show_progress
     from sklab.sweep.run.failures import MAX_IDENTICAL
     from sklab.sweep.run.runner import run_study
+    from sklab.sweep.state.live import live_report
     from sklab.tracking.mode import choose
     from sklab.tracking.summary import log_table
 
@@ -182,7 +183,7 @@ def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...], sho
     launcher = _launcher(sweep, folder, options, slots)
     choice = choose(options.no_wandb, folder=folder.path)
     try:
-        with show_progress(sweep, choice.notice) as progress:
+        with show_progress(sweep, choice.notice) as shown, live_report(shown, folder.path) as progress:
             complete = run_study(start, launcher, choice.tracking, progress, most)
     finally:
         launcher.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from sklab.sweep.plan.prepared import Reuse, Start
 from sklab.sweep.plan.trained_data import HeldData
 from sklab.sweep.run import failures, runner
 from sklab.sweep.run.runner import run_study
+
+sys.path.append(str(Path(__file__).parents[1] / "analysis"))
 
 
 @pytest.fixture

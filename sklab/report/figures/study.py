@@ -58,7 +58,7 @@ def draw(table: AblationTable, curves: Mapping[str, list[Curve]]) -> list[Drawin
         return []
     costs = [figure for axis in (PARAMS, MACS, LATENCY) if (figure := cost_figure(table, axis))]
     power = power_figure(table)
-    learning = [_curves(table, curves)] if curves else []
+    learning = [learning_curves(table, curves)] if curves else []
     return [
         _errors(table),
         *question_figure(table),
@@ -97,7 +97,8 @@ def _draw_errors(table: AblationTable, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _curves(table: AblationTable, curves: Mapping[str, list[Curve]]) -> Drawing:
+def learning_curves(table: AblationTable, curves: Mapping[str, list[Curve]]) -> Drawing:
+    """The metric over the epochs, a panel for each cell of `curves`."""
     rows = [row for row in table.rows if row.name in curves]
     caption = (
         f"{metric_title(table)} over the epochs, one panel per cell: thin lines are runs, the thick line is their "
