@@ -29,25 +29,24 @@ _NOT_HERE = ("help", "plan")  # of the command's options
 class RunOptions(TypedDict, total=False):
     """The keyword arguments of `run`: the options of `sklab sweep`, with `_` for `-`.
 
-    Attributes:
-        experiment: An experiment file on which the sweep is run instead of its own.
-        seeds: Seeds 0 to N-1 instead of the sweep's.
-        toy: At toy size, on noise, as study STUDY-toy: shows that the sweep works.
-        set: Values of the experiment that are replaced, by their paths: `{"train.epochs": 2}`.
-        results: The folder of studies (default: `results`).
-        slots: Runs at a time (default: one per GPU, else per core).
-        launcher: A file that says on which cluster to run.
-        gpus: Only these GPUs, by their numbers (default: all that nobody else uses).
-        cpu: Compute on the CPU, whatever GPUs there are.
-        per_gpu: Runs at a time on each GPU (default: 1), or `"auto"`.
-        abreast: The same, but one process trains all runs of a GPU in turn.
-        no_wandb: Do not log to Weights & Biases.
-        stale_after: Minutes without a step after which a run is ended (default: 30; 0: never).
-        max_identical: Runs that end with one and the same traceback before nothing more is started (default: 3).
-        no_reuse: Train also what another study under `results` has finished.
-        strict: Reuse of other studies only what this very version and commit of sklab made.
-        code: A Python file of your own, which defines a network, data set, optimizer, augmentation or metric.
-        budget: Device-hours (`"90m"`, `"40h"`, `"2d"`) beyond which nothing is started.
+    experiment     an experiment file on which the sweep is run instead of its own
+    seeds          seeds 0 to N-1 instead of the sweep's
+    toy            at toy size, on noise, as study STUDY-toy: shows that the sweep works
+    set            values of the experiment that are replaced, by their paths: `{"train.epochs": 2}`
+    results        the folder of studies (default: `results`)
+    slots          runs at a time (default: one per GPU, else per core)
+    launcher       a file that says on which cluster to run
+    gpus           only these GPUs, by their numbers (default: all that nobody else uses)
+    cpu            compute on the CPU, whatever GPUs there are
+    per_gpu        runs at a time on each GPU (default: 1), or `"auto"`
+    abreast        the same, but one process trains all runs of a GPU in turn
+    no_wandb       do not log to Weights & Biases
+    stale_after    minutes without a step after which a run is ended (default: 30; 0: never)
+    max_identical  runs that end with one and the same traceback before nothing more is started (default: 3)
+    no_reuse       train also what another study under `results` has finished
+    strict         reuse of other studies only what this very version and commit of sklab made
+    code           a Python file of your own, which defines a network, data set, optimizer, augmentation or metric
+    budget         device-hours (`"90m"`, `"40h"`, `"2d"`) beyond which nothing is started
     """
 
     experiment: str | Path
@@ -73,19 +72,16 @@ class RunOptions(TypedDict, total=False):
 def run(sweep: str | Path, **options: Unpack[RunOptions]) -> Study:
     """Train what is missing of a sweep, write its report and give the study: `sklab sweep` from Python.
 
+    sweep    a sweep file
+    options  the options of the command, as in `RunOptions`
+
     Its progress is printed as lines on standard output. The runs are trained in processes of their own, so it can be
-    called from a notebook, from any thread and from a script without `if __name__ == "__main__"`. When it is
-    interrupted (Ctrl-C, the kernel's stop button), the runs write checkpoints, and the same call goes on from there.
+    called from a notebook, from any thread, and from a script without `if __name__ == "__main__"`. When it is
+    interrupted (Ctrl-C, the stop button of a notebook), the runs write checkpoints, and the same call goes on from
+    there. Runs that fail stand in the study with their reasons.
 
-    Args:
-        sweep: A sweep file.
-        options: The options of the command; see [RunOptions][sklab.api.run.RunOptions].
-
-    Returns:
-        The study. Runs that failed stand in it with their reasons; they raise nothing here.
-
-    Raises:
-        SklabError: The sweep or an option is faulty (all faults at once), or it takes more than its `budget`.
+    Raises SklabError where the sweep or an option is faulty (all faults at once), and where the sweep takes more than
+    its `budget`.
     """
     shown: list[StudyFolder] = []
     with redirect_stdout(sys.stdout), redirect_stderr(sys.stdout), _environment_kept():

@@ -19,17 +19,12 @@ _QUESTION = ("question", "estimate", "low", "high", "p", "verdict", "sentence", 
 
 
 def load(study: str | Path, results: str | Path = "results") -> Study:
-    """The study in a folder, as it stands now.
+    """The study in a folder, as it stands now; it may still be running.
 
-    Args:
-        study: The path of the study's folder (`results/kernels`), or its name under `results` (`kernels`).
-        results: The folder of studies.
+    study    the path of its folder (`results/kernels`), or its name under `results` (`kernels`)
+    results  the folder of studies
 
-    Returns:
-        The study; it may still be running. In a notebook it shows as its answer and its table.
-
-    Raises:
-        SklabError: There is no such study; the message names those that are there.
+    Raises SklabError where there is no such study; the message names those that there are.
     """
     from sklab.commands.options import study_folder
 
@@ -37,10 +32,10 @@ def load(study: str | Path, results: str | Path = "results") -> Study:
 
 
 class Study:
-    """A study as it stood when it was loaded; `sklab.load` made it. Load it again to see what has ended since.
+    """A study as it stood when `sklab.load` read it. Load it again to see what has ended since.
 
-    Every data frame is made anew where it is asked for, so a change to one changes nothing else. To load a study is a
-    look at it, as to print its table is.
+    A notebook shows its answer and its table. Every data frame is made anew where it is asked for, so a change to one
+    changes nothing else. To load a study is a look at it, as to print its table is.
     """
 
     def __init__(self, folder: StudyFolder) -> None:
@@ -127,10 +122,7 @@ class Study:
     def attention(self) -> pd.DataFrame:
         """What `sklab analyze` found, a line for each share of attention: `cell`, `seed`, `unit`, `branch`, `kernel`
         (side of its window in pixels), `enlargement` of the images, `class` (missing: all), `share` (mean over images),
-        `spread` (standard deviation over images), `key`.
-
-        Raises:
-            SklabError: No run of the study was analysed.
+        `spread` (standard deviation over images), `key`. Raises SklabError where no run was analysed.
         """
         from sklab.analysis.frames.measured import attention_frame
 
@@ -140,15 +132,11 @@ class Study:
         """What complete runs made of each validation image: `cell`, `seed`, `image` (its place in the validation set,
         from 0), `source` (equal for images of one origin), `wrong`, `loss`, `key`.
 
-        Runs do not keep which class they named instead; the network of `model` can tell.
+        cell, seed  only runs of this cell, and with this seed
+        classes     whether `class` is added, the true class of each image, from the data set
 
-        Args:
-            cell: Only runs of this cell.
-            seed: Only runs with this seed.
-            classes: Adds `class`, the true class of each image, from the data set, which has to be there.
-
-        Raises:
-            SklabError: No such cell or seed; no run here keeps its images; the data set is missing or has changed.
+        Runs do not keep which class they named instead; the network of `model` can tell. Raises SklabError for a cell
+        or seed that there is not, where no run keeps its images, and where the data set is missing or has changed.
         """
         from sklab.analysis.frames.measured import images_frame
         from sklab.sweep.state.named import trained_name
@@ -171,12 +159,11 @@ class Study:
 
         It takes images [N, C, H, W], normalised as in training, and gives logits [N, classes].
 
-        Args:
-            cell: The name of the cell, as in the table.
-            seed: The seed of the run.
+        cell  its name, as in the table
+        seed  that of the run
 
-        Raises:
-            SklabError: No such cell or seed; the run is not complete; its weights are not there.
+        Raises SklabError for a cell or seed that there is not, where the run is not complete, and where its weights are
+        not there.
         """
         from sklab.api.trained import network
         from sklab.own.files import choose

@@ -5,15 +5,18 @@ Shapes: N images, C channels, M branches, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from sklab.errors import SklabError
 from sklab.models.attention.mixers import SpatialSelection, mixer
 from sklab.models.attention.pooling import summed
 from sklab.spec.model import Branch, Mixing
+from sklab.store.files import first_fault
 
 SK = Mixing()  # Fuse and Select with d = 32
 
@@ -40,18 +43,20 @@ class SKConv2d(nn.Module):
 
     Input [N, in_channels, H, W], output [N, out_channels, ceil(H / stride), ceil(W / stride)].
 
-    branches  kernel, dilation and groups of each convolution, as they are
+    branches  kernel, dilation and groups of each convolution, as they are: a `Branch`, or a mapping such as
+              `{"kernel": 3, "dilation": 2, "groups": 32}`
     mixing    how they are mixed; by default Fuse and Select. The weights are the output of the submodule `attention`.
               A plain sum has none, and so no parameters beside the branches'
 
-    Raises SklabError if there is no branch, and ValueError if a branch's groups do not divide the channels.
+    Raises SklabError if there is no branch, or a mapping is none, and ValueError if a branch's groups do not divide the
+    channels.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        branches: Sequence[Branch],
+        branches: Sequence[Branch | Mapping[str, Any]],
         *,
         stride: int = 1,
         mixing: Mixing = SK,
@@ -59,7 +64,8 @@ class SKConv2d(nn.Module):
         super().__init__()
         if not branches:
             raise SklabError("an SK convolution needs at least one branch")
-        self.branches = nn.ModuleList(ConvNormAct(in_channels, out_channels, branch, stride) for branch in branches)
+        stated = [branch if isinstance(branch, Branch) else _branch(branch) for branch in branches]
+        self.branches = nn.ModuleList(ConvNormAct(in_channels, out_channels, branch, stride) for branch in stated)
         self.attention = mixer(mixing, out_channels, len(branches))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,6 +78,13 @@ class SKConv2d(nn.Module):
     @property
     def _by_pixel(self) -> bool:
         return isinstance(self.attention, SpatialSelection)
+
+
+def _branch(settings: Mapping[str, Any]) -> Branch:
+    try:
+        return Branch.model_validate(settings)
+    except ValidationError as error:
+        raise SklabError(f"branches: {settings}: {first_fault(error)}") from None
 
 
 def _select(features: list[Tensor], weights: Tensor) -> Tensor:

@@ -6,17 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
+import attended
 import pandas as pd
 import pytest
 import torch
 from example_study import kernels
-from studies import make_sweep, write_study
+from studies import key_of, make_records, make_sweep, write_study
 
 import sklab
 from sklab.analysis.statistics.intervals import ALPHA
 from sklab.errors import SklabError
 from sklab.report.build import build
 from sklab.store.run_folder import RunFolder
+from sklab.store.study_folder import StudyFolder
 from sklab.training.run import train
 
 EXAMPLE = Path(__file__).parents[2] / "results" / "example"
@@ -127,6 +129,20 @@ def test_images_are_those_of_the_chosen_runs_with_their_true_classes(example):
 def test_what_there_is_not_is_told_with_what_there_is(example, ask, said):
     with pytest.raises(SklabError, match=said.replace("K3+K5 S'", r"K3\+K5 S'")):
         ask(example)
+
+
+def test_attention_is_that_of_all_images_and_of_each_class(tmp_path):
+    folder = StudyFolder(write_study(tmp_path / "made", make_sweep(["K3"], (0, 1)), make_records({"K3": [9.0, 8.0]})))
+    run = folder.run(key_of("K3", 1))
+    run.analysis_file.write_text(json.dumps(attended.analysis(run.path.name, seed=1)))
+    shares = sklab.load(folder.path).attention
+    assert (set(shares["cell"]), set(shares["seed"]), set(shares["key"])) == ({"K3"}, {1}, {run.path.name})
+    all_images = shares[shares["class"].isna()]
+    assert len(all_images) == len(attended.UNITS) * len(attended.SCALES) * 2
+    assert all_images.groupby(["unit", "enlargement"])["share"].sum().tolist() == pytest.approx([1.0] * 9)
+    assert all_images["kernel"].tolist() == [3] * 3 + [5] * 3 + [3] * 3 + [5] * 3 + [3] * 3 + [5] * 3
+    of_classes = shares[(shares["unit"] == "SK_2_1") & (shares["enlargement"] == 1.0) & (shares["branch"] == 1)]
+    assert of_classes.dropna(subset="class").set_index("class")["share"].to_dict() == {"0": 0.6, "1": 0.5, "2": 0.55}
 
 
 def test_a_model_is_the_trained_network(tmp_path, toy_order):

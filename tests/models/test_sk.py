@@ -218,3 +218,10 @@ def test_the_gradient_of_the_average_is_one_number_a_channel(dtype):
     features = torch.randn(2, 3, 4, 4, dtype=dtype, requires_grad=True)
     (gradient,) = torch.autograd.grad(global_average(features).sum(), features)
     assert gradient.untyped_storage().nbytes() <= 2 * 3 * dtype.itemsize
+
+
+def test_a_branch_may_be_a_mapping_and_a_faulty_one_is_told():
+    stated = SKConv2d(8, 8, [{"kernel": 3, "groups": 2}, Branch(kernel=3, dilation=2, groups=4)])
+    assert [branch[0].groups for branch in stated.branches] == [2, 4]
+    with pytest.raises(SklabError, match=r"branches: {'kernel': 4, 'groups': 2}: kernel: .*must be odd"):
+        SKConv2d(8, 8, [{"kernel": 4, "groups": 2}])
