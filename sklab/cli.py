@@ -10,6 +10,7 @@ if __name__ == "__main__":
 import argparse
 import io
 import os
+import platform
 import sys
 import warnings
 from datetime import datetime
@@ -25,13 +26,13 @@ from sklab.commands.plan import add_plan
 from sklab.commands.results import add_compare, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
 from sklab.commands.results import add_wandb
-from sklab.commands.status import add_dashboard, add_logs, add_status
+from sklab.commands.status import add_dashboard, add_list, add_logs, add_status
 from sklab.errors import SklabError
 from sklab.system.terminal import tell
 
 # In the order of `sklab --help`.
 _COMMANDS = (
-    *(add_sweep, add_plan, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
+    *(add_sweep, add_plan, add_list, add_status, add_logs, add_dashboard, add_retry, add_table, add_report, add_wandb),
     *(add_compare, add_confirm, add_train, add_evaluate, add_analyze, add_export, add_models, add_doctor),
 )
 
@@ -81,9 +82,20 @@ def _in_a_line(message: Warning | str, *_: object, **_named: object) -> str:
     return f"sklab: warning: {message}\n"
 
 
+class _Version(argparse.Action):
+    """Prints the versions, for which nothing is imported that they are of."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"sklab {version('sklab')}, Python {platform.python_version()}, torch {version('torch')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it reads holds the command to call as `command`."""
     made = argparse.ArgumentParser(prog="sklab", description="The ablation-study lab for Selective Kernel networks.")
+    made.add_argument("--version", action=_Version, nargs=0, help="print the versions of sklab, Python and torch")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in _COMMANDS:
         add(commands)

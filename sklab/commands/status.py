@@ -1,4 +1,4 @@
-"""The commands that look at a study while it runs: status, logs, dashboard."""
+"""The commands that look at studies, also while they run: list, status, logs, dashboard."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ class StatusOptions(StudyJsonOptions):
 
 
 @dataclass(frozen=True)
+class ListOptions:
+    """The options of `sklab list`."""
+
+    results: Path
+    json: bool
+
+
+@dataclass(frozen=True)
 class LogsOptions:
     """The options of `sklab logs`."""
 
@@ -48,6 +56,14 @@ def add_status(commands: Commands) -> None:
     add_study(status)
     status.add_argument("--watch", action="store_true", help="show it anew every two seconds while a runner is at work")
     add_json(status)
+
+
+def add_list(commands: Commands) -> None:
+    """`sklab list`."""
+    text = "list the studies under DIR: runs in each state, the last change, what was asked and what came out"
+    listed = add_command(commands, "list", _list, ListOptions, text)
+    add_results(listed)
+    add_json(listed)
 
 
 def add_logs(commands: Commands) -> None:
@@ -76,6 +92,19 @@ def _status(options: StatusOptions) -> int:
     status = Watcher(folder).look(time.time())
     print(status.model_dump_json(indent=1) if options.json else fitting(status_text(status)))
     return SOME_FAILED if status.unreadable else COMPLETE
+
+
+def _list(options: ListOptions) -> int:
+    import json
+    import time
+
+    from sklab.commands.screen.status import studies_text
+    from sklab.sweep.state.studies import studies
+
+    found = list(studies(options.results, time.time()))
+    as_json = json.dumps([study.model_dump(mode="json") for study in found], indent=1) if options.json else ""
+    print(as_json or fitting(studies_text(found, options.results)))
+    return SOME_FAILED if any(study.fault for study in found) else COMPLETE
 
 
 def _watch(folder: StudyFolder) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sklab.commands.screen.text import aligned
@@ -12,10 +12,12 @@ from sklab.store.states import how_it_ended, other_counts
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.state.named import logs_command
 from sklab.sweep.state.status import RunStatus, StudyStatus
+from sklab.sweep.state.studies import StudySummary
 from sklab.system.terminal import duration, one_line, quantity, rest, time_left
 
 _MOST_RUNS = 25  # of each kind
-_LONGEST = 200  # characters of why a run failed
+_LONGEST = 200  # characters of why a run failed, or of what a study asks
+_MOST_ANSWERS = 5
 # Columns of running runs by importance, after the metric.
 _RUNNING = ("epoch", "step", "left", "seed", "for", "loss", "attempt", "device", "img/s", "MB")
 
@@ -45,6 +47,38 @@ def retry_text(aside: Sequence[RunRecord], status: StudyStatus) -> str:
     return "\n".join([*map(one_line, lines), outcome, *([hint] if results else []), _head(status)])
 
 
+def studies_text(studies: Sequence[StudySummary], results: Path) -> str:
+    """A line for each study, the one that changed last on top, then what each asked and what came out."""
+    if not studies:
+        return f"no studies under {results}"
+    latest = sorted(studies, key=lambda study: study.changed, reverse=True)
+    header = ("study", "cells", "runs", "complete", "running", "failed", "runner", "changed, UTC")
+    table = aligned(header, map(_study_row, latest), ("complete", "runs", "failed", "running", "runner"))
+    return "\n".join([table, *(one_line(line) for study in latest for line in _asked(study))])
+
+
+def _study_row(study: StudySummary) -> tuple[str, ...]:
+    name = Path(study.folder).name
+    if study.fault:
+        return name, *[""] * 7
+    counts = [study.counts.get(state, 0) for state in ("complete", "running")]
+    failed = sum(study.counts.get(state, 0) for state in ("failed", "diverged", "unreadable"))
+    eta = f", {time_left(study.eta_seconds)}" if study.eta_seconds is not None else ""
+    runner = f"at work{eta}" if study.live else ""
+    return name, str(study.cells), str(study.total), *map(str, (*counts, failed)), runner, study.changed[:16]
+
+
+def _asked(study: StudySummary) -> Iterator[str]:
+    """What the study asks, with its answers; or why it can't be read."""
+    said = [_short(study.fault or study.question), *map(_short, study.answers[:_MOST_ANSWERS])]
+    if any(said):
+        yield f"{Path(study.folder).name}: {'; '.join(filter(None, said))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def _head(status: StudyStatus) -> str:
     """The number of runs in each state, and whether a runner works on the study."""
     counts = f"{status.counts['complete']} of {quantity(status.total, 'run')} complete{other_counts(status.counts)}"
@@ -57,9 +91,8 @@ def _head(status: StudyStatus) -> str:
 
 def _trouble(run: RunStatus) -> str:
     kind = f" ({run.failure})" if run.state == "failed" else ""
-    reason = run.reason if len(run.reason) <= _LONGEST else f"{run.reason[:_LONGEST]}..."
     more = logs_command(StudyFolder(Path(run.log).parents[2]), run.cell, run.seed)
-    return one_line(f"{run.cell}, seed {run.seed}: {run.state}{kind}: {reason}; {more}")
+    return one_line(f"{run.cell}, seed {run.seed}: {run.state}{kind}: {_short(run.reason)}; {more}")
 
 
 def _running(status: StudyStatus) -> list[str]:
