@@ -18,9 +18,13 @@ from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.state.studies import studies
 
-QUESTIONS = (
-    "question,planned,pair,verdict\nattention,True,,lower\nattention,True,K3 against K5,\nanother,False,,higher\n"
-)
+QUESTIONS = """\
+question,planned,pair,verdict
+attention,True,,lower
+attention,True,K3 against K5,
+another,False,,higher
+"""
+CODE = "import sys\ntry:\n from sklab.cli import main; main(['--version'])\nfinally: assert 'torch' not in sys.modules"
 
 
 @pytest.fixture
