@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sklab.spec.data import Fingerprint
-from sklab.spec.own.parts import AnyData
+from sklab.spec.own.parts import AnyData, codes_in
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.start.weights import Started
-from sklab.spec.study.metrics import TOP1_ERROR
+from sklab.spec.study.metrics import METRICS, TOP1_ERROR, OwnMetric, declare_in
 from sklab.spec.study.sweep import Epoch, Metric
 from sklab.spec.values import Seq, Value
 
@@ -48,6 +48,7 @@ class RunOrder(Value):
                         nothing about the run and so are no part of its spec: a later order may ask for others
     metrics             names of further metrics (`spec.study.metrics`) that each evaluation computes. No part of
                         the spec either: where they are missing, they are computed from the kept weights
+    own_metrics         those of `metrics` that are of the user's own code
     checkpoint_seconds  of training between two checkpoints, at least (0: one after every step); no part of the spec
                         either
     accumulate_factor   parts that each batch of the recipe is cut into because it does not fit into memory; that many
@@ -68,11 +69,22 @@ class RunOrder(Value):
     tracking: Tracking = Tracking()
     sizes: Seq[int] = ()
     metrics: Seq[str] = ()
+    own_metrics: dict[str, OwnMetric] = {}
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
     keep_best: bool = False
     test: Epoch | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _declared(cls, raw: Any) -> Any:
+        return declare_in(raw)
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The hashes of the files of own code that the run needs."""
+        return codes_in(self) | {stated.code for stated in self.own_metrics.values()}
 
     @property
     def experiment(self) -> Experiment:
@@ -143,6 +155,7 @@ class RunRecord(Value):
     versions            of Python and of libraries, and of plug-in files the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
                         records of versions that kept none
+    own_metrics         which code has computed the metrics of the user's own
     start               how the network started from trained weights; None where it did not
     files               SHA-256 of what lies beside the record, by name: weights, attention and images of a complete
                         run. None in older records
@@ -187,13 +200,14 @@ class RunRecord(Value):
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
     start: Started | None = None
+    own_metrics: dict[str, OwnMetric] = {}
     files: dict[str, str] = {}
     edited: bool = Field(default=False, exclude=True)
 
     @classmethod
     def of(cls, order: RunOrder, **fields: Any) -> RunRecord:
         """A record of the run that `order` asks for."""
-        names = ("key", "study", "cell", "factors", "spec", "code", "accumulate_factor")
+        names = ("key", "study", "cell", "factors", "spec", "code", "accumulate_factor", "own_metrics")
         return cls(**{name: getattr(order, name) for name in names}, **fields)
 
     @property
@@ -212,12 +226,26 @@ class RunRecord(Value):
         return "stopped" if self.failure == "preempted" else self.status
 
     def value(self, metric: Metric) -> float | None:
-        """The metric at the epoch that it names; None when the record lacks it."""
+        """The metric at the epoch that it names; None when the record lacks it, or has it by other code of the user's
+        own."""
+        if not self.has_by_same_code(metric.name):
+            return None
         return (self.last if metric.epoch == "last" else self.best).get(metric.name)
 
     def with_metrics(self, found: FurtherMetrics) -> RunRecord:
-        """This record with those metrics of `found` that it lacks."""
-        return self.model_copy(update={"last": {**found.last, **self.last}, "best": {**found.best, **self.best}})
+        """This record with those metrics of `found` that it lacks, and with those of the user's own, which may be by
+        later code."""
+        later = {name: stated for name, stated in found.own_metrics.items() if stated != self.own_metrics.get(name)}
+        epochs = {
+            name: {**theirs, **{each: value for each, value in ours.items() if each not in later or each not in theirs}}
+            for name, ours, theirs in (("last", self.last, found.last), ("best", self.best, found.best))
+        }
+        return self.model_copy(update={**epochs, "own_metrics": {**self.own_metrics, **later}})
+
+    def has_by_same_code(self, name: str) -> bool:
+        """Whether the metric `name`, if the record has it, was computed as it is defined now."""
+        stated = self.own_metrics.get(name)
+        return stated is None or name not in METRICS or stated.code == METRICS[name].code
 
     def with_shared_experiment(self, experiment: Experiment) -> RunRecord:
         """This record with `experiment` in place of an equal one of its own: many records then share one object."""
@@ -245,6 +273,7 @@ class FurtherMetrics(Value):
     """`metrics.json`: further metrics of the kept weights of a complete run on its validation images, by name, where
     the run did not compute them itself.
 
+    own_metrics    which code has computed those of the user's own
     last, best     at the epochs of the record's `last` and `best`; `best` is empty where those weights were not kept
     weights, best_weights  SHA-256 of the files of the weights; "" where the record names none
     """
@@ -252,6 +281,7 @@ class FurtherMetrics(Value):
     key: str
     last: dict[str, float] = {}
     best: dict[str, float] = {}
+    own_metrics: dict[str, OwnMetric] = {}
     device: str
     torch: str
     weights: str = ""

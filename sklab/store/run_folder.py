@@ -19,7 +19,6 @@ from sklab.errors import DamagedRecordError
 from sklab.own.files import keep_copies
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs import PULSE_FILE, Pulse
-from sklab.spec.own.parts import codes_in
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
 from sklab.store.reader import RecordReader
 from sklab.store.records import Evaluation, FurtherMetrics, RunOrder, RunRecord
@@ -123,7 +122,9 @@ class RunFolder:
         epochs = [record.last]
         if record.best_epoch == record.epochs or self.best_weights_file.exists():
             epochs.append(record.best)
-        return tuple(name for name in metrics if any(name not in epoch for epoch in epochs))
+        return tuple(
+            name for name in metrics if not record.has_by_same_code(name) or any(name not in epoch for epoch in epochs)
+        )
 
     def lacks_figures(self, record: RunRecord | None, sizes: Iterable[int], metrics: Iterable[str]) -> bool:
         """Whether a complete run has not been evaluated at all of these `sizes` and by all of these `metrics`."""
@@ -270,7 +271,7 @@ class RunFolder:
         """Write the order into the folder, which is made if it is missing, and beside it the files of own code that it
         needs."""
         self.path.mkdir(parents=True, exist_ok=True)
-        keep_copies(self.path, codes_in(order))
+        keep_copies(self.path, order.codes)
         write_whole(self.order_file, order.model_dump_json(indent=1))
 
     def write_record(self, record: RunRecord) -> None:

@@ -19,7 +19,7 @@ from sklab.errors import SklabError
 from sklab.models.numerics import placed
 from sklab.models.zoo import build
 from sklab.spec.data import DataSpec, surely_differ
-from sklab.spec.study.metrics import METRICS
+from sklab.spec.study.metrics import METRICS, own_metrics
 from sklab.spec.study.sweep import Epoch
 from sklab.spec.train import TrainSpec
 from sklab.store.dated import keep_reading, lacks_test, read_tested, weights_of, what_is_read
@@ -80,7 +80,8 @@ def evaluate_test(folder: RunFolder, data: DataSpec, rule: Epoch, device_type: s
     network = kept_network(folder, record, device, weights)
     test = open_test(data, recipe, device)
     classes = data.num_classes
-    kept = Kept(len(test.loader) * test.loader.batch_size, classes, every(classes))
+    names = dict.fromkeys((*every(classes), *folder.read_order().own_metrics))
+    kept = Kept(len(test.loader) * test.loader.batch_size, classes, tuple(names))
     scores = _scored(network, test.loader, recipe, device, kept)
     tested = FinalScore(
         key=record.key,
@@ -119,6 +120,7 @@ def evaluate_metrics(folder: RunFolder, names: tuple[str, ...], device_type: str
     further = FurtherMetrics(
         key=record.key,
         last={**_further(record.last), **last},
+        own_metrics={**record.own_metrics, **own_metrics(names)},
         best={**_further(record.best), **of_best},
         device=device_type,
         torch=torch.__version__,

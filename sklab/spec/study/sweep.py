@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from sklab.spec import limits
 from sklab.spec.run import Seed
-from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Measure, MetricName
+from sklab.spec.study.metrics import METRICS, TOP1_ERROR, Measure, MetricName, OwnMetric, declare_in
 from sklab.spec.study.nuisance import Nuisance
 from sklab.spec.study.questions import Question
 from sklab.spec.study.search import EqualBudget, Search
@@ -192,6 +192,8 @@ class Sweep(Value):
     choose_best the table says with what probability each cell is the best, and its mean without the luck of the lowest
     most_seeds  verdicts may be shown at any number of seeds up to this; None: no seeds are added after a look
     confirms    the study whose best cell this one confirms, else ""
+    own_metrics
+                those of `metric` and `also` that are of the user's own code
     nuisance    what is tuned in every cell: `cells` are then those of the design at every setting, and `seeds` those on
                 which settings are chosen, followed by those on which cells are judged
     """
@@ -223,6 +225,12 @@ class Sweep(Value):
     nuisance: Nuisance | None = None
     choose_best: bool = False
     confirms: str = ""
+    own_metrics: dict[str, OwnMetric] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _declared(cls, raw: Any) -> Any:
+        return declare_in(raw)
 
     @property
     def further_metrics(self) -> tuple[str, ...]:

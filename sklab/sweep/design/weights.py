@@ -18,6 +18,7 @@ from sklab.spec.own.parts import (
 )
 from sklab.spec.run import Experiment
 from sklab.spec.start.weights import Weights
+from sklab.spec.study.metrics import own_metrics
 from sklab.spec.study.sweep import Sweep
 
 
@@ -35,7 +36,8 @@ def pinned(sweep: Sweep) -> Sweep:
         )
         for name, factor in sweep.factors.items()
     }
-    return sweep.model_copy(update={**cells, "factors": factors, "experiment": _pinned(sweep.experiment)})
+    of_sweep = {"experiment": _pinned(sweep.experiment), "own_metrics": own_metrics(sweep.further_metrics)}
+    return sweep.model_copy(update={**cells, "factors": factors, **of_sweep})
 
 
 def _pinned(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def take_over(study: Prepared) -> dict[str, RunRecord]:
                 code=offer.record.code,
                 sizes=sweep.sizes,
                 metrics=sweep.further_metrics,
+                own_metrics=sweep.own_metrics,
                 fingerprint=offer.record.fingerprint,
             )
             if record := _take(offer, order, study.folder.run(key), study.start.code):

@@ -37,6 +37,7 @@ class Orders:
             tracking=self._tracking,
             sizes=sweep.sizes,
             metrics=sweep.further_metrics,
+            own_metrics=sweep.own_metrics,
             fingerprint=self._held.fingerprint(spec.trained.data),
             keep_best=spec.experiment.data.has_test and sweep.metric.epoch == "best",
             test=sweep.metric.epoch if self.reading and spec.experiment.data.has_test else None,

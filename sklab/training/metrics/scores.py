@@ -1,21 +1,25 @@
 """What an evaluation counts, batch by batch, and the metrics that need all logits at once.
 
 These are computed by torchmetrics, which comes with Lightning. The rules for a class that no image has: the balanced
-error is a mean over the classes that images have; macro-F1 over those that an image has or was given, as in
-scikit-learn.
+error, AUROC and the average precision are means over the classes that images have; macro-F1 and torchmetrics' other
+means over those that an image has or was given, as in scikit-learn.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklab.spec.study.metrics import METRICS
+from sklab.errors import SklabError
+from sklab.own.files import called, own
+from sklab.spec.study.metrics import BY_TORCHMETRICS, METRICS, PREFIX
 from sklab.store.measured.images import Outcomes
 from sklab.training.devices import gathered, total
 
@@ -142,18 +146,66 @@ def _calibration_error(logits: Tensor, labels: Tensor) -> Tensor:
     return multiclass_calibration_error(confidence, labels, num_classes=logits.shape[1], n_bins=BINS, norm="l1")
 
 
+def _one_against_rest(kind: str, logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean of a binary metric over the classes that some images have and some have not, each against all others.
+    Where there is none, no image can be ranked: as by guessing, 1/2."""
+    from torchmetrics.functional import classification
+
+    scores = logits.double().softmax(1)
+    classes = [label for label in torch.unique(labels).tolist() if not bool((labels == label).all())]
+    of_class = getattr(classification, f"binary_{kind}")
+    each = [of_class(scores[:, label], (labels == label).long()).double() for label in classes]
+    return torch.stack(each).mean() if each else torch.tensor(0.5, dtype=torch.float64)
+
+
+def _by_torchmetrics(kind: str, logits: Tensor, labels: Tensor) -> Tensor:
+    """Torchmetrics' own function of this name, of probabilities: logits between 0 and 1 it would take for these. 0, as
+    of guessing, where it divides 0 by 0: all images are of one class and are taken for it."""
+    from torchmetrics.functional import classification
+
+    compute = getattr(classification, f"multiclass_{kind}")
+    found: Tensor = compute(logits.double().softmax(1), labels, num_classes=logits.shape[1])
+    return found.nan_to_num(0.0)
+
+
+def _by_own_code(name: str, scores: Tensor, targets: Tensor) -> float:
+    """The user's metric. Raises SklabError for whatever its code raises, and where it gives no finite number."""
+    code = METRICS[name].code
+    of_user = own("metric", name.removeprefix(PREFIX), code)
+    given = called(of_user, code, scores.clone(), targets.clone())
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        found = given if isinstance(given, float) else type(given).__name__
+        raise SklabError(f"{of_user}: found {found}; allowed: a finite number")
+    return value
+
+
 _COMPUTED: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "val_top5_error": _top5_error,
     "val_balanced_error": _balanced_error,
     "val_macro_f1": _macro_f1,
     "val_ece": _calibration_error,
+    **{name: partial(_by_torchmetrics, name.removeprefix(PREFIX)) for name in BY_TORCHMETRICS},
+    **{f"val_{kind}": partial(_one_against_rest, kind) for kind in ("auroc", "average_precision")},
 }
 
 
 def further(names: Sequence[str], logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The metrics `names` in %, from the logits [N, classes] and labels int64 [N] of an evaluation on the CPU."""
+    """The metrics `names`, in % where that is their unit, from the logits [N, classes] and labels int64 [N] of an
+    evaluation on the CPU."""
     with _any_algorithm():
-        return {name: 100 * float(_COMPUTED[name](logits, labels)) for name in names}
+        return {name: _scale(name) * _value(name, logits, labels) for name in names}
+
+
+def _scale(name: str) -> int:
+    return 100 if METRICS[name].unit == "%" else 1
+
+
+def _value(name: str, logits: Tensor, labels: Tensor) -> float:
+    return float(_COMPUTED[name](logits, labels)) if name in _COMPUTED else _by_own_code(name, logits, labels)
 
 
 def every(classes: int) -> tuple[str, ...]:
