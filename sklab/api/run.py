@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklab.api.study import Study
 from sklab.commands.options import USER_ERROR, choose_code, typed
 from sklab.commands.run import SweepOptions, add_sweep, sweep_here
 from sklab.errors import SklabError
+from sklab.launch.fork.spare import server_ended
 from sklab.spec.names import did_you_mean
 from sklab.store.study_folder import StudyFolder
 from sklab.system.safe_path import protect
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _SET_BY_PROTECT = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH")
 _OVER_BUDGET = "the sweep takes more than its budget, so nothing was started; fewer seeds or epochs, or a larger budget"
 _NOT_HERE = ("help", "plan")  # of the command's options
+_one_at_a_time = threading.Lock()  # streams, environment and server belong to the whole process
 
 
 class RunOptions(TypedDict, total=False):
@@ -84,7 +87,7 @@ def run(sweep: str | Path, **options: Unpack[RunOptions]) -> Study:
     its `budget`.
     """
     shown: list[StudyFolder] = []
-    with redirect_stdout(sys.stdout), redirect_stderr(sys.stdout), _environment_kept():
+    with _one_at_a_time, redirect_stdout(sys.stdout), redirect_stderr(sys.stdout), _process_kept():
         protect()
         code = sweep_here(_options(sweep, options), lambda folder: _written(folder, shown))
     if code == USER_ERROR:
@@ -101,11 +104,12 @@ def _written(folder: StudyFolder, shown: list[StudyFolder]) -> int:
 
 
 @contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Undo what `protect` sets for the processes of runs: programs that the caller starts later are its own affair."""
+def _process_kept() -> Iterator[None]:
+    """Leave the caller's process as it was: without the environment and the server of the runs."""
     before = {name: os.environ.get(name) for name in _SET_BY_PROTECT}
     try:
-        yield
+        with server_ended():
+            yield
     finally:
         for name, value in before.items():
             if value is None:

@@ -18,6 +18,7 @@ from sklab.store.study_folder import StudyFolder
 # No `if __name__ == "__main__"`: nothing may import it again, not even to count the networks for `equal_budget`.
 SCRIPT = """
 import os, sys, threading
+from multiprocessing import forkserver
 sys.stderr = None
 import sklab
 before = dict(os.environ), sys.stdout
@@ -28,6 +29,7 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 assert (dict(os.environ), sys.stdout) == before
+assert forkserver._forkserver._forkserver_pid is None
 print("STUDY", studies[0].path, studies[0].runs["status"].tolist())
 """
 

@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from typing import Any
 
 from sklab.errors import SklabError
 from sklab.launch.base import Job
@@ -57,6 +59,20 @@ class SpareProcess:
         """End the process, even if it was stopped and can't read from its pipe."""
         self._jobs.close()
         end_at_once(self._process)
+
+
+@contextmanager
+def server_ended() -> Iterator[None]:
+    """End the server that runs are forked from afterwards, unless the program had one before. What the program itself
+    forks later would have the server's blocked signals and modules."""
+    server: Any = forkserver._forkserver
+    had_one = server._forkserver_pid is not None
+    try:
+        yield
+    finally:
+        if not had_one:
+            server._stop()
+            server.set_forkserver_preload(["__main__"])  # as in a fresh interpreter
 
 
 def exit_code(process: ForkServerProcess) -> int:
