@@ -222,9 +222,9 @@ def at_least(option: str, given: N | None, least: N, default: N) -> N:
     return value
 
 
-def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
-    """The slots of this machine for the runs of the sweep. Raises SklabError where GPUs are meant and none
-    can be used."""
+def slots_of(sweep: Sweep | None, options: SlotOptions) -> tuple[Slot, ...]:
+    """The slots of this machine for the runs of the sweep; None stands for one whose runs take one device each. Raises
+    SklabError where GPUs are meant and none can be used."""
     from sklab.launch.local.gpus import choose_gpus
     from sklab.launch.slots import find_slots, runs_per_gpu
     from sklab.sweep.run.preflight import ensure_abreast, most_devices
@@ -232,9 +232,9 @@ def slots_of(sweep: Sweep, options: SlotOptions) -> tuple[Slot, ...]:
     option, given = ("--abreast", options.abreast) if options.abreast else ("--per-gpu", options.per_gpu)
     per_gpu = runs_per_gpu(given or "1", option)
     gpus = [] if options.cpu else choose_gpus(options.gpus, tell)
-    if options.abreast:
+    if options.abreast and sweep:
         ensure_abreast(sweep)
-    return find_slots(options.slots, most_devices(sweep), gpus, per_gpu, option)
+    return find_slots(options.slots, most_devices(sweep) if sweep else 1, gpus, per_gpu, option)
 
 
 def device_of(*, cpu: bool) -> str:

@@ -85,7 +85,7 @@ def show_plan(options: PlanOptions) -> int:
     notices: dict[str, None] = {}  # a dictionary, as cells with the same files have the same notices
     study = prepare(start_of(sweep, folder, options.reuse, count), notices.setdefault)
     count(list(cell_experiments(study.sweep).values()))  # all at once, to be kept at once
-    probes = _probes(study, slots) if options.probe else {}
+    probes = probed(study, slots) if options.probe else {}
     plan = make_plan(study, resources_of(slots), lambda experiment: count([experiment])[0], probes, options.spread)
     plan = plan.model_copy(update={"data_notices": tuple(notices)})
     print(plan.model_dump_json(indent=1) if options.json else fitting(plan_text(plan)))
@@ -102,7 +102,7 @@ def within(start: Start, budget: str, slots: tuple[Slot, ...]) -> bool:
 
     study = prepare(start)
     resources = resources_of(slots)
-    bill = price_left(study, resources, _probes(study, slots))
+    bill = price_left(study, resources, probed(study, slots))
     if _kept_to(budget, bill.device_hours if bill else None, gpu=resources.gpu) == COMPLETE:
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():
@@ -168,13 +168,13 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
         return list(counts)
 
 
-def _probes(study: Prepared, slots: tuple[Slot, ...]) -> dict[str, Probe]:
-    """A probe of each cell that has no price from finished runs."""
+def probed(study: Prepared, slots: tuple[Slot, ...], most: int | None = None) -> dict[str, Probe]:
+    """A probe of each cell that has no price from finished runs; of only the last `most`, if that is given."""
     from sklab.launch.local.launcher import LocalLauncher
     from sklab.sweep.plan.costs import probe
     from sklab.sweep.plan.plan import unpriced
 
-    unknown = unpriced(study)
+    unknown = dict(list(unpriced(study).items())[-most if most else 0 :])
     if unknown:
         tell(f"probing {quantity(len(unknown), 'cell')}, a few steps of each")
     launcher = LocalLauncher(slots)

@@ -91,6 +91,11 @@ class DataSpec(Value):
         """The numbers of images, if the settings alone decide them."""
         return None
 
+    def classes_held(self) -> int | None:
+        """The number of classes that the files hold, whatever `num_classes` says; None where the files don't tell.
+        Raises SklabError where they can't be read."""
+        return None
+
     def why_one_split(self) -> Iterator[str]:
         """Why the split into training and validation images can't be drawn anew; nothing where it can."""
         yield f"data set {self.name} has one split, which can't be drawn anew"

@@ -158,6 +158,16 @@ def split_of(
     return FileSplit(ArrowPictures(tuple(files.values()), columns.image, tuple(files)), labels, spec.resize), columns
 
 
+def count_classes(files: Mapping[str, str], columns: Columns) -> int:
+    """The number of classes in Arrow files, which `files` maps the user's files to: of the names that a file lists or
+    uses, else up to the highest number."""
+    if columns.classes:
+        return len(columns.classes)
+    chunks = [chunk for source, file in files.items() for chunk in _labels(source, file, columns)]
+    distinct = {value for chunk in chunks for value in chunk.unique().to_pylist()}
+    return len(distinct) if columns.named else 1 + max(distinct, default=-1)
+
+
 def ensure_classes(
     where: str, labels: NDArray[np.int64], columns: Columns, num_classes: int, *, all_used: bool
 ) -> None:

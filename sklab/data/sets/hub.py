@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit
-from sklab.data.formats.arrow import Columns, find_columns, open_table, split_of
+from sklab.data.formats.arrow import Columns, count_classes, find_columns, open_table, split_of
 from sklab.errors import SklabError
 
 _REMEDY = (
@@ -40,6 +40,11 @@ class Spec(ImagesSpec):
     image_column: str | None = None
     label_column: str | None = None
 
+    def classes_held(self) -> int:
+        """The number of classes in the training split."""
+        files, columns = _files(self, "train")
+        return count_classes(files, columns)
+
 
 def load(spec: Spec) -> Splits:
     """Train and val, from the Arrow files that `datasets` keeps. Raises SklabError if they are missing or don't fit."""
@@ -63,12 +68,21 @@ def list_test(spec: Spec) -> list[str]:
 
 
 def _split(spec: Spec, split: str, train: Columns | None = None) -> tuple[FileSplit, Columns]:
+    files, columns = _files(spec, split)
+    return split_of(_where(spec, split), files, columns, spec, train)
+
+
+def _files(spec: Spec, split: str) -> tuple[dict[str, str], Columns]:
     files = [str(file["filename"]) for file in _fetched(spec, getattr(spec, split)).cache_files]
-    where = f"{spec.path} ({getattr(spec, split)})"
     if not files:
-        raise SklabError(f"{where}: no images")
-    columns = find_columns(where, open_table(files[0]).schema, spec.image_column, spec.label_column)
-    return split_of(where, {file: file for file in files}, columns, spec, train)
+        raise SklabError(f"{_where(spec, split)}: no images")
+    schema = open_table(files[0]).schema
+    columns = find_columns(_where(spec, split), schema, spec.image_column, spec.label_column)
+    return {file: file for file in files}, columns
+
+
+def _where(spec: Spec, split: str) -> str:
+    return f"{spec.path} ({getattr(spec, split)})"
 
 
 def _fetched(spec: Spec, split: str) -> Any:

@@ -1,5 +1,5 @@
 """Your own images, in the layout of ImageNet: `root/train/<class>/<image>`, and the same in `root/val` and, for a third
-split, in a folder beside them."""
+split, in a folder beside them. Or without splits, `root/<class>/<image>`: then `train: .` and `folds`."""
 
 from __future__ import annotations
 
@@ -9,45 +9,56 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit, first_names, subset
+from sklab.data.look.listing import DEEPER, IMAGES, READ, UNREAD, Listing, class_names, kind_of, listed, scan, shown
+from sklab.data.look.same import by_content
 from sklab.errors import SklabError
 from sklab.spec import limits
 
-_READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
-# Image formats that are not read, also raw formats of cameras; and files without a suffix, which may be images.
-_UNREAD = ("", *".arw .cr2 .cr3 .dng .eps .exr .heic .heif .hif .jp2 .jxl .nef .orf .psd .raf .raw .svg .tga".split())  # noqa: SIM905
-_IMAGES = frozenset({*_READ, *_UNREAD} - {""})
-_DEEPER, _OUTSIDE = "in sub-folders", "outside the class folders"
+_OUTSIDE = "outside the class folders"
+_ROOT = "."  # as the folder of training: no splits
+_FOLDER = r"^\w[\w.-]*$"
 
 
 class Spec(ImagesSpec):
     """Settings of the set. Classes are numbered in the order of their names.
 
     root    folder that holds `train` and `val`; `~` is the home folder
+    train   name of the folder in it that holds the images of training; `.` is `root` itself
+    val     name of the folder that holds those of validation
     folds   parts that the images of `train` are cut into, each with the same share of every class: one of them is for
             validation, and the images of `val` are not used (0: `train` and `val` as they are)
     split   which part that is: 0 to folds - 1 of the first cut, then those of the next cut, and so on
+    copies  with `folds`, where images of the same content go: `together` keeps them on one side of the split, `apart`
+            counts each as its own
     test    name of the folder beside them that holds the third split (`null`: none)
     source  a regular expression: images in whose names it matches the same text (its first group, if it has one) have a
             common source, such as a patient (`null`: each image is its own)
     """
 
-    added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split"}
+    added: ClassVar[frozenset[str]] = ImagesSpec.added | {"folds", "split", "train", "val", "copies"}
     places: ClassVar[frozenset[str]] = frozenset({"root"})
     beside: ClassVar[frozenset[str]] = ImagesSpec.beside | {"source"}
 
     name: Literal["image_folder"] = "image_folder"
     root: str = Field(min_length=1)
+    train: str = Field(default="train", pattern=rf"{_FOLDER}|^\.$", description="the name of a folder")
+    val: str = Field(default="val", pattern=_FOLDER, description="the name of a folder")
     folds: int = Field(default=0, ge=0, le=limits.FRESH)
     split: int = Field(default=0, ge=0, lt=2**31)
-    test: str | None = Field(default=None, pattern=r"^\w[\w.-]*$", description="the name of a folder")
+    copies: Literal["apart", "together"] = "apart"
+    test: str | None = Field(default=None, pattern=_FOLDER, description="the name of a folder")
     source: str | None = Field(default=None, min_length=1, max_length=limits.NAME)
+
+    def classes_held(self) -> int:
+        """The number of class folders."""
+        return len(_classes(self, Path(self.root).expanduser(), self.train))
 
     def why_one_split(self) -> Iterator[str]:
         """The folders are one split, unless their images are cut into folds."""
@@ -64,8 +75,17 @@ class Spec(ImagesSpec):
             yield "folds = 1 leaves no image for training; allowed: 2 up, or 0 for the folders as they are"
         if self.split and not self.folds:
             yield f"split = {self.split} needs folds"
-        if self.test in ("train", "val"):
-            yield f"test = {self.test} is the {self.test} split; allowed: a folder beside it"
+        if self.copies == "together" and not self.folds:
+            yield "copies = together needs folds"
+        if self.train == _ROOT and not self.folds:
+            yield "train = . needs folds, which hold out the images of validation"
+        if self.train == _ROOT and self.test:
+            yield f"test = {self.test} can't lie beside train = ., which is the whole root"
+        if self.train == self.val and not self.folds:
+            yield f"train and val are the same folder, {self.val}; allowed: two folders, or folds"
+        for split in ("train", "val"):
+            if self.test == getattr(self, split):
+                yield f"test = {self.test} is the {split} split; allowed: a folder beside it"
         yield from _faults(self.source)
 
 
@@ -76,21 +96,14 @@ def _faults(pattern: str | None) -> Iterator[str]:
         yield f"source = {pattern}: {error}; allowed: a regular expression, such as ^(patient[0-9]+)"
 
 
-class _Listing(NamedTuple):
-    """The paths of a folder's images, sorted by name, and how many files of which kind are not read."""
-
-    images: list[str]
-    passed_over: Counter[str]
-
-
 def load(spec: Spec) -> Splits:
     """List the images without opening them. Raises SklabError if the folders are not as the spec says, or if a class
     would lose more images than it keeps."""
     if spec.folds:
         return _in_folds(spec, Path(spec.root).expanduser())
-    root, classes = _paired(spec, "val")
+    root, classes = _paired(spec, spec.val)
     (train_split, train_notes), (val_split, val_notes) = (
-        _split(root / split, classes, spec) for split in ("train", "val")
+        _split(root / split, classes, spec) for split in (spec.train, spec.val)
     )
     return Splits(train_split, val_split, tuple(classes), passed_over=(*train_notes, *val_notes))
 
@@ -111,11 +124,11 @@ def list_test(spec: Spec) -> list[str]:
 def _paired(spec: Spec, split: str) -> tuple[Path, list[str]]:
     """The root and the classes, which are the same in train and in `split`."""
     root = Path(spec.root).expanduser()
-    train, other = _classes(root, "train"), _classes(root, split)
+    train, other = _classes(spec, root, spec.train), _classes(spec, root, split)
     unpaired = sorted(set(train) ^ set(other))
     if unpaired:
         raise SklabError(
-            f"{root}: train and {split} must hold the same classes; only in one of them: {first_names(unpaired)}"
+            f"{root}: {spec.train} and {split} must hold the same classes; only in one of them: {first_names(unpaired)}"
         )
     _ensure_as_many(spec, root, train)
     return root, train
@@ -123,13 +136,20 @@ def _paired(spec: Spec, split: str) -> tuple[Path, list[str]]:
 
 def _in_folds(spec: Spec, root: Path) -> Splits:
     """One of the stratified folds of the images in `train`, and the others."""
-    classes = _classes(root, "train")
+    classes, folder = _classes(spec, root, spec.train), root / spec.train
     _ensure_as_many(spec, root, classes)
-    whole, notes = _split(root / "train", classes, spec)
-    fewest = int(np.bincount(whole.labels).min())
+    whole, notes = _split(folder, classes, spec)
+    first = np.arange(len(whole.labels), dtype=np.int64)
+    if spec.copies == "together":
+        first = by_content([str(whole.files[place]) for place in first.tolist()])
+    chosen = np.unique(first)
+    fewest = int(np.bincount(whole.labels[chosen], minlength=len(classes)).min())
     if fewest < spec.folds:
-        raise SklabError(f"{root / 'train'}: a class has {fewest} images; data.folds = {spec.folds} needs one in each")
-    train, val = fold(whole.labels, spec.folds, spec.split)
+        held = f"{fewest} images" if len(chosen) == len(first) else f"{fewest} images that are no copies of others"
+        raise SklabError(f"{folder}: a class has {held}; data.folds = {spec.folds} needs one in each")
+    _, held_out = fold(whole.labels[chosen], spec.folds, spec.split)
+    in_val = np.isin(first, chosen[held_out])
+    train, val = np.flatnonzero(~in_val), np.flatnonzero(in_val)
     return Splits(subset(whole, train), subset(whole, val), tuple(classes), passed_over=tuple(notes))
 
 
@@ -151,14 +171,15 @@ def _ensure_as_many(spec: Spec, root: Path, classes: list[str]) -> None:
         )
 
 
-def _classes(root: Path, split: str) -> list[str]:
+def _classes(spec: Spec, root: Path, split: str) -> list[str]:
     """Names of the class folders of a split, sorted."""
     folder = root / split
     if not folder.is_dir():
         missing = folder if root.is_dir() else root
-        held = "train/ and val/" if split in ("train", "val") else f"train/, val/ and {split}/ (data.test)"
+        pair = f"{spec.train}/" if spec.folds else f"{spec.train}/ and {spec.val}/"
+        held = pair if split in (spec.train, spec.val) else f"{spec.train}/, {spec.val}/ and {split}/ (data.test)"
         raise SklabError(f"{missing}: no such folder (data.root = {str(root)!r}); it must hold {held}")
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    names = class_names(folder)
     if not names:
         raise SklabError(f"{folder}: no class folders; there must be one folder of images for each class")
     return names
@@ -169,9 +190,9 @@ def _split(folder: Path, classes: list[str], spec: Spec) -> tuple[FileSplit, lis
     by_class = [_class(folder / name) for name in classes]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(listing.images) for listing in by_class])
     files = tuple(file for listing in by_class for file in listing.images)
-    outside = sum(_kind(entry.name) in _IMAGES for entry in _shown(folder) if entry.is_file())
+    outside = sum(kind_of(entry.name) in IMAGES for entry in shown(folder) if entry.is_file())
     passed_over = sum((listing.passed_over for listing in by_class), Counter({_OUTSIDE: outside}))
-    notes = [f"{folder}: passed over: {_listed(passed_over)}"] if passed_over.total() else []
+    notes = [f"{folder}: passed over: {listed(passed_over)}"] if passed_over.total() else []
     return FileSplit(files, labels, spec.resize, sources=_sources(files, spec.source)), notes
 
 
@@ -185,46 +206,12 @@ def _sources(files: Sequence[str], pattern: str | None) -> NDArray[np.int64] | N
     return np.array([numbers.setdefault(name or file, len(numbers)) for name, file in zip(names, files, strict=True)])
 
 
-def _class(folder: Path) -> _Listing:
+def _class(folder: Path) -> Listing:
     """The images of a class. Raises SklabError if there are none, or fewer than the images that are passed over."""
-    listing = _scan(folder)
-    lost = Counter({kind: count for kind, count in listing.passed_over.items() if kind in (*_UNREAD, _DEEPER)})
+    listing = scan(folder)
+    lost = Counter({kind: count for kind, count in listing.passed_over.items() if kind in (*UNREAD, DEEPER)})
     if not listing.images or lost.total() > len(listing.images):
         held = f"only {len(listing.images):,} images can be read" if listing.images else "no images"
-        others = f"; passed over: {_listed(lost)}" if lost else ""
-        raise SklabError(f"{folder}: {held}{others}; allowed: {', '.join(_READ)}, in the class folder itself")
+        others = f"; passed over: {listed(lost)}" if lost else ""
+        raise SklabError(f"{folder}: {held}{others}; allowed: {', '.join(READ)}, in the class folder itself")
     return listing
-
-
-def _scan(folder: Path) -> _Listing:
-    """The files in `folder`; hidden files are not counted."""
-    images: list[str] = []
-    passed_over: Counter[str] = Counter()
-    for entry in _shown(folder):
-        # A link is followed only when it is opened.
-        if entry.name.lower().endswith(_READ) and not entry.is_dir(follow_symlinks=False):
-            images.append(entry.name)
-        elif entry.is_dir():
-            passed_over[_DEEPER] += _images_below(entry.path)
-        else:
-            passed_over[_kind(entry.name)] += 1
-    paths = [os.path.join(folder, name) for name in sorted(images)]  # noqa: PTH118 - a million Path objects take seconds
-    return _Listing(paths, passed_over)
-
-
-def _images_below(folder: str) -> int:
-    return sum(_kind(name) in _IMAGES for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
-
-
-def _shown(folder: Path) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
-
-
-def _kind(name: str) -> str:
-    """The suffix in lower case."""
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
-
-
-def _listed(passed_over: Counter[str]) -> str:
-    most_first = sorted((-count, kind or "without a suffix") for kind, count in passed_over.items() if count)
-    return ", ".join(f"{-count:,} {kind}" for count, kind in most_first)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit
-from sklab.data.formats.arrow import Columns, arrow, find_columns, holds_names, open_table, split_of
+from sklab.data.formats.arrow import Columns, arrow, count_classes, find_columns, holds_names, open_table, split_of
 from sklab.errors import SklabError
 from sklab.store.files import is_regular, writing_whole
 from sklab.system.machine import cache_folder
@@ -39,6 +39,12 @@ class Spec(ImagesSpec):
     test: str | None = Field(default=None, min_length=1, description="a pattern of files")
     image_column: str | None = None
     label_column: str | None = None
+
+    def classes_held(self) -> int:
+        """The number of classes in the training files."""
+        files = _files(self, "train")
+        columns = find_columns(files[0], _schema(files[0]), self.image_column, self.label_column)
+        return count_classes({file: _arrow_file(file, columns) for file in files}, columns)
 
 
 def load(spec: Spec) -> Splits:

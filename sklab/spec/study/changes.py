@@ -25,6 +25,13 @@ _OTHERWISE = (
 )
 _SHOWN_ONLY = ("columns", "also", "published", "fraction")
 
+# What sweeps that were resolved before left to defaults; where it is another value, cells have changed.
+_INFERRED = frozenset(
+    {
+        *("data.num_classes", "data.image_size", "data.resize", "model.num_classes", "model.in_channels"),
+    }
+)
+
 
 class Change(Value):
     """The differences between a sweep and the one before; all empty when nothing has changed.
@@ -103,7 +110,7 @@ def _leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    for path in sorted({*now, *before}):
+    for path in sorted({*now, *before} - (_INFERRED - before.keys())):
         if now.get(path) != before.get(path):
             yield f"{path}: {_setting(before, path)} -> {_setting(now, path)}"
 

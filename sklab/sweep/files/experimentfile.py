@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from sklab.errors import Fault, FaultyInputError
+from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.spec.names import did_you_mean
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.values import RULE
 from sklab.sweep.design.cells import NoSuchEntryError, NoSuchPlaceError, lay, resolve
+from sklab.sweep.design.inferred import with_inferred
 from sklab.sweep.design.paths import anchored, astray, data_set_of
 from sklab.sweep.files.faults import Layer, details_of, distinct, explain, options, steps
 from sklab.sweep.files.inputs import read_input
@@ -83,7 +84,8 @@ def read_experiment(file: Path, overrides: Mapping[str, str]) -> Base:
     document, given = _anchored(document, given, file.parent)
     tree, unknown = _with_network(document, given)
     tree, layers, unlaid = _with_overrides(document, tree, given)
-    faults = [*document.faults, *unread, *strayed, *unknown, *unlaid]
+    tree, unknowable = _with_inferred(document, given, tree)
+    faults = [*document.faults, *unread, *strayed, *unknown, *unlaid, *unknowable]
     wrong, known = _errors(tree, layers, {fault.place.partition(".")[0] for fault in faults})
     faults = distinct([*faults, *wrong])
     other = {} if faults or not overrides else _other_settings(document, given, overrides, tree)
@@ -102,7 +104,7 @@ def _other_settings(
     rest = [override for override in given if dotted(override.prefix) not in other]
     alone, _, _ = _with_overrides(document, _with_network(document, rest)[0], rest)
     try:
-        file_experiment = resolve(alone)
+        file_experiment = resolve(_with_inferred(document, rest, alone)[0])
     except ValidationError:  # the file alone is no experiment
         return other
     is_same = RunSpec(experiment=file_experiment, seed=0).key == RunSpec(experiment=experiment, seed=0).key
@@ -158,6 +160,27 @@ def _with_overrides(
         except (NoSuchEntryError, NoSuchPlaceError) as error:
             faults.append(override.fault((), error.reason))
     return tree, tuple(layers), faults
+
+
+def _with_inferred(
+    document: Document, given: Sequence[Document], tree: dict[str, Any]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The tree with what its data decide; with the fault of data that can't be read."""
+    sections = (document.tree.get("model"), *_given_models(given))
+    stated = {key for section in sections if isinstance(section, (dict, list)) for key in section}
+    try:
+        return with_inferred(tree, stated), []
+    except SklabError as error:
+        data = {"num_classes": 2, **tree["data"]}  # any number will do to check the rest
+        fault = document.fault(("data", "num_classes"), str(error), allowed="a whole number")
+        return with_inferred({**tree, "data": data}, stated), [fault]
+
+
+def _given_models(given: Sequence[Document]) -> Iterator[Any]:
+    """What the overrides state of the network, by key."""
+    for override in given:
+        if override.prefix[:1] == ("model",):
+            yield [override.prefix[1]] if len(override.prefix) > 1 else override.tree
 
 
 def _errors(tree: dict[str, Any], layers: Sequence[Layer], unsure: Set[str]) -> tuple[list[Fault], Known]:

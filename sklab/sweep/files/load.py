@@ -29,7 +29,7 @@ from sklab.sweep.files.inputs import NoSuchFileError, read_input
 from sklab.sweep.files.nuisance import common_setting, nuisance_faults, tried_cells, with_tried_cells
 from sklab.sweep.files.questions import faults_of, spelled
 from sklab.sweep.files.sweepfile import SweepFile, renamed
-from sklab.sweep.files.valid_part import ValidPart, read_sweep_file, with_absolute_paths
+from sklab.sweep.files.valid_part import ValidPart, read_sweep_file, settled
 from sklab.sweep.files.yamltree import Document, Place
 
 _NONE: Mapping[str, str] = {}
@@ -87,7 +87,7 @@ def load_sweep(
         update |= {"seeds": Seeds(others=tuple(range(min(max(seeds, 1), MOST_SEEDS)))), "replicates": None}
     faults += [*wrong, *single, *_misnamed(document.file, study), *disagreements(document, valid, overrides)]
     faults += nuisance_faults(document, valid, overrides)
-    valid, strayed = with_absolute_paths(document, valid, base.data_set)
+    valid, strayed = settled(document, valid, base.data_set)
     faults += strayed
     return _built(document, replace(valid, sweep=valid.sweep.model_copy(update=update)), base, faults)
 

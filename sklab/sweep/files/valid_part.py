@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from sklab.errors import Fault
+from sklab.errors import Fault, SklabError
+from sklab.sweep.design.inferred import with_inferred_data
 from sklab.sweep.design.paths import anchored, astray
 from sklab.sweep.files.faults import Layer, details_of, explain
 from sklab.sweep.files.sweepfile import SweepFile, nameless_levels, plain_tree
@@ -69,38 +70,55 @@ def read_sweep_file(document: Document) -> tuple[ValidPart, list[Fault]]:
         return _valid_part(tree, error), [*faults, *explain(details_of(error), SweepFile, tree, _layers(document))]
 
 
-def with_absolute_paths(document: Document, valid: ValidPart, data: object) -> tuple[ValidPart, list[Fault]]:
-    """`valid` with the paths in cells, levels and nuisance values made absolute: relative ones start at the file's
-    folder. The faults are those that lie only where the current folder is the start. `data` is the experiment's set."""
-    folder, sweep = Path(document.file).parent, valid.sweep
-    faults = [
-        document.fault(place, message)
-        for place, settings in _settings(document, valid)
-        for _, message in astray(settings, folder, data)
-    ]
+def settled(document: Document, valid: ValidPart, data: object) -> tuple[ValidPart, list[Fault]]:
+    """`valid` with the paths in cells, levels and nuisance values made absolute, relative ones starting at the file's
+    folder; and whole data sets there with what their files decide. The faults are paths that hold only from the current
+    folder, and data that can't be read. `data` is the experiment's set."""
+    sweep, settler = valid.sweep, _Settler(document, data)
     update = {
-        "cells": tuple(cell.model_copy(update={"set": anchored(cell.set, folder, data)}) for cell in sweep.cells),
+        "cells": tuple(
+            cell.model_copy(update={"set": settler.settings(("cells", at, "set"), cell.set)})
+            for at, cell in enumerate(sweep.cells)
+        ),
         "factors": {
-            name: factor.model_copy(update={"levels": _levels(factor.path, factor.levels, folder, data)})
+            name: factor.model_copy(
+                update={"levels": settler.levels(("factors", name, "levels"), factor.path, factor.levels)}
+            )
             for name, factor in sweep.factors.items()
         },
-        "nuisance": {path: _levels(path, values, folder, data) for path, values in sweep.nuisance.items()},
+        "nuisance": {path: settler.levels(("nuisance", path), path, values) for path, values in sweep.nuisance.items()},
     }
-    return replace(valid, sweep=sweep.model_copy(update=update)), faults
+    return replace(valid, sweep=sweep.model_copy(update=update)), settler.faults
 
 
-def _levels(path: str, levels: Mapping[str, Any], folder: Path, data: object) -> dict[str, Any]:
-    return {name: anchored({path: level}, folder, data)[path] for name, level in levels.items()}
+class _Settler:
+    """Settles values of a sweep file that replace others in its experiment, and keeps their faults."""
 
+    def __init__(self, document: Document, data: object) -> None:
+        self._document, self._data, self._folder = document, data, Path(document.file).parent
+        self.faults: list[Fault] = []
 
-def _settings(document: Document, valid: ValidPart) -> Iterator[tuple[Place, Tree]]:
-    """What cells and factors set, by dotted path, with the place in the file."""
-    for at, cell in enumerate(valid.sweep.cells):
-        yield from ((("cells", at, "set", path), {path: value}) for path, value in cell.set.items())
-    for name, factor in valid.sweep.factors.items():
-        written = value_at(document.tree, ("factors", name, "levels"))
-        for at, (level, value) in enumerate(factor.levels.items()):
-            yield ("factors", name, "levels", level if isinstance(written, dict) else at), {factor.path: value}
+    def settings(self, place: Place, settings: Tree) -> Tree:
+        """The values at `place`, by dotted path."""
+        return {path: self._value((*place, path), {path: value}) for path, value in settings.items()}
+
+    def levels(self, place: Place, path: str, levels: Tree) -> Tree:
+        """The levels at `place`, a list or a mapping of what is set at `path`."""
+        listed = isinstance(value_at(self._document.tree, place), list)
+        return {
+            name: self._value((*place, at if listed else name), {path: level})
+            for at, (name, level) in enumerate(levels.items())
+        }
+
+    def _value(self, place: Place, setting: Tree) -> Any:
+        strayed = astray(setting, self._folder, self._data)
+        self.faults += [self._document.fault(place, message) for _, message in strayed]
+        (value,) = anchored(setting, self._folder, self._data).values()
+        try:
+            return with_inferred_data(value) if "data" in setting else value
+        except SklabError as error:
+            self.faults.append(self._document.fault(place, str(error), found=""))
+            return value
 
 
 def _layers(document: Document) -> list[Layer]:

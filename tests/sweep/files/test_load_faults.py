@@ -154,7 +154,7 @@ def test_each_fault_at_its_place_with_what_is_allowed(tmp_path: Path, sweep: str
             "did you mean 'width'",
         ),
         (EXPERIMENT.replace("base: sknet_small", "base: sknet_small\n  width: 30"), "model", "does not divide C = 30"),
-        (EXPERIMENT.replace("sknet_small", "sknet50"), "", "model.num_classes = 1000 but the data set"),
+        (EXPERIMENT.replace("min_dim: 1", "num_classes: 5"), "", "model.num_classes = 5 but the data set"),
         (EXPERIMENT.replace("model:\n  base: sknet_small\n  min_dim: 1", "model: sknet_small"), "model", "a mapping"),
         (EXPERIMENT + "extra: 1\n", "extra", "allowed: data, model, train"),
         (EXPERIMENT + "train: {}\n", "train", "this key stands twice"),
