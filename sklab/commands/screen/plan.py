@@ -69,6 +69,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield str(plan.tuning)
     if plan.fraction:
         yield f"fraction: {plan.fraction}"
+    yield from (f"data: {data}" for data in plan.data)
     for source, names in plan.starts.items():
         which = "all cells" if len(plan.starts) == 1 else ", ".join(names)
         yield f"{f'start from {source}' if source else 'start from fresh weights'}: {which}"

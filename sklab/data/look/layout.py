@@ -78,12 +78,12 @@ def _classes(folder: Path, others: Counter[str]) -> Iterator[tuple[str, tuple[st
 
 def _ensure_classes(root: Path, images: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
     train, *rest = images
-    for split, classes in images.items():
-        _ensure_images(root / split, classes)
+    _ensure_images(root / train, images[train])
     for split in rest:
         if unpaired := sorted(set(images[train]) ^ set(images[split])):
             told = f"{train} and {split} must hold the same classes; only in one of them: {first_names(unpaired)}"
             _refuse(root, told, "rename, add or delete these folders")
+        _ensure_images(root / split, images[split])
 
 
 def _ensure_images(folder: Path, classes: Mapping[str, tuple[str, ...]]) -> None:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from sklab.data.look.inferred import inferred
 from sklab.errors import SklabError
-from sklab.spec.data import data_sets, data_spec
+from sklab.spec.data import data_sets
+from sklab.spec.own.parts import class_named
 
 Tree = dict[str, Any]
 _OF_MODEL = {"num_classes": "num_classes", "in_channels": "channels"}  # by key of the network, the data's
@@ -26,14 +27,14 @@ def with_inferred(tree: Mapping[str, Any], stated: Container[object]) -> Tree:
         return dict(tree)
     data, model = with_inferred_data(tree["data"]), tree.get("model")
     whole = {**tree, "data": data}
-    if not (_is_known(data) and isinstance(model, Mapping)):
+    if not (isinstance(data, Mapping) and isinstance(model, Mapping)):
         return whole
     return {**whole, "model": {**model, **{key: value for key, value in _of_data(data).items() if key not in stated}}}
 
 
 def with_inferred_data(data: Any) -> Any:
     """The settings of a data set with what its files decide; anything else as it is. Raises as `with_inferred`."""
-    if not _is_known(data):
+    if not (isinstance(data, Mapping) and data.get("name") in data_sets()):
         return data
     try:
         return {**data, **inferred(data)}
@@ -43,11 +44,10 @@ def with_inferred_data(data: Any) -> Any:
         raise SklabError(f"num_classes is left out, and can't be read from the data: {error}") from error
 
 
-def _is_known(data: Any) -> bool:
-    return isinstance(data, Mapping) and data.get("name") in data_sets()
-
-
 def _of_data(data: Mapping[str, Any]) -> Tree:
-    fields = data_spec(data["name"]).model_fields
+    kind = class_named("data_set", data.get("name"))
+    if kind is None:
+        return {}
+    fields = kind.model_fields
     values = {key: data.get(name, fields[name].get_default()) for key, name in _OF_MODEL.items()}
     return {key: value for key, value in values.items() if type(value) is int}

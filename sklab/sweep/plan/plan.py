@@ -93,6 +93,7 @@ class Plan(Value):
     confounds     why cells can't be read as the effect of their factors
     change        what has changed since the last start
     starts        cells by the trained weights that they start from ("": fresh ones); empty where all are fresh
+    data          numbers of classes and image sizes of sets of image files, a line for each set
     """
 
     study: str
@@ -127,6 +128,7 @@ class Plan(Value):
     data_notices: Seq[str] = ()
     data_misfits: Seq[str] = ()
     starts: dict[str, Seq[str]] = {}
+    data: Seq[str] = ()
 
 
 def make_plan(
@@ -175,6 +177,7 @@ def make_plan(
         odd=oddities(study.sweep, experiments),
         confounds=_confounds(sweep, experiments, differing),
         starts=starts(experiments),
+        data=tuple(dict.fromkeys(_of_files(experiments))),
         change=change(study.sweep, folder),
         off_budget=_off_budget(sweep, cells),
         further=_further(study.sweep, records, resources.slots),
@@ -224,6 +227,13 @@ def _untested(
     complete = {key: record for key, record in judged.items() if record.status == "complete" and data[key].has_test}
     rule = sweep.metric.epoch
     return sum(read_tested(folder.run(key), record, data[key], rule) is None for key, record in complete.items())
+
+
+def _of_files(experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """Classes and image size of sets of image files, which may have been read from them."""
+    for data in (experiment.data for experiment in experiments.values()):
+        if getattr(data, "resize", None):
+            yield f"{data.title or data.name}: {data.num_classes} classes, {data.image_size} x {data.image_size} pixels"
 
 
 def _misfits(experiments: Mapping[str, Experiment], held: HeldData) -> Iterator[str]:

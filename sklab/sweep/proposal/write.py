@@ -13,7 +13,7 @@ from sklab.system.terminal import one_line
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 _HEAD = "# K3 = 3x3; K5 = 3x3 with D = 2, which sees 5x5; SK = attention (otherwise the plain sum).\n"
 _SWEEP = """\
-study: {name}
+study: {study}
 question: {question}
 experiment: ../experiments/{name}.yaml
 design: list
@@ -60,7 +60,9 @@ def sweep_text(choice: Choice, name: str, title: str, time: str) -> str:
     question = json.dumps(
         f"On {one_line(title)}, do two kernels pay, and does attention over them?", ensure_ascii=False
     )
-    body = _SWEEP.format(name=name, question=question, seeds=SEEDS, metric=choice.metric, why=choice.why["metric"])
+    body = _SWEEP.format(
+        study=_flow(name), name=name, question=question, seeds=SEEDS, metric=choice.metric, why=choice.why["metric"]
+    )
     return f"{_HEAD}# time: {time}\n{body}"
 
 
