@@ -12,20 +12,26 @@ from sklab.commands.options import (
     COMPLETE,
     SOME_FAILED,
     Commands,
-    StudyJsonOptions,
     StudyOptions,
     add_command,
-    add_json,
     add_results,
     add_study,
     study_folder,
 )
-from sklab.errors import DamagedRecordError
+from sklab.errors import DamagedRecordError, SklabError
 from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
     from sklab.analysis.table.rows import AblationTable
     from sklab.store.study_folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class TableOptions(StudyOptions):
+    """The options of `sklab table`."""
+
+    form: str
+    columns: str
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,18 @@ class PublishOptions(StudyOptions):
 
 def add_table(commands: Commands) -> None:
     """`sklab table`."""
-    table = add_command(commands, "table", _table, StudyJsonOptions, "print a study's table")
+    table = add_command(commands, "table", _table, TableOptions, "print a study's table")
     add_study(table)
-    add_json(table)
+    forms = table.add_mutually_exclusive_group()
+    for form, text in (
+        ("latex", "LaTeX for a paper (needs booktabs)"),
+        ("markdown", "Markdown"),
+        ("json", "JSON, for machines"),
+    ):
+        forms.add_argument(f"--{form}", action="store_const", dest="form", const=form, help=f"print {text}")
+    text = "only these columns, in this order, in LaTeX or Markdown (default: cell,n,error,diff,verdict,params,macs)"
+    table.add_argument("--columns", metavar="KEY,KEY,...", default="", help=text)
+    table.set_defaults(form="text")
 
 
 def add_report(commands: Commands) -> None:
@@ -69,16 +84,28 @@ def add_compare(commands: Commands) -> None:
     compare.set_defaults(form="text")
 
 
-def _table(options: StudyJsonOptions) -> int:
+def _table(options: TableOptions) -> int:
     from sklab.report import build
-    from sklab.report.tables.sheets import table_json
-    from sklab.report.tables.terminal import terminal_table
 
+    keys = [key.strip() for key in options.columns.split(",") if key.strip()]
+    if keys and options.form not in ("latex", "markdown"):
+        raise SklabError("--columns: found without --latex or --markdown; allowed: with one of the two")
     folder = study_folder(options.study, options.results)
     table = build.study_table(folder.path)
     keep_look(folder, table)
-    print(table_json(table) if options.json else terminal_table(table))
+    print(_printed(table, options.form, keys))
     return _whole([table])
+
+
+def _printed(table: AblationTable, form: str, keys: list[str]) -> str:
+    from sklab.report.tables import latex, markdown, sheets, terminal
+    from sklab.report.tables.summary import chosen_columns
+
+    if form == "markdown":
+        return markdown.rows_markdown(table, chosen_columns(table, keys), table.rows)
+    if form == "latex":
+        return latex.table_tex(table, keys)
+    return sheets.table_json(table) if form == "json" else terminal.terminal_table(table)
 
 
 def _report(options: StudyOptions) -> int:

@@ -10,7 +10,7 @@ from markupsafe import escape
 from sklab.analysis.attention.cells import CellAttention, attention_results
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, attention_figures, field_rows, trend_rows
 from sklab.report.figures.files import write_figures
-from sklab.report.render import environment
+from sklab.report.pages import environment
 from sklab.spec.analysis import Analysis
 from sklab.spec.model import ModelSpec
 from sklab.store.files import write_whole
@@ -26,6 +26,7 @@ def write_behaviour(folder: Path, name: str, model: ModelSpec, analysis: Analysi
     drawings = attention_figures(results)
     context = {
         "name": name,
+        "contents": [],
         "facts": _facts(analysis),
         "network": escape(yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False)),
         "drawings": {drawing.name: drawing for drawing in drawings},

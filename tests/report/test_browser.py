@@ -43,6 +43,43 @@ COLOURS = """
     found[name] = style.getPropertyValue("--" + name).trim();
   });
 """
+FIRST = """
+  var first = page.querySelector("table.summary");
+  found.overflow = first.getBoundingClientRect().right > view.innerWidth + 0.5 || first.scrollWidth > first.clientWidth;
+  var verdicts = Array.from(first.querySelectorAll("td.verdict"));
+  found.seen = verdicts.length;
+  found.hidden = verdicts.filter(function (cell) {
+    var box = cell.getBoundingClientRect();
+    return !box.width || box.left < 0 || box.right > view.innerWidth;
+  }).length;
+"""
+LETTERS = """
+  var walker = page.createTreeWalker(page.body, 4), small = {};
+  while (walker.nextNode()) {
+    var part = walker.currentNode.parentElement, svg = part.closest("svg");
+    if (!walker.currentNode.data.trim() || part.closest("script, style")) continue;
+    if (!part.getBoundingClientRect().width) continue;
+    var zoom = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    var size = parseFloat(view.getComputedStyle(part).fontSize) * zoom;
+    if (size < 11) small[(svg ? "figure " : "") + walker.currentNode.data.trim().slice(0, 30)] = size;
+  }
+  found.small = small;
+"""
+VERDICTS = """
+  found.colours = Array.from(page.querySelectorAll("td.verdict")).map(function (cell) {
+    return view.getComputedStyle(cell).color.match(/\\d+/g).slice(0, 3).map(function (part) {
+      return Number(part).toString(16).padStart(2, "0");
+    }).join("");
+  });
+  found.paper = view.getComputedStyle(page.documentElement).getPropertyValue("--paper").trim();
+"""
+COUNTED = """
+  var shown = Array.from(page.querySelectorAll("table.main thead tr:last-child th")).filter(function (head) {
+    return head.getBoundingClientRect().width > 0;
+  });
+  found.said = page.querySelector(".choice summary").textContent;
+  found.shown = shown.length;
+"""
 PRINTED = """
   function style(of, pseudo) { return view.getComputedStyle(page.querySelector(of), pseudo); }
   found.paper = style("html").getPropertyValue("--paper").trim();
@@ -104,6 +141,40 @@ def test_nothing_leaves_the_page_at_its_side(page, tmp_path, width):
 def test_the_check_of_width_can_fail(page, tmp_path):
     wide = page.replace("</header>", '<p style="width: 900px">wide</p></header>')
     assert measured(wide, WIDTH, tmp_path, 390)["overflow"] > 0
+
+
+def test_the_verdict_is_on_a_telephone_without_scrolling(page, tmp_path):
+    assert measured(page, FIRST, tmp_path, 390) == {"overflow": False, "seen": 6, "hidden": 0}
+
+
+def test_the_check_of_the_first_table_can_fail(page, tmp_path):
+    wide = page.replace('<td class="verdict better">', '<td class="verdict better" style="min-width: 900px">', 1)
+    assert measured(wide, FIRST, tmp_path, 390)["overflow"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_letter_is_smaller_than_eleven_pixels(page, tmp_path, width):
+    opened = page.replace("<details", "<details open")
+    assert measured(opened, LETTERS, tmp_path, width)["small"] == {}
+
+
+def test_the_check_of_letters_can_fail(page, tmp_path):
+    small = page.replace("</header>", '<p style="font-size: 10px">small</p></header>')
+    assert measured(small, LETTERS, tmp_path)["small"] == {"small": 10}
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_number_of_columns_shown_is_true(page, tmp_path, width):
+    found = measured(page, COUNTED, tmp_path, width)
+    assert found["said"].startswith(f"Columns: {found['shown']} of ")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_verdicts_stand_out_from_the_paper(page, tmp_path, dark):
+    page = page.replace("(prefers-color-scheme: dark)", "all" if dark else "not all")
+    found = measured(page, VERDICTS, tmp_path)
+    assert len({*found["colours"]}) >= 3
+    assert min(contrast(f"#{colour}", found["paper"]) for colour in found["colours"]) >= 4.5
 
 
 def luminance(colour):

@@ -136,4 +136,4 @@ def test_every_form_of_the_report_has_the_section(tmp_path: Path) -> None:
     text = (folder / "report.md").read_text()
     assert "| initialisation | 6 |" in text
     assert "in blocks of 2 init × 2 order × 1 split" in text
-    assert "whole blocks of 4 complete runs" in text
+    assert "Whole blocks of 4 complete runs" in text

@@ -37,7 +37,7 @@ def test_an_interval_that_would_leave_0_to_100_is_cut_and_shows_its_ends():
     low, middle, high = ((row.mean, row.half) for row in table.rows)
     ends = [f"0.00 to {mean + half:.2f}" for mean, half in (low, middle)]
     assert texts == [*ends, f"{high[0] - high[1]:.2f} to 100.00"]
-    assert found.legend.endswith("; where it would leave 0 to 100 %, the two ends of the interval, cut there")
+    assert found.legend.endswith("; where it would leave 0 to 100 %, its two ends, cut there.")
     assert phrases.value(table, table.rows[0]) == f"2.50 % ({ends[0]}, n = 2)"
     assert ends[0] in terminal_table(table)
 
@@ -87,7 +87,7 @@ def test_a_difference_that_can_not_be_is_never_found():
     assert table.rows[1].baseline.detectable > 75
     found, texts = column(table, "detectable")
     assert texts == ["–", "none possible"]
-    assert found.legend.endswith("; none possible: larger than errors within 0 and 100 % can differ from the baseline")
+    assert found.legend.endswith("; none possible: larger than errors within 0 and 100 % can differ from the baseline.")
     said = verdict.against_baseline(table)
     assert "these seeds have 80 % power for no difference that is possible" in said
     wide = table_of({"K3": [20.0, 21.0], "K5": [20.5, 24.3]})

@@ -9,6 +9,7 @@ from pages import read
 from studies import key_of, make_evaluations, make_records, make_sweep, write_study
 
 from sklab.report.build import build, study_table
+from sklab.report.tables.latex import table_tex
 from sklab.report.tables.terminal import terminal_table
 from sklab.spec.study.sweep import Published, PublishedRow
 
@@ -63,10 +64,10 @@ def test_the_page_shows_them_with_the_evaluations_they_were_made_of(study):
 def test_markdown_shows_them_with_the_evaluations_they_were_made_of(study):
     text = (study / "report.md").read_text(encoding="utf-8")
     for file in (text, (study / "table.md").read_text(encoding="utf-8")):
-        head = next(line for line in file.splitlines() if line.startswith("| cell |"))
+        _, head, *_ = (line for line in file.splitlines() if line.startswith("| cell |"))
         assert "| error at 320 px (%) | ±95% | n at 320 px | params" in head
         assert "| published error at 320 px (%) |" in head
-    table, runs = text.split("## Effects")[0], text.split("## Runs")[1]
+    table, runs = text.split("## All columns")[1].split("## ")[0], text.split("## Runs")[1]
     assert f"[17.0000](runs/{key_of('K5', 0)}/evaluation-320.json) |" in runs
     for part in (table, runs):
         lines = [line for line in part.splitlines() if line.startswith("|")]
@@ -74,8 +75,8 @@ def test_markdown_shows_them_with_the_evaluations_they_were_made_of(study):
 
 
 def test_latex_shows_them_in_columns_of_their_own(study):
-    text = (study / "table.tex").read_text(encoding="utf-8")
-    assert r"\multicolumn{3}{c}{error at 320 px (\%)}" in text
+    text = table_tex(study_table(study), ["cell", "error_320", "half_320", "n_320", "published_320"])
+    assert r"cell & error at 320 px (\%) & $\pm$95\% & n at 320 px & published error at 320 px (\%)" in text
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     columns = len(re.search(r"tabular}{(\w+)}", text)[1])  # type: ignore[index]
     assert all(line.count("&") == columns - 1 for line in body)

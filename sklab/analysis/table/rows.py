@@ -182,12 +182,6 @@ class Row:
         return self.baseline.missing if self.baseline else None
 
     @property
-    def stands_out(self) -> bool:
-        """Whether a table prints it in bold: it is told apart from the baseline as better or, where the sweep does not
-        ask for the best cell, has the best mean."""
-        return self.standing == "best" if self.chance is None else self.verdict == "better"
-
-    @property
     def latency_unsteady(self) -> bool:
         """Whether the latencies of its runs differ severalfold; they then take no part in a Pareto set."""
         return self.latency_range is not None and differ_severalfold(*self.latency_range)
@@ -279,6 +273,13 @@ class AblationTable:
     def best(self) -> Row | None:
         """The row of best mean, or None while no run is complete."""
         return next((row for row in self.rows if row.standing == "best"), None)
+
+    @property
+    def winner(self) -> Row | None:
+        """The row of best mean, if every other row with numbers is told apart from it as worse; a table prints it in
+        bold."""
+        others = [row for row in self.rows if row.n and row is not self.best]
+        return self.best if others and all(row.standing == "worse" for row in others) else None
 
     @property
     def likeliest(self) -> Row | None:

@@ -14,6 +14,12 @@ from sklab.system.terminal import quantity
 
 def claims(table: AblationTable) -> tuple[str, ...]:
     """The first paragraph of a study that chose cells or epochs by validation images and has a test split."""
+    paragraph = " ".join(claim_sentences(table))
+    return (paragraph,) if paragraph else ()
+
+
+def claim_sentences(table: AblationTable) -> tuple[str, ...]:
+    """Its sentences: the claim, then what its figures rest on; before the split is read, only a caution."""
     held, what = table.held_out, _chosen(table.sweep)
     if held is None or not what or table.best is None:
         return ()
@@ -29,7 +35,7 @@ def claims(table: AblationTable) -> tuple[str, ...]:
     validation = f"{fixed(best.mean, table.sweep.metric.measure.digits)} {table.sweep.metric.measure.unit}".strip()
     gap = f"the test is {points(table, on.gap)} {'worse' if table.sweep.metric.measure.sign * on.gap > 0 else 'better'}"
     return (
-        f"On the test split, by which nothing was chosen, {clean(best.name)} has {_figure(table, best)}{against}. "
+        f"On the test split, by which nothing was chosen, {clean(best.name)} has {_figure(table, best)}{against}.",
         f"{what} chosen by validation images, where it has {validation}: {gap}. What follows is of validation images.",
     )
 

@@ -23,7 +23,19 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
 from sklab.report.figures.channels import NAME, channels_figure
 from sklab.report.figures.classes import classes_figure
-from sklab.report.figures.style import ACCENT, BASE, GRID, INK, PAPER, Drawing, drawing, new_figure, short_name
+from sklab.report.figures.style import (
+    ACCENT,
+    BASE,
+    GRID,
+    INK,
+    PAPER,
+    SINGLE,
+    SMALL,
+    Drawing,
+    drawing,
+    new_figure,
+    short_name,
+)
 from sklab.report.numbers import fixed, p_text, signed
 from sklab.report.run_files import chosen
 from sklab.store.study_folder import StudyFolder
@@ -117,7 +129,7 @@ def _draw_sizes(cells: Sequence[CellAttention]) -> Figure:
             _line(panel, means.tolist(), halves.tolist(), label, lines[at], aside=0.12 * at)
         _units(panel, sizes.units)
         panel.set_title(short_name(cell.cell), loc="left", color=INK)
-        panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+        panel.legend(fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=2.6)
     figure.supylabel(_measure(cells), fontsize=9)
     return figure
 
@@ -158,11 +170,17 @@ def _fields(findings: Sequence[CellFindings]) -> Drawing:
         "line per cell; grey bars are the sides that the convolutions allow, of the first cell, cut where they leave "
         "the figure. Higher sees more of the image; a field far below its bar uses little of what it could."
     ) + (f" Shown are {len(shown)} of {len(findings)} cells." if len(shown) < len(findings) else "")
-    return drawing("receptive_fields", "Effective receptive field of each stage", caption, partial(_draw_fields, shown))
+    return drawing(
+        "receptive_fields",
+        "Effective receptive field of each stage",
+        caption,
+        partial(_draw_fields, shown),
+        single=True,
+    )
 
 
 def _draw_fields(findings: Sequence[CellFindings]) -> Figure:
-    figure, (panel,) = new_figure(6.6, 3.4)
+    figure, (panel,) = new_figure(SINGLE, 3.4)
     stages = [field.stage for field in findings[0].fields]
     largest = max(field.side + (field.half or 0.0) for cell in findings for field in cell.fields)
     panel.bar(range(len(stages)), [field.theoretical for field in findings[0].fields], width=0.7, color=GRID, zorder=0)
@@ -176,7 +194,7 @@ def _draw_fields(findings: Sequence[CellFindings]) -> Figure:
     _units(panel, stages)
     panel.set_ylim(0, 1.3 * largest)
     panel.set_ylabel("side, px")
-    panel.legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    panel.legend(fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=2.6)
     return figure
 
 
@@ -204,6 +222,6 @@ def _line(
 def _units(panel: Axes, names: Sequence[str]) -> None:
     shown: Callable[[str], str] = short_name if len(names) <= 20 else lambda _: ""
     panel.set_xticks(
-        range(len(names)), [shown(name) for name in names], rotation=45 if len(names) > 4 else 0, fontsize=7
+        range(len(names)), [shown(name) for name in names], rotation=45 if len(names) > 4 else 0, fontsize=SMALL
     )
     panel.grid(axis="x", visible=False)

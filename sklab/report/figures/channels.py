@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sklab.analysis.attention.cells import CellAttention, per_channel
 from sklab.report.escape import clean
-from sklab.report.figures.style import ACCENT, BASE, INK, Drawing, drawing, new_figure, short_name
+from sklab.report.figures.style import ACCENT, BASE, INK, SMALL, Drawing, drawing, new_figure, short_name
 
 NAME = "attention_channels"
 _LINES = ((BASE, "--"), (INK, ":"), (ACCENT, "-"))
@@ -45,7 +45,7 @@ def _draw(cell: CellAttention, measure: str) -> Figure:
         title = f"{short_name(channels.unit)}, image {channels.image} ({short_name(channels.label)})"
         panel.set_title(title, loc="left", color=INK)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6)
+    panels[0].legend(fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=2.6)
     figure.supxlabel("channel", fontsize=9)
     figure.supylabel(measure, fontsize=9)
     return figure

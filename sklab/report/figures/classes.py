@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sklab.analysis.attention.cells import CellAttention, Classes, per_class
 from sklab.report.escape import clean
-from sklab.report.figures.style import ACCENT, INK, MUTED, PAPER, Drawing, drawing, new_figure, short_name
+from sklab.report.figures.style import ACCENT, INK, MUTED, PAPER, SMALL, Drawing, drawing, new_figure, short_name
 from sklab.report.words.phrases import listed, p_equals
 
 _NAMED = 40  # classes with a name on the axis
@@ -62,7 +62,7 @@ def _name_classes(panel: Axes, unit: Classes) -> None:
     panel.grid(axis="x", visible=False)
     if len(unit.classes) <= _NAMED:
         names = [short_name(name)[:12] for name in unit.classes]
-        panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=7)
+        panel.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90, fontsize=SMALL)
     else:
         panel.set_xlabel(f"{len(unit.classes)} classes{', sorted' if unit.differ else ''}")
 

@@ -18,6 +18,7 @@ from sklab.report.figures.style import (
     BASE,
     GRID,
     MUTED,
+    SINGLE,
     Drawing,
     bar,
     better_side,
@@ -64,7 +65,11 @@ def power_figure(table: AblationTable) -> Drawing | None:
         "whether a difference inside it is real takes more seeds to say." + cut + left_out
     )
     return drawing(
-        "power", "Difference from the baseline, and what the seeds could show", caption, partial(_draw, table, shown)
+        "power",
+        "Difference from the baseline, and what the seeds could show",
+        caption,
+        partial(_draw, table, shown),
+        single=True,
     )
 
 
@@ -74,7 +79,7 @@ def _ranked(row: Row) -> float:
 
 
 def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
-    figure, (panel,) = new_figure(6.6, 0.9 + 0.27 * len(rows))
+    figure, (panel,) = new_figure(SINGLE, 0.9 + 0.3 * len(rows))
     against = [row.baseline or Versus() for row in rows]
     least, highest = limits(table.sweep.metric)
     most = highest - least  # of a difference, in either direction
@@ -92,7 +97,7 @@ def _draw(table: AblationTable, rows: Sequence[Row]) -> Figure:
         ]
         panel.errorbar([difference for difference, _ in drawn], members, xerr=bars, **mark(kind))
     name_lines(panel, [row.name for row in rows])
-    points = ", percentage points" if table.sweep.metric.measure.unit else ""
+    points = ", points" if table.sweep.metric.measure.unit else ""
     panel.set_xlabel(f"minus {short_name(table.sweep.baseline)}{points}")
     return figure
 

@@ -14,7 +14,7 @@ from matplotlib.textpath import text_to_path
 from sklab.analysis.statistics.intervals import FloatArray
 from sklab.report.figures.style import MUTED
 
-_SIZE = 7.5  # points
+_SIZE = 10.5  # points, as all letters of a figure that a telephone draws smaller
 _CLEAR = 4.0  # around a mark, points
 _LINE = _SIZE + 1.5  # height of a label, points
 _THICK = np.array([1.0, 0.0])  # half width of an upright bar, points

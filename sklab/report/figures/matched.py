@@ -18,6 +18,8 @@ from sklab.report.figures.style import (
     INK,
     MUTED,
     PAPER,
+    SINGLE,
+    SMALL,
     Drawing,
     better_side,
     drawing,
@@ -48,8 +50,10 @@ Line = Mapping[str, float]  # the mean by level
 def question_figure(table: AblationTable) -> list[Drawing]:
     """The planned questions with their answers."""
     shown = _measured(table.questions)
+    if not shown:
+        return []
     draw = partial(_draw_differences, table, shown)
-    return [drawing("questions", "Answers to the planned questions", _reading(table), draw)] if shown else []
+    return [drawing("questions", "Answers to the planned questions", _reading(table), draw, single=True)]
 
 
 def effect_figures(table: AblationTable) -> list[Drawing]:
@@ -64,7 +68,7 @@ def effect_figures(table: AblationTable) -> list[Drawing]:
         f"comparisons were not planned; they are a family of their own.{left_out}"
     )
     title = f"{metric_title(table)}: what each factor changes, all else equal"
-    first = drawing("effects", title, caption, partial(_draw_differences, table, shown))
+    first = drawing("effects", title, caption, partial(_draw_differences, table, shown), single=True)
     return [first, *_pair_lines(table)]
 
 
@@ -77,7 +81,7 @@ def _measured(family: Sequence[Answer]) -> list[Answer]:
 
 
 def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
-    figure, (panel,) = new_figure(6.6, 0.9 + 0.36 * len(shown))
+    figure, (panel,) = new_figure(SINGLE, 0.9 + 0.42 * len(shown))
     panel.axvline(0.0, color=BASE, lw=0.8, ls=(0, (4, 3)), zorder=0)
     for at, answer in enumerate(shown):
         pairs = [against.difference for _, against in answer.pairs] if len(answer.pairs) > 1 else []
@@ -86,8 +90,7 @@ def _draw_differences(table: AblationTable, shown: Sequence[Answer]) -> Figure:
         half = 0.0 if math.isnan(answer.versus.half) else answer.versus.half
         panel.errorbar([answer.versus.difference], [at], xerr=[half], fmt="o", ms=5.5, lw=1.2, color=colour)
     name_lines(panel, [answer.name for answer in shown])
-    points = ", percentage points" if table.sweep.metric.measure.unit else ""
-    panel.set_xlabel(f"difference of the {table.sweep.metric.measure.title}{points}")
+    panel.set_xlabel(f"difference{', points' if table.sweep.metric.measure.unit else ''}")
     return figure
 
 
@@ -168,6 +171,6 @@ def _draw_factor(panel: Axes, factor: str, lines: Mapping[str, Line]) -> None:
         wide = any(len(name) > _SHORT for name in lines)
         columns = 1 if wide else 2
         legend = panel.legend(
-            fontsize=7, frameon=False, labelcolor=INK, handlelength=2.6, loc="upper right", ncols=columns
+            fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=2.6, loc="upper right", ncols=columns
         )
         legend.set_in_layout(False)  # a long name may leave the panel, but must not squeeze it

@@ -19,6 +19,7 @@ from sklab.report.figures.style import (
     INK,
     MUTED,
     PAPER,
+    SINGLE,
     Drawing,
     Kind,
     cut_remark,
@@ -36,7 +37,7 @@ from sklab.spec.study.metrics import TOP1_ERROR
 from sklab.spec.study.sweep import Published
 
 _LABELLED = 16  # cells with a name in a panel
-_WIDTH, _HEIGHT = 5.4, 3.9  # of a panel, inches
+_HEIGHT = 3.9  # of a panel, inches
 _THOUSANDS = ("", ", thousands", ", millions", ", billions", ", trillions")
 
 
@@ -90,7 +91,7 @@ def cost_figure(table: AblationTable, axis: Axis) -> Drawing | None:
         _caption(table, rows) + cut_remark(rows, limits(table.sweep.metric)) + _range_caption(rows, axis) + literature
     )
     title = f"{metric_title(table)} against {axis.label}"
-    return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis))
+    return drawing(f"error_{axis.field}", title, caption, partial(_draw, panels, axis), single=True)
 
 
 def _points(published: Published | None, axis: Axis) -> list[Point]:
@@ -156,7 +157,7 @@ def _published_caption(published: Published | None, points: Sequence[Point], *, 
 
 
 def _draw(panels: Sequence[Panel], axis: Axis) -> Figure:
-    figure, axes = new_figure(_WIDTH, _HEIGHT * len(panels), len(panels), shared="none")
+    figure, axes = new_figure(SINGLE, _HEIGHT * len(panels), len(panels), shared="none")
     labels = [_draw_panel(ours, panel, axis) for ours, panel in zip(axes, panels, strict=True)]
     figure.draw_without_rendering()  # fixes the axes, on which the places of the labels depend
     for ours, panel_labels in zip(axes, labels, strict=True):

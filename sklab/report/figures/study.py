@@ -20,6 +20,7 @@ from sklab.report.figures.style import (
     BASE,
     INK,
     MUTED,
+    SINGLE,
     Drawing,
     better_side,
     cut_remark,
@@ -79,11 +80,11 @@ def _errors(table: AblationTable) -> Drawing:
         "table's columns against the baseline, not by "
         f"overlap here.{cut_remark(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
     )
-    return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows))
+    return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows), single=True)
 
 
 def _draw_errors(table: AblationTable, rows: Sequence[Row]) -> Figure:
-    figure, (panel,) = new_figure(6.6, 0.9 + 0.27 * len(rows))
+    figure, (panel,) = new_figure(SINGLE, 0.9 + 0.3 * len(rows))
     for at, row in enumerate(rows):
         seeds = [run.value for run in row.runs if run.value is not None]
         panel.plot(seeds, [at + 0.24] * len(seeds), "o", ms=3, mfc="none", mec=MUTED, mew=0.6)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -34,32 +35,39 @@ _RC: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
     "grid.color": GRID, "grid.linewidth": 0.6, "axes.unicode_minus": True,
 }  # fmt: skip
+# The page draws 72 points of a figure 96 pixels wide, but a telephone may have only 358 pixels for a whole figure: no
+# letter may then be smaller than 11 pixels.
+SINGLE = 4.6  # inches
+_SINGLE_RC: Any = {"font.size": 10.5, "axes.titlesize": 10.5}
+SMALL = 8.5  # points of the smallest letters
 _NAME = 28  # letters of a name
 Kind = tuple[bool, bool]  # whether a row is the best, and whether it is the baseline
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the report: its files `figures/<name>.svg` and `.pdf`, and a description in words."""
+    """A figure of the report: its files `figures/<name>.svg` and `.pdf`, and a description in words. A `single` one has
+    one panel, `SINGLE` inches wide, and letters that can still be read where a telephone draws it smaller."""
 
     name: str
     title: str
     caption: str
     svg: str
     pdf: bytes
+    single: bool = False
 
 
-def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> Drawing:
+def drawing(name: str, title: str, caption: str, draw: Callable[[], Figure], *, single: bool = False) -> Drawing:
     """The figure that `draw` makes, in the style of the report. `name` seeds the ids in its SVG."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the viewer's fonts have it
         mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
+        mpl.rcParams.update({**_RC, **(_SINGLE_RC if single else {})})
         mpl.rcParams["svg.hashsalt"] = name
         figure = draw()
         svg = _svg(figure)
         figure.set_layout_engine(None)  # the PDF keeps the SVG's layout, which takes as long as drawing
-        return Drawing(name, title, caption, svg, _pdf(figure))
+        return Drawing(name, title, caption, svg, _pdf(figure), single)
 
 
 def _svg(figure: Figure) -> str:
@@ -74,12 +82,13 @@ def _pdf(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def inline(text: str) -> str:
-    """An SVG as part of a page: without the XML head, in the page's colours."""
-    body = text[text.index("<svg") :]
+def inline(drawn: Drawing) -> str:
+    """An SVG as part of a page: without the XML head, in the page's colours, with its title for those who hear it."""
+    body = drawn.svg[drawn.svg.index("<svg") :]
     for name, colour in COLOURS.items():
         body = body.replace(colour, f"var(--{name})")
-    return body.replace("<svg ", '<svg role="img" ', 1)
+    kind = ' class="single"' if drawn.single else ""
+    return body.replace("<svg ", f'<svg role="img" aria-label="{escape(drawn.title)}"{kind} ', 1)
 
 
 def new_figure(

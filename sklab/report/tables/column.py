@@ -16,14 +16,16 @@ GROUP = "minus baseline"  # the heading over the comparison with the baseline
 class Column:
     """One column of the table.
 
+    key      what `sklab table --columns` calls it
     title    its heading where a column stands alone
     group    the heading it shares with its neighbours ("" for none), and under that `head`
-    legend   what it says, in plain words
+    legend   what it says, in one plain sentence
     text     the text of its cell in a row
     short    its heading in a terminal; "" where it is left out there
     measured whether its text needs a complete run
     """
 
+    key: str
     title: str
     group: str
     head: str

@@ -18,7 +18,8 @@ from sklab.report.tables.costs import cost_columns, published_columns
 from sklab.spec.study.sweep import Metric
 
 _POWER = ("n", GROUP, "±95% (all rows)", "verdict", "detectable", "more seeds")  # titles of columns
-_CUT = "; where it would leave 0 to 100 %, the two ends of the interval, cut there"
+_CUT = "; where it would leave 0 to 100 %, its two ends, cut there"
+_CELL = "One configuration of the design."
 
 
 def columns(table: AblationTable) -> tuple[Column, ...]:
@@ -69,22 +70,21 @@ def headings(shown: Sequence[Column]) -> list[Heading]:
 
 
 def gap(shown: Sequence[Column]) -> slice:
-    """The columns that are empty in a row without a complete run; the reason stands there."""
-    measured = [at for at, column in enumerate(shown) if column.measured]
-    return slice(measured[0], measured[-1] + 1)
+    """The first columns side by side that are empty in a row without a complete run; the reason stands there."""
+    first = next((at for at, column in enumerate(shown) if column.measured), len(shown))
+    past = next((at for at, column in enumerate(shown) if at > first and not column.measured), len(shown))
+    return slice(first, past)
 
 
 def _identity(table: AblationTable) -> tuple[Column, ...]:
     informative = [name for name in table.sweep.columns if any(row.factors.get(name) != row.name for row in table.rows)]
-    runs = "complete runs of those planned (one per seed); no other run enters a number"
+    runs = "Complete runs of those planned, one per seed; no other run enters a number."
     if (size := block_size(table.sweep)) > 1:
-        runs = f"whole blocks of {size} complete runs, of those planned; no other run enters a number"
+        runs = f"Whole blocks of {size} complete runs, of those planned; no other run enters a number."
     return (
-        Column(
-            "cell", "", "cell", "one configuration of the design", lambda row: clean(row.name), "cell", False, False
-        ),
+        Column("cell", "cell", "", "cell", _CELL, lambda row: clean(row.name), "cell", False, False),
         *(_factor(name) for name in informative),
-        Column("n", "", "n", runs, lambda row: f"{row.n}/{row.planned}", "n", measured=False),
+        Column("n", "n", "", "n", runs, lambda row: f"{row.n}/{row.planned}", "n", measured=False),
     )
 
 
@@ -92,30 +92,37 @@ def _factor(name: str) -> Column:
     def text(row: Row) -> str:
         return clean(row.factors.get(name, NOTHING))
 
-    return Column(clean(name), "", clean(name), "factor of the design: the cell's level of it", text, "", False, False)
+    return Column(
+        clean(name), clean(name), "", clean(name), "A factor of the design: the cell's level.", text, "", False, False
+    )
 
 
 def _result(table: AblationTable) -> tuple[Column, ...]:
     metric, within = table.sweep.metric, limits(table.sweep.metric)
     unit, digits = metric.measure.unit, metric.measure.digits
     group = metric.measure.heading
-    mean = f"mean of the {metric.measure.title} over the n runs, at the {metric.epoch} epoch of each; "
-    mean += f"{metric.measure.better} is better"
+    better = f"{metric.measure.better} is better"
+    mean = f"Mean {metric.measure.title} of the n runs, each at its {metric.epoch} epoch; {better}."
     half = (
-        f"half width of the 95 % t interval of that mean over new seeds, with the spread {_spread(table)}; – where "
-        "fewer than two seeds, or no spread, allow none"
+        f"Half width of the mean's 95 % t interval over new seeds, its spread {_spread(table)}; –: the seeds allow none"
+        f"{_CUT if any_cut(table.rows, within) else ''}."
     )
-    half += _CUT if any_cut(table.rows, within) else ""
 
     def interval(row: Row) -> str:
         return half_text(row.mean, row.half, within, digits)
 
     return (
         Column(
-            group, group, "mean", mean, lambda row: fixed(row.mean, digits), f"{metric.measure.noun} {unit}".strip()
+            "mean",
+            group,
+            group,
+            "mean",
+            mean,
+            lambda row: fixed(row.mean, digits),
+            f"{metric.measure.noun} {unit}".strip(),
         ),
-        Column("sd", group, "sd", "standard deviation of those runs", lambda row: fixed(row.sd, digits), ""),
-        Column("±95%", group, "±95%", half, interval, "±95%"),
+        Column("sd", "sd", group, "sd", "Standard deviation of these runs.", lambda row: fixed(row.sd, digits), ""),
+        Column("half", "±95%", group, "±95%", half, interval, "±95%"),
         *best_columns(table, group),
     )
 
@@ -123,9 +130,9 @@ def _result(table: AblationTable) -> tuple[Column, ...]:
 def _spread(table: AblationTable) -> str:
     """Says from which runs the spread behind the interval of a mean comes."""
     if table.choice is None or table.choice.method == "paired":
-        return "of its own runs"
+        return "that of its own runs"
     noisy = " and ".join(clean(row.name) for row in table.noisy)
-    return f"estimated from all cells{noisy and f' (for {noisy}, of its own runs)'}"
+    return f"that of all cells{noisy and f' (for {noisy}, of its own runs)'}"
 
 
 def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
@@ -133,8 +140,8 @@ def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
     measure, unit, digits = metric.measure, metric.measure.unit, metric.measure.digits
     group = metric.measure.heading
     mean = (
-        f"mean of the {metric.measure.title} over the runs that have it, at the {metric.epoch} epoch of each; "
-        f"{measure.better} is better; nothing is tested by it"
+        f"Mean {metric.measure.title} of the runs that have it, at the {metric.epoch} epoch; {measure.better} is "
+        "better; not tested."
     )
 
     def of(row: Row) -> Also:
@@ -142,12 +149,13 @@ def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
 
     short = f"{measure.noun} {unit}".strip()
     return (
-        Column(group, group, "mean", mean, lambda row: fixed(of(row).mean, digits), short),
+        Column(name, group, group, "mean", mean, lambda row: fixed(of(row).mean, digits), short),
         Column(
+            f"{name}_sd",
             f"sd ({measure.noun})",
             group,
             "sd",
-            "standard deviation of those runs",
+            "Standard deviation of these runs.",
             lambda row: fixed(of(row).sd, digits),
             "",
         ),
@@ -156,12 +164,9 @@ def _also(table: AblationTable, name: str) -> tuple[Column, ...]:
 
 def _at_size(table: AblationTable, size: int) -> tuple[Column, ...]:
     group = f"error at {size} px (%)"
-    mean = (
-        f"mean error of the kept weights, those of the last epoch, on validation images of {size} pixels a side, over "
-        "the runs that were evaluated there; lower is better"
-    )
-    n = f"complete runs evaluated at {size} pixels, of those planned"
-    half = "half width of the 95 % t interval of that mean"
+    mean = f"Mean error of the last epoch's weights on validation images of {size} pixels a side; lower is better."
+    n = f"Complete runs evaluated at {size} pixels, of those planned."
+    half = "Half width of the 95 % t interval of that mean"
 
     def there(row: Row) -> AtSize:
         return row.at_size.get(size, AtSize(0, None, None))
@@ -169,11 +174,11 @@ def _at_size(table: AblationTable, size: int) -> tuple[Column, ...]:
     def interval(row: Row) -> str:
         return half_text(there(row).mean, there(row).half, ERRORS, 2)
 
-    half += _CUT if any(is_cut(there(row).mean, there(row).half, ERRORS) for row in table.rows) else ""
+    half += f"{_CUT if any(is_cut(there(row).mean, there(row).half, ERRORS) for row in table.rows) else ''}."
     return (
-        Column(group, group, "mean", mean, lambda row: fixed(there(row).mean, 2), f"{size} px %"),
-        Column("±95%", group, "±95%", half, interval, "±95%"),
-        Column(f"n at {size} px", group, "n", n, lambda row: f"{there(row).n}/{row.planned}", "n"),
+        Column(f"error_{size}", group, group, "mean", mean, lambda row: fixed(there(row).mean, 2), f"{size} px %"),
+        Column(f"half_{size}", "±95%", group, "±95%", half, interval, "±95%"),
+        Column(f"n_{size}", f"n at {size} px", group, "n", n, lambda row: f"{there(row).n}/{row.planned}", "n"),
     )
 
 
@@ -184,11 +189,8 @@ def _held_out(table: AblationTable) -> tuple[Column, ...]:
     metric, digits = table.sweep.metric, table.sweep.metric.measure.digits
     unit, kind = metric.measure.unit, metric.measure.noun
     group = f"test {kind}{f' ({unit})' if unit else ''}"
-    mean = (
-        f"mean {kind} on the test split, of the weights of the {metric.epoch} epoch, over the runs evaluated there; by "
-        "these images nothing was chosen"
-    )
-    gap = "test minus validation, mean over the same runs, with the half width of its 95 % t interval"
+    mean = f"Mean {kind} on the test split, with the weights of the {metric.epoch} epoch; these images chose nothing."
+    gap = "Test minus validation over the same runs, with the half width of its 95 % t interval."
 
     def on(row: Row) -> OnTest:
         return held.rows.get(row.name, OnTest())
@@ -200,9 +202,9 @@ def _held_out(table: AblationTable) -> tuple[Column, ...]:
         half = "" if math.isnan(on(row).gap_half) else f" ± {fixed(on(row).gap_half, digits)}"
         return f"{signed(on(row).gap, digits)}{half}"
 
-    half_legend = "half width of the 95 % t interval of that mean"
+    half_legend = "Half width of the 95 % t interval of that mean."
     return (
-        Column(f"{group}", group, "mean", mean, lambda row: fixed(on(row).mean, digits), f"test {unit}".strip()),
-        Column("±95% (test)", group, "±95%", half_legend, interval, "±95%"),
-        Column("minus validation", group, "minus validation", gap, gap_text, "gap"),
+        Column("test", group, group, "mean", mean, lambda row: fixed(on(row).mean, digits), f"test {unit}".strip()),
+        Column("test_half", "±95% (test)", group, "±95%", half_legend, interval, "±95%"),
+        Column("test_gap", "minus validation", group, "minus validation", gap, gap_text, "gap"),
     )

@@ -45,36 +45,58 @@ def best_columns(table: AblationTable, group: str) -> tuple[Column, ...]:
         return ()
     digits, best = table.sweep.metric.measure.digits, table.sweep.metric.measure.best
     chance = (
-        f"probability that the cell is the best of the study, that its mean over new seeds is the {best}, by a "
-        "hierarchical model of all runs; bold rows are told apart from the baseline as better"
+        f"Probability that the cell's mean over new seeds is the {best} of all, by a hierarchical model of all runs."
     )
-    shrunken = (
-        "the mean that the same model expects of the cell over these seeds: nearer to the other cells' where their "
-        f"spread may be luck. The {best} of many means flatters itself, this one hardly"
-    )
+    shrunken = f"The mean that this model expects, nearer to the other cells': the {best} of many means is partly luck."
     return (
-        Column("P(best)", group, "P(best)", chance, lambda row: chance_text(row.chance), "P(best)"),
-        Column("shrunken mean", group, "shrunken", shrunken, lambda row: fixed(row.shrunken, digits), "shrunken"),
+        Column("p_best", "P(best)", group, "P(best)", chance, lambda row: chance_text(row.chance), "P(best)"),
+        Column(
+            "shrunken",
+            "shrunken mean",
+            group,
+            "shrunken",
+            shrunken,
+            lambda row: fixed(row.shrunken, digits),
+            "shrunken",
+        ),
     )
 
 
 def _difference(table: AblationTable) -> tuple[Column, ...]:
     digits = table.sweep.metric.measure.digits
-    points = ", in percentage points" if table.sweep.metric.measure.unit else ""
+    points = " in percentage points" if table.sweep.metric.measure.unit else ""
     sign = "negative" if table.sweep.metric.measure.better == "lower" else "positive"
-    mean = f"mean difference from the baseline{points}; {sign} is better than the baseline"
-    half = "half width of its 95 % interval; those of all rows hold together with 95 %"
-    new = "the same for new seeds and new images, of which these images are a sample; p and verdict are for new seeds"
+    mean = f"Mean difference from the baseline{points}; {sign} is better."
+    half = "Half width of its 95 % interval; the intervals of all rows hold together."
+    new = "The same for new seeds and new images, of which these images are a sample; p and verdict are for new seeds."
     halves = table.images.halves if table.images else {}
     of_images = Column(
-        "±95% for new images", GROUP, "±95% for new images", new, lambda row: fixed(halves.get(row.name), digits), ""
+        "diff_half_images",
+        "±95% for new images",
+        GROUP,
+        "±95% for new images",
+        new,
+        lambda row: fixed(halves.get(row.name), digits),
+        "",
     )
     return (
-        Column(GROUP, GROUP, "mean", mean, _versus(lambda versus: signed(versus.difference, digits)), "diff"),
-        Column("±95% (all rows)", GROUP, "±95%", half, _versus(lambda versus: fixed(versus.half, digits)), "±95%"),
+        Column(
+            "diff_mean", GROUP, GROUP, "mean", mean, _versus(lambda versus: signed(versus.difference, digits)), "diff"
+        ),
+        Column(
+            "diff_half",
+            "±95% (all rows)",
+            GROUP,
+            "±95%",
+            half,
+            _versus(lambda versus: fixed(versus.half, digits)),
+            "±95%",
+        ),
         *([of_images] if halves else []),
-        Column("p (adjusted)", GROUP, "p (adjusted)", _p_legend(table), _versus(_adjusted), "p adj."),
-        Column("df", GROUP, "df", "degrees of freedom of that test", _versus(lambda versus: fixed(versus.df, 1)), ""),
+        Column("p", "p (adjusted)", GROUP, "p (adjusted)", _p_legend(table), _versus(_adjusted), "p adj."),
+        Column(
+            "df", "df", GROUP, "df", "Degrees of freedom of that test.", _versus(lambda versus: fixed(versus.df, 1)), ""
+        ),
     )
 
 
@@ -84,18 +106,22 @@ def _p_legend(table: AblationTable) -> str:
         test = "paired t test (Welch's where fewer than two seeds are shared), Holm-adjusted"
     elif apart := [clean(row.name) for row in table.noisy if not row.is_baseline]:
         test = f"{test}, a paired t test of its own for {' and '.join(apart)} (Bonferroni)"
-    return f"two-sided p of that difference, adjusted for all rows: {test}; no test where the seeds allow none"
+    return f"Two-sided p of that difference, adjusted for all rows: {test}; no test: the seeds allow none."
 
 
 def _verdicts(table: AblationTable) -> tuple[Column, ...]:
     legend = (
-        f"better, worse: told apart from the baseline (adjusted p below 0.05); {_within(table)}undecided: these seeds "
-        "do not settle it, which is no proof of equality; no test: a note below says why"
+        f"Better or worse than the baseline: adjusted p below 0.05; {_within(table)}undecided: these seeds do not "
+        "settle it, which is no proof of equality; no test: a note says why."
     )
-    effect = "the difference in standard deviations of one seed's difference, with Hedges' correction for few seeds"
+    effect = "The difference in standard deviations of one seed's difference, with Hedges' correction for few seeds."
     return (
-        Column("verdict", GROUP, "verdict", legend, lambda row: row.verdict or NOTHING, "verdict", numeric=False),
-        Column("effect size", GROUP, "effect size", effect, _versus(lambda versus: signed(versus.effect, 2)), ""),
+        Column(
+            "verdict", "verdict", GROUP, "verdict", legend, lambda row: row.verdict or NOTHING, "verdict", numeric=False
+        ),
+        Column(
+            "effect", "effect size", GROUP, "effect size", effect, _versus(lambda versus: signed(versus.effect, 2)), ""
+        ),
     )
 
 
@@ -115,14 +141,14 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
         if beyond
         else ""
     )
-    detectable = f"the smallest true difference that these seeds find with 80 % probability{none}"
+    detectable = f"The smallest true difference that these seeds find with 80 % probability{none}."
     more = (
-        "seeds to add until a true difference as large as the observed one is found with 80 % probability; 0: the "
-        f"cell is told apart already; >{MOST_SEEDS}: more than that{learned}"
+        "Seeds to add to find a true difference as large as the observed one with 80 % probability; 0: told apart "
+        f"already{learned}."
     )
     return (
-        Column("detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),
-        Column("more seeds", GROUP, "more seeds", more, _more_seeds, "seeds+"),
+        Column("detectable", "detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),
+        Column("more_seeds", "more seeds", GROUP, "more seeds", more, _more_seeds, "seeds+"),
     )
 
 
@@ -134,14 +160,14 @@ def _detectable(table: AblationTable, against: Versus) -> str:
 def _against_best(table: AblationTable) -> Column:
     best = table.sweep.metric.measure.best
     legend = (
-        f"best: the {best} mean; worse: told apart from it (the same test against that row, adjusted p below 0.05); "
-        "undecided: not told apart; no test: the seeds allow none"
+        f"Whether the same test tells the cell from that of the {best} mean: worse (adjusted p below 0.05), undecided, "
+        "or no test."
     )
 
     def text(row: Row) -> str:
         return STANDINGS.get(row.standing, "")
 
-    return Column("against best", "", "against best", legend, text, "vs best", numeric=False)
+    return Column("best", "against best", "", "against best", legend, text, "vs best", numeric=False)
 
 
 def _on_front(table: AblationTable) -> Column:
@@ -149,25 +175,26 @@ def _on_front(table: AblationTable) -> Column:
     against = table.sweep.search.second_objective if table.sweep.search else None
     cost, measure = COST_NAMES[against] if against else "", table.sweep.metric.measure
     legend = (
-        f"the search has two objectives: front, where no row of at most as many {cost} has a {measure.better} mean "
-        f"{measure.noun}; what is beyond chance of that stands under Pareto set"
+        f"Front: no row of at most as many {cost} has a {measure.better} mean {measure.noun}; what of that is beyond "
+        "chance stands under Pareto set."
     )
     head = f"{measure.noun} and {cost}"
-    return Column(head, "", head, legend, lambda row: "front" if row.name in names else "", head, numeric=False)
+    return Column(
+        "front", head, "", head, legend, lambda row: "front" if row.name in names else "", head, numeric=False
+    )
 
 
 def _pareto(table: AblationTable) -> Column:
     measure = table.sweep.metric.measure
     legend = (
-        f"costs for which no row that costs no more is told apart as {measure.better} in {measure.noun} (Holm over all "
-        f"pairs): the row stands on the Pareto set of {measure.noun} and that cost (params, MACs, latency where all "
-        "its runs have measured it)"
+        f"The costs for which no row that costs no more is told apart as {measure.better} in {measure.noun} (Holm over "
+        "all pairs)."
     )
 
     def text(row: Row) -> str:
         return ", ".join(COST_NAMES[cost] for cost in row.pareto) or NOTHING
 
-    return Column("Pareto set", "", "Pareto set", legend, text, "", numeric=False)
+    return Column("pareto", "Pareto set", "", "Pareto set", legend, text, "", numeric=False)
 
 
 def _versus(text: Callable[[Versus], str]) -> Text:

@@ -15,47 +15,48 @@ _MACS: tuple[Scale, ...] = ((1e9, 1e9, "G", 3), (1e6, 1e6, "M", 2), (0, 1, "", 0
 _TIME: tuple[Scale, ...] = ((7200, 3600, "h", 2), (600, 60, "min", 1), (0, 1, "s", 1))
 _LATENCY: tuple[Scale, ...] = ((100, 1, "ms", 0), (0, 1, "ms", 2))
 _SPEED: tuple[Scale, ...] = ((100, 1, "", 0), (0, 1, "", 2))
+_NAMES = {"macs": "MACs", "speed": "images/s"}  # where the heading is not the key
 _MEMORY: tuple[Scale, ...] = ((1e4, 1e3, "GB", 1), (0, 1, "MB", 0))
 
 
 def cost_columns(table: AblationTable) -> tuple[Column, ...]:
     """What the network, its training and its answers cost."""
 
-    def column(name: str, field: str, scales: tuple[Scale, ...], legend: str, short: str) -> Column:
+    def column(key: str, field: str, scales: tuple[Scale, ...], legend: str, short: str) -> Column:
         _, divisor, unit, digits = scale((getattr(row, field) for row in table.rows), scales)
 
         def text(row: Row) -> str:
             value = getattr(row, field)
             return fixed(None if value is None else value / divisor, digits)
 
+        name = _NAMES.get(key, key)
         title = f"{name} ({unit})" if unit else name
-        return Column(title, "cost", title, legend, text, short and f"{short} {unit}".strip())
+        return Column(key, title, "cost", title, legend, text, short and f"{short} {unit}".strip())
 
     measured = any(row.latency_ms is not None for row in table.rows)
-    latency_legend = (
-        "time of one image through the network (a batch of one), mean over the n runs, each its median of many"
-    )
+    latency_legend = "Time of one image through the network, alone in its batch: mean over the n runs of their medians."
     latency = (column("latency", "latency_ms", _LATENCY, latency_legend, ""), _latency_range(table)) if measured else ()
-    replay_legend = "the same as the replay of a CUDA graph, without the time to launch operations one by one, mean"
+    replay_legend = "The same as one replay of a CUDA graph, without the time to launch operations one by one."
     replayed = any(row.replay_latency_ms is not None for row in table.rows)
     replay = (column("replay", "replay_latency_ms", _LATENCY, replay_legend, ""),) if replayed else ()
     return (
-        column("params", "params", _PARAMS, "parameters of the network", "params"),
-        column("MACs", "macs", _MACS, "multiply-accumulates of one forward pass of one image", "MACs"),
+        column("params", "params", _PARAMS, "Parameters of the network.", "params"),
+        column("macs", "macs", _MACS, "Multiply-accumulates of one forward pass of one image.", "MACs"),
         *latency,
         *replay,
-        column("training", "train_seconds", _TIME, "time in training steps, mean over the n runs", ""),
-        column("images/s", "samples_per_second", _SPEED, "training images per second of that time, mean", ""),
-        column("memory", "peak_memory_mb", _MEMORY, "peak memory of the process (CPU) or device (GPU), mean", ""),
+        column("training", "train_seconds", _TIME, "Time in training steps, mean over the n runs.", ""),
+        column("speed", "samples_per_second", _SPEED, "Training images per second of that time, mean.", ""),
+        column(
+            "memory", "peak_memory_mb", _MEMORY, "Peak memory of the process (CPU) or of the device (GPU), mean.", ""
+        ),
     )
 
 
 def _latency_range(table: AblationTable) -> Column:
     digits = scale((row.latency_ms for row in table.rows), _LATENCY)[3]
     legend = (
-        "the lowest and the highest latency of the n runs. A row leaves the Pareto set of latency only for one whose "
-        "every run is faster, with three runs of each or more. "
-        f"{DOUBLE_DAGGER}: the runs differ by a factor of {SEVERALFOLD} or more, so that latency decides nothing there"
+        "The lowest and the highest latency of the n runs; "
+        f"{DOUBLE_DAGGER}: they differ by a factor of {SEVERALFOLD} or more, so latency decides nothing there."
     )
 
     def text(row: Row) -> str:
@@ -64,7 +65,7 @@ def _latency_range(table: AblationTable) -> Column:
         sign = DOUBLE_DAGGER if row.latency_unsteady else ""
         return NOTHING.join(fixed(latency, digits) for latency in row.latency_range) + sign
 
-    return Column("latency range (ms)", "cost", "latency range (ms)", legend, text, "")
+    return Column("latency_range", "latency range (ms)", "cost", "latency range (ms)", legend, text, "")
 
 
 def published_columns(sweep: Sweep) -> tuple[Column, ...]:
@@ -73,16 +74,26 @@ def published_columns(sweep: Sweep) -> tuple[Column, ...]:
     if published is None:
         return ()
     group = f"published, {clean(published.data)}"
-    legend = f"the figure of {clean(published.source)}, on {clean(published.data)}"
-    params, gmacs = "parameters as published, 10^6", "multiply-accumulates as published, 10^9"
+    legend = f"The error that {clean(published.source)} gives, on {clean(published.data)}."
+    params, gmacs = "Parameters as published, in millions.", "Multiply-accumulates as published, in billions."
     return (
-        Column("published error (%)", group, "error (%)", legend, _published_error(None), "publ. %", measured=False),
+        Column(
+            "published",
+            "published error (%)",
+            group,
+            "error (%)",
+            legend,
+            _published_error(None),
+            "publ. %",
+            measured=False,
+        ),
         *(
             Column(
+                f"published_{size}",
                 f"published error at {size} px (%)",
                 group,
                 f"at {size} px (%)",
-                f"the same at {size} pixels a side",
+                f"The same at {size} pixels a side.",
                 _published_error(size),
                 f"publ. {size} %",
                 measured=False,
@@ -90,6 +101,7 @@ def published_columns(sweep: Sweep) -> tuple[Column, ...]:
             for size in published_sizes(sweep)
         ),
         Column(
+            "published_params",
             "published params (M)",
             group,
             "params (M)",
@@ -98,22 +110,31 @@ def published_columns(sweep: Sweep) -> tuple[Column, ...]:
             "",
             measured=False,
         ),
-        Column("published GMACs", group, "GMACs", gmacs, lambda row: _figure(row, "gmacs", 2), "", measured=False),
+        Column(
+            "published_gmacs",
+            "published GMACs",
+            group,
+            "GMACs",
+            gmacs,
+            lambda row: _figure(row, "gmacs", 2),
+            "",
+            measured=False,
+        ),
         *((_reproduced(sweep, published),) if asks_for_verdict(sweep) else ()),
     )
 
 
 def _reproduced(sweep: Sweep, published: Published) -> Column:
     legend = (
-        f"reproduced: the whole 95 % interval of our mean lies within {published.tolerance:g} percentage points of the "
-        "published error; not reproduced: all of it lies outside; cannot tell: neither"
+        f"Whether the 95 % interval of our mean lies within {published.tolerance:g} points of the published error "
+        "(reproduced), outside (not reproduced), or partly (cannot tell)."
     )
     group = f"published, {clean(published.data)}"
 
     def text(row: Row) -> str:
         return row_reproduced(sweep, row) or NOTHING
 
-    return Column("reproduced", group, "reproduced", legend, text, "", numeric=False, measured=False)
+    return Column("reproduced", "reproduced", group, "reproduced", legend, text, "", numeric=False, measured=False)
 
 
 def _published_error(size: int | None) -> Text:

@@ -1,4 +1,4 @@
-"""The table in Markdown, and other tables of texts."""
+"""The table in Markdown, and other tables of texts. What is wide or detailed folds away where a page shows it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import markdown
 from sklab.report.tables.column import Column
 from sklab.report.tables.columns import columns, power_rows
+from sklab.report.tables.summary import marked, summary_columns
 from sklab.report.words import sentences, verdict
 from sklab.report.words.answers import Grid, question_grids
 
 
 def table_markdown(table: AblationTable) -> str:
-    """The table, the notes on single rows, the answers and the effects of the factors."""
-    answered = grids_markdown(question_grids(table))
-    return "\n".join([rows_markdown(table), *answered, *_effects_markdown(table), ""])
-
-
-def rows_markdown(table: AblationTable) -> str:
-    """The table, with the notes on single rows below it."""
-    shown = columns(table)
-    numeric = [column.numeric for column in shown]
-    lines = _pipe_table(
-        [markdown(column.title) for column in shown], [_markdown_cells(row, shown) for row in table.rows], numeric
-    )
+    """The seven columns, the notes on single rows, all columns folded away, the answers, the effects of the factors."""
+    rows = rows_markdown(table, summary_columns(table), table.rows)
     remarks = [f"{sentences.progress(table)}.", *sentences.below(table)]
     notes = [f"- {markdown(note)}" for note in sentences.notes(table)]
     paragraphs = [line for text in remarks for line in ("", markdown(text))]
-    return "\n".join([*lines, *paragraphs, *([""] if notes else []), *notes])
+    full = rows_markdown(table, columns(table), table.rows)
+    every = ["", "<details><summary>All columns</summary>", "", full, "", "</details>"]
+    answered = [*grids_markdown(question_grids(table)), *_effects_markdown(table)]
+    return "\n".join([rows, *paragraphs, *([""] if notes else []), *notes, *every, *answered, ""])
+
+
+def rows_markdown(table: AblationTable, shown: Sequence[Column], rows: Sequence[Row]) -> str:
+    """These columns of these rows. Bold: the best row, where every other one is told apart from it as worse."""
+    heads = [markdown(column.title) for column in shown]
+    cells = [_markdown_cells(row, shown, bold=row is table.winner) for row in rows]
+    return "\n".join(_pipe_table(heads, cells, [column.numeric for column in shown]))
 
 
 def effects_markdown(table: AblationTable) -> str:
@@ -53,11 +54,13 @@ def _effects_markdown(table: AblationTable) -> list[str]:
 
 
 def grids_markdown(grids: Iterable[Grid]) -> list[str]:
-    """The lines of tables of texts with their titles and legends, after an empty one."""
+    """The lines of tables of texts with their titles and legends, after an empty one; all but the first fold away."""
     lines: list[str] = []
-    for grid in grids:
-        table = markdown_table(grid.head, grid.rows)
-        lines += ["", f"**{markdown(grid.title)}**", "", *table, "", markdown(f"{grid.legend}.")]
+    for number, grid in enumerate(grids):
+        table = [*markdown_table(grid.head, grid.rows), "", markdown(f"{grid.legend}.")]
+        title = markdown(grid.title)
+        folded = ["", f"<details><summary>{title}</summary>", "", *table, "", "</details>"]
+        lines += folded if number else ["", f"**{title}**", "", *table]
     return lines
 
 
@@ -73,9 +76,9 @@ def _pipe_table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Ite
     return [f"| {' | '.join(cells)} |" for cells in (head, ruler, *rows)]
 
 
-def _markdown_cells(row: Row, shown: Sequence[Column]) -> list[str]:
-    name, *others = (markdown(column.text(row)) for column in shown)
+def _markdown_cells(row: Row, shown: Sequence[Column], *, bold: bool) -> list[str]:
+    name, *others = (markdown(marked(row) if column.key == "verdict" else column.text(row)) for column in shown)
     reason = sentences.no_number(row)
     tags = (" (baseline)" if row.is_baseline else "") + (f" – {markdown(reason)}" if reason else "")
     cells = [name + tags, *others]
-    return [f"**{cell}**" if row.stands_out and cell else cell for cell in cells]
+    return [f"**{cell}**" if bold and cell else cell for cell in cells]

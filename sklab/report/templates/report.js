@@ -46,7 +46,8 @@
     var button = document.createElement("button");
     button.type = "button";
     button.textContent = head.dataset.head = head.textContent;
-    button.title = "Sort by this column";
+    button.title = head.title + " Click to sort.";
+    head.removeAttribute("title");
     head.replaceChildren(button);
     button.addEventListener("click", function () {
       var next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] || "ascending";
@@ -75,14 +76,15 @@
   });
   choose(0, true);
 
-  // A table wider than the page begins with the columns that matter most.
-  if (table.parentElement.scrollWidth > table.parentElement.clientWidth) {
+  // A table wider than the page begins with the columns that matter most: without the extra ones, then without factors.
+  ["extra", "factor"].forEach(function (kind) {
+    if (table.parentElement.scrollWidth <= table.parentElement.clientWidth) return;
     heads.forEach(function (head, column) {
-      if (!("extra" in head.dataset)) return;
+      if (!head.classList.contains(kind)) return;
       boxes[column].checked = false;
       choose(column, false);
     });
-  }
+  });
   table.parentElement.before(choice);
 
   body.addEventListener("click", function (event) {

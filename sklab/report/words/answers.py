@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sklab.analysis.statistics.intervals import ALPHA
@@ -45,22 +45,41 @@ def answers(table: AblationTable) -> tuple[str, ...]:
     asked = table.questions or table.effects.matched
     if not any(answer.versus.n for answer in asked):
         return ()
-    planned = [_answered(table, answer) for answer in table.questions]
-    paragraphs = (planned, _effects(table), _open(table, asked))
-    return tuple(" ".join(sentences) for sentences in paragraphs if sentences)
+    sentences = [_answered(table, answer) for answer in table.questions]
+    paragraphs = (sentences, effects(table), opened(table))
+    return tuple(" ".join(paragraph) for paragraph in paragraphs if paragraph)
 
 
-def _answered(table: AblationTable, answer: Answer) -> str:
+def planned(table: AblationTable) -> tuple[str, ...]:
+    """A short sentence for each planned question; none where nothing can be answered."""
+    if not any(answer.versus.n for answer in table.questions):
+        return ()
+    return tuple(_answered(table, answer, brief=True) for answer in table.questions)
+
+
+def remarks(table: AblationTable) -> tuple[str, ...]:
+    """What the short sentences leave out: questions whose pairs disagree, and pairs without runs enough."""
+    apart = [answer for answer in table.questions if answer.agreement < ALPHA]
+    named = "; ".join(f"{clean(answer.name)} ({p_equals(answer.agreement)})" for answer in apart)
+    missing = "; ".join(clean(str(pair)) for answer in table.questions for pair in answer.left_out)
+    return tuple(
+        f"{begin}: {what}."
+        for begin, what in (("The size differs between pairs", named), ("Left out, without runs enough", missing))
+        if what
+    )
+
+
+def _answered(table: AblationTable, answer: Answer, *, brief: bool = False) -> str:
     name = clean(answer.name)
     name, against = f"{name[:1].upper()}{name[1:]}", answer.versus
     if math.isnan(against.difference):
         return f"{name}: no answer yet, since {against.reason}."
-    pairs = quantity(len(answer.pairs), "pair") + " of cells" if len(answer.pairs) > 1 else ""
+    pairs = quantity(len(answer.pairs), "pair") + " of cells" if len(answer.pairs) > 1 and not brief else ""
     based = ", ".join(filter(None, [pairs, quantity(against.n, "seed")]))
     if math.isnan(against.adjusted):
         return f"{name}: {_signed(table, against.difference)} ({based}), without a test: {against.reason}."
     detail = f"({interval(table, answer.versus)}, {p_equals(against.adjusted)}; {based})"
-    return f"{name} {_claim(table, answer)} {detail}.{_caveats(answer)}"
+    return f"{name} {_claim(table, answer)} {detail}.{'' if brief else _caveats(answer)}"
 
 
 def _claim(table: AblationTable, answer: Answer) -> str:
@@ -98,8 +117,9 @@ def _caveats(answer: Answer) -> str:
     return sentence + (f" Without runs enough, and left out: {missing}." if missing else "")
 
 
-def _effects(table: AblationTable) -> list[str]:
-    """The sentence about the factors that matter, the largest effect first; only matched cells are compared."""
+def effects(table: AblationTable) -> list[str]:
+    """The sentence about the factors that matter, the largest effect first; only matched cells are compared. Before it,
+    where no question was planned, one that says so."""
     matched = table.unplanned
     ranked = sorted(matched, key=lambda answer: -abs(answer.versus.difference))
     decided = [answer for answer in ranked if answer.verdict in ("lower", "higher")]
@@ -109,12 +129,12 @@ def _effects(table: AblationTable) -> list[str]:
     ]
     more = f" and {len(decided) - _SHOWN} more" if len(decided) > _SHOWN else ""
     unplanned = ", not planned" if table.questions else ""
-    first = "" if table.questions else "No question was planned, so the factors are compared like with like. "
+    first = [] if table.questions else ["No question was planned, so the factors are compared like with like."]
     if named:
         verb = "matters" if len(decided) == 1 else "matter"
-        return [f"{first}Of the factors{unplanned}, {_enumerated(named)}{more} {verb}, all else equal."]
+        return [*first, f"Of the factors{unplanned}, {_enumerated(named)}{more} {verb}, all else equal."]
     if matched and any(not math.isnan(answer.versus.adjusted) for answer in matched):
-        return [f"{first}Of the factors{unplanned}, none makes a detectable difference, all else equal."]
+        return [*first, f"Of the factors{unplanned}, none makes a detectable difference, all else equal."]
     return []
 
 
@@ -122,9 +142,12 @@ def _enumerated(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _open(table: AblationTable, asked: Iterable[Answer]) -> list[str]:
+def opened(table: AblationTable) -> list[str]:
     """The sentences about the open questions: what the study could have shown, and what it would cost to answer
     them."""
+    asked = table.questions or table.effects.matched
+    if not any(answer.versus.n for answer in asked):
+        return []
     undecided = [answer for answer in asked if answer.verdict in ("undecided", "not higher", "not lower")]
     if not undecided:
         return []

@@ -30,20 +30,6 @@ _DESIGNS = {
     "leave_one_out": "leave one out: each component removed from the full model",
     "search": "search",
 }
-_KEY = (
-    "±: half width of the 95 % t interval; minus baseline: differences with simultaneous 95 % intervals and adjusted "
-    "p; verdict: against the baseline; best: the {best} mean; undecided: not told apart; no test: the seeds allow none."
-)
-_KEY_OF_BEST = (
-    " P(best): probability of being the best cell; shrunken: the mean without the luck of the {best}; bold: better "
-    "than the baseline."
-)
-
-
-def key(table: AblationTable) -> str:
-    """What the short headings of a printed table say."""
-    text = _KEY + (_KEY_OF_BEST if table.likeliest else "")
-    return text.format(best=table.sweep.metric.measure.best)
 
 
 def design(sweep: Sweep) -> str:

@@ -4,7 +4,9 @@ text."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sklab.analysis.statistics.anova import Effect
 from sklab.analysis.statistics.planning import MOST_SEEDS
@@ -12,8 +14,8 @@ from sklab.analysis.table.rows import AblationTable, BaselineVerdict, Row
 from sklab.report.escape import clean
 from sklab.report.numbers import NOTHING, can_be_found, fixed, p_text
 from sklab.report.words import cautions
-from sklab.report.words.answers import Grid, answers, matched_grids
-from sklab.report.words.phrases import difference, likeliest, next_runs_text, pareto_sentence, points, value
+from sklab.report.words.answers import Grid, answers, effects, matched_grids, opened, planned
+from sklab.report.words.phrases import difference, likeliest, listed, next_runs_text, pareto_sentence, points, value
 from sklab.store.states import UNENDED
 from sklab.system.terminal import quantity
 
@@ -41,35 +43,87 @@ def further(table: AblationTable, attention: str = "") -> tuple[str, ...]:
     return _paragraphs(table, attention)[1:]
 
 
-def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
-    finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
+@dataclass(frozen=True)
+class Top:
+    """What stands at the top of a page: one sentence, the answer to the first question; those to the others; cautions
+    that change how all of them are read."""
+
+    sentence: str
+    others: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+def top(table: AblationTable, attention: str = "") -> Top:
+    """The top of the page. Without planned questions it says how attention changes, which factors matter, or which
+    cells are told apart from the baseline: the first of these that can be said."""
     if table.best is None:
+        return Top(result(table))
+    asked = planned(table) or tuple(filter(None, (attention, *effects(table)[-1:])))
+    first, *others = asked or (next(filter(None, _against(table))),)
+    return Top(first, tuple(others), _cautions(table))
+
+
+def rest(table: AblationTable, attention: str = "") -> tuple[str, ...]:
+    """The results that `top` leaves out, each a sentence or a few."""
+    if table.best is None:
+        return ()
+    first = top(table, attention)
+    every = (attention, *effects(table), *opened(table), *_against(table, counted=True))
+    return tuple(result for result in every if result and result not in (first.sentence, *first.others))
+
+
+def _cautions(table: AblationTable) -> tuple[str, ...]:
+    finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
+    every = ("" if finished else "The study is not finished.", cautions.looks(table), cautions.learning(table))
+    return tuple(filter(None, every))
+
+
+def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
+    if table.best is None:
+        finished = all(run.state not in UNENDED for row in table.rows for run in row.runs)
         return (f"No run is complete{'' if finished else ' yet'}, so there is nothing to compare.",)
     answered = answers(table)
     at = 1 if table.questions and answered else 0
     first, *others = filter(None, (*answered[:at], attention, *answered[at:], against_baseline(table)))
-    cautious = ("" if finished else "The study is not finished.", cautions.looks(table), cautions.learning(table))
-    return (" ".join(filter(None, (first, *cautious))), *others)
+    return (" ".join((first, *_cautions(table))), *others)
 
 
 def against_baseline(table: AblationTable) -> str:
     """The paragraph on the cells that are told apart from the baseline, those that are open, and the costs of the
     best mean."""
+    return " ".join(sentence for sentence in _against(table) if sentence)
+
+
+def _against(table: AblationTable, *, counted: bool = False) -> tuple[str, ...]:
+    """The sentences of that paragraph, "" for one that says nothing. Beside a table, cells are `counted`, not named."""
     best, baseline = table.best, table.baseline
     if best is None:
-        return ""
+        return ()
     if baseline is None:
         name = clean(table.sweep.baseline)
         chosen = likeliest(table)
         lowest = (
             f"{chosen[:1].upper()}{chosen[1:]}" or f"{_capital(table)} mean: {clean(best.name)}, {value(table, best)}"
         )
-        return f"{lowest}. The baseline {name} has no complete run, so nothing is compared with it."
+        return (f"{lowest}.", f"The baseline {name} has no complete run, so nothing is compared with it.")
     price = "" if table.pareto_front else _price(table.likeliest or best, baseline, chosen=table.likeliest is not None)
     unit = " points" if table.sweep.metric.measure.unit else ""
     advice = next_runs_text(table.next_runs, unit) if table.next_runs else ""
-    sentences = (pareto_sentence(table), _decided(table, best, baseline), _open(table), advice, price)
-    return " ".join(sentence for sentence in sentences if sentence)
+    decided = _counted(table, baseline) if counted else (_decided(table, best, baseline),)
+    return (pareto_sentence(table), *decided, _open(table), advice, price)
+
+
+def _counted(table: AblationTable, baseline: Row) -> tuple[str, ...]:
+    """How many cells have each verdict, and the likeliest best cell."""
+    counts = Counter(row.verdict for row in table.rows if row.verdict)
+    if not counts:
+        return (f"So far only the baseline {clean(baseline.name)}, {value(table, baseline)}, has a complete run.",)
+    verdicts = (*_DECIDED, "undecided", "no test")
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict])
+    chosen = likeliest(table)
+    which = f"{chosen[:1].upper()}{chosen[1:]}." if chosen else ""
+    cells = quantity(counts.total(), "cell")
+    return (f"Of {cells} against the baseline {clean(baseline.name)}, {value(table, baseline)}: {told}.", which)
 
 
 def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
@@ -100,6 +154,20 @@ def _lowest(table: AblationTable, best: Row) -> str:
     by = "" if best.verdict == "better" or best.baseline is None else f" ({difference(table, best.baseline)})"
     shown = f"{value(table, best)}{by if best.verdict != 'no test' else ''}"
     return f"the {table.sweep.metric.measure.best} mean is that of {clean(best.name)}, {shown}{_near(table)}"
+
+
+def best_sentence(table: AblationTable) -> str:
+    """Which cell is the best, or between which it is undecided; "" before two cells have numbers."""
+    best = table.best
+    near = [row.name for row in table.rows if row.n and row.standing in ("best", "not distinguishable")]
+    if best is None or table.pareto_front or sum(row.n > 0 for row in table.rows) < 2:
+        return ""
+    if table.winner:
+        return f"Best cell: {clean(best.name)}; every other cell is told apart from it as worse."
+    if len(near) < 2:
+        return f"Best cell: undecided; the seeds allow no test against {clean(best.name)}."
+    mean = f"{clean(best.name)} has the {table.sweep.metric.measure.best} mean"
+    return f"Best cell: undecided between {len(near)} cells ({listed(near)}); {mean}."
 
 
 def _near(table: AblationTable) -> str:
@@ -179,16 +247,16 @@ def effect_grids(table: AblationTable) -> tuple[Grid, ...]:
 
 def effect_sentences(table: AblationTable) -> tuple[str, ...]:
     """The sentences about effects: why there are none, or how they were computed and which are left out."""
-    effects, analysis = table.effects, table.effects.analysis
-    lone = ", ".join(map(clean, effects.unmatched))
+    found, analysis = table.effects, table.effects.analysis
+    lone = ", ".join(map(clean, found.unmatched))
     unmatched = [f"No two cells differ in one of these alone, so their effects can't be told: {lone}."] if lone else []
     if analysis is None:
-        return (f"No analysis of variance: {effects.reason}.", *unmatched)
+        return (f"No analysis of variance: {found.reason}.", *unmatched)
     error = f"{quantity(analysis.df, 'degree')} of freedom for error"
     first = f"Analysis of variance over {quantity(analysis.n, 'run')}, seeds as blocks, {error}."
-    unseen = ", ".join(" × ".join(map(clean, term)) for term in effects.inseparable)
+    unseen = ", ".join(" × ".join(map(clean, term)) for term in found.inseparable)
     inseparable_terms = [f"These cells can't tell from others: {unseen}."] if unseen else []
-    notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in effects.notes]
+    notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in found.notes]
     return (first, *notes, *inseparable_terms, *unmatched)
 
 

@@ -147,7 +147,7 @@ def test_there_is_nothing_to_draw_before_the_first_run():
 
 
 def test_a_figure_in_a_page_takes_the_colours_of_the_page(many):
-    text = inline(many["error"].svg)
-    assert text.startswith('<svg role="img"')
+    text = inline(many["error"])
+    assert text.startswith('<svg role="img" aria-label="Validation error by cell" class="single"')
     assert not [colour for colour in COLOURS.values() if colour in text]
     assert "var(--ink)" in text

@@ -25,7 +25,7 @@ def test_a_cell_that_learned_nothing_is_told_in_the_first_paragraph_and_gets_no_
     )
     column, texts = more_seeds(table)
     assert texts[2] == "–" != texts[1]
-    assert column.legend.endswith("; –: at chance level")
+    assert column.legend.endswith("; –: at chance level.")
     assert "nothing was learned in K7" in " ".join(terminal_table(table).split())
 
 

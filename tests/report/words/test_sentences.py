@@ -160,7 +160,7 @@ def test_a_noisy_cell_is_told_where_it_is_set_apart():
     )
     assert "that of c4 from its own runs. All cells" in methods.methods(table)
     assert "a paired t test of its own for c4 (Bonferroni)" in legends["p (adjusted)"]
-    assert "estimated from all cells (for c4, of its own runs)" in legends["±95%"]
+    assert "that of all cells (for c4, of its own runs)" in legends["±95%"]
     several = noisy_table(4, 5)
     assert "c4, c5 are plainly noisier than the others and set apart, each with" in methods.comparison(several)
     assert "Set apart are c4, c5, plainly noisier than the others" in methods.methods(several)
@@ -263,7 +263,7 @@ def test_latencies_that_differ_severalfold_are_marked_and_said_to_decide_nothing
     markdown = table_markdown(table)
     assert "| **0.60–1.30‡** |" in markdown
     assert "| 2.01–2.03 |" in markdown
-    assert r"(\textdaggerdbl{}): K3." in table_tex(table)
+    assert r"(\textdaggerdbl{}): K3." in table_tex(table, ["cell", "latency_range"])
 
 
 def test_latency_is_said_to_be_measured_alone_or_not():
