@@ -14,6 +14,7 @@ from sklab.analysis.frames.table import answers_frame, data_frame
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.build import study_table
 from sklab.report.tables.columns import columns
+from sklab.report.tables.summary import summary_columns
 from sklab.spec.study.sweep import Published
 
 _EXAMPLE = Path(__file__).parents[2] / "results" / "example"
@@ -28,7 +29,9 @@ _START = (
     "What each column of the report's table says, and below that those of the CSV files. A study has the columns that "
     f"it asks for; here it has them all: a margin of one point, {_SIZE} pixels as a further size (`sizes`), a further "
     "metric (`also`), a test split, and published figures with a tolerance. The factors of the design stand between "
-    "`cell` and `n`. How the numbers are made: [Statistics](../statistics.md)."
+    "`cell` and `n`. A report begins with seven columns, `cell,n,error,diff,verdict,params,macs`; `sklab table` with "
+    "`--latex` or `--markdown` prints these, or those that `--columns` names. How the numbers are made: "
+    "[Statistics](../statistics.md)."
 )
 
 
@@ -36,11 +39,11 @@ def page() -> str:
     """The page: every column with its legend."""
     full = _with_everything()
     rows = [
-        (f"`{column.title}`", f"`{column.short}`" if column.short else "", column.legend)
-        for column in columns(full)
+        (f"`{column.title}`", f"`{column.key}`", f"`{column.short}`" if column.short else "", column.legend)
+        for column in (*summary_columns(full)[2:4], *columns(full))
         if column.title not in full.sweep.columns
     ]
-    report = table(("column", "in a terminal", "meaning"), rows).rstrip("\n")
+    report = table(("column", "`--columns`", "in a terminal", "meaning"), rows).rstrip("\n")
     files = [part for heading, frame in _FILES.items() for part in (f"## {heading}", _frame(frame))]
     return "\n\n".join([_MADE, "# Columns of the table", _START, report, *files]) + "\n"
 

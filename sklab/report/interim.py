@@ -38,7 +38,7 @@ def write_interim(folder: Path) -> Path:
 def interim_page(table: AblationTable, folder: Path) -> str:
     """The page of `table`, the study in `folder`."""
     from sklab.report.figures.study import learning_curves
-    from sklab.report.render import environment
+    from sklab.report.pages import environment
     from sklab.report.run_files import read_curves
     from sklab.report.words import sentences
 

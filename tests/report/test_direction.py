@@ -162,6 +162,7 @@ def words(text, *, turn):
         text = re.sub(pattern, lambda found: OPPOSITE[found[0]], text)
     text = re.sub(r"[+−-]?\d[\d.,]*|[-─]{3,}", "#", text)
     text = " ".join(text.split()).replace(f"## New images and noise {NO_IMAGES}", "").replace(NO_IMAGES, "")
+    text = text.replace("[New images and noise](#new-images-and-noise) · ", "")
     return re.split(r"(?<=[.:]) ", " ".join(text.split()))
 
 
