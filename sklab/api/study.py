@@ -178,6 +178,17 @@ class Study:
 
         return filled(f"Study {self.path}: {progress(self._table)}\n{self.answer}", _WIDTH)
 
+    def _repr_html_(self) -> str:
+        from markupsafe import Markup
+
+        from sklab.report.escape import clean
+        from sklab.report.pages import summary_html
+        from sklab.report.words.sentences import progress
+
+        table = Markup(summary_html(self._table))  # noqa: S704 - it has escaped what it shows
+        page = Markup("<div><p><b>{}</b>: {}</p><p>{}</p>{}</div>")
+        return str(page.format(clean(self.name), progress(self._table), self.answer, table))
+
 
 def _answered(table: AblationTable, answer: Answer) -> dict[str, Any]:
     from sklab.report.words.answers import answer_sentence

@@ -10,13 +10,16 @@ import attended
 import pandas as pd
 import pytest
 import torch
-from example_study import kernels
+from example_study import NASTY, hostile, kernels
+from pages import read
 from studies import key_of, make_records, make_sweep, write_study
 
 import sklab
 from sklab.analysis.statistics.intervals import ALPHA
+from sklab.analysis.table.ablation import ablation_table
 from sklab.errors import SklabError
 from sklab.report.build import build
+from sklab.report.escape import clean
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.run import train
@@ -95,6 +98,27 @@ def test_a_study_of_which_nothing_is_complete_can_be_asked_all_the_same(tmp_path
     with pytest.raises(SklabError, match="none of these runs is complete and keeps what it made of each image"):
         study.images()
     assert repr(study).startswith(f"Study {study.path}: 0 of 6 runs complete, 6 waiting\n")
+
+
+def test_a_notebook_shows_the_answer_and_the_table(example):
+    page = read(example._repr_html_())
+    assert "kernels: 36 of 36 runs complete" in page.text
+    assert example.answer in page.text
+    assert all(name in page.text for name in example.table.index)
+    assert "10.47" in page.text
+    assert page.tags <= {"div", "style", "p", "b", "table", "caption", "thead", "tbody", "tr", "th", "td", "span"}
+
+
+def test_hostile_names_make_no_markup_in_a_notebook(tmp_path, monkeypatch):
+    table = ablation_table(*hostile())
+    monkeypatch.setattr("sklab.report.build.study_table", lambda _: table)
+    study = sklab.load(tmp_path)
+    page = read(study._repr_html_())
+    assert page.tags <= {"div", "style", "p", "b", "table", "caption", "thead", "tbody", "tr", "th", "td", "span"}
+    assert (page.handlers, page.links) == ([], [])
+    assert all(clean(name) in page.text for name in NASTY)
+    assert clean(page.text.replace("\n", " ")) == " ".join(page.text.split())
+    assert "\x1b" not in repr(study)
 
 
 def test_to_load_a_study_is_a_look_at_it(results):
