@@ -20,11 +20,11 @@ from sklab.commands.analyze import add_analyze
 from sklab.commands.confirm import add_confirm
 from sklab.commands.doctor import add_doctor, add_models
 from sklab.commands.evaluate import add_evaluate
-from sklab.commands.export import add_export
+from sklab.commands.export import add_archive, add_export
 from sklab.commands.init import add_init
 from sklab.commands.options import INTERRUPTED, UNREAD, USER_ERROR, choose_code, typed
 from sklab.commands.plan import add_plan
-from sklab.commands.results import add_compare, add_report, add_table
+from sklab.commands.results import add_compare, add_costs, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
 from sklab.commands.results import add_wandb
 from sklab.commands.status import add_dashboard, add_list, add_logs, add_status
@@ -34,8 +34,8 @@ from sklab.system.terminal import tell
 # In the order of `sklab --help`.
 _COMMANDS = (
     *(add_init, add_sweep, add_plan, add_list, add_status, add_logs, add_dashboard, add_retry, add_table),
-    *(add_report, add_wandb),
-    *(add_compare, add_confirm, add_train, add_evaluate, add_analyze, add_export, add_models, add_doctor),
+    *(add_report, add_wandb, add_compare, add_costs, add_confirm, add_train, add_evaluate, add_analyze),
+    *(add_export, add_archive, add_models, add_doctor),
 )
 
 

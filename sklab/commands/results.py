@@ -1,4 +1,4 @@
-"""The commands that read the records of studies: table, report, compare; and those that send them to W&B: sync,
+"""The commands that read the records of studies: table, report, costs, compare; and those that send them to W&B: sync,
 publish."""
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ def add_report(commands: Commands) -> None:
     """`sklab report`."""
     text = "rebuild a study's table files, figures and report from its records"
     add_study(add_command(commands, "report", _report, StudyOptions, text))
+
+
+def add_costs(commands: Commands) -> None:
+    """`sklab costs`."""
+    text = (
+        "state the device time of a study, in all and by cell, with what was lost, as checklists of papers ask for it"
+    )
+    costs = add_command(commands, "costs", _costs, StudyJsonOptions, text)
+    add_study(costs)
+    add_json(costs)
 
 
 def add_compare(commands: Commands) -> None:
@@ -151,6 +161,20 @@ def _whole(tables: Iterable[AblationTable]) -> int:
     for reason in unreadable:
         tell(f"sklab: unreadable: {reason}")
     return SOME_FAILED if unreadable else COMPLETE
+
+
+def _costs(options: StudyJsonOptions) -> int:
+    from sklab.analysis.evidence.compute import read_compute
+    from sklab.report import build
+    from sklab.report.evidence.compute import as_json, cell_lines, statement
+
+    folder = study_folder(options.study, options.results)
+    table = build.study_table(folder.path)
+    compute = read_compute(folder, table.sweep)
+    print(
+        as_json(table, compute) if options.json else "\n".join([*statement(table, compute), "", *cell_lines(compute)])
+    )
+    return _whole([table])
 
 
 def _compare(options: CompareOptions) -> int:

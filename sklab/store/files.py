@@ -184,6 +184,12 @@ def sealed(value: BaseModel, indent: int | None = 1) -> str:
     return json.dumps({**tree, _SEAL: _seal_of(tree)}, indent=indent, ensure_ascii=False)
 
 
+def reseal(tree: dict[str, Any]) -> str:
+    """The content of a JSON file, which was changed on purpose, as text; with a new seal where it had one."""
+    had_seal = tree.pop(_SEAL, None) is not None
+    return json.dumps({**tree, **({_SEAL: _seal_of(tree)} if had_seal else {})}, indent=1, ensure_ascii=False)
+
+
 def unseal(tree: dict[str, Any]) -> bool:
     """Remove the seal from the content of a JSON file; returns False where the rest is not what was sealed. Files of
     sklab 0.1.0 have no seal and are trusted."""
