@@ -33,7 +33,7 @@ def table_tex(table: AblationTable, keys: Sequence[str] = ()) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{tex(table.sweep.study + question)}}}",
             rf"\label{{tab:{re.sub('[^A-Za-z0-9-]+', '-', table.sweep.study)}}}",
             r"\par\smallskip",
@@ -97,7 +97,7 @@ def _rows_tex(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{tex(caption + left_out)}}}",
             r"\par\smallskip",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",

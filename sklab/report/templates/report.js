@@ -45,7 +45,7 @@
   heads.forEach(function (head, column) {
     var button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.dataset.head = head.textContent;
+    button.textContent = head.textContent;
     button.title = head.title + " Click to sort.";
     head.removeAttribute("title");
     head.replaceChildren(button);
