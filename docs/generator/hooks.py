@@ -17,7 +17,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 _LINK = re.compile(r"(\]\()([^)#\s:]+)(?=[)#])")
-_KEYS = re.compile(r"<table>\s*<thead>\s*<tr>\s*<th>(?:key|option|column)</th>.*?</table>", re.DOTALL)
+_KEYS = re.compile(r"<table>\s*<thead>\s*<tr>\s*<th>(key|option|column)</th>.*?</table>", re.DOTALL)
 _PICTURES = (".png", ".svg", ".jpg")
 _INSIDE, _OUTSIDE = "docs/", "repository/"
 _LANGUAGES = {".yaml": "yaml", ".py": "python", ".json": "json", ".sh": "sh"}
@@ -68,7 +68,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def on_page_content(html: str, **_: Any) -> str:
     """Mark the tables of keys and options, whose rows a phone shows as paragraphs."""
-    return _KEYS.sub(r'<div class="keys">\g<0></div>', html)
+    return _KEYS.sub(r'<div class="keys of-\1">\g<0></div>', html)
 
 
 def _targets(page: str, root: Path) -> set[str]:
