@@ -28,7 +28,9 @@ from sklab.commands.results import add_compare, add_costs, add_report, add_table
 from sklab.commands.run import add_retry, add_sweep, add_train
 from sklab.commands.results import add_wandb
 from sklab.commands.status import add_dashboard, add_list, add_logs, add_status
+from sklab.commands.screen.phases import show_phase
 from sklab.errors import SklabError
+from sklab.system.phases import phases_shown_by
 from sklab.system.terminal import tell
 
 # In the order of `sklab --help`.
@@ -54,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check_clock()
         choose_code(options)
-        code = int(options.command(typed(options.options, options)))
+        with phases_shown_by(show_phase):
+            code = int(options.command(typed(options.options, options)))
         sys.stdout.flush()  # here, not at the interpreter's end, shows that nobody reads
         return code
     except SklabError as error:

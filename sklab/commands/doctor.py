@@ -21,6 +21,7 @@ from sklab.commands.options import (
 )
 from sklab.commands.plan import costs_here
 from sklab.errors import SklabError
+from sklab.system.phases import phase
 from sklab.system.processes import signal_name
 from sklab.system.safe_path import protect
 from sklab.system.terminal import fitting, one_line
@@ -90,7 +91,8 @@ def _models(options: ModelsOptions) -> int:
 
 
 def _try_libraries() -> int:
-    faults = unloadable()
+    with phase("loading every installed library"):
+        faults = unloadable()
     print(libraries_text(faults))
     if needed_by_runs(faults):
         raise SklabError("no run can start here; install versions of these libraries that fit together")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sklab.errors import SklabError
+from sklab.system.phases import phase
 from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
@@ -168,13 +169,14 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def load(options: SweepFileOptions) -> Sweep:
     """The sweep of the given file, with the changes that the options make."""
-    from sklab.sweep.design.toy import toy
-    from sklab.sweep.files.load import load_sweep
-
     assert options.file is not None
     overrides = overrides_of(options.set)
-    sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
-    return toy(sweep, options.seeds) if options.toy else sweep
+    with phase(f"reading {options.file}"):
+        from sklab.sweep.design.toy import toy
+        from sklab.sweep.files.load import load_sweep
+
+        sweep = load_sweep(options.file, experiment=options.experiment, seeds=options.seeds, overrides=overrides)
+        return toy(sweep, options.seeds) if options.toy else sweep
 
 
 def overrides_of(texts: list[str]) -> dict[str, str]:
@@ -231,7 +233,8 @@ def slots_of(sweep: Sweep | None, options: SlotOptions) -> tuple[Slot, ...]:
 
     option, given = ("--abreast", options.abreast) if options.abreast else ("--per-gpu", options.per_gpu)
     per_gpu = runs_per_gpu(given or "1", option)
-    gpus = [] if options.cpu else choose_gpus(options.gpus, tell)
+    with phase("looking for GPUs"):
+        gpus = [] if options.cpu else choose_gpus(options.gpus, tell)
     if options.abreast and sweep:
         ensure_abreast(sweep)
     return find_slots(options.slots, most_devices(sweep) if sweep else 1, gpus, per_gpu, option)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from sklab.commands.options import (
     slots_of,
 )
 from sklab.errors import Fault, FaultyInputError
+from sklab.system.phases import phase
 from sklab.system.terminal import fitting, quantity, tell
 
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ def cost_of(network: Network) -> Count:
 
 def costs_here(networks: list[Network]) -> list[Count]:
     """The costs of networks, counted in this process, which imports torch for it."""
-    return [cost_of(network) for network in networks]
+    return _counted(map(cost_of, networks), len(networks))
 
 
 def costs_elsewhere(networks: list[Network]) -> list[Count]:
@@ -165,7 +167,16 @@ def costs_elsewhere(networks: list[Network]) -> list[Count]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         with no_main_module():
             counts = pool.map(cost_of, networks)  # submits them, which starts the process
-        return list(counts)
+        return _counted(counts, len(networks))
+
+
+def _counted(counts: Iterator[Count], total: int) -> list[Count]:
+    with phase("counting parameters and multiply-accumulates", total) as counting:
+        counted = []
+        for count in counts:
+            counted.append(count)
+            counting.advance()
+    return counted
 
 
 def probed(study: Prepared, slots: tuple[Slot, ...], most: int | None = None) -> dict[str, Probe]:
@@ -175,11 +186,10 @@ def probed(study: Prepared, slots: tuple[Slot, ...], most: int | None = None) ->
     from sklab.sweep.plan.plan import unpriced
 
     unknown = dict(list(unpriced(study).items())[-most if most else 0 :])
-    if unknown:
-        tell(f"probing {quantity(len(unknown), 'cell')}, a few steps of each")
     launcher = LocalLauncher(slots)
     try:
-        return probe(unknown, launcher, study.folder.path.parent)
+        with phase(f"probing {quantity(len(unknown), 'cell')}, a few steps of each") if unknown else nullcontext():
+            return probe(unknown, launcher, study.folder.path.parent)
     finally:
         launcher.stop()
 

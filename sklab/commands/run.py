@@ -35,6 +35,7 @@ from sklab.commands.options import (
 from sklab.commands.plan import PlanOptions, costs_elsewhere, show_plan, start_of, warn, within
 from sklab.commands.results import show_report
 from sklab.errors import SklabError
+from sklab.system.phases import phase
 from sklab.system.terminal import fitting, tell
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def sweep_here(options: SweepOptions, show: Show = show_report) -> int:
 def _train(options: TrainOptions) -> int:
     from sklab.sweep.files.load import load_single
 
-    sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options.set))
+    with phase(f"reading {options.file}"):
+        sweep = load_single(options.file, seed=options.seed, overrides=overrides_of(options.set))
     warn(sweep)
     slots = slots_of(sweep, options) if options.launcher is None else ()
     return run_here(start_here(sweep, folder_of(sweep, options.results), options), options, slots)

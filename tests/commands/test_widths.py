@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def _read(master: int) -> bytes:
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_what_a_command_shows_fits_a_terminal_of_80_columns(twin: Path, arguments: list[str]) -> None:
-    lines = shown(arguments, 80, twin).splitlines()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown(arguments, 80, twin)).splitlines()  # a bar moves
     assert lines
     assert [line for line in lines if len(line) > 80 and " " in line.strip()] == []
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sklab.analysis.evidence.nuisance import at_common_setting, judging_seeds
+from sklab.commands.screen.phases import Moving
 from sklab.commands.screen.status import status_text
 from sklab.errors import SklabError
 from sklab.spec.study.sweep import Sweep
@@ -24,6 +25,7 @@ from sklab.store.states import how_it_ended, is_held, other_counts
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.run.orders import State
 from sklab.sweep.state.status import StudyStatus, Watcher, last_metrics
+from sklab.system.phases import Phase, phases_shown_by
 from sklab.system.terminal import duration, escape_control_characters, one_line, quantity, tell, time_left, visible
 
 _PLAIN_EVERY = 30.0  # seconds between two lines when nothing has ended
@@ -44,7 +46,9 @@ def show_progress(sweep: Sweep, notice: str) -> Iterator[PlainProgress | LivePro
         return
     with Live(console=console, refresh_per_second=4) as live:
         escape_control_characters()  # in what is printed meanwhile by way of rich
-        yield LiveProgress(live)
+        progress = LiveProgress(live)
+        with phases_shown_by(progress.phase):
+            yield progress
 
 
 def heading(sweep: Sweep) -> str:
@@ -89,6 +93,15 @@ class LiveProgress:
 
     def __init__(self, live: Live) -> None:
         self._live = live
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Show what is done before the first run starts."""
+        self._live.update(Moving(phase), refresh=True)
+        try:
+            yield
+        finally:
+            self._live.update("", refresh=True)
 
     def ended(self, record: RunRecord, state: State) -> None:  # noqa: ARG002 - `look` follows and shows the state
         self._live.console.print(Text(one_line(_result(record))))

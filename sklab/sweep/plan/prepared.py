@@ -13,6 +13,7 @@ from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.space import Costs
 from sklab.sweep.plan.continued import continued
 from sklab.sweep.plan.trained_data import HeldData, read_data
+from sklab.system.phases import phase
 
 Reuse = Literal["any code", "same code", "never"]
 
@@ -70,6 +71,8 @@ def prepare(start: Start, notify: Callable[[str], object] | None = None) -> Prep
 
     Raises SklabError where finished runs would leave the table.
     """
-    sweep = continued(start.sweep, start.folder, start.costs)
-    records = start.folder.records(key for cell in sweep.cells for key in cell.runs.values())
-    return Prepared(start, sweep, records, read_data(sweep, notify))
+    with phase(f"reading the finished runs of {start.sweep.study}"):
+        sweep = continued(start.sweep, start.folder, start.costs)
+        records = start.folder.records(key for cell in sweep.cells for key in cell.runs.values())
+    with phase("looking at the files of the data"):
+        return Prepared(start, sweep, records, read_data(sweep, notify))

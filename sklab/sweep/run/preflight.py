@@ -29,6 +29,7 @@ from sklab.store.versions import installed
 from sklab.sweep.design.cells import run_spec, splits
 from sklab.sweep.design.space import searchable
 from sklab.sweep.plan.trained_data import HeldData
+from sklab.system.phases import phase
 
 _LOOK_EVERY = 60.0
 _MOST_ANSWERED = 256 * 2**20  # bytes: the answer lists every class of the data
@@ -66,7 +67,8 @@ def check_data(sweep: Sweep, launcher: Launcher, results: Path, *, every_image: 
     """
     starts = tuple(_starts(_experiments(sweep)))
     order = CheckOrder(data=_data(_experiments(sweep)), starts=starts, every_image=every_image)
-    return _ask(order, results / ".checks" / f"data-{sweep.study}", launcher)
+    with phase(f"checking the data: their files and {'every image' if every_image else 'a sample of the images'}"):
+        return _ask(order, results / ".checks" / f"data-{sweep.study}", launcher)
 
 
 def data_refusal(faults: Sequence[str]) -> str:
@@ -111,7 +113,8 @@ def check(sweep: Sweep, launcher: Launcher, results: Path) -> CheckResult:
     versions = " ".join(installed(("torch", *sorted(libraries))).values())
     question = f"{versions} {launcher.kind} {order.model_dump_json()}"
     folder = results / ".checks" / hashlib.sha256(question.encode()).hexdigest()[:16]
-    result = _kept(folder) or _ask(order, folder, launcher)
+    with phase("checking the gradients of every convolution against float64"):
+        result = _kept(folder) or _ask(order, folder, launcher)
     if result.network_faults:
         raise SklabError(network_refusal(result.network_faults))
     return result

@@ -17,6 +17,7 @@ from sklab.sweep.plan.prices import usual_seconds
 from sklab.sweep.plan.reuse import take_over
 from sklab.sweep.run.index import StudyIndex, Todo
 from sklab.sweep.run.pruning import Pruner
+from sklab.system.phases import phase
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def find_work(study: Prepared, launcher: Launcher) -> tuple[Prepared, Work]:
     if pruner is None:
         records = _without_pruned(folder, records)
     study = replace(study, records=records)
-    records = _measured(sweep, folder, {**records, **take_over(study)})
+    with phase("looking for finished runs in other studies"):
+        records = _measured(sweep, folder, {**records, **take_over(study)})
     usual = usual_seconds(sweep, records, kept_probes(sweep, launcher, folder.path.parent))
     index = StudyIndex(folder.index_file, sweep, records, study.costs, usual)
     return replace(study, records=records), Work(index, _unevaluated(sweep, folder, records), pruner, usual)
