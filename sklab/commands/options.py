@@ -62,6 +62,15 @@ class SlotOptions:
     abreast: str | None
 
 
+@dataclass(frozen=True)
+class LogOptions:
+    """The options of `add_log`."""
+
+    log: str
+    wandb: list[str]
+    no_wandb: bool
+
+
 def add_command(
     commands: Commands, name: str, call: Callable[[Options], int], options: type[Options], text: str
 ) -> argparse.ArgumentParser:
@@ -137,6 +146,18 @@ def add_reuse(parser: argparse.ArgumentParser) -> None:
     from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
     text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
     from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """The loggers of runs, and what goes to W&B."""
+    text = "what else follows the runs: wandb, tensorboard, mlflow, csv, with a comma between (default: wandb)"
+    parser.add_argument("--log", metavar="NAME,...", default="wandb", help=text)
+    text = (
+        "a setting of W&B: mode, project, entity, group, name, tags, notes, artifacts=weights,table, system=on; before"
+        " its variable WANDB_... (may be repeated)"
+    )
+    parser.add_argument("--wandb", action="append", default=[], metavar="KEY=VALUE", help=text)
+    parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
 
 
 def add_budget(parser: argparse.ArgumentParser, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,6 +13,7 @@ from sklab.commands.options import (
     SOME_FAILED,
     USER_ERROR,
     Commands,
+    LogOptions,
     SlotOptions,
     StudyOptions,
     SweepFileOptions,
@@ -19,6 +21,7 @@ from sklab.commands.options import (
     add_code,
     add_command,
     add_gpus,
+    add_log,
     add_results,
     add_reuse,
     add_set,
@@ -28,6 +31,7 @@ from sklab.commands.options import (
     folder_of,
     load,
     overrides_of,
+    pairs_of,
     slots_of,
     study_folder,
     typed,
@@ -47,17 +51,17 @@ if TYPE_CHECKING:
     from sklab.spec.study.sweep import Sweep
     from sklab.store.study_folder import StudyFolder
     from sklab.sweep.plan.prepared import Reuse, Start
+    from sklab.tracking.mode import Choice
 
 Show: TypeAlias = "Callable[[StudyFolder], int]"
 
 
 @dataclass(frozen=True)
-class RunningOptions(SlotOptions):
+class RunningOptions(SlotOptions, LogOptions):
     """The options of every command that trains."""
 
     results: Path
     launcher: Path | None
-    no_wandb: bool
     stale_after: float | None
     max_identical: int | None
     reuse: Reuse
@@ -126,7 +130,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--slots", type=int, metavar="N", help="runs at a time (default: one per GPU, else per core)")
     where.add_argument("--launcher", type=Path, metavar="FILE", help="run on a cluster, as this file says")
     add_gpus(parser)
-    parser.add_argument("--no-wandb", action="store_true", help="do not log to Weights & Biases")
+    add_log(parser)
     text = "end a run that makes no step for so long (default: 30; 0: never)"
     parser.add_argument("--stale-after", type=float, metavar="MINUTES", help=text)
     text = "start nothing more once so many runs ended with one and the same traceback (default: 3)"
@@ -177,21 +181,39 @@ def run_here(start: Start, options: RunningOptions, slots: tuple[Slot, ...], sho
     from sklab.sweep.run.failures import MAX_IDENTICAL
     from sklab.sweep.run.runner import run_study
     from sklab.sweep.state.live import live_report
-    from sklab.tracking.mode import choose
+    from sklab.tracking.mirror import mirrored
     from sklab.tracking.summary import log_table
 
     sweep, folder = start.sweep, start.folder
     most = at_least("--max-identical", options.max_identical, 1, MAX_IDENTICAL)
+    choice, others = _followers(options, folder)
     launcher = _launcher(sweep, folder, options, slots)
-    choice = choose(options.no_wandb, folder=folder.path)
     try:
-        with show_progress(sweep, choice.notice) as shown, live_report(shown, folder.path) as progress:
+        with (
+            mirrored(folder, others),
+            show_progress(sweep, choice.notice) as shown,
+            live_report(shown, folder.path) as progress,
+        ):
             complete = run_study(start, launcher, choice.tracking, progress, most)
     finally:
         launcher.stop()
     exit_code = show(folder)
     log_table(folder.path / "table.csv", sweep.study, choice.tracking, folder.path)
     return exit_code if complete else SOME_FAILED
+
+
+def _followers(options: LogOptions, folder: StudyFolder) -> tuple[Choice, tuple[str, ...]]:
+    """Where W&B's share of the study goes, and the other loggers. Raises SklabError for what can't be had."""
+    from sklab.tracking.mode import choose
+    from sklab.tracking.named import logger_names
+    from sklab.tracking.settings import unused
+
+    names = logger_names(options.log)
+    why_not = "--no-wandb" if options.no_wandb else "" if "wandb" in names else "--log does not name it"
+    choice = choose(why_not, folder.path, given=pairs_of(options.wandb, "--wandb", "project=kernels"))
+    if choice.tracking.mode != "disabled" and (text := unused(os.environ)):
+        tell(text)
+    return choice, tuple(name for name in names if name != "wandb")
 
 
 def _launcher(sweep: Sweep, folder: StudyFolder, options: RunningOptions, slots: tuple[Slot, ...]) -> Launcher:

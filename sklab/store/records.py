@@ -34,11 +34,30 @@ class Code(Value):
         return self == other and self.commit != "" and not self.dirty
 
 
+Artifact = Literal["weights", "table"]
+
+
 class Tracking(Value):
-    """Where a run's live metrics go. `group` is the study, `job_type` the cell."""
+    """What goes to W&B, and where; no part of a run's spec. A run's job type is its cell.
+
+    server           URL of the server ("": the one that wandb itself finds)
+    project, entity  whose project ("": the entity of the key)
+    group            "": the study's name
+    name             of a run; {study}, {cell}, {seed} and {key} stand for its own
+    system           whether wandb measures the machine as well
+    artifacts        `weights` of complete runs, the study's `table` and report
+    """
 
     mode: Literal["online", "offline", "disabled"] = "disabled"
     project: str = "sklab"
+    entity: str = ""
+    server: str = ""
+    group: str = ""
+    name: str = "{cell} s{seed}"
+    tags: Seq[str] = ()
+    notes: str = ""
+    system: bool = False
+    artifacts: Seq[Artifact] = ()
 
 
 class RunOrder(Value):

@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def steps_file(self) -> Path:
+        """Loss and learning rate of the current attempt within its epochs; older versions left none."""
+        return self.path / "steps.csv"
+
+    @property
     def weights_file(self) -> Path:
         """The weights with which the last epoch of a complete run was evaluated."""
         return self.path / "weights.pt"
@@ -292,7 +297,8 @@ class RunFolder:
         from_weights += (self.best_weights_file, self.test_file, self.metrics_evaluated_file)
         for file in (self.weights_file, self.heartbeat_file, self.prune_file, *from_weights):
             file.unlink(missing_ok=True)
-        files = [file for file in (self.log_file, self.metrics_file, self.record_file) if file.exists()]
+        ours = (self.log_file, self.metrics_file, self.steps_file, self.record_file)
+        files = [file for file in ours if file.exists()]
         if not files:
             return
         past = self.attempts / f"{self.attempt:03d}"

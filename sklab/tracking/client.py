@@ -1,4 +1,5 @@
-"""The only place that starts the W&B client: a service process of its own, light, quiet, its files below one folder."""
+"""The only place that starts the W&B client: light, quiet, its files below one folder, its service process shared by
+the runs that this process trains in turn."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import logging
 import os
 import socket
 import subprocess
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -35,12 +37,12 @@ SETTINGS: dict[str, Any] = {
     "silent": True,
     "console": "off",
     "symlink": False,
+    "reinit": "create_new",  # a process may train several runs in turn
     "save_code": False,
     "disable_code": True,
     "disable_git": True,
     "disable_job_creation": True,
     "x_disable_meta": True,
-    "x_disable_stats": True,
     "x_disable_machine_info": True,
     "x_save_requirements": False,
     "x_transaction_log_flush_interval": 1.0,  # seconds of rows that a killed run may lose; 15 by default
@@ -66,7 +68,10 @@ def in_short(error: Exception) -> str:
 
 
 class Client:
-    """wandb for one run, whose files lie in `folder/wandb`, and the service process that wandb starts for it."""
+    """wandb for one run, whose files lie in `folder/wandb`, and the service process that wandb starts."""
+
+    _starting = threading.Lock()
+    _open: set[Client] = set()  # of this process; they share the service process
 
     def __init__(self, tracking: Tracking, folder: Path) -> None:
         self._tracking, self._folder = tracking, folder
@@ -91,8 +96,9 @@ class Client:
             yield run
 
     def kill(self) -> None:
-        """End the service process at once: wandb would wait for one that hangs forever."""
-        if self._service is not None:
+        """End the service process at once, unless others use it: wandb would wait for one that hangs forever."""
+        self._open.discard(self)
+        if self._service is not None and not self._open:
             self._service.kill()
             self._service.wait()
 
@@ -108,9 +114,16 @@ class Client:
     def _opened(self, mode: str, **described: Any) -> Iterator[wandb.Run]:
         import wandb
 
-        settings = {**SETTINGS, "mode": mode, "project": self._tracking.project}
+        settings = {**SETTINGS, **self._asked(), "mode": mode}
         with self._started(settings):
             yield wandb.init(dir=self._folder, settings=wandb.Settings(**settings), **described)
+
+    def _asked(self) -> dict[str, Any]:
+        """What the user has set, as wandb's settings."""
+        asked = self._tracking
+        named = {"base_url": asked.server, "entity": asked.entity, "run_notes": asked.notes, "run_tags": asked.tags}
+        given = {name: value for name, value in named.items() if value}
+        return {**given, "project": asked.project, "x_disable_stats": not asked.system}
 
     @contextmanager
     def _started(self, settings: dict[str, Any]) -> Iterator[None]:
@@ -120,14 +133,25 @@ class Client:
         _disable_wandb_telemetry()
         self._keep_files_below_the_folder()
         try:
-            started = wandb.setup(wandb.Settings(**settings)).assert_service()._proc
-            self._service = started._process if started else None
+            with self._starting:
+                self._open.add(self)
+                started = wandb.setup(wandb.Settings(**settings)).assert_service()._proc
+                self._service = started._process if started else None
             yield
         finally:
-            # It raises, SystemExit among others, when the service process is gone already.
-            with suppress(Exception, SystemExit):
-                wandb.teardown(exit_code=1)
-            self.kill()
+            self._leave()
+
+    def _leave(self) -> None:
+        """End the service process when nobody is left who uses it."""
+        import wandb
+
+        with self._starting:
+            self._open.discard(self)
+            if not self._open:
+                # It raises, SystemExit among others, when the service process is gone already.
+                with suppress(Exception, SystemExit):
+                    wandb.teardown(exit_code=1)
+                self.kill()
 
     def _keep_files_below_the_folder(self) -> None:
         """Logs and staged files go to the user's home directory unless the service process is told otherwise."""

@@ -1,4 +1,4 @@
-"""A run's live metrics: Lightning's WandbLogger over a W&B run that can neither delay the training nor fail it."""
+"""A run's live metrics: a W&B run that can neither delay the training nor fail it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import queue
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.tracking.client import Client, in_short, run_id
+from sklab.tracking.sync import exclude_offline
 
 if TYPE_CHECKING:
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
 
 _log = logging.getLogger(__name__)
 
+STEP = "trainer/global_step"  # the horizontal axis of every chart, as Lightning's WandbLogger calls it
 _CLOSING_TIME = 1.0  # seconds that wandb's threads get to notice that its service process is gone
+_DEADLINE, _DEADLINE_WITH_WEIGHTS = 10.0, 60.0  # seconds for the last upload
 
 
-def open_logger(order: RunOrder, folder: Path) -> WandbLogger | None:
-    """The logger of the run in `folder`, at once: its W&B run opens in the background. None when the mode is disabled.
+def open_live(order: RunOrder, folder: Path) -> LiveRun | None:
+    """The W&B run of the run in `folder`, at once: it opens in the background. None when the mode is disabled.
 
-    Group is the study, job type the cell, config the resolved spec with the run's key and factors. Without wandb
-    installed there is a warning and no logger. The caller must `close` the logger.
+    Every attempt has the same W&B run and sends all of the curve, so that it replaces what an earlier one has sent.
+    Group is the study unless another was asked for, job type the cell, config the resolved spec with the run's key and
+    factors. Without wandb installed there is a warning and no W&B run. The caller must `close` it.
     """
     if order.tracking.mode == "disabled":
         return None
@@ -38,40 +41,56 @@ def open_logger(order: RunOrder, folder: Path) -> WandbLogger | None:
     except Exception as error:  # whatever a library that does not fit raises
         _log.warning("W&B: wandb can't be loaded, this run is not tracked: %s", in_short(error))
         return None
-    from lightning.pytorch.loggers import WandbLogger
-
-    described = _described(order, folder)
-    run = LiveRun(Client(order.tracking, folder), described)
-    names = {"id": run.id, "name": described["name"], "project": order.tracking.project}
-    return WandbLogger(experiment=cast("wandb.Run", run), save_dir=folder, **names)
+    exclude_offline(folder)
+    weights = Weights(order, folder) if "weights" in order.tracking.artifacts else None
+    return LiveRun(Client(order.tracking, folder), _described(order, folder), weights)
 
 
-def close(logger: WandbLogger | None, failed: bool, deadline_s: float = 10.0) -> None:
-    """End the logger's W&B run as finished or failed, in at most `deadline_s` seconds whatever the network does.
+def close(live: LiveRun | None, failed: bool, deadline_s: float | None = None) -> None:
+    """End the W&B run as finished or failed, in at most `deadline_s` seconds (10, or 60 where weights are uploaded)
+    whatever the network does.
 
     What could not be uploaded stays in the run's folder, for `wandb sync`.
     """
-    if logger is not None:
-        cast(LiveRun, logger.experiment).finish(failed, deadline_s)
+    if live is not None:
+        live.finish(failed, deadline_s or (_DEADLINE_WITH_WEIGHTS if live.weights else _DEADLINE))
+
+
+class Weights:
+    """The weights that a complete run has kept, as an artifact."""
+
+    def __init__(self, order: RunOrder, folder: Path) -> None:
+        self._name, self._folder = f"weights-{order.key}", RunFolder(folder)
+        self._about = {"study": order.study, "cell": order.cell, "seed": order.spec.seed, "key": order.key}
+
+    def log_to(self, run: wandb.Run) -> None:
+        """Hand the files over as they are, without a copy."""
+        import wandb
+
+        artifact = wandb.Artifact(self._name, type="model", metadata=self._about)
+        for file in (self._folder.weights_file, self._folder.best_weights_file):
+            if file.exists():
+                artifact.add_file(str(file), policy="immutable", skip_cache=True)
+        run.log_artifact(artifact)
 
 
 class LiveRun:
     """A W&B run in the hands of a thread that opens it, logs to it and finishes it.
 
-    It stands where Lightning expects a `wandb.Run`. No call waits for wandb, save `finish`, and none raises.
+    No call waits for wandb, save `finish`, and none raises.
     """
 
-    def __init__(self, client: Client, described: dict[str, Any]) -> None:
-        self.id: str = described["id"]
+    def __init__(self, client: Client, described: dict[str, Any], weights: Weights | None = None) -> None:
+        self.weights = weights
         self._client, self._described = client, described
         self._exit_code = 0
         self._rows: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="sklab-wandb")
         self._thread.start()
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Add a row to the run's history."""
-        self._rows.put(row)
+    def log(self, row: Mapping[str, float], step: int) -> None:
+        """Add a row to the run's history, after so many optimizer steps."""
+        self._rows.put({**row, STEP: step})
 
     def finish(self, failed: bool, deadline_s: float) -> None:
         """Wait up to `deadline_s` seconds for what was logged; then end wandb's process. The rest stays on disk."""
@@ -86,11 +105,12 @@ class LiveRun:
     def _serve(self) -> None:
         try:
             with self._client.open(**self._described) as run:
-                # The horizontal axis of every chart, as WandbLogger sets it for runs that it opens itself.
-                run.define_metric("trainer/global_step")
-                run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+                run.define_metric(STEP)
+                run.define_metric("*", step_metric=STEP, step_sync=True)
                 for row in iter(self._rows.get, None):
                     run.log(dict(row))
+                if self.weights and not self._exit_code:
+                    self.weights.log_to(run)
                 run.finish(self._exit_code)
         except Exception as error:  # whatever wandb raises is no reason to lose a training
             _log.warning("W&B: tracking of this run stopped: %s", in_short(error))
@@ -98,11 +118,11 @@ class LiveRun:
 
 def _described(order: RunOrder, folder: Path) -> dict[str, Any]:
     """The name and the grouping of the run, as arguments of `wandb.init`."""
-    spec = order.spec.model_dump(mode="json")
+    spec, tracking = order.spec.model_dump(mode="json"), order.tracking
     return {
-        "id": run_id(f"{order.key}-{RunFolder(folder).attempt}", folder),
-        "name": f"{order.cell} s{order.spec.seed}",
-        "group": order.study,
+        "id": run_id(order.key, folder),
+        "name": tracking.name.format(study=order.study, cell=order.cell, seed=order.spec.seed, key=order.key),
+        "group": tracking.group or order.study,
         "job_type": order.cell,
-        "config": {**spec, "key": order.key, "factors": order.factors},
+        "config": {**spec, "key": order.key, "study": order.study, "factors": order.factors},
     }

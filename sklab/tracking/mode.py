@@ -1,19 +1,15 @@
 """Decides, once per study and within five seconds, where the runs' metrics go: online, offline or nowhere.
 
 wandb itself blocks for 101 s in every run when the server can't be reached, so the server is asked first. Nothing
-here prompts, and wandb is not imported (a second, and it may be absent). The places where it looks for server and API
-key, and their order, are those of wandb 0.31: environment, settings files (the folder's own, then the user's), netrc,
-and `api.forge.coreweave.com` when no server is named.
+here prompts, and wandb is not imported (a second, and it may be absent).
 """
 
 from __future__ import annotations
 
 import base64
-import configparser
 import http.client
 import importlib.util
 import json
-import netrc
 import os
 import queue
 import shlex
@@ -31,15 +27,10 @@ from urllib.parse import urlsplit
 from sklab.errors import SklabError
 from sklab.store.records import Tracking
 from sklab.store.study_folder import StudyFolder
+from sklab.tracking.settings import api_key, asked, server
 
 DEADLINE = 4.5  # seconds for name look-up, connection and answer together
 _WHO_AM_I = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
-DEFAULT_SERVER = "https://api.forge.coreweave.com"
-# Names under which wandb also looks for a server's key in the netrc file.
-_ALSO_KNOWN_AS = {
-    "api.forge.coreweave.com": ("api.wandb.ai",),
-    "forge.coreweave.com": ("api.forge.coreweave.com", "api.wandb.ai"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,26 +41,25 @@ class Choice:
     notice: str
 
 
-def choose(no_wandb: bool, folder: Path, environ: Mapping[str, str] = os.environ) -> Choice:
-    """Online when a key is configured and the server takes it, offline otherwise, disabled when asked.
+def choose(
+    why_not: str, folder: Path, environ: Mapping[str, str] = os.environ, given: Mapping[str, str] | None = None
+) -> Choice:
+    """Online when a key is configured and the server takes it, offline otherwise, disabled where there is a reason
+    `why_not` ("" for none), as on the command line.
 
-    `folder` is the study's; the notice of an offline study tells how to upload what will lie there.
-    Returns within 5 s, whatever the network does, and never raises for it.
+    `folder` is the study's; the notice of an offline study tells how to upload what will lie there. `given` are the
+    settings of the command line. Returns within 5 s, whatever the network does, and never raises for it; raises
+    SklabError for settings that are not allowed.
     """
-    project = project_name(environ)
-    asked = asked_mode(environ)
-    if reason := _why_disabled(no_wandb, asked):
-        return Choice(Tracking(mode="disabled", project=project), f"W&B: off ({reason})")
-    if reason := _why_offline(asked, environ):
+    mode, tracking = asked(given or {}, environ)
+    if reason := why_not or _why_disabled(mode):
+        return Choice(tracking.model_copy(update={"mode": "disabled"}), f"W&B: off ({reason})")
+    if reason := _why_offline(mode, environ):
         notice = f"W&B: offline ({reason}); to upload the runs later: {sync_command(folder)}"
-        return Choice(Tracking(mode="offline", project=project), notice)
+        return Choice(tracking.model_copy(update={"mode": "offline"}), notice)
+    project = "/".join(filter(None, (tracking.entity, tracking.project)))
     notice = f"W&B: online at {server(environ)}, project {project}"
-    return Choice(Tracking(mode="online", project=project), notice)
-
-
-def project_name(environ: Mapping[str, str]) -> str:
-    """The W&B project that studies go to."""
-    return environ.get("WANDB_PROJECT") or Tracking().project
+    return Choice(tracking.model_copy(update={"mode": "online"}), notice)
 
 
 def sync_command(folder: Path) -> str:
@@ -93,16 +83,14 @@ def require_connection(purpose: str, environ: Mapping[str, str] = os.environ) ->
         raise SklabError(f"W&B: {purpose} needs the server: {reason}; {remedy}")
 
 
-def _why_disabled(no_wandb: bool, asked: str) -> str:
-    if no_wandb:
-        return "--no-wandb"
-    if asked == "disabled":
+def _why_disabled(mode: str) -> str:
+    if mode == "disabled":
         return "mode disabled is set"
     return "" if importlib.util.find_spec("wandb") else "wandb is not installed"
 
 
-def _why_offline(asked: str, environ: Mapping[str, str]) -> str:
-    return "mode offline is set" if asked == "offline" else no_connection(environ)
+def _why_offline(mode: str, environ: Mapping[str, str]) -> str:
+    return "mode offline is set" if mode == "offline" else no_connection(environ)
 
 
 def _refusal_within(seconds: float, server: str, key: str) -> str:
@@ -143,56 +131,3 @@ def _viewer(server: str, key: str, timeout: float) -> Any:
     request.add_unredirected_header("Authorization", f"Basic {basic}")
     with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
         return json.load(response)["data"]["viewer"]
-
-
-def server(environ: Mapping[str, str]) -> str:
-    """URL of the W&B server, without a slash at its end."""
-    return (environ.get("WANDB_BASE_URL") or _settings(environ).get("base_url") or DEFAULT_SERVER).rstrip("/")
-
-
-def api_key(environ: Mapping[str, str]) -> str:
-    """The API key for `server(environ)`; "" when none is configured."""
-    settings = _settings(environ)
-    return environ.get("WANDB_API_KEY") or _netrc_key(environ, server(environ)) or settings.get("api_key", "")
-
-
-def asked_mode(environ: Mapping[str, str]) -> str:
-    """The mode set by WANDB_MODE or `wandb offline`: online, offline, disabled or "" for none."""
-    asked = environ.get("WANDB_MODE") or _settings(environ).get("mode", "")
-    return {"dryrun": "offline", "run": "online"}.get(asked, asked)
-
-
-def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The `[default]` section of the settings files; a file that can't be read counts as empty, as in wandb."""
-    user = environ.get("WANDB_CONFIG_DIR") or _home(environ) / ".config" / "wandb"
-    own = Path(".wandb") if Path(".wandb").exists() else Path("wandb")
-    found: dict[str, str] = {}
-    for folder in (Path(user).expanduser(), own):
-        parser = configparser.ConfigParser()
-        try:
-            parser.read(folder / "settings")
-            found |= dict(parser.items("default"))
-        except (configparser.Error, OSError, UnicodeDecodeError):
-            continue
-    return found
-
-
-def _netrc_key(environ: Mapping[str, str], url: str) -> str:
-    host = urlsplit(url).netloc
-    try:
-        entries = netrc.netrc(_netrc_file(environ))
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
-        return ""
-    matches = (entries.authenticators(name) for name in (host, *_ALSO_KNOWN_AS.get(host, ())))
-    return next((entry[2] or "" for entry in matches if entry), "")
-
-
-def _netrc_file(environ: Mapping[str, str]) -> Path:
-    if environ.get("NETRC"):
-        return Path(environ["NETRC"]).expanduser()
-    usual, windows = (_home(environ) / name for name in (".netrc", "_netrc"))
-    return windows if windows.exists() and not usual.exists() else usual
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()

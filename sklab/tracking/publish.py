@@ -21,10 +21,10 @@ from pydantic_core import from_json
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.report.build import build
 from sklab.store.files import content, write_whole
-from sklab.store.records import Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.tracking.client import Client, in_short
-from sklab.tracking.mode import project_name, require_connection
+from sklab.tracking.mode import require_connection
+from sklab.tracking.settings import of_study
 from sklab.tracking.summary import Place, log_to_run, summary_id, unit_rows
 from sklab.tracking.sync import exclude_offline_summaries
 
@@ -72,7 +72,7 @@ def publish(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> list
     sweep, names = study.read_sweep(), _names(study)
     require_connection("a dashboard", environ)
     build(study.path)
-    tracking = Tracking(mode="online", project=project_name(environ))
+    tracking = of_study(study, environ).model_copy(update={"mode": "online"})
     place = log_to_run(study.path / "table.csv", sweep.study, tracking, study.path)
     if not place.entity:
         raise SklabError("W&B: the server did not take the study's summary run; the same command tries again")
@@ -89,7 +89,8 @@ def write_specs(study: StudyFolder, environ: Mapping[str, str] = os.environ) -> 
     folder = study.path / "wandb"
     folder.mkdir(exist_ok=True)
     files = []
-    place = Place("", project_name(environ), summary_id(study.read_sweep().study, study.path))
+    tracking, name = of_study(study, environ), study.read_sweep().study
+    place = Place("", tracking.project, summary_id(name, study.path), tracking.group or name)
     for view in _views(study, place, names):
         files.append(folder / f"{view.kind}.json")
         write_whole(files[-1], json.dumps(json.loads(view.spec), indent=1) + "\n")

@@ -10,7 +10,7 @@ import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklab.analysis.attention.trends import expected_kernel, pooled
 from sklab.errors import DamagedRecordError
@@ -20,6 +20,9 @@ from sklab.store.run_folder import RunFolder
 from sklab.system.processes import no_main_module
 from sklab.system.safe_path import protect
 from sklab.tracking.client import Client, in_short, run_id
+
+if TYPE_CHECKING:
+    import wandb
 
 DEADLINE = 25.0  # seconds; the timeouts of a server that stops answering, one after the other, fit in it
 
@@ -32,11 +35,12 @@ Row = dict[str, str | int | float]
 @dataclass(frozen=True)
 class Place:
     """The place of a study in W&B. `summary`: the id of its summary run; `entity`: "" when that run stays on this
-    machine."""
+    machine; `group`: of its runs."""
 
     entity: str
     project: str
     summary: str
+    group: str
 
 
 def summary_id(study: str, folder: Path) -> str:
@@ -79,7 +83,8 @@ def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) ->
     import wandb
 
     described = {"id": summary_id(study, folder), "name": f"{study} summary"}
-    with Client(tracking, folder).open(group=study, job_type="summary", **described) as run:
+    group = tracking.group or study
+    with Client(tracking, folder).open(group=group, job_type="summary", **described) as run:
         logged: dict[str, Any] = {"table": wandb.Table(columns=columns, data=rows)}
         for file in sorted((folder / "figures").glob("*.svg")):
             svg = file.read_text(encoding="utf-8")
@@ -87,9 +92,21 @@ def log_to_run(table_csv: Path, study: str, tracking: Tracking, folder: Path) ->
         if attention:
             logged[ATTENTION] = wandb.Table(columns=list(attention[0]), data=[[*row.values()] for row in attention])
         run.log(logged)
-        place = Place("" if run.offline else run.entity, run.project, run.id)
+        if "table" in tracking.artifacts:
+            run.log_artifact(_files_of(study, folder))
+        place = Place("" if run.offline else run.entity, run.project, run.id, group)
         run.finish(0)
     return place
+
+
+def _files_of(study: str, folder: Path) -> wandb.Artifact:
+    """The study's tables, report and figures as they lie in its `folder`."""
+    import wandb
+
+    artifact = wandb.Artifact(f"report-{study}", type="report")
+    for file in sorted((*folder.glob("table.*"), *folder.glob("report.*"), *folder.glob("figures/*"))):
+        artifact.add_file(str(file), name=str(file.relative_to(folder)), policy="immutable", skip_cache=True)
+    return artifact
 
 
 def _read(table_csv: Path) -> tuple[list[Any], list[Any]]:

@@ -44,6 +44,14 @@ def offline(study: StudyFolder) -> list[Path]:
     return sorted(file for file in files if is_regular(file) and file.stat().st_size > _HEADER)
 
 
+def exclude_offline(folder: Path) -> None:
+    """Leave the offline runs in a run's `folder`, of its earlier attempts, out of every later upload: the next attempt
+    has all of the curve."""
+    with suppress(OSError):
+        for file in folder.glob("wandb/offline-run-*/*.wandb"):
+            _mark(file).touch()
+
+
 def exclude_offline_summaries(study: StudyFolder) -> None:
     """Leave the study's own offline runs out of every later upload: the server has a newer summary of it."""
     for file in offline(study):

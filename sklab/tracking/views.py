@@ -27,7 +27,7 @@ def workspace(sweep: Sweep, place: Place, markdown: str, *, attention: bool) -> 
         name=sweep.study,
         sections=list(_sections(sweep, _FIGURE.findall(markdown), attention=attention)),
         runset_settings=ws.RunsetSettings(
-            filters=ws.And(*_without_failures(sweep)),
+            filters=ws.And(*_without_failures(place)),
             order=[ws.Ordering(ws.Summary(sweep.metric.name), ascending=sweep.metric.measure.better == "lower")],
             pinned_columns=run_columns(sweep),
         ),
@@ -97,14 +97,14 @@ def _runs(sweep: Sweep, place: Place) -> wr.PanelGrid:
     shown = [*curves_panel(sweep.metric), factors_panel(sweep)]
     for at, panel in enumerate(shown):
         panel.layout = wr.Layout(x=8 * at, w=8, h=8)
-    filters = [*_without_failures(sweep), ws.Metric("JobType") != "summary"]
+    filters = [*_without_failures(place), ws.Metric("JobType") != "summary"]
     runs = _runset(sweep, place, filters, run_columns(sweep))
     return wr.PanelGrid(runsets=[runs], panels=[*shown])
 
 
-def _without_failures(sweep: Sweep) -> list[ws.FilterExpr]:
+def _without_failures(place: Place) -> list[ws.FilterExpr]:
     """The study's runs, without those whose last value is not of their last epoch: they would enter the means."""
-    return [ws.Metric("Group") == sweep.study, *(ws.Metric("State") != state for state in ("failed", "crashed"))]
+    return [ws.Metric("Group") == place.group, *(ws.Metric("State") != state for state in ("failed", "crashed"))]
 
 
 def _runset(sweep: Sweep, place: Place, filters: Sequence[ws.FilterExpr], columns: Sequence[str] = ()) -> wr.Runset:

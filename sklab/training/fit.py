@@ -28,7 +28,7 @@ from sklab.training.callbacks.pulse import Heartbeat, PulseWriter
 from sklab.training.callbacks.resume import ExactResume
 from sklab.training.determinism import set_arithmetic
 from sklab.training.devices import environment, largest, strategy
-from sklab.training.lean_lightning import Callback, Logger, SIGTERMException
+from sklab.training.lean_lightning import Callback, SIGTERMException
 from sklab.training.metrics.scores import Kept
 from sklab.training.module import Classifier, make_trainer
 from sklab.training.replay.course import Course, Steps
@@ -98,7 +98,6 @@ def fit(
     folder: RunFolder,
     meter: Meter,
     keeper: ExactResume,
-    logger: Logger | None,
     process: Process,
 ) -> Steps:
     """Train; returns the network as it was evaluated last, with its attention and its images written down."""
@@ -121,12 +120,12 @@ def fit(
     keeper.stop.listen()
     training = _recorded(order, loaders, meter, device)
     if training is not None:
-        course = Course(training, loaders, keeper, watching, logger, order.metrics)
+        course = Course(training, loaders, keeper, watching, order.metrics)
         yield from course.steps()
         network = course.evaluated
     else:
         classifier = _classifier(order, loaders, meter, process)
-        _fit_in_lightning(classifier, loaders, folder, keeper, watching, logger)
+        _fit_in_lightning(classifier, loaders, folder, keeper, watching)
         network = classifier.evaluated
     if share.rank == 0 and len(meter.epochs) != recipe.epochs:
         raise RuntimeError(f"{len(meter.epochs)} of {recipe.epochs} epochs were evaluated")
@@ -197,7 +196,6 @@ def _fit_in_lightning(
     folder: RunFolder,
     keeper: ExactResume,
     watching: Sequence[Callback],
-    logger: Logger | None,
 ) -> None:
     trainer = make_trainer(
         classifier.recipe,
@@ -209,7 +207,7 @@ def _fit_in_lightning(
         strategy=strategy(keeper.share),
         plugins=[keeper.checkpoints, *environment(keeper.share)],
         callbacks=list(watching),
-        logger=logger if logger is not None else False,
+        logger=False,  # the meter tells whoever follows the run
     )
     try:
         trainer.fit(classifier, loaders.train, loaders.val, ckpt_path=keeper.resume_file, weights_only=True)

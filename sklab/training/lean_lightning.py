@@ -62,7 +62,6 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -74,7 +73,6 @@ __all__ = [
     "DDPStrategy",
     "LightningEnvironment",
     "LightningModule",
-    "Logger",
     "OptimizerLRSchedulerConfig",
     "SIGTERMException",
     "Strategy",

@@ -74,6 +74,11 @@ class Classifier(LightningModule):
         """The network that is evaluated and kept: the average of the weights where the recipe has one."""
         return self.average.network if self.average is not None else self.model
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         mixture = drawn_mixture(self.recipe, batch[0], (self._seed, self.current_epoch, batch_idx))
         with self._counters.counted_at_once():
@@ -122,7 +127,7 @@ class Classifier(LightningModule):
         self.log("val_error", self.scores.error)
         for name, value in self.scores.further.items():
             self.log(name, torch.tensor(value, dtype=torch.float64))
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("lr", self.rate)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = make_optimizer(self.model, self.recipe, self._trunk)

@@ -16,7 +16,7 @@ from sklab.own.files import look_in
 from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
-from sklab.tracking.live import close, open_logger
+from sklab.tracking.live import close, open_live
 from sklab.training.callbacks.best import write_weights
 from sklab.training.callbacks.checkpoint import Checkpoints, ResumePoint, origin
 from sklab.training.callbacks.logbook import log_end
@@ -153,10 +153,10 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
     keeper = ExactResume(
         checkpoints, resume_point, order.checkpoint_seconds, process.share, process.stop, folder.prune_file
     )
-    logger = open_logger(order, folder.path) if first else None
+    live = meter.follower = open_live(order, folder.path) if first else None
     try:
         process.meet()
-        network = yield from fit(order, folder, meter, keeper, logger, process)
+        network = yield from fit(order, folder, meter, keeper, process)
         if first:
             _keep_weights(network, folder)
         outcome: dict[str, Any] = {"status": "complete", "files": folder.checksums()}
@@ -172,7 +172,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
         update={**outcome, **resumed, **_times(started, clock)}
     )
     tell(record)
-    close(logger, failed=record.state not in ("complete", "pruned"))
+    close(live, failed=record.state not in ("complete", "pruned"))
     return record
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklab.tracking import mode
+from sklab.tracking import settings as places
 
 HOSTS = ["api.forge.coreweave.com", "api.wandb.ai", "wandb.example.org:8080"]
 KEYS = ["a" * 40, "b" * 40, "c" * 40]
@@ -58,7 +58,7 @@ def test_same_as_wandb(
         (home / ".config/wandb/settings").write_text(section(base_url=user_url, api_key=user_key))
         (home / ".netrc").write_text("".join(f"machine {h} login user password {k}\n" for h, k in netrc_keys.items()))
         server, key, online = wandb_finds(patch)
-        found = mode.server(os.environ), mode.api_key(os.environ), mode.asked_mode(os.environ)
+        found = places.server(os.environ), places.api_key(os.environ), places.asked({}, os.environ)[0]
     assert found == (server, key, env_mode or own_mode)
     assert online == (found[2] or "online")
 
@@ -66,16 +66,16 @@ def test_same_as_wandb(
 def test_netrc_elsewhere_and_broken_files(tmp_path: Path) -> None:
     netrc = tmp_path / "secrets"
     netrc.write_text("default login user password " + KEYS[0])
-    assert mode.api_key({"NETRC": str(netrc)}) == KEYS[0]
+    assert places.api_key({"NETRC": str(netrc)}) == KEYS[0]
     netrc.write_text("machine")
     config = tmp_path / "config"
     config.mkdir()
     (config / "settings").write_bytes(b"\xff[default\n")
     environ = {"NETRC": str(netrc), "WANDB_CONFIG_DIR": str(config)}
-    assert mode.api_key(environ) == ""
-    assert mode.server(environ) == mode.DEFAULT_SERVER
+    assert places.api_key(environ) == ""
+    assert places.server(environ) == places.DEFAULT_SERVER
 
 
 @pytest.mark.parametrize(("asked", "meant"), [("dryrun", "offline"), ("run", "online"), ("offline", "offline")])
 def test_old_names_of_modes(asked: str, meant: str) -> None:
-    assert mode.asked_mode({"WANDB_MODE": asked}) == meant
+    assert places.asked({}, {"WANDB_MODE": asked})[0] == meant

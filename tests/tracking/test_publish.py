@@ -263,7 +263,7 @@ def test_every_command_of_the_page_runs_as_written(
 ) -> None:
     monkeypatch.chdir(study.path.parent)
     shutil.copytree(study.path, "results/kernels")
-    page = (ROOT / "docs" / "wandb.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "loggers.md").read_text(encoding="utf-8")
     commands = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("sklab wandb ")]
     assert {command[1] for command in commands} == {"publish", "sync"}
     for command in commands:

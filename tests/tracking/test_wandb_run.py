@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import signal
@@ -17,69 +16,41 @@ from pathlib import Path
 import pytest
 import torch
 import wandb
-from lightning.pytorch import LightningModule, Trainer
 from loopback_wandb import LoopbackServer, ServedRun
 from offline_wandb import read_offline_run
 from services import service_processes, wait_for
 from studies import make_sweep
-from torch.utils.data import DataLoader, TensorDataset
 
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.tracking import client
-from sklab.tracking.live import close, open_logger
+from sklab.tracking.live import LiveRun, close, open_live
 from sklab.tracking.mode import sync_command
 from sklab.tracking.summary import log_to_run
+from sklab.tracking.sync import pending
 
 EPOCHS = 3
 
 
-class Line(LightningModule):
-    """One weight; logs once an epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
-        return self.layer(batch[0]).square().mean()
-
-    def on_train_epoch_end(self) -> None:
-        self.log("val_error", 10.0 - self.current_epoch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def fit(logger: object) -> None:
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(max_epochs=EPOCHS, logger=logger, log_every_n_steps=2, accelerator="cpu", **quiet)
-    trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2))
+def fit(live: LiveRun | None) -> None:
+    """What the meter of a run tells of three epochs of two steps."""
+    assert live is not None
+    for epoch in range(1, EPOCHS + 1):
+        live.log({"val_error": 11.0 - epoch, "epoch": epoch}, 2 * epoch)
 
 
 def track(order: RunOrder, folder: Path, failed: bool = False) -> None:
     """A whole run: opened, trained, closed."""
     folder.mkdir(parents=True, exist_ok=True)
-    logger = open_logger(order, folder)
+    live = open_live(order, folder)
     try:
-        fit(logger)
+        fit(live)
     finally:
-        close(logger, failed)
+        close(live, failed)
 
 
 def online(order: RunOrder) -> RunOrder:
     return order.model_copy(update={"tracking": Tracking(mode="online")})
-
-
-@pytest.fixture(autouse=True)
-def _quiet_lightning() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # Lightning 2.6 with torch 2.13
-]
 
 
 def test_offline_run_holds_everything_and_asks_nobody(
@@ -88,11 +59,11 @@ def test_offline_run_holds_everything_and_asks_nobody(
     track(order, tmp_path / "run")
     run = read_offline_run(tmp_path / "run")
     assert (run.group, run.job_type, run.name, run.project) == ("kernels", "K3-5", "K3-5 s3", "sklab")
-    assert run.id.startswith(f"{order.key}-1-")
+    assert run.id == client.run_id(order.key, tmp_path / "run")
     assert run.config["experiment"] == order.spec.experiment.model_dump(mode="json")
     assert (run.config["seed"], run.config["key"], run.config["factors"]) == (3, order.key, {"kernels": "3-5"})
     assert [(row["epoch"], row["val_error"], row["trainer/global_step"]) for row in run.history] == [
-        (0, 10.0, 1), (1, 9.0, 3), (2, 8.0, 5),
+        (1, 10.0, 2), (2, 9.0, 4), (3, 8.0, 6),
     ]  # fmt: skip
     assert run.summary["val_error"] == 8.0
     assert run.exit_code == 0
@@ -107,14 +78,15 @@ def test_everything_that_wandb_writes_lies_in_the_run_folder(order: RunOrder, tm
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"wandb"}
 
 
-def test_failed_run_and_its_second_attempt(order: RunOrder, tmp_path: Path) -> None:
-    first = tmp_path / "run"
-    track(order, first, failed=True)
-    assert read_offline_run(first).exit_code == 1
-    (first / "wandb").rename(tmp_path / "earlier")
-    (first / "attempts" / "001").mkdir(parents=True)
-    track(order, first)
-    assert read_offline_run(first).id.startswith(f"{order.key}-2-")
+def test_the_next_attempt_is_the_same_run_and_takes_the_place_of_the_first(order: RunOrder, tmp_path: Path) -> None:
+    study, run = StudyFolder(tmp_path), tmp_path / "runs" / order.key
+    track(order, run, failed=True)
+    (first,) = pending(study)
+    assert read_offline_run(run).exit_code == 1
+    track(order, run)
+    (second,) = pending(study)
+    assert first.name == second.name == f"run-{client.run_id(order.key, run)}.wandb"
+    assert first.parent != second.parent
 
 
 def test_ids_differ_between_folders(tmp_path: Path) -> None:
@@ -124,9 +96,9 @@ def test_ids_differ_between_folders(tmp_path: Path) -> None:
 
 
 def test_disabled_has_no_logger(order: RunOrder, tmp_path: Path) -> None:
-    logger = open_logger(order.model_copy(update={"tracking": Tracking()}), tmp_path)
-    assert logger is None
-    close(logger, failed=False)
+    live = open_live(order.model_copy(update={"tracking": Tracking()}), tmp_path)
+    assert live is None
+    close(live, failed=False)
 
 
 def test_opening_waits_for_nothing_and_draws_no_random_numbers(
@@ -135,11 +107,11 @@ def test_opening_waits_for_nothing_and_draws_no_random_numbers(
     opened, setup = threading.Event(), wandb.setup
     monkeypatch.setattr(wandb, "setup", lambda settings: setup(settings) if opened.wait(60) else None)
     before = random.getstate(), torch.get_rng_state()
-    logger = open_logger(order, tmp_path)
+    live = open_live(order, tmp_path)
     assert not service_processes()
     opened.set()
     wait_for(service_processes)
-    close(logger, failed=False)
+    close(live, failed=False)
     assert read_offline_run(tmp_path).exit_code == 0
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
@@ -148,7 +120,7 @@ def test_opening_waits_for_nothing_and_draws_no_random_numbers(
 def test_online_run_arrives(server: LoopbackServer, order: RunOrder, tmp_path: Path) -> None:
     track(online(order), tmp_path, failed=True)
     ((id, run),) = server.runs.items()
-    assert id == client.run_id(f"{order.key}-1", tmp_path)
+    assert id == client.run_id(order.key, tmp_path)
     assert_arrived(run, order)
     assert run.exit_code == 1
     assert server.reports == 0
@@ -204,12 +176,12 @@ def test_network_that_dies_during_the_run_costs_the_deadline_at_most(
     server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(client.SETTINGS, "finish_timeout", 0.5)
-    logger = open_logger(online(order), tmp_path)
-    fit(logger)
+    live = open_live(online(order), tmp_path)
+    fit(live)
     wait_for(lambda: server.runs)
     server.dead = True
     start = time.perf_counter()
-    close(logger, failed=False, deadline_s=5.0)
+    close(live, failed=False, deadline_s=5.0)
     assert time.perf_counter() - start < 60.0
 
 
@@ -218,11 +190,11 @@ def test_what_a_dead_network_left_can_be_uploaded(
     server: LoopbackServer, order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(client.SETTINGS, "finish_timeout", 0.5)
-    logger = open_logger(online(order), tmp_path)
+    live = open_live(online(order), tmp_path)
     wait_for(lambda: server.runs)
     server.dead = True
-    fit(logger)
-    close(logger, failed=False)
+    fit(live)
+    close(live, failed=False)
     (run,) = server.runs.values()
     assert not run.history
     server.dead = False
@@ -237,11 +209,11 @@ def test_what_a_dead_network_left_can_be_uploaded(
 def test_service_process_that_dies_does_not_fail_the_training(
     order: RunOrder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = open_logger(order, tmp_path)
+    live = open_live(order, tmp_path)
     wait_for(service_processes)
     os.kill(service_processes()[0], signal.SIGKILL)
-    fit(logger)
-    close(logger, failed=False)
+    fit(live)
+    close(live, failed=False)
     assert "tracking of this run stopped" in caplog.text
 
 
@@ -251,23 +223,23 @@ def has_history(folder: Path) -> bool:
 
 def test_rows_are_on_disk_a_second_after_they_were_logged(order: RunOrder, tmp_path: Path) -> None:
     """wandb alone would lose up to fifteen seconds of a run that is killed."""
-    logger = open_logger(order, tmp_path)
+    live = open_live(order, tmp_path)
     try:
-        logger.log_metrics({"val_error": 1.0}, step=7)
+        live.log({"val_error": 1.0}, 7)
         wait_for(lambda: has_history(tmp_path), seconds=10.0)
         assert read_offline_run(tmp_path).history[0]["val_error"] == 1.0
     finally:
-        close(logger, failed=False)
+        close(live, failed=False)
 
 
 def test_service_process_that_hangs_does_not_hang_the_run(
     order: RunOrder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = open_logger(order, tmp_path)
-    logger.log_metrics({"val_error": 1.0})
+    live = open_live(order, tmp_path)
+    live.log({"val_error": 1.0}, 1)
     wait_for(lambda: has_history(tmp_path))
     os.kill(service_processes()[0], signal.SIGSTOP)
-    close(logger, failed=False, deadline_s=0.2)
+    close(live, failed=False, deadline_s=0.2)
     assert "not finished within 0.2 s" in caplog.text
     assert not service_processes()
     assert read_offline_run(tmp_path).exit_code is None
@@ -277,7 +249,7 @@ def test_without_wandb_installed_there_is_a_warning_and_no_logger(
     order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    assert open_logger(order, tmp_path) is None
+    assert open_live(order, tmp_path) is None
     assert "wandb is not installed" in caplog.text
 
 
@@ -288,9 +260,9 @@ def test_neither_wandb_nor_torch_is_imported_to_decide_or_to_do_nothing(order: R
         from pathlib import Path
         from sklab.store.records import RunOrder
         from sklab.tracking import mode, summary
-        from sklab.tracking.live import close, open_logger
-        assert mode.choose(False, Path("s")).tracking.mode == "offline"
-        close(open_logger(RunOrder.model_validate_json({disabled!r}), Path({str(tmp_path)!r})), failed=False)
+        from sklab.tracking.live import close, open_live
+        assert mode.choose("", Path("s")).tracking.mode == "offline"
+        close(open_live(RunOrder.model_validate_json({disabled!r}), Path({str(tmp_path)!r})), failed=False)
         sys.exit(", ".join({{"wandb", "torch", "lightning", "requests"}} & set(sys.modules)) or 0)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
@@ -298,7 +270,7 @@ def test_neither_wandb_nor_torch_is_imported_to_decide_or_to_do_nothing(order: R
 
 def test_the_page_in_the_docs_gives_the_command_of_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    page = Path(__file__).parents[2] / "docs" / "wandb.md"
+    page = Path(__file__).parents[2] / "docs" / "loggers.md"
     assert sync_command(Path("results/kernels")) in page.read_text(encoding="utf-8").splitlines()
 
 

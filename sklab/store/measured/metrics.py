@@ -1,8 +1,9 @@
-"""`metrics.csv` of a run: the metrics of each finished epoch. A run may be writing it now, or it may come from
-anywhere."""
+"""`metrics.csv` of a run, the metrics of each finished epoch, and `steps.csv`, the curve within epochs. A run may be
+writing them now, or they may come from anywhere."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sklab.store.files import content
 Epoch = dict[str, float]
 
 _MOST_BYTES = 256 * 2**20
+_POINT = "step,epoch,train_loss_step,lr"
 
 
 def read_epochs(file: Path) -> tuple[Epoch, ...]:
@@ -32,3 +34,23 @@ def _epochs(names: Sequence[str], lines: Sequence[str]) -> Iterator[Epoch]:
         if epoch.pop("epoch", 0) != number:
             return
         yield epoch
+
+
+def read_points(file: Path) -> tuple[dict[str, float], ...]:
+    """The points of `steps.csv` in order, up to the first line that is not whole. Empty where there is no such file."""
+    try:
+        head, *lines = content(file, _MOST_BYTES).decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return ()
+    return tuple(_points(head.split(","), lines[:-1])) if head == _POINT else ()
+
+
+def _points(names: Sequence[str], lines: Sequence[str]) -> Iterator[dict[str, float]]:
+    for line in lines:
+        try:
+            point = dict(zip(names, map(float, line.split(",")), strict=True))
+        except ValueError:
+            return
+        if not (math.isfinite(point["step"]) and math.isfinite(point["epoch"])):
+            return
+        yield point

@@ -214,7 +214,7 @@ def _to_copy(run: RunFolder) -> list[str]:
     """The names of the run's files, without weights and record."""
     evaluations = sorted(run.path.glob("evaluation-*.json"))
     scored = (run.attention_file, run.images_file, run.analysis_file, run.metrics_evaluated_file)
-    files = (*scored, run.best_weights_file, run.metrics_file, run.log_file, *evaluations)
+    files = (*scored, run.best_weights_file, run.metrics_file, run.steps_file, run.log_file, *evaluations)
     return [file.name for file in files if file.exists()]
 
 

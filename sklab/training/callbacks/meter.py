@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -15,9 +15,16 @@ from sklab.data.loaders import Facts
 from sklab.spec.start.weights import Started
 from sklab.store.records import now
 from sklab.training.callbacks.images import KeptImages
+from sklab.training.callbacks.points import Point, Points
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
 METRICS = ("train_loss", "val_loss", "val_error", "lr")
+
+
+class Follower(Protocol):
+    """Follows a run as it is trained. `log` gets the numbers by name after so many optimizer steps."""
+
+    def log(self, row: Mapping[str, float], step: int) -> None: ...
 
 
 class Meter(Callback):
@@ -30,6 +37,8 @@ class Meter(Callback):
     train_seconds  spent between the first and the last training step of the epochs, without validation
     first_step     UTC time of the first training step ("" before it)
     facts          of the data; set by the caller that opened it
+    points         the curve within epochs, in `steps.csv` beside `file`
+    follower       is told of every point and epoch, those of earlier attempts first; set by the caller
     images         what the last and the best evaluation made of each image
     peak           the most memory that any device of the run held; set by the caller once all have reported
     start          how the network started from trained weights; set by the caller that made it
@@ -49,6 +58,8 @@ class Meter(Callback):
         self.train_seconds = 0.0
         self.first_step = ""
         self.facts = Facts()
+        self.points = Points(file.with_name("steps.csv"))
+        self.follower: Follower | None = None
         self.images = KeptImages()
         self.peak = Peak()
         self.start: Started | None = None
@@ -61,6 +72,29 @@ class Meter(Callback):
         self._began = time.perf_counter()  # an epoch that was begun by an earlier attempt does not start again
         head = ",".join(("epoch", *self._names, "seconds")) + "\n"
         self._file.write_text("".join((head, *map(self._row, range(len(self.epochs))))), encoding="utf-8")
+        self.points.begin()
+        if self.follower is not None:
+            self._tell_the_past(trainer)
+            self.points.tell = self._tell_point
+
+    def _tell_the_past(self, trainer: Trainer) -> None:
+        """Tell the follower what earlier attempts measured, in the order of the steps."""
+        steps = int(trainer.num_training_batches) // trainer.accumulate_grad_batches
+        told = {number * steps: (number, epoch) for number, epoch in enumerate(self.epochs, start=1)}
+        for point in self.points.all:
+            self._tell_point(point)
+            if point.step in told:
+                self._tell_epoch(*told.pop(point.step), point.step)
+        for step, (number, epoch) in told.items():  # of a checkpoint without points
+            self._tell_epoch(number, epoch, step)
+
+    def _tell_point(self, point: Point) -> None:
+        if self.follower is not None:
+            self.follower.log({"train_loss_step": point.train_loss_step, "lr": point.lr}, point.step)
+
+    def _tell_epoch(self, number: int, epoch: Mapping[str, float], step: int) -> None:
+        if self.follower is not None:
+            self.follower.log({**epoch, "epoch": number}, step)
 
     def state_dict(self) -> dict[str, Any]:
         """What is measured so far, the current epoch included, for a checkpoint."""
@@ -71,6 +105,7 @@ class Meter(Callback):
             "steady": (self._steady_seconds, self._steady_epochs),
             "peak": tuple(peak_memory(self._device).most(self.peak)),
             "images": self.images.state_dict(),
+            "points": [tuple(point) for point in self.points.all],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -81,16 +116,30 @@ class Meter(Callback):
         self._steady_seconds, self._steady_epochs = state_dict.get("steady", (0.0, 0))
         self.peak = Peak(*state_dict.get("peak", ()))
         self.images.load_state_dict(state_dict.get("images", {}))
+        self.points.all = [Point(*point) for point in state_dict.get("points", ())]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._began = time.perf_counter()
+        self.points.begin_epoch()
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         self.first_step = self.first_step or now()
+        self.points.before_batch(pl_module, batch_idx)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        self.points.after_batch(trainer, pl_module, batch_idx)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
+        self.points.collect()
         took, self._began = time.perf_counter() - self._began, 0.0
         self.train_seconds += took
         if self._warm:
@@ -105,6 +154,7 @@ class Meter(Callback):
         self._seconds.append(self.train_seconds)
         with self._file.open("a", encoding="utf-8") as stream:
             stream.write(self._row(-1))
+        self._tell_epoch(len(self.epochs), row, trainer.global_step)
 
     def _row(self, at: int) -> str:
         """The line of an epoch; a metric that was not asked for then is no number."""

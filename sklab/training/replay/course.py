@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sklab.data.loaders import Loaders, ValArrays
 from sklab.training.callbacks.meter import METRICS
 from sklab.training.callbacks.resume import ExactResume
-from sklab.training.lean_lightning import Callback, Logger
+from sklab.training.lean_lightning import Callback
 from sklab.training.metrics.scores import Kept, Scores
 from sklab.training.module import CHECK_EVERY, DivergedError
 from sklab.training.recipe import autocast, learning_rate
@@ -37,11 +37,10 @@ class Course:
         loaders: Loaders,
         keeper: ExactResume,
         callbacks: Sequence[Callback],
-        logger: Logger | None,
         metrics: tuple[str, ...] = (),
     ) -> None:
         assert isinstance(loaders.val, ValArrays)
-        self._training, self._keeper, self._callbacks, self._logger = training, keeper, callbacks, logger
+        self._training, self._keeper, self._callbacks = training, keeper, callbacks
         self.train_dataloader, self._val = loaders.train, loaders.val
         self.device, self.max_epochs = training.device, training.recipe.epochs
         self.num_training_batches = len(loaders.train)
@@ -67,6 +66,12 @@ class Course:
     @property
     def train_loss(self) -> Tensor:
         return self._training.train_loss
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, as Lightning has it, to the last bit."""
+        recipe, epochs = self._training.recipe, self.global_step / self.num_training_batches
+        return recipe.lr * (learning_rate(recipe, epochs) / recipe.lr)
 
     @property
     def precision_plugin(self) -> Course:
@@ -141,17 +146,14 @@ class Course:
         yield from self._reached()
         self._stop_unless_finite(self._evaluation.scores.loss, "validation loss")
         self.callback_metrics = self._metrics()
-        if self._logger is not None:
-            self._logger.log_metrics({**self.callback_metrics, "epoch": self.current_epoch}, step=self.global_step - 1)
         self._tell("on_validation_end")
 
     def _metrics(self) -> dict[str, float]:
-        recipe, epochs = self._training.recipe, self.global_step / self.num_training_batches
         values = (
             self.train_loss / self.num_training_batches,
             self._evaluation.scores.loss,
             self._evaluation.scores.error,
-            recipe.lr * (learning_rate(recipe, epochs) / recipe.lr),  # as Lightning has it, to the last bit
+            self.rate,
         )
         named = dict(zip(METRICS, (float(value) for value in values), strict=True))
         return {**named, **self._evaluation.scores.further}

@@ -23,7 +23,7 @@ BATCHES, BATCH = 4, 16
 class Trainer:
     """An attempt on a clock that the test holds: epochs of so many seconds."""
 
-    num_training_batches = BATCHES
+    num_training_batches, accumulate_grad_batches, global_step = BATCHES, 1, 0
     train_dataloader = SimpleNamespace(batch_size=BATCH)
     callback_metrics = dict.fromkeys(METRICS, 1.0)
     device = torch.device("cpu")

@@ -15,7 +15,6 @@ from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import run
 from sklab.training.fit import Process
-from sklab.training.lean_lightning import Logger
 from sklab.training.metrics.scores import Scores
 from sklab.training.module import Classifier
 from sklab.training.replay import steps
@@ -42,19 +41,14 @@ HELD = {**EXACT, "freeze": ["stem", "units.SK_3_*"], "decay_norm_and_bias": Fals
 HALF = {**EXACT, "precision": "bf16", "memory_format": "channels_last", "momentum": 0.0, "batch_size": 12}
 
 
-class _Rows(Logger):
-    """Keeps what it is sent."""
-
-    name, version = "rows", 0
+class _Rows:
+    """Keeps what it is told."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[dict[str, float], int | None]] = []
+        self.rows: list[tuple[dict[str, float], int]] = []
 
-    def log_hyperparams(self, *_: Any, **__: Any) -> None: ...
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.rows.append((dict(metrics), step))
+    def log(self, row: dict[str, float], step: int) -> None:
+        self.rows.append((dict(row), step))
 
 
 @pytest.fixture
@@ -219,14 +213,14 @@ class TestReplayed:
         assert "can't be recorded: it draws random numbers" in caplog.text
         assert_same(outcome(ours, record), outcome(folder, theirs))
 
-    def test_an_epochs_rows_go_to_the_logger_as_lightning_sends_them(self, made: Made, monkeypatch) -> None:
+    def test_who_follows_a_run_is_told_the_same_as_of_a_run_in_lightning(self, made: Made, monkeypatch) -> None:
         rows: dict[str, list[Any]] = {}
         for name, replaying in (("lightning", set[str]()), ("replayed", {"cpu"})):
             monkeypatch.setattr(steps, "REPLAYED", replaying)
-            logger = _Rows()
-            monkeypatch.setattr(run, "open_logger", lambda *_, logger=logger: logger)
+            follower = _Rows()
+            monkeypatch.setattr(run, "open_live", lambda *_, follower=follower: follower)
             monkeypatch.setattr(run, "close", lambda *_, **__: None)
             attempt(*made(name, EXACT))
-            rows[name] = logger.rows
-        assert len(rows["replayed"]) == 3
+            rows[name] = follower.rows
+        assert [row["epoch"] for row, _ in rows["replayed"] if "epoch" in row] == [1, 2, 3]
         assert rows["replayed"] == rows["lightning"]
