@@ -43,6 +43,8 @@ class RunOptions(TypedDict, total=False):
     cpu            compute on the CPU, whatever GPUs there are
     per_gpu        runs at a time on each GPU (default: 1), or `"auto"`
     abreast        the same, but one process trains all runs of a GPU in turn
+    log            what else follows the runs: `"wandb"` (the default), `"tensorboard"`, `"mlflow"`, `"csv"`, or several
+    wandb          settings of W&B, such as `{"project": "kernels"}`
     no_wandb       do not log to Weights & Biases
     stale_after    minutes without a step after which a run is ended (default: 30; 0: never)
     max_identical  runs that end with one and the same traceback before nothing more is started (default: 3)
@@ -63,6 +65,8 @@ class RunOptions(TypedDict, total=False):
     cpu: bool
     per_gpu: int | Literal["auto"]
     abreast: int | Literal["auto"]
+    log: str | Sequence[str]
+    wandb: Mapping[str, str]
     no_wandb: bool
     stale_after: float
     max_identical: int

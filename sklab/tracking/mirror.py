@@ -26,6 +26,7 @@ from sklab.store.measured.metrics import read_epochs, read_points
 from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
+from sklab.system.processes import no_main_module
 from sklab.system.safe_path import protect
 from sklab.system.terminal import tell
 from sklab.tracking.client import in_short
@@ -49,7 +50,8 @@ def mirrored(study: StudyFolder, names: Sequence[str], deadline: float = DEADLIN
     for name in names:
         theirs, ours = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_follow, args=(name, study.path, theirs), daemon=True, name=f"sklab-{name}")
-        process.start()
+        with no_main_module():
+            process.start()
         theirs.close()
         started.append((name, process, ours))
     try:
