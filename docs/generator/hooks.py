@@ -1,4 +1,4 @@
-"""What mkdocs does beyond its own: links out of docs/, navigation, and tables that fit a phone.
+"""What mkdocs does beyond its own: links out of docs/, and tables that fit a phone.
 
 A page of docs/ links to other files of the repository by relative paths (`../sweeps/scale.yaml`), as it must to be read
 there. In the site such a file is a page under `repository/`: Markdown as it is, other text as a block of code; a
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,6 @@ _KEYS = re.compile(r"<table>\s*<thead>\s*<tr>\s*<th>(key|option|column)</th>.*?<
 _PICTURES = (".png", ".svg", ".jpg")
 _INSIDE, _OUTSIDE = "docs/", "repository/"
 _LANGUAGES = {".yaml": "yaml", ".py": "python", ".json": "json", ".sh": "sh"}
-
-
-def on_config(config: Any) -> Any:
-    """Leave out of the navigation what is not written yet."""
-    config.nav = list(_written(config.nav, Path(config.docs_dir)))
-    return config
-
-
-def _written(entries: list[Any], docs: Path) -> Iterator[Any]:
-    for entry in entries:
-        ((title, target),) = entry.items()
-        if isinstance(target, list):
-            yield {title: list(_written(target, docs))}
-        elif (docs / target).is_file():
-            yield entry
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -44,8 +44,9 @@ def runs_frame(table: AblationTable) -> pd.DataFrame:
 
     study, cell, seed  which run it is
     status             `complete`, `diverged`, `pruned`, `failed`, `stopped`, `unreadable`, `running` or `waiting`
-    val_NAME, train_loss
-                       metrics at the epoch of the study's rule, errors in %; of complete runs only
+    val_NAME, train_loss, lr
+                       metrics and learning rate at the epoch of the study's rule, errors in %; of complete runs
+                       only
     error_SIZE         the error in % at a further image size
     test_NAME          the study's metric on the test split, once that was read
     params, macs       parameters; multiply-accumulates of one image
