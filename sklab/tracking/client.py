@@ -43,7 +43,6 @@ SETTINGS: dict[str, Any] = {
     "disable_git": True,
     "disable_job_creation": True,
     "x_disable_meta": True,
-    "x_disable_machine_info": True,
     "x_save_requirements": False,
     "x_transaction_log_flush_interval": 1.0,  # seconds of rows that a killed run may lose; 15 by default
     "init_timeout": 5.0,  # seconds until a run that the server does not take is an offline one; 90 by default
@@ -123,7 +122,8 @@ class Client:
         asked = self._tracking
         named = {"base_url": asked.server, "entity": asked.entity, "run_notes": asked.notes, "run_tags": asked.tags}
         given = {name: value for name, value in named.items() if value}
-        return {**given, "project": asked.project, "x_disable_stats": not asked.system}
+        system = {"x_disable_stats": not asked.system, "x_disable_machine_info": not asked.system}
+        return {**given, **system, "project": asked.project}
 
     @contextmanager
     def _started(self, settings: dict[str, Any]) -> Iterator[None]:

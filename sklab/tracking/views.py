@@ -68,7 +68,7 @@ def report(sweep: Sweep, place: Place, markdown: str) -> wr.Report:
     """The study's `report.md` as a W&B report: its words and table as they are, figures from the summary run, and in
     place of its list of runs the run table, with the panels of the runs."""
     head, *parts = _SECTION.split(markdown)
-    blocks: list[wr.interface.BlockTypes] = [_text(head.split("\n", 1)[1])]
+    blocks = _mixed(sweep, place, head.split("\n", 1)[1])
     for title, body in zip(parts[::2], parts[1::2], strict=True):
         blocks.append(wr.H2(title))
         blocks += [_runs(sweep, place)] if title == "Runs" else _mixed(sweep, place, body)

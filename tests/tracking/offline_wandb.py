@@ -24,6 +24,11 @@ class OfflineRun:
     job_type: str = ""
     name: str = ""
     project: str = ""
+    entity: str = ""
+    notes: str = ""
+    tags: list[str] = field(default_factory=list)
+    measured: bool = False  # whether the machine was
+    artifacts: dict[str, list[str]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +51,12 @@ def _take(run: OfflineRun, kind: str, record: Record) -> None:
         said = record.run
         run.id, run.name, run.project = said.run_id, said.display_name, said.project
         run.group, run.job_type = said.run_group, said.job_type
+        run.entity, run.notes, run.tags = said.entity, said.notes, list(said.tags)
         run.config = _items(said.config.update)
+    elif kind == "artifact":
+        run.artifacts[record.artifact.name] = [entry.path for entry in record.artifact.manifest.contents]
+    elif kind == "stats":
+        run.measured = True
     elif kind == "history":
         run.history.append(_items(record.history.item))
     elif kind == "summary":

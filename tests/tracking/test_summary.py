@@ -51,6 +51,14 @@ def test_online_again_and_again_is_one_run(server: LoopbackServer, study: Path) 
         assert json.loads(run.files[run.summary["table"]["path"]]) == EXPECTED
 
 
+def test_the_report_goes_along_where_that_is_asked_for(study: Path) -> None:
+    (study / "report.md").write_text("# kernels\n")
+    log_to_run(study / "table.csv", "kernels", Tracking(mode="offline", group="g", artifacts=("table",)), study)
+    run = read_offline_run(study)
+    assert run.group == "g"
+    assert run.artifacts["report-kernels"] == ["report.md", "table.csv"]
+
+
 def test_disabled_does_nothing(study: Path) -> None:
     track(study, "disabled")
     assert [path.name for path in study.iterdir()] == ["table.csv"]

@@ -299,3 +299,46 @@ def test_preload_leaves_nothing_to_import_in_a_run(tmp_path: Path) -> None:
         sys.exit(", ".join(name for name in set(sys.modules) - before if name.startswith("wandb")) or 0)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_runs_that_one_process_trains_in_turn_are_runs_of_their_own(order: RunOrder, tmp_path: Path) -> None:
+    folders = [tmp_path / "runs" / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    first, second = (open_live(order, folder) for folder in folders)
+    fit(first)
+    close(first, failed=False)
+    fit(second)
+    close(second, failed=True)
+    runs = [read_offline_run(folder) for folder in folders]
+    assert [[row["epoch"] for row in run.history] for run in runs] == [[1, 2, 3], [1, 2, 3]]
+    assert [run.exit_code for run in runs] == [0, 1]
+
+
+def test_what_was_asked_for_goes_along(order: RunOrder, tmp_path: Path) -> None:
+    asked = Tracking(
+        mode="offline", project="p", entity="e", group="g", name="{cell} seed {seed}", tags=("t", "u"), notes="n",
+        artifacts=("weights",),
+    )  # fmt: skip
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    live = open_live(order.model_copy(update={"tracking": asked}), tmp_path)
+    close(live, failed=False)
+    run = read_offline_run(tmp_path)
+    assert (run.project, run.entity, run.group, run.name) == ("p", "e", "g", "K3-5 seed 3")
+    assert (run.tags, run.notes, run.exit_code) == (["t", "u"], "n", 0)
+    assert run.artifacts == {f"weights-{order.key}": ["weights.pt"]}
+
+
+def test_the_machine_is_measured_where_that_is_asked_for(
+    order: RunOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(client.SETTINGS, "x_stats_sampling_interval", 0.1)
+    for folder, system in ((tmp_path / "off", False), (tmp_path / "on", True)):
+        folder.mkdir()
+        tracking = Tracking(mode="offline", system=system)
+        live = open_live(order.model_copy(update={"tracking": tracking}), folder)
+        wait_for(lambda folder=folder: any(folder.glob("wandb/*/*.wandb")))
+        if system:
+            wait_for(lambda folder=folder: read_offline_run(folder).measured, seconds=20.0)
+        close(live, failed=False)
+        assert read_offline_run(folder).measured is system
