@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sklab.cli import main
-from sklab.commands.screen.phases import phase_line
+from sklab.commands.screen.phases import phase_line, show_phase
 from sklab.system.phases import Phase, phase, phases_shown_by
 
 LONGEST = 20.0  # seconds of silence, on a machine that has much else to do
@@ -43,6 +43,13 @@ def test_phases_are_shown_in_turn_by_who_asks_for_them_and_by_nobody_else():
     with phase("unheard too") as unheard:
         unheard.advance()
     assert told == ["outer", "inner"]
+
+
+def test_a_phase_that_comes_again_at_once_is_told_once_where_nothing_moves(capsys):
+    for what in ("counting a", "counting a", "probing", "counting a"):
+        with show_phase(Phase(what)):
+            pass
+    assert capsys.readouterr().err.splitlines() == ["counting a ...", "probing ...", "counting a ..."]
 
 
 @pytest.fixture

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 _BAR = 20  # characters
 _MARKS = "-\\|/"
 _stack: list[tuple[Live, Phase]] = []  # the phases under way on the terminal, the innermost last
+_last: list[str] = []  # the last plain line: a phase that comes again at once is not told again
 
 
 @contextmanager
 def show_phase(phase: Phase) -> Iterator[None]:
     """Show the phase on standard error while it goes on."""
     if not sys.stderr.isatty():
-        tell(f"{one_line(phase.what)} ...")
+        if _last != [phase.what]:
+            tell(f"{one_line(phase.what)} ...")
+        _last[:] = [phase.what]
         yield
         return
     from rich.console import Console
