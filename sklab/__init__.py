@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # editors and mypy take it for true
 if TYPE_CHECKING:
     from sklab.api.run import run
     from sklab.api.study import Study, load
+    from sklab.errors import SklabError
     from sklab.models.convert import to_sk
     from sklab.models.sk import SKConv2d
     from sklab.models.zoo import create_model
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # The public names, and the modules that have them.
 _MODULES = {
+    "SklabError": "sklab.errors",
     "Study": "sklab.api.study",
     "load": "sklab.api.study",
     "run": "sklab.api.run",
@@ -32,6 +34,7 @@ _MODULES = {
 }
 __all__ = [
     "SKConv2d",
+    "SklabError",
     "Study",
     "__version__",
     "augmentation",

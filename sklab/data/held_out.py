@@ -22,6 +22,7 @@ from sklab.data.loaders import Loader, ValArrays
 from sklab.errors import SklabError
 from sklab.spec.data import DataSpec, Fingerprint
 from sklab.spec.train import TrainSpec
+from sklab.system.terminal import quantity
 
 _log = logging.getLogger(__name__)
 
@@ -70,5 +71,5 @@ def _ready(spec: DataSpec, split: Split) -> Split:
         places, skipped = find_decodable(files)
         ready = subset(files, np.asarray(places))
     if skipped:
-        _log.warning("left out %d test images that can't be decoded: %s", len(skipped), ", ".join(skipped))
+        _log.warning("left out %s that can't be decoded: %s", quantity(len(skipped), "test image"), ", ".join(skipped))
     return ready

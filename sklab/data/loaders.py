@@ -23,6 +23,7 @@ from sklab.data.changes.policies import Changes
 from sklab.data.check import ensure_fits
 from sklab.spec.data import DataSpec, Fingerprint
 from sklab.spec.train import TrainSpec
+from sklab.system.terminal import quantity
 
 _log = logging.getLogger(__name__)
 
@@ -148,8 +149,8 @@ def _part_of_files(split: FileSplit, share: Share) -> FileSplit:
 def _log_skipped(spec: DataSpec, splits: Splits) -> None:
     """Write the names of skipped images into the run's log."""
     if splits.skipped:
-        names = ", ".join(splits.skipped)
-        _log.warning("data set %s: left out %d images that can't be decoded: %s", spec.name, len(splits.skipped), names)
+        names, left_out = ", ".join(splits.skipped), quantity(len(splits.skipped), "image")
+        _log.warning("data set %s: left out %s that can't be decoded: %s", spec.name, left_out, names)
 
 
 class EpochDraws(NamedTuple):
