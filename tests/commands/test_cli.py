@@ -60,7 +60,8 @@ def test_who_reads_no_further_is_told_nothing():
     done = subprocess.run([sys.executable, "-m", "sklab.cli", "models", "--json"], stdout=write, stderr=subprocess.PIPE,
                           text=True, timeout=300)  # fmt: skip
     os.close(write)
-    assert (done.returncode, done.stderr) == (141, "counting parameters and multiply-accumulates ...\n")
+    assert done.returncode == 141
+    assert done.stderr in ("", "counting parameters and multiply-accumulates ...\n"), "nothing of its reader"
 
 
 def test_a_warning_is_a_line_without_our_source(here):

@@ -145,7 +145,7 @@ def test_somebody_elses_gpu_is_told_once_also_with_a_budget_and_looked_for_unles
 
     monkeypatch.setattr(runner, "run_study", refuse)
     hour = Probe(epochs=1, setup_seconds=3600.0)
-    monkeypatch.setattr(plan, "_probes", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
+    monkeypatch.setattr(plan, "probed", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
     sweep = ["sweep", str(toy_files / "sweep.yaml"), "--results", str(toy_files / "results"), "--budget", "9h"]
     for more in ([], ["--gpus", "0,2"]):
         assert main([*sweep, *more]) == 2

@@ -100,9 +100,9 @@ def test_every_command_counts_alike(live, sweep, capsys):
 def test_every_command_names_each_state_alike(live, capsys):
     cli.main(["status", "sweep"])
     shown = capsys.readouterr().out
-    assert "failed, seed 0: failed (oom): out of memory; log: " in shown
-    assert "diverged, seed 0: diverged: the loss is nan; log: " in shown
-    assert "stopped, seed 0: stopped: SIGTERM after step 3; log: " in shown
+    assert "failed, seed 0: failed (oom): out of memory; sklab logs " in shown
+    assert "diverged, seed 0: diverged: the loss is nan; sklab logs " in shown
+    assert "stopped, seed 0: stopped: SIGTERM after step 3; sklab logs " in shown
     cli.main(["report", "sweep"])
     capsys.readouterr()
     report = (live.path / "report.md").read_text(encoding="utf-8")
@@ -125,7 +125,7 @@ def test_every_command_names_each_state_alike(live, capsys):
 def test_without_its_runner_a_run_that_ran_is_stopped_and_the_remedy_is_told(study, capsys):
     cli.main(["status", "sweep"])
     shown = capsys.readouterr().out
-    assert "killed with its runner, seed 0: stopped: it ended with its runner; log: " in shown
+    assert "killed with its runner, seed 0: stopped: it ended with its runner; sklab logs " in shown
     assert "3 stopped, 1 waiting; no runner is at work: the same `sklab sweep` again goes on" in shown
     assert "running" not in shown.splitlines()[0]
 
