@@ -70,8 +70,10 @@ def _evaluate(options: EvaluateOptions) -> int:
         raise SklabError(
             f"--test: found the run {' '.join(options.run)!r}; allowed: a study, since the test split is read once"
         )
-    evaluation = evaluate(run_of_words(options.run, options.results), options.size, device)
-    print(evaluation.model_dump_json(indent=1) if options.json else fitting(evaluation_text(evaluation)))
+    run = run_of_words(options.run, options.results)
+    evaluation, order = evaluate(run, options.size, device), run.read_order()
+    text = f"{order.cell}, seed {order.spec.seed}: {evaluation_text(evaluation)}"
+    print(evaluation.model_dump_json(indent=1) if options.json else fitting(text))
     return COMPLETE
 
 

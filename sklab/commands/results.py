@@ -21,6 +21,7 @@ from sklab.commands.options import (
     study_folder,
 )
 from sklab.errors import DamagedRecordError, SklabError
+from sklab.system.phases import phase
 from sklab.system.terminal import tell
 
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ def write_report(folder: StudyFolder) -> AblationTable:
     """Rebuild the study's tables and report from its records. This is a look at the study."""
     from sklab.report import build
 
-    table = build.study_table(folder.path)
-    keep_look(folder, table)
-    build.write(folder.path, table)
+    with phase("writing the report"):
+        table = build.study_table(folder.path)
+        keep_look(folder, table)
+        build.write(folder.path, table)
     return table
 
 

@@ -254,7 +254,9 @@ def test_the_command_prints_and_keeps_the_numbers(toy_order, tmp_path, monkeypat
     assert Evaluation.model_validate_json(json.dumps(shown)) == run.read_evaluation(32)
     assert shown["val_error"] == run.read_record().last["val_error"]  # type: ignore[union-attr]
     assert main(["evaluate", f"toy/{order.key}", "--size", "32"]) == 0
-    assert capsys.readouterr().out.startswith(f"{order.key} at 32x32, 32 images: val_error {shown['val_error']:.2f} %")
+    assert capsys.readouterr().out.startswith(
+        f"{order.cell}, seed {order.spec.seed}: at 32x32, 32 images: val_error {shown['val_error']:.2f} %"
+    )
     assert main(["evaluate", "nothing"]) == 2
     assert "found none under results" in capsys.readouterr().err
     assert main(["evaluate", str(run.path), "--size", "320"]) == 2

@@ -129,9 +129,9 @@ def _plus_minus(value: float, half: float | None, digits: int) -> str:
 def evaluation_text(evaluation: Evaluation | FinalScore) -> str:
     """Error and loss in one line."""
     if isinstance(evaluation, FinalScore):
-        where = f"{evaluation.key} on the test split, {quantity(evaluation.images, 'image')}, epoch {evaluation.epoch}"
+        where = f"on the test split, {quantity(evaluation.images, 'image')}, epoch {evaluation.epoch}"
         return f"{where}: error {evaluation.error:.2f} %, loss {evaluation.loss:.4f}"
     return (
-        f"{evaluation.key} at {evaluation.image_size}x{evaluation.image_size}, {quantity(evaluation.images, 'image')}: "
+        f"at {evaluation.image_size}x{evaluation.image_size}, {quantity(evaluation.images, 'image')}: "
         f"val_error {evaluation.val_error:.2f} %, val_loss {evaluation.val_loss:.4f}"
     )

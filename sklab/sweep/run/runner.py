@@ -24,6 +24,7 @@ from sklab.sweep.run.orders import Orders, Progress, State
 from sklab.sweep.run.preflight import ensure_sound
 from sklab.sweep.run.reading import begin_reading
 from sklab.sweep.run.work import Work, find_work, left_before
+from sklab.sweep.state.named import logs_command
 from sklab.system.processes import stop_requests
 
 _MANY = 100  # runs
@@ -249,16 +250,17 @@ class _Runner:
         return record
 
     def _note_evaluations(self, order: RunOrder, run: RunFolder, record: RunRecord) -> None:
-        untested = lacks_test(run, record, order)
+        who, untested = f"{order.cell}, seed {order.spec.seed}", lacks_test(run, record, order)
+        why = f"see {logs_command(self._folder, order.cell, order.spec.seed)}"
         self._lacks_evaluations = self._lacks_evaluations or lacks_evaluation(run, record, order)
         if untested:
-            self.note(f"{order.cell}, seed {order.spec.seed}: not evaluated on the test split, see {run.log_file}")
+            self.note(f"{who}: not evaluated on the test split, {why}")
         if names := run.missing_metrics(record, order.metrics):
-            self.note(f"{order.cell}, seed {order.spec.seed}: not evaluated by {', '.join(names)}, see {run.log_file}")
+            self.note(f"{who}: not evaluated by {', '.join(names)}, {why}")
         for size in order.sizes if record.status == "complete" else ():
             evaluation = run.read_evaluation(size)
-            result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, see {run.log_file}"
-            self.note(f"{order.cell}, seed {order.spec.seed}, at {size} px: {result}")
+            result = f"val_error {evaluation.val_error:.2f} %" if evaluation else f"not evaluated, {why}"
+            self.note(f"{who}, at {size} px: {result}")
 
     def _state(self) -> State:
         moment = time.monotonic()

@@ -18,6 +18,7 @@ from sklab.spec.run import Experiment
 from sklab.spec.values import fault_of
 from sklab.store.files import sealed, write_whole
 from sklab.store.run_folder import RunFolder
+from sklab.system.phases import phase
 from sklab.training.attention.behaviour import behaviour
 from sklab.training.evaluate import complete_record, compute_as, ensure_trained_on, kept_network
 from sklab.training.recipe import autocast
@@ -70,15 +71,17 @@ def analyze_all(
     """
     planned = [(cell, run) for cell, of_cell in runs.items() for run in of_cell]
     found: dict[str, list[Analysis]] = {cell: [] for cell in runs}
-    for number, (cell, run) in enumerate(planned, start=1):
-        state = "ok"
-        try:
-            found[cell].append(analyze(run, data, scales, device_type))
-        except FaultyInputError:
-            raise
-        except SklabError as error:
-            state = str(error)
-        say(f"[{number}/{len(planned)}] {cell}: {state}")
+    with phase("analysing runs", len(planned)) as analysing:
+        for number, (cell, run) in enumerate(planned, start=1):
+            state = "ok"
+            try:
+                found[cell].append(analyze(run, data, scales, device_type))
+            except FaultyInputError:
+                raise
+            except SklabError as error:
+                state = str(error)
+            analysing.advance()
+            say(f"[{number}/{len(planned)}] {cell}: {state}")
     if not any(found.values()):
         raise SklabError("no run could be analysed")
     return found

@@ -40,7 +40,7 @@ def test_a_run_killed_between_record_and_evaluation_stays_complete_and_is_only_e
     seen = Seen()
     assert not start(study, Dying(), with_sizes(study), seen), "what lacks an evaluation is not finished"
     assert [record.status for record in seen.records] == ["complete"] * 4
-    assert all("not evaluated, see" in note and note.endswith("log.txt") for note in seen.notes)
+    assert all("not evaluated, see sklab logs " in note for note in seen.notes)
     missing = FakeLauncher(lambda _, number: -9 if number == 0 else "complete")
     assert not start(study, missing), "killed again: nothing but the evaluation is lost"
     assert [record.status for record in study.records().values()] == ["complete"] * 4
