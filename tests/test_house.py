@@ -52,3 +52,9 @@ def arguments(file: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.FunctionDef):
             names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
             yield f"{file.relative_to(ROOT)}:{node.name}", len([name for name in names if name not in ("self", "cls")])
+
+
+def test_no_two_test_modules_have_one_name():
+    # pytest imports them by their bare names, and leaves out the second of two.
+    names = [file.name for file in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(name for name in names if names.count(name) > 1) == []
