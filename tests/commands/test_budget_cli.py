@@ -26,7 +26,7 @@ def here(toy_files, monkeypatch):
 def dear(monkeypatch):
     """Every run takes an hour; four of them are to be trained."""
     hour = Probe(epochs=1, setup_seconds=3600.0, peak_memory_mb=100.0)
-    monkeypatch.setattr(plan, "_probes", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
+    monkeypatch.setattr(plan, "probed", lambda study, *_: {cell.name: hour for cell in study.sweep.cells})
 
 
 @pytest.mark.usefixtures("dear")

@@ -90,7 +90,7 @@ def test_runs_are_trained_in_turn_and_others_join_them(crew: Crew, made: Made) -
     assert crew.told(1) == {short.path: 0}
     record = record_of(short)
     assert (record.status, record.hardware.abreast) == ("complete", 3)
-    assert "cell, seed 2: training on cpu" in short.log_file.read_text()
+    assert "cell, seed 2: attempt 1 at run" in short.log_file.read_text()
     assert "seed 1" not in short.log_file.read_text()
     assert long.read_record() is other.read_record() is None
 
