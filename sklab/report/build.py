@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from sklab.analysis.evidence.compute import read_compute
 from sklab.analysis.evidence.held_out import read_held_out
 from sklab.analysis.evidence.images import image_evidence
 from sklab.analysis.table.ablation import Others, ablation_table
@@ -47,7 +48,8 @@ def write(folder: Path, table: AblationTable) -> Path:
     with collector_paused():
         attention = read(folder, table)
         drawings = [*draw(table, read_curves(folder, table)), *attention_figures(attention)]
-        texts = render(table, drawings, read_log_tails(folder, table), attention)
+        compute = read_compute(StudyFolder(folder), table.sweep)
+        texts = render(table, drawings, read_log_tails(folder, table), attention, compute)
     write_figures(folder, drawings, (*NAMES, evidence.NAME))
     for name, text in texts.items():
         write_whole(folder / name, text)

@@ -10,9 +10,11 @@ import yaml
 from markupsafe import escape
 
 from sklab.analysis.attention.cells import AttentionResults
+from sklab.analysis.evidence.compute import Compute
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.components import chance_grids, chance_sentences
+from sklab.report.evidence.compute import statement
 from sklab.report.evidence.held_out import claim_sentences, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
@@ -49,6 +51,7 @@ from sklab.system.terminal import quantity
 _FAILURES = 100  # listed one by one
 _NO_TAILS: LogTails = {}
 _NO_ATTENTION = AttentionResults()
+_NO_COMPUTE = Compute(())
 
 
 def render(
@@ -56,10 +59,12 @@ def render(
     drawings: Sequence[Drawing],
     tails: LogTails = _NO_TAILS,
     results: AttentionResults = _NO_ATTENTION,
+    compute: Compute = _NO_COMPUTE,
 ) -> dict[str, str]:
     """All text files of the report by name. The same arguments always give the same text."""
     cited = bibtex(table)
     context = {**_context(table, drawings, tails), **_attention(results, table), "bibtex": escape(cited)}
+    context["compute"] = statement(table, compute) if compute.attempts else ()
     return {
         "table.csv": table_csv(table),
         "questions.csv": questions_csv(table),

@@ -13,6 +13,7 @@ from studies import failed_record, key_of, make_record, make_sweep, write_study
 
 from sklab.analysis.evidence.compute import LEFT, device_time, read_compute
 from sklab.cli import main
+from sklab.report.build import build
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 
@@ -89,3 +90,24 @@ def test_a_reused_run_counts_in_the_study_that_made_it(tmp_path):
     study.run(record.key).reused_file.write_text("{}")
     compute = read_compute(study, study.read_sweep())
     assert (compute.total, len(compute.attempts), compute.own) == (0, 1, ())
+
+
+def test_the_report_has_the_statement_and_what_is_not_known(tmp_path):
+    killed = failed_record("K5", 1, "killed", started="", ended="", hardware=None)
+    records = {record.key: record for record in (make_record("K3", 0, 10.0, **times(7_200_000)), killed)}
+    folder = write_study(tmp_path / "made", make_sweep(), records)
+    build(folder)
+    pages = [(folder / name).read_text() for name in ("report.html", "report.md", "report.tex")]
+    heads = ('<h2 id="compute">Compute</h2>', "## Compute\n", "\\section*{Compute}")
+    for page, head in zip(pages, heads, strict=True):
+        part = page[page.index(head) :]
+        assert "Device time: 2.00 h in 2 attempts." in part
+        assert "Without a known time, counted as 0: 1 attempt." in part
+        assert "Time of a run: " in part
+    assert '<a href="#compute">' in pages[0]
+    assert "[Compute](#compute)" in pages[1]
+
+
+def test_a_study_without_an_attempt_has_no_statement_in_its_report(tmp_path):
+    build(folder := write_study(tmp_path / "made", make_sweep(), {}))
+    assert "Compute" not in (folder / "report.md").read_text()
