@@ -143,6 +143,14 @@ class Hardware(Value):
     abreast: int = Field(default=1, ge=1)
 
 
+class Energy(Value):
+    """What an attempt took: `joules` of the counter `source` (NVML or RAPL); "" where none was read, and `why`."""
+
+    joules: float = Field(default=0.0, ge=0)
+    source: str = ""
+    why: str = ""
+
+
 class RunRecord(Value):
     """`record.json`: how a run ended.
 
@@ -176,6 +184,7 @@ class RunRecord(Value):
                         records of versions that kept none
     own_metrics         which code has computed the metrics of the user's own
     start               how the network started from trained weights; None where it did not
+    energy              of this attempt alone; None in older records
     files               SHA-256 of what lies beside the record, by name: weights, attention and images of a complete
                         run. None in older records
     edited              whether the record is not as it was written, by its seal (see `store.seal`); no part of the file
@@ -219,6 +228,7 @@ class RunRecord(Value):
     accumulate_factor: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
     start: Started | None = None
+    energy: Energy | None = None
     own_metrics: dict[str, OwnMetric] = {}
     files: dict[str, str] = {}
     edited: bool = Field(default=False, exclude=True)

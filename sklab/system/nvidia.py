@@ -115,6 +115,12 @@ def _wanted() -> list[str] | None:
     return entries[: next(ends, None)]
 
 
+def visible_entries(devices: int) -> list[str]:
+    """The names of the first `devices` GPUs that this process sees."""
+    wanted = _wanted()
+    return [str(number) for number in range(devices)] if wanted is None else wanted[:devices]
+
+
 def _named(entry: str, rows: Sequence[Row]) -> Row | None:
     """The GPU that an entry names: by its number, its UUID or the beginning of a UUID that no other has. A part of a
     GPU is taken at its word, for nvidia-smi lists whole ones."""

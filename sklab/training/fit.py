@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 
@@ -18,6 +19,7 @@ from sklab.spec.data import surely_differ
 from sklab.store.measured.images import write_images
 from sklab.store.records import RunOrder
 from sklab.store.run_folder import RunFolder
+from sklab.system.energy import EnergyMeter, cpu_energy, gpu_energy
 from sklab.system.processes import PreemptedError, Stop
 from sklab.training.attention.recorder import AttentionMeter
 from sklab.training.callbacks.best import BestWeights
@@ -54,6 +56,7 @@ class Process:
     meet     starts the device and meets the other devices of the run; called first of all
     running  the runs that it trains now, and `abreast` the most that it has trained at a time
     broken   whether CUDA works no more here
+    energy   what its devices have taken since it was first asked for
     """
 
     device: torch.device
@@ -64,6 +67,14 @@ class Process:
     abreast: int = 1
     broken: bool = False
     _deterministic: bool | None = None
+
+    @cached_property
+    def energy(self) -> EnergyMeter:
+        if self.share.rank:
+            return EnergyMeter("", "the first device's process counts for all")
+        if self.device.type == "cuda":
+            return gpu_energy(self.share.world)
+        return cpu_energy(torch.get_num_threads() * self.share.world)
 
     def set_arithmetic(self, *, deterministic: bool) -> None:
         """Have it compute as a run wants it: see `training.determinism`."""
@@ -107,7 +118,7 @@ def fit(
     loaders = open_loaders(order.experiment.data, recipe, order.spec.seed, device, share)
     meter.facts = loaders.facts
     _ensure_as_ordered(order, loaders)
-    signs = [PulseWriter(folder.path), Heartbeat(folder.heartbeat_file)]
+    signs = [PulseWriter(folder.path), Heartbeat(folder.heartbeat_file, also=process.energy.look)]
     told: list[Callback] = [meter, Logbook(order, meter, folder.attempt), *signs, keeper]
     watching: list[Callback] = told if share.rank == 0 else [keeper]
     if share.world == 1:  # several devices see a part of the images each: `sklab analyze` reads them all

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sklab.own.files import look_in
-from sklab.store.records import RunOrder, RunRecord, now
+from sklab.store.records import Energy, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
 from sklab.tracking.live import close, open_live
@@ -147,7 +147,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
     """Train the process's share of the run, from `resume_point` on, and `tell` the record; the first device writes
     all the rest."""
     started, clock, first = now(), _clock(resume_point), process.share.rank == 0
-    meter = Meter(folder.metrics_file, order.metrics)
+    meter, spent = Meter(folder.metrics_file, order.metrics), _joules(process)
     changes = resume_point.changes if resume_point else ()
     checkpoints = Checkpoints(folder.checkpoints, origin(order, process.device), changes)
     keeper = ExactResume(
@@ -169,7 +169,7 @@ def _train(order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None,
             traceback.print_exc()
     resumed = {"resumed_from": resume_point.step if resume_point else 0, "resumed_across": changes}
     record = record_of(order, folder, meter, process.device, process.abreast).model_copy(
-        update={**outcome, **resumed, **_times(started, clock)}
+        update={**outcome, **resumed, **_times(started, clock), "energy": _energy(process, spent)}
     )
     tell(record)
     close(live, failed=record.state not in ("complete", "pruned"))
@@ -183,6 +183,19 @@ def _clock(resume_point: ResumePoint | None) -> float:
 
 def _times(started: str, clock: float) -> dict[str, Any]:
     return {"started": started, "ended": now(), "wall_seconds": time.perf_counter() - clock}
+
+
+def _joules(process: Process) -> float:
+    process.energy.look()
+    return process.energy.joules
+
+
+def _energy(process: Process, before: float) -> Energy:
+    """What was counted since `before`, divided by the runs that the process trained at a time."""
+    after, meter = _joules(process), process.energy
+    if not meter.source:
+        return Energy(why=meter.why)
+    return Energy(joules=(after - before) / process.abreast, source=meter.source)
 
 
 def _keep_weights(network: nn.Module, folder: RunFolder) -> None:

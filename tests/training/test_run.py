@@ -10,12 +10,14 @@ import torch
 
 from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
-from sklab.store.records import RunRecord
+from sklab.store.records import Energy, RunRecord
 from sklab.store.run_folder import RunFolder
+from sklab.system.energy import EnergyMeter
 from sklab.training import fit as training
+from sklab.training.fit import Process
 from sklab.training.outcome import failure_class
 from sklab.training.recipe import learning_rate
-from sklab.training.run import train
+from sklab.training.run import Attempt, train
 
 CPU = torch.device("cpu")
 
@@ -27,7 +29,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def numbers(record: RunRecord) -> dict:
     times = {"wall_seconds", "train_seconds", "started", "ended", "first_step"}
-    measured = times | {"samples_per_second", "peak_memory_mb", "latency_ms"}
+    measured = times | {"samples_per_second", "peak_memory_mb", "latency_ms", "energy"}
     return record.model_dump(exclude=measured)
 
 
@@ -180,3 +182,27 @@ def test_the_cosine_follows_a_linear_warm_up_and_ends_at_zero():
 def _made(path: Path) -> RunFolder:
     path.mkdir()
     return RunFolder(path)
+
+
+@pytest.mark.parametrize(("abreast", "joules"), [(1, 70.0), (2, 35.0)])
+def test_the_record_has_the_energy_that_the_counters_count(toy_order, folder, monkeypatch, abreast, joules):
+    counted = iter([10.0, 30.0])
+    read = {"package": 0.0}
+
+    def ask():
+        read["package"] = next(counted, 100.0)
+        return dict(read)
+
+    monkeypatch.setattr("sklab.training.fit.cpu_energy", lambda threads: EnergyMeter("RAPL", read=ask))
+    process = Process(CPU, abreast=abreast)
+    attempt = Attempt(toy_order(), folder, process)
+    while attempt.record is None:
+        attempt.advance()
+    process.stop.release()
+    assert attempt.record.energy == Energy(joules=joules, source="RAPL")
+    assert folder.read_record().energy == attempt.record.energy
+
+
+def test_without_a_counter_the_record_says_why(toy_order, folder, monkeypatch):
+    monkeypatch.setattr("sklab.training.fit.cpu_energy", lambda threads: EnergyMeter("", "RAPL: Permission denied"))
+    assert train(toy_order(), folder, CPU).energy == Energy(why="RAPL: Permission denied")

@@ -11,7 +11,7 @@ from pathlib import Path
 from sklab.errors import DamagedRecordError
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content, tail
-from sklab.store.records import RunRecord, RunState
+from sklab.store.records import Energy, RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import unended_states
 from sklab.store.study_folder import StudyFolder
@@ -29,6 +29,7 @@ class Attempt:
     milliseconds  of wall time, from its start to its end; None where neither record nor log tell it
     devices       that it held, and `abreast` the most runs that its process trained on them at a time
     reused        whether it was made in another study, which counts it
+    energy        what it took, as far as its record tells
     """
 
     key: str
@@ -38,6 +39,7 @@ class Attempt:
     devices: int = 1
     abreast: int = 1
     reused: bool = False
+    energy: Energy | None = None
 
     @property
     def device_milliseconds(self) -> int:
@@ -60,6 +62,11 @@ class Compute:
     def total(self) -> int:
         """Device milliseconds of this study's attempts."""
         return device_time(self.own)
+
+    @property
+    def measured(self) -> tuple[Energy, ...]:
+        """The energy of those attempts whose counters were read."""
+        return tuple(attempt.energy for attempt in self.own if attempt.energy and attempt.energy.source)
 
     @property
     def untimed(self) -> int:
@@ -115,6 +122,7 @@ def _attempt(folder: RunFolder, key: str, cell: str, unended: RunState, *, reuse
         record.spec.experiment.train.devices,
         hardware.abreast if hardware else 1,
         reused,
+        record.energy,
     )
 
 

@@ -21,7 +21,8 @@ DIVIDED = (
     "that one process trains abreast divide it by their largest number; runs of several processes on one GPU are not "
     "divided, so that their hours are an upper bound."
 )
-ENERGY = "Energy: not measured (runs record none)."
+_KWH = 3.6e6  # joules
+_RECORD_NONE = "runs record none"
 
 
 def hours(milliseconds: int) -> str:
@@ -33,7 +34,21 @@ def hours(milliseconds: int) -> str:
 def statement(table: AblationTable, compute: Compute) -> list[str]:
     """The statement in sentences."""
     records = [run.record for run in ended(table) if run.record]
-    return [*_spent(compute), DIVIDED, ENERGY, *_checklists(compute, records)]
+    return [*_spent(compute), DIVIDED, energy(compute), *_checklists(compute, records)]
+
+
+def energy(compute: Compute) -> str:
+    """The energy that counters of the machines counted, or why there is none."""
+    missing = [attempt for attempt in compute.own if not (attempt.energy and attempt.energy.source)]
+    reasons = dict.fromkeys((attempt.energy.why if attempt.energy else "") or _RECORD_NONE for attempt in missing)
+    why = clean("; ".join(reasons) or _RECORD_NONE)
+    if not compute.measured:
+        return f"Energy: not measured ({why})."
+    total = sum(one.joules for one in compute.measured) / _KWH
+    sources = " and ".join(sorted({one.source for one in compute.measured}))
+    rest = f"; not measured in {quantity(len(missing), 'attempt')} ({why})" if missing else ""
+    how = "NVML counts whole GPUs, other processes' work included; of RAPL's count a run has the part of its threads"
+    return f"Energy: {total:.4f} kWh in {quantity(len(compute.measured), 'attempt')} by {sources}{rest}. {how}."
 
 
 def _spent(compute: Compute) -> list[str]:
@@ -113,7 +128,7 @@ def as_json(table: AblationTable, compute: Compute) -> str:
         "reused": part([attempt for attempt in compute.attempts if attempt.reused]),
         "by_state": {name: part(attempts) for name, attempts in states.items()},
         "by_cell": {name: part(attempts) for name, attempts in cells.items()},
-        "energy_joules": None,
+        "energy_joules": sum(one.joules for one in compute.measured) if compute.measured else None,
         "statement": statement(table, compute),
     }
     return json.dumps(tree, indent=1, ensure_ascii=False)

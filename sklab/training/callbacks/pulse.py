@@ -68,10 +68,15 @@ class PulseWriter(Callback):
 
 
 class Heartbeat(Callback):
-    """Touches `file` after training and validation steps, at most once a second of `clock`."""
+    """Touches `file` after training and validation steps, at most once a second of `clock`, and does `also`."""
 
-    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._file, self._clock = file, clock
+    def __init__(
+        self,
+        file: Path,
+        clock: Callable[[], float] = time.monotonic,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._file, self._clock, self._also = file, clock, also
         self._next = clock()
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
@@ -86,3 +91,4 @@ class Heartbeat(Callback):
             self._next = moment + _HEARTBEAT_EVERY
             with contextlib.suppress(OSError):  # a sign of life is not worth a run
                 self._file.touch()
+            self._also()

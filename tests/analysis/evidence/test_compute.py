@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import failed_record, key_of, make_record, make_sweep, write_study
 
-from sklab.analysis.evidence.compute import LEFT, device_time, read_compute
+from sklab.analysis.evidence.compute import LEFT, Attempt, Compute, device_time, read_compute
 from sklab.cli import main
 from sklab.report.build import build
+from sklab.report.evidence.compute import energy
+from sklab.store.records import Energy
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 
@@ -111,3 +113,15 @@ def test_the_report_has_the_statement_and_what_is_not_known(tmp_path):
 def test_a_study_without_an_attempt_has_no_statement_in_its_report(tmp_path):
     build(folder := write_study(tmp_path / "made", make_sweep(), {}))
     assert "Compute" not in (folder / "report.md").read_text()
+
+
+def test_energy_is_the_sum_of_what_counters_counted_and_says_where_there_were_none():
+    taken = Energy(joules=1.8e6, source="NVML")
+    none = Energy(why="RAPL: Permission denied")
+    attempts = [Attempt(str(number), "a", "complete", 1000, energy=each) for number, each in enumerate((taken, taken))]
+    assert energy(Compute(tuple(attempts))).startswith("Energy: 1.0000 kWh in 2 attempts by NVML. ")
+    attempts.append(Attempt("2", "a", "failed", 1000, energy=none))
+    told = "1.0000 kWh in 2 attempts by NVML; not measured in 1 attempt (RAPL: Permission denied). "
+    assert told in energy(Compute(tuple(attempts)))
+    assert energy(Compute(tuple(attempts[2:]))) == "Energy: not measured (RAPL: Permission denied)."
+    assert energy(Compute((Attempt("3", "a", "complete", 1),))) == "Energy: not measured (runs record none)."
