@@ -16,7 +16,7 @@ from sklab.commands.options import USER_ERROR, choose_code, typed
 from sklab.commands.run import SweepOptions, add_sweep, sweep_here
 from sklab.errors import SklabError
 from sklab.launch.fork.spare import server_ended
-from sklab.spec.names import did_you_mean
+from sklab.spec.names import meant
 from sklab.store.study_folder import StudyFolder
 from sklab.system.safe_path import protect
 
@@ -49,7 +49,7 @@ class RunOptions(TypedDict, total=False):
     stale_after    minutes without a step after which a run is ended (default: 30; 0: never)
     max_identical  runs that end with one and the same traceback before nothing more is started (default: 3)
     no_reuse       train also what another study under `results` has finished
-    strict         reuse of other studies only what this very version and commit of sklab made
+    strict         take from other studies only runs of this version and commit of sklab
     code           a Python file of your own, which defines a network, data set, optimizer, augmentation or metric
     budget         device-hours (`"90m"`, `"40h"`, `"2d"`) beyond which nothing is started
     """
@@ -137,8 +137,7 @@ def _options(sweep: str | Path, given: Mapping[str, Any]) -> SweepOptions:
     known = known_options(commands.choices["sweep"])
     for name in given:
         if name not in known:
-            hint = f" - did you mean {near!r}?" if (near := did_you_mean(name, known)) else ""
-            raise SklabError(f"run: unknown option {name!r}; allowed: {', '.join(known)}{hint}")
+            raise SklabError(f"run: unknown option {name!r}; allowed: {', '.join(known)}{meant(name, known)}")
     words = [word for name, value in given.items() for word in _words(known[name], value)]
     options = parser.parse_args(["sweep", *words, "--", str(sweep)])
     choose_code(options)

@@ -58,6 +58,12 @@ def did_you_mean(word: str, options: Iterable[str], cutoff: float = 0.6) -> str:
     return by_small_letters[near[0]] if near else ""
 
 
+def meant(word: str, options: Iterable[str]) -> str:
+    """The end of an error about `word`: ` - did you mean 'x'?`; "" if no option is near."""
+    near = did_you_mean(word, options)
+    return f" - did you mean {near!r}?" if near else ""
+
+
 def _nearest(word: str, options: Iterable[str]) -> str:
     target = _number(word)
     numbers = {option: _number(option) for option in options if _NUMBER.fullmatch(option)}

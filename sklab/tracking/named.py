@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sklab.errors import SklabError
-from sklab.spec.names import did_you_mean
+from sklab.spec.names import meant
 from sklab.store.records import RunOrder
 from sklab.store.study_folder import StudyFolder
 from sklab.tracking.client import run_id
 
 if TYPE_CHECKING:
-    from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
+    from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 # The library of each logger, and what pip installs for it. The first is W&B, which runs log to by themselves.
 LIBRARIES = {
@@ -56,9 +56,8 @@ def logger_names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if name not in LIBRARIES:
-            near = did_you_mean(name, LIBRARIES)
-            hint = f" (did you mean {near}?)" if near else ""
-            raise SklabError(f"--log: unknown logger {name!r}{hint}; allowed: {', '.join(LIBRARIES)}")
+            allowed = f"{', '.join(LIBRARIES)}{meant(name, LIBRARIES)}"
+            raise SklabError(f"--log: unknown logger {name!r}; allowed: {allowed}")
     for name in names:
         library, package = LIBRARIES[name]
         if name != "wandb" and not _is_installed(library):  # without wandb, a line says that it is off
@@ -97,7 +96,7 @@ def _open_csv(study: StudyFolder, order: RunOrder) -> Mirrored:
     where = _emptied(study.path / "csv", order, "metrics.csv", "hparams.yaml")
     logger = CSVLogger(**where, flush_logs_every_n_steps=1)
     logger.log_hyperparams(_parameters(order))
-    return _Csv(logger)
+    return _Logged(logger)
 
 
 def _emptied(root: Path, order: RunOrder, *files: str) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _open_mlflow(study: StudyFolder, order: RunOrder) -> Mirrored:
     )
     _delete_earlier(logger)
     logger.log_hyperparams(_parameters(order))
-    return _Mlflow(logger)
+    return _Logged(logger)
 
 
 def _delete_earlier(logger: MLFlowLogger) -> None:
@@ -141,42 +140,30 @@ def _delete_earlier(logger: MLFlowLogger) -> None:
             store.delete_run(run.info.run_id)
 
 
-class _TensorBoard:
-    def __init__(self, logger: TensorBoardLogger, parameters: dict[str, Any]) -> None:
-        self._logger, self._parameters = logger, parameters
+class _Logged:
+    """A run in a logger of Lightning's."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
 
     def log(self, row: Mapping[str, float], step: int) -> None:
         self._logger.log_metrics(dict(row), step)
         self._logger.save()
+
+    def finish(self, failed: bool, last: Mapping[str, float]) -> None:  # noqa: ARG002
+        self._logger.finalize("failed" if failed else "success")
+
+
+class _TensorBoard(_Logged):
+    def __init__(self, logger: TensorBoardLogger, parameters: dict[str, Any]) -> None:
+        super().__init__(logger)
+        self._board, self._parameters = logger, parameters
 
     def finish(self, failed: bool, last: Mapping[str, float]) -> None:
         """With the parameters beside the results, for the page HPARAMS."""
         if last and not failed:
-            self._logger.log_hyperparams(self._parameters, {f"last/{name}": value for name, value in last.items()})
-        self._logger.finalize("failed" if failed else "success")
-
-
-class _Csv:
-    def __init__(self, logger: CSVLogger) -> None:
-        self._logger = logger
-
-    def log(self, row: Mapping[str, float], step: int) -> None:
-        self._logger.log_metrics(dict(row), step)
-        self._logger.save()
-
-    def finish(self, failed: bool, last: Mapping[str, float]) -> None:  # noqa: ARG002
-        self._logger.finalize("failed" if failed else "success")
-
-
-class _Mlflow:
-    def __init__(self, logger: MLFlowLogger) -> None:
-        self._logger = logger
-
-    def log(self, row: Mapping[str, float], step: int) -> None:
-        self._logger.log_metrics(row, step)
-
-    def finish(self, failed: bool, last: Mapping[str, float]) -> None:  # noqa: ARG002
-        self._logger.finalize("failed" if failed else "success")
+            self._board.log_hyperparams(self._parameters, {f"last/{name}": value for name, value in last.items()})
+        super().finish(failed, last)
 
 
 _OPEN: dict[str, Callable[[StudyFolder, RunOrder], Mirrored]] = {

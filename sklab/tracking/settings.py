@@ -15,7 +15,7 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from sklab.errors import SklabError
-from sklab.spec.names import did_you_mean
+from sklab.spec.names import meant
 from sklab.store.records import Artifact, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -57,7 +57,7 @@ def asked(given: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, Tr
     with the allowed ones, and for a value that is not allowed."""
     for key in given:
         if key not in KEYS:
-            raise SklabError(f"--wandb: unknown key {key!r}{_hint(key)}; allowed: {', '.join(KEYS)}")
+            raise SklabError(f"--wandb: unknown key {key!r}; allowed: {', '.join(KEYS)}{meant(key, KEYS)}")
     files = _files(environ)
     found = {
         key: given[key] if key in given else environ.get(variable) or files.get(name, "")
@@ -78,11 +78,6 @@ def of_study(study: StudyFolder, environ: Mapping[str, str]) -> Tracking:
     newest = RunFolder(orders[-1].parent).read_order().tracking if orders else here
     named = {key: environ.get(KEYS[key][0]) for key in ("project", "entity")}
     return newest.model_copy(update={key: value for key, value in named.items() if value} | {"server": here.server})
-
-
-def _hint(key: str) -> str:
-    near = did_you_mean(key, KEYS)
-    return f" (did you mean {near}?)" if near else ""
 
 
 def _mode(asked: str, given: Mapping[str, str]) -> str:

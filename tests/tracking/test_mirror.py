@@ -123,7 +123,7 @@ def test_a_missing_library_is_told_with_what_installs_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(named, "_is_installed", lambda _: False)
     with pytest.raises(SklabError, match=r"is not installed; install it: pip install 'sklab\[tensorboard\]'"):
         named.logger_names("wandb,tensorboard")
-    with pytest.raises(SklabError, match="did you mean mlflow"):
+    with pytest.raises(SklabError, match="did you mean 'mlflow'"):
         named.logger_names("mlflo")
 
 

@@ -41,7 +41,7 @@ def test_lists_and_switches() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("projct", "x", "did you mean project"), ("mode", "on", "allowed: online, offline, disabled"),
+        ("projct", "x", "did you mean 'project'"), ("mode", "on", "allowed: online, offline, disabled"),
         ("name", "{cel}", "allowed: text with {study}"), ("name", "{", "allowed: text with"),
         ("artifacts", "all", "allowed: weights, table"), ("system", "yes", "allowed: on, off"),
     ],

@@ -10,7 +10,7 @@ from sklab.report.numbers import NOTHING, fixed, is_cut, limits, signed
 from sklab.report.run_files import chosen
 from sklab.report.tables.column import Column
 from sklab.report.tables.columns import columns
-from sklab.spec.names import did_you_mean
+from sklab.spec.names import meant
 
 _SUMMARY = ("cell", "n", "error", "diff", "verdict", "params", "macs")
 MOST = 24  # rows of a summary
@@ -42,8 +42,7 @@ def chosen_columns(table: AblationTable, keys: Sequence[str]) -> tuple[Column, .
     known = _by_key(table)
     for key in keys:
         if key not in known:
-            hint = f" (did you mean {near}?)" if (near := did_you_mean(key, known)) else ""
-            raise SklabError(f"--columns: found {key!r}{hint}; allowed: {', '.join(known)}")
+            raise SklabError(f"--columns: found {key!r}; allowed: {', '.join(known)}{meant(key, known)}")
     return tuple(known[key] for key in keys or _SUMMARY)
 
 
