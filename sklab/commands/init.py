@@ -6,8 +6,6 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +21,10 @@ from sklab.commands.options import (
     slots_of,
 )
 from sklab.errors import SklabError
-from sklab.system.terminal import duration, fitting, tell
+from sklab.system.phases import phase
+from sklab.system.terminal import duration, fitting, quantity, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sklab.data.look.layout import Layout
     from sklab.data.look.opening import Found
     from sklab.launch.slots import Slot
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 _BUDGET = "1h"
 _TRIES = 2  # choices that are probed until one takes about the time that is allowed
 _ENOUGH, _TOO_LONG = 0.3, 1.1  # of the budget: with less, a larger network is tried; with more, a smaller one
-_SAID_EVERY = 2.0  # seconds between two lines where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -121,34 +117,9 @@ def _looked(layout: Layout) -> tuple[Found, float]:
 
     total = min(MOST, sum(len(files) for classes in layout.images.values() for files in classes.values()))
     used = time.process_time()
-    with _progress(f"looking at {total:,} images", total) as step:
-        found = look(layout, step)
+    with phase(f"looking at {quantity(total, 'image')}", total) as looking:
+        found = look(layout, looking.advance)
     return found, (time.process_time() - used) / max(1, total)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal, a line every two seconds elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda: bar.advance(task)
-        return
-    tell(what)
-    done, said = 0, time.monotonic()
-
-    def step() -> None:
-        nonlocal done, said
-        done += 1
-        if time.monotonic() - said >= _SAID_EVERY:
-            said = time.monotonic()
-            tell(f"{done:,} of {total:,}")
-
-    yield step
 
 
 def _priced(
