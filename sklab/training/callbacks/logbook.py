@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from sklab.spec.study.metrics import METRICS as MEASURES
 from sklab.spec.train import TrainSpec
-from sklab.store.records import Evaluation, FinalScore, RunOrder, RunRecord
+from sklab.store.measured.scores import Evaluation, FinalScore
+from sklab.store.records import RunOrder, RunRecord
 from sklab.system.machine import cpu_name
 from sklab.system.terminal import one_line, quantity
 from sklab.training.callbacks.meter import METRICS, Meter
@@ -45,7 +47,7 @@ class Logbook(Callback):
         images = int(trainer.num_training_batches) * self._order.experiment.train.batch_size
         losses = f"train_loss {epoch['train_loss']:.4g}, val_loss {epoch['val_loss']:.4g}"
         pace = f"lr {epoch['lr']:.4g}, {seconds:.1f} s, {images / max(seconds, 1e-9):,.0f} images/s"
-        further = "".join(f", {name} {value:.2f}" for name, value in epoch.items() if name not in METRICS)
+        further = "".join(f", {told(name, value)}" for name, value in epoch.items() if name not in METRICS)
         what = f"val_error {epoch['val_error']:.2f} %, {losses}, {pace}{further}"
         _log.info(f"epoch {number} of {trainer.max_epochs}: {what}")
 
@@ -111,7 +113,13 @@ def log_evaluation(evaluation: Evaluation) -> None:
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
     """Log further metrics after the end of training."""
-    _log.info("evaluated: %s", ", ".join(f"{name} {value:.2f} %" for name, value in metrics.items()))
+    _log.info("evaluated: %s", ", ".join(told(name, value) for name, value in metrics.items()))
+
+
+def told(name: str, value: float) -> str:
+    """A metric with its unit, in as many digits as it has."""
+    measure = MEASURES[name]
+    return f"{name} {value:.{measure.digits}f} {measure.unit}".rstrip()
 
 
 def log_tested(tested: FinalScore) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import pytest
 from attempts import PLAIN, attempt, died
 
 from sklab.spec.train import Augment, TrainSpec
-from sklab.training.callbacks.logbook import recipe_in_a_line
+from sklab.training.callbacks.logbook import recipe_in_a_line, told
 
 
 def test_an_attempt_that_goes_on_says_from_which_step(made, dies, caplog):
@@ -30,3 +31,11 @@ def test_a_recipe_is_told_by_the_settings_that_are_not_the_usual_ones():
     assert recipe_in_a_line(recipe) == "epochs 3, batch_size 8, lr 0.1, augment.flip True"
     longest = recipe.model_copy(update={"schedule": "step", "step_at": tuple(range(1, 900))})
     assert len(recipe_in_a_line(longest)) < 410
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("val_auroc", 93.1234, "val_auroc 93.12 %"), ("val_cohen_kappa", 0.5, "val_cohen_kappa 0.5000")],
+)
+def test_a_metric_is_told_with_the_unit_that_it_has(name, value, text):
+    assert told(name, value) == text
