@@ -9,7 +9,7 @@ from markupsafe import escape
 
 from sklab.analysis.attention.cells import CellAttention, attention_results
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, attention_figures, field_rows, trend_rows
-from sklab.report.figures.files import write_figures
+from sklab.report.figures.style import write_figures
 from sklab.report.pages import environment
 from sklab.spec.analysis import Analysis
 from sklab.spec.model import ModelSpec

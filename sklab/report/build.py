@@ -40,8 +40,8 @@ def write(folder: Path, table: AblationTable) -> Path:
     # Drawing and templates take half a second to import, which printing the table does without.
     from sklab.report.figures import evidence
     from sklab.report.figures.attention import attention_figures, read
-    from sklab.report.figures.files import write_figures
     from sklab.report.figures.study import NAMES, draw
+    from sklab.report.figures.style import write_figures
     from sklab.report.render import render
     from sklab.report.run_files import read_curves, read_log_tails
 

@@ -19,7 +19,7 @@ from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric
 from sklab.store.dated import Reading
 from sklab.store.files import read_kept, sealed
-from sklab.store.records import FinalScore
+from sklab.store.measured.scores import FinalScore
 from sklab.store.study_folder import StudyFolder
 
 EXPERIMENT = {**studies.EXPERIMENT, "data": {"name": "scaled_digits", "test": 500}}

@@ -7,8 +7,9 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -20,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean, shortened
 from sklab.report.numbers import Limits, any_cut
+from sklab.store.files import write_whole
 
 # Okabe and Ito's blue and vermilion, which colour-blind readers can tell apart too; everything else is grey. A figure
 # inside the report takes the page's own colours of these names, so that it follows a dark page.
@@ -177,3 +179,15 @@ def metric_axis(table: AblationTable) -> str:
     """The metric with its unit, for an axis."""
     unit = table.sweep.metric.measure.unit
     return table.sweep.metric.measure.title + (f", {unit}" if unit else "")
+
+
+def write_figures(folder: Path, drawings: Sequence[Drawing], names: Iterable[str]) -> None:
+    """Write `figures/<name>.svg` and `.pdf` in `folder`; those of `names` that are not drawn any more are deleted."""
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for drawing in drawings:
+        write_whole(figures / f"{drawing.name}.svg", drawing.svg)
+        write_whole(figures / f"{drawing.name}.pdf", drawing.pdf)
+    for name in {*names} - {drawing.name for drawing in drawings}:
+        for kind in ("svg", "pdf"):
+            (figures / f"{name}.{kind}").unlink(missing_ok=True)
