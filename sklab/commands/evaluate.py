@@ -26,7 +26,8 @@ from sklab.system.terminal import fitting, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sklab.store.records import Evaluation, FinalScore, RunRecord
+    from sklab.store.measured.scores import Evaluation, FinalScore
+    from sklab.store.records import RunRecord
     from sklab.store.study_folder import StudyFolder
 
 

@@ -144,7 +144,7 @@ def add_reuse(parser: argparse.ArgumentParser) -> None:
     from_others = parser.add_mutually_exclusive_group()
     text = "train also what another study under DIR has finished"
     from_others.add_argument("--no-reuse", dest="reuse", action="store_const", const="never", help=text)
-    text = "reuse of other studies only what this very version and commit of sklab made, without uncommitted changes"
+    text = "take from other studies only runs of this version and commit of sklab, without uncommitted changes"
     from_others.add_argument("--strict", dest="reuse", action="store_const", const="same code", help=text)
 
 

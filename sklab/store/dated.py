@@ -16,7 +16,8 @@ from sklab.spec.study.changes import changes_of_plan
 from sklab.spec.study.sweep import Sweep
 from sklab.spec.values import Seq, Value
 from sklab.store.files import read_kept, read_optional, sealed, write_whole
-from sklab.store.records import FinalScore, RunOrder, RunRecord
+from sklab.store.measured.scores import FinalScore
+from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 

@@ -1,4 +1,4 @@
-"""What is written about runs: orders, records, evaluations and origins. `run_folder` says in which files."""
+"""What is written about runs: orders, records and origins. `run_folder` says in which files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from sklab.spec.data import Fingerprint
-from sklab.spec.own.parts import AnyData, codes_in
+from sklab.spec.own.parts import codes_in
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.start.weights import Started
-from sklab.spec.study.metrics import METRICS, TOP1_ERROR, OwnMetric, declare_in
+from sklab.spec.study.metrics import METRICS, OwnMetric, declare_in
 from sklab.spec.study.sweep import Epoch, Metric
 from sklab.spec.values import Seq, Value
+from sklab.store.measured.scores import FurtherMetrics
 
 Status = Literal["complete", "diverged", "pruned", "failed"]
 RunState = Literal["complete", "diverged", "pruned", "failed", "stopped", "unreadable", "running", "waiting"]
@@ -281,67 +282,6 @@ class RunRecord(Value):
         if self.spec.experiment != experiment:
             return self
         return self.model_copy(update={"spec": self.spec.model_copy(update={"experiment": experiment})})
-
-
-class Evaluation(Value):
-    """`evaluation-<size>.json`: a run's weights on its validation images at `image_size` pixels a side; errors in %.
-    `weights` is the SHA-256 of their file, "" in older ones."""
-
-    key: str
-    data: AnyData
-    image_size: int
-    images: int
-    val_error: float
-    val_loss: float
-    device: str
-    torch: str
-    weights: str = ""
-
-
-class FurtherMetrics(Value):
-    """`metrics.json`: further metrics of the kept weights of a complete run on its validation images, by name, where
-    the run did not compute them itself.
-
-    own_metrics    which code has computed those of the user's own
-    last, best     at the epochs of the record's `last` and `best`; `best` is empty where those weights were not kept
-    weights, best_weights  SHA-256 of the files of the weights; "" where the record names none
-    """
-
-    key: str
-    last: dict[str, float] = {}
-    best: dict[str, float] = {}
-    own_metrics: dict[str, OwnMetric] = {}
-    device: str
-    torch: str
-    weights: str = ""
-    best_weights: str = ""
-
-
-class FinalScore(Value):
-    """`test.json`: the weights of a complete run, those of `epoch`, on the test split; error in %.
-
-    weights      SHA-256 of the file of the weights
-    metrics      the further metrics by their names on validation images; empty in older ones
-    evaluated    UTC, ISO 8601
-    fingerprint  of what the split holds; None where the settings alone decide that
-    """
-
-    key: str
-    data: AnyData
-    images: int
-    error: float
-    loss: float
-    epoch: int
-    device: str
-    torch: str
-    weights: str
-    evaluated: str
-    fingerprint: Fingerprint | None = None
-    metrics: dict[str, float] = {}
-
-    def value(self, metric: Metric) -> float | None:
-        """What stands for the study's metric; None when it is not among what an earlier version has computed."""
-        return {TOP1_ERROR: self.error, "val_loss": self.loss, **self.metrics}.get(metric.name)
 
 
 class Reused(Value):

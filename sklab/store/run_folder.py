@@ -20,8 +20,9 @@ from sklab.own.files import keep_copies
 from sklab.spec.analysis import Analysis, AttentionSummary
 from sklab.spec.jobs import PULSE_FILE, Pulse
 from sklab.store.files import checksum, content, is_torn, read_kept, read_optional, sealed, why_unreadable, write_whole
+from sklab.store.measured.scores import Evaluation, FurtherMetrics
 from sklab.store.reader import RecordReader
-from sklab.store.records import Evaluation, FurtherMetrics, RunOrder, RunRecord
+from sklab.store.records import RunOrder, RunRecord
 
 _ANALYZE = "delete it; `sklab analyze` tells of kept weights anew"
 _UNSURE = "its numbers may be somebody's, not the run's"

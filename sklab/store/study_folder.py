@@ -22,8 +22,9 @@ from sklab.errors import DamagedRecordError, SklabError
 from sklab.spec.data import Fingerprint
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import collector_paused, content, read_optional, why_unreadable, write_whole
+from sklab.store.measured.scores import Evaluation
 from sklab.store.reader import RecordReader
-from sklab.store.records import Evaluation, Reused, RunRecord
+from sklab.store.records import Reused, RunRecord
 from sklab.store.run_folder import RunFolder
 
 _dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C version is ten times faster

@@ -24,7 +24,8 @@ from sklab.spec.study.sweep import Epoch
 from sklab.spec.train import TrainSpec
 from sklab.store.dated import keep_reading, lacks_test, read_tested, weights_of, what_is_read
 from sklab.store.files import checksum, sealed, write_whole
-from sklab.store.records import Evaluation, FinalScore, FurtherMetrics, RunOrder, RunRecord, now
+from sklab.store.measured.scores import Evaluation, FinalScore, FurtherMetrics
+from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.callbacks.logbook import log_evaluation, log_metrics, log_tested

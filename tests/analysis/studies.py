@@ -9,7 +9,8 @@ from typing import Any
 
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Cell, Sweep
-from sklab.store.records import Code, Evaluation, Hardware, RunRecord
+from sklab.store.measured.scores import Evaluation
+from sklab.store.records import Code, Hardware, RunRecord
 from sklab.store.study_folder import StudyFolder
 
 EXPERIMENT: dict[str, Any] = {

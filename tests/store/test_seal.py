@@ -19,8 +19,9 @@ from sklab.launch.base import Job
 from sklab.launch.inline import InlineLauncher
 from sklab.launch.slots import Slot
 from sklab.store.files import sealed, unseal, unseal_text
+from sklab.store.measured.scores import Evaluation
 from sklab.store.reader import RecordReader
-from sklab.store.records import Evaluation, RunOrder, RunRecord
+from sklab.store.records import RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.training.attention.analyze import analyze

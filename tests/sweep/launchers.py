@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from sklab.launch.base import Ended, Job
-from sklab.store.records import Code, Evaluation, RunOrder, RunRecord, Tracking
+from sklab.store.measured.scores import Evaluation
+from sklab.store.records import Code, RunOrder, RunRecord, Tracking
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep

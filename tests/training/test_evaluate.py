@@ -19,7 +19,8 @@ from sklab.models.zoo import build
 from sklab.spec.networks import SETTINGS
 from sklab.spec.run import RunSpec
 from sklab.store.measured.metrics import read_epochs
-from sklab.store.records import Code, Evaluation, RunOrder
+from sklab.store.measured.scores import Evaluation
+from sklab.store.records import Code, RunOrder
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec

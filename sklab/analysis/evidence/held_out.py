@@ -14,7 +14,8 @@ from sklab.analysis.statistics.compare import Versus, compare, means
 from sklab.analysis.statistics.intervals import FloatArray, mean_interval
 from sklab.spec.study.sweep import Sweep
 from sklab.store.dated import Reading, read_readings, read_tested
-from sklab.store.records import FinalScore, RunRecord
+from sklab.store.measured.scores import FinalScore
+from sklab.store.records import RunRecord
 from sklab.store.study_folder import StudyFolder
 
 if TYPE_CHECKING:

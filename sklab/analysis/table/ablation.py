@@ -36,7 +36,8 @@ from sklab.analysis.table.replicates import best_race_of, first_seeds, race_of, 
 from sklab.analysis.table.rows import AblationTable, Also, AtSize, BaselineVerdict, Row, Run, Standing, also_of
 from sklab.spec.study.sweep import Cell, Duplicate, InvalidCell, Metric, Sweep
 from sklab.store.looks import NO_LOOKS, Looks
-from sklab.store.records import Evaluation, RunRecord, RunState
+from sklab.store.measured.scores import Evaluation
+from sklab.store.records import RunRecord, RunState
 
 Evaluations = Mapping[str, Mapping[int, Evaluation]]  # by key and size
 _NONE: Evaluations = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import CheckResult
-from sklab.store.records import Evaluation, FinalScore
+from sklab.store.measured.scores import Evaluation, FinalScore
 from sklab.store.versions import installed
 from sklab.system import terminal
 from sklab.system.terminal import one_line, quantity

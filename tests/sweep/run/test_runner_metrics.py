@@ -10,7 +10,7 @@ from sklab.cli import main
 from sklab.launch.base import Job
 from sklab.report.build import study_table
 from sklab.report.tables.terminal import terminal_table
-from sklab.store.records import FurtherMetrics
+from sklab.store.measured.scores import FurtherMetrics
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 

@@ -23,7 +23,8 @@ from sklab.launch.slots import Slot
 from sklab.launch.worker import begin, perform
 from sklab.spec.train import TrainSpec
 from sklab.store.dated import read_readings
-from sklab.store.records import Code, FinalScore, Tracking
+from sklab.store.measured.scores import FinalScore
+from sklab.store.records import Code, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.plan.prepared import Start
