@@ -224,7 +224,11 @@ def _of_own(kind: Kind, base: type[Value], name: Any, raw: Mapping[str, Any]) ->
         return base.model_validate(raw)
     error, what = _UNKNOWN[kind]
     known = known_names(kind)
-    context = {"expected": ", ".join(known), "found": repr(name), "hint": did_you_mean(str(name), known)}
+    context = {
+        "expected": ", ".join(known) or "none that comes with sklab",
+        "found": repr(name),
+        "hint": did_you_mean(str(name), known),
+    }
     raise PydanticCustomError(error, f"unknown {what} {{found}}; known: {{expected}}; {MAY_DEFINE}", context)
 
 

@@ -122,9 +122,11 @@ class SweepFile(Value):
     @field_validator("also")
     @classmethod
     def _distinct_metrics(cls, names: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        metric = others.data.get("metric", Metric()).name
-        if len({metric, *names}) <= len(names):
-            raise ValueError(f"a metric stands twice; the study's is {metric}")
+        metric = others.data.get("metric")  # none where it is at fault itself
+        every = [*names, metric.name] if metric else names
+        if len(set(every)) < len(every):
+            whose = f"; the study's is {metric.name}" if metric else ""
+            raise ValueError(f"a metric stands twice{whose}")
         return names
 
     @property

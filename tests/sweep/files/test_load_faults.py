@@ -138,6 +138,11 @@ def test_each_fault_at_its_place_with_what_is_allowed(tmp_path: Path, sweep: str
     assert faults[place].line == 0 or faults[place].line <= len(sweep.splitlines())
 
 
+def test_a_faulty_metric_makes_no_fault_of_the_others(tmp_path: Path) -> None:
+    text = changed(LIST, metric={"name": "val_eror"}, also=["val_error"])
+    assert list(faults_of(tmp_path, text)) == ["metric.name"]
+
+
 @pytest.mark.parametrize(
     ("experiment", "place", "told"),
     [
