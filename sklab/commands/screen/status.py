@@ -70,9 +70,9 @@ def _study_row(study: StudySummary) -> tuple[str, ...]:
 
 def _asked(study: StudySummary) -> Iterator[str]:
     """What the study asks, with its answers; or why it can't be read."""
-    said = [_short(study.fault or study.question), *map(_short, study.answers[:_MOST_ANSWERS])]
-    if any(said):
-        yield f"{Path(study.folder).name}: {'; '.join(filter(None, said))}"
+    answers = "; ".join(map(_short, study.answers[:_MOST_ANSWERS]))
+    if said := " ".join(filter(None, (_short(study.fault or study.question), answers))):
+        yield f"{Path(study.folder).name}: {said}"
 
 
 def _short(text: str) -> str:
