@@ -64,7 +64,7 @@ def test_the_list_is_a_table_or_json_and_says_that_a_study_is_damaged(results, c
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["study", "second", "first", "third"], "the newest on top"
     assert lines[2].split()[1:6] == ["2", "4", "1", "0", "1"]
-    assert "first: Does attention help?; attention: lower" in lines
+    assert "first: Does attention help? attention: lower" in lines
     assert main(["list", "--json"]) == 1
     assert [study["study"] for study in json.loads(capsys.readouterr().out)] == ["first", "second", ""]
     assert main(["list", "--results", "nowhere"]) == 0
