@@ -14,6 +14,6 @@ PAGE = (ROOT / "docs" / "reuse.md").read_text(encoding="utf-8")
 def test_the_command_and_the_options_on_the_page_are_there():
     [command] = [line for line in PAGE.splitlines() if line.startswith("sklab ")]
     assert (ROOT / parser().parse_args(command.split()[1:]).file).exists()
-    options = re.findall(r"^\| `(--[\w-]+)` \|", PAGE, re.MULTILINE)
+    options = re.findall(r"`(--[\w-]+)` takes", PAGE)
     chosen = {parser().parse_args([*command.split()[1:], option]).reuse for option in options}
     assert chosen == {"same code", "never"}
