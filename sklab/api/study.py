@@ -66,7 +66,7 @@ class Study:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """One line a run, ended or not; values as measured. `runs.csv` beside the table holds the same.
+        """One line a run, ended or not; nothing is rounded. `runs.csv` beside the table holds the same at 9 digits.
 
         Columns: `study`, `cell`, one for each factor, `seed`, `status` (complete, diverged, pruned, failed, stopped,
         unreadable, running or waiting); metrics at the epoch of the study's rule, errors in % (`val_error`, ...), of
@@ -94,9 +94,9 @@ class Study:
         `mean`, `sd` and `half` (half width of the 95 % interval) are of the study's metric; `vs_baseline_...` and
         `vs_best_...` are the differences from the baseline and from the best mean, their intervals and p.
         """
-        from sklab.analysis.frames.table import table_frame
+        from sklab.analysis.frames.table import data_frame
 
-        return table_frame(self._table)
+        return data_frame(self._table).set_index("cell")
 
     @property
     def questions(self) -> pd.DataFrame:

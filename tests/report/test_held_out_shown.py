@@ -176,7 +176,8 @@ def test_table_csv_and_json_have_it(study, capsys):
     rows = list(csv.DictReader(io.StringIO(text_of(folder, "table.csv"))))
     assert rows[1]["test_n"] == "3"
     assert float(rows[1]["test_mean"]) == pytest.approx(11.7667, abs=1e-4)
-    assert rows[1]["values_test"] == "0:11.6 1:12.1 2:11.6"
+    runs = list(csv.DictReader(io.StringIO(text_of(folder, "runs.csv"))))
+    assert [run["test_error"] for run in runs if run["cell"] == rows[1]["cell"]] == ["11.6", "12.1", "11.6"]
     assert main(["table", str(folder.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1]["test_vs_baseline_difference"] == pytest.approx(-1.3)
 

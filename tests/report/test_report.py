@@ -128,7 +128,16 @@ def test_the_csv_is_read_back_to_the_last_digit_it_has(study):
     expected = rounded(data_frame(study_table(study)))
     assert frame["cell"].tolist() == expected["cell"].tolist()
     pd.testing.assert_series_equal(frame["mean"], expected["mean"], check_exact=True)
-    assert frame["runs"][0].split()[0] == f"0:{key_of('K3', 0)}"
+
+
+def test_each_run_of_the_table_is_a_line_with_its_seed_its_value_and_its_key(study):
+    frame = pd.read_csv(study / "runs.csv")
+    runs = [(row, run) for row in study_table(study).rows for run in row.runs]
+    assert frame["key"].tolist() == [run.key for _, run in runs]
+    assert frame["seed"].tolist() == [run.seed for _, run in runs]
+    values = {run.key: run.value for _, run in runs if run.value is not None}
+    assert frame.dropna(subset="val_error").set_index("key")["val_error"].to_dict() == pytest.approx(values, rel=1e-8)
+    assert "values" not in pd.read_csv(study / "table.csv")
 
 
 def test_the_table_for_programs_has_the_numbers_of_the_csv_and_null_for_those_that_are_not(study, capsys):

@@ -1,4 +1,4 @@
-"""The ablation table as data: the measured, compared and published numbers of each row, and the keys of its runs."""
+"""The ablation table as data: the measured, compared and published numbers of each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklab.analysis.evidence.nuisance import NOT_MEASURED
 from sklab.analysis.statistics.compare import Versus
 from sklab.analysis.table.published import published_sizes, row_reproduced
 from sklab.analysis.table.questions import Answer
-from sklab.analysis.table.rows import AblationTable, Also, AtSize, Row, also_of
+from sklab.analysis.table.rows import AblationTable, Also, AtSize, Row
 from sklab.spec.study.nuisance import named
 from sklab.spec.study.sweep import Sweep
 
@@ -43,7 +43,7 @@ def _significant(digits: int, number: float) -> float:
 
 
 def data_frame(table: AblationTable) -> pd.DataFrame:
-    """One line per row with the keys of its runs; nothing is rounded. The names of the factors stand behind `cell`.
+    """One line per row; nothing is rounded. The names of the factors stand behind `cell`. Single runs: `runs_frame`.
 
     cell               name of the cell
     is_baseline        whether it is the baseline
@@ -98,9 +98,6 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     reproduced         whether the published error is reproduced
     published_error, published_error_SIZE, published_params, published_gmacs, published_verified
                        figures from the literature, and whether they were compared with their source
-    values, values_val_NAME, values_SIZE, values_test
-                       the single values as `seed:value`
-    runs               the keys of the runs as `seed:key`
     unfinished         the runs that are not complete, with their reasons
     invalid, same_as   why the cell can't exist; the cell whose network it is too
     tuned_setting, tuning_mean
@@ -120,12 +117,6 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     if table.images and table.images.halves:
         _insert_halves(frame, "vs_baseline_half", [table.images.halves.get(row.name) for row in table.rows])
     return frame
-
-
-def table_frame(table: AblationTable) -> pd.DataFrame:
-    """`data_frame` by the names of the cells, without the columns that pack several runs into a text."""
-    packed = ["values", "runs", *(f"values_{name}" for name in (*table.sweep.also, *table.sweep.sizes, "test"))]
-    return data_frame(table).set_index("cell").drop(columns=packed, errors="ignore")
 
 
 def answers_frame(table: AblationTable) -> pd.DataFrame:
@@ -180,7 +171,7 @@ def _versus_columns(against: Versus) -> dict[str, Any]:
 
 def _flat(sweep: Sweep, row: Row, pareto_front: tuple[Row, ...]) -> dict[str, Any]:
     measured = {**_result(sweep, row, pareto_front), **_also(sweep, row), **_sizes(sweep, row), **_cost(row)}
-    ours = {**measured, **_published(sweep, row), **_runs(sweep, row)}
+    ours = {**measured, **_published(sweep, row), **_missing(sweep, row)}
     return {"cell": row.name, **_factors(sweep, row, {"cell", *ours}), **ours}
 
 
@@ -273,12 +264,10 @@ def _held_out(held: HeldOut | None, row: Row) -> dict[str, Any]:
     on = held.rows.get(row.name, OnTest())
     parts = {"mean": on.mean, "half": on.half, "minus_validation": on.gap, "minus_validation_half": on.gap_half}
     against = {part: getattr(on.baseline, part, None) for part in ("difference", "half", "adjusted")}
-    values = {run.seed: held.values[run.key] for run in row.runs if run.key in held.values}
     return {
         "test_n": on.n,
         **{f"test_{part}": _number(number) for part, number in parts.items()},
         **{f"test_vs_baseline_{part}": _number(number) for part, number in against.items()},
-        "values_test": " ".join(f"{seed}:{value!r}" for seed, value in values.items()),
     }
 
 
@@ -301,25 +290,12 @@ def _published(sweep: Sweep, row: Row) -> dict[str, Any]:
     }
 
 
-def _runs(sweep: Sweep, row: Row) -> dict[str, str]:
+def _missing(sweep: Sweep, row: Row) -> dict[str, str]:
     return {
-        "values": " ".join(f"{run.seed}:{run.value!r}" for run in row.runs if run.value is not None),
-        **{f"values_{name}": _others(sweep, row, name) for name in sweep.also},
-        **{f"values_{size}": _errors(row, size) for size in sweep.sizes},
-        "runs": " ".join(f"{run.seed}:{run.key}" for run in row.runs),
         "unfinished": "; ".join(f"seed {run.seed} {run.state}: {run.reason}" for run in row.unfinished),
         "invalid": row.invalid,
         **({"same_as": row.same_as} if sweep.duplicates else {}),
     }
-
-
-def _others(sweep: Sweep, row: Row, name: str) -> str:
-    values = ((run.seed, also_of(sweep, run, name)) for run in row.runs)
-    return " ".join(f"{seed}:{value!r}" for seed, value in values if value is not None)
-
-
-def _errors(row: Row, size: int) -> str:
-    return " ".join(f"{run.seed}:{run.errors[size]!r}" for run in row.runs if size in run.errors)
 
 
 def _number(number: float | None) -> float | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def table_csv(table: AblationTable) -> str:
-    """The table as data with the keys of its runs. Means have 12 significant digits, tests 6; no text is a formula."""
+    """The table as data. Means have 12 significant digits, tests 6; no text is a formula."""
     from sklab.analysis.frames.table import data_frame, rounded  # half a second that no other format needs
 
     return _csv(rounded(data_frame(table)))
@@ -27,16 +27,16 @@ def questions_csv(table: AblationTable) -> str:
 
 
 def runs_csv(table: AblationTable) -> str:
-    """The runs as data, one line each, values as measured."""
+    """The runs as data, one line each. Numbers have 9 significant digits, as many as a float32 holds."""
     from sklab.analysis.frames.runs import runs_frame
 
-    return _csv(runs_frame(table))
+    return _csv(runs_frame(table), "%.9g")
 
 
-def _csv(frame: DataFrame) -> str:
+def _csv(frame: DataFrame, numbers: str | None = None) -> str:
     texts: list[str] = list(frame.select_dtypes("str").columns)
     frame[texts] = frame[texts].map(sheet, na_action="ignore")
-    return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n"))
+    return str(frame.rename(columns=sheet).to_csv(index=False, lineterminator="\n", float_format=numbers))
 
 
 def table_json(table: AblationTable) -> str:

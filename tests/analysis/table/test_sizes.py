@@ -57,13 +57,12 @@ def test_what_a_run_that_is_not_complete_left_enters_no_number():
     assert table.rows[0].at_size[320].n == 2
 
 
-def test_the_frame_has_the_numbers_with_their_runs_and_the_published_ones():
+def test_the_frame_has_the_numbers_and_the_published_ones():
     invalid = (InvalidCell(name="K9", reason="no"),)
     frame = data_frame(table_of(published=PUBLISHED, invalid=invalid)).set_index("cell")
     assert frame["error_320_n"].tolist() == [3, 2, 0]
     assert frame["error_320_mean"].tolist()[:2] == [20.0, 17.75]
     assert math.isnan(frame["error_320_half"]["K9"])
-    assert frame["values_320"]["K5"] == "0:17.0 2:18.5"
     assert frame["published_error_320"]["K3"] == 21.05
     assert math.isnan(frame["published_error_320"]["K5"])
 
