@@ -57,7 +57,7 @@ def test_the_result_names_chance_and_shrunken_mean_and_not_the_lowest_mean(asked
     table = study_table(asked)
     assert re.search(r"The likeliest best cell is K[57], P\(best\) = 0\.\d\d, shrunken mean 15\.\d\d %", result)
     assert "the lowest mean is that of" not in result
-    assert "1 other cell may be it with 5 % or more" in result
+    assert "1 other cell has a P(best) of 0.05 or more" in result
     lowest = min(table.rows, key=lambda row: row.mean)
     assert lowest.shrunken > lowest.mean
 
@@ -83,7 +83,7 @@ def test_the_best_is_bold_where_every_other_cell_is_told_apart(tmp_path):
     assert bold(folder) == {"K5"}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count('class="winner"') == 2
-    assert "Best cell: K5; every other cell is told apart from it as worse." in page
+    assert "Best cell: K5; every other cell is significantly worse." in page
 
 
 def test_studies_that_do_not_ask_are_shown_as_before(tmp_path, capsys):

@@ -89,7 +89,7 @@ def test_a_list_tells_what_intervals_cover_and_that_sources_are_not_told_apart()
         "Every run has a new initialisation and split. An interval holds for any other initialisation and split, with "
         "the order of the images and augmentation that all runs share."
     )
-    assert apart.startswith("What each source adds is not told apart")
+    assert apart.startswith("What each source adds is not known")
     assert chance_grids(table) == ()
 
 

@@ -19,7 +19,7 @@ from sklab.spec.study.search import Search
 from sklab.spec.study.sweep import Metric, Replicates
 from sklab.store.study_folder import StudyFolder
 
-# K5 is better than the baseline, K7 worse, K9 cannot be told apart from it; K11 is the best.
+# K5 is better than the baseline, K7 worse, K9 does not differ from it; K11 is the best.
 ERRORS = {
     "K3": [20.0, 21.0, 20.6, 20.4],
     "K5": [15.1, 15.8, 15.5, 15.4],
@@ -33,7 +33,7 @@ QUESTIONS = {
     "seven": Question(cells=("K7",), against=("K3",)),
     "nine": Question(cells=("K9",), against=("K3",)),
 }
-NO_IMAGES = "New images: not judged, for the error is not a mean over images."  # of macro-F1, as turned round
+NO_IMAGES = "New images: not judged, because the error is not a mean over images."  # of macro-F1, as turned round
 MIRRORED = Metric(name="val_macro_f1")
 
 # What stands in the one report where the other has its opposite.
@@ -44,8 +44,8 @@ TURNED = {
 }  # fmt: skip
 OPPOSITE = {**TURNED, **{there: here for here, there in TURNED.items()}}
 SAME_IN_BOTH = (
-    "higher order", "the lowest and the highest latency", "no lower than that of guessing", "negative is a lower",
-    "epoch of lowest validation error",
+    "higher order", "the lowest and the highest latency", "not detectably lower than that of guessing",
+    "negative is a lower", "epoch of lowest validation error",
 )  # fmt: skip
 
 

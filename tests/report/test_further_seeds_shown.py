@@ -34,11 +34,11 @@ def table_of(**settings):
 
 def test_the_table_says_which_rule_was_taken_and_why():
     line = methods.comparison(table_of())
-    assert "in a one-way layout (6 more runs of the baseline counted unpaired: seeds do not differ, p = 0." in line
+    assert "6 more runs of the baseline count unpaired, as seeds make no detectable difference (p = 0." in line
     left = methods.comparison(table_of(seed_sd=9.0))
-    assert "(seeds are the blocks; 6 more runs of the baseline left out: seeds differ, p < 0.001)" in left
+    assert "with seeds as blocks; 6 more runs of the baseline are left out: seeds differ (p < 0.001)." in left
     few = methods.comparison(table_of(names=CELLS[:3]))
-    assert "left out: the other cells have only 4 runs beyond their first, of 8 needed)" in few
+    assert "left out: the other cells have only 4 runs beyond their first, of 8 needed." in few
 
 
 def test_the_methods_name_the_layout():
@@ -46,7 +46,7 @@ def test_the_methods_name_the_layout():
     assert "The baseline has 6 more runs with seeds that no other cell has." in text
     assert "one-way layout" in text
     assert "that of K3 from its own runs" in text
-    assert "which do not count here: seeds differ, p" in methods.methods(table_of(seed_sd=9.0))
+    assert "which do not count here: seeds differ (p" in methods.methods(table_of(seed_sd=9.0))
 
 
 def test_the_design_names_the_baselines_seeds():
@@ -80,7 +80,7 @@ def test_commands_show_such_a_study(tmp_path, capsys, command):
     write_study(tmp_path / "made", sweep, records)
     assert main([command, "made", "--results", str(tmp_path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert command == "status" or "6 more runs of the baseline counted unpaired" in shown
+    assert command == "status" or "6 more runs of the baseline count unpaired" in shown
 
 
 def test_sweeps_of_earlier_versions_plan_no_further_seeds():

@@ -149,7 +149,7 @@ def test_a_planned_look_is_said_at_once_and_a_later_one_finds_what_the_unplanned
     show(folder)
     shown = " ".join(capsys.readouterr().out.split())
     assert "Look 1 of this study (3 seeds): 6 seeds were planned" in shown
-    assert "needs a p below 0.019" in shown
+    assert "needs a p that would be below 0.019" in shown
     study_of(folder, 6, most_seeds=6)
     show(folder)
     assert "Look 2 of this study (3, then 6 seeds): 6 seeds were planned" in " ".join(capsys.readouterr().out.split())

@@ -19,7 +19,7 @@ from sklab.spec.study.sweep import Metric
 from sklab.store.measured.images import read_images
 from sklab.store.study_folder import StudyFolder
 
-NEW, LACKING = "New images: verdicts are about new seeds, all judged on the same 200 images", "New images: not judged"
+NEW, LACKING = "New images: the verdicts hold for new seeds on the same 200 images", "New images: not judged"
 EXPERIMENT = """\
 data: {name: scaled_digits, train_size: 64, val_size: 200}
 model: {base: sknet_small, stem_width: 4, width: 8, out_width: 8, cardinality: 2, min_dim: 1, depths: [1, 1]}
@@ -111,7 +111,7 @@ def test_runs_that_were_taken_over_bring_their_images(studies):
 def test_one_run_without_images_is_told_and_nothing_else_is_said(studies):
     runs(studies / "sweep")[0].unlink()
     text = report(studies / "sweep")
-    assert f"{LACKING}, for 1 of 6 complete runs kept no record of single images." in text
+    assert f"{LACKING}, because 1 of 6 complete runs kept no record of single images." in text
     assert NEW not in text
     assert "for new images" not in text
 
@@ -139,7 +139,7 @@ def test_cells_that_were_judged_on_other_images_are_not_paired(studies, capsys):
             tree = record.model_dump(mode="json")
             tree["spec"]["experiment"]["data"]["seed"] = 5
             study.run(key).record_file.write_text(json.dumps(tree))
-    assert f"{LACKING}, for the runs were judged on different validation images." in report(studies / "sweep")
+    assert f"{LACKING}, because the runs were judged on different validation images." in report(studies / "sweep")
     assert main(["compare", "one", "wide"]) == 0
     assert "by image" not in capsys.readouterr().out
 

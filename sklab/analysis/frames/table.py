@@ -58,7 +58,7 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
     vs_baseline_difference, vs_best_difference
                        mean of the cell minus that of the other one
     vs_baseline_half, vs_best_half
-                       half width of the 95 % interval of the difference; those of all cells hold together
+                       half width of the simultaneous 95 % interval of the difference
     vs_baseline_half_images
                        the same for new seeds on new images
     vs_baseline_p, vs_best_p

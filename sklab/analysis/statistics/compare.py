@@ -47,7 +47,7 @@ class Versus:
 
     n             seeds behind the difference
     difference    mean difference, in the unit of the values
-    half          half width of its simultaneous 95 % interval: those of all rows hold together
+    half          half width of its simultaneous 95 % interval (all rows together)
     p, adjusted   two-sided; `adjusted` for all rows of the table, below 0.05 means told apart
     df            degrees of freedom of the t behind `half`
     test          "block" (pooled), "one-way" (the same without blocks), "contrast", "paired t", "Welch", or "" where

@@ -122,7 +122,7 @@ def _best_layout(chance: Chance) -> str:
 def _why_not(chance: Chance) -> str:
     if len(chance.crossed) < 2:
         return (
-            "What each source adds is not told apart, for that takes two sources with two seeds or more in a block, as "
+            "What each source adds is not known: that takes two sources with two seeds or more in a block, as "
             "in vary: {init: 2, order: 2}."
         )
     waiting = "no cell has all runs of a block" if not chance.cells else f"there is {quantity(chance.blocks, 'block')}"

@@ -18,14 +18,14 @@ def image_sentences(table: AblationTable) -> tuple[str, ...]:
     """The paragraphs; none for a study whose runs kept no images, as those of earlier versions."""
     evidence, measure = table.images, table.sweep.metric.measure
     if not measure.per_image:
-        return (f"New images: not judged, for the {measure.noun} is not a mean over images.",)
+        return (f"New images: not judged, because the {measure.noun} is not a mean over images.",)
     if evidence is None:
         return ()
     if evidence.lacking:
         runs = quantity(evidence.runs, "complete run")
-        return (f"New images: not judged, for {evidence.lacking} of {runs} kept no record of single images.",)
+        return (f"New images: not judged, because {evidence.lacking} of {runs} kept no record of single images.",)
     if not evidence.same:
-        return ("New images: not judged, for the runs were judged on different validation images.",)
+        return ("New images: not judged, because the runs were judged on different validation images.",)
     lines = (_intervals(table, evidence), _noise(table, evidence.noise, evidence) if evidence.noise else "")
     return tuple(line for line in lines if line)
 
@@ -38,9 +38,9 @@ def _intervals(table: AblationTable, evidence: ImageEvidence) -> str:
     if not wider:
         return ""
     return (
-        f"New images: verdicts are about new seeds, all judged on the same {_images(evidence)}. For new seeds on new "
-        f"images, the standard errors of differences are {_times(evidence.larger)} as large and their intervals "
-        f"{_times(wider)} as wide (column ±95% for new images); verdicts stay."
+        f"New images: the verdicts hold for new seeds on the same {_images(evidence)}. For new seeds on new images, "
+        f"the standard errors of differences are {_times(evidence.larger)} as large and the intervals {_times(wider)} "
+        "as wide (column ±95% for new images)."
     )
 
 
@@ -58,12 +58,13 @@ def _noise(table: AblationTable, noise: Noise, evidence: ImageEvidence) -> str:
     share = round(100 * noise.share)
     what = "images" if evidence.sources == evidence.images else "sources"
     more = (
-        f"{_MORE} times as many {what} would bring the standard deviation of a run from {points(table, noise.sd())} to "
-        f"{points(table, noise.sd(_MORE))}, as much as {noise.worth(_MORE):.1f} times as many seeds"
+        f"With {_MORE} times as many {what}, the standard deviation of a run would fall from "
+        f"{points(table, noise.sd())} to {points(table, noise.sd(_MORE))}; {noise.worth(_MORE):.1f} times as many "
+        "seeds would help as much"
     )
     return (
-        f"Noise: {share} % of the variance between runs of one cell is chance on {_images(evidence)}, {100 - share} % "
-        f"is training. {more}. {_advice(table, noise)}"
+        f"Noise: {share} % of the variance between runs of a cell comes from the small number of images "
+        f"({_images(evidence)}), {100 - share} % from training. {more}. {_advice(table, noise)}"
     )
 
 

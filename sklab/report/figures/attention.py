@@ -139,7 +139,7 @@ def _slopes(cells: Sequence[CellAttention], left_out: str) -> Drawing:
     caption = (
         f"Slope against the {against} of objects, with its 95 % interval over seeds, SK units from the first to the "
         "last. Filled marks: attention rises or falls with scale, the interval does not hold zero. Open marks: flat "
-        "where the whole interval lies in the grey band, too little to matter, else it can't be told." + left_out
+        "where the whole interval lies in the grey band, too little to matter, otherwise undecided." + left_out
     )
     return drawing("attention_slopes", "Attention against the scale of objects", caption, partial(_draw_slopes, cells))
 

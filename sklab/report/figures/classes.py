@@ -28,7 +28,7 @@ def classes_figure(cells: Sequence[CellAttention], measure: str) -> list[Drawing
         "their 95 % intervals without what a seed does to all classes alike; the dashed line is their mean. "
         "p: whether the classes differ at all (F with the seeds as blocks, degrees of freedom after Greenhouse and "
         "Geisser, adjusted by Holm for the panels). Where they do, the marks are filled and in order of their rise. "
-        "Open grey marks are in the order of the data set: what differs there may be chance. "
+        "Open grey marks are in the order of the data set: differences there may be chance. "
         f"{_verdict(units)}"
     )
     draw = partial(_draw, units, measure)
@@ -39,8 +39,8 @@ def _verdict(units: Sequence[Classes]) -> str:
     differ = [unit.unit for unit in units if unit.differ]
     if not differ:
         tested = any(not math.isnan(unit.p) for unit in units)
-        return "In no unit are the classes told apart." if tested else "The seeds allow no test."
-    return f"The classes are told apart in {listed(differ)}{'' if len(differ) == len(units) else ' alone'}."
+        return "In no unit do the classes differ significantly." if tested else "The seeds allow no test."
+    return f"The classes differ significantly in {listed(differ)}{'' if len(differ) == len(units) else ' alone'}."
 
 
 def _draw(units: Sequence[Classes], measure: str) -> Figure:
@@ -70,4 +70,4 @@ def _name_classes(panel: Axes, unit: Classes) -> None:
 def _test_text(unit: Classes) -> str:
     if math.isnan(unit.p):
         return "no test"
-    return f"{p_equals(unit.p)}: {'classes differ' if unit.differ else 'not told apart'}"
+    return f"{p_equals(unit.p)}: {'classes differ' if unit.differ else 'no significant difference'}"

@@ -59,10 +59,11 @@ def power_figure(table: AblationTable) -> Drawing | None:
     beyond = any(row.baseline and row.baseline.detectable > least for row in rows)
     cut = f" It ends where the {measure.noun} would be 0 or 100 %." if beyond else ""
     caption = (
-        f"{better_side(table)} of the dashed line is better than the baseline. Marks are differences, bars their 95 % "
-        "intervals, which hold together: a cell is told apart where its bar does not touch the line. The grey "
-        "band is what these seeds find with less than 80 % power: "
-        "whether a difference inside it is real takes more seeds to say." + cut + left_out
+        f"{better_side(table)} of the dashed line is better than the baseline. Marks are differences, bars their "
+        "simultaneous 95 % intervals: a cell differs significantly where its bar does not touch the line. These seeds "
+        "find a difference inside the grey band with less than 80 % power; there, more seeds are needed."
+        + cut
+        + left_out
     )
     return drawing(
         "power",
@@ -114,8 +115,8 @@ def sequential_figure(table: AblationTable) -> list[Drawing]:
     shown = drawn[:_PANELS]
     difference = "Difference that a question asks about" if table.sweep.by_question else "Difference from the baseline"
     caption = (
-        f"{difference} after each further seed, with intervals that hold together for all panels and all looks with 95 "
-        f"%. A panel ends where its comparison was settled: {decisions(table, race, shown)}."
+        f"{difference} after each further seed, with 95 % intervals that are simultaneous over all panels and looks. A "
+        f"panel ends where its comparison was settled: {decisions(table, race, shown)}."
         f"{_cut(table, race, shown)}"
     )
     left_out = f" Shown are the first {_PANELS} of {len(drawn)} comparisons." if len(drawn) > _PANELS else ""

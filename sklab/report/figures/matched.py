@@ -39,9 +39,9 @@ _LINES = ((ACCENT, "o", "-"), (BASE, "s", "--"), (INK, "^", ":"), (MUTED, "D", "
 _LEVELS = 12  # on an axis
 _SHORT = 10  # letters of names, two of which fit side by side in a legend
 _READING = (
-    "{side} of the dashed line is {better}, which is better. Marks are mean differences, bars their 95 % intervals, "
-    "which hold together; rings are the pairs of cells behind them. A difference is told from zero where its bar does "
-    "not touch the line."
+    "{side} of the dashed line is {better}, which is better. Marks are mean differences, bars their simultaneous 95 % "
+    "intervals; rings are the pairs of cells behind them. A difference is significant where its bar does not touch the "
+    "line."
 )
 
 Line = Mapping[str, float]  # the mean by level

@@ -75,10 +75,9 @@ def _errors(table: AblationTable) -> Drawing:
     rows = chosen(table.rows, _ROWS)
     caption = (
         f"Further {better_side(table).lower()} is better. Marks are means over seeds, bars their 95 % t intervals "
-        "(none where the seeds allow none), small rings single runs; the dashed line stands at the baseline. These "
-        "intervals leave out that cells share their seeds: whether two cells differ is told by the "
-        "table's columns against the baseline, not by "
-        f"overlap here.{cut_remark(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
+        "(none where the seeds allow none), small rings single runs; the dashed line stands at the baseline. Overlap "
+        "does not show whether two cells differ, because cells share their seeds: the table's columns against the "
+        f"baseline do.{cut_remark(rows, limits(table.sweep.metric))}{_left_out(table, rows)}"
     )
     return drawing("error", f"{metric_title(table)} by cell", caption, partial(_draw_errors, table, rows), single=True)
 

@@ -67,7 +67,7 @@ def _difference(table: AblationTable) -> tuple[Column, ...]:
     points = " in percentage points" if table.sweep.metric.measure.unit else ""
     sign = "negative" if table.sweep.metric.measure.better == "lower" else "positive"
     mean = f"Mean difference from the baseline{points}; {sign} is better."
-    half = "Half width of its 95 % interval; the intervals of all rows hold together."
+    half = "Half width of its simultaneous 95 % interval: in 95 of 100 studies the intervals of all rows hold."
     new = "The same for new seeds and new images, of which these images are a sample; p and verdict are for new seeds."
     halves = table.images.halves if table.images else {}
     of_images = Column(
@@ -143,8 +143,8 @@ def _planned(table: AblationTable) -> tuple[Column, ...]:
     )
     detectable = f"The smallest true difference that these seeds find with 80 % probability{none}."
     more = (
-        "Seeds to add to find a true difference as large as the observed one with 80 % probability; 0: told apart "
-        f"already{learned}."
+        "Seeds to add to find a true difference as large as the observed one with 80 % probability; 0: "
+        f"significant already{learned}."
     )
     return (
         Column("detectable", "detectable", GROUP, "detectable", detectable, _versus(partial(_detectable, table)), ""),
@@ -159,10 +159,7 @@ def _detectable(table: AblationTable, against: Versus) -> str:
 
 def _against_best(table: AblationTable) -> Column:
     best = table.sweep.metric.measure.best
-    legend = (
-        f"Whether the same test tells the cell from that of the {best} mean: worse (adjusted p below 0.05), undecided, "
-        "or no test."
-    )
+    legend = f"The same test against the cell of the {best} mean: worse (adjusted p below 0.05), undecided, or no test."
 
     def text(row: Row) -> str:
         return STANDINGS.get(row.standing, "")
@@ -187,8 +184,8 @@ def _on_front(table: AblationTable) -> Column:
 def _pareto(table: AblationTable) -> Column:
     measure = table.sweep.metric.measure
     legend = (
-        f"The costs for which no row that costs no more is told apart as {measure.better} in {measure.noun} (Holm over "
-        "all pairs)."
+        f"The costs for which no row that costs no more has a significantly {measure.better} {measure.noun} "
+        "(Holm over all pairs)."
     )
 
     def text(row: Row) -> str:

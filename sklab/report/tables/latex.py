@@ -62,7 +62,7 @@ def _head(column: Column) -> str:
 def _key(table: AblationTable, shown: Sequence[Column]) -> str:
     """What the columns say, for the line below the table."""
     said = [f"{_head(column)}: {column.legend}" for column in shown if column.key not in _PLAIN]
-    bold = "Bold: every other cell is told apart from it as worse." if table.winner else ""
+    bold = "Bold: every other cell is significantly worse." if table.winner else ""
     about = {"latency": sentences.latency(table), "published": published(table.sweep)}
     further = [text for key, text in about.items() if any(column.key.startswith(key) for column in shown)]
     return " ".join(filter(None, [*said, bold, comparison(table), *further]))

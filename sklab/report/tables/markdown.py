@@ -26,7 +26,7 @@ def table_markdown(table: AblationTable) -> str:
 
 
 def rows_markdown(table: AblationTable, shown: Sequence[Column], rows: Sequence[Row]) -> str:
-    """These columns of these rows. Bold: the best row, where every other one is told apart from it as worse."""
+    """These columns of these rows. Bold: the best row, where every other one is significantly worse."""
     heads = [markdown(column.title) for column in shown]
     cells = [_markdown_cells(row, shown, bold=row is table.winner) for row in rows]
     return "\n".join(_pipe_table(heads, cells, [column.numeric for column in shown]))

@@ -74,9 +74,7 @@ def _mean(table: AblationTable) -> Column:
 def _difference(table: AblationTable) -> Column:
     measure = table.sweep.metric.measure
     sign = "negative" if measure.better == "lower" else "positive"
-    legend = (
-        f"Mean difference from the baseline ± half of its 95 % interval; {sign} is better; all intervals hold together."
-    )
+    legend = f"Mean difference from the baseline ± half of its simultaneous 95 % interval; {sign} is better."
 
     def text(row: Row) -> str:
         if row.baseline is None or not row.n:

@@ -14,8 +14,8 @@ _NAMED = 3  # cells in the sentence
 
 
 def attention_trend(results: AttentionResults) -> str:
-    """In how many of the units of each cell attention turns to the larger kernel as objects grow, and in how many that
-    can't be told; "" where none was recorded."""
+    """In how many of the units of each cell attention turns to the larger kernel as objects grow, and in how many
+    that is undecided; "" where none was recorded."""
     cells = [text for cell in results.cells if (text := _cell_text(cell))]
     more = f"; {quantity(len(cells) - _NAMED, 'more cell')} not named here" if len(cells) > _NAMED else ""
     return (
@@ -33,7 +33,7 @@ def _cell_text(cell: CellAttention) -> str:
         verdict: [trend.unit for trend in trends if trend.verdict == verdict] for verdict in get_args(Verdict)
     }
     rising, flat, open_ = len(by_verdict["rises"]), by_verdict["flat"], len(by_verdict["cannot tell"])
-    told = [f"{open_} can't be told"] if open_ else []
+    told = [f"{open_} undecided"] if open_ else []
     told += [f"flat in {listed(flat)}"] if flat else []
     of = f"{rising or 'none'} of the {quantity(len(trends), 'unit')} of {clean(cell.cell)}"
     return f"{of} ({'; '.join(told)})" if told else of

@@ -28,22 +28,26 @@ def looks(table: AblationTable) -> str:
 def added_seeds(table: AblationTable) -> str:
     """The clause that follows an advice to add seeds: what they are worth after the look that gives it."""
     unplanned = table.looks is not None and table.looks.most_seeds is None
-    return "; seeds added now make another look, which asks for more unless it was planned" if unplanned else ""
+    return (
+        "; to add seeds now is another look, which needs a smaller p unless it was planned (`most_seeds`)"
+        if unplanned
+        else ""
+    )
 
 
 def _level(seen: Seen) -> str:
-    claims = f"{seen.levels[-1]:.2g} at a study that is looked at once"
+    claims = f"{seen.levels[-1]:.2g} in a study with a single look"
     if seen.most_seeds is not None and len(seen.looks[-1].seeds) <= seen.most_seeds:
         return (
-            f"{seen.most_seeds} seeds were planned, and the looks share the chance of a false claim. A new claim now "
-            f"needs a p below {claims}. The p and intervals of the comparisons with the baseline and of the planned "
-            "questions allow for this."
+            f"{seen.most_seeds} seeds were planned, and the looks share the 5 % chance of a false claim. A new claim "
+            f"now needs a p that would be below {claims}. The p and intervals of the comparisons with the baseline and "
+            "of the planned questions allow for this."
         )
     return (
-        "an earlier look spent the 5 %, so only what was claimed before and still holds, or differs so much that p "
-        f"would be below {claims}, is claimed now. The p and intervals of the comparisons with the baseline and of the "
-        "planned questions allow for this; a further look will ask for still more, so the seeds that would probably "
-        "settle a cell are the fewest."
+        "an earlier look used up the 5 % chance of a false claim. So an earlier claim stands where it still holds, and "
+        f"a new claim needs a p that would be below {claims}. The p and intervals of the comparisons with the baseline "
+        "and of the planned questions allow for this. A further look needs a still smaller p, so it may take more "
+        "seeds than the numbers to add say."
     )
 
 
@@ -52,10 +56,10 @@ def _nothing(table: AblationTable) -> str:
     if not rows:
         return ""
     guessing = fixed(min(row.guessing for row in rows if row.guessing is not None), 1)
-    baseline = " Nor is a comparison with such a baseline worth much." if any(row.is_baseline for row in rows) else ""
+    baseline = " A comparison with such a baseline says little." if any(row.is_baseline for row in rows) else ""
     return (
-        f"Caution: nothing was learned in {_named(rows)}: the error is no lower than that of guessing, {guessing} %, "
-        f"as far as the validation images can tell, and more seeds do not change that.{baseline}"
+        f"Caution: nothing was learned in {_named(rows)}: the error is not detectably lower than that of guessing, "
+        f"{guessing} %, and more seeds do not change that.{baseline}"
     )
 
 
@@ -68,8 +72,8 @@ def _undertrained(table: AblationTable) -> str:
     by = most if least == most else f"{least} to {most}"
     fell = "is undertrained: its error" if len(rows) == 1 else "are undertrained: their errors"
     return (
-        f"Caution: {_named(rows)} {fell} fell by {by} points in the last epoch, so differences may be of speed, not of "
-        "what is learned in the end; more epochs would tell."
+        f"Caution: {_named(rows)} {fell} fell by {by} points in the last epoch. So a cell may be better only because "
+        "it learns faster; train for more epochs to see the difference at the end."
     )
 
 

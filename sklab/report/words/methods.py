@@ -100,7 +100,7 @@ def comparison(table: AblationTable) -> str:
     choice, baseline = table.choice, clean(table.sweep.baseline)
     if choice is None or not _tests(table):
         return ""
-    checked = f"; {_checked(choice)}" if _checked(choice) else ""
+    checked = f" {_capital(_checked(choice))}." if _checked(choice) else ""
     return (
         f"{_ORIENTATION if table.race and not table.sweep.by_question else ''}{_how(table, choice, baseline, checked)}"
     )
@@ -110,27 +110,29 @@ def _how(table: AblationTable, choice: Choice, baseline: str, checked: str) -> s
     if choice.method == "pooled":
         gaps = f"; {_gaps(table, choice)}; fitted by least squares" if choice.missing else ""
         return (
-            f"Compared with {baseline} by Dunnett's test {_layout(choice, gaps)}, variance "
-            f"pooled over the cells but for the baseline's own, {_df(table)} of freedom{_noisy(table)}{checked}."
+            f"Differences from {baseline} are tested by Dunnett's test, {_layout(choice, gaps)}. The variance is "
+            f"pooled over the cells, but the baseline has its own; {_df(table)} of freedom{_noisy(table)}.{checked}"
         )
     return (
-        f"Compared with {baseline} cell by cell (paired t or Welch, p after Holm, intervals after Bonferroni) and not "
-        f"with pooled variance: {choice.why}{checked}."
+        f"Differences from {baseline} are tested cell by cell (paired t or Welch, p after Holm, intervals after "
+        f"Bonferroni), not with a pooled variance: {choice.why}.{checked}"
     )
 
 
 def _layout(choice: Choice, gaps: str) -> str:
     """The clause on blocks, or on further runs of the baseline that took their place or were left out."""
     if choice.further is None:
-        return f"on the block design (seeds are the blocks{gaps})"
-    runs, p = f"{quantity(choice.further.runs, 'more run')} of the baseline", _p_of_seeds(choice.further)
+        return f"with seeds as blocks{gaps}"
+    number, p = choice.further.runs, _p_of_seeds(choice.further)
+    runs = f"{quantity(number, 'more run')} of the baseline"
     if choice.further.counts:
-        return f"in a one-way layout ({runs} counted unpaired: seeds do not differ{p}{gaps})"
-    return f"on the block design (seeds are the blocks; {runs} left out: {choice.further.why}{p}{gaps})"
+        counts = "counts" if number == 1 else "count"
+        return f"in a one-way layout: {runs} {counts} unpaired, as seeds make no detectable difference{p}{gaps}"
+    return f"with seeds as blocks; {runs} {'is' if number == 1 else 'are'} left out: {choice.further.why}{p}{gaps}"
 
 
 def _p_of_seeds(further: Further) -> str:
-    return "" if math.isnan(further.p) else f", {p_equals(further.p)}"
+    return "" if math.isnan(further.p) else f" ({p_equals(further.p)})"
 
 
 def methods(table: AblationTable) -> str:
@@ -204,7 +206,7 @@ def _compared(table: AblationTable) -> str:
         + "The smallest detectable difference and the seeds needed are those of 80 % power by the noncentral t, with "
         "the spread as observed; effect sizes carry Hedges' correction. "
         f"A cell is called better or worse when its adjusted p is below {ALPHA}; undecided is no proof of equality. "
-        f"The same test against the row of {table.sweep.metric.measure.best} mean tells which rows are worse than it. "
+        f"The same test against the row of {table.sweep.metric.measure.best} mean shows which rows are worse than it. "
         "That row was chosen by the same data, which flatters its mean; the chance that the truly best cell is "
         "called worse stays at most 5 % (multiple comparisons with the best, Hsu 1984). "
     )

@@ -73,7 +73,11 @@ def likeliest(table: AblationTable) -> str:
     if row is None or row.chance is None:
         return ""
     others = sum(other is not row and (other.chance or 0) >= _MAY_BE_BEST for other in table.rows)
-    may_be = f"; {quantity(others, 'other cell')} may be it with 5 % or more" if others else ""
+    may_be = (
+        f"; {quantity(others, 'other cell')} {'has' if others == 1 else 'have'} a P(best) of {_MAY_BE_BEST} or more"
+        if others
+        else ""
+    )
     unit = table.sweep.metric.measure.unit
     shrunken = f"{fixed(row.shrunken, table.sweep.metric.measure.digits)}{unit and f' {unit}'}"
     name = f"the baseline {clean(row.name)} itself" if row.is_baseline else clean(row.name)

@@ -97,8 +97,8 @@ def pareto(table: AblationTable) -> str:
             by_costs.setdefault(off, []).append(row.name)
     groups = "; ".join(f"{listed(names)} ({costs})" for costs, names in by_costs.items())
     measure = table.sweep.metric.measure
-    why = f"another row costs no more and is told apart as {measure.better} in {measure.noun}"
-    dominated = [f"Off the Pareto set of {measure.noun} and cost, where {why}: {groups}."] if groups else []
+    why = f"another row costs no more and has a significantly {measure.better} {measure.noun}"
+    dominated = [f"Not on the Pareto set ({why}): {groups}."] if groups else []
     without = [row.name for row in table.rows if row.n and row.latency_ms is None]
     every = len(without) == sum(row.n > 0 for row in table.rows)
     where = "these runs" if every else f"all runs of {listed(without)}"

@@ -55,7 +55,7 @@ class Top:
 
 def top(table: AblationTable, attention: str = "") -> Top:
     """The top of the page. Without planned questions it says how attention changes, which factors matter, or which
-    cells are told apart from the baseline: the first of these that can be said."""
+    cells differ from the baseline: the first of these that can be said."""
     if table.best is None:
         return Top(result(table))
     asked = planned(table) or tuple(filter(None, (attention, *effects(table)[-1:])))
@@ -89,7 +89,7 @@ def _paragraphs(table: AblationTable, attention: str) -> tuple[str, ...]:
 
 
 def against_baseline(table: AblationTable) -> str:
-    """The paragraph on the cells that are told apart from the baseline, those that are open, and the costs of the
+    """The paragraph on the cells that differ from the baseline, those that are open, and the costs of the
     best mean."""
     return " ".join(sentence for sentence in _against(table) if sentence)
 
@@ -119,21 +119,22 @@ def _counted(table: AblationTable, baseline: Row) -> tuple[str, ...]:
     if not counts:
         return (f"So far only the baseline {clean(baseline.name)}, {value(table, baseline)}, has a complete run.",)
     verdicts = (*_DECIDED, "undecided", "no test")
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict])
+    of = f"of {quantity(counts.total(), 'cell')}"
+    first, *others = (f"{counts[verdict]} {{}}{verdict}" for verdict in verdicts if counts[verdict])
+    told = ", ".join((first.format(f"{of} "), *(other.format("") for other in others)))
     chosen = likeliest(table)
     which = f"{chosen[:1].upper()}{chosen[1:]}." if chosen else ""
-    cells = quantity(counts.total(), "cell")
-    return (f"Of {cells} against the baseline {clean(baseline.name)}, {value(table, baseline)}: {told}.", which)
+    return (f"Compared with the baseline {clean(baseline.name)}, {value(table, baseline)}: {told}.", which)
 
 
 def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
-    """The cells that are told apart from the baseline, with difference and certainty, and the best mean."""
+    """The cells that differ from the baseline, with difference and certainty, and the best mean."""
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.verdict for row in table.rows):
         return f"So far only {compared}, has a complete run."
     shown = (
         "; ".join(cells for verdict in _DECIDED if (cells := _cells_with(table, verdict)))
-        or "no cell is told apart from it"
+        or "no cell differs significantly from it"
     )
     lowest = "" if table.pareto_front else f"; {likeliest(table) or _lowest(table, best)}"
     return f"Against {compared}: {shown}{lowest}."
@@ -163,7 +164,7 @@ def best_sentence(table: AblationTable) -> str:
     if best is None or table.pareto_front or sum(row.n > 0 for row in table.rows) < 2:
         return ""
     if table.winner:
-        return f"Best cell: {clean(best.name)}; every other cell is told apart from it as worse."
+        return f"Best cell: {clean(best.name)}; every other cell is significantly worse."
     if len(near) < 2:
         return f"Best cell: undecided; the seeds allow no test against {clean(best.name)}."
     mean = f"{clean(best.name)} has the {table.sweep.metric.measure.best} mean"
@@ -171,10 +172,15 @@ def best_sentence(table: AblationTable) -> str:
 
 
 def _near(table: AblationTable) -> str:
-    """The clause on the cells that are not told apart from the best mean."""
+    """The clause on the cells that do not differ significantly from the best mean."""
     others = [row for row in table.rows if row.n and row.standing != "best"]
     near = sum(row.standing != "worse" for row in others)
-    return f", from which {near} of the other {quantity(len(others), 'cell')} can't be told apart" if near else ""
+    differ = "does" if near == 1 else "do"
+    return (
+        f"; {near} of the other {quantity(len(others), 'cell')} {differ} not differ significantly from it"
+        if near
+        else ""
+    )
 
 
 def _open(table: AblationTable) -> str:
@@ -249,13 +255,13 @@ def effect_sentences(table: AblationTable) -> tuple[str, ...]:
     """The sentences about effects: why there are none, or how they were computed and which are left out."""
     found, analysis = table.effects, table.effects.analysis
     lone = ", ".join(map(clean, found.unmatched))
-    unmatched = [f"No two cells differ in one of these alone, so their effects can't be told: {lone}."] if lone else []
+    unmatched = [f"No two cells differ in one of these alone, so their effects are not known: {lone}."] if lone else []
     if analysis is None:
         return (f"No analysis of variance: {found.reason}.", *unmatched)
     error = f"{quantity(analysis.df, 'degree')} of freedom for error"
     first = f"Analysis of variance over {quantity(analysis.n, 'run')}, seeds as blocks, {error}."
     unseen = ", ".join(" × ".join(map(clean, term)) for term in found.inseparable)
-    inseparable_terms = [f"These cells can't tell from others: {unseen}."] if unseen else []
+    inseparable_terms = [f"These cells can't separate from other effects: {unseen}."] if unseen else []
     notes = [f"{clean(note)[:1].upper()}{clean(note)[1:]}." for note in found.notes]
     return (first, *notes, *inseparable_terms, *unmatched)
 

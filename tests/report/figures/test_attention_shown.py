@@ -90,16 +90,16 @@ def test_classes_that_differ_are_sorted_and_said_to():
     assert all(np.all(one.halves > 0) for one in per_class(seen))
     [figure] = classes_figure([seen], "attention")
     assert "classes differ" in figure.svg
-    assert figure.caption.endswith("The classes are told apart in SK_2_1, SK_3_1, SK_4_1.")
+    assert figure.caption.endswith("The classes differ significantly in SK_2_1, SK_3_1, SK_4_1.")
 
 
 def test_noise_is_not_sorted_into_a_slope():
     seen = seen_classes(rise=0.0, noise=0.05)
     assert [(one.classes, one.differ) for one in per_class(seen)] == [(("0", "1", "2"), False)] * 3
     [figure] = classes_figure([seen], "attention")
-    assert "not told apart" in figure.svg
+    assert "no significant difference" in figure.svg
     assert "classes differ<" not in figure.svg
-    assert figure.caption.endswith("In no unit are the classes told apart.")
+    assert figure.caption.endswith("In no unit do the classes differ significantly.")
 
 
 def test_one_seed_tells_nothing_of_classes():

@@ -20,7 +20,7 @@ def test_the_shipped_study_is_answered_by_its_units():
     )
     assert "flat in SK_4_2)" in said
     untold = [row for row in trend_rows(seen) if row[0] == "SK untrained" and row[-1] == "cannot tell"]
-    assert f"in none of the 6 units of SK untrained ({len(untold)} can't be told" in said
+    assert f"in none of the 6 units of SK untrained ({len(untold)} undecided" in said
 
 
 def test_it_comes_first_where_no_question_is_planned():

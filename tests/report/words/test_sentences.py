@@ -47,11 +47,12 @@ def test_the_verdict_is_three_sentences_written_from_the_numbers():
     assert (against.needed, table.rows[1].seeds_missing) == (4, 0)  # it is decided: no seed is missing
     assert verdict.against_baseline(table) == (
         f"Against the baseline K3, 21.17 ± 2.50 % (n = 3): better is K5 (−2.00 ± {against.half:.2f}, "
-        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.56 % (n = 3), from "
-        "which 1 of the other 2 cells can't be told apart. "
+        f"p = {against.adjusted:.3f}); the lowest mean is that of K5, 19.17 ± 2.56 % (n = 3); 1 of "
+        "the other 2 cells does not differ significantly from it. "
         "Undecided is 1 of 2 cells: these seeds have 80 % power only for differences of at least "
         f"{other.detectable:.2f} points; if the true differences are as observed, {other.needed - 3} more seeds would "
-        "probably settle K7; seeds added now make another look, which asks for more unless it was planned. "
+        "probably settle K7; to add seeds now is another look, which needs a smaller p unless it was planned "
+        "(`most_seeds`). "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
         "multiply-accumulates."
     )
@@ -70,7 +71,7 @@ def test_a_baseline_that_is_best_has_no_price():
         ({"K3": [20.0, 21.0, 22.0], "K5": []}, "So far only the baseline K3"),
         ({"K3": [], "K5": [20.0, 21.0, 22.0]}, "The baseline K3 has no complete run, so nothing is compared with it"),
         ({"K3": [20.0, 21.0, 22.0], "K5": [19.0]}, "1 cell could not be tested"),
-        ({"K3": [20.0, 21.0, 22.0], "K5": [20.0, 22.0, 21.0]}, "no cell is told apart from it"),
+        ({"K3": [20.0, 21.0, 22.0], "K5": [20.0, 22.0, 21.0]}, "no cell differs significantly from it"),
     ],
 )
 def test_little_is_said_of_little(errors, said):
@@ -109,7 +110,7 @@ def test_the_method_and_what_its_checks_found_stand_below_every_table():
     assert f"Cochran's test) p = {choice.variances.p:.3f}" in said
     assert f"Tukey's test) p = {choice.additivity.p:.3f}: none fails" in said
     assert " ".join(said.split()) in " ".join(terminal_table(table).split())
-    assert "Compared with K3 by Dunnett's test" in table_markdown(table)
+    assert "Differences from K3 are tested by Dunnett's test" in table_markdown(table)
     assert "Dunnett 1955" in methods.methods(table)
     assert f"{table.rows[1].baseline.df:g} degrees of freedom" in methods.methods(table)
 
@@ -150,8 +151,8 @@ def noisy_table(*noisy):
 def test_a_noisy_cell_is_told_where_it_is_set_apart():
     table = noisy_table(4)
     said, legends = methods.comparison(table), {column.title: column.legend for column in columns(table)}
-    assert "of freedom; c4 is plainly noisier than the others and set apart, with a paired t test of its own; " in said
-    assert "checked on the other cells: equal variances" in said
+    assert "of freedom; c4 is plainly noisier than the others and set apart, with a paired t test of its own." in said
+    assert "Checked on the other cells: equal variances" in said
     assert said.endswith(": none fails (p below 0.01).")
     assert "Set apart is c4, plainly noisier than the others" in methods.methods(table)
     assert (
@@ -168,7 +169,7 @@ def test_a_noisy_cell_is_told_where_it_is_set_apart():
 
 def test_a_noisy_baseline_is_told_and_stays():
     table = noisy_table(0)
-    assert "; the baseline is plainly noisier than the others, which its own variance allows for; checked on" in (
+    assert "; the baseline is plainly noisier than the others, which its own variance allows for. Checked on" in (
         methods.comparison(table)
     )
     assert "Set apart" not in methods.methods(table)
@@ -184,7 +185,7 @@ def test_a_check_that_could_not_be_made_is_not_one_that_does_not_fail():
     none = table_of({**gaps, "K9": [17.0, 18.2, 19.0], "K11": [19.0, None, None]})
     for said in (two, methods.comparison(none), methods.methods(none)):
         assert "none fails" not in said
-    assert "too few cells or seeds to check equal variances (Cochran's test) and additivity" in methods.comparison(none)
+    assert "Too few cells or seeds to check equal variances (Cochran's test) and additivity" in methods.comparison(none)
 
 
 def test_one_degree_of_freedom_is_one():
@@ -219,7 +220,7 @@ def test_a_design_without_effects_says_why():
         "No analysis of variance: a search chooses its cells by their results, which would flatter the factors it "
         "followed.",
     )
-    assert any("can't tell from others" in said for said in verdict.effect_sentences(table))
+    assert any("can't separate from other effects" in said for said in verdict.effect_sentences(table))
 
 
 def test_rows_off_the_pareto_set_are_named_with_the_costs():
@@ -254,8 +255,7 @@ def timed_table(latencies, **changes):
 def test_latencies_that_differ_severalfold_are_marked_and_said_to_decide_nothing():
     table = timed_table({"K3": [0.6, 1.0, 1.3], "K5": [2.01, 2.02, 2.03]})
     assert sentences.pareto(table) == (
-        "Off the Pareto set of error and cost, where another row costs no more and is told apart as lower in error: K5 "
-        "(params, MACs)."
+        "Not on the Pareto set (another row costs no more and has a significantly lower error): K5 (params, MACs)."
     )
     assert sentences.latency(table).endswith(
         "It decides nothing in cells where the runs differ by a factor of 2 or more (‡): K3."
