@@ -116,3 +116,11 @@ def test_nor_does_a_question_find_one():
     assert answer.versus.detectable > 100
     assert "This study has 80 % power for no difference that is possible." in " ".join(answers(table))
     assert "none possible" in question_grids(table)[0].rows[0]
+
+
+def test_the_row_of_lowest_mean_is_the_best_one_only_where_all_others_are_worse():
+    apart = {"K3": [20.0, 20.3], "K5": [10.0, 10.1], "K7": [30.0, 30.5]}
+    _, texts = column(table_of(apart), "against best")
+    assert texts == ["worse", "best", "worse"]
+    _, texts = column(table_of({**apart, "K9": [10.1, 10.3]}), "against best")
+    assert texts == ["worse", "lowest", "worse", "undecided"]

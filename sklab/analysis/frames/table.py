@@ -76,7 +76,8 @@ def data_frame(table: AblationTable) -> pd.DataFrame:
                        the test, or why there is none
     vs_baseline_verdict
                        `better`, `worse`, `equivalent`, `not worse`, `undecided` or `no test`
-    standing           how the cell compares with the best one
+    standing           how the cell compares with that of best mean: `best` (it is that cell), `worse`, `not
+                       distinguishable` or `cannot tell`
     front              whether it is on the front of a search with two objectives
     pareto_params, pareto_macs, pareto_latency_ms
                        whether it is on the Pareto set of the metric and this cost

@@ -159,10 +159,13 @@ def _detectable(table: AblationTable, against: Versus) -> str:
 
 def _against_best(table: AblationTable) -> Column:
     best = table.sweep.metric.measure.best
-    legend = f"The same test against the cell of the {best} mean: worse (adjusted p below 0.05), undecided, or no test."
+    legend = (
+        f"The same test against the cell of the {best} mean: worse (adjusted p below 0.05), undecided, or no test. "
+        f"That cell itself is the best one where all others are worse, else only the {best}."
+    )
 
     def text(row: Row) -> str:
-        return STANDINGS.get(row.standing, "")
+        return best if row is table.best and row is not table.winner else STANDINGS.get(row.standing, "")
 
     return Column("best", "against best", "", "against best", legend, text, "vs best", numeric=False)
 
