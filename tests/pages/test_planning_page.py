@@ -30,4 +30,4 @@ def test_every_command_is_one(command: list[str]) -> None:
 
 def test_its_numbers_are_the_programs() -> None:
     assert f"trains {jobs._WARM + jobs._TIMED} steps" in PAGE
-    assert f"({jobs._WARM} to warm up, {jobs._TIMED} timed), then evaluates {jobs._VAL}\nbatches" in PAGE
+    assert f"({jobs._WARM} to warm up, {jobs._TIMED} timed) and\nevaluates {jobs._VAL} batches" in PAGE
