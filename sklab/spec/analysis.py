@@ -44,9 +44,9 @@ class Unit(Value):
 class UnitSummary(Unit):
     """Attention of a unit in a run's final evaluation; a number per image is the mean over its channels.
 
-    mean    [branch][class][bin] over images; None if there are no images
-    spread  [branch][class][bin]: standard deviation over images (divisor n)
-    slope   [branch]: least-squares slope against the objects' scale, over all images; empty if no scale is known
+    mean    `[branch][class][bin]` over images; None if there are no images
+    spread  `[branch][class][bin]`: standard deviation over images (divisor n)
+    slope   `[branch]`: least-squares slope against the objects' scale, over all images; empty if no scale is known
     """
 
     mean: Seq[Seq[Seq[float | None]]]
@@ -60,7 +60,7 @@ class Sample(Value):
     image        its place in the validation set, from 0
     scale        the scale of its object, if the data set knows it
     enlargement  by which it was enlarged around its centre (1: not enlarged)
-    weights      by unit, [branch][channel]
+    weights      by unit, `[branch][channel]`
     """
 
     image: int = Field(ge=0)
@@ -75,7 +75,7 @@ class AttentionSummary(Value):
 
     scale_edges  edges of the bins of object scale, one more than bins. The bins are equally wide, from the smallest
                  object of the validation set to the largest; empty if no scale is known (then there is one bin)
-    counts       [class][bin]: images
+    counts       `[class][bin]`: images
     samples      the images of the smallest, the median and the largest object; if no scale is known, the first, the
                  middle and the last image
     """
@@ -114,10 +114,10 @@ def _ensure_samples(samples: Iterable[Sample], units: Iterable[Unit], classes: i
 class UnitAnalysis(Unit):
     """Attention of a unit over the validation images, at several enlargements.
 
-    mean, spread  [enlargement][branch], over images as in UnitSummary
-    by_class      [enlargement][branch][class]: means; None for a class without images. Empty for units not in
+    mean, spread  `[enlargement][branch]`, over images as in UnitSummary
+    by_class      `[enlargement][branch][class]`: means; None for a class without images. Empty for units not in
                   `Analysis.chosen`
-    slope         [branch]: as in UnitSummary, for the images without enlargement
+    slope         `[branch]`: as in UnitSummary, for the images without enlargement
     """
 
     mean: Seq[Seq[float]]
@@ -139,7 +139,7 @@ class ReceptiveField(Value):
     area           pixels inside
     height, width  of the box around these pixels
     major, minor   standard deviations of the map along its principal axes, in pixels
-    map            [row][column], as shares of the largest value, averaged down to at most 32 x 32
+    map            `[row][column]`, as shares of the largest value, averaged down to at most 32 x 32
     """
 
     stage: str
