@@ -20,7 +20,7 @@ from sklab.analysis.statistics import intervals
 
 pytestmark = pytest.mark.slow
 SEEDS = (3, 5, 10)
-# Where the intervals of 11 cells hold in more than 96 of 100 studies: docs/statistics.md says why.
+# Where the intervals of 11 cells hold in more than 96 of 100 studies: benchmarks/statistics.md says why.
 SAFE = ("baseline /4", "t, 4 df", "t, 3 df", ("one run missing", 3), ("a tenth missing", 3))
 
 
