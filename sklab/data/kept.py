@@ -18,7 +18,7 @@ from sklab.data.fingerprint import inventory
 from sklab.data.formats.encoded import UPRIGHT, content, orientation
 from sklab.data.formats.own import module_of
 from sklab.errors import SklabError
-from sklab.spec.data import DataSpec, Inventory, plugin_hash
+from sklab.spec.data import DataSpec, Inventory
 from sklab.spec.own.parts import OwnData
 from sklab.store.files import writing_whole
 from sklab.system.machine import cache_folder
@@ -57,9 +57,7 @@ def load_undecoded(spec: DataSpec) -> Splits:
 
 def load_cached_arrays(spec: DataSpec) -> Splits:
     """A set of arrays; once one process has computed it, it comes from the cache."""
-    return splits_from_arrays(
-        cached_arrays(spec, plugin_hash("data.sets", spec.name), lambda: arrays_from_splits(_load(spec)))
-    )
+    return splits_from_arrays(cached_arrays(spec, "", lambda: arrays_from_splits(_load(spec))))
 
 
 def list_test(spec: DataSpec) -> list[str]:

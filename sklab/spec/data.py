@@ -1,19 +1,15 @@
 """The settings of a data set, and its fingerprint. The sets are modules of `sklab.data.sets`, one file each.
 
-Two sets with equal settings and equal fingerprints are the same data. A set or family that a user adds
-to those of sklab is identified by a hash of its file.
+Two sets with equal settings and equal fingerprints are the same data.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
@@ -23,17 +19,6 @@ from sklab.spec import limits
 from sklab.spec.values import Value
 from sklab.system.terminal import quantity
 
-Room = Literal["data.sets", "models.families"]
-# A test compares these with the folders. For these modules a run's record names sklab's version and commit.
-_SHIPPED: dict[Room, frozenset[str]] = {
-    "data.sets": frozenset(
-        {
-            *("cifar10", "cifar100", "digits28", "hub", "image_folder"),
-            *("parquet", "photo_patches", "scaled_digits", "stand_in"),
-        },
-    ),
-    "models.families": frozenset({"bottleneck", "foreign", "mobilenetv1", "mobilenetv2", "shufflenetv2"}),
-}
 _SHOWN = 5  # changes in a message
 
 
@@ -141,16 +126,6 @@ def data_spec(name: str) -> type[DataSpec]:
     """The `Spec` of the data set called `name`. Raises ModuleNotFoundError if there is none."""
     spec: type[DataSpec] = importlib.import_module(f"sklab.data.sets.{name}").Spec
     return spec
-
-
-@cache  # called for every run
-def plugin_hash(room: Room, name: str) -> str:
-    """SHA-256, 16 hex digits, of the file of a plug-in; "" for a module that comes with sklab."""
-    if name in _SHIPPED[room]:
-        return ""
-    module = importlib.util.find_spec(f"sklab.{room}.{name}")
-    file = module.origin if module else None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 class Fingerprint(Value):

@@ -180,7 +180,7 @@ class RunRecord(Value):
     resumed_across      what differed between attempts that went on from each other's checkpoints, such as the GPU; the
                         last bits may then differ from those of a run that was never interrupted
     accumulate_factor   as in the order
-    versions            of Python and of libraries, and of plug-in files the SHA-256
+    versions            of Python and of libraries, and of files of own code the SHA-256
     fingerprint         of the data that the run was trained on; None where the settings alone decide them, and in
                         records of versions that kept none
     own_metrics         which code has computed the metrics of the user's own

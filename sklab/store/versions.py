@@ -1,4 +1,4 @@
-"""Versions that decide a run's numbers beside its spec: of sklab's checkout, of libraries and of plug-in files."""
+"""Versions that decide a run's numbers beside its spec: of sklab's checkout and of libraries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sklab.spec.data import plugin_hash
 from sklab.spec.run import Experiment
 from sklab.store.records import Code
 from sklab.system.machine import output
@@ -40,14 +39,8 @@ def installed(names: Iterable[str]) -> dict[str, str]:
 
 
 def dependencies(experiment: Experiment) -> dict[str, str]:
-    """Versions that decide the experiment's result beside sklab: those of its optional libraries, and the
-    SHA-256 of plug-in files, by name."""
-    plugins = {
-        f"sklab.{room}.{name}": digest
-        for room, name in (("data.sets", experiment.data.name), ("models.families", experiment.model.family))
-        if (digest := plugin_hash(room, name))
-    }
-    return {**installed(experiment.libraries), **plugins}
+    """The versions of its optional libraries: they decide the experiment's result beside sklab."""
+    return installed(experiment.libraries)
 
 
 def _version(name: str) -> str:

@@ -130,7 +130,7 @@ def _batches(row: Row, factor: int, seeds: list[str]) -> str:
 
 def trained_on(table: AblationTable) -> list[str]:
     """A line for the runs whose data are unknown, one for rows whose runs have different data under the same settings,
-    and one for each library of a network, or plug-in file, of which the runs have several versions."""
+    and one for each library of a network of which the runs have several versions."""
     records = [run.record for run in ended(table) if run.record]
     unknown = [record for record in records if record.data_unknown]
     first = _first_of_each(records)
@@ -152,12 +152,11 @@ def same_data(ours: AblationTable, theirs: AblationTable) -> str:
 
 
 def _versions(records: Iterable[RunRecord]) -> Iterator[str]:
-    """A line for each library and plug-in file of which the runs have several versions: results depend on them as
-    well."""
+    """A line for each library of which the runs have several versions: results depend on them as well."""
     counts_by_name: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for name, version in record.versions.items():
-            if name in record.spec.experiment.libraries or name.startswith("sklab."):
+            if name in record.spec.experiment.libraries:
                 counts_by_name[name][version] += 1
     for name, counts in counts_by_name.items():
         if len(counts) > 1:

@@ -38,8 +38,8 @@ def take_over(study: Prepared) -> dict[str, RunRecord]:
     """Copy finished runs of other studies into this one where it has no result; returns their records by key.
 
     A run comes with all its files or not at all. "same code" refuses runs made by other code, or by a tree with
-    uncommitted changes. Runs that were trained on other data, with another version of their network's library or
-    with another plug-in are never taken. Raises OSError when results can't be written.
+    uncommitted changes. Runs that were trained on other data or with another version of their network's library
+    are never taken. Raises OSError when results can't be written.
     """
     sweep, offered = study.sweep, to_take(study)
     taken = {}
@@ -87,8 +87,8 @@ def _has_weights_for_test(offer: Offer, tested: Epoch | None) -> bool:
 
 
 def _has_same_data_and_libraries(record: RunRecord, held: HeldData) -> bool:
-    """Whether the run certainly had the present data and the present versions of libraries and plug-ins, which its
-    settings do not decide."""
+    """Whether the run certainly had the present data and the present versions of libraries, which its settings
+    do not decide."""
     experiment = record.spec.experiment
     if not experiment.data.drawn:
         now = held.fingerprint(record.spec.trained.data)

@@ -16,7 +16,6 @@ from sklab.errors import SklabError
 from sklab.report.build import study_table
 from sklab.report.tables.terminal import terminal_table
 from sklab.spec.data import Inventory
-from sklab.store import versions
 from sklab.store.records import RunOrder, Tracking
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.files.load import load_sweep
@@ -226,19 +225,9 @@ def test_what_foreign_code_made_is_taken_for_the_same_foreign_code_only(files, m
         return len(to_take(prepare(Start(sweep, study("again"), CODE))))
 
     assert taken() == 2
-    for needed, count in (({"timm": "1.0.31"}, 0), ({}, 2), ({"sklab.data.sets.birds": "0123"}, 0)):
+    for needed, count in (({"timm": "1.0.31"}, 0), ({}, 2)):
         monkeypatch.setattr("sklab.sweep.plan.reuse.dependencies", lambda _, needed=needed: needed)
         assert taken() == count
-
-
-def test_a_table_of_several_versions_of_a_plug_in_says_so(files, monkeypatch):
-    for cells, version in (("K3", "0123"), ("K5", "4567")):
-        monkeypatch.setattr(versions, "dependencies", lambda _, version=version: {"sklab.data.sets.birds": version})
-        start("a")
-        if cells == "K3":
-            shutil.rmtree(study("a").run(load_sweep(files / "a.yaml").cells[1].runs[0]).path)
-    said = " ".join(terminal_table(study_table(study("a").path)).split())
-    assert "different versions of sklab.data.sets.birds: 0123 (1 run), 4567 (1 run)" in said
 
 
 def test_the_whole_way_over_real_runs(files, monkeypatch, capsys):
