@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import test_launchers
+from curves import ensure_logged
 from launched import LONG, Made, collect
 from slurm_commands import until
 from workers import hang, worker_in
@@ -146,6 +147,14 @@ def test_without_a_shared_disk_a_failed_attempt_is_kept(launcher: RayLauncher, m
     assert record is not None
     assert record.attempt == 2
     assert (run.attempts / "001/record.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize("disk", ["shared", "apart"])
+def test_loggers_follow_a_study_in_ray(cluster: Any, toy_files: Path, disk: str, request: Any) -> None:
+    if disk == "apart":
+        request.getfixturevalue(disk)
+    ensure_logged(toy_files, f"launcher: ray\naddress: {cluster.address}\nparallel: 1\n")
 
 
 def test_a_killed_run_is_told_with_its_signal(launcher: RayLauncher, made: Made) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from curves import ensure_logged
 from slurm_commands import end_all_jobs, said, until
 from workers import hang
 
@@ -139,6 +140,11 @@ def test_the_page_leads_to_a_table(slurm, tmp_path):
     records = StudyFolder(study).records().values()
     assert {record.status for record in records} == {"complete"}
     assert f"{len(records)} of {len(records)} runs complete" in told.stdout
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_loggers_follow_a_study_in_slurm(slurm, toy_files):
+    ensure_logged(toy_files, LAUNCHER)
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
