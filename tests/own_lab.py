@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sklab.launch.base import Job
+from sklab.launch.inline import InlineLauncher
+from sklab.launch.slots import Slot
 from sklab.own import files
 from sklab.spec.run import RunSpec
 from sklab.store.records import Code, RunOrder
+from sklab.store.run_folder import RunFolder
 
 LAB = """
 import numpy as np
@@ -97,3 +101,19 @@ def own_order(folder: Path, *, seed: int = 0, **parts: dict[str, Any]) -> RunOrd
     experiment = {name: {**settings, **parts.get(name, {})} for name, settings in whole.items()}
     spec = RunSpec.model_validate({"experiment": experiment, "seed": seed})
     return RunOrder(key=spec.key, study="s", cell="cell", spec=spec, code=Code(version="0"))
+
+
+def trained(folder: Path, **parts: dict[str, Any]) -> RunFolder:
+    """The folder of that run, trained in this process."""
+    order = own_order(folder, **parts)
+    run = RunFolder(folder / "results" / "s" / "runs" / order.key)
+    run.write_order(order)
+    InlineLauncher(Slot(None, "cpu", 1)).submit(Job("train", run.path))
+    return run
+
+
+def forget() -> None:
+    """As in a new process, of somebody who has named no file yet."""
+    files._loaded.clear()
+    files._choice.clear()
+    files._places.clear()

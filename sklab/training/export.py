@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sklab.data.fingerprint import inventory
+from sklab.data.formats.own import classes_of
 from sklab.data.kept import load_undecoded
 from sklab.errors import DamagedRecordError, SklabError
 from sklab.models.weights.description import Description
@@ -17,6 +18,7 @@ from sklab.models.weights.files import tensor_file
 from sklab.models.weights.graph import graph_file
 from sklab.models.weights.timm_names import in_timm, timm_name
 from sklab.spec.data import surely_differ
+from sklab.spec.own.parts import OwnData
 from sklab.spec.values import Value
 from sklab.store.files import checksum, write_whole
 from sklab.store.records import RunOrder, RunRecord
@@ -77,13 +79,15 @@ def describe(folder: RunFolder, record: RunRecord) -> Description:
 
 
 def _classes(folder: RunFolder, record: RunRecord) -> tuple[str, ...]:
-    """The names of the classes: from what the run recorded of its attention, else from its data, if they are there as
-    they were; nothing where neither is."""
+    """The names of the classes: from what the run recorded of its attention, else from own code, else from its data if
+    they are there as they were; nothing where none is."""
     with suppress(DamagedRecordError):
         if attention := folder.read_attention():
             return attention.classes
     data = folder.read_order().spec.trained.data
     with suppress(SklabError):
+        if isinstance(data, OwnData):
+            return classes_of(data)
         if data.drawn or data.places:  # others might be downloaded
             splits = load_undecoded(data)
             held = None if data.drawn else inventory(data, splits).fingerprint

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sklab.own.files import look_in
+from sklab.spec.study.metrics import METRICS
 from sklab.store.records import Energy, RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
@@ -135,7 +136,9 @@ def _train_together(
 def _train_share(
     order: RunOrder, folder: RunFolder, resume_point: ResumePoint | None, member: Member, tell: Send
 ) -> None:
-    look_in(folder.path)  # this is a new process
+    look_in(folder.path)  # this is a new process, and the order came as it was, unread
+    for name, stated in order.own_metrics.items():
+        METRICS.declare(name, stated)
     process = Process(member.device, member.share, meet=member.meet)
     process.set_arithmetic(deterministic=order.spec.experiment.train.deterministic)
     for _ in _train(order, folder, resume_point, process, tell):

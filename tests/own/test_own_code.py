@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_lab import LAB, lab_in, own_order
+from own_lab import LAB, forget, lab_in, own_order, trained
 
 from sklab.cli import main
 from sklab.errors import FaultyInputError, SklabError
-from sklab.launch.base import Job
-from sklab.launch.inline import InlineLauncher
-from sklab.launch.slots import Slot
 from sklab.own import files
 from sklab.spec.own.parts import OwnModel
 from sklab.spec.run import RunSpec
-from sklab.store.run_folder import RunFolder
 from sklab.sweep.files.load import load_sweep
 from sklab.system.machine import cache_folder
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """As in a new process, of somebody who has named no file yet."""
-    monkeypatch.setenv("SKLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    files._loaded.clear()
-    files._choice.clear()
-    files._places.clear()
-
-
-def trained(folder: Path, **parts: object) -> RunFolder:
-    order = own_order(folder, **parts)
-    run = RunFolder(folder / "results" / "s" / "runs" / order.key)
-    run.write_order(order)
-    InlineLauncher(Slot(None, "cpu", 1)).submit(Job("train", run.path))
-    return run
 
 
 def test_a_run_with_own_network_and_data_says_what_made_it(tmp_path):

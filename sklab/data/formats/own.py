@@ -29,7 +29,7 @@ def module_of(spec: DataSpec) -> Any:
 def load(spec: OwnData) -> Splits:
     """The images for training and for validation. Raises SklabError for whatever the user's code raises, and where it
     gives something else."""
-    return Splits(_split(spec, "train"), _split(spec, "val"), _classes(spec))
+    return Splits(_split(spec, "train"), _split(spec, "val"), classes_of(spec))
 
 
 def list_test(spec: OwnData) -> list[str]:
@@ -40,10 +40,11 @@ def list_test(spec: OwnData) -> list[str]:
 
 def load_test(spec: OwnData) -> ThirdSplit:
     """The images of the third split. Raises SklabError as `load` does."""
-    return ThirdSplit(_split(spec, str(spec.test)), _classes(spec))
+    return ThirdSplit(_split(spec, str(spec.test)), classes_of(spec))
 
 
-def _classes(spec: OwnData) -> tuple[str, ...]:
+def classes_of(spec: OwnData) -> tuple[str, ...]:
+    """The names of the classes, as the file states them. Raises SklabError where that file was not named."""
     classes: tuple[str, ...] = own("data_set", spec.name, spec.code).stated["classes"]
     return classes
 
