@@ -24,7 +24,8 @@ from sklab.spec.networks import SETTINGS
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Cell, Sweep
 from sklab.store.files import sealed
-from sklab.store.records import Code, Hardware, RunRecord
+from sklab.store.hardware import Hardware
+from sklab.store.records import Code, RunRecord
 from sklab.store.study_folder import StudyFolder
 
 TABLE = "import sys; from sklab.cli import main; sys.exit(main(['table', sys.argv[1]]))"

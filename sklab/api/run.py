@@ -30,28 +30,15 @@ _one_at_a_time = threading.Lock()  # streams, environment and server belong to t
 
 
 class RunOptions(TypedDict, total=False):
-    """The keyword arguments of `run`: the options of `sklab sweep`, with `_` for `-`.
+    """The keyword arguments of `run`: the options that `sklab sweep --help` explains, with `_` for `-`.
 
-    experiment     an experiment file on which the sweep is run instead of its own
-    seeds          seeds 0 to N-1 instead of the sweep's
-    toy            at toy size, on noise, as study STUDY-toy: shows that the sweep works
-    set            values of the experiment that are replaced, by their paths: `{"train.epochs": 2}`
-    results        the folder of studies (default: `results`)
-    slots          runs at a time (default: one per GPU, else per core)
-    launcher       a file that says on which cluster to run
-    gpus           only these GPUs, by their numbers (default: all that nobody else uses)
-    cpu            compute on the CPU, whatever GPUs there are
-    per_gpu        runs at a time on each GPU (default: 1), or `"auto"`
-    abreast        the same, but one process trains all runs of a GPU in turn
-    log            what else follows the runs: `"wandb"` (the default), `"tensorboard"`, `"mlflow"`, `"csv"`, or several
-    wandb          settings of W&B, such as `{"project": "kernels"}`
-    no_wandb       do not log to Weights & Biases
-    stale_after    minutes without a step after which a run is ended (default: 30; 0: never)
-    max_identical  runs that end with one and the same traceback before nothing more is started (default: 3)
-    no_reuse       train also what another study under `results` has finished
-    strict         take from other studies only runs of this version and commit of sklab
-    code           a Python file of your own, which defines a network, data set, optimizer, augmentation or metric
-    budget         device-hours (`"90m"`, `"40h"`, `"2d"`) beyond which nothing is started
+    set            values of the experiment by their paths: `{"train.epochs": 2}`
+    gpus           one number, or several
+    per_gpu        a number, or `"auto"`; so is `abreast`
+    log            one name, or several: `"wandb"`, `"tensorboard"`, `"mlflow"`, `"csv"`
+    wandb          settings by their names: `{"project": "kernels"}`
+    stale_after    minutes
+    budget         device-hours as text: `"90m"`, `"40h"`, `"2d"`
     """
 
     experiment: str | Path

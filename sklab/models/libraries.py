@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sklab.errors import SklabError
 from sklab.spec.names import did_you_mean
-from sklab.store.libraries import INSTALL, Library, imported
+from sklab.store.versions import INSTALL, Library, imported
 
 
 def create_foreign(library: Library, name: str, num_classes: int, in_channels: int) -> nn.Module:

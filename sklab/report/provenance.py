@@ -10,7 +10,8 @@ from typing import Any
 
 from sklab.analysis.table.rows import AblationTable, Row, Run
 from sklab.report.escape import clean
-from sklab.store.records import Arithmetic, Code, RunRecord
+from sklab.store.hardware import Arithmetic
+from sklab.store.records import Code, RunRecord
 
 _SHOWN, _LEAST, _IN_ALL = 20, 3, 4000  # changes of a cell, fewer where there are many cells
 _LETTERS = 120  # of a value

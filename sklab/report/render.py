@@ -12,13 +12,12 @@ from markupsafe import escape
 from sklab.analysis.attention.cells import AttentionResults
 from sklab.analysis.evidence.compute import Compute
 from sklab.analysis.table.rows import AblationTable
-from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.components import chance_grids, chance_sentences
 from sklab.report.evidence.compute import statement
 from sklab.report.evidence.held_out import claim_sentences, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_grids, tuning_result, tuning_sentences
-from sklab.report.evidence.plan import plan_sentences
+from sklab.report.evidence.plan import confirmation, plan_sentences
 from sklab.report.figures.attention import FIELD_HEAD, NAMES, TREND_HEAD, field_rows, trend_rows
 from sklab.report.figures.style import Drawing
 from sklab.report.numbers import fixed

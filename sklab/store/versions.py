@@ -1,14 +1,24 @@
-"""Versions that decide a run's numbers beside its spec: of sklab's checkout and of libraries."""
+"""Optional libraries, and the versions that decide a run's numbers beside its spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Literal
 
+from sklab.errors import SklabError
 from sklab.spec.run import Experiment
 from sklab.store.records import Code
 from sklab.system.machine import output
+
+Library = Literal["timm", "torchvision"]
+
+INSTALL: dict[Library, str] = {
+    "timm": "pip install 'sklab[timm]'",
+    "torchvision": "pip install 'sklab[torchvision]'",
+}
 
 
 def this_code() -> Code:
@@ -48,3 +58,16 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def imported(library: Library, module: str = "") -> Any:
+    """The library, or its module of that name. Raises SklabError, with the remedy, when it can't be imported."""
+    try:
+        whole = import_module(library)
+        return import_module(f"{library}.{module}") if module else whole
+    except ModuleNotFoundError as error:
+        if error.name == library:
+            raise SklabError(f"{library} is not installed; {INSTALL[library]}") from None
+        raise SklabError(f"{library} lacks the package {error.name!r}; {INSTALL[library]}") from error
+    except (ImportError, OSError, RuntimeError) as error:  # built for another torch, or for a GPU this machine lacks
+        raise SklabError(f"{library} is installed but can't be imported ({error}); {INSTALL[library]}") from error

@@ -11,7 +11,7 @@ from contextlib import suppress
 import torch
 
 from sklab.errors import SklabError
-from sklab.store.records import Arithmetic
+from sklab.store.hardware import Arithmetic
 
 UNKNOWN_GPU = "unknown GPU"
 

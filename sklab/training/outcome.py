@@ -21,7 +21,8 @@ from sklab.own.files import file_of
 from sklab.spec.own.parts import codes_in
 from sklab.spec.run import Experiment
 from sklab.store.causes import class_of_words
-from sklab.store.records import FailureClass, Hardware, RunOrder, RunRecord
+from sklab.store.hardware import Hardware
+from sklab.store.records import FailureClass, RunOrder, RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.store.versions import dependencies, installed
 from sklab.system.machine import cpu_name

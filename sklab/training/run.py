@@ -14,7 +14,8 @@ from torch import nn
 
 from sklab.own.files import look_in
 from sklab.spec.study.metrics import METRICS
-from sklab.store.records import Energy, RunOrder, RunRecord, now
+from sklab.store.hardware import Energy
+from sklab.store.records import RunOrder, RunRecord, now
 from sklab.store.run_folder import RunFolder
 from sklab.system.processes import PreemptedError
 from sklab.tracking.live import close, open_live

@@ -9,8 +9,9 @@ from typing import Any
 
 from sklab.spec.run import Experiment, RunSpec
 from sklab.spec.study.sweep import Cell, Sweep
+from sklab.store.hardware import Hardware
 from sklab.store.measured.scores import Evaluation
-from sklab.store.records import Code, Hardware, RunRecord
+from sklab.store.records import Code, RunRecord
 from sklab.store.study_folder import StudyFolder
 
 EXPERIMENT: dict[str, Any] = {

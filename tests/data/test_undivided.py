@@ -10,7 +10,7 @@ from pictures import encoded, folder, pixels
 from pydantic import ValidationError
 
 from sklab.data.kept import read_inventory
-from sklab.data.look.same import by_content
+from sklab.data.look.listing import by_content
 from sklab.data.sets.image_folder import Spec, load
 from sklab.errors import SklabError
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklab.launch.climb import RISE, Climb
+from sklab.launch.local.packing import RISE, Climb
 
 MOST = st.integers(1, 300)
 SPEED = st.floats(0.01, 1e7)

@@ -78,7 +78,7 @@ def test_a_library_that_fails_to_import_says_why(monkeypatch, error, words):
     def fail(_name):
         raise error
 
-    monkeypatch.setattr("sklab.store.libraries.import_module", fail)
+    monkeypatch.setattr("sklab.store.versions.import_module", fail)
     with pytest.raises(SklabError, match=words):
         create_foreign("timm", "resnext50_32x4d", num_classes=7, in_channels=3)
 

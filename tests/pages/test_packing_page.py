@@ -12,8 +12,9 @@ from nvidia_smi import NvidiaSmi
 from sklab.cli import main, parser
 from sklab.commands import plan
 from sklab.errors import SklabError
-from sklab.launch import climb, slots
+from sklab.launch import slots
 from sklab.launch.local import gpus, packing
+from sklab.launch.local.packing import RISE
 from sklab.spec.jobs import Probe
 from sklab.sweep.plan.prices import packed
 from sklab.sweep.run import runner
@@ -33,7 +34,7 @@ def test_every_command_is_one(command: list[str]) -> None:
 
 
 def test_its_numbers_are_the_programs() -> None:
-    assert f"at least {100 * climb.RISE - 100:.0f} %" in PAGE
+    assert f"at least {100 * RISE - 100:.0f} %" in PAGE
     assert f"{100 - 100 * packing._RESERVE:g} % of the smallest GPU" in PAGE
     assert f"holds more than {gpus._IDLE_MB / 1000:g} GB on it, also {gpus._AGAIN:g} seconds later" in PAGE
     assert slots._MOST_CPU_SLOTS == 8

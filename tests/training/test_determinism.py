@@ -14,7 +14,8 @@ from sklab.errors import SklabError
 from sklab.models import numerics
 from sklab.models.zoo import Signature
 from sklab.spec.jobs import Checked, CheckOrder, CheckResult
-from sklab.store.records import Hardware, RunRecord
+from sklab.store.hardware import Hardware
+from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.training import jobs
 from sklab.training.attention.analyze import analyze

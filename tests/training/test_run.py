@@ -10,7 +10,8 @@ import torch
 
 from sklab.errors import SklabError
 from sklab.spec.train import TrainSpec
-from sklab.store.records import Energy, RunRecord
+from sklab.store.hardware import Energy
+from sklab.store.records import RunRecord
 from sklab.store.run_folder import RunFolder
 from sklab.system.energy import EnergyMeter
 from sklab.training import fit as training

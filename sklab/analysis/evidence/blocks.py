@@ -1,4 +1,4 @@
-"""The runs of a study that can be compared with each other.
+"""The runs of a study that can be compared with each other, and the best cell by those that its cells share.
 
 Runs of a block share seeds of their sources of chance, so only whole blocks are independent of each other. Where `vary`
 crosses seeds, all that is tested in a table is tested on the means of blocks: a block is there what a seed is
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklab.analysis.choice.posterior import Posterior, best_cell
+from sklab.analysis.statistics.intervals import FloatArray
 from sklab.analysis.statistics.unpaired import split
 from sklab.spec.study.sweep import Sweep
 
@@ -45,3 +47,16 @@ def block_means(sweep: Sweep, values: ArrayLike) -> NDArray[np.float64]:
     columns = [[place[number * size + at] for at in range(size)] for number in whole_blocks(sweep, sweep.seeds)]
     means: NDArray[np.float64] = array[..., np.array(columns, dtype=np.int64).reshape(-1, size)].mean(axis=-1)
     return means
+
+
+def chances(sweep: Sweep, values: FloatArray) -> Posterior:
+    """The probability of each row of `values` (cells, seeds of the sweep or their blocks) to be the best cell, and its
+    shrunken mean, by the seeds that cells share."""
+    sign = sweep.metric.measure.sign
+    found = best_cell(sign * shared_values(sweep, values))
+    return Posterior(found.best, sign * found.mean)
+
+
+def not_asked(cells: int) -> Posterior:
+    """The same where the sweep does not ask for it: NaN."""
+    return Posterior(np.full(cells, np.nan), np.full(cells, np.nan))

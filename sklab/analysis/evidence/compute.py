@@ -11,7 +11,8 @@ from pathlib import Path
 from sklab.errors import DamagedRecordError
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content, tail
-from sklab.store.records import Energy, RunRecord, RunState
+from sklab.store.hardware import Energy
+from sklab.store.records import RunRecord, RunState
 from sklab.store.run_folder import RunFolder
 from sklab.store.states import unended_states
 from sklab.store.study_folder import StudyFolder

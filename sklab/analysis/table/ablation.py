@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from sklab.analysis.evidence.allocation import next_runs
-from sklab.analysis.evidence.best import chances, not_asked
-from sklab.analysis.evidence.blocks import block_means, block_size, shared_values
+from sklab.analysis.evidence.blocks import block_means, block_size, chances, not_asked, shared_values
 from sklab.analysis.evidence.components import chance_of
 from sklab.analysis.evidence.nuisance import (
     Stage,

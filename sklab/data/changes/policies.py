@@ -20,7 +20,7 @@ from sklab.data.changes.mixing import inside
 from sklab.errors import SklabError
 from sklab.own.files import called, own
 from sklab.spec.train import Augment
-from sklab.store.libraries import imported
+from sklab.store.versions import imported
 
 
 class Changes:

@@ -1,12 +1,19 @@
-"""The image files in a folder, and how many other files lie beside them. None is opened."""
+"""The image files in a folder, how many other files lie beside them, and which have the same content."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklab.data.formats.encoded import file_bytes
+from sklab.errors import SklabError
 
 READ = tuple(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())  # noqa: SIM905
 # Image formats that are not read, also raw formats of cameras; and files without a suffix, which may be images.
@@ -61,3 +68,23 @@ def listed(passed_over: Counter[str]) -> str:
 
 def _images_below(folder: str) -> int:
     return sum(kind_of(name) in IMAGES for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+
+
+def by_content(files: Sequence[str]) -> NDArray[np.int64]:
+    """int64 [n]: for each file the place of the first one with the same content, often its own.
+
+    Only files of equal size are read, which are few among photographs. Raises SklabError for one that can't be.
+    """
+    first = np.arange(len(files), dtype=np.int64)
+    sizes: dict[int, list[int]] = defaultdict(list)
+    try:
+        for place, file in enumerate(files):
+            sizes[Path(file).stat().st_size].append(place)
+        for places in sizes.values():
+            seen: dict[bytes, int] = {}
+            for place in places if len(places) > 1 else ():
+                digest = hashlib.sha256(file_bytes(files[place])).digest()
+                first[place] = seen.setdefault(digest, place)
+    except OSError as error:
+        raise SklabError(f"{error.filename}: can't be read ({error.strerror})") from error
+    return first

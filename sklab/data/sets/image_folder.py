@@ -16,8 +16,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sklab.data.base import FileSplit, ImagesSpec, Splits, ThirdSplit, first_names, subset
-from sklab.data.look.listing import DEEPER, IMAGES, READ, UNREAD, Listing, class_names, kind_of, listed, scan, shown
-from sklab.data.look.same import by_content
+from sklab.data.look.listing import (
+    DEEPER,
+    IMAGES,
+    READ,
+    UNREAD,
+    Listing,
+    by_content,
+    class_names,
+    kind_of,
+    listed,
+    scan,
+    shown,
+)
 from sklab.errors import SklabError
 from sklab.spec import limits
 

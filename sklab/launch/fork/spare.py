@@ -1,4 +1,5 @@
-"""The process of a run, forked from a server process that has torch loaded already.
+"""The processes of runs, forked from a server process that has torch loaded already: one for each, or one that trains
+several in turn.
 
 A fork from the preloaded server costs milliseconds where a fresh interpreter costs seconds. The server never
 touches CUDA, so each run may choose its own device.
@@ -18,9 +19,11 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from sklab.errors import SklabError
+from sklab.launch.abreast import work_abreast  # imports torch in the child only
 from sklab.launch.base import Job
 from sklab.launch.slots import Slot
 from sklab.launch.worker import work_on_call  # imports torch in the child only
@@ -124,3 +127,31 @@ def _socket_path_checked() -> Iterator[None]:
             raise
         told = f"TMPDIR: the path {tempfile.gettempdir()} is too long for a socket in it"
         raise SklabError(f"{told}; allowed: at most {_LONGEST} characters") from error
+
+
+class MultiRunProcess:
+    """The runs of one process on the devices of `slot`; it dies with this process.
+
+    process  to wait for and to end
+    ends     readable when a run has ended, or the process
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.process, self.ends = forked(work_abreast, duplex=True)
+        self._send(slot)
+
+    def train(self, job: Job) -> None:
+        """Have it take on the run of `job`. One that is gone already just ends."""
+        self._send(job)
+
+    def ended(self) -> list[tuple[Path, int]]:
+        """The folders and exit codes of the runs that have ended since the last call."""
+        told: list[tuple[Path, int]] = []
+        with contextlib.suppress(EOFError, OSError):  # the process is gone
+            while self.ends.poll():
+                told.append(self.ends.recv())
+        return told
+
+    def _send(self, told: object) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.ends.send(told)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from sklab.launch.base import Ended, Job
-from sklab.launch.fork.multirun import MultiRunProcess
-from sklab.launch.fork.spare import SpareProcess, exit_code
+from sklab.launch.fork.spare import MultiRunProcess, SpareProcess, exit_code
 from sklab.launch.health import Health
 from sklab.launch.local.gpus import OtherUsers
 from sklab.launch.local.packing import Packing

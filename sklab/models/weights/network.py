@@ -10,9 +10,8 @@ from torch import nn
 
 from sklab.errors import Fault, FaultyInputError, SklabError
 from sklab.models.weights.description import Description, described
-from sklab.models.weights.files import metadata_in
+from sklab.models.weights.files import metadata_in, read_file, tensors_in
 from sklab.models.weights.matching import Misfit, counted, match
-from sklab.models.weights.reading import read_file, tensors_in
 from sklab.models.weights.start import take
 from sklab.models.zoo import build, specified
 from sklab.spec.model import DEFAULT_FAMILY, ModelSpec, families

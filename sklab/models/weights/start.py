@@ -18,8 +18,8 @@ from torch import nn
 from sklab.errors import SklabError
 from sklab.models.convert import is_copy
 from sklab.models.sk import SKConv2d
+from sklab.models.weights.files import read_file, tensors_in
 from sklab.models.weights.matching import Misfit, Pairs, Tensors, counted, match
-from sklab.models.weights.reading import read_file, tensors_in
 from sklab.models.zoo import build
 from sklab.spec.model import ModelSpec, SKSpec, family_module
 from sklab.spec.start.weights import Started, Weights

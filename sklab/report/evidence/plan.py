@@ -1,17 +1,19 @@
-"""The sentences on a study's plan: what was planned, on which date, and what was changed later."""
+"""The sentences on a study's plan (what was planned, when, what was changed later), and on its confirmation."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 from sklab.analysis.evidence.nuisance import at_common_setting
-from sklab.analysis.table.rows import AblationTable
+from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import clean
 from sklab.report.numbers import size_text
 from sklab.report.words import sentences
+from sklab.report.words.phrases import difference
 from sklab.spec.study.changes import changes_of_plan
 from sklab.spec.study.sweep import Sweep
 from sklab.store.dated import Plan
+from sklab.store.states import UNENDED
 from sklab.system.terminal import quantity
 
 
@@ -56,3 +58,27 @@ def _later(plans: tuple[Plan, ...]) -> str:
         for before, plan in pairwise(plans)
     ]
     return f"Changed later: {'; '.join(changes)}." if changes else "Nothing of this was changed later."
+
+
+def confirmation(table: AblationTable) -> str:
+    """What the confirmation says; "" where there is none."""
+    confirmed = table.confirmed
+    winner = next((row for row in confirmed.rows if not row.is_baseline), None) if confirmed else None
+    if confirmed is None or winner is None:
+        return ""
+    seeds = quantity(len(confirmed.sweep.seeds), "fresh seed")
+    begin = f"Confirmation on {seeds} (study {clean(confirmed.sweep.study)}), apart from all runs above"
+    if any(run.state in UNENDED for row in confirmed.rows for run in row.runs):
+        done = sum(row.n for row in confirmed.rows)
+        return f"{begin}: not finished, {done} of {sum(row.planned for row in confirmed.rows)} runs are complete."
+    return f"{begin}: {_tested(confirmed, winner)}."
+
+
+def _tested(confirmed: AblationTable, winner: Row) -> str:
+    names = f"{clean(winner.name)} against {clean(confirmed.sweep.baseline)}"
+    if winner.baseline is None or winner.verdict == "no test":
+        return f"{names} could not be tested"
+    verdict = {"better": "confirmed", "worse": "refuted, it is worse"}.get(str(winner.verdict), "not confirmed")
+    points = " points" if confirmed.sweep.metric.measure.unit else ""
+    numbers = difference(confirmed, winner.baseline).replace(",", f"{points},", 1)
+    return f"{names}: {numbers} (one paired t test at 5 %, {winner.baseline.n} seeds): {verdict}"

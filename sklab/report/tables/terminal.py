@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from sklab.analysis.table.rows import AblationTable, Row
 from sklab.report.escape import shortened
-from sklab.report.evidence.best import confirmation
 from sklab.report.evidence.held_out import claims, reading_sentences
 from sklab.report.evidence.images import image_sentences
 from sklab.report.evidence.nuisance import tuning_result, tuning_sentences
+from sklab.report.evidence.plan import confirmation
 from sklab.report.tables.column import Column
 from sklab.report.tables.columns import columns
 from sklab.report.words import literature, methods, sentences, verdict

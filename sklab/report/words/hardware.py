@@ -8,7 +8,8 @@ from sklab.analysis.table.rows import AblationTable
 from sklab.report.escape import clean
 from sklab.report.provenance import arithmetic_text, ended
 from sklab.report.words.phrases import listed
-from sklab.store.records import Hardware, RunRecord
+from sklab.store.hardware import Hardware
+from sklab.store.records import RunRecord
 from sklab.system.terminal import quantity
 
 _CPU = "CPU"

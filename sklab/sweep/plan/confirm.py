@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 from scipy.special import stdtrit
 
-from sklab.analysis.evidence.best import chances
+from sklab.analysis.evidence.blocks import chances
 from sklab.analysis.evidence.nuisance import at_tuned_settings
 from sklab.analysis.statistics import blocks
 from sklab.analysis.statistics.intervals import ALPHA

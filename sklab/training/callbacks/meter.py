@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy.typing as npt
 import torch
 
 from sklab.data.loaders import Facts
 from sklab.spec.start.weights import Started
+from sklab.store.measured.images import ImageScores, Outcomes, Packed, sources_text
 from sklab.store.records import now
-from sklab.training.callbacks.images import KeptImages
 from sklab.training.callbacks.points import Point, Points
 from sklab.training.lean_lightning import Callback, LightningModule, Trainer
 
@@ -203,3 +204,32 @@ def peak_memory(device: torch.device) -> Peak:
         return Peak(held[0] / 1e6, held[1] / 1e6)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Peak(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
+
+
+class KeptImages:
+    """Keeps the images of the last evaluation and of the best one so far; None before the first."""
+
+    def __init__(self) -> None:
+        self._last: Packed | None = None
+        self._best: Packed | None = None
+
+    def take(self, outcomes: Outcomes, *, is_best: bool) -> None:
+        """Keep those of an evaluation that has ended."""
+        self._last = Packed.of(outcomes)
+        if is_best:
+            self._best = self._last
+
+    def state_dict(self) -> dict[str, str]:
+        """The best ones, for a checkpoint; after it comes another evaluation, which is the last one then."""
+        return self._best.model_dump() if self._best else {}
+
+    def load_state_dict(self, state: dict[str, str]) -> None:
+        self._best = Packed(**state) if state else None
+
+    def of_run(self, key: str, images: int, sources: npt.ArrayLike | None) -> ImageScores | None:
+        """The content of the run's `images.json`, for so many `images` with their `sources`; None without an
+        evaluation."""
+        if self._last is None:
+            return None
+        best = None if self._best == self._last else self._best
+        return ImageScores(key=key, images=images, last=self._last, best=best, sources=sources_text(sources))

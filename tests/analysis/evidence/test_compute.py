@@ -15,7 +15,7 @@ from sklab.analysis.evidence.compute import LEFT, Attempt, Compute, device_time,
 from sklab.cli import main
 from sklab.report.build import build
 from sklab.report.evidence.compute import energy
-from sklab.store.records import Energy
+from sklab.store.hardware import Energy
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
 

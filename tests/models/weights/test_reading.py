@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sklab.errors import SklabError
-from sklab.models.weights.reading import read_file, tensors_in
+from sklab.models.weights.files import read_file, tensors_in
 
 
 def read_tensors(path):

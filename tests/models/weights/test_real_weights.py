@@ -9,7 +9,7 @@ from peers import PEERS, peers
 from sklab.errors import SklabError
 from sklab.models.families.foreign import Spec
 from sklab.models.libraries import create_foreign
-from sklab.models.weights.reading import read_file, tensors_in
+from sklab.models.weights.files import read_file, tensors_in
 from sklab.models.weights.start import start
 from sklab.spec.networks import network
 

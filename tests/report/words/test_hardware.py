@@ -8,7 +8,7 @@ from sklab.analysis.table.ablation import ablation_table
 from sklab.analysis.table.rows import AblationTable
 from sklab.report.tables.terminal import terminal_table
 from sklab.report.words.hardware import compared_on, computed_on
-from sklab.store.records import Arithmetic, Hardware
+from sklab.store.hardware import Arithmetic, Hardware
 
 FLAGS = Arithmetic(cudnn="9.10.2", deterministic=True, convolutions="tf32", matrices="ieee")
 LOOSE = FLAGS.model_copy(update={"deterministic": False})

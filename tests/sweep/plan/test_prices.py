@@ -10,7 +10,8 @@ from sklab.commands.screen.plan import budget_text, plan_text
 from sklab.errors import SklabError
 from sklab.launch.slots import Slot
 from sklab.spec.jobs import Probe
-from sklab.store.records import Hardware, RunOrder, RunRecord
+from sklab.store.hardware import Hardware
+from sklab.store.records import RunOrder, RunRecord
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
