@@ -126,15 +126,7 @@ def test_without_a_shared_disk_the_results_are_brought_back(launcher: RayLaunche
 
 @pytest.mark.usefixtures("apart")
 def test_without_a_shared_disk_kept_weights_travel_to_be_evaluated(launcher: RayLauncher, made: Made) -> None:
-    run = made()
-    launcher.submit(Job("train", run.path))
-    collect(launcher, 1)
-    kept = {file: file.read_bytes() for file in (run.record_file, run.weights_file, run.metrics_file)}
-    run.write_order(run.read_order().model_copy(update={"sizes": (32,)}))
-    launcher.submit(Job("train", run.path))
-    collect(launcher, 1)
-    assert run.read_evaluation(32) is not None
-    assert {file: file.read_bytes() for file in kept} == kept
+    TestRay().test_evaluates_a_finished_run_without_training_it_again(launcher, made)
 
 
 @pytest.mark.usefixtures("apart")
