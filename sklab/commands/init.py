@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sklab.data.look.layout import Layout
     from sklab.data.look.opening import Found
     from sklab.launch.slots import Slot
-    from sklab.sweep.proposal.choose import Choice
+    from sklab.sweep.proposal.choose import Choice, Trained
 
 _BUDGET = "1h"
 _TRIES = 2  # choices that are probed until one takes about the time that is allowed
@@ -41,6 +41,7 @@ class InitOptions(SlotOptions):
 
     folder: Path
     to: Path
+    weights: Path | None
     budget: str | None
     force: bool
     json: bool
@@ -72,6 +73,8 @@ def add_init(commands: Commands) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=f"the photos: {layouts}")
     text = "the folder that gets experiments/NAME.yaml and sweeps/NAME.yaml (default: the current one)"
     parser.add_argument("--to", type=Path, metavar="DIR", default=Path(), help=text)
+    text = "start from trained weights: .safetensors, .pt or .pth of a ResNeXt or an SKNet, or the folder of a run"
+    parser.add_argument("--weights", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="replace these files where they exist")
     parser.add_argument("--slots", type=int, metavar="N", help="runs at a time, for the time estimate")
     add_gpus(parser)
@@ -86,8 +89,9 @@ def _init(options: InitOptions) -> int:
     budget = 3600 * hours(options.budget or _BUDGET)
     files = Files(_name(options.folder), options.to)
     _ensure_new(files, force=options.force)
+    trained = _trained(options.weights, files)
     found, seconds_each = _looked(layout_of(options.folder.expanduser()))
-    choice, seconds = _priced(found, seconds_each, files, options, budget)
+    choice, seconds = _priced(found, seconds_each, files, options, budget, trained)
     next_commands = [f"sklab {command} {shlex.quote(str(files.sweep))}" for command in ("plan", "sweep")]
     if options.json:
         print(json.dumps(_as_json(found, choice, files, seconds, next_commands), indent=1))
@@ -123,7 +127,7 @@ def _looked(layout: Layout) -> tuple[Found, float]:
 
 
 def _priced(
-    found: Found, seconds_each: float, files: Files, options: InitOptions, budget: float
+    found: Found, seconds_each: float, files: Files, options: InitOptions, budget: float, trained: Trained | None
 ) -> tuple[Choice, float | None]:
     """The choice whose sweep takes about as long as the budget at most, written to the files, and the seconds that it
     will take by a probe; None where the probe failed."""
@@ -135,10 +139,12 @@ def _priced(
     slots = slots_of(None, options)
     count = CostCounter(costs_here)
     machine = Machine(len(slots), resources_of(slots).gpu, seconds_each)
-    root, scale, before = _root(options.folder, files), 1.0, None
+    root, scale, before = _named(options.folder, files), 1.0, None
     choice, seconds = None, None
     for _ in range(_TRIES):
-        choice = choose(found, root, machine, budget * scale, lambda model, size: count([Network(model, size)])[0][1])
+        choice = choose(
+            found, root, machine, budget * scale, lambda model, size: count([Network(model, size)])[0][1], trained
+        )
         if before is not None and before.same_as(choice):
             break
         _write(found, choice, files, None)
@@ -154,9 +160,33 @@ def _priced(
     return choice, seconds
 
 
-def _root(folder: Path, files: Files) -> str:
-    """The folder as the experiment names it: relative to it where both lie in one project, else absolute."""
-    absolute, project = folder.expanduser().resolve(), files.to.resolve()
+def _trained(weights: Path | None, files: Files) -> Trained | None:
+    """The trained weights to start from. Raises SklabError for a file that can't be read, and for one for which no
+    sweep is proposed."""
+    if weights is None:
+        return None
+    from pydantic import ValidationError
+
+    from sklab.models.weights.start import network_of
+    from sklab.spec.start.weights import Weights
+    from sklab.store.files import first_fault
+    from sklab.sweep.proposal.choose import Trained
+    from sklab.sweep.proposal.write import ensure_known
+
+    with phase("reading the weights"):
+        try:
+            base = network_of(Weights.model_validate(str(weights)))
+        except ValidationError as error:
+            raise SklabError(f"--weights: {first_fault(error).removeprefix('Value error, ')}") from None
+        except SklabError as error:
+            raise SklabError(f"--weights: {error}") from None
+    ensure_known(base, str(weights))
+    return Trained(base, _named(weights, files))
+
+
+def _named(path: Path, files: Files) -> str:
+    """A folder or file as the experiment names it: relative to it where both lie in one project, else absolute."""
+    absolute, project = path.expanduser().resolve(), files.to.resolve()
     beside = absolute.is_relative_to(project) or (absolute.is_relative_to(Path.cwd()) and project == Path.cwd())
     return os.path.relpath(absolute, files.experiment.parent.resolve()) if beside else str(absolute)
 
@@ -169,7 +199,7 @@ def _write(found: Found, choice: Choice, files: Files, seconds: float | None) ->
     fewest = min(found.counts[found.layout.train].values())
     taken = f"about {duration(seconds)} on the machine of `sklab init`" if seconds is not None else "not measured"
     for file, text in (
-        (files.experiment, experiment_text(choice, title, fewest, taken)),
+        (files.experiment, experiment_text(choice, title, fewest, taken, str(found.layout.root))),
         (files.sweep, sweep_text(choice, files.name, title, taken)),
     ):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -197,9 +227,9 @@ def _measured(files: Files, slots: tuple[Slot, ...]) -> float | None:
 
 
 def _show(found: Found, choice: Choice, files: Files, seconds: float | None, budget: float) -> None:
-    from sklab.commands.screen.found import chosen_lines, found_lines
+    from sklab.commands.screen.found import chosen_lines, found_lines, hint_lines
 
-    for line in (*found_lines(found), *chosen_lines(choice)):
+    for line in (*found_lines(found), *chosen_lines(choice), *hint_lines(found, choice)):
         print(fitting(line))
     print(f"written: {files.experiment}, {files.sweep}")
     if seconds is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pictures import encoded, folder, pixels
 from PIL import Image
 
@@ -15,7 +16,10 @@ from sklab.cli import main
 from sklab.commands import init
 from sklab.data.look.layout import layout_of
 from sklab.data.look.opening import look
+from sklab.models.zoo import build
 from sklab.spec.names import study_with_ending
+from sklab.spec.networks import network
+from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
 from sklab.sweep.proposal.choose import Machine, choose, with_epochs_for
@@ -183,7 +187,7 @@ def test_photographs_that_lie_on_their_side_are_turned(tmp_path):
     (root / "train" / "cat" / "0.jpg").write_bytes(stream.getvalue())
     choice = choose(found(root), str(root), Machine(2, gpu=False, read=0.0), 1e9, lambda *_: 1)
     assert choice.data["exif"] == "apply"
-    assert "exif: apply" in experiment_text(choice, "turned: photos", 4, "1 h")
+    assert "exif: apply" in experiment_text(choice, "turned: photos", 4, "1 h", "turned")
 
 
 @pytest.mark.parametrize("name", ["my photos (2024)", "été", ".hidden", "true", "2024"])
@@ -193,3 +197,67 @@ def test_a_folder_of_any_name_gives_files_that_load(project, capsys, name):
     sweep = load_sweep(Path(answer["sweep"]))
     assert run_spec(sweep, sweep.cells[0], 0).experiment.data.root == str(project / name)
     assert study_with_ending(sweep.study, "") == sweep.study
+
+
+def weights_of(name, file, **changes):
+    torch.save(build(network(name, **{"in_channels": 3, "num_classes": 7, **changes})).state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("base", "baseline", "started"),
+    [("resnext_small", "K3", [True, True, True, True]), ("sknet_small", "SK", [True, True, True, False])],
+)
+def test_cells_start_from_weights_of_the_network_that_the_file_is_of(project, capsys, base, baseline, started):
+    assert main(["init", "birds", "--weights", weights_of(base, "start.pt")]) == 0
+    text = capsys.readouterr().out
+    assert f"model.base: {base} (the network of these weights)" in text
+    assert "hint:" not in text
+    sweep = load_sweep(Path("sweeps/birds.yaml"))
+    experiments = [run_spec(sweep, cell, 0).experiment for cell in sweep.cells]
+    assert [bool(experiment.model.start) for experiment in experiments] == started
+    assert (sweep.baseline, len(sweep.questions), sweep.invalid) == (baseline, 3, ())
+    assert {(experiment.train.trunk_lr, experiment.train.epochs) for experiment in experiments} == {(0.1, 30)}
+    assert 'init: "../start.pt"' in Path("experiments/birds.yaml").read_text()
+    assert main(["plan", "sweeps/birds.yaml"]) == 0
+    assert "start.pt (SHA-256 " in capsys.readouterr().out
+
+
+def test_a_sweep_from_weights_runs_to_its_end(project):
+    assert main(["init", "birds", "--weights", weights_of("resnext_small", "start.pt")]) == 0
+    file = Path("experiments/birds.yaml")
+    little = {
+        r"  epochs: .*": "  epochs: 1",
+        r"warmup_epochs: .*": "warmup_epochs: 0",
+        "image_size: 64": "image_size: 32",
+    }
+    for old, new in little.items():
+        file.write_text(re.sub(old, new, file.read_text()))
+    assert main(["sweep", "sweeps/birds.yaml", "--seeds", "1", "--cpu", "--slots", "1", "--no-wandb"]) == 0
+    records = StudyFolder(Path("results/birds")).records().values()
+    assert {(record.status, bool(record.start)) for record in records} == {("complete", True)}
+
+
+def test_few_images_without_weights_are_hinted_at_with_the_command(project, capsys):
+    assert main(["init", "birds"]) == 0
+    assert (
+        "hint: class cat has 12 images, fewer than 100: trained weights are the better start" in capsys.readouterr().out
+    )
+    assert "#   sklab init birds --weights FILE --force" in Path("experiments/birds.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: "none.pt", "--weights: none.pt can't be read: No such file or directory"),
+        (
+            lambda: weights_of("senet_small", "se.pt"),
+            "--weights: found se.pt, of senet_small; allowed: weights of a Res",
+        ),
+        (lambda: weights_of("sknet_small", "wide.pt", width=48), "--weights: wide.pt is of none of the networks of"),
+    ],
+)
+def test_weights_that_no_sweep_can_start_from_are_refused_before_anything_is_written(project, capsys, made, message):
+    assert main(["init", "birds", "--weights", made()]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("experiments").exists()

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from pictures import encoded, pixels
 from PIL import Image
 
 from sklab.cli import main
 from sklab.commands import init
+from sklab.models.zoo import build
+from sklab.spec.networks import network
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_single, load_sweep
 
 PAGE = (Path(__file__).parents[2] / "docs" / "photos.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+*COMMANDS, TUNED = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 (SHORT,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -46,6 +49,10 @@ def test_the_page_is_planned_as_written(monkeypatch, capsys):
     Path("experiments/short.yaml").write_text(SHORT)
     short, written = load_single(Path("experiments/short.yaml")), load_sweep(Path("sweeps/birds.yaml"))
     assert run_spec(short, short.cells[0], 0).experiment.data == run_spec(written, written.cells[0], 0).experiment.data
+    safetensors.torch.save_file(build(network("resnext50", num_classes=3)).state_dict(), "resnext50_32x4d.safetensors")
+    run(TUNED)
+    started = load_sweep(Path("sweeps/birds.yaml"))
+    assert all(run_spec(started, cell, 0).experiment.model.start for cell in started.cells)
 
 
 @pytest.mark.slow

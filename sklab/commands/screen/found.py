@@ -8,7 +8,7 @@ from typing import Any
 
 from sklab.data.look.listing import listed
 from sklab.data.look.opening import Found, Opened
-from sklab.sweep.proposal.choose import Choice
+from sklab.sweep.proposal.choose import FEW, Choice
 from sklab.system.terminal import quantity
 
 _SHOWN = 5  # files or classes in a line
@@ -63,6 +63,15 @@ def chosen_lines(choice: Choice) -> Iterator[str]:
             if reason := choice.why.get(f"{section}.{key}"):
                 yield f"  {section}.{key}: {value} ({reason})"
     yield f"  metric: {choice.metric} ({choice.why['metric']})"
+
+
+def hint_lines(found: Found, choice: Choice) -> Iterator[str]:
+    """That trained weights are the better start, where a class has few images and nothing else was said."""
+    label, fewest = min(found.counts[found.layout.train].items(), key=lambda pair: pair[1])
+    if fewest < FEW and "init" not in choice.model:
+        few = f"class {label} has {quantity(fewest, 'image')}, fewer than {FEW}"
+        remedy = "the same command with --weights FILE --force (docs/finetuning.md says where to get one)"
+        yield f"hint: {few}: trained weights are the better start: {remedy}"
 
 
 def _few(texts: list[str]) -> list[str]:

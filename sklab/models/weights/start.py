@@ -21,6 +21,7 @@ from sklab.models.sk import SKConv2d
 from sklab.models.weights.files import read_file, tensors_in
 from sklab.models.weights.matching import Misfit, Pairs, Tensors, counted, match
 from sklab.models.zoo import build
+from sklab.spec import networks
 from sklab.spec.model import ModelSpec, SKSpec, family_module
 from sklab.spec.start.weights import Started, Weights
 from sklab.store.files import checksum as file_checksum
@@ -61,8 +62,28 @@ def start(spec: ModelSpec) -> Start:
         trunk = set(_still(bare, network, trunk))
         fresh = len(counted(network.state_dict())) - len(trunk)
     parameters = {name for name, _ in network.named_parameters()}
-    origin = Started(sha256=checksum, taken=len(trunk), fresh=fresh, head=_head(spec, network) <= trunk)
+    origin = Started(sha256=checksum, taken=len(trunk), fresh=fresh, head=_head(spec, network.state_dict()) <= trunk)
     return Start(network, frozenset(trunk & parameters), origin)
+
+
+def network_of(weights: Weights) -> str:
+    """The name of the network for colour images whose tensors the file holds, by name or in order, its head aside.
+
+    Raises SklabError for a file that can't be read, and for one that is of none of the networks with a name; the
+    message says where the nearest one differs.
+    """
+    tensors, misfits = counted(_in_file(weights)), []
+    for name in networks.SETTINGS:
+        spec = networks.network(name, in_channels=3)
+        wanted = counted(_shapes(spec))
+        found = match(wanted, tensors, _head(spec, wanted))
+        if not isinstance(found, Misfit):
+            return name
+        misfits.append((found.tensors, name, found.reason))
+    _, nearest, reason = min(misfits)
+    raise SklabError(
+        f"{weights.file} is of none of the networks of `sklab models`; the nearest is {nearest}, but: {reason}"
+    )
 
 
 def _given(spec: ModelSpec) -> tuple[Tensors, str]:
@@ -98,7 +119,7 @@ def _checksum(tensors: Tensors) -> str:
 
 def _pairs(spec: ModelSpec, network: nn.Module, held: Tensors) -> Pairs:
     """The tensors to take, by the name in the network: all, or those of the plain network within it."""
-    wanted, head = counted(network.state_dict()), _head(spec, network)
+    wanted, head = counted(network.state_dict()), _head(spec, network.state_dict())
     misfits = []
     for names in ({name: name for name in wanted}, *_trunks(spec)):
         found = match({name: wanted[names[name]] for name in names}, held, head)
@@ -128,10 +149,10 @@ def _shapes(spec: ModelSpec) -> Tensors:
         return dict(build(spec).state_dict())
 
 
-def _head(spec: ModelSpec, network: nn.Module) -> frozenset[str]:
-    """The names of the last layer's tensors: those whose shape depends on the number of classes."""
-    others = _shapes(spec.model_copy(update={"num_classes": spec.num_classes + 1}))
-    own = network.state_dict()
+def _head(spec: ModelSpec, own: Tensors) -> frozenset[str]:
+    """The names of the last layer's tensors among the network's `own`: those whose shape depends on the number of
+    classes."""
+    others = counted(_shapes(spec.model_copy(update={"num_classes": spec.num_classes + 1})))
     return frozenset(name for name, tensor in others.items() if tensor.shape != own[name].shape)
 
 

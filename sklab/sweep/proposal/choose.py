@@ -44,6 +44,14 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """Trained weights to start from: the name of their network, and the file as the experiment names it."""
+
+    base: str
+    file: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """The settings of an experiment and a metric; `why` gives reasons by path, such as `data.image_size`."""
 
@@ -65,13 +73,16 @@ class Choice:
         return epochs
 
 
-def choose(found: Found, root: str, machine: Machine, budget: float, count: Count) -> Choice:
-    """The largest network and images for which a sweep is roughly within `budget` seconds, else the smallest. `root` is
-    the folder as the experiment names it. Raises SklabError for too few images."""
+def choose(
+    found: Found, root: str, machine: Machine, budget: float, count: Count, trained: Trained | None = None
+) -> Choice:
+    """The largest network and images for which a sweep is roughly within `budget` seconds, else the smallest; with
+    `trained` weights, their network. `root` is the folder as the experiment names it. Raises SklabError for too few
+    images."""
     why: dict[str, str] = {}
     data = _data(found, root, why)
     images = _training_images(found, data)
-    options = (_sized(found, data, model, size, why) for model, size in _options(found))
+    options = (_sized(found, data, model, size, why) for model, size in _options(found, trained))
     choices = [_trained(found, option, images, machine, count) for option in options]
     fitting = next((choice for choice in choices if choice.seconds <= budget), None)
     return fitting or with_epochs_for(choices[-1], budget)
@@ -132,13 +143,14 @@ def _training_images(found: Found, data: Mapping[str, Any]) -> int:
     return images - images // folds if folds else images
 
 
-def _options(found: Found) -> Iterator[tuple[dict[str, Any], int]]:
+def _options(found: Found, trained: Trained | None) -> Iterator[tuple[dict[str, Any], int]]:
     """Networks with image sizes, the largest first."""
     largest = size_for(found.shorter_sides)
     if largest is None:
         raise SklabError(f"{found.layout.root}: none of the files is an image that can be read")
     smaller = [size for size in (128, 96, 64, 48, 32) if size < largest]
-    for model, smallest in _NETWORKS:
+    start = (({"base": trained.base, "init": trained.file}, 32),) if trained else _NETWORKS
+    for model, smallest in start:
         yield from ((model, size) for size in (largest, *smaller) if size >= smallest)
 
 
@@ -156,15 +168,14 @@ def _sized(found: Found, data: dict[str, Any], model: dict[str, Any], size: int,
 
 def _trained(found: Found, choice: Choice, images: int, machine: Machine, count: Count) -> Choice:
     """The choice with recipe, metric and rough price."""
-    large = choice.model["base"] != "sknet_small"
     batch = max(2, min(64 if images >= 2000 else 32 if images >= 400 else 16, images // 4))
-    epochs = max(10, min(60, round(40 * math.sqrt(1000 / images))))
+    rates, epochs = _rates(choice.model, batch), _epochs(images, tuned="init" in choice.model)
     in_memory = choice.data.get("in_memory", False)
     changes = {"pad_crop": 4, "flip": True} if in_memory else {"random_resized_crop": [0.35, 1.0], "flip": True}
     train = {
         "epochs": epochs,
         "batch_size": batch,
-        "lr": round((0.1 if large else 0.2) * min(batch, 32) / 32, 4),
+        **rates,
         "nesterov": True,
         "weight_decay": 5e-4,
         "schedule": "cosine",
@@ -173,13 +184,14 @@ def _trained(found: Found, choice: Choice, images: int, machine: Machine, count:
         "memory_format": "channels_last",
         "augment": changes,
     }
-    size, model = choice.data["image_size"], {key: value for key, value in choice.model.items() if key != "base"}
+    model = {key: value for key, value in choice.model.items() if key not in ("base", "init")}
+    size = choice.data["image_size"]
     built = network(choice.model["base"], **model, in_channels=3, num_classes=choice.data["num_classes"])
     seconds = images * epochs * (_PASSES * count(built, size) / _RATE[machine.gpu] + (0 if in_memory else machine.read))
     uneven = found.imbalance >= _UNEVEN
     why = {
         **choice.why,
-        "model.base": "the largest of our networks that this machine trains in time",
+        **_start(choice.model),
         "train.epochs": f"{quantity(images, 'training image')}; the fewer, the more often each is seen",
         "train.batch_size": f"{images // batch} steps an epoch",
         "metric": "classes differ in size, so each counts the same: the balanced error"
@@ -189,6 +201,30 @@ def _trained(found: Found, choice: Choice, images: int, machine: Machine, count:
     metric = "val_balanced_error" if uneven else "val_error"
     total = seconds * math.ceil(SEEDS * CELLS / machine.slots)
     return replace(choice, train=train, metric=metric, seconds=total, why=why)
+
+
+def _rates(model: Mapping[str, Any], batch: int) -> dict[str, float]:
+    """The learning rate; where weights are trained, a tenth of it for them."""
+    if "init" in model:
+        return {"lr": round(0.05 * batch / 64, 4), "trunk_lr": 0.1}
+    return {"lr": round((0.2 if model["base"] == "sknet_small" else 0.1) * min(batch, 32) / 32, 4)}
+
+
+def _epochs(images: int, *, tuned: bool) -> int:
+    """Fewer for more images, and fewer for weights that are trained already."""
+    least, most, at_1000 = (5, 30, 15) if tuned else (10, 60, 40)
+    return max(least, min(most, round(at_1000 * math.sqrt(1000 / images))))
+
+
+def _start(model: Mapping[str, Any]) -> dict[str, str]:
+    """The reason for the network and for its weights."""
+    if "init" not in model:
+        return {"model.base": "the largest of our networks that this machine trains in time"}
+    return {
+        "model.base": "the network of these weights",
+        "model.init": "trained weights; the head is fresh where the classes are others",
+        "train.trunk_lr": "trained weights learn at a tenth of the rate, fresh ones at the whole rate",
+    }
 
 
 def _warmup(epochs: int) -> float:
