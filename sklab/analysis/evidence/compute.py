@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sklab.errors import DamagedRecordError
+from sklab.spec.study.nuisance import is_of_tuning
 from sklab.spec.study.sweep import Sweep
 from sklab.store.files import content, tail
 from sklab.store.hardware import Energy
@@ -31,6 +32,7 @@ class Attempt:
     devices       that it held, and `abreast` the most runs that its process trained on them at a time
     reused        whether it was made in another study, which counts it
     energy        what it took, as far as its record tells
+    tuning        whether its run is on a seed of tuning, so that no table has it
     """
 
     key: str
@@ -41,6 +43,7 @@ class Attempt:
     abreast: int = 1
     reused: bool = False
     energy: Energy | None = None
+    tuning: bool = False
 
     @property
     def device_milliseconds(self) -> int:
@@ -50,9 +53,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Compute:
-    """All attempts of a study that lie on disk. Those of reused runs count in the study that made them."""
+    """All attempts of a study that lie on disk. Those of reused runs count in the study that made them; those of its
+    confirmation, which is a study of its own, count there as well."""
 
     attempts: tuple[Attempt, ...]
+    confirmation: tuple[Attempt, ...] = ()
 
     @property
     def own(self) -> tuple[Attempt, ...]:
@@ -87,15 +92,23 @@ def device_time(attempts: Iterable[Attempt]) -> int:
     return sum(attempt.device_milliseconds for attempt in attempts)
 
 
-def read_compute(study: StudyFolder, sweep: Sweep) -> Compute:
-    """Every attempt in the folder of the study, of runs that the sweep has no more as well."""
-    cells = {key: cell.name for cell in (*sweep.cells, *sweep.duplicates) for key in cell.runs.values()}
+def read_compute(study: StudyFolder, sweep: Sweep, confirmed: Sweep | None = None) -> Compute:
+    """Every attempt in the folder of the study, of runs that the sweep has no more as well; and those of the study
+    `confirmed`, which confirms its best cell."""
+    confirmation = read_compute(StudyFolder(study.confirmation), confirmed).own if confirmed else ()
+    return Compute(tuple(_of_study(study, sweep)), confirmation)
+
+
+def _of_study(study: StudyFolder, sweep: Sweep) -> Iterator[Attempt]:
+    named = [(key, cell.name, seed) for cell in (*sweep.cells, *sweep.duplicates) for seed, key in cell.runs.items()]
+    cells = {key: name for key, name, _ in named}
+    tuning = {key for key, _, seed in named if sweep.nuisance and is_of_tuning(seed)}
     present = sorted(run.name for run in study.runs.iterdir()) if study.runs.is_dir() else []
     keys = [*(key for key in cells if key in set(present)), *(key for key in present if key not in cells)]
     unended = unended_states(study, keys)
-    return Compute(
-        tuple(attempt for key in keys for attempt in _attempts(study.run(key), cells.get(key, LEFT), unended[key]))
-    )
+    for key in keys:
+        for attempt in _attempts(study.run(key), cells.get(key, LEFT), unended[key]):
+            yield replace(attempt, tuning=key in tuning)
 
 
 def _attempts(run: RunFolder, cell: str, unended: RunState) -> Iterator[Attempt]:

@@ -63,6 +63,11 @@ def _spent(compute: Compute) -> list[str]:
         lines.append(f"Of the stopped and failed attempts, {again} were of runs that a later attempt completed.")
     if compute.untimed:
         lines.append(f"Without a known time, counted as 0: {quantity(compute.untimed, 'attempt')}.")
+    if tuning := [attempt for attempt in compute.own if attempt.tuning]:
+        lines.append(f"Of that, tuning runs: {hours(device_time(tuning))} in {quantity(len(tuning), 'attempt')}.")
+    if confirmation := compute.confirmation:
+        taken = f"{hours(device_time(confirmation))} in {quantity(len(confirmation), 'attempt')}"
+        lines.append(f"Confirmation, not part of that: {taken}.")
     if reused := [attempt for attempt in compute.attempts if attempt.reused]:
         taken = f"{quantity(len(reused), 'attempt')}, {hours(device_time(reused))}"
         lines.append(f"Reused from other studies, which count them: {taken}.")
@@ -126,6 +131,8 @@ def as_json(table: AblationTable, compute: Compute) -> str:
         **part(compute.own),
         "untimed": compute.untimed,
         "reused": part([attempt for attempt in compute.attempts if attempt.reused]),
+        "tuning": part([attempt for attempt in compute.own if attempt.tuning]),
+        "confirmation": part(compute.confirmation),
         "by_state": {name: part(attempts) for name, attempts in states.items()},
         "by_cell": {name: part(attempts) for name, attempts in cells.items()},
         "energy_joules": sum(one.joules for one in compute.measured) if compute.measured else None,

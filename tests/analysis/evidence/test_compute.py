@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from studies import failed_record, key_of, make_record, make_sweep, write_study
 
 from sklab.analysis.evidence.compute import LEFT, Attempt, Compute, device_time, read_compute
+from sklab.analysis.table.ablation import ablation_table
 from sklab.cli import main
 from sklab.report.build import build
-from sklab.report.evidence.compute import energy
+from sklab.report.evidence.compute import energy, statement
+from sklab.spec.study.nuisance import Nuisance, tuning_seeds
 from sklab.store.hardware import Energy
 from sklab.store.run_folder import RunFolder
 from sklab.store.study_folder import StudyFolder
@@ -92,6 +94,41 @@ def test_a_reused_run_counts_in_the_study_that_made_it(tmp_path):
     study.run(record.key).reused_file.write_text("{}")
     compute = read_compute(study, study.read_sweep())
     assert (compute.total, len(compute.attempts), compute.own) == (0, 1, ())
+
+
+def test_tuning_and_confirmation_are_listed_apart(tmp_path):
+    seed, sweep = tuning_seeds(1)[0], make_sweep()
+    nuisance = Nuisance(settings={"train.lr": {"low": 0.1, "high": 0.2}}, seeds=1, common={"train.lr": "low"})
+    tuned = sweep.model_copy(update={"nuisance": nuisance, "cells": make_sweep(seeds=(seed, 0, 1)).cells})
+    runs = [make_record("K3", at, 10.0, **times(took)) for at, took in ((seed, 3_600_000), (0, 7_200_000))]
+    study = StudyFolder(write_study(tmp_path / "made", tuned, {run.key: run for run in runs}))
+    fresh = make_record("K3", 2, 10.0, **times(10_800_000))
+    confirmed = write_study(tmp_path / "apart", make_sweep(seeds=(2, 3)), {fresh.key: fresh})
+    confirmed.rename(study.confirmation)
+    compute = read_compute(study, tuned, make_sweep(seeds=(2, 3)))
+    assert [(attempt.tuning, attempt.milliseconds) for attempt in compute.own] == [
+        (True, 3_600_000),
+        (False, 7_200_000),
+    ]
+    assert device_time(compute.confirmation) == 10_800_000
+    told = statement(ablation_table(sweep, {}), compute)
+    assert told[0] == "Device time: 3.00 h in 2 attempts."
+    assert told[2:4] == [
+        "Of that, tuning runs: 1.00 h in 1 attempt.",
+        "Confirmation, not part of that: 3.00 h in 1 attempt.",
+    ]
+
+
+def test_costs_as_json_have_the_confirmation(tmp_path, capsys):
+    study = StudyFolder(write_study(tmp_path / "made", make_sweep(), {}))
+    fresh = make_record("K3", 2, 10.0, **times(5000))
+    write_study(tmp_path / "apart", make_sweep(seeds=(2, 3), confirms="made"), {fresh.key: fresh}).rename(
+        study.confirmation
+    )
+    assert main(["costs", str(study.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["confirmation"] == {"attempts": 1, "device_ms": 5000}
+    assert found["tuning"] == found["by_cell"] | {"attempts": 0, "device_ms": 0}
 
 
 def test_the_report_has_the_statement_and_what_is_not_known(tmp_path):
