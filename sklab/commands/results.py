@@ -174,7 +174,7 @@ def _costs(options: StudyJsonOptions) -> int:
 
     folder = study_folder(options.study, options.results)
     table = build.study_table(folder.path)
-    compute = read_compute(folder, table.sweep, table.confirmed and table.confirmed.sweep)
+    compute = read_compute(folder, table.sweep, table.confirmed.sweep if table.confirmed else None)
     print(
         as_json(table, compute) if options.json else "\n".join([*statement(table, compute), "", *cell_lines(compute)])
     )

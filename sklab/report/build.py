@@ -48,7 +48,7 @@ def write(folder: Path, table: AblationTable) -> Path:
     with collector_paused():
         attention = read(folder, table)
         drawings = [*draw(table, read_curves(folder, table)), *attention_figures(attention)]
-        compute = read_compute(StudyFolder(folder), table.sweep, table.confirmed and table.confirmed.sweep)
+        compute = read_compute(StudyFolder(folder), table.sweep, table.confirmed.sweep if table.confirmed else None)
         texts = render(table, drawings, read_log_tails(folder, table), attention, compute)
     write_figures(folder, drawings, (*NAMES, evidence.NAME))
     for name, text in texts.items():
