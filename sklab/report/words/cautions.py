@@ -29,7 +29,7 @@ def added_seeds(table: AblationTable) -> str:
     """The clause that follows an advice to add seeds: what they are worth after the look that gives it."""
     unplanned = table.looks is not None and table.looks.most_seeds is None
     return (
-        "; to add seeds now is another look, which needs a smaller p unless it was planned (`most_seeds`)"
+        "; to add seeds now is another look, which needs a smaller p unless it was planned (most_seeds)"
         if unplanned
         else ""
     )

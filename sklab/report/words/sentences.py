@@ -55,7 +55,7 @@ def _search(search: Search, metric: Metric) -> str:
         *([f"{metric.measure.title} against {COST_NOUNS[search.second_objective]}"] if search.second_objective else []),
         *([f"at most {limits.params.max:,} parameters"] if limits and limits.params else []),
         *([f"at most {limits.macs.max:,} multiply-accumulates"] if limits and limits.macs else []),
-        *([f"runs pruned by the rule `{search.pruning.rule}`"] if search.pruning else []),
+        *([f"runs pruned by the rule {search.pruning.rule}"] if search.pruning else []),
     ]
     return ", ".join(parts)
 

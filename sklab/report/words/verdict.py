@@ -59,7 +59,8 @@ def top(table: AblationTable, attention: str = "") -> Top:
     if table.best is None:
         return Top(result(table))
     asked = planned(table) or tuple(filter(None, (attention, *effects(table)[-1:])))
-    first, *others = asked or (next(filter(None, _against(table))),)
+    many = sum(row.verdict is not None for row in table.rows) > _NAMED
+    first, *others = asked or (next(filter(None, _against(table, counted=many))),)
     return Top(first, tuple(others), _cautions(table))
 
 

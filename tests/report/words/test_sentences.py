@@ -52,7 +52,7 @@ def test_the_verdict_is_three_sentences_written_from_the_numbers():
         "Undecided is 1 of 2 cells: these seeds have 80 % power only for differences of at least "
         f"{other.detectable:.2f} points; if the true differences are as observed, {other.needed - 3} more seeds would "
         "probably settle K7; to add seeds now is another look, which needs a smaller p unless it was planned "
-        "(`most_seeds`). "
+        "(most_seeds). "
         "The lowest mean costs 1.50 times the baseline's parameters (1,500 against 1,000) and 1.50 times its "
         "multiply-accumulates."
     )
@@ -308,3 +308,12 @@ def test_no_verdict_is_given_on_a_loss_or_without_a_tolerance():
 
 def test_names_with_commas_are_listed_by_semicolons():
     assert phrases.listed(["D=1, G=1", "D=2, G=1"]) == "D=1, G=1; D=2, G=1"
+
+
+def test_the_top_counts_the_cells_where_their_names_would_fill_it():
+    errors = {f"K{at}": [20.0 + at, 21.0 + at, 22.5 + at / 2] for at in range(9)}
+    few, many = (verdict.top(table_of(dict([*errors.items()][:count]))) for count in (3, 9))
+    assert few.sentence.startswith("Against the baseline K0, ")
+    assert many.sentence.startswith("Compared with the baseline K0, ")
+    assert " of 8 cells " in many.sentence
+    assert len(many.sentence) < 120
