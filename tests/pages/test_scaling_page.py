@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 FILES = {text.splitlines()[0].removeprefix("# "): text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}
 COMMANDS = [
-    shlex.split(line)[1:] for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+    shlex.split(line, comments=True)[1:]
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
 ]
 ENGINES = Path(sys.prefix) / "engines"
 SHORT = {"train": {"epochs": 1, "warmup_epochs": 0}, "data": {"train_size": 64, "val_size": 32}}

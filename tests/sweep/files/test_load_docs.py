@@ -36,7 +36,7 @@ def _yaml_by_heading() -> dict[str, str]:
 
 
 YAML = _yaml_by_heading()
-EXPERIMENTS = ("Another experiment, other settings", "After everything: the test split")
+EXPERIMENTS = ("Another experiment, other settings", "The test split, at the end")
 FAULTY = "When something is wrong"
 CELLS = {  # and cells that can't exist
     "Writing a sweep": (2, 0),
@@ -45,7 +45,7 @@ CELLS = {  # and cells that can't exist
     "`fractional`: a balanced part of the grid": (8, 0),
     "`leave_one_out`: what each component is worth": (4, 0),
     "`ofat`: one factor at a time": (6, 0),
-    "`search`: an optimiser asks": (1, 0),
+    "`search`: an optimiser chooses the cells": (1, 0),
     "Questions": (5, 0),
     "More seeds of the baseline": (6, 0),
     "Seeds where they are needed": (4, 0),
