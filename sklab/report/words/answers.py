@@ -123,19 +123,24 @@ def effects(table: AblationTable) -> list[str]:
     matched = table.unplanned
     ranked = sorted(matched, key=lambda answer: -abs(answer.versus.difference))
     decided = [answer for answer in ranked if answer.verdict in ("lower", "higher")]
-    named = [
-        f"{clean(answer.name)} ({_signed(table, answer.versus.difference)}, {interval(table, answer.versus)})"
-        for answer in decided[:_SHOWN]
-    ]
-    more = f" and {len(decided) - _SHOWN} more" if len(decided) > _SHOWN else ""
-    unplanned = ", not planned" if table.questions else ""
+    more = len(decided) - _SHOWN
+    others = f"; {quantity(more, 'more factor')} {'changes' if more == 1 else 'change'} it as well" if more > 0 else ""
+    unplanned = " (not planned)" if table.questions else ""
     first = [] if table.questions else ["No question was planned, so the factors are compared like with like."]
-    if named:
-        verb = "matters" if len(decided) == 1 else "matter"
-        return [*first, f"Of the factors{unplanned}, {_enumerated(named)}{more} {verb}, all else equal."]
+    if decided:
+        named = _enumerated([_effect(table, answer, at) for at, answer in enumerate(decided[:_SHOWN])])
+        return [*first, f"All else equal{unplanned}, {named}{others}."]
     if matched and any(not math.isnan(answer.versus.adjusted) for answer in matched):
-        return [*first, f"Of the factors{unplanned}, none makes a detectable difference, all else equal."]
+        return [*first, f"All else equal{unplanned}, no factor makes a detectable difference."]
     return []
+
+
+def _effect(table: AblationTable, answer: Answer, at: int) -> str:
+    """The clause on a factor that matters, at this place among them."""
+    verb = "lowers" if answer.verdict == "lower" else "raises"
+    what = "it" if at else f"the {table.sweep.metric.measure.title}"
+    size = f"{points(table, answer.versus.difference)} ({interval(table, answer.versus)})"
+    return f"{clean(answer.name)} {verb} {what} by {size}"
 
 
 def _enumerated(parts: Sequence[str]) -> str:

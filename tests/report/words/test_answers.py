@@ -85,7 +85,10 @@ def test_more_seeds_are_no_advice_where_nothing_was_learned():
 
 def test_factors_of_no_question_are_told_as_not_planned():
     table = study()
-    assert any(line.startswith("Of the factors, not planned, K3 (") for line in verdict.further(table))
+    assert any(
+        line.startswith("All else equal (not planned), K3 lowers the validation error by ")
+        for line in verdict.further(table)
+    )
     alone = study(questions={})
     assert verdict.result(alone).startswith("No question was planned, so the factors are compared like with like.")
 

@@ -1,6 +1,7 @@
 """The sentences of a report against the numbers that they are written from."""
 
 import random
+import re
 
 import pytest
 from example_study import kernels
@@ -97,8 +98,10 @@ def test_a_cell_without_spread_needs_no_more_seeds_but_a_test_also_where_seeds_a
 
 def test_factors_that_matter_are_named_all_else_equal():
     said = verdict.result(grid_table())
-    assert said.startswith("No question was planned, so the factors are compared like with like. Of the factors, D 2")
-    assert said.endswith("matters, all else equal.")
+    assert said.startswith(
+        "No question was planned, so the factors are compared like with like. All else equal, D 2 against 1"
+    )
+    assert re.search(r" raises the validation error by [0-9.]+ points \([^()]*\)\.$", said)
     assert "actor" not in verdict.result(table_of(ERRORS))
 
 
