@@ -22,7 +22,7 @@ from sklab.spec.networks import network
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
 from sklab.sweep.files.load import load_sweep
-from sklab.sweep.proposal.choose import Machine, choose, with_epochs_for
+from sklab.sweep.proposal.choose import Machine, Trained, choose, with_epochs_for
 from sklab.sweep.proposal.write import experiment_text
 
 
@@ -169,6 +169,8 @@ def test_less_time_means_a_smaller_sweep_and_its_reason_is_told(project):
     assert chosen(1).epochs < chosen(1e9).epochs
     assert "for time" in chosen(1).why["train.epochs"]
     assert with_epochs_for(chosen(1e9), 1e12) == chosen(1e9)
+    twice = with_epochs_for(chosen(1), 0.1)
+    assert not any(character.isdigit() for character in twice.why["train.epochs"])  # not the first trim's number
 
 
 def test_small_images_of_one_size_stay_in_memory(tmp_path):
@@ -221,6 +223,15 @@ def test_cells_start_from_weights_of_the_network_that_the_file_is_of(project, ca
     assert 'init: "../start.pt"' in Path("experiments/birds.yaml").read_text()
     assert main(["plan", "sweeps/birds.yaml"]) == 0
     assert "start.pt (SHA-256 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("side", "size"), [(192, 128), (80, 80)])
+def test_images_stay_so_large_that_the_maps_of_a_trained_network_hold_its_kernels(tmp_path, side, size):
+    root = folder(tmp_path / "big", train=4, val=2, size=(side, side))
+    machine, trained = Machine(1, gpu=False, read=0.0), Trained("resnext50", "start.pt")
+    choice = choose(found(root), str(root), machine, 1.0, lambda _, pixels: 10**6 * pixels, trained)
+    assert choice.data["image_size"] == size
+    assert choice.model == {"base": "resnext50", "init": "start.pt"}
 
 
 def test_a_sweep_from_weights_runs_to_its_end(project):

@@ -12,7 +12,7 @@ from sklab.data.look.layout import WHOLE
 from sklab.data.look.opening import Found
 from sklab.errors import SklabError
 from sklab.spec.model import ModelSpec
-from sklab.spec.networks import network
+from sklab.spec.networks import image_size, network
 from sklab.system.terminal import quantity
 
 SEEDS, CELLS = 3, 4  # of the proposed sweep
@@ -93,7 +93,7 @@ def with_epochs_for(choice: Choice, budget: float) -> Choice:
     epochs = max(math.ceil(choice.epochs / 3), int(choice.epochs * budget / choice.seconds))
     if choice.seconds <= budget or epochs >= choice.epochs:
         return choice
-    why = {**choice.why, "train.epochs": f"fewer than the {choice.epochs} that so many images would get, for time"}
+    why = {**choice.why, "train.epochs": "fewer than so many images would get, for time"}
     train = {**choice.train, "epochs": epochs, "warmup_epochs": _warmup(epochs)}
     return replace(choice, train=train, seconds=choice.seconds * epochs / choice.epochs, why=why)
 
@@ -149,9 +149,16 @@ def _options(found: Found, trained: Trained | None) -> Iterator[tuple[dict[str, 
     if largest is None:
         raise SklabError(f"{found.layout.root}: none of the files is an image that can be read")
     smaller = [size for size in (128, 96, 64, 48, 32) if size < largest]
-    start = (({"base": trained.base, "init": trained.file}, 32),) if trained else _NETWORKS
-    for model, smallest in start:
+    networks = _NETWORKS
+    if trained:
+        networks = (({"base": trained.base, "init": trained.file}, min(largest, _smallest(trained.base))),)
+    for model, smallest in networks:
         yield from ((model, size) for size in (largest, *smaller) if size >= smallest)
+
+
+def _smallest(base: str) -> int:
+    """Pixels a side that leave the last maps of a trained network 4x4: with fewer, a dilated kernel sees padding."""
+    return 128 if image_size(base) > 128 else 32
 
 
 def _sized(found: Found, data: dict[str, Any], model: dict[str, Any], size: int, why: dict[str, str]) -> Choice:
@@ -223,6 +230,7 @@ def _start(model: Mapping[str, Any]) -> dict[str, str]:
     return {
         "model.base": "the network of these weights",
         "model.init": "trained weights; the head is fresh where the classes are others",
+        "train.lr": "0.05 for batches of 64, in proportion",
         "train.trunk_lr": "trained weights learn at a tenth of the rate, fresh ones at the whole rate",
     }
 
