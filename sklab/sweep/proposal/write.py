@@ -109,7 +109,8 @@ _FROM = {
         _ONE_BRANCH,
     ),
     "sk": _Sweep(
-        "# All cells but the last start from model.init. max = Fuse pools the maximum; sigmoid = in place of softmax.",
+        "# All cells but the last start from model.init; that one has as few epochs as they have.\n"
+        "# max = Fuse pools the maximum; sigmoid = in place of softmax.",
         "do trained weights pay, and which Fuse and Select?",
         _TWO_BRANCHES,
     ),
