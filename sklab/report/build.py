@@ -20,8 +20,6 @@ from sklab.store.records import RunState
 from sklab.store.states import ENDED_WITH_RUNNER, unended_states
 from sklab.store.study_folder import StudyFolder
 
-# How the headings of columns begin, the most important ones first, and those that belong to the column on their left.
-
 
 def build(folder: Path) -> Path:
     """Write the report of the study in `folder` from its records; returns the path of `report.html`.
