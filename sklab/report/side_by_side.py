@@ -96,7 +96,8 @@ def sentences(comparison: SideBySide, tables: Mapping[str, AblationTable]) -> li
         for entry in entries
     )
     lines = [
-        f"{metric}. diff: minus the study's own baseline. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
+        f"{metric}. ±95%: half width of the 95 % t interval of the cell's own runs. diff: minus the study's own "
+        f"baseline, over the seeds that both have. Δ: minus {first}, seed by seed, with its 95 % t interval; p: "
         f"two-sided paired t test, Holm-adjusted over {quantity(tests, 'test')}. {NO_TEST}: too few shared seeds, or "
         "no spread."
     ]
