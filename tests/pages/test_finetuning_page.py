@@ -14,8 +14,10 @@ from peers import with_peers
 from sklab.cli import main
 from sklab.models.families.foreign import Spec as Foreign
 from sklab.models.weights.matching import counted
+from sklab.models.weights.start import network_of
 from sklab.models.zoo import build
 from sklab.spec.networks import network
+from sklab.spec.start.weights import Weights
 from sklab.spec.train import TrainSpec
 from sklab.store.study_folder import StudyFolder
 from sklab.sweep.design.cells import run_spec
@@ -95,6 +97,15 @@ def test_ways_of_mixing_are_compared_on_photographs_from_a_network_trained_on_im
         start and start.taken <= whole.taken and start.fresh > 2 for name, start in starts.items() if start is not whole
     )
     assert "a second branch" in (study.path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_file_of_trained_weights_is_made_as_written_and_taken() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    offline = code.replace("pretrained=True", "pretrained=False")  # the hub is not reached
+    assert offline != code
+    subprocess.run([sys.executable, "-c", offline], env=with_peers(), check=True)
+    assert network_of(Weights.model_validate("resnext50_32x4d.safetensors")) == "resnext50"
 
 
 def small(text: str) -> str:

@@ -120,12 +120,11 @@ def _counted(table: AblationTable, baseline: Row) -> tuple[str, ...]:
     if not counts:
         return (f"So far only the baseline {clean(baseline.name)}, {value(table, baseline)}, has a complete run.",)
     verdicts = (*_DECIDED, "undecided", "no test")
-    of = f"of {quantity(counts.total(), 'cell')}"
-    first, *others = (f"{counts[verdict]} {{}}{verdict}" for verdict in verdicts if counts[verdict])
-    told = ", ".join((first.format(f"{of} "), *(other.format("") for other in others)))
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict])
     chosen = likeliest(table)
     which = f"{chosen[:1].upper()}{chosen[1:]}." if chosen else ""
-    return (f"Compared with the baseline {clean(baseline.name)}, {value(table, baseline)}: {told}.", which)
+    cells = quantity(counts.total(), "cell")
+    return (f"Compared with the baseline {clean(baseline.name)}, {value(table, baseline)}: of {cells} {told}.", which)
 
 
 def _decided(table: AblationTable, best: Row, baseline: Row) -> str:

@@ -83,7 +83,7 @@ def choose(
     data = _data(found, root, why)
     images = _training_images(found, data)
     options = (_sized(found, data, model, size, why) for model, size in _options(found, trained))
-    choices = [_trained(found, option, images, machine, count) for option in options]
+    choices = [_with_recipe(found, option, images, machine, count) for option in options]
     fitting = next((choice for choice in choices if choice.seconds <= budget), None)
     return fitting or with_epochs_for(choices[-1], budget)
 
@@ -173,7 +173,7 @@ def _sized(found: Found, data: dict[str, Any], model: dict[str, Any], size: int,
     return Choice(sized, dict(model), {}, "", 0.0, reasons)
 
 
-def _trained(found: Found, choice: Choice, images: int, machine: Machine, count: Count) -> Choice:
+def _with_recipe(found: Found, choice: Choice, images: int, machine: Machine, count: Count) -> Choice:
     """The choice with recipe, metric and rough price."""
     batch = max(2, min(64 if images >= 2000 else 32 if images >= 400 else 16, images // 4))
     rates, epochs = _rates(choice.model, batch), _epochs(images, tuned="init" in choice.model)

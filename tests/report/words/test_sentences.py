@@ -318,5 +318,5 @@ def test_the_top_counts_the_cells_where_their_names_would_fill_it():
     few, many = (verdict.top(table_of(dict([*errors.items()][:count]))) for count in (3, 9))
     assert few.sentence.startswith("Against the baseline K0, ")
     assert many.sentence.startswith("Compared with the baseline K0, ")
-    assert " of 8 cells " in many.sentence
+    assert ": of 8 cells 4 worse, 4 undecided." in many.sentence
     assert len(many.sentence) < 120
