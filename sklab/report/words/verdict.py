@@ -132,12 +132,12 @@ def _decided(table: AblationTable, best: Row, baseline: Row) -> str:
     compared = f"the baseline {clean(baseline.name)}, {value(table, baseline)}"
     if not any(row.verdict for row in table.rows):
         return f"So far only {compared}, has a complete run."
-    shown = (
-        "; ".join(cells for verdict in _DECIDED if (cells := _cells_with(table, verdict)))
-        or "no cell differs significantly from it"
-    )
-    lowest = "" if table.pareto_front else f"; {likeliest(table) or _lowest(table, best)}"
-    return f"Against {compared}: {shown}{lowest}."
+    clauses = [cells for verdict in _DECIDED if (cells := _cells_with(table, verdict))]
+    if not clauses and any(row.verdict == "undecided" for row in table.rows):
+        clauses.append("no cell differs significantly from it")
+    if not table.pareto_front:
+        clauses.append(likeliest(table) or _lowest(table, best))
+    return f"Against {compared}: {'; '.join(clauses)}." if clauses else ""
 
 
 def _cells_with(table: AblationTable, verdict: BaselineVerdict) -> str:
@@ -174,7 +174,7 @@ def best_sentence(table: AblationTable) -> str:
 def _near(table: AblationTable) -> str:
     """The clause on the cells that do not differ significantly from the best mean."""
     others = [row for row in table.rows if row.n and row.standing != "best"]
-    near = sum(row.standing != "worse" for row in others)
+    near = sum(row.standing == "not distinguishable" for row in others)
     differ = "does" if near == 1 else "do"
     return (
         f"; {near} of the other {quantity(len(others), 'cell')} {differ} not differ significantly from it"

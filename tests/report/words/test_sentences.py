@@ -320,3 +320,11 @@ def test_the_top_counts_the_cells_where_their_names_would_fill_it():
     assert many.sentence.startswith("Compared with the baseline K0, ")
     assert ": of 8 cells 4 worse, 4 undecided." in many.sentence
     assert len(many.sentence) < 120
+
+
+def test_cells_that_could_not_be_tested_are_not_said_to_be_alike():
+    same = table_of({"K3": [1.0, 1.0, 1.0], "K5": [1.0, 1.0, 1.0], "K7": [1.0, 1.0, 1.0]})
+    said = verdict.against_baseline(same)
+    assert said.startswith("Against the baseline K3, 1.00 % (n = 3): the baseline itself has the lowest mean.")
+    assert "significantly" not in said
+    assert "2 cells could not be tested" in said
